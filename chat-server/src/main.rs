@@ -1,0 +1,2 @@
+//! The chat server as a program.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Both servers in one process.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Load runs.
+fn main() {}
