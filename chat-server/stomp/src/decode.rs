@@ -1,0 +1,152 @@
+//! From bytes to frames, incrementally.
+//!
+//! ```text
+//! stream  = *( EOL / frame )                        EOL between frames is a heart-beat
+//! frame   = command EOL *( header EOL ) EOL *OCTET NUL
+//! header  = 1*name-octet ":" *value-octet           values may be empty and hold raw colons
+//! EOL     = LF, or CR LF in 1.2 and before the version is agreed on
+//! ```
+//! (The grammar of STOMP 1.2, "Augmented BNF"; lenient where real clients are: an empty value, a
+//! colon in a value.)
+//!
+//! A frame that lies whole in one chunk is cut out of it without a copy. Otherwise what has arrived
+//! is moved to a buffer of its own, once, and the search goes on where it stopped: each byte is
+//! looked at a fixed number of times however the input is split.
+
+use bytes::Bytes;
+
+use crate::error::DecodeError;
+use crate::frame::{Frame, Receipt};
+use crate::input::Input;
+use crate::limits::Limits;
+use crate::scan::{Found, Rules, Scan, Step};
+use crate::version::Version;
+
+/// Why decoding ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeFailure {
+    /// What is wrong.
+    pub error: DecodeError,
+    /// The offending frame's receipt, if that header had arrived before the fault.
+    pub receipt: Option<Receipt>,
+}
+
+/// An incremental decoder of one direction of a connection.
+#[derive(Debug)]
+pub struct Decoder {
+    rules: Rules,
+    input: Input,
+    scan: Scan,
+    total_bytes: u64,
+    failure: Option<Box<DecodeFailure>>,
+}
+
+impl Decoder {
+    /// A decoder for a connection whose version is not agreed on yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            rules: Rules {
+                limits,
+                version: None,
+            },
+            input: Input::default(),
+            scan: Scan::default(),
+            total_bytes: 0,
+            failure: None,
+        }
+    }
+
+    /// From the next frame on, headers are read as this version writes them.
+    pub fn set_version(&mut self, version: Version) {
+        self.rules.version = Some(version);
+    }
+
+    /// From the next frame on, these limits hold; bytes fed so far no longer count.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.rules.limits = limits;
+        self.total_bytes = 0;
+    }
+
+    /// Takes received bytes, in any portions. What they hold comes out of [`Self::next_frame`].
+    pub fn feed(&mut self, bytes: Bytes) {
+        if self.failure.is_some() {
+            return;
+        }
+        self.total_bytes = self.total_bytes.saturating_add(bytes.len() as u64);
+        match self.rules.limits.total_bytes_max {
+            Some(max) if self.total_bytes > max => {
+                self.fail(DecodeError::TotalTooLarge { max });
+            }
+            _ => self.input.push(bytes),
+        }
+    }
+
+    /// Bytes fed and not yet given out as frames.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        self.input.len()
+    }
+
+    /// How many bytes all searches have looked at so far: the decoder's work, for tests and
+    /// measurements. At most four times what was fed.
+    #[must_use]
+    pub fn examined_bytes(&self) -> u64 {
+        self.scan.examined_bytes()
+    }
+
+    /// The next whole frame; `None` when more bytes are needed.
+    ///
+    /// # Errors
+    /// The input breaks the grammar or a limit. The decoder is then finished and gives the same
+    /// failure for ever.
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, DecodeFailure> {
+        if let Some(failure) = &self.failure {
+            return Err(DecodeFailure::clone(failure));
+        }
+        loop {
+            match self.scan.step(self.input.data(), &self.rules) {
+                Ok(Step::Again) => {}
+                Ok(Step::Skip(count)) => self.input.drop_front(count),
+                Ok(Step::Incomplete) => {
+                    self.input.unite();
+                    return Ok(None);
+                }
+                Ok(Step::Complete(found)) => return Ok(Some(self.cut(found))),
+                Err(error) => return Err(self.fail(error)),
+            }
+        }
+    }
+
+    /// Notes the failure and lets go of all input.
+    fn fail(&mut self, error: DecodeError) -> DecodeFailure {
+        let receipt = self
+            .scan
+            .header_so_far(self.input.data(), "receipt")
+            .filter(|value| std::str::from_utf8(value).is_ok())
+            .map(|value| Receipt(Bytes::copy_from_slice(value)));
+        let failure = DecodeFailure { error, receipt };
+        self.failure = Some(Box::new(failure.clone()));
+        self.input = Input::default();
+        failure
+    }
+
+    fn cut(&mut self, found: Found) -> Frame {
+        let (start, end) = found.body;
+        let frame = self.input.cut_front(end.saturating_add(1));
+        let command = found.head.command;
+        let has_body = command.may_have_body() && end > start;
+        let body = if has_body {
+            frame.slice(start..end)
+        } else {
+            Bytes::new()
+        };
+        let text = found.text.unwrap_or(frame);
+        Frame {
+            command,
+            text,
+            headers: found.head.into_headers(),
+            body,
+        }
+    }
+}

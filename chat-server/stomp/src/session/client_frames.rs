@@ -1,0 +1,195 @@
+//! What each of the client's frames does.
+
+use super::output::{Login, Output, Send, Subscribe, Unsubscribe};
+use super::subscriptions::{AckMode, Name};
+use super::transactions::Bound;
+use super::{Session, State};
+use crate::error::ProtocolError;
+use crate::frame::{Command, Frame};
+use crate::heart_beat::HeartBeat;
+use crate::version::Version;
+
+impl Session {
+    pub(super) fn handle_frame(&mut self, frame: Frame) {
+        let receipt = frame.receipt();
+        let result = match (frame.command(), self.version) {
+            (Command::Connect | Command::Stomp, None) => self.on_connect(frame),
+            (Command::Connect | Command::Stomp, Some(_)) => Err(ProtocolError::AlreadyConnected),
+            (_, None) => Err(ProtocolError::NotConnected),
+            (_, Some(version)) => self.on_frame(frame, version),
+        };
+        if let Err(error) = result {
+            self.fail(error, receipt);
+        }
+    }
+
+    fn on_frame(&mut self, frame: Frame, version: Version) -> Result<(), ProtocolError> {
+        match frame.command() {
+            Command::Send => self.on_send(frame, version),
+            Command::Subscribe => self.on_subscribe(frame, version),
+            Command::Unsubscribe => self.on_unsubscribe(&frame, version),
+            Command::Ack | Command::Nack => self.on_ack(&frame, version),
+            Command::Begin => self.on_begin(&frame),
+            Command::Commit => self.on_commit(&frame),
+            Command::Abort => self.on_abort(&frame),
+            Command::Disconnect => {
+                self.state = State::Leaving;
+                self.outputs.push_back(Output::Disconnect {
+                    receipt: frame.receipt(),
+                });
+                Ok(())
+            }
+            command @ (Command::Connect
+            | Command::Stomp
+            | Command::Connected
+            | Command::Message
+            | Command::Receipt
+            | Command::Error) => Err(ProtocolError::NotAClientCommand { command }),
+        }
+    }
+
+    fn on_connect(&mut self, frame: Frame) -> Result<(), ProtocolError> {
+        let version = Version::negotiate(frame.header("accept-version"))
+            .ok_or(ProtocolError::UnsupportedVersion)?;
+        let theirs = match frame.header("heart-beat") {
+            Some(value) if version > Version::V1_0 => {
+                HeartBeat::parse(value).ok_or(ProtocolError::MalformedHeartBeat)?
+            }
+            _ => HeartBeat::default(),
+        };
+        self.version = Some(version);
+        self.decoder.set_version(version);
+        self.state = State::LoggingIn { theirs };
+        self.outputs
+            .push_back(Output::Login(Login { version, frame }));
+        Ok(())
+    }
+
+    fn on_send(&mut self, frame: Frame, version: Version) -> Result<(), ProtocolError> {
+        needed(&frame, "destination")?;
+        // Only 1.2 says that a content-type must be a MIME type.
+        let content_type = frame
+            .header("content-type")
+            .filter(|_| version == Version::V1_2);
+        if content_type.is_some_and(|value| !is_mime_type(value)) {
+            return Err(ProtocolError::MalformedContentType);
+        }
+        let receipt = frame.receipt();
+        match frame.header("transaction") {
+            None => self
+                .outputs
+                .push_back(Output::Send(Send { frame, receipt })),
+            Some(id) => {
+                let send = Send {
+                    frame: frame.clone(),
+                    receipt: None,
+                };
+                let bound = (Bound::Send(send), receipt);
+                self.transactions.bind(id, &frame, bound, &self.config)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn on_subscribe(&mut self, frame: Frame, version: Version) -> Result<(), ProtocolError> {
+        let destination = needed(&frame, "destination")?;
+        let name = match frame.header("id").filter(|id| !id.is_empty()) {
+            Some(id) => Name::Id(id),
+            None if version == Version::V1_0 => Name::Destination(destination),
+            None => return Err(missing(&frame, "id")),
+        };
+        let ack_mode = AckMode::parse(frame.header("ack"), version)?;
+        let key = self
+            .subscriptions
+            .add(name, ack_mode, self.config.subscriptions_max)?;
+        let receipt = frame.receipt();
+        self.outputs.push_back(Output::Subscribe(Subscribe {
+            key,
+            ack_mode,
+            frame,
+            receipt,
+        }));
+        Ok(())
+    }
+
+    /// One that is not there any more is no fault: the client wanted it gone.
+    fn on_unsubscribe(&mut self, frame: &Frame, version: Version) -> Result<(), ProtocolError> {
+        let name = match (frame.header("id"), frame.header("destination")) {
+            (Some(id), _) => Name::Id(id),
+            (None, Some(destination)) if version == Version::V1_0 => Name::Destination(destination),
+            (None, _) => return Err(missing(frame, "id")),
+        };
+        if let Some(key) = self.subscriptions.remove(name) {
+            self.outputs
+                .push_back(Output::Unsubscribe(Unsubscribe { key }));
+        }
+        self.confirm(frame.receipt());
+        Ok(())
+    }
+
+    fn on_ack(&mut self, frame: &Frame, version: Version) -> Result<(), ProtocolError> {
+        let request = self.ack_request(frame, version)?;
+        match frame.header("transaction") {
+            None => {
+                self.settle(&request);
+                self.confirm(frame.receipt());
+                Ok(())
+            }
+            Some(id) => {
+                let bound = (Bound::Ack(request), frame.receipt());
+                self.transactions.bind(id, frame, bound, &self.config)
+            }
+        }
+    }
+
+    fn on_begin(&mut self, frame: &Frame) -> Result<(), ProtocolError> {
+        self.transactions
+            .begin(needed(frame, "transaction")?, &self.config)?;
+        self.confirm(frame.receipt());
+        Ok(())
+    }
+
+    fn on_commit(&mut self, frame: &Frame) -> Result<(), ProtocolError> {
+        let mut commit = self.transactions.end(needed(frame, "transaction")?)?;
+        commit.receipts.extend(frame.receipt());
+        if commit.sends.is_empty() {
+            self.confirm_commit(commit);
+        } else {
+            self.outputs.push_back(Output::Commit(commit));
+        }
+        Ok(())
+    }
+
+    /// The frames bound to it get no receipt: theirs would say that they were carried out.
+    fn on_abort(&mut self, frame: &Frame) -> Result<(), ProtocolError> {
+        self.transactions.end(needed(frame, "transaction")?)?;
+        self.confirm(frame.receipt());
+        Ok(())
+    }
+}
+
+fn needed<'a>(frame: &'a Frame, header: &'static str) -> Result<&'a str, ProtocolError> {
+    let value = frame.header(header).filter(|value| !value.is_empty());
+    value.ok_or_else(|| missing(frame, header))
+}
+
+fn missing(frame: &Frame, header: &'static str) -> ProtocolError {
+    ProtocolError::MissingHeader {
+        command: frame.command(),
+        header,
+    }
+}
+
+/// `type/subtype` with optional parameters, as RFC 2045 §5.1 writes it.
+fn is_mime_type(value: &str) -> bool {
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    let is_token = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte))
+    };
+    essence
+        .split_once('/')
+        .is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
+}
