@@ -15,11 +15,16 @@ as_root() {
 packages() {
   printf 'installing %s\n' "$*" >&2
   if [[ -z ${APT_LISTS_FRESH:-} ]]; then
-    as_root apt-get update -qq >&2 </dev/null
+    apt_get update
     export APT_LISTS_FRESH=1
   fi
-  as_root env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends "$@" >&2 </dev/null || die "apt-get could not install: $*"
+  apt_get install --yes --no-install-recommends "$@"
+}
+
+# Speaks only when it fails.
+apt_get() {
+  local said
+  said=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" 2>&1 </dev/null) || die "apt-get $*: $said"
 }
 
 # program COMMAND PACKAGE…  makes sure that COMMAND can be run.

@@ -1,1 +1,17 @@
-//! The chat server.
+//! The chat server: STOMP over WebSocket on a log per topic.
+//!
+//! A module uses only modules of lower rank; the tidy test (`shared/tests/tidy`) reads this table.
+//! Not all of them exist yet, but every one that exists is listed.
+//!
+//! | rank | modules | do |
+//! |---|---|---|
+//! | 10 | main | telemetry, config, build, serve, drain, exit code |
+//! | 9 | app | the only module that names concrete adapters |
+//! | 8 | transport, http | bytes to frames and back; REST |
+//! | 7 | connection | one task per connection |
+//! | 6 | events, push | trade events in; push notices out |
+//! | 5 | rooms, inbox | who may read and write; read marks |
+//! | 4 | hub | the live half of a topic: ring, subscriptions, cursors |
+//! | 3 | append | batches and de-duplicates what goes to the store |
+//! | 2 | bus, store, auth | traits and their adapters |
+//! | 1 | config, metrics, log, destination | settings; counters; the words of the log |

@@ -1,0 +1,27 @@
+//! The tidy test: rules about our own files that no compiler checks.
+//!
+//! Each rule is a function from text to violations, with a test that shows it biting, and one test
+//! that applies it to the tree. A rule whose folder does not exist yet finds nothing there; it
+//! starts to work when the folder comes.
+//!
+//! It reads text, it does not resolve names: comments and literals are blanked first (`lexer`),
+//! macros and re-exports could still hide a path. It is there to catch slips, not to stop somebody
+//! who wants around it.
+
+mod files;
+mod lexer;
+mod manifests;
+mod mentions;
+mod ranks;
+mod seams;
+mod tree;
+
+/// Fails with one line per violation.
+fn assert_none(violations: &[String]) {
+    assert!(
+        violations.is_empty(),
+        "{} violation(s):\n{}",
+        violations.len(),
+        violations.join("\n")
+    );
+}
