@@ -9,5 +9,6 @@
 //! socket and no file. What one server alone needs lives there, even if it looks general.
 
 pub mod clock;
+pub mod config;
 pub mod ids;
 pub mod money;
