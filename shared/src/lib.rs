@@ -8,6 +8,7 @@
 //! rooms, offers or purchases beyond their names; it has no SQL, no HTTP, no STOMP; it opens no
 //! socket and no file. What one server alone needs lives there, even if it looks general.
 
+pub mod claims;
 pub mod clock;
 pub mod config;
 pub mod ids;
