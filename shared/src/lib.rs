@@ -11,5 +11,7 @@
 pub mod claims;
 pub mod clock;
 pub mod config;
+pub mod drain;
 pub mod ids;
 pub mod money;
+pub mod telemetry;

@@ -1,0 +1,489 @@
+//! Orderly stop: one place that knows every task of the process, tells them to end, and says which
+//! did not.
+//!
+//! Two tokens: **soft** asks for an end ("take nothing new, finish what you have"), **hard** says
+//! that the time is over ("drop what you have"). A task watches the one that concerns it; nothing is
+//! aborted from outside, because a money handler or a write in flight must not be cut in two. What
+//! ignores both is named when [`Drain::wait`] gives up, and ends with the process.
+//!
+//! What this module does not do: the steps of a particular server's drain (lame duck, notices,
+//! paced closes). They are built on these tokens by the server itself.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// How long [`Drain::wait`] waits after the hard token: 5 s, for closing files and connections.
+/// Nothing that needs longer should have waited for the hard token.
+pub const LAST_WAIT: Duration = Duration::from_secs(5);
+
+/// The tasks of a process and the two signals that end them. Clones are the same drain.
+#[derive(Debug, Clone)]
+pub struct Drain {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Child of `hard`, so that hard is always soft, too.
+    soft: CancellationToken,
+    hard: CancellationToken,
+    stop_asked: AtomicBool,
+    /// How many tasks run under each name.
+    running: Mutex<BTreeMap<&'static str, usize>>,
+    /// How many tasks run in all: the sum of `running`, changed just after it.
+    count: watch::Sender<usize>,
+}
+
+/// Tasks that had not ended when [`Drain::wait`] gave up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("still running at the end of the drain: {}", ShownNames(.names))]
+pub struct StillRunning {
+    /// How many tasks run under each name, in alphabetical order.
+    pub names: Vec<(&'static str, usize)>,
+}
+
+/// The task did not come to an end of its own: it panicked, which is in the log, or the runtime was
+/// shut down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("task {name} was lost")]
+pub struct TaskLost {
+    /// The task's name.
+    pub name: &'static str,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drain {
+    /// A drain without tasks, not stopped.
+    #[must_use]
+    pub fn new() -> Self {
+        let hard = CancellationToken::new();
+        let shared = Shared {
+            soft: hard.child_token(),
+            hard,
+            stop_asked: AtomicBool::new(false),
+            running: Mutex::default(),
+            count: watch::Sender::new(0),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Starts a task under a name. It is counted until it ends; a panic in it is logged with the
+    /// name and ends nothing else. The task goes on when the [`Task`] is dropped.
+    ///
+    /// After the stop tasks may still be started: closing down takes some.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn spawn<F>(&self, name: &'static str, future: F) -> Task<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let running = self.hold(name);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the spawn that others use"
+        )]
+        let handle = tokio::spawn(async move {
+            let output = catch_panic(future).await;
+            if output.is_none() {
+                tracing::error!(task.name = name, "task {name} panicked");
+            }
+            drop(running);
+            output
+        });
+        Task { name, handle }
+    }
+
+    /// Counts something that is no task of its own (a thread, a step within a task) until the guard
+    /// is dropped.
+    #[must_use]
+    pub fn hold(&self, name: &'static str) -> Running {
+        *self.shared.lock().entry(name).or_default() += 1;
+        self.shared.count.send_modify(|count| *count += 1);
+        Running {
+            shared: Arc::clone(&self.shared),
+            name,
+        }
+    }
+
+    /// Cancelled when the process is to end: take nothing new, finish what is begun.
+    #[must_use]
+    pub fn soft(&self) -> CancellationToken {
+        self.shared.soft.clone()
+    }
+
+    /// Cancelled when the time is over: drop what is left.
+    #[must_use]
+    pub fn hard(&self) -> CancellationToken {
+        self.shared.hard.clone()
+    }
+
+    /// Begins the soft stop; does nothing when it has begun. For an operator's request, which may
+    /// come twice, or before the signal that follows it.
+    pub fn begin(&self) {
+        self.shared.soft.cancel();
+    }
+
+    /// A stop request that insists: the first begins the soft stop, the second makes it hard. For
+    /// signals: who presses Ctrl-C twice does not want to wait.
+    pub fn stop(&self) {
+        let again = self.shared.stop_asked.swap(true, Ordering::AcqRel);
+        if again {
+            self.shared.hard.cancel();
+        } else {
+            self.shared.soft.cancel();
+        }
+    }
+
+    /// Turns SIGTERM and SIGINT into [`stop`](Self::stop), each time one comes, from now on.
+    ///
+    /// # Errors
+    /// When the operating system refuses the handlers.
+    pub fn stop_on_signals(&self) -> std::io::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        for (kind, name) in [
+            (SignalKind::terminate(), "SIGTERM"),
+            (SignalKind::interrupt(), "SIGINT"),
+        ] {
+            let mut signals = signal(kind)?;
+            let drain = self.clone();
+            // Not counted: it ends with the process and nobody need wait for it.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a drain must not wait for itself"
+            )]
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    tracing::info!(signal = name, "{name} received");
+                    drain.stop();
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Which tasks run, how many of each name, in alphabetical order.
+    #[must_use]
+    pub fn running(&self) -> Vec<(&'static str, usize)> {
+        self.shared
+            .lock()
+            .iter()
+            .map(|(name, count)| (*name, *count))
+            .collect()
+    }
+
+    /// Begins the soft stop, if it has not begun, and waits until every task has ended: for `grace`,
+    /// then (or as soon as somebody makes the stop hard) with the hard token for [`LAST_WAIT`].
+    ///
+    /// Do not call it from within a task of this drain: that one would be waited for.
+    ///
+    /// # Errors
+    /// [`StillRunning`] with the names of the tasks that ignored both tokens.
+    pub async fn wait(&self, grace: Duration) -> Result<(), StillRunning> {
+        self.begin();
+        let idle_in_time = self.shared.hard.run_until_cancelled(self.idle());
+        if let Ok(Some(())) = timeout(grace, idle_in_time).await {
+            return Ok(());
+        }
+        self.shared.hard.cancel();
+        match timeout(LAST_WAIT, self.idle()).await {
+            Ok(()) => Ok(()),
+            Err(_elapsed) => Err(StillRunning {
+                names: self.running(),
+            }),
+        }
+    }
+
+    /// Ends when no task runs.
+    async fn idle(&self) {
+        let mut count = self.shared.count.subscribe();
+        count
+            .wait_for(|count| *count == 0)
+            .await
+            .expect("self holds the sender");
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, usize>> {
+        // Counting up and down leaves nothing half done, whatever panicked.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Something counted by [`Drain::hold`]; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    shared: Arc<Shared>,
+    name: &'static str,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut running = self.shared.lock();
+        if let Some(count) = running.get_mut(self.name) {
+            *count -= 1;
+            if *count == 0 {
+                running.remove(self.name);
+            }
+        }
+        drop(running);
+        self.shared.count.send_modify(|count| *count -= 1);
+    }
+}
+
+/// A started task: await it for its output, or drop it and let it run.
+#[derive(Debug)]
+pub struct Task<T> {
+    name: &'static str,
+    handle: JoinHandle<Option<T>>,
+}
+
+impl<T> Task<T> {
+    /// The name it was started under.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, TaskLost>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let lost = TaskLost { name: self.name };
+        Pin::new(&mut self.handle)
+            .poll(context)
+            .map(|joined| joined.ok().flatten().ok_or(lost))
+    }
+}
+
+/// The names as `connection ×12, outbox-relay`.
+struct ShownNames<'a>(&'a [(&'static str, usize)]);
+
+impl fmt::Display for ShownNames<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (name, count)) in self.0.iter().enumerate() {
+            let comma = if place == 0 { "" } else { ", " };
+            match count {
+                1 => write!(f, "{comma}{name}")?,
+                _ => write!(f, "{comma}{name} ×{count}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The future's output; `None` when it panicked. It is not polled again after that, and what it
+/// shared with others is theirs to mistrust (a poisoned lock says so).
+async fn catch_panic<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        match polled {
+            Ok(poll) => poll.map(Some),
+            Err(_payload) => Poll::Ready(None),
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(20);
+
+    /// Waiting for this drain ends with `expected` after so much (paused) time.
+    async fn check(drain: &Drain, expected: Result<(), &[(&'static str, usize)]>, after: Duration) {
+        let start = tokio_now();
+        let result = drain.wait(GRACE).await;
+        assert_eq!(
+            result,
+            expected.map_err(|names| StillRunning {
+                names: names.to_vec()
+            })
+        );
+        assert_eq!(tokio_now() - start, after);
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "paused time of the test's runtime"
+    )]
+    fn tokio_now() -> Instant {
+        Instant::now()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn empty_drain_ends_at_once() {
+        check(&Drain::new(), Ok(()), Duration::ZERO).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn task_that_heeds_soft_ends_within_the_grace() {
+        let drain = Drain::new();
+        let soft = drain.soft();
+        drain.spawn("relay", async move {
+            soft.cancelled().await;
+            sleep(Duration::from_secs(3)).await;
+        });
+        check(&drain, Ok(()), Duration::from_secs(3)).await;
+        assert!(!drain.hard().is_cancelled());
+        assert_eq!(drain.running(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hard_follows_the_grace() {
+        let drain = Drain::new();
+        let hard = drain.hard();
+        drain.spawn("slow", async move { hard.cancelled().await });
+        check(&drain, Ok(()), GRACE).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_ignores_both_is_named() {
+        let drain = Drain::new();
+        drain.spawn("stuck", pending::<()>());
+        drain.spawn("connection", pending::<()>());
+        drain.spawn("connection", pending::<()>());
+        let expected: &[_] = &[("connection", 2), ("stuck", 1)];
+        check(&drain, Err(expected), GRACE + LAST_WAIT).await;
+        let error = StillRunning {
+            names: drain.running(),
+        };
+        assert_eq!(
+            error.to_string(),
+            "still running at the end of the drain: connection ×2, stuck"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn second_stop_cuts_the_grace_short() {
+        let drain = Drain::new();
+        let hard = drain.hard();
+        drain.spawn("slow", async move { hard.cancelled().await });
+        drain.stop();
+        assert!(drain.soft().is_cancelled() && !drain.hard().is_cancelled());
+        let second = drain.clone();
+        drain.spawn("operator", async move {
+            sleep(Duration::from_secs(2)).await;
+            second.stop();
+        });
+        check(&drain, Ok(()), Duration::from_secs(2)).await;
+        assert!(drain.hard().is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beginning_twice_stays_soft() {
+        let drain = Drain::new();
+        drain.begin();
+        drain.begin();
+        drain.stop();
+        assert!(drain.soft().is_cancelled() && !drain.hard().is_cancelled());
+        drain.stop();
+        assert!(drain.hard().is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hard_implies_soft() {
+        let drain = Drain::new();
+        drain.hard().cancel();
+        assert!(drain.soft().is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cancelling_soft_alone_is_not_hard() {
+        let drain = Drain::new();
+        drain.soft().cancel();
+        assert!(!drain.hard().is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn panic_ends_its_task_only() {
+        let drain = Drain::new();
+        let broken = drain.spawn("broken", async { panic!("on purpose") });
+        let sound = drain.spawn("sound", async { 7 });
+        assert_eq!(broken.await, Err::<(), _>(TaskLost { name: "broken" }));
+        assert_eq!(sound.await, Ok(7));
+        check(&drain, Ok(()), Duration::ZERO).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn panic_after_a_wait_is_caught_too() {
+        let drain = Drain::new();
+        let broken = drain.spawn("broken", async {
+            sleep(Duration::from_secs(1)).await;
+            panic!("on purpose")
+        });
+        assert_eq!(broken.name(), "broken");
+        assert_eq!(broken.await, Err::<(), _>(TaskLost { name: "broken" }));
+        assert_eq!(drain.running(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dropped_handle_lets_the_task_run() {
+        let drain = Drain::new();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        drop(drain.spawn("sender", async move { sender.send(7) }));
+        assert_eq!(receiver.await, Ok(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn task_started_while_stopping_is_waited_for() {
+        let drain = Drain::new();
+        let (soft, inner) = (drain.soft(), drain.clone());
+        drain.spawn("parent", async move {
+            soft.cancelled().await;
+            inner.spawn("child", sleep(Duration::from_secs(4)));
+        });
+        check(&drain, Ok(()), Duration::from_secs(4)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn held_work_is_waited_for() {
+        let drain = Drain::new();
+        let running = drain.hold("thread");
+        assert_eq!(drain.running(), [("thread", 1)]);
+        let expected: &[_] = &[("thread", 1)];
+        check(&drain, Err(expected), GRACE + LAST_WAIT).await;
+        drop(running);
+        check(&drain, Ok(()), Duration::ZERO).await;
+    }
+
+    #[test]
+    fn runtime_that_goes_away_leaves_no_task_counted() {
+        let drain = Drain::new();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async { drop(drain.spawn("stuck", pending::<()>())) });
+        assert_eq!(drain.running(), [("stuck", 1)]);
+        drop(runtime);
+        assert_eq!(drain.running(), []);
+    }
+}
