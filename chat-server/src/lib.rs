@@ -13,5 +13,14 @@
 //! | 5 | rooms, inbox | who may read and write; read marks |
 //! | 4 | hub | the live half of a topic: ring, subscriptions, cursors |
 //! | 3 | append | batches and de-duplicates what goes to the store |
-//! | 2 | bus, store, auth | traits and their adapters |
+//! | 2 | bus, store, auth, wire | traits and their adapters; the JSON of the wire |
 //! | 1 | config, metrics, log, destination | settings; counters; the words of the log |
+
+pub mod append;
+pub mod bus;
+pub mod destination;
+pub mod hub;
+pub mod log;
+pub mod metrics;
+pub mod store;
+pub mod wire;

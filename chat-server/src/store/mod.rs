@@ -1,0 +1,147 @@
+//! The store: the truth about logs, rooms and read marks, behind two seams.
+//!
+//! [`MessageStore`] keeps the logs; its heart is compare-and-append. [`RoomStore`] keeps who is in
+//! which room and how far each has read. Both have an embedded implementation here and a
+//! distributed one; `contract.rs` of the tests holds every implementation to the same words.
+
+pub mod embedded;
+mod record;
+pub mod room;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shared::ids::{MemberId, RoomId, Seq};
+
+use crate::log::{Entry, Topic};
+pub use room::{ItemType, Membership, Product, Role, Room, RoomHead, RoomMember};
+
+/// Entries that one [`MessageStore::append`] takes at most.
+pub const APPEND_ENTRIES_MAX: usize = 64;
+
+/// Bytes of bodies that one append takes; a single larger entry may still go alone.
+pub const APPEND_BYTES_MAX: usize = 1 << 20;
+
+/// Entries that one [`MessageStore::read`] gives at most.
+pub const READ_ENTRIES_MAX: u32 = 512;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing was written. Asking again later may work.
+    #[error("store unavailable: {0}")]
+    Unavailable(String),
+    /// A write may have happened or may happen yet.
+    #[error("outcome unknown: {0}")]
+    Unknown(String),
+    /// What is stored cannot be read: damage, or written by a newer version. A person must look.
+    #[error("stored data cannot be read: {0}")]
+    Corrupt(String),
+}
+
+/// The answer to a compare-and-append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Append {
+    /// All entries are stored, for good.
+    Applied,
+    /// The topic's head is this, not what was expected; nothing was written.
+    Conflict(Seq),
+}
+
+/// How sure a read must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// What a quorum of replicas has; an append that is being settled may be missing.
+    Quorum,
+    /// The same, after every append under way was settled. Slower, for when something is missing.
+    Settled,
+}
+
+/// The logs.
+///
+/// Contract:
+/// * A topic's head is the position of its newest entry, [`Seq::ZERO`] while there is none.
+/// * `append` stores all entries or none, and only if the head is `head`. Their positions are
+///   `head + 1`, `head + 2`, …; the store does not check that again. Of several appends at the same
+///   head exactly one is applied. After [`StoreError::Unknown`] the entries may be stored or may
+///   yet be; whoever asks again with the same `head` finds out: applied, or a head that moved.
+/// * What is applied survives the end of the process, is never changed, and is seen by every read
+///   that starts later, at the positions given.
+/// * `read` gives what lies in `first..=last`, rising, at most [`READ_ENTRIES_MAX`] from `first`
+///   on. Positions of an inbox whose entries expired are missing; in rooms none is missing up to
+///   the head.
+/// * `delete` marks an entry; reads then give it with an empty body. Of an entry that is not there
+///   nothing comes to be. Twice is the same as once.
+/// * No call waits for ever: each has a deadline of its own.
+#[async_trait]
+pub trait MessageStore: Send + Sync + fmt::Debug {
+    /// Compares the head and appends.
+    async fn append(
+        &self,
+        topic: Topic,
+        head: Seq,
+        entries: Vec<Arc<Entry>>,
+    ) -> Result<Append, StoreError>;
+
+    /// The position of the newest entry.
+    async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError>;
+
+    /// The entries at `first..=last`.
+    async fn read(
+        &self,
+        topic: Topic,
+        first: Seq,
+        last: Seq,
+        view: View,
+    ) -> Result<Vec<Arc<Entry>>, StoreError>;
+
+    /// Marks the entry at `seq` as taken back.
+    async fn delete(&self, topic: Topic, seq: Seq) -> Result<(), StoreError>;
+}
+
+/// The rooms, their members and how far each has read.
+///
+/// Contract:
+/// * `put_room` creates the room or replaces it whole; its members' [`Membership`]s follow: those
+///   who left are hidden, those who are in it are there, read marks stay as they are.
+/// * `mark_read` moves a mark forward only: the greatest position wins whatever the order of calls.
+/// * `memberships` gives rooms that are not hidden, in no order.
+/// * `note_head` tells what a room's newest message is, for lists. It is a hint: it may be lost, and
+///   of two the greater position wins. `heads` answers for the rooms that have a message.
+#[async_trait]
+pub trait RoomStore: Send + Sync + fmt::Debug {
+    /// The room, if there is one.
+    async fn room(&self, room: RoomId) -> Result<Option<Room>, StoreError>;
+
+    /// Creates or replaces a room.
+    async fn put_room(&self, room: &Room) -> Result<(), StoreError>;
+
+    /// The rooms a member is in.
+    async fn memberships(&self, member: MemberId) -> Result<Vec<Membership>, StoreError>;
+
+    /// How far a member has read in a room; [`Seq::ZERO`] if not at all.
+    async fn last_read(&self, member: MemberId, room: RoomId) -> Result<Seq, StoreError>;
+
+    /// The member has read up to here.
+    async fn mark_read(&self, member: MemberId, room: RoomId, seq: Seq) -> Result<(), StoreError>;
+
+    /// The newest message of each of these rooms.
+    async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<RoomHead>, StoreError>;
+
+    /// A room's newest message is now this.
+    async fn note_head(&self, head: RoomHead) -> Result<(), StoreError>;
+}
+
+/// How often writes reach the disk itself.
+///
+/// In every mode a write reaches the operating system before it is answered, so it survives
+/// `kill -9`. Against power loss it must also be on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Before it is answered; the writes that came together share one sync.
+    Always,
+    /// This often, so a power loss takes at most what came since.
+    Every(Duration),
+}

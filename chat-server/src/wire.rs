@@ -1,0 +1,57 @@
+//! The JSON that clients read and write over STOMP, as `wire.md` and the first front end have it.
+//!
+//! These shapes are a contract; each has a golden file.
+
+use serde::{Deserialize, Serialize};
+use shared::clock::LocalDateTime;
+use shared::ids::{MemberId, MessageId, RoomId};
+
+/// Body of a SEND to `/pub/{roomId}`. Unknown fields are ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ChatSend<'a> {
+    /// The text.
+    #[serde(borrow)]
+    pub message: std::borrow::Cow<'a, str>,
+}
+
+/// Body of a MESSAGE on `/sub/{roomId}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatMessage<'a> {
+    /// The room.
+    pub chat_room_id: RoomId,
+    /// The message.
+    pub chat_message_id: MessageId,
+    /// Who sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sender_id: Option<MemberId>,
+    /// The text; empty if it was taken back.
+    pub message: &'a str,
+    /// When.
+    pub created_at: LocalDateTime,
+    /// Only there when the message was taken back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+}
+
+/// Body of a MESSAGE on `/user/queue/errors`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendError<'a> {
+    /// The number for programs.
+    pub code: u16,
+    /// Its name.
+    pub name: &'a str,
+    /// The text for people.
+    pub message: &'a str,
+    /// Whether the same send may work later.
+    pub retryable: bool,
+    /// Where the send was going.
+    pub destination: &'a str,
+    /// The receipt it asked for, and will not get.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt_id: Option<&'a str>,
+    /// The sender's name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_message_id: Option<&'a str>,
+}
