@@ -58,6 +58,8 @@ fn module_path(path: &str) -> Vec<&str> {
 /// The top-level modules that a file names: by `crate::x`, by `crate::{x, y}`, or by as many
 /// `super::` as lead to the root.
 fn used(code: &str, depth: usize) -> Vec<&str> {
+    // The tests, last in their file, are one module deeper.
+    let tests = code.find("\nmod tests {").unwrap_or(code.len());
     let mut found = Vec::new();
     let mut supers = 0;
     for (at, word) in lexer::identifiers(code) {
@@ -66,6 +68,7 @@ fn used(code: &str, depth: usize) -> Vec<&str> {
             "super" => supers + 1,
             _ => 0,
         };
+        let depth = depth + usize::from(at > tests);
         let at_root = word == "crate" || (supers > 0 && supers >= depth);
         if at_root && let Some(path) = code[after..].trim_start().strip_prefix("::") {
             found.extend(first_names(path.trim_start()));
@@ -75,23 +78,15 @@ fn used(code: &str, depth: usize) -> Vec<&str> {
     found
 }
 
-/// The first name of a path, or of each path of a group `{a, b::{c, d}}`.
+/// The first name of a path, or of each path of a group `{a, b::{c, d}}`; a `*` has none.
 fn first_names(path: &str) -> Vec<&str> {
     let Some(group) = path.strip_prefix('{') else {
-        return lexer::identifiers(path)
-            .take(1)
-            .map(|(_, name)| name)
-            .collect();
+        return first_name(path).into_iter().collect();
     };
     let (mut depth, mut start, mut found) = (0_i32, 0, Vec::new());
     for (at, c) in group.char_indices() {
-        let ends = depth == 0 && (c == ',' || c == '}');
-        if ends {
-            found.extend(
-                lexer::identifiers(&group[start..at])
-                    .take(1)
-                    .map(|(_, name)| name),
-            );
+        if depth == 0 && (c == ',' || c == '}') {
+            found.extend(first_name(&group[start..at]));
             start = at + 1;
         }
         match c {
@@ -102,6 +97,12 @@ fn first_names(path: &str) -> Vec<&str> {
         }
     }
     found
+}
+
+fn first_name(path: &str) -> Option<&str> {
+    let path = path.trim_start();
+    let (at, name) = lexer::identifiers(path).next()?;
+    (at == 0).then_some(name)
 }
 
 /// Everything wrong in one file, whose path is relative to `src`.
@@ -224,6 +225,16 @@ mod tests {
             "use super::rooms;\n",
             &["hub/mod.rs: hub (rank 2) uses rooms (rank 2)"],
         );
+    }
+
+    #[test]
+    fn tests_are_one_module_deeper() {
+        let tests = |inside: &str| format!("#[cfg(test)]\nmod tests {{\n    {inside}\n}}\n");
+        check("store.rs", &tests("use super::*; fn f() {}"), &[]);
+        check("store.rs", &tests("use super::hub;"), &[]);
+        let expected = ["store.rs: store (rank 1) uses hub (rank 2)"];
+        check("store.rs", &tests("use super::super::hub;"), &expected);
+        check("store.rs", &tests("use crate::hub;"), &expected);
     }
 
     #[test]
