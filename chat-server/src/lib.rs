@@ -17,10 +17,12 @@
 //! | 1 | config, metrics, log, destination | settings; counters; the words of the log |
 
 pub mod append;
+pub mod auth;
 pub mod bus;
 pub mod destination;
 pub mod hub;
 pub mod log;
 pub mod metrics;
+pub mod rooms;
 pub mod store;
 pub mod wire;

@@ -1,0 +1,215 @@
+//! Who is asking: checks the tokens of members and services against the market's public keys.
+//!
+//! Keys are fetched when a token names one that is not known, and now and then; while the market is
+//! away the keys at hand go on being good. A token is never believed for longer than it says, and
+//! nothing here renews or revokes one: that is the market's work, and the caller's, who has the
+//! token's family.
+
+mod credentials;
+mod keys;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::claims::{
+    FamilyId, MemberClaims, MemberToken, Role, ServiceClaims, TokenError, TokenScope, Verifier,
+};
+use shared::clock::{Clock, UnixMillis};
+use shared::config::Secret;
+use shared::ids::MemberId;
+
+pub use credentials::Credentials;
+pub use keys::OpenError;
+use keys::{Freshness, Keys};
+
+/// How often [`Authenticator::refresh`] should be called, so that a new key is known before the
+/// first token signed with it comes, and a withdrawn one is forgotten.
+pub const REFRESH_PERIOD: Duration = Duration::from_secs(5 * 60);
+
+/// Where the public keys (a JWKS) come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// The market's `/.well-known/jwks.json`.
+    Url(String),
+    /// A file of the same content.
+    File(PathBuf),
+}
+
+/// A member who showed a good token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Who.
+    pub member: MemberId,
+    /// What they may do.
+    pub role: Role,
+    /// The login the token comes from; a revocation names it.
+    pub family: FamilyId,
+    /// From this moment on they must show another token.
+    pub ends_at: UnixMillis,
+    /// How the token came.
+    pub origin: Origin,
+}
+
+/// How a token came. A browser adds cookies to requests of any page; a bearer token it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// In a cookie.
+    Cookie,
+    /// In a header that only the site's own code can have set.
+    Bearer,
+}
+
+/// Why nobody is known to be asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// No token was shown.
+    #[error("no token")]
+    Missing,
+    /// None of the tokens shown is good here.
+    #[error("no token that is good here")]
+    Refused,
+    /// The keys could not be fetched, so nobody can say: the same token may be good later.
+    #[error("the keys to check tokens with are not available")]
+    KeysUnavailable,
+}
+
+/// Checks tokens.
+#[derive(Debug)]
+pub struct Authenticator {
+    keys: Keys,
+    clock: Arc<dyn Clock>,
+}
+
+impl Authenticator {
+    /// A checker of tokens for this scope. A file is read now; a URL is not asked before a token
+    /// comes, so that the market need not be there first.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the file has no usable key, or the URL is none.
+    pub async fn open(
+        source: KeySource,
+        scope: TokenScope,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let keys = Keys::open(source, scope, Arc::clone(&clock)).await?;
+        Ok(Self { keys, clock })
+    }
+
+    /// The member that the credentials belong to: of the bearer token if there is one, else of the
+    /// access cookie, else of the refresh cookie.
+    ///
+    /// # Errors
+    /// See [`AuthError`].
+    pub async fn member(&self, credentials: &Credentials) -> Result<Identity, AuthError> {
+        if let Some(bearer) = &credentials.bearer {
+            let claims = self.member_token(bearer, MemberToken::Access).await?;
+            let ends_at = claims.expires_at;
+            return Ok(identity(claims, ends_at, Origin::Bearer));
+        }
+        let access = self
+            .cookie(credentials.access_cookie.as_ref(), MemberToken::Access)
+            .await;
+        let refresh = self
+            .cookie(credentials.refresh_cookie.as_ref(), MemberToken::Refresh)
+            .await;
+        match (access, refresh) {
+            (Ok(access), Ok(refresh)) if access.member == refresh.member => {
+                Ok(identity(access, refresh.expires_at, Origin::Cookie))
+            }
+            (Ok(claims), Ok(_) | Err(_)) | (Err(_), Ok(claims)) => {
+                let ends_at = claims.expires_at;
+                Ok(identity(claims, ends_at, Origin::Cookie))
+            }
+            (Err(access), Err(refresh)) => Err(worse(access, refresh)),
+        }
+    }
+
+    /// The service that a bearer token belongs to.
+    ///
+    /// # Errors
+    /// See [`AuthError`].
+    pub async fn service(
+        &self,
+        bearer: Option<&Secret<String>>,
+    ) -> Result<ServiceClaims, AuthError> {
+        let token = bearer.ok_or(AuthError::Missing)?.expose();
+        let now = self.clock.unix_millis();
+        self.check(|verifier| verifier.service(token, now)).await
+    }
+
+    /// Fetches the keys, to be called every [`REFRESH_PERIOD`]. What cannot be fetched, or has no
+    /// usable key, changes nothing.
+    pub async fn refresh(&self) {
+        self.keys.fetch_now().await;
+    }
+
+    async fn cookie(
+        &self,
+        cookie: Option<&Secret<String>>,
+        expected: MemberToken,
+    ) -> Result<MemberClaims, AuthError> {
+        let token = cookie.ok_or(AuthError::Missing)?;
+        self.member_token(token, expected).await
+    }
+
+    async fn member_token(
+        &self,
+        token: &Secret<String>,
+        expected: MemberToken,
+    ) -> Result<MemberClaims, AuthError> {
+        let now = self.clock.unix_millis();
+        self.check(|verifier| verifier.member(token.expose(), expected, now))
+            .await
+    }
+
+    /// Checks with the keys at hand, and once more with fresh ones if the key is not among them.
+    async fn check<C>(
+        &self,
+        verify: impl Fn(&Verifier) -> Result<C, TokenError>,
+    ) -> Result<C, AuthError> {
+        let (verifier, generation) = self.keys.current();
+        match verify(&verifier) {
+            Ok(claims) => return Ok(claims),
+            Err(TokenError::UnknownKey { .. }) => {}
+            Err(error) => return Err(refused(&error)),
+        }
+        let freshness = self.keys.fetch_after(generation).await;
+        match (verify(&self.keys.current().0), freshness) {
+            (Ok(claims), _) => Ok(claims),
+            (Err(TokenError::UnknownKey { .. }), Freshness::Stale) => {
+                Err(AuthError::KeysUnavailable)
+            }
+            (Err(error), _) => Err(refused(&error)),
+        }
+    }
+}
+
+/// Whoever sent it learns only that it is not good; the reason is for us.
+fn refused(error: &TokenError) -> AuthError {
+    tracing::debug!("token refused: {error}");
+    AuthError::Refused
+}
+
+/// What to tell of two failures: first what may get better by waiting, then what was shown at all.
+fn worse(one: AuthError, other: AuthError) -> AuthError {
+    for error in [AuthError::KeysUnavailable, AuthError::Refused] {
+        if one == error || other == error {
+            return error;
+        }
+    }
+    AuthError::Missing
+}
+
+fn identity(claims: MemberClaims, ends_at: UnixMillis, origin: Origin) -> Identity {
+    Identity {
+        member: claims.member,
+        role: claims.role,
+        family: claims.family,
+        ends_at,
+        origin,
+    }
+}
+
+#[cfg(test)]
+mod tests;
