@@ -139,6 +139,12 @@ pub enum ProtocolError {
         /// The limit.
         max: usize,
     },
+    /// The name of a subscription or of a transaction is longer than allowed.
+    #[error("subscription or transaction named with more than {max} bytes")]
+    NameTooLong {
+        /// The limit, in bytes.
+        max: usize,
+    },
     /// ACK or NACK of a message that is not waiting for one.
     #[error("no such message to acknowledge")]
     UnknownAck,
@@ -194,6 +200,7 @@ impl ProtocolError {
             Self::Decode(
                 D::FrameTooLarge { .. } | D::TotalTooLarge { .. } | D::HeaderTooLong { .. }
             ) | Self::MessageTooLarge
+                | Self::NameTooLong { .. }
                 | Self::TransactionTooLarge
         )
     }

@@ -64,10 +64,10 @@ impl HeartBeatTimers {
         let send_ms = agreed_ms(ours.can_send_ms, theirs.wants_ms);
         let hear_ms = agreed_ms(theirs.can_send_ms, ours.wants_ms);
         Self {
-            send_every: send_ms.map(|ms| tenths_of(ms.min(INTERVAL_MS_MAX), 8)),
+            send_every: send_ms.map(|ms| percent_of(ms.min(INTERVAL_MS_MAX), 80)),
             hear_within: hear_ms
                 .filter(|ms| *ms <= INTERVAL_MS_MAX)
-                .map(|ms| tenths_of(ms, 20)),
+                .map(|ms| percent_of(ms, 200)),
             sent_at: Some(now),
             heard_at: Some(now),
         }
@@ -81,6 +81,11 @@ impl HeartBeatTimers {
     /// Something was received.
     pub fn handle_received(&mut self, now: Instant) {
         self.heard_at = Some(now);
+    }
+
+    /// The peer said that it has nothing more to say: its silence is no fault any more.
+    pub(crate) fn expect_silence(&mut self) {
+        self.hear_within = None;
     }
 
     /// When to call [`Self::handle_timeout`] next.
@@ -120,8 +125,9 @@ fn agreed_ms(can_send_ms: u64, wants_ms: u64) -> Option<u64> {
     (can_send_ms > 0 && wants_ms > 0).then(|| can_send_ms.max(wants_ms))
 }
 
-fn tenths_of(ms: u64, tenths: u64) -> Duration {
-    Duration::from_millis(ms.saturating_mul(tenths) / 10)
+/// Exact, so never zero: an interval of 1 ms must not become a timer that is always due.
+fn percent_of(ms: u64, percent: u64) -> Duration {
+    Duration::from_micros(ms.saturating_mul(percent).saturating_mul(10))
 }
 
 #[cfg(test)]
@@ -188,6 +194,17 @@ mod tests {
             Some(2_000),
         );
         check_due("1000,1000", "99999999999999999999,1000", Some(800), None);
+    }
+
+    #[test]
+    fn the_shortest_interval_still_is_one() {
+        let now = crate::session::test_epoch();
+        let shortest = HeartBeat::parse("1,1").unwrap();
+        let timers = HeartBeatTimers::new(shortest, shortest, now);
+        assert_eq!(
+            timers.poll_timeout(),
+            Some(now + Duration::from_micros(800))
+        );
     }
 
     #[test]

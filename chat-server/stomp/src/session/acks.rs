@@ -1,6 +1,7 @@
 //! ACK and NACK: which message is meant, and what they do to it.
 
 use super::Session;
+use super::client_frames::needed;
 use super::output::Output;
 use super::subscriptions::{Name, Refused, SubscriptionKey};
 use crate::error::ProtocolError;
@@ -37,15 +38,14 @@ impl Session {
         if command == Command::Nack && version == Version::V1_0 {
             return Err(ProtocolError::NackUnknown);
         }
-        let needed = |header: &'static str| {
-            let value = frame.header(header).filter(|value| !value.is_empty());
-            value.ok_or(ProtocolError::MissingHeader { command, header })
-        };
         let (message_id, subscription) = match version {
-            Version::V1_0 => (needed("message-id")?, frame.header("subscription")),
-            Version::V1_1 => (needed("message-id")?, Some(needed("subscription")?)),
+            Version::V1_0 => (needed(frame, "message-id")?, frame.header("subscription")),
+            Version::V1_1 => (
+                needed(frame, "message-id")?,
+                Some(needed(frame, "subscription")?),
+            ),
             Version::V1_2 => {
-                let (message_id, id) = needed("id")?
+                let (message_id, id) = needed(frame, "id")?
                     .split_once('@')
                     .ok_or(ProtocolError::UnknownAck)?;
                 (message_id, Some(id))

@@ -2,8 +2,9 @@
 
 use super::output::{Login, Output, Send, Subscribe, Unsubscribe};
 use super::subscriptions::{AckMode, Name};
-use super::transactions::Bound;
+use super::transactions::{Bound, Transactions};
 use super::{Session, State};
+use crate::decode::Decoder;
 use crate::error::ProtocolError;
 use crate::frame::{Command, Frame};
 use crate::heart_beat::HeartBeat;
@@ -33,10 +34,7 @@ impl Session {
             Command::Commit => self.on_commit(&frame),
             Command::Abort => self.on_abort(&frame),
             Command::Disconnect => {
-                self.state = State::Leaving;
-                self.outputs.push_back(Output::Disconnect {
-                    receipt: frame.receipt(),
-                });
+                self.on_disconnect(&frame);
                 Ok(())
             }
             command @ (Command::Connect
@@ -74,30 +72,20 @@ impl Session {
         if content_type.is_some_and(|value| !is_mime_type(value)) {
             return Err(ProtocolError::MalformedContentType);
         }
-        let receipt = frame.receipt();
-        match frame.header("transaction") {
-            None => self
-                .outputs
-                .push_back(Output::Send(Send { frame, receipt })),
-            Some(id) => {
-                let send = Send {
-                    frame: frame.clone(),
-                    receipt: None,
-                };
-                let bound = (Bound::Send(send), receipt);
-                self.transactions.bind(id, &frame, bound, &self.config)?;
-            }
+        if let Some(id) = frame.header("transaction") {
+            return self
+                .transactions
+                .bind(id, &frame, Bound::Send, &self.config);
         }
+        let receipt = frame.receipt();
+        self.outputs
+            .push_back(Output::Send(Send { frame, receipt }));
         Ok(())
     }
 
     fn on_subscribe(&mut self, frame: Frame, version: Version) -> Result<(), ProtocolError> {
-        let destination = needed(&frame, "destination")?;
-        let name = match frame.header("id").filter(|id| !id.is_empty()) {
-            Some(id) => Name::Id(id),
-            None if version == Version::V1_0 => Name::Destination(destination),
-            None => return Err(missing(&frame, "id")),
-        };
+        needed(&frame, "destination")?;
+        let name = subscription_name(&frame, version)?;
         let ack_mode = AckMode::parse(frame.header("ack"), version)?;
         let key = self
             .subscriptions
@@ -114,11 +102,7 @@ impl Session {
 
     /// One that is not there any more is no fault: the client wanted it gone.
     fn on_unsubscribe(&mut self, frame: &Frame, version: Version) -> Result<(), ProtocolError> {
-        let name = match (frame.header("id"), frame.header("destination")) {
-            (Some(id), _) => Name::Id(id),
-            (None, Some(destination)) if version == Version::V1_0 => Name::Destination(destination),
-            (None, _) => return Err(missing(frame, "id")),
-        };
+        let name = subscription_name(frame, version)?;
         if let Some(key) = self.subscriptions.remove(name) {
             self.outputs
                 .push_back(Output::Unsubscribe(Unsubscribe { key }));
@@ -136,7 +120,7 @@ impl Session {
                 Ok(())
             }
             Some(id) => {
-                let bound = (Bound::Ack(request), frame.receipt());
+                let bound = Bound::Ack(request);
                 self.transactions.bind(id, frame, bound, &self.config)
             }
         }
@@ -151,7 +135,7 @@ impl Session {
 
     fn on_commit(&mut self, frame: &Frame) -> Result<(), ProtocolError> {
         let mut commit = self.transactions.end(needed(frame, "transaction")?)?;
-        commit.receipts.extend(frame.receipt());
+        commit.receipt = frame.receipt();
         if commit.sends.is_empty() {
             self.confirm_commit(commit);
         } else {
@@ -166,11 +150,35 @@ impl Session {
         self.confirm(frame.receipt());
         Ok(())
     }
+
+    /// Nothing after it is read, and open transactions are aborted. Subscriptions stay: a COMMIT
+    /// that is under way still settles its ACKs.
+    fn on_disconnect(&mut self, frame: &Frame) {
+        self.state = State::Leaving;
+        self.decoder = Decoder::new(self.config.before_login);
+        self.timers.expect_silence();
+        self.transactions = Transactions::default();
+        let receipt = frame.receipt();
+        self.outputs.push_back(Output::Disconnect { receipt });
+    }
 }
 
-fn needed<'a>(frame: &'a Frame, header: &'static str) -> Result<&'a str, ProtocolError> {
-    let value = frame.header(header).filter(|value| !value.is_empty());
-    value.ok_or_else(|| missing(frame, header))
+/// The name under which a subscription begins and ends: its id, which only 1.0 can do without.
+fn subscription_name(frame: &Frame, version: Version) -> Result<Name<'_>, ProtocolError> {
+    match present(frame, "id") {
+        Some(id) => Ok(Name::Id(id)),
+        None if version == Version::V1_0 => Ok(Name::Destination(needed(frame, "destination")?)),
+        None => Err(missing(frame, "id")),
+    }
+}
+
+/// An empty value names nothing, so it is as good as none.
+fn present<'a>(frame: &'a Frame, header: &str) -> Option<&'a str> {
+    frame.header(header).filter(|value| !value.is_empty())
+}
+
+pub(super) fn needed<'a>(frame: &'a Frame, header: &'static str) -> Result<&'a str, ProtocolError> {
+    present(frame, header).ok_or_else(|| missing(frame, header))
 }
 
 fn missing(frame: &Frame, header: &'static str) -> ProtocolError {

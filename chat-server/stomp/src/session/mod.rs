@@ -11,7 +11,9 @@ mod output;
 mod subscriptions;
 mod transactions;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +31,10 @@ use transactions::Transactions;
 
 pub use output::{Commit, Login, Output, Send, Subscribe, Unsubscribe};
 pub use subscriptions::{AckMode, SubscriptionKey};
+
+/// Subscriptions and transactions live as long as the client wants, so their names must be short: 1
+/// MiB for all that `subscriptions_max` allows. Ids of real clients have under 40 bytes.
+const NAME_BYTES_MAX: usize = 256;
 
 /// What every session of a server has in common.
 #[derive(Clone, Debug)]
@@ -90,7 +96,6 @@ enum State {
 }
 
 /// The STOMP state of one connection; see the crate's documentation for how to drive it.
-#[derive(Debug)]
 pub struct Session {
     config: Arc<SessionConfig>,
     state: State,
@@ -166,7 +171,10 @@ impl Session {
 
     /// The transport refused a message for its size, so no frame could be read from it.
     pub fn handle_message_too_large(&mut self) {
-        self.fail(ProtocolError::MessageTooLarge, None);
+        // After DISCONNECT nothing is read, and the RECEIPT it waits for is still to come.
+        if self.state != State::Leaving {
+            self.fail(ProtocolError::MessageTooLarge, None);
+        }
     }
 
     /// Something was written to the peer: the next heart-beat may wait.
@@ -180,16 +188,21 @@ impl Session {
             State::Greeting | State::LoggingIn { .. } if self.login_due <= now => {
                 self.fail(ProtocolError::LoginTimeout, None);
             }
-            State::Open => match self.timers.handle_timeout(now) {
-                // What waits to be sent is as good a sign of life.
-                Ok(true) if self.outputs.is_empty() => {
-                    self.outputs
-                        .push_back(Output::Transmit(Bytes::from_static(b"\n")));
-                }
-                Ok(_) => {}
+            State::Open | State::Leaving => match self.timers.handle_timeout(now) {
+                Ok(true) => self.beat(),
+                Ok(false) => {}
                 Err(_missed) => self.fail(ProtocolError::HeartBeatMissed, None),
             },
-            State::Greeting | State::LoggingIn { .. } | State::Leaving | State::Closed => {}
+            State::Greeting | State::LoggingIn { .. } | State::Closed => {}
+        }
+    }
+
+    /// Sends an EOL, unless what waits to be sent is as good a sign of life.
+    fn beat(&mut self) {
+        let is_transmit = |output: &Output| matches!(output, Output::Transmit(_));
+        if !self.outputs.iter().any(is_transmit) {
+            self.outputs
+                .push_back(Output::Transmit(Bytes::from_static(b"\n")));
         }
     }
 
@@ -244,9 +257,10 @@ impl Session {
         for request in commit.acks {
             self.settle(&request);
         }
-        for receipt in commit.receipts {
+        for receipt in commit.bound_receipts {
             self.confirm(Some(receipt));
         }
+        self.confirm(commit.receipt);
     }
 
     /// A message went out on a subscription. In the client ack modes it now waits for its ACK.
@@ -287,7 +301,11 @@ impl Session {
             }
             match self.decoder.next_frame() {
                 Ok(Some(frame)) => self.handle_frame(frame),
-                Ok(None) => return None,
+                Ok(None) => {
+                    // Most sessions are idle most of the time; then this holds no memory.
+                    self.outputs = VecDeque::new();
+                    return None;
+                }
                 Err(failure) => self.fail(failure.error.into(), failure.receipt),
             }
         }
@@ -298,8 +316,8 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Greeting | State::LoggingIn { .. } => Some(self.login_due),
-            State::Open => self.timers.poll_timeout(),
-            State::Leaving | State::Closed => None,
+            State::Open | State::Leaving => self.timers.poll_timeout(),
+            State::Closed => None,
         }
     }
 
@@ -331,7 +349,7 @@ impl Session {
     }
 
     /// The last output. Open transactions are aborted, nothing received later is read.
-    fn end(&mut self, code: CloseCode, reason: std::borrow::Cow<'static, str>) {
+    fn end(&mut self, code: CloseCode, reason: Cow<'static, str>) {
         self.outputs.push_back(Output::Close { code, reason });
         self.state = State::Closed;
         self.decoder = Decoder::new(self.config.before_login);
@@ -342,6 +360,18 @@ impl Session {
     /// The version frames are written in: before one is agreed on, the one that escapes nothing.
     fn written_version(&self) -> Version {
         self.version.unwrap_or(Version::V1_0)
+    }
+}
+
+impl fmt::Debug for Session {
+    /// Without received bytes, which hold tokens and what people write.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("state", &self.state)
+            .field("version", &self.version)
+            .field("buffered_bytes", &self.buffered_bytes())
+            .field("subscriptions", &self.subscriptions)
+            .finish_non_exhaustive()
     }
 }
 

@@ -42,7 +42,8 @@ pub enum Output {
         /// The message.
         message_id: u64,
     },
-    /// A second NACK of the same message: the client cannot take it.
+    /// A second NACK of the same message: the client cannot take it. It waits no longer, so a paused
+    /// subscription may go on.
     Rejected {
         /// The subscription.
         key: SubscriptionKey,
@@ -129,6 +130,9 @@ pub struct Unsubscribe {
 pub struct Commit {
     /// Its messages, in the order they were sent.
     pub sends: Vec<Send>,
+    /// The COMMIT's own, to be named if the transaction is refused.
+    pub receipt: Option<Receipt>,
     pub(super) acks: Vec<AckRequest>,
-    pub(super) receipts: Vec<Receipt>,
+    /// Those of the frames bound to it, in the order they came.
+    pub(super) bound_receipts: Vec<Receipt>,
 }

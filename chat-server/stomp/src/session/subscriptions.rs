@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::NAME_BYTES_MAX;
 use crate::error::ProtocolError;
 use crate::version::Version;
 
@@ -83,6 +84,11 @@ impl Subscriptions {
         ack_mode: AckMode,
         max: usize,
     ) -> Result<SubscriptionKey, ProtocolError> {
+        if name.len() > NAME_BYTES_MAX {
+            return Err(ProtocolError::NameTooLong {
+                max: NAME_BYTES_MAX,
+            });
+        }
         let place = match self.place(name) {
             Ok(_) => return Err(ProtocolError::DuplicateSubscription),
             Err(_) if self.by_name.len() >= max => {
@@ -180,45 +186,52 @@ impl Subscription {
             AckMode::Client => drop(self.unacknowledged.drain(..=place)),
             AckMode::Auto | AckMode::ClientIndividual => drop(self.unacknowledged.remove(place)),
         }
-        if self.unacknowledged.is_empty() {
-            self.unacknowledged = VecDeque::new();
-        }
+        self.release();
         Ok(())
     }
 
     /// The first NACK of a message has it delivered again, the second takes it off the list. In
     /// mode `client` a NACK covers the earlier messages too (1.2, "NACK").
     pub(super) fn refuse(&mut self, message_id: u64) -> Result<Vec<Refused>, ProtocolError> {
-        let last = self
-            .place(message_id)
-            .map_err(|_place| ProtocolError::UnknownAck)?;
-        let first = if self.ack_mode == AckMode::Client {
-            0
-        } else {
-            last
-        };
-        let later = self.unacknowledged.split_off(last.saturating_add(1));
-        let covered = self.unacknowledged.split_off(first);
-        let mut refused = Vec::with_capacity(covered.len());
-        for message in covered {
-            let message_id = message.message_id;
-            if message.refused {
-                refused.push(Refused::Rejected(message_id));
-            } else {
-                refused.push(Refused::Redeliver(message_id));
-                self.unacknowledged.push_back(Unacknowledged {
-                    message_id,
-                    refused: true,
-                });
-            }
+        if !self.awaits(message_id) {
+            return Err(ProtocolError::UnknownAck);
         }
-        self.unacknowledged.extend(later);
+        let cumulative = self.ack_mode == AckMode::Client;
+        let mut refused = Vec::new();
+        self.unacknowledged.retain_mut(|message| {
+            let id = message.message_id;
+            let covered = id == message_id || (cumulative && id < message_id);
+            let rejected = covered && message.refused;
+            if rejected {
+                refused.push(Refused::Rejected(id));
+            } else if covered {
+                message.refused = true;
+                refused.push(Refused::Redeliver(id));
+            }
+            !rejected
+        });
+        self.release();
         Ok(refused)
+    }
+
+    /// Where nothing waits no memory is held: most subscriptions are idle most of the time.
+    fn release(&mut self) {
+        if self.unacknowledged.is_empty() {
+            self.unacknowledged = VecDeque::new();
+        }
     }
 
     fn place(&self, message_id: u64) -> Result<usize, usize> {
         self.unacknowledged
             .binary_search_by_key(&message_id, |message| message.message_id)
+    }
+}
+
+impl Name<'_> {
+    fn len(self) -> usize {
+        match self {
+            Self::Id(name) | Self::Destination(name) => name.len(),
+        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! The open transactions of one session. They live nowhere else: closing the session aborts them.
 
-use super::SessionConfig;
+use bytes::Bytes;
+
 use super::acks::AckRequest;
 use super::output::{Commit, Send};
+use super::{NAME_BYTES_MAX, SessionConfig};
 use crate::error::ProtocolError;
 use crate::frame::{Frame, Receipt};
 
-/// What a transaction holds back until its COMMIT.
+/// What a frame that is bound to a transaction asks for.
 #[derive(Debug)]
 pub(super) enum Bound {
-    Send(Send),
+    Send,
     Ack(AckRequest),
 }
 
@@ -30,6 +32,11 @@ pub(super) struct Transactions {
 impl Transactions {
     pub(super) fn begin(&mut self, id: &str, config: &SessionConfig) -> Result<(), ProtocolError> {
         let max = config.transactions_max;
+        if id.len() > NAME_BYTES_MAX {
+            return Err(ProtocolError::NameTooLong {
+                max: NAME_BYTES_MAX,
+            });
+        }
         if self.find(id).is_ok() {
             return Err(ProtocolError::DuplicateTransaction);
         }
@@ -38,8 +45,9 @@ impl Transactions {
         }
         let commit = Commit {
             sends: Vec::new(),
+            receipt: None,
             acks: Vec::new(),
-            receipts: Vec::new(),
+            bound_receipts: Vec::new(),
         };
         self.open.push(Transaction {
             id: id.into(),
@@ -50,12 +58,12 @@ impl Transactions {
         Ok(())
     }
 
-    /// Holds `bound`, which came in `frame`, back until the COMMIT of `id`, and its receipt too.
+    /// Holds what `frame` asks for, and its receipt, back until the COMMIT of `id`.
     pub(super) fn bind(
         &mut self,
         id: &str,
         frame: &Frame,
-        (bound, receipt): (Bound, Option<Receipt>),
+        bound: Bound,
         config: &SessionConfig,
     ) -> Result<(), ProtocolError> {
         let at = self.find(id)?;
@@ -74,11 +82,15 @@ impl Transactions {
         {
             return Err(ProtocolError::TransactionTooLarge);
         }
+        let commit = &mut transaction.commit;
+        commit.bound_receipts.extend(frame.receipt().map(detached));
         match bound {
-            Bound::Send(send) => transaction.commit.sends.push(send),
-            Bound::Ack(request) => transaction.commit.acks.push(request),
+            Bound::Send => commit.sends.push(Send {
+                frame: detached_frame(frame),
+                receipt: None,
+            }),
+            Bound::Ack(request) => commit.acks.push(request),
         }
-        transaction.commit.receipts.extend(receipt);
         Ok(())
     }
 
@@ -95,4 +107,22 @@ impl Transactions {
             .position(|transaction| *transaction.id == *id);
         at.ok_or(ProtocolError::UnknownTransaction)
     }
+}
+
+/// A copy: a client may leave a transaction open for ever, and a small frame must not keep the
+/// large chunk alive in which it was received.
+fn detached_frame(frame: &Frame) -> Frame {
+    let spans = frame.headers.iter();
+    let text_end = spans.map(|spans| spans.value.end).max().unwrap_or_default();
+    let text = frame.text.get(..text_end as usize).unwrap_or_default();
+    Frame {
+        command: frame.command,
+        text: Bytes::copy_from_slice(text),
+        headers: frame.headers.clone(),
+        body: Bytes::copy_from_slice(&frame.body),
+    }
+}
+
+fn detached(receipt: Receipt) -> Receipt {
+    Receipt(Bytes::copy_from_slice(&receipt.0))
 }
