@@ -38,6 +38,8 @@ pub struct Decoder {
     input: Input,
     scan: Scan,
     total_bytes: u64,
+    /// `total_bytes_max` was exceeded: what lay within it is still decoded, then this is the end.
+    overrun: Option<DecodeError>,
     failure: Option<Box<DecodeFailure>>,
 }
 
@@ -53,33 +55,38 @@ impl Decoder {
             input: Input::default(),
             scan: Scan::default(),
             total_bytes: 0,
+            overrun: None,
             failure: None,
         }
     }
 
-    /// From the next frame on, headers are read as this version writes them.
+    /// From here on, headers are read as this version writes them. To be called between frames.
     pub fn set_version(&mut self, version: Version) {
         self.rules.version = Some(version);
     }
 
-    /// From the next frame on, these limits hold; bytes fed so far no longer count.
+    /// From here on, these limits hold; bytes fed so far no longer count. What exceeded the former
+    /// total is lost all the same, and stays a fault.
     pub fn set_limits(&mut self, limits: Limits) {
         self.rules.limits = limits;
         self.total_bytes = 0;
     }
 
     /// Takes received bytes, in any portions. What they hold comes out of [`Self::next_frame`].
-    pub fn feed(&mut self, bytes: Bytes) {
-        if self.failure.is_some() {
+    pub fn feed(&mut self, mut bytes: Bytes) {
+        if self.failure.is_some() || self.overrun.is_some() {
             return;
         }
         self.total_bytes = self.total_bytes.saturating_add(bytes.len() as u64);
-        match self.rules.limits.total_bytes_max {
-            Some(max) if self.total_bytes > max => {
-                self.fail(DecodeError::TotalTooLarge { max });
-            }
-            _ => self.input.push(bytes),
+        if let Some(max) = self.rules.limits.total_bytes_max
+            && self.total_bytes > max
+        {
+            let excess = usize::try_from(self.total_bytes.saturating_sub(max));
+            let excess = excess.unwrap_or(usize::MAX);
+            bytes.truncate(bytes.len().saturating_sub(excess));
+            self.overrun = Some(DecodeError::TotalTooLarge { max });
         }
+        self.input.push(bytes);
     }
 
     /// Bytes fed and not yet given out as frames.
@@ -88,8 +95,9 @@ impl Decoder {
         self.input.len()
     }
 
-    /// How many bytes all searches have looked at so far: the decoder's work, for tests and
-    /// measurements. At most four times what was fed.
+    /// How many bytes all searches and checks have looked at so far: the decoder's work, for tests
+    /// and measurements. At most four times what was fed: header bytes for the line's end, for the
+    /// colon, as UTF-8, and for escapes; body bytes once. Comparing names is not counted.
     #[must_use]
     pub fn examined_bytes(&self) -> u64 {
         self.scan.examined_bytes()
@@ -108,44 +116,43 @@ impl Decoder {
             match self.scan.step(self.input.data(), &self.rules) {
                 Ok(Step::Again) => {}
                 Ok(Step::Skip(count)) => self.input.drop_front(count),
-                Ok(Step::Incomplete) => {
-                    self.input.unite();
-                    return Ok(None);
-                }
+                Ok(Step::Incomplete) => break,
                 Ok(Step::Complete(found)) => return Ok(Some(self.cut(found))),
                 Err(error) => return Err(self.fail(error)),
             }
         }
+        match self.overrun.take() {
+            Some(error) => Err(self.fail(error)),
+            None => {
+                self.input.unite();
+                Ok(None)
+            }
+        }
     }
 
-    /// Notes the failure and lets go of all input.
+    /// Notes the failure and lets go of everything else.
     fn fail(&mut self, error: DecodeError) -> DecodeFailure {
-        let receipt = self
-            .scan
-            .header_so_far(self.input.data(), "receipt")
-            .filter(|value| std::str::from_utf8(value).is_ok())
-            .map(|value| Receipt(Bytes::copy_from_slice(value)));
+        let receipt = self.scan.receipt_so_far(self.input.data(), &self.rules);
+        let receipt = receipt.map(Receipt);
         let failure = DecodeFailure { error, receipt };
         self.failure = Some(Box::new(failure.clone()));
         self.input = Input::default();
+        drop(self.scan.restart());
         failure
     }
 
     fn cut(&mut self, found: Found) -> Frame {
         let (start, end) = found.body;
         let frame = self.input.cut_front(end.saturating_add(1));
-        let command = found.head.command;
-        let has_body = command.may_have_body() && end > start;
-        let body = if has_body {
+        let body = if found.command.may_have_body() {
             frame.slice(start..end)
         } else {
             Bytes::new()
         };
-        let text = found.text.unwrap_or(frame);
         Frame {
-            command,
-            text,
-            headers: found.head.into_headers(),
+            command: found.command,
+            text: found.text.unwrap_or(frame),
+            headers: found.headers,
             body,
         }
     }

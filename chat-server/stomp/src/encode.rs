@@ -32,11 +32,12 @@ impl FrameWriter {
         out.push(b'\n');
         Self {
             out,
-            escaping: escaping_of(command, version),
+            escaping: Escaping::of(command, Some(version)),
         }
     }
 
-    /// Adds a header. One without a name, which no peer could read, is left out.
+    /// Adds a header. Left out are one without a name, which no peer could read, and
+    /// `content-length`, which [`Self::body`] writes.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         push_header(&mut self.out, self.escaping, name, value);
@@ -133,17 +134,11 @@ pub fn ack_id(message_id: u64, subscription: &str) -> String {
     format!("{message_id}@{subscription}")
 }
 
-fn escaping_of(command: Command, version: Version) -> Escaping {
-    if command.opens_session() {
-        Escaping::Raw
-    } else {
-        Escaping::from(version)
-    }
-}
-
 fn push_header(out: &mut Vec<u8>, escaping: Escaping, name: &str, value: &str) {
-    // Without escapes a name with a colon would come out as another name with another value.
-    if name.is_empty() || (escaping == Escaping::Raw && name.contains(':')) {
+    // Without escapes a name with a colon would come out as another name with another value; a
+    // content-length from elsewhere would come before the true one and win.
+    let other_name = escaping == Escaping::Raw && name.contains(':');
+    if name.is_empty() || other_name || name == "content-length" {
         return;
     }
     escape(name.as_bytes(), escaping, out);

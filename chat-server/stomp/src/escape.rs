@@ -3,6 +3,7 @@
 //! 1.0 has none. 1.1 knows `\n`, `\c` and `\\`; 1.2 adds `\r`. CONNECT, STOMP and CONNECTED are
 //! never escaped, so that 1.0 peers can read them. An undefined escape is a fatal error.
 
+use crate::frame::Command;
 use crate::version::Version;
 
 /// How the header lines of a frame are written.
@@ -14,6 +15,16 @@ pub(crate) enum Escaping {
     V1_1,
     /// `\n`, `\c`, `\\`, `\r`.
     V1_2,
+}
+
+impl Escaping {
+    /// How a frame is read or written; `None`: the version is not agreed on yet.
+    pub(crate) fn of(command: Command, version: Option<Version>) -> Self {
+        match version {
+            Some(version) if !command.opens_session() => Self::from(version),
+            _ => Self::Raw,
+        }
+    }
 }
 
 impl From<Version> for Escaping {
@@ -36,6 +47,10 @@ pub(crate) fn unescape(
     escaping: Escaping,
     out: &mut Vec<u8>,
 ) -> Result<(), UndefinedEscape> {
+    if escaping == Escaping::Raw {
+        out.extend_from_slice(escaped);
+        return Ok(());
+    }
     let mut rest = escaped;
     while let Some(at) = memchr::memchr(b'\\', rest) {
         let (plain, tail) = rest.split_at(at);

@@ -1,4 +1,4 @@
-//! The head of a frame while it arrives: its command and header lines.
+//! The header lines of a frame while they arrive.
 //!
 //! Lines are noted as spans; nothing is copied unless a header has an escape in it.
 
@@ -7,42 +7,27 @@ use bytes::Bytes;
 use crate::error::DecodeError;
 use crate::escape::{Escaping, unescape};
 use crate::frame::{Command, HeaderSpans, Span};
-use crate::scan::Rules;
+use crate::limits::Limits;
 use crate::version::Version;
 
 /// Most frames have at most this many headers; saves growing the list twice.
 const USUAL_HEADERS: usize = 8;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Head {
-    pub(crate) command: Command,
-    headers: Vec<HeaderSpans>,
-    /// At least one line has a backslash.
-    escaped: bool,
+    pub(crate) headers: Vec<HeaderSpans>,
+    /// What the headers point into once they are unescaped; else it is the received data.
+    pub(crate) text: Option<Bytes>,
 }
 
 impl Head {
-    pub(crate) fn new(command: Command) -> Self {
-        Self {
-            command,
-            headers: Vec::new(),
-            escaped: false,
-        }
-    }
-
     /// Notes the header line `start..end` of `data`, its line end left out.
     pub(crate) fn push_line(
         &mut self,
         data: &[u8],
         (start, end): (usize, usize),
-        rules: &Rules,
+        limits: &Limits,
     ) -> Result<(), DecodeError> {
-        let limits = &rules.limits;
-        if end.saturating_sub(start) > limits.header_line_bytes_max {
-            return Err(DecodeError::HeaderTooLong {
-                max: limits.header_line_bytes_max,
-            });
-        }
         if self.headers.len() >= limits.headers_max {
             return Err(DecodeError::TooManyHeaders {
                 max: limits.headers_max,
@@ -53,79 +38,115 @@ impl Head {
             Some(0) | None => return Err(DecodeError::MalformedHeader),
             Some(colon) => start.saturating_add(colon),
         };
-        self.escaped = self.escaped || memchr::memchr(b'\\', line).is_some();
-        let mut value = span(colon.saturating_add(1), end)?;
-        if rules.version == Some(Version::V1_0) {
-            value = trim(data, value);
-        }
         if self.headers.capacity() == 0 {
             self.headers.reserve_exact(USUAL_HEADERS);
         }
         self.headers.push(HeaderSpans {
             name: span(start, colon)?,
-            value,
+            value: span(colon.saturating_add(1), end)?,
         });
         Ok(())
     }
 
-    /// The first value of a header; `text` is what the spans point into.
-    pub(crate) fn value<'a>(&self, text: &'a [u8], name: &str) -> Option<&'a [u8]> {
-        let spans = self
-            .headers
-            .iter()
-            .find(|spans| spans.name.of(text) == name.as_bytes())?;
-        Some(spans.value.of(text))
+    /// The first value of a header.
+    pub(crate) fn value<'a>(&'a self, data: &'a [u8], name: &str) -> Option<&'a [u8]> {
+        let text = self.text.as_deref().unwrap_or(data);
+        Some(self.find(text, name)?.value.of(text))
     }
 
-    /// Checks the head at `data[..end]`, all of it there, and makes the header list final.
-    ///
-    /// Returns the unescaped text the spans then point into, or `None` if they still point into
-    /// `data`.
+    /// The `receipt` header, also of a head that is not whole; `None` if it cannot be read.
+    pub(crate) fn receipt(
+        &self,
+        data: &[u8],
+        command: Command,
+        version: Option<Version>,
+    ) -> Option<Bytes> {
+        let receipt = if self.text.is_some() {
+            self.value(data, "receipt")?.to_vec()
+        } else {
+            let mut value = self.find(data, "receipt")?.value;
+            if version == Some(Version::V1_0) {
+                value = trim(data, value);
+            }
+            let mut receipt = Vec::new();
+            unescape(value.of(data), Escaping::of(command, version), &mut receipt).ok()?;
+            receipt
+        };
+        String::from_utf8(receipt).ok().map(Bytes::from)
+    }
+
+    /// Checks `head`, all of it there, and makes the headers final.
     pub(crate) fn finish(
         &mut self,
-        data: &[u8],
-        end: usize,
+        head: &[u8],
+        command: Command,
         version: Option<Version>,
-    ) -> Result<Option<Bytes>, DecodeError> {
-        let head = data.get(..end).unwrap_or_default();
+    ) -> Result<(), DecodeError> {
         if std::str::from_utf8(head).is_err() {
             return Err(DecodeError::NotUtf8);
         }
-        let escaping = match version {
-            Some(version) if !self.command.opens_session() => Escaping::from(version),
-            _ => Escaping::Raw,
-        };
-        let text = if self.escaped && escaping != Escaping::Raw {
-            Some(Bytes::from(self.unescape(data, escaping)?))
-        } else {
-            None
-        };
-        self.drop_repeated(text.as_deref().unwrap_or(data));
-        Ok(text)
-    }
-
-    pub(crate) fn into_headers(self) -> Vec<HeaderSpans> {
-        self.headers
-    }
-
-    fn unescape(&mut self, data: &[u8], escaping: Escaping) -> Result<Vec<u8>, DecodeError> {
-        let mut text = Vec::new();
-        for spans in &mut self.headers {
-            for part in [&mut spans.name, &mut spans.value] {
-                let start = text.len();
-                unescape(part.of(data), escaping, &mut text)
-                    .map_err(|_undefined| DecodeError::UndefinedEscape)?;
-                *part = span(start, text.len())?;
+        if self.is_of_1_0(head, version) {
+            for spans in &mut self.headers {
+                spans.value = trim(head, spans.value);
             }
         }
-        Ok(text)
+        let escaping = Escaping::of(command, version);
+        if escaping != Escaping::Raw
+            && let Some(first) = memchr::memchr(b'\\', head)
+        {
+            self.unescape(head, first, escaping)?;
+        }
+        self.drop_repeated(head);
+        Ok(())
+    }
+
+    fn find(&self, text: &[u8], name: &str) -> Option<&HeaderSpans> {
+        self.headers
+            .iter()
+            .find(|spans| spans.name.of(text) == name.as_bytes())
+    }
+
+    /// A CONNECT that does not name versions comes from a client of 1.0.
+    fn is_of_1_0(&self, head: &[u8], version: Option<Version>) -> bool {
+        match version {
+            Some(version) => version == Version::V1_0,
+            None => self.value(head, "accept-version").is_none(),
+        }
+    }
+
+    /// Makes a copy without escapes. Up to the `first` backslash of `head` it is the same, so what
+    /// lies before stays where it is. On an error nothing has changed.
+    fn unescape(
+        &mut self,
+        head: &[u8],
+        first: usize,
+        escaping: Escaping,
+    ) -> Result<(), DecodeError> {
+        let mut text = Vec::with_capacity(head.len());
+        text.extend_from_slice(head.get(..first).unwrap_or_default());
+        let mut headers = self.headers.clone();
+        let parts = headers
+            .iter_mut()
+            .flat_map(|spans| [&mut spans.name, &mut spans.value]);
+        for part in parts.filter(|part| part.end as usize > first) {
+            let (start, end) = (part.start as usize, part.end as usize);
+            let unread = head.get(start.max(first)..end).unwrap_or_default();
+            let start = if start <= first { start } else { text.len() };
+            unescape(unread, escaping, &mut text)
+                .map_err(|_undefined| DecodeError::UndefinedEscape)?;
+            *part = span(start, text.len())?;
+        }
+        self.headers = headers;
+        self.text = Some(text.into());
+        Ok(())
     }
 
     /// Only the first of repeated headers counts (1.2, "Repeated Header Entries").
     ///
     /// Quadratic in the number of headers, which `headers_max` bounds; nearly all pairs differ in
     /// length or first byte.
-    fn drop_repeated(&mut self, text: &[u8]) {
+    fn drop_repeated(&mut self, head: &[u8]) {
+        let text = self.text.as_deref().unwrap_or(head);
         let mut kept = 0_usize;
         for at in 0..self.headers.len() {
             let Some(candidate) = self.headers.get(at).copied() else {
@@ -158,19 +179,14 @@ fn span(start: usize, end: usize) -> Result<Span, DecodeError> {
 /// 1.0's own examples pad values with spaces, and its clients do; later versions forbid it.
 fn trim(data: &[u8], span: Span) -> Span {
     let value = span.of(data);
-    let front = value.iter().take_while(|byte| **byte == b' ').count();
-    let back = value
-        .iter()
-        .skip(front)
-        .rev()
-        .take_while(|byte| **byte == b' ')
-        .count();
+    let is_space = |byte: &&u8| **byte == b' ';
+    let front = value.iter().take_while(is_space).count();
+    let rest = value.get(front..).unwrap_or_default();
+    let back = rest.iter().rev().take_while(is_space).count();
+    // Both are lengths within a span, which counts in 32 bits.
+    let bytes = |count| u32::try_from(count).unwrap_or(u32::MAX);
     Span {
-        start: span
-            .start
-            .saturating_add(u32::try_from(front).unwrap_or(u32::MAX)),
-        end: span
-            .end
-            .saturating_sub(u32::try_from(back).unwrap_or(u32::MAX)),
+        start: span.start.saturating_add(bytes(front)),
+        end: span.end.saturating_sub(bytes(back)),
     }
 }

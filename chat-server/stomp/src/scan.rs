@@ -1,9 +1,12 @@
 //! Finding one frame at the front of received bytes, and going on where the search stopped.
+//!
+//! A fault is found at the first byte that makes it certain, and no byte after that one is looked
+//! at. So what a peer is told does not depend on how its bytes were split.
 
 use bytes::Bytes;
 
 use crate::error::DecodeError;
-use crate::frame::Command;
+use crate::frame::{Command, HeaderSpans};
 use crate::head::Head;
 use crate::limits::Limits;
 use crate::version::Version;
@@ -32,8 +35,9 @@ pub(crate) enum Step {
 /// Where the parts of a whole frame lie.
 #[derive(Debug)]
 pub(crate) struct Found {
-    pub(crate) head: Head,
-    /// What the head's spans point into, if not the frame itself.
+    pub(crate) command: Command,
+    pub(crate) headers: Vec<HeaderSpans>,
+    /// What the headers point into, if not the frame itself.
     pub(crate) text: Option<Bytes>,
     /// Start and end of the body.
     pub(crate) body: (usize, usize),
@@ -43,6 +47,7 @@ pub(crate) struct Found {
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     phase: Phase,
+    head: Head,
     /// Up to here nothing more is to be found.
     scanned: usize,
     /// Where the line now being read starts.
@@ -50,17 +55,33 @@ pub(crate) struct Scan {
     examined: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 enum Phase {
     #[default]
     Command,
-    Headers(Head),
-    Body {
-        head: Head,
-        text: Option<Bytes>,
-        start: usize,
-        length: Option<usize>,
-    },
+    Headers(Command),
+    Body(Body),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Body {
+    command: Command,
+    start: usize,
+    /// By `content-length`; without it the first NUL ends the body.
+    length: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Line {
+    Command,
+    Header,
+}
+
+/// How far a search may go, and what it means to have found nothing by then.
+#[derive(Debug)]
+struct Bound {
+    end: usize,
+    error: DecodeError,
 }
 
 impl Scan {
@@ -68,194 +89,190 @@ impl Scan {
         self.examined
     }
 
-    /// The value of a header that has arrived, while its frame still is arriving.
-    pub(crate) fn header_so_far<'a>(&'a self, data: &'a [u8], name: &str) -> Option<&'a [u8]> {
-        match &self.phase {
-            Phase::Command => None,
-            Phase::Headers(head) => head.value(data, name),
-            Phase::Body { head, text, .. } => head.value(text.as_deref().unwrap_or(data), name),
-        }
+    /// The `receipt` of the frame that is arriving, if that header already has.
+    pub(crate) fn receipt_so_far(&self, data: &[u8], rules: &Rules) -> Option<Bytes> {
+        let (Phase::Headers(command) | Phase::Body(Body { command, .. })) = self.phase else {
+            return None;
+        };
+        self.head.receipt(data, command, rules.version)
     }
 
     pub(crate) fn step(&mut self, data: &[u8], rules: &Rules) -> Result<Step, DecodeError> {
-        match std::mem::take(&mut self.phase) {
+        match self.phase {
             Phase::Command => self.step_command(data, rules),
-            Phase::Headers(head) => self.step_header(head, data, rules),
-            Phase::Body {
-                head,
-                text,
-                start,
-                length,
-            } => {
-                let found = Found {
-                    head,
-                    text,
-                    body: (start, start),
-                };
-                self.step_body(found, length, data, rules)
-            }
+            Phase::Headers(command) => self.step_headers(command, data, rules),
+            Phase::Body(body) => self.step_body(body, data, rules),
         }
+    }
+
+    /// Forgets the frame, whose head is returned; the count goes on.
+    pub(crate) fn restart(&mut self) -> Head {
+        let examined = self.examined;
+        let before = std::mem::replace(
+            self,
+            Self {
+                examined,
+                ..Self::default()
+            },
+        );
+        before.head
     }
 
     fn step_command(&mut self, data: &[u8], rules: &Rules) -> Result<Step, DecodeError> {
-        let start = self.line_start;
-        let max = rules.limits.command_bytes_max;
-        let Some(end) = self.next_line(data, rules)? else {
-            check_line(data.len(), start, max)
-                .map_err(|max| DecodeError::CommandTooLong { max })?;
-            self.rebase(start);
-            return Ok(if start == 0 {
-                Step::Incomplete
-            } else {
-                Step::Skip(start)
-            });
+        let Some((start, end)) = self.next_line(Line::Command, data, rules)? else {
+            return Ok(Step::Incomplete);
         };
+        if start == end {
+            // An EOL between frames: a heart-beat.
+            self.line_start = 0;
+            return Ok(Step::Skip(std::mem::take(&mut self.scanned)));
+        }
         let line = data.get(start..end).unwrap_or_default();
-        if line.is_empty() {
-            return Ok(Step::Again); // an EOL between frames: a heart-beat
-        }
-        if line.len() > max {
-            return Err(DecodeError::CommandTooLong { max });
-        }
-        let command = Command::parse(line).ok_or(DecodeError::UnknownCommand)?;
-        self.rebase(start);
-        self.phase = Phase::Headers(Head::new(command));
-        Ok(if start == 0 {
-            Step::Again
-        } else {
-            Step::Skip(start)
-        })
+        self.phase = Phase::Headers(Command::parse(line).ok_or(DecodeError::UnknownCommand)?);
+        Ok(Step::Again)
     }
 
-    fn step_header(
+    fn step_headers(
         &mut self,
-        mut head: Head,
+        command: Command,
         data: &[u8],
         rules: &Rules,
     ) -> Result<Step, DecodeError> {
-        let start = self.line_start;
-        let line = self.next_line(data, rules);
-        let result = match line {
-            Ok(Some(end)) if start == end => return self.begin_body(head, data, rules),
-            Ok(Some(end)) => {
-                // Two more looks at the line: for its colon and for a backslash.
-                self.examine(end.saturating_sub(start).saturating_mul(2));
-                let pushed =
-                    check_size(end, rules).and_then(|()| head.push_line(data, (start, end), rules));
-                pushed.map(|()| Step::Again)
+        while let Some(line) = self.next_line(Line::Header, data, rules)? {
+            let (start, end) = line;
+            if start == end {
+                self.phase = Phase::Body(self.begin_body(command, data, rules)?);
+                return Ok(Step::Again);
             }
-            Ok(None) => check_line(data.len(), start, rules.limits.header_line_bytes_max)
-                .map_err(|max| DecodeError::HeaderTooLong { max })
-                .and_then(|()| check_size(data.len(), rules))
-                .map(|()| Step::Incomplete),
-            Err(error) => Err(error),
-        };
-        self.phase = Phase::Headers(head);
-        result
+            self.examine(end.saturating_sub(start)); // for its colon
+            self.head.push_line(data, line, &rules.limits)?;
+        }
+        Ok(Step::Incomplete)
     }
 
     /// The head is whole; the body starts where the next line would.
     fn begin_body(
         &mut self,
-        mut head: Head,
+        command: Command,
         data: &[u8],
         rules: &Rules,
-    ) -> Result<Step, DecodeError> {
+    ) -> Result<Body, DecodeError> {
         let start = self.line_start;
-        self.examine(start);
-        let result = declared_length(&head, data, start, rules).and_then(|length| {
-            let text = head.finish(data, start, rules.version)?;
-            Ok((length, text))
-        });
-        match result {
-            Ok((length, text)) => {
-                self.phase = Phase::Body {
-                    head,
-                    text,
-                    start,
-                    length,
-                };
-                Ok(Step::Again)
-            }
-            Err(error) => {
-                self.phase = Phase::Headers(head);
-                Err(error)
-            }
-        }
-    }
-
-    fn step_body(
-        &mut self,
-        mut found: Found,
-        length: Option<usize>,
-        data: &[u8],
-        rules: &Rules,
-    ) -> Result<Step, DecodeError> {
-        let start = found.body.0;
-        let end = match length {
-            Some(length) => end_of_declared(data, start.saturating_add(length)),
-            None => self.end_by_nul(data, rules),
+        self.examine(start.saturating_mul(2)); // as UTF-8 and for escapes
+        let head = data.get(..start).unwrap_or_default();
+        self.head.finish(head, command, rules.version)?;
+        let length = match self.head.value(head, "content-length") {
+            Some(value) => Some(parse_length(value)?),
+            None => None,
         };
-        let end = end.and_then(|end| match end {
-            Some(end) if end > start => check_body(&found.head, rules).map(|()| Some(end)),
-            end => Ok(end),
-        });
-        if let Ok(Some(end)) = end {
-            found.body.1 = end;
-            *self = Self {
-                examined: self.examined,
-                ..Self::default()
-            };
-            return Ok(Step::Complete(found));
+        if let Some(length) = length {
+            // Refused before the body arrives.
+            if length > 0 && !takes_body(command, rules) {
+                return Err(DecodeError::BodyNotAllowed { command });
+            }
+            let Bound { end, error } = whole_frame(rules);
+            if start.saturating_add(length) >= end {
+                return Err(error);
+            }
         }
-        let Found { head, text, .. } = found;
-        self.phase = Phase::Body {
-            head,
-            text,
+        Ok(Body {
+            command,
             start,
             length,
-        };
-        end.map(|_| Step::Incomplete)
+        })
     }
 
-    /// The end of the line being read, its line end left out; the next one then is the line.
-    fn next_line(&mut self, data: &[u8], rules: &Rules) -> Result<Option<usize>, DecodeError> {
-        let fresh = data.get(self.scanned..).unwrap_or_default();
-        let Some(found) = memchr::memchr2(b'\n', 0, fresh) else {
-            self.examine(fresh.len());
-            self.scanned = data.len();
+    fn step_body(&mut self, body: Body, data: &[u8], rules: &Rules) -> Result<Step, DecodeError> {
+        let Body {
+            command,
+            start,
+            length,
+        } = body;
+        let end = match length {
+            Some(length) => end_of_declared(data, start.saturating_add(length))?,
+            None => self.end_by_nul(body, data, rules)?,
+        };
+        let Some(end) = end else {
+            return Ok(Step::Incomplete);
+        };
+        let head = self.restart();
+        Ok(Step::Complete(Found {
+            command,
+            headers: head.headers,
+            text: head.text,
+            body: (start, end),
+        }))
+    }
+
+    /// Start and end of the line being read, its line end left out; the next one then is the line.
+    fn next_line(
+        &mut self,
+        kind: Line,
+        data: &[u8],
+        rules: &Rules,
+    ) -> Result<Option<(usize, usize)>, DecodeError> {
+        let start = self.line_start;
+        let max = kind.bytes_max(&rules.limits);
+        let whole_line = Bound {
+            end: start.saturating_add(max).saturating_add(2), // CR LF
+            error: kind.too_long(max),
+        };
+        let bound = whole_line.or_nearer(whole_frame(rules));
+        let Some(found) = self.search(data, bound, |fresh| memchr::memchr2(b'\n', 0, fresh))?
+        else {
             return Ok(None);
         };
-        self.examine(found.saturating_add(1));
-        if fresh.get(found) == Some(&0) {
+        if data.get(found) == Some(&0) {
             return Err(DecodeError::NulInHead);
         }
-        let end = self.scanned.saturating_add(found);
-        let line = data.get(self.line_start..end).unwrap_or_default();
-        self.scanned = end.saturating_add(1);
         self.line_start = self.scanned;
+        let line = data.get(start..found).unwrap_or_default();
         let carriage_return = matches!(rules.version, None | Some(Version::V1_2));
         let ends_in_one = carriage_return && line.last() == Some(&b'\r');
-        Ok(Some(end.saturating_sub(usize::from(ends_in_one))))
+        let length = line.len().saturating_sub(usize::from(ends_in_one));
+        if length > max {
+            return Err(kind.too_long(max));
+        }
+        Ok(Some((start, start.saturating_add(length))))
     }
 
     /// The end of a body whose length was not told: the first NUL.
-    fn end_by_nul(&mut self, data: &[u8], rules: &Rules) -> Result<Option<usize>, DecodeError> {
-        let fresh = data.get(self.scanned..).unwrap_or_default();
-        let found = memchr::memchr(0, fresh);
-        self.examine(found.unwrap_or(fresh.len()));
-        self.scanned = self.scanned.saturating_add(found.unwrap_or(fresh.len()));
-        check_size(
-            self.scanned.saturating_add(usize::from(found.is_some())),
-            rules,
-        )?;
-        Ok(found.map(|_| self.scanned))
+    fn end_by_nul(
+        &mut self,
+        body: Body,
+        data: &[u8],
+        rules: &Rules,
+    ) -> Result<Option<usize>, DecodeError> {
+        let mut bound = whole_frame(rules);
+        if !takes_body(body.command, rules) {
+            let command = body.command;
+            bound = bound.or_nearer(Bound {
+                end: body.start.saturating_add(1),
+                error: DecodeError::BodyNotAllowed { command },
+            });
+        }
+        self.search(data, bound, |fresh| memchr::memchr(0, fresh))
     }
 
-    /// Counts positions from `start` on, which becomes the first byte.
-    fn rebase(&mut self, start: usize) {
-        self.scanned = self.scanned.saturating_sub(start);
-        self.line_start = self.line_start.saturating_sub(start);
+    /// Where `find` finds something in what was not searched yet. The only place that searches, so
+    /// the one that counts.
+    fn search(
+        &mut self,
+        data: &[u8],
+        bound: Bound,
+        find: impl FnOnce(&[u8]) -> Option<usize>,
+    ) -> Result<Option<usize>, DecodeError> {
+        let fresh = data.get(self.scanned..data.len().min(bound.end));
+        let fresh = fresh.unwrap_or_default();
+        let found = find(fresh);
+        let searched = found.map_or(fresh.len(), |at| at.saturating_add(1));
+        self.examine(searched);
+        self.scanned = self.scanned.saturating_add(searched);
+        match found {
+            Some(_) => Ok(Some(self.scanned.saturating_sub(1))),
+            None if data.len() < bound.end => Ok(None),
+            None => Err(bound.error),
+        }
     }
 
     fn examine(&mut self, bytes: usize) {
@@ -263,51 +280,40 @@ impl Scan {
     }
 }
 
-/// A line of which the end is not there yet; one byte more than the limit may be its CR.
-fn check_line(length: usize, start: usize, max: usize) -> Result<(), usize> {
-    let so_far = length.saturating_sub(start);
-    if so_far > max.saturating_add(1) {
-        Err(max)
-    } else {
-        Ok(())
+impl Line {
+    fn bytes_max(self, limits: &Limits) -> usize {
+        match self {
+            Self::Command => limits.command_bytes_max,
+            Self::Header => limits.header_line_bytes_max,
+        }
+    }
+
+    fn too_long(self, max: usize) -> DecodeError {
+        match self {
+            Self::Command => DecodeError::CommandTooLong { max },
+            Self::Header => DecodeError::HeaderTooLong { max },
+        }
     }
 }
 
-fn check_size(bytes: usize, rules: &Rules) -> Result<(), DecodeError> {
+impl Bound {
+    fn or_nearer(self, other: Self) -> Self {
+        if other.end < self.end { other } else { self }
+    }
+}
+
+/// The NUL has to stand within the first `frame_bytes_max` bytes.
+fn whole_frame(rules: &Rules) -> Bound {
     let max = rules.limits.frame_bytes_max;
-    if bytes > max {
-        Err(DecodeError::FrameTooLarge { max })
-    } else {
-        Ok(())
+    Bound {
+        end: max,
+        error: DecodeError::FrameTooLarge { max },
     }
 }
 
 /// 1.0 lets any frame have a body and ignores it.
-fn check_body(head: &Head, rules: &Rules) -> Result<(), DecodeError> {
-    if head.command.may_have_body() || rules.version == Some(Version::V1_0) {
-        return Ok(());
-    }
-    Err(DecodeError::BodyNotAllowed {
-        command: head.command,
-    })
-}
-
-/// The body's length by its header, refused before the body arrives if it would not be taken.
-fn declared_length(
-    head: &Head,
-    data: &[u8],
-    start: usize,
-    rules: &Rules,
-) -> Result<Option<usize>, DecodeError> {
-    let Some(value) = head.value(data, "content-length") else {
-        return Ok(None);
-    };
-    let length = parse_length(value)?;
-    if length > 0 {
-        check_body(head, rules)?;
-    }
-    check_size(start.saturating_add(length).saturating_add(1), rules)?;
-    Ok(Some(length))
+fn takes_body(command: Command, rules: &Rules) -> bool {
+    command.may_have_body() || rules.version == Some(Version::V1_0)
 }
 
 /// Strictly decimal: no sign, no space. Too many digits for a `usize` are as good as too large.
