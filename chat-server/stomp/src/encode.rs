@@ -117,7 +117,18 @@ impl MessageTail {
 /// [`ack_id`], for the client ack modes of 1.2.
 #[must_use]
 pub fn message_head(version: Version, subscription: Option<&str>, ack: Option<&str>) -> Bytes {
-    let writer = FrameWriter::with_capacity(Command::Message, version, 64);
+    // Exactly what is written if nothing has to be escaped: the bytes then need no second piece of
+    // memory that notes how much of the first is theirs.
+    let line_bytes = |name: &str, value: Option<&str>| {
+        value.map_or(0, |value| {
+            name.len().saturating_add(value.len()).saturating_add(2)
+        })
+    };
+    let capacity = "MESSAGE\n"
+        .len()
+        .saturating_add(line_bytes("subscription", subscription))
+        .saturating_add(line_bytes("ack", ack));
+    let writer = FrameWriter::with_capacity(Command::Message, version, capacity);
     writer
         .optional("subscription", subscription)
         .optional("ack", ack)

@@ -74,7 +74,11 @@ pub(crate) fn unescape(
 /// What the version cannot express (a line end without escapes, a NUL anywhere) becomes a space:
 /// a value that came from elsewhere must never end a line or a frame of its own.
 pub(crate) fn escape(plain: &[u8], escaping: Escaping, out: &mut Vec<u8>) {
-    if !plain.iter().any(|byte| needs_care(*byte)) {
+    // Without a way out of the loop it is done on many bytes at once.
+    let careful = plain
+        .iter()
+        .fold(false, |any, byte| any | needs_care(*byte));
+    if !careful {
         out.extend_from_slice(plain);
         return;
     }
