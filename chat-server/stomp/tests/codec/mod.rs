@@ -61,7 +61,7 @@ pub(crate) fn splits(input: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
 fn frame_line(frame: &Frame) -> String {
     let mut line = frame.command().to_string();
     for (name, value) in frame.headers() {
-        line.push_str(&format!(" {name}={value:?}"));
+        line.push_str(&format!(" {}={value:?}", name.escape_debug()));
     }
     if !frame.body().is_empty() {
         let body = match std::str::from_utf8(frame.body()) {
