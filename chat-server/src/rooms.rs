@@ -4,6 +4,11 @@
 //! as long as [`CACHE_AGE_MAX`]; somebody who was just let in is not turned away, since a "no" from
 //! an older copy is asked again. Sending is not done here: whoever may, hands it to the appender.
 
+mod change;
+mod history;
+mod list;
+mod marks;
+
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,12 +16,19 @@ use std::time::{Duration, Instant};
 use moka::future::Cache;
 use rand::rngs::StdRng;
 use shared::clock::Clock;
-use shared::ids::{MemberId, RoomId};
+use shared::ids::{MemberId, RoomId, Seq};
 use tokio::sync::Mutex as Gate;
 
 use crate::hub::Hub;
+use crate::log::{Entry, Topic};
 use crate::metrics::Metrics;
-use crate::store::{MessageStore, Room, RoomStore, StoreError};
+use crate::store::{MessageStore, Room, RoomStore, StoreError, View};
+
+pub use change::{InvalidRoom, PutError, RoomSpec};
+pub use history::HistoryPage;
+use list::Places;
+pub use list::{ListCursor, ListedRoom, RoomFilter, RoomPage, UNREAD_MAX};
+pub use marks::{DELETE_AGE_MAX, DeleteError, MarkError};
 
 /// How old a cached room may be. A bound on how long somebody who left may go on reading.
 pub const CACHE_AGE_MAX: Duration = Duration::from_secs(60);
@@ -45,6 +57,17 @@ pub enum RoomError {
     Unavailable,
 }
 
+/// Why a page is not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PageError {
+    /// See [`RoomError`].
+    #[error(transparent)]
+    Room(#[from] RoomError),
+    /// The cursor is no place in this list.
+    #[error("the cursor is no place in this list")]
+    Cursor,
+}
+
 /// What [`Rooms`] is made of.
 pub struct RoomsParts {
     /// Who is in which room.
@@ -70,6 +93,7 @@ pub struct Rooms {
     metrics: Arc<Metrics>,
     random: Mutex<StdRng>,
     cache: Cache<RoomId, Known>,
+    places: Places,
     gates: [Gate<()>; GATES],
 }
 
@@ -97,6 +121,7 @@ impl Rooms {
             metrics: parts.metrics,
             random: Mutex::new(parts.random),
             cache,
+            places: Places::new(),
             gates: std::array::from_fn(|_| Gate::new(())),
         }
     }
@@ -149,8 +174,37 @@ impl Rooms {
         known.map_err(|error| *error)
     }
 
-    /// Notes what the store answered; the caller is told to come again.
+    /// The entry at this position, if there is one. Asked twice before it is said that none is.
+    async fn entry(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Entry>>, RoomError> {
+        for view in [View::Quorum, View::Settled] {
+            let found = self.read(room, seq, seq, view).await?.pop();
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn read(
+        &self,
+        room: RoomId,
+        first: Seq,
+        last: Seq,
+        view: View,
+    ) -> Result<Vec<Arc<Entry>>, RoomError> {
+        let entries = self.messages.read(Topic::Room(room), first, last, view);
+        entries
+            .await
+            .map_err(|error| self.unavailable("read", &error))
+    }
+
+    /// The caller is told to come again; why is for us.
     fn unavailable(&self, operation: &'static str, error: &StoreError) -> RoomError {
+        self.note(operation, error);
+        RoomError::Unavailable
+    }
+
+    fn note(&self, operation: &'static str, error: &StoreError) {
         let counter = self.metrics.store_errors.with_label_values(&[operation]);
         counter.inc();
         match error {
@@ -159,7 +213,6 @@ impl Rooms {
                 tracing::warn!(operation, "{operation}: {error}");
             }
         }
-        RoomError::Unavailable
     }
 }
 

@@ -1,0 +1,317 @@
+//! The list of a member's rooms: the one that spoke last first.
+//!
+//! A place in the list is (time of the last message, time of creation, id), all falling. The first
+//! front end gets one number as cursor, the last row's room, and that room may have moved to the
+//! top meanwhile; so the node remembers for a while at which place it was shown. A client that
+//! also sends the row's `lastMessageAt` says so itself and depends on nobody's memory.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use moka::future::Cache;
+use shared::clock::UnixMillis;
+use shared::ids::{MemberId, RoomId, Seq};
+
+use super::history::{FIRST, back};
+use super::{PageError, RoomError, Rooms};
+use crate::log::{Entry, Kind};
+use crate::store::{Membership, Role, Room, RoomHead, View};
+
+/// What unread messages are counted up to; this many means "at least".
+pub const UNREAD_MAX: u32 = 100;
+
+/// Entries read at once for a row. Most rows need one entry, the others hardly more than this.
+const TAIL_ENTRIES: u32 = 128;
+
+/// Reads for one row. Beyond 512 entries without 100 that count nearly all were taken back.
+const TAIL_READS_MAX: u32 = 4;
+
+/// Questions to the store at once for one list.
+const READS_AT_ONCE: usize = 16;
+
+/// How long a place is remembered: nobody waits longer with the next page.
+const PLACE_AGE_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// Places remembered; each takes some 100 bytes.
+const PLACES_MAX: u64 = 100_000;
+
+/// Which rooms to list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RoomFilter {
+    /// All.
+    #[default]
+    All,
+    /// Where the member asked about a product.
+    Buyer,
+    /// Where the member offers the product.
+    Seller,
+}
+
+/// Where the last page ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListCursor {
+    /// Its last row.
+    pub room: RoomId,
+    /// That row's time, if the client has kept it.
+    pub last_at: Option<UnixMillis>,
+}
+
+/// A row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedRoom {
+    /// The room.
+    pub room: Arc<Room>,
+    /// When its newest message was sent, or when it was made.
+    pub last_at: UnixMillis,
+    /// Its newest message: empty if that was taken back or has no text, `None` if there is none.
+    pub last_text: Option<String>,
+    /// Messages of others after the one read last, at most [`UNREAD_MAX`].
+    pub unread: u32,
+}
+
+/// A piece of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomPage {
+    /// The rows.
+    pub rooms: Vec<ListedRoom>,
+    /// The cursor of the next page; `None` at the end.
+    pub next: Option<RoomId>,
+}
+
+/// A place in the list; what is greater comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    last_at: Reverse<UnixMillis>,
+    created_at: Reverse<UnixMillis>,
+    room: Reverse<RoomId>,
+}
+
+/// A membership with what is known of its room's newest message.
+struct Row {
+    place: Place,
+    last_read: Seq,
+    head: Option<RoomHead>,
+}
+
+/// At which places rooms were shown last, by member.
+pub(super) struct Places(Cache<(MemberId, RoomId), Place>);
+
+impl Places {
+    pub(super) fn new() -> Self {
+        let cache = Cache::builder()
+            .time_to_live(PLACE_AGE_MAX)
+            .max_capacity(PLACES_MAX);
+        Self(cache.build())
+    }
+}
+
+impl RoomFilter {
+    fn takes(self, role: Role) -> bool {
+        match self {
+            Self::All => true,
+            Self::Buyer => role == Role::Buyer,
+            Self::Seller => role == Role::Seller,
+        }
+    }
+}
+
+impl Rooms {
+    /// `size` of the member's rooms, after the cursor. A room that does not speak meanwhile is on
+    /// exactly one page of a walk.
+    ///
+    /// # Errors
+    /// See [`PageError`].
+    pub async fn list(
+        &self,
+        member: MemberId,
+        filter: RoomFilter,
+        cursor: Option<ListCursor>,
+        size: usize,
+    ) -> Result<RoomPage, PageError> {
+        let memberships = self.rooms.memberships(member).await;
+        let mut memberships =
+            memberships.map_err(|error| self.unavailable("memberships", &error))?;
+        memberships.retain(|membership| filter.takes(membership.role));
+
+        let shown_at = match cursor {
+            Some(cursor) => self.shown_at(member, cursor).await?,
+            None => None,
+        };
+        let mut rows = self.rows(memberships, shown_at).await?;
+        if let Some(cursor) = cursor {
+            let now_at = || rows.iter().find(|row| row.room() == cursor.room);
+            let place = shown_at.or_else(|| now_at().map(|row| row.place));
+            let place = place.ok_or(PageError::Cursor)?;
+            rows.retain(|row| row.place > place);
+        }
+        rows.sort_unstable_by_key(|row| row.place);
+        let last = rows.get(size.saturating_sub(1)).map(|row| row.place);
+        let next = last.filter(|_| rows.len() > size);
+        rows.truncate(size);
+
+        if let Some(place) = next {
+            let name = (member, place.room.0);
+            self.places.0.insert(name, place).await;
+        }
+        let rooms = stream::iter(rows)
+            .map(|row| self.listed(member, row))
+            .buffered(READS_AT_ONCE)
+            .try_filter_map(async |room| Ok(room))
+            .try_collect()
+            .await?;
+        let next = next.map(|place| place.room.0);
+        Ok(RoomPage { rooms, next })
+    }
+
+    /// Where the cursor's room stood when the page was given, as far as anybody knows.
+    async fn shown_at(
+        &self,
+        member: MemberId,
+        cursor: ListCursor,
+    ) -> Result<Option<Place>, RoomError> {
+        let Some(last_at) = cursor.last_at else {
+            return Ok(self.places.0.get(&(member, cursor.room)).await);
+        };
+        let created_at = self.created_at(cursor.room).await?;
+        Ok(Some(Place {
+            last_at: Reverse(last_at),
+            created_at: Reverse(created_at.unwrap_or(UnixMillis::EPOCH)),
+            room: Reverse(cursor.room),
+        }))
+    }
+
+    /// The memberships with their places. The time of creation is looked up only where it decides:
+    /// for rooms without a message and among those that spoke last in the same millisecond.
+    async fn rows(
+        &self,
+        memberships: Vec<Membership>,
+        cursor: Option<Place>,
+    ) -> Result<Vec<Row>, RoomError> {
+        let ids: Vec<_> = memberships.iter().map(|one| one.room).collect();
+        let heads = self.rooms.heads(&ids).await;
+        let heads = heads.map_err(|error| self.unavailable("heads", &error))?;
+        let mut times = HashMap::<UnixMillis, u32>::new();
+        let cursor_at = cursor.map(|place| place.last_at.0);
+        for at in heads.iter().map(|head| head.at).chain(cursor_at) {
+            *times.entry(at).or_default() += 1;
+        }
+        let mut heads: HashMap<_, _> = heads.into_iter().map(|head| (head.room, head)).collect();
+        let rows = memberships.into_iter().map(|one| {
+            let head = heads.remove(&one.room);
+            let alone = head.as_ref().is_some_and(|head| times[&head.at] == 1);
+            (one, head, alone)
+        });
+        stream::iter(rows)
+            .map(async |(one, head, alone)| {
+                let created_at = if alone {
+                    Some(UnixMillis::EPOCH)
+                } else {
+                    self.created_at(one.room).await?
+                };
+                Ok(created_at.map(|created_at| row(&one, head, created_at)))
+            })
+            .buffered(READS_AT_ONCE)
+            .try_filter_map(async |row| Ok(row))
+            .try_collect()
+            .await
+    }
+
+    /// `None` if there is no such room (yet).
+    async fn created_at(&self, room: RoomId) -> Result<Option<UnixMillis>, RoomError> {
+        match self.known(room).await {
+            Ok(known) => Ok(Some(known.room.created_at)),
+            Err(RoomError::Unknown(_)) => Ok(None),
+            Err(error @ (RoomError::NotParticipant(_) | RoomError::Unavailable)) => Err(error),
+        }
+    }
+
+    /// A row as it is shown; `None` if there is no such room (yet).
+    async fn listed(&self, member: MemberId, row: Row) -> Result<Option<ListedRoom>, RoomError> {
+        let room = match self.known(row.room()).await {
+            Ok(known) => known.room,
+            Err(RoomError::Unknown(_)) => return Ok(None),
+            Err(error @ (RoomError::NotParticipant(_) | RoomError::Unavailable)) => {
+                return Err(error);
+            }
+        };
+        let last_at = row.place.last_at.0;
+        let Some(head) = row.head else {
+            return Ok(Some(ListedRoom {
+                room,
+                last_at,
+                last_text: None,
+                unread: 0,
+            }));
+        };
+        let (newest, unread) = self.tail(member, &head, row.last_read).await?;
+        // The hint still has the text of what was taken back.
+        let last_text = newest.map_or(head.text, |entry| text(&entry));
+        Ok(Some(ListedRoom {
+            room,
+            last_at,
+            last_text: Some(last_text),
+            unread,
+        }))
+    }
+
+    /// The newest entry, and how many the member has not read: backwards from there to the mark or
+    /// to the member's own newest message, since who wrote has read.
+    async fn tail(
+        &self,
+        member: MemberId,
+        head: &RoomHead,
+        mark: Seq,
+    ) -> Result<(Option<Arc<Entry>>, u32), RoomError> {
+        let (mut newest, mut unread, mut last) = (None, 0, head.seq);
+        for _ in 0..TAIL_READS_MAX {
+            let after_mark = mark.next().unwrap_or(Seq::MAX).min(last);
+            let first = back(last, TAIL_ENTRIES - 1).max(FIRST).max(after_mark);
+            let entries = self.read(head.room, first, last, View::Quorum).await?;
+            for entry in entries.iter().rev() {
+                if newest.is_none() {
+                    newest = Some(Arc::clone(entry));
+                }
+                let is_read = entry.seq <= mark || entry.draft.sender == Some(member);
+                if is_read || unread == UNREAD_MAX {
+                    return Ok((newest, unread));
+                }
+                unread += u32::from(!entry.deleted);
+            }
+            last = back(first, 1);
+            if last <= mark {
+                break;
+            }
+        }
+        Ok((newest, unread))
+    }
+}
+
+impl Row {
+    fn room(&self) -> RoomId {
+        self.place.room.0
+    }
+}
+
+fn row(membership: &Membership, head: Option<RoomHead>, created_at: UnixMillis) -> Row {
+    let last_at = head.as_ref().map_or(created_at, |head| head.at);
+    Row {
+        place: Place {
+            last_at: Reverse(last_at),
+            created_at: Reverse(created_at),
+            room: Reverse(membership.room),
+        },
+        last_read: membership.last_read,
+        head,
+    }
+}
+
+/// An entry's text; empty for what was taken back or has none.
+fn text(entry: &Entry) -> String {
+    if entry.deleted || entry.draft.kind != Kind::Chat {
+        return String::new();
+    }
+    String::from_utf8_lossy(&entry.draft.body).into_owned()
+}
