@@ -16,13 +16,17 @@
 //! | 2 | bus, store, auth, wire | traits and their adapters; the JSON of the wire |
 //! | 1 | config, metrics, log, destination | settings; counters; the words of the log |
 
+pub mod app;
 pub mod append;
 pub mod auth;
 pub mod bus;
+pub mod config;
+pub mod connection;
 pub mod destination;
 pub mod hub;
 pub mod log;
 pub mod metrics;
 pub mod rooms;
 pub mod store;
+pub mod transport;
 pub mod wire;

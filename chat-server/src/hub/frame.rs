@@ -132,7 +132,9 @@ pub fn put_frame_header(out: &mut impl BufMut, length: usize, is_text: bool) {
     }
 }
 
-fn destination(topic: Topic, lens: Lens) -> String {
+/// The destination by which a lens shows a topic.
+#[must_use]
+pub fn destination(topic: Topic, lens: Lens) -> String {
     match (topic, lens) {
         (Topic::Room(room), _) => format!("/sub/{room}"),
         (Topic::Inbox(member), Lens::Alarms) => format!("/sub/alarm/{member}"),

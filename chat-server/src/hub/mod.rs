@@ -25,7 +25,7 @@ use crate::log::{Entry, RoomEvent, Topic};
 use crate::metrics::Metrics;
 use crate::store::{MessageStore, READ_ENTRIES_MAX, StoreError, View};
 
-pub use frame::{Delivery, Form, Lens, message_frame, message_tail, put_frame_header};
+pub use frame::{Delivery, Form, Lens, destination, message_frame, message_tail, put_frame_header};
 pub use mailbox::{Letter, Mailbox, Slot};
 pub use ring::{Pulled, RING_BYTES_MAX, RING_ENTRIES_MAX};
 pub use topic::{Following, LiveTopic, Part};

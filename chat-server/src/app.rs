@@ -1,0 +1,301 @@
+//! Puts a node together: the one place that names concrete adapters.
+
+use std::future::IntoFuture;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use shared::clock::Clock;
+use shared::drain::Drain;
+use stomp::{CloseCode, Limits, SessionConfig};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::append::{Appender, AppenderParts};
+use crate::auth::{Authenticator, OpenError, REFRESH_PERIOD};
+use crate::bus::local::LocalBus;
+use crate::bus::{Bus, BusEvent};
+use crate::config::{BusUrl, Config, StoreUrl};
+use crate::connection::{ConnectionConfig, Connections, Services};
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::rooms::{Rooms, RoomsParts};
+use crate::store::embedded::EmbeddedStore;
+use crate::store::{MessageStore, RoomStore, StoreError};
+use crate::transport::websocket::{self, Upgrades};
+
+/// What other nodes said and was not yet taken in.
+const BUS_EVENTS_MAX: usize = 65_536;
+
+/// How often what is idle is let go of.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Connections that wait to be accepted: all clients of a node may come back at once.
+const BACKLOG: u32 = 4_096;
+
+/// Why a node could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The store.
+    #[error("the store cannot be opened")]
+    Store(#[source] StoreError),
+    /// The keys.
+    #[error("the keys for checking tokens cannot be had")]
+    Keys(#[source] OpenError),
+}
+
+/// A chat node, ready to be served.
+#[derive(Debug)]
+pub struct Node {
+    /// What connections use.
+    pub services: Arc<Services>,
+    store: Arc<EmbeddedStore>,
+    allowed_origins: Arc<[String]>,
+}
+
+impl Node {
+    /// Opens what the settings name and starts the node's own tasks in `drain`.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub async fn build(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        drain: Drain,
+    ) -> Result<Self, BuildError> {
+        let StoreUrl::File(folder) = &config.store;
+        let store = Arc::new(EmbeddedStore::open(folder, config.sync).map_err(BuildError::Store)?);
+        let BusUrl::Local = config.bus;
+        let (bus, heard) = LocalBus::new().attach(BUS_EVENTS_MAX);
+        let auth = Authenticator::open(
+            config.jwks.clone(),
+            config.token_scope(),
+            Arc::clone(&clock),
+        );
+        let auth = auth.await.map_err(BuildError::Keys)?;
+        let parts = Parts {
+            messages: Arc::clone(&store) as Arc<dyn MessageStore>,
+            rooms: Arc::clone(&store) as Arc<dyn RoomStore>,
+            bus: Arc::new(bus),
+            auth: Arc::new(auth),
+            clock,
+            drain,
+        };
+        let services = Arc::new(parts.services(config));
+        start_tasks(&services, heard);
+        let allowed_origins = config.allowed_origins.clone().into();
+        Ok(Self {
+            services,
+            store,
+            allowed_origins,
+        })
+    }
+
+    /// Where rooms are kept; for those who set a node up.
+    #[must_use]
+    pub fn rooms_store(&self) -> Arc<dyn RoomStore> {
+        Arc::clone(&self.store) as Arc<dyn RoomStore>
+    }
+
+    /// What clients use.
+    pub fn public_router(&self) -> Router {
+        let services = Arc::clone(&self.services);
+        let allowed_origins = Arc::clone(&self.allowed_origins);
+        websocket::router(Upgrades {
+            services,
+            allowed_origins,
+        })
+    }
+
+    /// What operators and the market use; never public.
+    pub fn admin_router(&self) -> Router {
+        let metrics = Arc::clone(&self.services.metrics);
+        Router::new().route("/metrics", get(async move || metrics.render()))
+    }
+
+    /// Writes out what the store still has to write. Call it last.
+    ///
+    /// # Errors
+    /// What was not on the disk yet could not be written.
+    pub fn close(self) -> Result<(), StoreError> {
+        match Arc::try_unwrap(self.store) {
+            Ok(store) => store.close(),
+            // Somebody still has it; its Drop does the same.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// The adapters of a node.
+struct Parts {
+    messages: Arc<dyn MessageStore>,
+    rooms: Arc<dyn RoomStore>,
+    bus: Arc<dyn Bus>,
+    auth: Arc<Authenticator>,
+    clock: Arc<dyn Clock>,
+    drain: Drain,
+}
+
+impl Parts {
+    fn services(self, config: &Config) -> Services {
+        let Self {
+            messages,
+            rooms,
+            bus,
+            auth,
+            clock,
+            drain,
+        } = self;
+        let metrics = Arc::new(Metrics::new());
+        let hub = Hub::new(
+            Arc::clone(&messages),
+            Arc::clone(&bus),
+            Arc::clone(&clock),
+            drain.clone(),
+            Arc::clone(&metrics),
+        );
+        let own_hub = hub.clone();
+        let appender = Appender::new(AppenderParts {
+            store: Arc::clone(&messages),
+            rooms: Arc::clone(&rooms),
+            bus,
+            clock: Arc::clone(&clock),
+            drain: drain.clone(),
+            metrics: Arc::clone(&metrics),
+            stored: Box::new(move |topic, entries| own_hub.take_stored(topic, entries)),
+        });
+        let rooms = Rooms::new(RoomsParts {
+            rooms,
+            messages: Arc::clone(&messages),
+            hub: hub.clone(),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+            random: StdRng::from_rng(&mut rand::rng()),
+        });
+        Services {
+            config: connection_config(config),
+            session: Arc::new(session_config(config)),
+            hub,
+            appender: Arc::new(appender),
+            rooms: Arc::new(rooms),
+            auth,
+            store: messages,
+            clock,
+            drain,
+            metrics,
+            connections: Connections::default(),
+        }
+    }
+}
+
+fn connection_config(config: &Config) -> ConnectionConfig {
+    ConnectionConfig {
+        connections_max: config.connections_max,
+        message_chars_max: config.message_chars_max,
+        send_time_limit: config.send_time_limit,
+        ping_interval: config.ping_interval,
+        sends_per_second: config.sends_limit(),
+        age_max: config.connection_age_max,
+    }
+}
+
+fn session_config(config: &Config) -> SessionConfig {
+    SessionConfig {
+        after_login: Limits {
+            frame_bytes_max: config.frame_bytes_max,
+            ..Limits::after_login()
+        },
+        heart_beat: config.heart_beat,
+        login_timeout: config.login_timeout,
+        ..SessionConfig::default()
+    }
+}
+
+/// The tasks of the node itself. They end at the soft token.
+fn start_tasks(services: &Arc<Services>, mut heard: mpsc::Receiver<BusEvent>) {
+    let drain = &services.drain;
+    let hub = services.hub.clone();
+    let soft = drain.soft();
+    drop(drain.spawn(
+        "bus-events",
+        soft.run_until_cancelled_owned(async move {
+            while let Some(event) = heard.recv().await {
+                hub.take_from_bus(event);
+            }
+        }),
+    ));
+
+    let sweeper = Arc::clone(services);
+    drop(drain.spawn(
+        "sweep",
+        drain.soft().run_until_cancelled_owned(async move {
+            let mut due = interval(SWEEP_EVERY);
+            due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                due.tick().await;
+                sweeper.hub.sweep().await;
+                sweeper.appender.sweep();
+            }
+        }),
+    ));
+
+    let auth = Arc::clone(&services.auth);
+    drop(drain.spawn(
+        "keys",
+        drain.soft().run_until_cancelled_owned(async move {
+            let mut due = interval(REFRESH_PERIOD);
+            due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            due.tick().await; // the first tick is at once, and the keys are fetched when needed
+            loop {
+                due.tick().await;
+                auth.refresh().await;
+            }
+        }),
+    ));
+
+    let closing = Arc::clone(services);
+    let soft = drain.soft();
+    drop(drain.spawn("close-connections", async move {
+        soft.cancelled().await;
+        closing.close_all(CloseCode(1012), "restart");
+    }));
+}
+
+/// Opens a port for [`serve`].
+///
+/// # Errors
+/// The address is taken or not this computer's.
+pub fn listen(address: std::net::SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves a router until the drain's soft token.
+///
+/// # Errors
+/// Accepting failed for good.
+pub async fn serve(listener: TcpListener, router: Router, drain: &Drain) -> io::Result<()> {
+    // Small frames must not wait for each other's acknowledgements.
+    let listener = listener.tap_io(|tcp| {
+        if let Err(error) = tcp.set_nodelay(true) {
+            tracing::debug!("a connection keeps Nagle's algorithm: {error}");
+        }
+    });
+    let soft = drain.soft();
+    axum::serve(listener, router)
+        .with_graceful_shutdown(soft.cancelled_owned())
+        .into_future()
+        .await
+}

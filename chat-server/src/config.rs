@@ -1,0 +1,385 @@
+//! The settings of the chat server; `--help` is their reference.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Parser;
+use shared::claims::TokenScope;
+use shared::config::{Mistake, Mistakes, Settings, parse_bytes, parse_duration};
+use shared::telemetry::{LogFilter, LogFormat};
+use stomp::HeartBeat;
+
+use crate::auth::KeySource;
+use crate::store::SyncMode;
+
+/// The chat server: STOMP over WebSocket at `/conn`, chat REST under `/api`
+#[derive(Clone, Debug, Parser)]
+#[command(name = "chat-server", version)]
+pub struct Config {
+    /// Where clients connect
+    #[arg(
+        long,
+        env = "CHAT_LISTEN",
+        default_value = "127.0.0.1:8081",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub listen: SocketAddr,
+
+    /// Where metrics, health and the internal room API are served; never public
+    #[arg(
+        long,
+        env = "CHAT_ADMIN_LISTEN",
+        default_value = "127.0.0.1:9081",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub admin_listen: SocketAddr,
+
+    /// Where messages are kept: file:FOLDER
+    #[arg(
+        long,
+        env = "CHAT_STORE",
+        default_value = "file:./data/chat",
+        value_name = "URL"
+    )]
+    pub store: StoreUrl,
+
+    /// How nodes hear of each other: local (this is the only node)
+    #[arg(long, env = "CHAT_BUS", default_value = "local", value_name = "URL")]
+    pub bus: BusUrl,
+
+    /// When stored messages reach the disk: `always`, before they are acknowledged, many at a time;
+    /// or an interval such as 50ms: faster, but a power failure loses up to that much. Either way
+    /// they survive a crash of this program
+    #[arg(long, env = "CHAT_SYNC", default_value = "always", value_name = "always|INTERVAL",
+        value_parser = parse_sync)]
+    pub sync: SyncMode,
+
+    /// Public keys that tokens are checked with: a URL, or file:PATH
+    #[arg(
+        long,
+        env = "CHAT_JWKS",
+        default_value = "http://127.0.0.1:8082/.well-known/jwks.json",
+        value_name = "URL",
+        value_parser = parse_jwks
+    )]
+    pub jwks: KeySource,
+
+    /// The `iss` that tokens must have
+    #[arg(long, env = "CHAT_TOKEN_ISSUER", default_value = "dapanda")]
+    pub token_issuer: String,
+
+    /// The `aud` that tokens must have
+    #[arg(long, env = "CHAT_TOKEN_AUDIENCE", default_value = "dapanda")]
+    pub token_audience: String,
+
+    /// Pages of these origins may use cookies here; the server's own always may. Comma-separated
+    #[arg(
+        long,
+        env = "CHAT_ALLOWED_ORIGINS",
+        default_value = "http://localhost:3000",
+        value_delimiter = ',',
+        value_name = "ORIGIN"
+    )]
+    pub allowed_origins: Vec<String>,
+
+    /// Connections of this node; more are answered 503
+    #[arg(
+        long,
+        env = "CHAT_CONNECTIONS_MAX",
+        default_value_t = 50_000,
+        value_name = "COUNT"
+    )]
+    pub connections_max: usize,
+
+    /// From the upgrade to the accepted CONNECT
+    #[arg(long, env = "CHAT_LOGIN_TIMEOUT", default_value = "10s", value_parser = parse_duration,
+        value_name = "TIME")]
+    pub login_timeout: Duration,
+
+    /// What CONNECTED offers, in milliseconds: the shortest interval this server can send at, and
+    /// the interval it likes to hear from clients at. The slower of both sides counts
+    #[arg(long, env = "CHAT_HEART_BEAT", default_value = "1000,25000", value_parser = parse_heart_beat,
+        value_name = "SENDS,HEARS")]
+    pub heart_beat: HeartBeat,
+
+    /// Silence after which a WebSocket ping is sent; after as much again the connection is given up
+    #[arg(long, env = "CHAT_PING_INTERVAL", default_value = "30s", value_parser = parse_duration,
+        value_name = "TIME")]
+    pub ping_interval: Duration,
+
+    /// Without any progress in sending for so long, a connection is closed; it can resume
+    #[arg(long, env = "CHAT_SEND_TIME_LIMIT", default_value = "30s", value_parser = parse_duration,
+        value_name = "TIME")]
+    pub send_time_limit: Duration,
+
+    /// Characters of a chat message
+    #[arg(
+        long,
+        env = "CHAT_MESSAGE_CHARS_MAX",
+        default_value_t = 250,
+        value_name = "COUNT"
+    )]
+    pub message_chars_max: usize,
+
+    /// Bytes of a STOMP frame after login
+    #[arg(long, env = "CHAT_FRAME_BYTES_MAX", default_value = "65536", value_parser = parse_bytes,
+        value_name = "BYTES")]
+    pub frame_bytes_max: usize,
+
+    /// Messages a connection may send a second, with bursts of five times as many; 0: no limit
+    #[arg(
+        long,
+        env = "CHAT_SENDS_PER_SECOND",
+        default_value_t = 20,
+        value_name = "COUNT"
+    )]
+    pub sends_per_second: u32,
+
+    /// A connection that logged in by cookie ends at this age at the latest
+    #[arg(long, env = "CHAT_CONNECTION_AGE_MAX", default_value = "24h", value_parser = parse_duration,
+        value_name = "TIME")]
+    pub connection_age_max: Duration,
+
+    /// How long stopping may take: sends under way, close frames
+    #[arg(long, env = "CHAT_STOP_GRACE", default_value = "15s", value_parser = parse_duration,
+        value_name = "TIME")]
+    pub stop_grace: Duration,
+
+    /// How logs look
+    #[arg(long, env = "CHAT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
+    pub log_format: LogFormat,
+
+    /// What is logged: a level, or levels by module
+    #[arg(long, env = "CHAT_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: LogFilter,
+}
+
+/// Where messages are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// A folder of this computer.
+    File(PathBuf),
+}
+
+/// How nodes hear of each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BusUrl {
+    /// There is no other node.
+    Local,
+}
+
+/// The text is none of the forms the setting has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {0}")]
+pub struct Unreadable(&'static str);
+
+impl FromStr for StoreUrl {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Self, Unreadable> {
+        match text
+            .strip_prefix("file:")
+            .map(|path| path.trim_start_matches("//"))
+        {
+            Some(path) if !path.is_empty() => Ok(Self::File(path.into())),
+            Some(_) | None => Err(Unreadable("file:FOLDER, such as file:./data/chat")),
+        }
+    }
+}
+
+impl FromStr for BusUrl {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Self, Unreadable> {
+        if text == "local" {
+            Ok(Self::Local)
+        } else {
+            Err(Unreadable("local"))
+        }
+    }
+}
+
+fn parse_sync(text: &str) -> Result<SyncMode, Unreadable> {
+    if text == "always" {
+        return Ok(SyncMode::Always);
+    }
+    match parse_duration(text) {
+        Ok(interval) if !interval.is_zero() => Ok(SyncMode::Every(interval)),
+        Ok(_) | Err(_) => Err(Unreadable("always, or an interval such as 50ms")),
+    }
+}
+
+fn parse_jwks(text: &str) -> Result<KeySource, Unreadable> {
+    let path = text
+        .strip_prefix("file:")
+        .map(|path| path.trim_start_matches("//"));
+    match path {
+        Some(path) if !path.is_empty() => Ok(KeySource::File(path.into())),
+        None if text.starts_with("http://") || text.starts_with("https://") => {
+            Ok(KeySource::Url(text.to_owned()))
+        }
+        Some(_) | None => Err(Unreadable("a URL of http or https, or file:PATH")),
+    }
+}
+
+fn parse_heart_beat(text: &str) -> Result<HeartBeat, Unreadable> {
+    HeartBeat::parse(text).ok_or(Unreadable(
+        "two numbers of milliseconds, such as 1000,25000",
+    ))
+}
+
+impl Config {
+    /// Whose tokens are good here.
+    #[must_use]
+    pub fn token_scope(&self) -> TokenScope {
+        TokenScope {
+            issuer: self.token_issuer.clone(),
+            audience: self.token_audience.clone(),
+        }
+    }
+
+    /// [`Self::sends_per_second`], 0 being no limit.
+    #[must_use]
+    pub fn sends_limit(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.sends_per_second)
+    }
+}
+
+impl Settings for Config {
+    fn check(&self, mistakes: &mut Mistakes) {
+        let mut must = |good: bool, setting: &str, what: String, right: &str| {
+            if !good {
+                mistakes.add(
+                    setting,
+                    Mistake {
+                        what,
+                        right: right.to_owned(),
+                    },
+                );
+            }
+        };
+        let times = [
+            ("login_timeout", self.login_timeout),
+            ("ping_interval", self.ping_interval),
+            ("send_time_limit", self.send_time_limit),
+            ("connection_age_max", self.connection_age_max),
+        ];
+        for (setting, time) in times {
+            must(
+                time >= Duration::from_secs(1),
+                setting,
+                format!("{time:?}"),
+                "1s or more",
+            );
+        }
+        let counts = [
+            ("connections_max", self.connections_max),
+            ("message_chars_max", self.message_chars_max),
+        ];
+        for (setting, count) in counts {
+            must(count > 0, setting, count.to_string(), "1 or more");
+        }
+        let frame = self.frame_bytes_max;
+        let fits = (1 << 10..=16 << 20).contains(&frame);
+        must(
+            fits,
+            "frame_bytes_max",
+            frame.to_string(),
+            "from 1KiB to 16MiB",
+        );
+        let has_bytes = |text: &str| !text.is_empty();
+        must(
+            has_bytes(&self.token_issuer),
+            "token_issuer",
+            String::new(),
+            "the market's name",
+        );
+        must(
+            has_bytes(&self.token_audience),
+            "token_audience",
+            String::new(),
+            "the site's name",
+        );
+        for origin in &self.allowed_origins {
+            let right = "the like of https://dapanda.example: scheme and host, no path";
+            must(is_origin(origin), "allowed_origins", origin.clone(), right);
+        }
+    }
+}
+
+/// Scheme, host and perhaps a port, nothing behind (RFC 6454 §7).
+fn is_origin(text: &str) -> bool {
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| {
+        !host.is_empty() && !host.contains(|c: char| c == '/' || c == '?' || c.is_whitespace())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::config::{NoSettings, parse};
+
+    #[test]
+    fn the_defaults_are_good() {
+        let config: Config = parse(["chat-server"]).unwrap();
+        assert_eq!(config.store, StoreUrl::File("./data/chat".into()));
+        assert_eq!(config.sync, SyncMode::Always);
+        assert_eq!(
+            config.heart_beat,
+            HeartBeat {
+                can_send_ms: 1_000,
+                wants_ms: 25_000
+            }
+        );
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let args = [
+            "chat-server",
+            "--listen",
+            "here",
+            "--store",
+            "tape:",
+            "--sync",
+            "0s",
+        ];
+        let Err(NoSettings::Wrong(mistakes)) = parse::<Config>(args) else {
+            panic!("accepted")
+        };
+        let report = mistakes.to_string();
+        for part in [
+            "--listen (CHAT_LISTEN)",
+            "--store (CHAT_STORE)",
+            "--sync (CHAT_SYNC)",
+        ] {
+            assert!(report.contains(part), "{part} is missing in: {report}");
+        }
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused() {
+        for args in [
+            ["--login-timeout", "10ms"],
+            ["--connections-max", "0"],
+            ["--frame-bytes-max", "1"],
+            ["--allowed-origins", "dapanda.example"],
+            ["--allowed-origins", "https://dapanda.example/"],
+            ["--heart-beat", "1"],
+            ["--jwks", "keys.json"],
+            ["--bus", "redis"],
+        ] {
+            let args = ["chat-server", args[0], args[1]];
+            assert!(
+                matches!(parse::<Config>(args), Err(NoSettings::Wrong(_))),
+                "{args:?}"
+            );
+        }
+    }
+}

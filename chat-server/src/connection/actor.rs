@@ -1,0 +1,420 @@
+//! The task of one connection.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use shared::ids::{RoomId, Seq};
+use stomp::{CloseCode, Output, Receipt, Session};
+use tokio::time::{Sleep, sleep_until};
+
+use super::Services;
+use super::delivery::{OUT_BYTES_MAX, PageRead, Pumped, Subscription, read_page};
+use super::effects::{InFlight, Login, WorkDone};
+use super::limiter::Limiter;
+use super::socket::{Read, Socket, SocketEvent};
+use crate::auth::Credentials;
+use crate::hub::{Delivery, Mailbox, Slot};
+
+/// Sends under way of one connection; beyond, its frames wait.
+pub(super) const SENDS_MAX: usize = 64;
+
+/// How long the peer may take to answer our close frame.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// A frame on its way through something that takes time.
+pub(super) type Work = BoxFuture<'static, WorkDone>;
+
+/// One connection.
+pub(super) struct Actor {
+    pub(super) services: Arc<Services>,
+    pub(super) session: Session,
+    pub(super) socket: Socket,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) credentials: Credentials,
+    pub(super) login: Option<Login>,
+    pub(super) slots: Vec<Option<Subscription>>,
+    /// Subscriptions that have something to pull; each at most once.
+    ready: VecDeque<Slot>,
+    /// The frame that is being worked on; the next one waits.
+    pub(super) work: Option<Work>,
+    pub(super) sends: HashMap<u64, InFlight>,
+    pub(super) tickets: u64,
+    pub(super) limiter: Limiter,
+    pub(super) typed: Option<(RoomId, Instant)>,
+    /// The read of a page for one of the subscriptions that are behind.
+    reading: Option<BoxFuture<'static, PageRead>>,
+    /// Subscriptions that wait for their turn to read a page.
+    behind: VecDeque<Slot>,
+    /// Messages to be read and written once more; at most what waits for an ACK.
+    pub(super) again: VecDeque<(Slot, u64)>,
+    /// What to do when nothing is under way any more.
+    pub(super) farewell: Option<Farewell>,
+    /// How the session ended.
+    pub(super) ended: Option<CloseCode>,
+    heard_at: Instant,
+    pinged: bool,
+    progress_at: Instant,
+    close_due: Option<Instant>,
+    peer_gone: bool,
+    /// Numbers what is not of a log.
+    pub(super) unstored: u64,
+}
+
+/// Why a connection ends once its sends are settled.
+pub(super) enum Farewell {
+    /// DISCONNECT, with its receipt.
+    Client(Option<Receipt>),
+    /// The server wants it.
+    Server(CloseCode, &'static str),
+}
+
+/// What woke the task. Each input is cancel-safe: it is consumed only when it is returned.
+///
+/// | input | why |
+/// |---|---|
+/// | socket | bytes came or went; keeps what it read or has to write |
+/// | mailbox | a topic grew, a send was settled, an event, an order to close |
+/// | work | the frame being worked on is done |
+/// | page | a read for a subscription that is behind |
+/// | time | a heart-beat, a limit |
+///
+/// Polled in this order: what the peer does first, as it may end everything else.
+enum Wake {
+    Socket(SocketEvent),
+    Mailbox,
+    Work(WorkDone),
+    Page(PageRead),
+    Time,
+}
+
+impl Actor {
+    pub(super) fn new(
+        services: Arc<Services>,
+        mailbox: &Arc<Mailbox>,
+        socket: Socket,
+        credentials: Credentials,
+    ) -> Self {
+        let now = services.clock.now();
+        Self {
+            session: Session::new(Arc::clone(&services.session), now),
+            limiter: Limiter::new(services.config.sends_per_second),
+            mailbox: Arc::clone(mailbox),
+            services,
+            socket,
+            credentials,
+            login: None,
+            slots: Vec::new(),
+            ready: VecDeque::new(),
+            work: None,
+            sends: HashMap::new(),
+            tickets: 0,
+            typed: None,
+            reading: None,
+            behind: VecDeque::new(),
+            again: VecDeque::new(),
+            farewell: None,
+            ended: None,
+            heard_at: now,
+            pinged: false,
+            progress_at: now,
+            close_due: None,
+            peer_gone: false,
+            unstored: 0,
+        }
+    }
+
+    /// Serves the connection; returns the close code for the statistics.
+    pub(super) async fn run(&mut self, id: u64) -> &'static str {
+        let mut timer = Box::pin(sleep_until(self.services.clock.now().into()));
+        loop {
+            if let Some((code, reason)) = self.advance(id) {
+                self.socket.start_close(code, &reason).await;
+                self.close_due = self.services.clock.now().checked_add(CLOSE_WAIT);
+                self.ended = Some(code);
+            }
+            if self.is_over() {
+                return self.ended.map_or("1006", label);
+            }
+            self.set_timer(&mut timer);
+            let wake = poll_fn(|cx| self.poll(cx, timer.as_mut())).await;
+            self.handle(wake);
+        }
+    }
+
+    /// Does everything that can be done without waiting. Returns how the session ended, once.
+    fn advance(&mut self, id: u64) -> Option<(CloseCode, Cow<'static, str>)> {
+        let mut dirty = Vec::new();
+        for letter in self.mailbox.take(&mut dirty) {
+            self.on_letter(letter);
+        }
+        for slot in dirty {
+            self.queue(slot);
+        }
+        let mut end = None;
+        while self.may_take_frames() {
+            match self.session.poll_output() {
+                Some(Output::Close { code, reason }) => end = Some((code, reason)),
+                Some(output) => self.on_output(output, id),
+                None if self.say_farewell() => {}
+                None => break,
+            }
+        }
+        while !self.peer_gone && self.socket.pending_bytes() < OUT_BYTES_MAX {
+            let Some(slot) = self.ready.pop_front() else {
+                break;
+            };
+            self.pump(slot);
+        }
+        self.read_next();
+        end
+    }
+
+    /// Ends the session if it is to end and nothing is under way.
+    fn say_farewell(&mut self) -> bool {
+        if !self.sends.is_empty() {
+            return false;
+        }
+        match self.farewell.take() {
+            Some(Farewell::Client(receipt)) => self.session.finish(receipt),
+            Some(Farewell::Server(code, reason)) => self.session.close(code, reason),
+            None => return false,
+        }
+        true
+    }
+
+    /// Whether the next frame may be carried out: not while one is being worked on, too many sends
+    /// are under way, or the socket takes no answers.
+    fn may_take_frames(&self) -> bool {
+        self.work.is_none()
+            && self.sends.len() < SENDS_MAX
+            && (self.peer_gone || self.socket.pending_bytes() < OUT_BYTES_MAX)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Wake> {
+        if !self.peer_gone {
+            let read = if self.may_read() { Read::Yes } else { Read::No };
+            if let Poll::Ready(event) = self.socket.poll(cx, read) {
+                return Poll::Ready(Wake::Socket(event));
+            }
+        }
+        if self.mailbox.poll_ready(cx).is_ready() {
+            return Poll::Ready(Wake::Mailbox);
+        }
+        if let Some(work) = &mut self.work
+            && let Poll::Ready(done) = work.as_mut().poll(cx)
+        {
+            self.work = None;
+            return Poll::Ready(Wake::Work(done));
+        }
+        if let Some(reading) = &mut self.reading
+            && let Poll::Ready(page) = reading.as_mut().poll(cx)
+        {
+            self.reading = None;
+            return Poll::Ready(Wake::Page(page));
+        }
+        timer.poll(cx).map(|()| Wake::Time)
+    }
+
+    /// Reading pauses while frames already here wait to be carried out.
+    fn may_read(&self) -> bool {
+        self.session.buffered_bytes() < OUT_BYTES_MAX
+            && self.socket.pending_bytes() < 2 * OUT_BYTES_MAX
+    }
+
+    fn handle(&mut self, wake: Wake) {
+        let now = self.services.clock.now();
+        match wake {
+            Wake::Socket(event) => self.on_socket(event, now),
+            Wake::Mailbox => {}
+            Wake::Work(done) => self.on_work(done, now),
+            Wake::Page(page) => self.on_page(page),
+            Wake::Time => self.on_time(now),
+        }
+    }
+
+    fn on_socket(&mut self, event: SocketEvent, now: Instant) {
+        match event {
+            SocketEvent::Data(bytes) => {
+                self.note_alive(now);
+                self.session.handle_input(bytes, now);
+            }
+            SocketEvent::Alive => self.note_alive(now),
+            SocketEvent::TooLarge => self.session.handle_message_too_large(),
+            SocketEvent::Wrote => {
+                self.progress_at = now;
+                self.session.handle_sent(now);
+            }
+            SocketEvent::Gone => self.peer_gone = true,
+        }
+    }
+
+    fn note_alive(&mut self, now: Instant) {
+        self.heard_at = now;
+        self.pinged = false;
+    }
+
+    fn on_time(&mut self, now: Instant) {
+        if !self.may_read() {
+            // The peer's bytes wait in front of the door; that is no silence.
+            self.note_alive(now);
+            self.session.handle_input(Bytes::new(), now);
+        }
+        self.session.handle_timeout(now);
+        if self.stalled_due().is_some_and(|due| due <= now) {
+            self.services.metrics.slow_closed.inc();
+            self.peer_gone = true;
+        }
+        if self.close_due.is_some_and(|due| due <= now) {
+            self.peer_gone = true;
+        }
+        if self
+            .login
+            .as_ref()
+            .is_some_and(|login| login.ends_at <= now)
+        {
+            self.session.close(CloseCode(4401), "token expired");
+        }
+        if self.silence_due() <= now {
+            if self.pinged {
+                self.services.metrics.heartbeats_missed.inc();
+                self.peer_gone = true;
+            } else {
+                self.pinged = true;
+                self.heard_at = now;
+                self.socket.push_ping();
+            }
+        }
+    }
+
+    /// When to give up on a peer that takes nothing.
+    fn stalled_due(&self) -> Option<Instant> {
+        let waiting = self.socket.pending_bytes() > 0;
+        let limit = self.services.config.send_time_limit;
+        waiting
+            .then(|| self.progress_at.checked_add(limit))
+            .flatten()
+    }
+
+    fn silence_due(&self) -> Instant {
+        let interval = self.services.config.ping_interval;
+        self.heard_at.checked_add(interval).unwrap_or(self.heard_at)
+    }
+
+    fn set_timer(&self, timer: &mut Pin<Box<Sleep>>) {
+        let login_ends = self.login.as_ref().map(|login| login.ends_at);
+        let due = [
+            self.session.poll_timeout(),
+            self.stalled_due(),
+            self.close_due,
+            login_ends,
+        ];
+        let due = due
+            .into_iter()
+            .flatten()
+            .fold(self.silence_due(), Instant::min);
+        // Setting a timer costs more than waking once too early: heart-beats move theirs with every
+        // byte, so it is only ever set forward.
+        let due = tokio::time::Instant::from(due);
+        if due < timer.deadline() || timer.is_elapsed() {
+            timer.as_mut().reset(due);
+        }
+    }
+
+    /// What was received before the peer left is still carried out.
+    fn is_over(&self) -> bool {
+        let idle = self.work.is_none() && self.sends.len() < SENDS_MAX;
+        self.peer_gone && (self.session.is_closed() || idle)
+    }
+
+    /// Puts a subscription on the list of those that pull, once.
+    pub(super) fn queue(&mut self, slot: Slot) {
+        let subscription = self.slots.get_mut(slot as usize).and_then(Option::as_mut);
+        if let Some(subscription) = subscription.filter(|subscription| !subscription.queued) {
+            subscription.queued = true;
+            self.ready.push_back(slot);
+        }
+    }
+
+    fn pump(&mut self, slot: Slot) {
+        let place = self.slots.get_mut(slot as usize).and_then(Option::as_mut);
+        let Some(subscription) = place else { return };
+        let metrics = &self.services.metrics;
+        match subscription.pump(&mut self.socket, &mut self.session, metrics) {
+            Pumped::Done => subscription.queued = false,
+            Pumped::Full => self.ready.push_back(slot),
+            Pumped::Behind(..) if self.reading.is_some() => self.behind.push_back(slot),
+            Pumped::Behind(after, head) => {
+                let Some(topic) = subscription.topic() else {
+                    return;
+                };
+                let read = (slot, subscription.key, Delivery::First);
+                self.reading = Some(read_page(&self.services, topic, (after, head), read));
+            }
+        }
+    }
+
+    /// A page has come for a subscription, if that still is there.
+    fn on_page(&mut self, page: PageRead) {
+        let slot = page.slot;
+        let place = self.slots.get_mut(slot as usize).and_then(Option::as_mut);
+        let Some(subscription) = place.filter(|subscription| subscription.key == page.key) else {
+            return;
+        };
+        match page.delivery {
+            Delivery::First => {
+                subscription.take_page(page);
+                self.ready.push_back(slot); // it is queued all the while
+            }
+            Delivery::Again => subscription.write_again(&page, &mut self.socket),
+        }
+    }
+
+    /// Begins the next read, if none is under way.
+    fn read_next(&mut self) {
+        if self.reading.is_some() {
+            return;
+        }
+        if let Some(slot) = self.behind.pop_front() {
+            return self.pump(slot);
+        }
+        while let Some((slot, message_id)) = self.again.pop_front() {
+            let subscription = self.slots.get(slot as usize).and_then(Option::as_ref);
+            let Some(subscription) = subscription else {
+                continue;
+            };
+            let Some((topic, seq)) = subscription.named(message_id) else {
+                continue;
+            };
+            let read = (slot, subscription.key, Delivery::Again);
+            let range = (seq_before(seq), seq);
+            self.reading = Some(read_page(&self.services, topic, range, read));
+            return;
+        }
+    }
+}
+
+fn seq_before(seq: Seq) -> Seq {
+    Seq::try_from(u64::from(seq.get().saturating_sub(1))).unwrap_or(Seq::ZERO)
+}
+
+fn label(code: CloseCode) -> &'static str {
+    match code.0 {
+        1000 => "1000",
+        1001 => "1001",
+        1002 => "1002",
+        1008 => "1008",
+        1009 => "1009",
+        1012 => "1012",
+        1013 => "1013",
+        4401 => "4401",
+        4403 => "4403",
+        _ => "other",
+    }
+}

@@ -1,0 +1,362 @@
+//! From topics to the socket: a subscription pulls what lies past its cursor.
+//!
+//! Nothing is queued here. What is in the ring is written as it was encoded once for everybody;
+//! what is not is read from the store, one page at a time, and only one read a connection.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use shared::ids::{MessageId, Seq};
+use stomp::{AckMode, MessageTail, Session, SubscriptionKey, Version, message_head};
+use tokio::time::{Duration, sleep};
+
+use super::Services;
+use super::socket::Socket;
+use super::subscribe::{Begun, Target};
+use crate::hub::{
+    Delivery, Following, Form, Lens, Pulled, Slot, destination, message_frame, message_tail,
+    put_frame_header,
+};
+use crate::log::{Entry, Topic};
+use crate::metrics::Metrics;
+use crate::store::{MessageStore, View};
+
+/// Bytes that may wait for one socket before its subscriptions stop pulling. One write takes about
+/// as much as the kernel's buffer.
+pub(super) const OUT_BYTES_MAX: usize = 64 << 10;
+
+/// Entries of one page for a subscription that is behind: some 50 KB of chat.
+const PAGE_ENTRIES: u32 = 128;
+
+/// Between attempts to read while the store is away.
+const READ_PAUSE: Duration = Duration::from_millis(500);
+
+/// One subscription of a connection.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) key: SubscriptionKey,
+    pub(super) form: Arc<Form>,
+    pub(super) source: Source,
+    counts_acks: bool,
+    /// It is on the list of those that have something to pull.
+    pub(super) queued: bool,
+}
+
+/// Where its messages come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    Log(LogCursor),
+    /// Held for its `Drop`, which leaves the topic.
+    Events {
+        _following: Following,
+        destination: String,
+    },
+    Errors,
+    System,
+}
+
+/// Where a subscription stands in a log.
+#[derive(Debug)]
+pub(super) struct LogCursor {
+    following: Following,
+    cursor: Seq,
+    /// Read from the store, up to `page_end`.
+    page: VecDeque<Arc<Entry>>,
+    page_end: Seq,
+}
+
+/// How pulling ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pumped {
+    /// Nothing left, or paused until an ACK.
+    Done,
+    /// The socket is full; again when it is not.
+    Full,
+    /// The next entries must be read from the store: after the first position, up to the second.
+    Behind(Seq, Seq),
+}
+
+/// A read that was asked for a subscription, and its answer.
+pub(super) struct PageRead {
+    pub(super) slot: Slot,
+    pub(super) key: SubscriptionKey,
+    pub(super) last: Seq,
+    pub(super) delivery: Delivery,
+    pub(super) entries: Vec<Arc<Entry>>,
+}
+
+impl Subscription {
+    pub(super) fn new(
+        begun: Begun,
+        (key, ack_mode): (SubscriptionKey, AckMode),
+        (version, id): (Version, Option<&str>),
+    ) -> Self {
+        let lens = match begun.target {
+            Target::Log(_, lens) => lens,
+            Target::Events(_) | Target::Errors | Target::System => Lens::Room,
+        };
+        let counts_acks = ack_mode != AckMode::Auto;
+        let acks = counts_acks && version == Version::V1_2;
+        let form = Arc::new(Form {
+            lens,
+            version,
+            subscription: id.map(Into::into),
+            acks,
+        });
+        let source = match (begun.target, begun.following) {
+            (Target::Log(..), Some(following)) => {
+                let (page, page_end) = (VecDeque::new(), Seq::ZERO);
+                Source::Log(LogCursor {
+                    following,
+                    cursor: begun.cursor,
+                    page,
+                    page_end,
+                })
+            }
+            (Target::Events(topic), Some(following)) => {
+                let room = match topic {
+                    Topic::Room(room) => room.get(),
+                    Topic::Inbox(_) => 0,
+                };
+                let destination = format!("/sub/{room}/events");
+                Source::Events {
+                    _following: following,
+                    destination,
+                }
+            }
+            (Target::System, _) => Source::System,
+            (Target::Errors | Target::Log(..) | Target::Events(_), _) => Source::Errors,
+        };
+        Self {
+            key,
+            form,
+            source,
+            counts_acks,
+            queued: false,
+        }
+    }
+
+    /// Writes what lies past the cursor, as far as socket and acknowledgements allow.
+    pub(super) fn pump(
+        &mut self,
+        socket: &mut Socket,
+        session: &mut Session,
+        metrics: &Metrics,
+    ) -> Pumped {
+        let Source::Log(log) = &mut self.source else {
+            return Pumped::Done;
+        };
+        let mut out = Sink {
+            socket,
+            key: self.key,
+            window: session.delivery_window(self.key),
+            session: self.counts_acks.then_some(session),
+            written: 0,
+        };
+        let pumped = log.pump(&self.form, &mut out, metrics);
+        metrics.deliveries.inc_by(out.written);
+        pumped
+    }
+
+    /// Takes in a page that was read for this subscription.
+    pub(super) fn take_page(&mut self, read: PageRead) {
+        let Source::Log(log) = &mut self.source else {
+            return;
+        };
+        log.page = read.entries.into();
+        log.page_end = read.last;
+    }
+
+    /// Writes a message that the client refused once more.
+    pub(super) fn write_again(&self, read: &PageRead, socket: &mut Socket) {
+        let Some(topic) = self.topic() else { return };
+        for entry in &read.entries {
+            socket.push(&encode(topic, entry, &self.form, read.delivery));
+        }
+    }
+
+    /// The message that a NACK names, if it can be one of this subscription's.
+    pub(super) fn named(&self, message_id: u64) -> Option<(Topic, Seq)> {
+        let Source::Log(log) = &self.source else {
+            return None;
+        };
+        let topic = log.following.topic().topic();
+        let seq = topic.seq_of(MessageId::try_from(message_id).ok()?)?;
+        Some((topic, seq))
+    }
+
+    /// The destination of its messages.
+    pub(super) fn destination(&self) -> String {
+        match &self.source {
+            Source::Log(log) => destination(log.following.topic().topic(), self.form.lens),
+            Source::Events { destination, .. } => destination.clone(),
+            Source::Errors => "/user/queue/errors".to_owned(),
+            Source::System => "/user/queue/system".to_owned(),
+        }
+    }
+
+    /// Its topic, if it follows a log.
+    pub(super) fn topic(&self) -> Option<Topic> {
+        match &self.source {
+            Source::Log(log) => Some(log.following.topic().topic()),
+            Source::Events { .. } | Source::Errors | Source::System => None,
+        }
+    }
+}
+
+/// A socket that takes messages of one subscription.
+struct Sink<'a> {
+    socket: &'a mut Socket,
+    key: SubscriptionKey,
+    /// How many more may go out before an ACK has to come.
+    window: Option<usize>,
+    /// Counts what waits for an ACK; `None` in mode `auto`.
+    session: Option<&'a mut Session>,
+    written: u64,
+}
+
+impl Sink<'_> {
+    fn is_full(&self) -> bool {
+        self.socket.pending_bytes() >= OUT_BYTES_MAX
+    }
+
+    fn is_paused(&self) -> bool {
+        self.window == Some(0)
+    }
+
+    fn write(&mut self, topic: Topic, entry: &Entry, frame: &[u8]) {
+        self.socket.push(frame);
+        self.written += 1;
+        if let (Some(session), Some(id)) = (&mut self.session, topic.message_id(entry.seq)) {
+            session.handle_delivered(self.key, id.get());
+            self.window = self.window.map(|left| left.saturating_sub(1));
+        }
+    }
+}
+
+impl LogCursor {
+    fn pump(&mut self, form: &Arc<Form>, out: &mut Sink<'_>, metrics: &Metrics) -> Pumped {
+        loop {
+            if out.is_paused() {
+                return Pumped::Done;
+            }
+            if out.is_full() {
+                return Pumped::Full;
+            }
+            if let Some(entry) = self.page.pop_front() {
+                self.write_stored(&entry, form, out);
+                metrics.replayed.inc();
+                continue;
+            }
+            self.cursor = self.cursor.max(self.page_end);
+            match self.pull(form, out) {
+                Pulled::UpToDate => return Pumped::Done,
+                Pulled::Full => {}
+                Pulled::Behind(head) => return Pumped::Behind(self.cursor, head),
+            }
+        }
+    }
+
+    fn pull(&mut self, form: &Arc<Form>, out: &mut Sink<'_>) -> Pulled {
+        let live = Arc::clone(self.following.topic());
+        live.pull(&mut self.cursor, form, |entry, frame| {
+            if let Some(frame) = frame {
+                out.write(live.topic(), entry, &frame);
+            }
+            if out.is_full() || out.is_paused() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+    }
+
+    fn write_stored(&mut self, entry: &Entry, form: &Form, out: &mut Sink<'_>) {
+        if entry.seq <= self.cursor {
+            return;
+        }
+        self.cursor = entry.seq;
+        if form.lens.shows(entry.draft.kind) {
+            let topic = self.following.topic().topic();
+            let frame = encode(topic, entry, form, Delivery::First);
+            out.write(topic, entry, &frame);
+        }
+    }
+}
+
+/// A message on its own, outside the ring.
+fn encode(topic: Topic, entry: &Entry, form: &Form, delivery: Delivery) -> Bytes {
+    let tail = message_tail(topic, entry, form.lens, form.version, delivery);
+    message_frame(topic, entry, form, &tail)
+}
+
+/// Reads a page, for as long as it takes; ends with the connection.
+pub(super) fn read_page(
+    services: &Services,
+    topic: Topic,
+    (after, up_to): (Seq, Seq),
+    read: (Slot, SubscriptionKey, Delivery),
+) -> BoxFuture<'static, PageRead> {
+    let store: Arc<dyn MessageStore> = Arc::clone(&services.store);
+    let metrics = Arc::clone(&services.metrics);
+    let first = after.next().unwrap_or(Seq::MAX);
+    let end = first
+        .get()
+        .saturating_add(PAGE_ENTRIES - 1)
+        .min(up_to.get());
+    let last = Seq::try_from(u64::from(end)).unwrap_or(up_to);
+    let (slot, key, delivery) = read;
+    Box::pin(async move {
+        let wanted = (last.get() + 1).saturating_sub(first.get()) as usize;
+        let mut view = View::Quorum;
+        loop {
+            match store.read(topic, first, last, view).await {
+                Ok(entries) if entries.len() == wanted || view == View::Settled => {
+                    let whole = entries.len() == wanted || matches!(topic, Topic::Inbox(_));
+                    if whole {
+                        metrics.catch_ups.inc();
+                        return PageRead {
+                            slot,
+                            key,
+                            last,
+                            delivery,
+                            entries,
+                        };
+                    }
+                }
+                // Something is missing that was stored: a read that settles finds it.
+                Ok(_) => {
+                    view = View::Settled;
+                    continue;
+                }
+                Err(_) => metrics.store_errors.with_label_values(&["read"]).inc(),
+            }
+            sleep(READ_PAUSE).await;
+        }
+    })
+}
+
+/// A MESSAGE that is not of a log: an event, an error, a word of the server.
+pub(super) fn push_unstored(
+    socket: &mut Socket,
+    form: &Form,
+    destination: &str,
+    message_id: &str,
+    body: &[u8],
+) {
+    let headers = [
+        ("destination", destination),
+        ("message-id", message_id),
+        ("content-type", "application/json"),
+    ];
+    let tail = MessageTail::encode(form.version, headers, body);
+    let head = message_head(form.version, form.subscription.as_deref(), None);
+    let mut frame = Vec::with_capacity(head.len() + tail.bytes().len() + 10);
+    put_frame_header(&mut frame, head.len() + tail.bytes().len(), tail.is_text());
+    frame.extend_from_slice(&head);
+    frame.extend_from_slice(tail.bytes());
+    socket.push(&frame);
+}

@@ -1,0 +1,133 @@
+//! What a client is told when a frame of its cannot be carried out.
+
+use std::borrow::Cow;
+
+use stomp::{CloseCode, Receipt, Refusal};
+
+use crate::append::AppendError;
+use crate::auth::AuthError;
+use crate::rooms::RoomError;
+use crate::store::StoreError;
+
+/// One row of the table of reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// The number for programs.
+    pub(super) code: u16,
+    /// Its name.
+    pub(super) name: &'static str,
+    /// The text for people.
+    pub(super) message: &'static str,
+    /// Whether the same frame may work later.
+    pub(super) retryable: bool,
+}
+
+const fn final_failure(code: u16, name: &'static str, message: &'static str) -> Failure {
+    Failure {
+        code,
+        name,
+        message,
+        retryable: false,
+    }
+}
+
+const fn passing_failure(code: u16, name: &'static str, message: &'static str) -> Failure {
+    Failure {
+        code,
+        name,
+        message,
+        retryable: true,
+    }
+}
+
+impl Failure {
+    pub(super) const FORBIDDEN: Self = final_failure(1003, "FORBIDDEN", "not allowed");
+    pub(super) const DESTINATION: Self =
+        final_failure(1006, "BAD_PARAMETER", "no such destination");
+    pub(super) const HEADER: Self = final_failure(1006, "BAD_PARAMETER", "a header is not valid");
+    pub(super) const BODY: Self =
+        final_failure(1006, "BAD_PARAMETER", "the body is not a chat message");
+    pub(super) const ACK_MODE: Self = final_failure(
+        1006,
+        "BAD_PARAMETER",
+        "nothing can be acknowledged on this destination",
+    );
+    pub(super) const OTHER_TOPIC: Self = final_failure(
+        1006,
+        "BAD_PARAMETER",
+        "resume-after names another destination's message",
+    );
+    pub(super) const REJECTED: Self =
+        final_failure(1006, "BAD_PARAMETER", "refused by its receiver twice");
+    pub(super) const TOKEN: Self = final_failure(2007, "TOKEN_INVALID", "the token is not valid");
+    pub(super) const ROOM_UNKNOWN: Self =
+        final_failure(8001, "CHAT_ROOM_NOT_FOUND", "no such room");
+    pub(super) const NOT_PARTICIPANT: Self = final_failure(
+        8002,
+        "NOT_CHAT_PARTICIPANT",
+        "not a participant of the room",
+    );
+    pub(super) const LENGTH: Self =
+        final_failure(8005, "MESSAGE_LENGTH", "the message is empty or too long");
+    pub(super) const FULL: Self = final_failure(8006, "ROOM_FULL", "the room is full");
+    pub(super) const UNAVAILABLE: Self =
+        passing_failure(8007, "UNAVAILABLE", "not possible right now, try again");
+    pub(super) const RATE: Self = passing_failure(8008, "RATE_LIMITED", "too many messages");
+    pub(super) const NAME_TAKEN: Self = final_failure(
+        8009,
+        "CLIENT_MESSAGE_ID_TAKEN",
+        "the client message id was used for another message",
+    );
+
+    /// The ERROR that ends the session with this reason.
+    pub(super) fn refusal(self, receipt: Option<Receipt>) -> Refusal {
+        Refusal {
+            code: self.code,
+            message: Cow::Borrowed(self.message),
+            receipt,
+            close: if self.retryable {
+                TRY_AGAIN_LATER
+            } else {
+                CloseCode::POLICY
+            },
+        }
+    }
+}
+
+/// 1013, registered for "try again later".
+const TRY_AGAIN_LATER: CloseCode = CloseCode(1013);
+
+impl From<AppendError> for Failure {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Unavailable | AppendError::Corrupt => Self::UNAVAILABLE,
+            AppendError::Full => Self::FULL,
+            AppendError::NameTaken => Self::NAME_TAKEN,
+        }
+    }
+}
+
+impl From<RoomError> for Failure {
+    fn from(error: RoomError) -> Self {
+        match error {
+            RoomError::Unknown(_) => Self::ROOM_UNKNOWN,
+            RoomError::NotParticipant(_) => Self::NOT_PARTICIPANT,
+            RoomError::Unavailable => Self::UNAVAILABLE,
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(_: StoreError) -> Self {
+        Self::UNAVAILABLE
+    }
+}
+
+impl From<AuthError> for Failure {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Missing | AuthError::Refused => Self::TOKEN,
+            AuthError::KeysUnavailable => Self::UNAVAILABLE,
+        }
+    }
+}

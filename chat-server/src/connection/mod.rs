@@ -1,0 +1,187 @@
+//! Connections: one task each, from the upgraded socket to the last byte.
+//!
+//! [`actor`] has the one loop; [`effects`] carries out what the session wants; [`delivery`] moves
+//! messages from topics to the socket; [`subscribe`] finds where a subscription begins.
+
+mod actor;
+mod delivery;
+mod effects;
+mod failure;
+mod limiter;
+mod message;
+mod socket;
+mod subscribe;
+mod transaction;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use shared::clock::Clock;
+use shared::drain::Drain;
+use stomp::{CloseCode, SessionConfig};
+use tokio::net::TcpStream;
+
+use crate::append::Appender;
+use crate::auth::{Authenticator, Credentials};
+use crate::hub::{Hub, Letter, Mailbox};
+use crate::metrics::Metrics;
+use crate::rooms::Rooms;
+use crate::store::MessageStore;
+
+/// What connections may do and how long they may take.
+#[derive(Clone, Debug)]
+pub struct ConnectionConfig {
+    /// Connections of this node.
+    pub connections_max: usize,
+    /// Characters of a chat message.
+    pub message_chars_max: usize,
+    /// Without any progress in writing for so long, a connection is closed.
+    pub send_time_limit: Duration,
+    /// After so long without a sign of life a ping is sent; after as long again the connection is
+    /// given up.
+    pub ping_interval: Duration,
+    /// Sends a second, with a burst of five times as many; `None`: as many as come.
+    pub sends_per_second: Option<NonZeroU32>,
+    /// A connection that logged in by cookie ends at this age at the latest.
+    pub age_max: Duration,
+}
+
+/// Everything connections use.
+#[derive(Debug)]
+pub struct Services {
+    /// Bounds and times.
+    pub config: ConnectionConfig,
+    /// The same for STOMP.
+    pub session: Arc<SessionConfig>,
+    /// Live topics.
+    pub hub: Hub,
+    /// Takes sends.
+    pub appender: Arc<Appender>,
+    /// Who may read and write.
+    pub rooms: Arc<Rooms>,
+    /// Who somebody is.
+    pub auth: Arc<Authenticator>,
+    /// For subscriptions that are behind.
+    pub store: Arc<dyn MessageStore>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Waits for connections when the node stops.
+    pub drain: Drain,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Who is connected.
+    pub connections: Connections,
+}
+
+/// The connections of this node.
+#[derive(Debug, Default)]
+pub struct Connections {
+    open: DashMap<u64, Arc<Mailbox>>,
+    count: AtomicUsize,
+    made: AtomicU64,
+}
+
+/// The right to one connection; dropping it makes room for another.
+#[derive(Debug)]
+pub struct Permit {
+    services: Arc<Services>,
+}
+
+/// A connection's entry; dropping it takes it off the list.
+#[derive(Debug)]
+struct Registration {
+    permit: Permit,
+    id: u64,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Services {
+    /// The right to one more connection, unless there are too many.
+    #[must_use]
+    pub fn admit(self: &Arc<Self>) -> Option<Permit> {
+        let max = self.config.connections_max;
+        let one_more = |count: usize| (count < max).then_some(count + 1);
+        let count = &self.connections.count;
+        count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .ok()?;
+        Some(Permit {
+            services: Arc::clone(self),
+        })
+    }
+
+    /// Serves an upgraded socket to its end. `early` came behind the upgrade request, which carried
+    /// `credentials`.
+    pub async fn serve(permit: Permit, tcp: TcpStream, early: Vec<u8>, credentials: Credentials) {
+        let services = Arc::clone(&permit.services);
+        services.metrics.connections_opened.inc();
+        let registration = Registration::new(permit);
+        // A whole STOMP frame may come in one message; the session refuses it with an ERROR if it
+        // is a little too large, so the WebSocket lets a little more pass.
+        let message_bytes_max = services
+            .session
+            .after_login
+            .frame_bytes_max
+            .saturating_mul(2);
+        let socket = socket::Socket::new(tcp, early, message_bytes_max).await;
+        let mut actor = actor::Actor::new(
+            Arc::clone(&services),
+            &registration.mailbox,
+            socket,
+            credentials,
+        );
+        let code = actor.run(registration.id).await;
+        services
+            .metrics
+            .connections_closed
+            .with_label_values(&[code])
+            .inc();
+    }
+
+    /// Asks all connections to close, each after what it has under way.
+    pub fn close_all(&self, code: CloseCode, reason: &'static str) {
+        for mailbox in &self.connections.open {
+            mailbox.post(Letter::Close { code, reason });
+        }
+    }
+}
+
+impl Connections {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+impl Registration {
+    fn new(permit: Permit) -> Self {
+        let connections = &permit.services.connections;
+        let id = connections.made.fetch_add(1, Ordering::Relaxed);
+        let mailbox = Arc::new(Mailbox::default());
+        connections.open.insert(id, Arc::clone(&mailbox));
+        Self {
+            permit,
+            id,
+            mailbox,
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.permit.services.connections.open.remove(&self.id);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.services
+            .connections
+            .count
+            .fetch_sub(1, Ordering::Relaxed);
+    }
+}

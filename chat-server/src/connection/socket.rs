@@ -1,0 +1,207 @@
+//! One WebSocket: reading by tungstenite, writing by one buffer of our own.
+//!
+//! tungstenite would copy every message into a buffer that never shrinks, and its control frames
+//! and our messages must not cut into each other. So it writes into [`Wire`], which accepts
+//! everything into one list of bytes; ready-made frames are added to the same list; and one call
+//! writes what has gathered. Control frames and messages meet at frame boundaries only.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{SinkExt, Stream};
+use stomp::CloseCode;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::hub::put_frame_header;
+
+/// What one read takes at most, and so what an idle connection keeps: a chat message is smaller.
+const READ_BYTES: usize = 4 << 10;
+
+/// A close frame's reason (RFC 6455 §5.5: 125 bytes less the code).
+const REASON_BYTES_MAX: usize = 123;
+
+/// What the socket has to say.
+#[derive(Debug)]
+pub(super) enum SocketEvent {
+    /// Bytes of STOMP.
+    Data(Bytes),
+    /// Something that only shows that the peer is there: a ping, a pong.
+    Alive,
+    /// A message over the limit.
+    TooLarge,
+    /// The peer closed, or the connection is lost; nothing more comes.
+    Gone,
+    /// Bytes were written; how many are left is in [`Socket::pending_bytes`].
+    Wrote,
+}
+
+/// The TCP connection with the bytes that wait to be written to it.
+#[derive(Debug)]
+struct Wire {
+    tcp: TcpStream,
+    out: BytesMut,
+}
+
+/// A server's WebSocket.
+#[derive(Debug)]
+pub(super) struct Socket {
+    ws: WebSocketStream<Wire>,
+    closing: bool,
+}
+
+impl Socket {
+    /// Takes an upgraded connection over; `early` is what came behind the upgrade request.
+    pub(super) async fn new(tcp: TcpStream, early: Vec<u8>, message_bytes_max: usize) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(Some(message_bytes_max))
+            .max_frame_size(Some(message_bytes_max));
+        let wire = Wire {
+            tcp,
+            out: BytesMut::new(),
+        };
+        let ws =
+            WebSocketStream::from_partially_read(wire, early, Role::Server, Some(config)).await;
+        Self { ws, closing: false }
+    }
+
+    /// Adds a whole WebSocket frame to what is to be written.
+    pub(super) fn push(&mut self, frame: &[u8]) {
+        if !self.closing {
+            self.ws.get_mut().out.extend_from_slice(frame);
+        }
+    }
+
+    /// Adds a text message.
+    pub(super) fn push_text(&mut self, text: &[u8]) {
+        if !self.closing {
+            let out = &mut self.ws.get_mut().out;
+            out.reserve(text.len().saturating_add(10));
+            put_frame_header(out, text.len(), true);
+            out.extend_from_slice(text);
+        }
+    }
+
+    /// Adds a ping, to which the peer has to answer.
+    pub(super) fn push_ping(&mut self) {
+        self.push(&[0x89, 0]);
+    }
+
+    /// Adds the close frame; after it nothing can be added.
+    pub(super) async fn start_close(&mut self, code: CloseCode, reason: &str) {
+        if self.closing {
+            return;
+        }
+        let mut end = reason.len().min(REASON_BYTES_MAX);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        let reason = reason.get(..end).unwrap_or_default().into();
+        let frame = CloseFrame {
+            code: code.0.into(),
+            reason,
+        };
+        // Fails only when the peer has closed already.
+        drop(self.ws.send(Message::Close(Some(frame))).await);
+        self.closing = true;
+    }
+
+    /// Bytes that wait to be written.
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.ws.get_ref().out.len()
+    }
+
+    /// Reads and writes as far as the peer lets us; `read` says whether to take more in.
+    ///
+    /// Cancel-safe: what was read or written is either returned or still in here.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, read: Read) -> Poll<SocketEvent> {
+        if let Poll::Ready(event) = self.poll_write(cx) {
+            return Poll::Ready(event);
+        }
+        if read == Read::Yes {
+            if let Poll::Ready(event) = self.poll_read(cx) {
+                return Poll::Ready(event);
+            }
+            // Reading may have left an answer to a ping.
+            return self.poll_write(cx);
+        }
+        Poll::Pending
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent> {
+        Poll::Ready(match ready!(Pin::new(&mut self.ws).poll_next(cx)) {
+            Some(Ok(Message::Text(text))) => SocketEvent::Data(text.into()),
+            Some(Ok(Message::Binary(bytes))) => SocketEvent::Data(bytes),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => SocketEvent::Alive,
+            // The answer to it is in the buffer; the next read says that the connection is over.
+            Some(Ok(Message::Close(_))) => SocketEvent::Alive,
+            Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
+                SocketEvent::TooLarge
+            }
+            Some(Err(_)) | None => SocketEvent::Gone,
+        })
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent> {
+        let wire = self.ws.get_mut();
+        if wire.out.is_empty() {
+            return Poll::Pending;
+        }
+        match ready!(Pin::new(&mut wire.tcp).poll_write(cx, &wire.out)) {
+            Ok(0) | Err(_) => Poll::Ready(SocketEvent::Gone),
+            Ok(written) if written == wire.out.len() => {
+                wire.out = BytesMut::new(); // an idle connection holds no buffer
+                Poll::Ready(SocketEvent::Wrote)
+            }
+            Ok(written) => {
+                drop(wire.out.split_to(written));
+                Poll::Ready(SocketEvent::Wrote)
+            }
+        }
+    }
+}
+
+/// Whether a poll may take something in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    Yes,
+    No,
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.out.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    /// The socket's owner writes; tungstenite need not know when.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}

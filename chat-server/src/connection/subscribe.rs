@@ -1,0 +1,162 @@
+//! Where a subscription begins: now, after a message, or some messages back.
+
+use std::sync::Arc;
+
+use shared::ids::{MemberId, MessageId, Seq};
+
+use super::Services;
+use super::failure::Failure;
+use crate::destination::Hear;
+use crate::hub::{Following, Lens, Mailbox, Part, Slot};
+use crate::log::Topic;
+use crate::store::View;
+
+/// From where a client wants to hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    /// From now on.
+    Now,
+    /// Everything after this message; `None`: from the start.
+    After(Option<MessageId>),
+    /// The last so many, then live.
+    Last(u32),
+}
+
+/// What a destination stands for, once it is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Log(Topic, Lens),
+    Events(Topic),
+    Errors,
+    System,
+}
+
+/// A subscription that has begun.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) target: Target,
+    /// `None` for what is no topic.
+    pub(super) following: Option<Following>,
+    pub(super) cursor: Seq,
+    pub(super) head: Seq,
+    /// Whether everything after the wanted position will come.
+    pub(super) recovered: bool,
+}
+
+impl From {
+    /// Reads the headers `resume-after` and `history`.
+    pub(super) fn read(frame: &stomp::Frame) -> Result<Self, Failure> {
+        match (frame.header("resume-after"), frame.header("history")) {
+            (Some("0"), None) => Ok(Self::After(None)),
+            (Some(id), None) => match id.parse() {
+                Ok(id) => Ok(Self::After(Some(id))),
+                Err(_) => Err(Failure::HEADER),
+            },
+            (None, Some(count)) => count
+                .parse()
+                .map(Self::Last)
+                .map_err(|_not| Failure::HEADER),
+            (None, None) => Ok(Self::Now),
+            (Some(_), Some(_)) => Err(Failure::HEADER),
+        }
+    }
+}
+
+impl Target {
+    /// What `hear` stands for, if this member may hear it.
+    pub(super) async fn authorise(
+        services: &Services,
+        hear: Hear,
+        member: MemberId,
+    ) -> Result<Self, Failure> {
+        match hear {
+            Hear::Room(room) => {
+                services.rooms.access(room, member).await?;
+                Ok(Self::Log(Topic::Room(room), Lens::Room))
+            }
+            Hear::Events(room) => {
+                services.rooms.access(room, member).await?;
+                Ok(Self::Events(Topic::Room(room)))
+            }
+            Hear::Alarms(of) if of != member => Err(Failure::FORBIDDEN),
+            Hear::Alarms(of) => Ok(Self::Log(Topic::Inbox(of), Lens::Alarms)),
+            Hear::Notices => Ok(Self::Log(Topic::Inbox(member), Lens::Notices)),
+            Hear::Errors => Ok(Self::Errors),
+            Hear::System => Ok(Self::System),
+        }
+    }
+}
+
+/// Follows the target and finds the position to begin at.
+pub(super) async fn begin(
+    services: Arc<Services>,
+    (hear, member, from): (Hear, MemberId, From),
+    mailbox: Arc<Mailbox>,
+    slot: Slot,
+) -> Result<Begun, Failure> {
+    let target = Target::authorise(&services, hear, member).await?;
+    let (topic, part) = match target {
+        Target::Log(topic, _) => (topic, Part::Log),
+        Target::Events(topic) => (topic, Part::Events),
+        Target::Errors | Target::System => {
+            let (cursor, head) = (Seq::ZERO, Seq::ZERO);
+            return Ok(Begun {
+                target,
+                following: None,
+                cursor,
+                head,
+                recovered: true,
+            });
+        }
+    };
+    let following = services.hub.follow(topic, part, mailbox, slot).await?;
+    let head = following.topic().head();
+    let (cursor, recovered) = start(&services, topic, from, head).await?;
+    Ok(Begun {
+        target,
+        following: Some(following),
+        cursor,
+        head,
+        recovered,
+    })
+}
+
+/// The cursor to begin with, and whether nothing that was asked for is lost.
+async fn start(
+    services: &Services,
+    topic: Topic,
+    from: From,
+    head: Seq,
+) -> Result<(Seq, bool), Failure> {
+    let wanted = match from {
+        From::Now => return Ok((head, true)),
+        From::Last(count) => {
+            let first = u64::from(head.get().saturating_sub(count));
+            return Ok((Seq::try_from(first).unwrap_or(head), true));
+        }
+        From::After(None) => Seq::ZERO,
+        From::After(Some(id)) => topic.seq_of(id).ok_or(Failure::OTHER_TOPIC)?,
+    };
+    if wanted > head {
+        // The hub may lag; before saying that something was lost, ask the store itself.
+        let settled = services.store.head(topic, View::Settled).await?;
+        return Ok(if wanted > settled {
+            (settled, false)
+        } else {
+            (wanted, true)
+        });
+    }
+    Ok((
+        wanted,
+        wanted == head || !has_expired(services, topic, wanted).await?,
+    ))
+}
+
+/// Whether the entry after `seq` is gone: only inbox entries expire.
+async fn has_expired(services: &Services, topic: Topic, seq: Seq) -> Result<bool, Failure> {
+    let (Topic::Inbox(_), Some(next)) = (topic, seq.next()) else {
+        return Ok(false);
+    };
+    let found = services.store.read(topic, next, next, View::Quorum).await?;
+    Ok(found.is_empty())
+}

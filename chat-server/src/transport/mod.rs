@@ -1,0 +1,3 @@
+//! From HTTP to connections.
+
+pub mod websocket;

@@ -1,0 +1,49 @@
+//! The main path, end to end: members chat over real WebSockets.
+
+mod support;
+
+use stomp::Command;
+use support::TestNode;
+use support::client::{Client, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_members_chat_and_both_see_it_in_order() {
+    let server = TestNode::start(&[]).await;
+    let room = server.room(1, &[1, 2]).await;
+    let mut alice = Client::login(server.address, &server.token(1)).await;
+    let mut bob = Client::login(server.address, &server.token(2)).await;
+    for client in [&mut alice, &mut bob] {
+        let receipt = client.subscribe("s", "/sub/1", &[]).await;
+        assert_eq!(receipt.header("head"), Some("0"));
+        assert_eq!(receipt.header("recovered"), Some("true"));
+    }
+    for number in 0..20 {
+        let sender = if number % 2 == 0 {
+            &mut alice
+        } else {
+            &mut bob
+        };
+        sender
+            .say(room, &format!("안녕 {number}"), &format!("r{number}"))
+            .await;
+        sender
+            .until(|frame| frame.header("receipt-id") == Some(&format!("r{number}")))
+            .await;
+    }
+    let mut late = Client::login(server.address, &server.token(2)).await;
+    late.subscribe("all", "/sub/1", &[("resume-after", "0")])
+        .await;
+    for number in 0..20_u64 {
+        let message = late.frame().await;
+        assert_eq!(message.command(), Command::Message);
+        let body = json(&message);
+        assert_eq!(body["message"], format!("안녕 {number}"));
+        assert_eq!(body["chatMessageId"], (1 << 22) + number + 1);
+        assert_eq!(body["chatRoomId"], 1);
+        assert_eq!(body["senderId"], number % 2 + 1);
+        assert_eq!(message.header("seq"), Some(&*(number + 1).to_string()));
+        assert_eq!(message.header("destination"), Some("/sub/1"));
+        assert_eq!(message.header("subscription"), Some("all"));
+    }
+    server.stop().await;
+}

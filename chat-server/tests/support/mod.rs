@@ -1,0 +1,172 @@
+//! A chat node on a free port of this computer, and clients that speak real STOMP to it.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    reason = "each test file uses its own part of this"
+)]
+
+pub mod client;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat_server::app::{self, Node};
+use chat_server::config::Config;
+use chat_server::store::{Role, Room, RoomMember};
+use shared::claims::{
+    FamilyId, GeneratedKey, Jwks, MemberGrant, MemberToken, Role as MemberRole, Signer, TokenId,
+    TokenScope, generate_key,
+};
+use shared::clock::{Clock, SystemClock};
+use shared::config::parse;
+use shared::drain::Drain;
+use shared::ids::{MemberId, RoomId};
+use tempfile::TempDir;
+
+/// No step of a test takes this long; what does has failed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A chat node in this process.
+pub struct TestNode {
+    pub node: Node,
+    pub address: std::net::SocketAddr,
+    pub admin_address: std::net::SocketAddr,
+    pub folder: Arc<TempDir>,
+    pub drain: Drain,
+    signer: Signer,
+}
+
+impl TestNode {
+    /// A node with its own folder and these settings.
+    pub async fn start(settings: &[&str]) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::start_in(folder, settings).await
+    }
+
+    /// A node on a folder that may hold a log already.
+    pub async fn start_in(folder: Arc<TempDir>, settings: &[&str]) -> Self {
+        let signer = key_in(folder.path());
+        let store = format!("file:{}", folder.path().join("chat").display());
+        let jwks = format!("file:{}", folder.path().join("jwks.json").display());
+        let fixed = [
+            "chat-server",
+            "--store",
+            &store,
+            "--jwks",
+            &jwks,
+            "--sends-per-second",
+            "0",
+        ];
+        let config: Config = parse(fixed.iter().chain(settings)).unwrap_or_else(|wrong| {
+            panic!("settings: {wrong:?}");
+        });
+        let drain = Drain::new();
+        let node = Node::build(&config, Arc::new(SystemClock), drain.clone())
+            .await
+            .unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let (public, admin) = (app::listen(any).unwrap(), app::listen(any).unwrap());
+        let (address, admin_address) = (public.local_addr().unwrap(), admin.local_addr().unwrap());
+        for (listener, router) in [(public, node.public_router()), (admin, node.admin_router())] {
+            let drain_of_server = drain.clone();
+            drop(drain.spawn("serve", async move {
+                app::serve(listener, router, &drain_of_server)
+                    .await
+                    .unwrap();
+            }));
+        }
+        Self {
+            node,
+            address,
+            admin_address,
+            folder,
+            drain,
+            signer,
+        }
+    }
+
+    /// A room with these members, the first being the buyer, the second the seller.
+    pub async fn room(&self, id: i64, members: &[i64]) -> RoomId {
+        self.put_room(id, members, false).await
+    }
+
+    /// A room that takes any body.
+    pub async fn opaque_room(&self, id: i64, members: &[i64]) -> RoomId {
+        self.put_room(id, members, true).await
+    }
+
+    async fn put_room(&self, id: i64, members: &[i64], opaque: bool) -> RoomId {
+        let room_id = RoomId::try_from(id).unwrap();
+        let members = members.iter().enumerate().map(|(at, member)| RoomMember {
+            member_id: MemberId::try_from(*member).unwrap(),
+            role: [Role::Buyer, Role::Seller, Role::Member][at.min(2)],
+            name: format!("member {member}"),
+            image_url: None,
+        });
+        let room = Room {
+            room_id,
+            members: members.collect(),
+            product: None,
+            opaque,
+            created_at: SystemClock.unix_millis(),
+        };
+        self.node.rooms_store().put_room(&room).await.unwrap();
+        room_id
+    }
+
+    /// An access token of a member.
+    pub fn token(&self, member: i64) -> String {
+        member_token(&self.signer, member, MemberToken::Access)
+    }
+
+    /// A refresh token of a member.
+    pub fn refresh_token(&self, member: i64) -> String {
+        member_token(&self.signer, member, MemberToken::Refresh)
+    }
+
+    /// Stops the node in good order.
+    pub async fn stop(self) -> Arc<TempDir> {
+        self.drain.begin();
+        self.drain.wait(PATIENCE).await.unwrap();
+        self.node.close().unwrap();
+        self.folder
+    }
+}
+
+fn member_token(signer: &Signer, member: i64, token: MemberToken) -> String {
+    let mut rng = rand::rng();
+    let grant = MemberGrant {
+        member: MemberId::try_from(member).unwrap(),
+        role: MemberRole::Member,
+        token,
+        family: FamilyId::random(&mut rng),
+        token_id: TokenId::random(&mut rng),
+    };
+    signer
+        .member_token(grant, SystemClock.unix_millis())
+        .unwrap()
+        .into_exposed()
+}
+
+/// The signing key of a folder, made at its first use, with its public half beside it.
+fn key_in(folder: &Path) -> Signer {
+    let scope = TokenScope {
+        issuer: "dapanda".to_owned(),
+        audience: "dapanda".to_owned(),
+    };
+    let path = folder.join("key.pem");
+    if let Ok(pem) = std::fs::read_to_string(&path) {
+        return Signer::from_pem(&shared::config::Secret::new(pem), scope).unwrap();
+    }
+    let GeneratedKey {
+        private_pem,
+        public,
+    } = generate_key().unwrap();
+    std::fs::write(path, private_pem.expose()).unwrap();
+    let jwks = serde_json::to_vec(&Jwks { keys: vec![public] }).unwrap();
+    std::fs::write(folder.join("jwks.json"), jwks).unwrap();
+    Signer::from_pem(&private_pem, scope).unwrap()
+}
