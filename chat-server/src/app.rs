@@ -70,7 +70,8 @@ impl Node {
         drain: Drain,
     ) -> Result<Self, BuildError> {
         let StoreUrl::File(folder) = &config.store;
-        let store = Arc::new(EmbeddedStore::open(folder, config.sync).map_err(BuildError::Store)?);
+        let store = EmbeddedStore::open(folder, config.limits.sync);
+        let store = Arc::new(store.map_err(BuildError::Store)?);
         let BusUrl::Local = config.bus;
         let (bus, heard) = LocalBus::new().attach(BUS_EVENTS_MAX);
         let auth = Authenticator::open(
@@ -196,23 +197,23 @@ impl Parts {
 
 fn connection_config(config: &Config) -> ConnectionConfig {
     ConnectionConfig {
-        connections_max: config.connections_max,
-        message_chars_max: config.message_chars_max,
-        send_time_limit: config.send_time_limit,
-        ping_interval: config.ping_interval,
-        sends_per_second: config.sends_limit(),
-        age_max: config.connection_age_max,
+        connections_max: config.limits.connections_max,
+        message_chars_max: config.limits.message_chars_max,
+        send_time_limit: config.limits.send_time_limit,
+        ping_interval: config.limits.ping_interval,
+        sends_per_second: config.limits.sends_limit(),
+        age_max: config.limits.connection_age_max,
     }
 }
 
 fn session_config(config: &Config) -> SessionConfig {
     SessionConfig {
         after_login: Limits {
-            frame_bytes_max: config.frame_bytes_max,
+            frame_bytes_max: config.limits.frame_bytes_max,
             ..Limits::after_login()
         },
-        heart_beat: config.heart_beat,
-        login_timeout: config.login_timeout,
+        heart_beat: config.limits.heart_beat,
+        login_timeout: config.limits.login_timeout,
         ..SessionConfig::default()
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, Parser};
 use shared::claims::TokenScope;
 use shared::config::{Mistake, Mistakes, Settings, parse_bytes, parse_duration};
 use shared::telemetry::{LogFilter, LogFormat};
@@ -50,13 +50,6 @@ pub struct Config {
     #[arg(long, env = "CHAT_BUS", default_value = "local", value_name = "URL")]
     pub bus: BusUrl,
 
-    /// When stored messages reach the disk: `always`, before they are acknowledged, many at a time;
-    /// or an interval such as 50ms: faster, but a power failure loses up to that much. Either way
-    /// they survive a crash of this program
-    #[arg(long, env = "CHAT_SYNC", default_value = "always", value_name = "always|INTERVAL",
-        value_parser = parse_sync)]
-    pub sync: SyncMode,
-
     /// Public keys that tokens are checked with: a URL, or file:PATH
     #[arg(
         long,
@@ -84,6 +77,36 @@ pub struct Config {
         value_name = "ORIGIN"
     )]
     pub allowed_origins: Vec<String>,
+
+    /// How much it takes and how long it waits
+    #[command(flatten)]
+    pub limits: ChatLimits,
+
+    /// How long stopping may take: sends under way, close frames
+    #[arg(long, env = "CHAT_STOP_GRACE", default_value = "15s", value_parser = parse_duration,
+        value_name = "TIME")]
+    pub stop_grace: Duration,
+
+    /// How logs look
+    #[arg(long, env = "CHAT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
+    pub log_format: LogFormat,
+
+    /// What is logged: a level, or levels by module
+    #[arg(long, env = "CHAT_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: LogFilter,
+}
+
+/// How much a chat server takes, how long it waits and when it acknowledges: the same wherever its
+/// messages are kept. A struct of its own, so that a program with a chat server inside has the same
+/// flags.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ChatLimits {
+    /// When stored messages reach the disk: `always`, before they are acknowledged, many at a time;
+    /// or an interval such as 50ms: faster, but a power failure loses up to that much. Either way
+    /// they survive a crash of this program
+    #[arg(long, env = "CHAT_SYNC", default_value = "always", value_name = "always|INTERVAL",
+        value_parser = parse_sync)]
+    pub sync: SyncMode,
 
     /// Connections of this node; more are answered 503
     #[arg(
@@ -142,19 +165,6 @@ pub struct Config {
     #[arg(long, env = "CHAT_CONNECTION_AGE_MAX", default_value = "24h", value_parser = parse_duration,
         value_name = "TIME")]
     pub connection_age_max: Duration,
-
-    /// How long stopping may take: sends under way, close frames
-    #[arg(long, env = "CHAT_STOP_GRACE", default_value = "15s", value_parser = parse_duration,
-        value_name = "TIME")]
-    pub stop_grace: Duration,
-
-    /// How logs look
-    #[arg(long, env = "CHAT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
-    pub log_format: LogFormat,
-
-    /// What is logged: a level, or levels by module
-    #[arg(long, env = "CHAT_LOG", default_value = "info", value_name = "FILTER")]
-    pub log: LogFilter,
 }
 
 /// Where messages are kept.
@@ -240,27 +250,18 @@ impl Config {
             audience: self.token_audience.clone(),
         }
     }
+}
 
+impl ChatLimits {
     /// [`Self::sends_per_second`], 0 being no limit.
     #[must_use]
     pub fn sends_limit(&self) -> Option<NonZeroU32> {
         NonZeroU32::new(self.sends_per_second)
     }
-}
 
-impl Settings for Config {
-    fn check(&self, mistakes: &mut Mistakes) {
-        let mut must = |good: bool, setting: &str, what: String, right: &str| {
-            if !good {
-                mistakes.add(
-                    setting,
-                    Mistake {
-                        what,
-                        right: right.to_owned(),
-                    },
-                );
-            }
-        };
+    /// Notes every value that makes no sense.
+    pub fn check(&self, mistakes: &mut Mistakes) {
+        let mut must = |good, setting, what, right| must(mistakes, good, setting, what, right);
         let times = [
             ("login_timeout", self.login_timeout),
             ("ping_interval", self.ping_interval),
@@ -290,6 +291,13 @@ impl Settings for Config {
             frame.to_string(),
             "from 1KiB to 16MiB",
         );
+    }
+}
+
+impl Settings for Config {
+    fn check(&self, mistakes: &mut Mistakes) {
+        self.limits.check(mistakes);
+        let mut must = |good, setting, what, right| must(mistakes, good, setting, what, right);
         let has_bytes = |text: &str| !text.is_empty();
         must(
             has_bytes(&self.token_issuer),
@@ -307,6 +315,14 @@ impl Settings for Config {
             let right = "the like of https://dapanda.example: scheme and host, no path";
             must(is_origin(origin), "allowed_origins", origin.clone(), right);
         }
+    }
+}
+
+/// Notes that a setting is not `right` if it is not good.
+fn must(mistakes: &mut Mistakes, good: bool, setting: &str, what: String, right: &str) {
+    if !good {
+        let right = right.to_owned();
+        mistakes.add(setting, Mistake { what, right });
     }
 }
 
@@ -329,9 +345,9 @@ mod tests {
     fn the_defaults_are_good() {
         let config: Config = parse(["chat-server"]).unwrap();
         assert_eq!(config.store, StoreUrl::File("./data/chat".into()));
-        assert_eq!(config.sync, SyncMode::Always);
+        assert_eq!(config.limits.sync, SyncMode::Always);
         assert_eq!(
-            config.heart_beat,
+            config.limits.heart_beat,
             HeartBeat {
                 can_send_ms: 1_000,
                 wants_ms: 25_000
