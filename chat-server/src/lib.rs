@@ -14,7 +14,7 @@
 //! | 4 | hub | the live half of a topic: ring, subscriptions, cursors |
 //! | 3 | append | batches and de-duplicates what goes to the store |
 //! | 2 | bus, store, auth, wire | traits and their adapters; the JSON of the wire |
-//! | 1 | config, metrics, log, destination | settings; counters; the words of the log |
+//! | 1 | config, metrics, log, destination, health | settings; counters; the words of the log |
 
 pub mod app;
 pub mod append;
@@ -23,6 +23,8 @@ pub mod bus;
 pub mod config;
 pub mod connection;
 pub mod destination;
+pub mod health;
+pub mod http;
 pub mod hub;
 pub mod log;
 pub mod metrics;

@@ -146,6 +146,17 @@ impl Rooms {
         Err(RoomError::NotParticipant(room))
     }
 
+    /// Whether the store answers at all: one small question past the cache.
+    ///
+    /// # Errors
+    /// [`RoomError::Unavailable`].
+    pub async fn check_store(&self) -> Result<(), RoomError> {
+        let answer = self.rooms.room(RoomId::FIRST_ALLOCATED_BY_CHAT).await;
+        answer
+            .map(drop)
+            .map_err(|error| self.unavailable("check", &error))
+    }
+
     /// Forgets what is cached of a room: somebody says that it changed.
     pub async fn forget(&self, room: RoomId) {
         self.cache.invalidate(&room).await;

@@ -1,0 +1,119 @@
+//! Metrics, and what balancers and supervisors ask.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+use tokio::time::timeout;
+use utoipa::ToSchema;
+
+use super::HttpState;
+
+/// How long the store may take to answer. Balancers give up after a second or two.
+const STORE_ANSWER_MAX: Duration = Duration::from_millis(500);
+
+/// Prometheus' text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The metrics.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operation",
+    responses((status = 200, description = "Prometheus' text format", body = String)),
+)]
+pub(super) async fn metrics(
+    State(state): State<HttpState>,
+) -> ([(http::HeaderName, &'static str); 1], String) {
+    ([(CONTENT_TYPE, METRICS_TYPE)], state.metrics.render())
+}
+
+/// The process answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Live {
+    /// Always true: what is not alive does not answer.
+    live: bool,
+}
+
+/// Whether to leave the process alone.
+#[utoipa::path(
+    get, path = "/livez", tag = "operation",
+    responses((status = 200, description = "It runs", body = Live)),
+)]
+pub(super) async fn live() -> Json<Live> {
+    Json(Live { live: true })
+}
+
+/// Whether to send clients here.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Ready {
+    /// Whether this node wants clients.
+    ready: bool,
+    /// Whether it is about to stop.
+    draining: bool,
+    /// Whether the store answers. All nodes share it, so it does not make this one unready.
+    store: StoreState,
+}
+
+/// Whether the store answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum StoreState {
+    /// It does.
+    Ok,
+    /// It does not, or not in time.
+    Unavailable,
+}
+
+/// Whether to send clients here.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operation",
+    responses(
+        (status = 200, description = "Yes", body = Ready),
+        (status = 503, description = "No: starting or stopping", body = Ready),
+    ),
+)]
+pub(super) async fn ready(State(state): State<HttpState>) -> (StatusCode, Json<Ready>) {
+    let answer = timeout(STORE_ANSWER_MAX, state.rooms.check_store()).await;
+    let store = match answer {
+        Ok(Ok(())) => StoreState::Ok,
+        Ok(Err(_)) | Err(_) => StoreState::Unavailable,
+    };
+    let ready = state.health.is_ready();
+    let draining = state.health.is_draining();
+    let body = Ready {
+        ready,
+        draining,
+        store,
+    };
+    (status(ready), Json(body))
+}
+
+/// Whether the start is over.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Started {
+    /// Whether everything is built and served.
+    started: bool,
+}
+
+/// Whether the start is over.
+#[utoipa::path(
+    get, path = "/startupz", tag = "operation",
+    responses(
+        (status = 200, description = "Yes", body = Started),
+        (status = 503, description = "Not yet", body = Started),
+    ),
+)]
+pub(super) async fn started(State(state): State<HttpState>) -> (StatusCode, Json<Started>) {
+    let started = state.health.is_started();
+    (status(started), Json(Started { started }))
+}
+
+fn status(good: bool) -> StatusCode {
+    if good {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}

@@ -1,0 +1,59 @@
+//! The OpenAPI documents, and the page that shows the public one.
+
+use axum::Router;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa_swagger_ui::SwaggerUi;
+
+/// Where the page is.
+const PAGE: &str = "/docs/chat";
+
+/// Where its document is.
+const DOCUMENT: &str = "/docs/chat/openapi.json";
+
+/// The page and the document; everything it needs is in the binary.
+pub(super) fn router(document: OpenApi) -> Router {
+    SwaggerUi::new(PAGE).url(DOCUMENT, document).into()
+}
+
+/// The head of the clients' document.
+pub(super) fn public() -> OpenApi {
+    let cookie = |name| SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(name)));
+    let schemes = ComponentsBuilder::new()
+        .security_scheme("access", cookie("accessToken"))
+        .security_scheme("bearer", bearer());
+    head(
+        "DaPanDa chat",
+        "Rooms, messages and read marks. Failures have a `code` beside the status; \
+         live messages come over STOMP at `/conn`.",
+        schemes,
+    )
+}
+
+/// The head of the document for the market and operators.
+pub(super) fn internal() -> OpenApi {
+    let schemes = ComponentsBuilder::new().security_scheme("service", bearer());
+    head(
+        "DaPanDa chat, internal",
+        "What the market and operators call. Never public.",
+        schemes,
+    )
+}
+
+fn head(title: &str, description: &str, schemes: ComponentsBuilder) -> OpenApi {
+    let info = InfoBuilder::new()
+        .title(title)
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(description));
+    OpenApiBuilder::new()
+        .info(info.build())
+        .components(Some(schemes.build()))
+        .build()
+}
+
+fn bearer() -> SecurityScheme {
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT");
+    SecurityScheme::Http(scheme.build())
+}

@@ -1,0 +1,160 @@
+//! What surrounds every handler: a name for the request, a line in the log, bounds, and an envelope
+//! for what no handler answers.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use tokio::time::timeout;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowHeaders, CorsLayer};
+
+use super::HttpState;
+use super::envelope::Failure;
+
+/// What a request is called, in both directions and in the log.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Names of others that are taken over: a UUID has 36 characters, a trace id 32.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// From a request's head to its answer. The store's own deadlines are shorter.
+const REQUEST_MAX: Duration = Duration::from_secs(10);
+
+/// How long a browser may remember what a page is allowed to do.
+const CORS_AGE: Duration = Duration::from_secs(600);
+
+/// Seconds after which a client may ask again where something is away.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// Names for requests that come without one.
+#[derive(Debug)]
+pub struct RequestIds {
+    node: u64,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    /// Names that begin with this random number, which tells nodes and starts apart.
+    #[must_use]
+    pub fn new(node: u64) -> Self {
+        Self {
+            node,
+            count: AtomicU64::new(0),
+        }
+    }
+
+    fn next(&self) -> HeaderValue {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{:016x}-{count:x}", self.node);
+        HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static("-"))
+    }
+}
+
+/// Within the log and CORS: bounds on time and body, panics, methods that a path does not know.
+pub(super) fn guarded(routes: Router<HttpState>, body_bytes_max: usize) -> Router<HttpState> {
+    routes
+        .method_not_allowed_fallback(unknown_method)
+        .layer(from_fn_with_state(body_bytes_max, refuse_long_bodies))
+        .layer(from_fn(limit_time))
+        .layer(CatchPanicLayer::custom(answer_panic))
+}
+
+/// Around everything: the request's name and its line in the log.
+pub(super) fn logged(routes: Router<HttpState>, state: &HttpState) -> Router<HttpState> {
+    routes.layer(from_fn_with_state(state.clone(), name_and_log))
+}
+
+/// Pages of these origins may call with cookies, and read the answer. Which headers they may send
+/// is not restricted: none of them means more than a cookie does.
+pub(super) fn cors(allowed: &[String]) -> CorsLayer {
+    let origins = allowed.iter().filter_map(|origin| origin.parse().ok());
+    let origins: Vec<HeaderValue> = origins.collect();
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([REQUEST_ID])
+        .max_age(CORS_AGE)
+}
+
+/// Nothing is at this path.
+pub(super) async fn unknown_path() -> Failure {
+    Failure::Path
+}
+
+async fn unknown_method() -> Failure {
+    Failure::Method
+}
+
+/// The hook of the process has logged the panic itself.
+fn answer_panic(_: Box<dyn Any + Send>) -> Response {
+    Failure::Internal.into_response()
+}
+
+/// Refuses what announces a long body before it is read. What announces nothing is bounded where
+/// it is read; a handler that takes no body reads none.
+async fn refuse_long_bodies(
+    State(bytes_max): State<usize>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let announced = request.headers().get(CONTENT_LENGTH);
+    let length = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > bytes_max) {
+        return Failure::TooLarge.into_response();
+    }
+    next.run(request).await
+}
+
+async fn limit_time(request: Request, next: Next) -> Response {
+    match timeout(REQUEST_MAX, next.run(request)).await {
+        Ok(response) => response,
+        Err(_elapsed) => Failure::Unavailable.into_response(),
+    }
+}
+
+async fn name_and_log(State(state): State<HttpState>, request: Request, next: Next) -> Response {
+    let begun = state.clock.now();
+    let id = named(request.headers()).unwrap_or_else(|| state.request_ids.next());
+    let method = request.method().clone();
+    // The pattern, not the path: it is what one counts by, and nothing private can be in it.
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    let status = response.status();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    }
+    let elapsed_ms = state
+        .clock
+        .now()
+        .saturating_duration_since(begun)
+        .as_millis();
+    let path = path.as_ref().map_or("unknown path", MatchedPath::as_str);
+    tracing::info!(
+        request.id = id.to_str().unwrap_or_default(),
+        status = status.as_u16(),
+        elapsed_ms,
+        "{method} {path}"
+    );
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// The name that came with the request, if it is harmless in logs.
+fn named(headers: &HeaderMap) -> Option<HeaderValue> {
+    let id = headers.get(REQUEST_ID)?;
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let bytes = id.as_bytes();
+    let harmless = (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(plain);
+    harmless.then(|| id.clone())
+}

@@ -1,0 +1,140 @@
+//! `/internal/rooms`: the market opens rooms here, operators make groups. With a service's token.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use shared::ids::{ItemId, MemberId, ProductId, RoomId};
+use utoipa::ToSchema;
+
+use super::HttpState;
+use super::envelope::{Envelope, Failure, FailureBody, success};
+use super::extract::{InBody, InPath, Service};
+use crate::rooms::RoomSpec;
+use crate::store::{ItemType, Product, Role, RoomMember};
+
+/// What a room is to be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RoomBody {
+    /// 1 to 1,000, each once. A product's room has one BUYER and one SELLER, others only MEMBERs.
+    members: Vec<MemberBody>,
+    /// What the room is about.
+    product: Option<ProductBody>,
+    /// Whether bodies that are not chat messages are taken.
+    #[serde(default)]
+    opaque: bool,
+}
+
+/// A member of a room.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MemberBody {
+    /// Who.
+    #[schema(value_type = u32)]
+    member_id: MemberId,
+    /// In what role.
+    role: Role,
+    /// The name shown to others, up to 100 characters.
+    name: String,
+    /// The picture shown to others.
+    image_url: Option<String>,
+}
+
+/// A product.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProductBody {
+    /// The offer.
+    #[schema(value_type = u32)]
+    product_id: ProductId,
+    /// What is offered.
+    #[schema(value_type = u32)]
+    item_id: ItemId,
+    /// Of which kind.
+    item_type: ItemType,
+    /// Opening hours, for Wi-Fi and hotspots.
+    start_time: Option<String>,
+    /// See `startTime`.
+    end_time: Option<String>,
+}
+
+/// The room that is there now.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RoomMade {
+    /// Its id.
+    #[schema(value_type = u32)]
+    chat_room_id: RoomId,
+}
+
+impl From<RoomBody> for RoomSpec {
+    fn from(body: RoomBody) -> Self {
+        let members = body.members.into_iter().map(|member| RoomMember {
+            member_id: member.member_id,
+            role: member.role,
+            name: member.name,
+            image_url: member.image_url,
+        });
+        let product = body.product.map(|product| Product {
+            product_id: product.product_id,
+            item_id: product.item_id,
+            item_type: product.item_type,
+            start_time: product.start_time,
+            end_time: product.end_time,
+        });
+        Self {
+            members: members.collect(),
+            product,
+            opaque: body.opaque,
+        }
+    }
+}
+
+/// Makes a room under this id, or brings it up to date. Again is as good as once.
+#[utoipa::path(
+    put, path = "/internal/rooms/{id}", tag = "rooms", request_body = RoomBody,
+    params(("id" = u32, Path, description = "The room")),
+    security(("service" = [])),
+    responses(
+        (status = 200, description = "It is there", body = Envelope<RoomMade>),
+        (status = 400, description = "1006: there cannot be such a room", body = FailureBody),
+        (status = 401, description = "2014: no token, 2007: not a service's", body = FailureBody),
+        (status = 409, description = "8010: the id is another conversation's", body = FailureBody),
+        (status = 413, description = "1008: the body is too long", body = FailureBody),
+        (status = 503, description = "8007, 1010: not now", body = FailureBody),
+    ),
+)]
+pub(super) async fn put_room(
+    State(state): State<HttpState>,
+    _: Service,
+    InPath(id): InPath<RoomId>,
+    InBody(body): InBody<RoomBody>,
+) -> Result<Json<Envelope<RoomMade>>, Failure> {
+    let room = state.rooms.put(id, body.into()).await?;
+    Ok(success(RoomMade {
+        chat_room_id: room.room_id,
+    }))
+}
+
+/// Makes a room under a new id.
+#[utoipa::path(
+    post, path = "/internal/rooms", tag = "rooms", request_body = RoomBody,
+    security(("service" = [])),
+    responses(
+        (status = 200, description = "It is there", body = Envelope<RoomMade>),
+        (status = 400, description = "1006: there cannot be such a room", body = FailureBody),
+        (status = 401, description = "2014: no token, 2007: not a service's", body = FailureBody),
+        (status = 413, description = "1008: the body is too long", body = FailureBody),
+        (status = 503, description = "8007, 1010: not now", body = FailureBody),
+    ),
+)]
+pub(super) async fn create_room(
+    State(state): State<HttpState>,
+    _: Service,
+    InBody(body): InBody<RoomBody>,
+) -> Result<Json<Envelope<RoomMade>>, Failure> {
+    let room = state.rooms.create(body.into()).await?;
+    Ok(success(RoomMade {
+        chat_room_id: room.room_id,
+    }))
+}

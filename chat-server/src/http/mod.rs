@@ -1,0 +1,115 @@
+//! REST: what clients ask beside the socket, what the market tells us, what operators look at.
+//!
+//! Routes and their OpenAPI come from one place, the handlers' `#[utoipa::path]`: nothing is routed
+//! that is not documented. The shapes are those of the first front end.
+
+mod admin;
+mod docs;
+mod envelope;
+mod extract;
+mod guard;
+mod internal;
+mod messages;
+mod page;
+mod rooms;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use shared::clock::Clock;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::auth::Authenticator;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::rooms::Rooms;
+
+pub use guard::RequestIds;
+
+/// 64 KiB: the longest body of a client is a few hundred bytes.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// 4 MiB: a room of 1,000 members with the longest names and pictures.
+const ROOM_BYTES_MAX: usize = 4 << 20;
+
+/// What the handlers use.
+#[derive(Clone, Debug)]
+pub struct HttpState {
+    /// Rooms, messages, marks.
+    pub rooms: Arc<Rooms>,
+    /// Who asks.
+    pub auth: Arc<Authenticator>,
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// Pages of these origins may call with a member's cookies; the server's own origin always may.
+    pub allowed_origins: Arc<[String]>,
+    /// What balancers are told.
+    pub health: Arc<Health>,
+    /// For the durations in the log.
+    pub clock: Arc<dyn Clock>,
+    /// Names for requests that come without one.
+    pub request_ids: Arc<RequestIds>,
+}
+
+/// What clients call, with its documentation at `/docs/chat`. It answers unknown paths, too: reset
+/// the fallback to merge it with a router that has one.
+pub fn public_router(state: HttpState) -> Router {
+    let (routes, document) = public_routes().split_for_parts();
+    let routes = routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    let routes = routes.fallback(guard::unknown_path);
+    let guarded = guard::guarded(routes, BODY_BYTES_MAX);
+    let cors = guard::cors(&state.allowed_origins);
+    let logged = guard::logged(guarded.layer(cors), &state);
+    logged.with_state(state).merge(docs::router(document))
+}
+
+/// What the market calls, with a service's token. Never public.
+pub fn internal_router(state: HttpState) -> Router {
+    let (routes, _) = internal_routes().split_for_parts();
+    let routes = routes.layer(DefaultBodyLimit::max(ROOM_BYTES_MAX));
+    let guarded = guard::guarded(routes, ROOM_BYTES_MAX);
+    guard::logged(guarded, &state).with_state(state)
+}
+
+/// What operators and balancers look at. Never public. Not logged: it is asked every second.
+pub fn admin_router(state: HttpState) -> Router {
+    let (routes, _) = admin_routes().split_for_parts();
+    guard::guarded(routes, BODY_BYTES_MAX).with_state(state)
+}
+
+fn public_routes() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::with_openapi(docs::public())
+        .routes(routes!(rooms::list))
+        .routes(routes!(rooms::members))
+        .routes(routes!(messages::history))
+        .routes(routes!(messages::mark_read))
+        .routes(routes!(messages::delete))
+}
+
+fn internal_routes() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::with_openapi(docs::internal())
+        .routes(routes!(internal::put_room))
+        .routes(routes!(internal::create_room))
+}
+
+fn admin_routes() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::with_openapi(docs::internal())
+        .routes(routes!(admin::metrics))
+        .routes(routes!(admin::live))
+        .routes(routes!(admin::ready))
+        .routes(routes!(admin::started))
+}
+
+/// The OpenAPI of everything that the internal and the admin router answer.
+#[must_use]
+pub fn internal_document() -> utoipa::openapi::OpenApi {
+    internal_routes().merge(admin_routes()).into_openapi()
+}
+
+/// The OpenAPI of the public router.
+#[must_use]
+pub fn public_document() -> utoipa::openapi::OpenApi {
+    public_routes().into_openapi()
+}

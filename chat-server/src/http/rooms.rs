@@ -1,0 +1,237 @@
+//! `/api/chat-room`: the member's rooms and who is in them.
+
+#![expect(
+    unused_qualifications,
+    reason = "utoipa's macro names the parameters by a path"
+)]
+
+use std::str::FromStr;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use shared::clock::LocalDateTime;
+use shared::ids::{ItemId, MemberId, ProductId, RoomId};
+use utoipa::{IntoParams, ToSchema};
+
+use super::HttpState;
+use super::envelope::{Envelope, Failure, FailureBody, success};
+use super::extract::{Caller, InPath, InQuery, parameter};
+use super::page::{Page, PageInfo, PageSize};
+use crate::rooms::{ListCursor, ListedRoom, RoomFilter};
+use crate::store::{ItemType, Role, RoomMember};
+
+/// The parameters of the list, as text; checked by the handler.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// Rows of the page.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 2)]
+    size: Option<String>,
+    /// `nextCursorId` of the page before.
+    #[param(value_type = Option<u32>)]
+    cursor_id: Option<String>,
+    /// Which of the member's rooms: all, where they ask, where they offer.
+    #[param(value_type = Option<ReadOption>, default = "ALL")]
+    chat_room_read_option: Option<String>,
+    /// `lastMessageAt` of the page's last row. Not needed, but makes the next page exact even if
+    /// that room speaks meanwhile and another server is asked.
+    #[param(value_type = Option<String>, example = "2025-08-07T12:34:56.789")]
+    last_message_at: Option<String>,
+}
+
+/// Which rooms to list.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(rename_all = "UPPERCASE")]
+enum ReadOption {
+    /// All.
+    All,
+    /// Where the member asks about a product.
+    Buyer,
+    /// Where the member offers the product.
+    Seller,
+}
+
+impl FromStr for ReadOption {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        match text {
+            "ALL" => Ok(Self::All),
+            "BUYER" => Ok(Self::Buyer),
+            "SELLER" => Ok(Self::Seller),
+            _ => Err(Failure::Parameter),
+        }
+    }
+}
+
+impl From<ReadOption> for RoomFilter {
+    fn from(option: ReadOption) -> Self {
+        match option {
+            ReadOption::All => Self::All,
+            ReadOption::Buyer => Self::Buyer,
+            ReadOption::Seller => Self::Seller,
+        }
+    }
+}
+
+/// A room in the list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RoomRow {
+    /// The room.
+    #[schema(value_type = u32)]
+    chat_room_id: RoomId,
+    /// When it was made, in Korean time.
+    #[schema(value_type = String, example = "2025-08-07T12:34:56.789")]
+    created_at: LocalDateTime,
+    /// When its newest message was sent, or when it was made.
+    #[schema(value_type = String, example = "2025-08-07T12:34:56.789")]
+    last_message_at: LocalDateTime,
+    /// Its newest message; empty if that was taken back, missing if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_message: Option<String>,
+    /// Messages not read; 100 means 100 or more.
+    #[schema(maximum = 100)]
+    unread_count: u32,
+    /// The other member, where there is one other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>)]
+    sender_id: Option<MemberId>,
+    /// Their name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_name: Option<String>,
+    /// Their picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_profile_image_url: Option<String>,
+    /// What the room is about; missing in groups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>)]
+    product_id: Option<ProductId>,
+    /// What the product sells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>)]
+    item_id: Option<ItemId>,
+    /// Of which kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item_type: Option<ItemType>,
+    /// Opening hours, for Wi-Fi and hotspots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_time: Option<String>,
+    /// See `startTime`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_time: Option<String>,
+}
+
+impl RoomRow {
+    fn new(listed: ListedRoom, reader: MemberId) -> Self {
+        let room = &listed.room;
+        let mut others = room
+            .members
+            .iter()
+            .filter(|member| member.member_id != reader);
+        let other = others.next().filter(|_| others.next().is_none());
+        let product = room.product.as_ref();
+        Self {
+            chat_room_id: room.room_id,
+            created_at: LocalDateTime::from_unix(room.created_at),
+            last_message_at: LocalDateTime::from_unix(listed.last_at),
+            last_message: listed.last_text,
+            unread_count: listed.unread,
+            sender_id: other.map(|other| other.member_id),
+            sender_name: other.map(|other| other.name.clone()),
+            sender_profile_image_url: other.and_then(|other| other.image_url.clone()),
+            product_id: product.map(|product| product.product_id),
+            item_id: product.map(|product| product.item_id),
+            item_type: product.map(|product| product.item_type),
+            start_time: product.and_then(|product| product.start_time.clone()),
+            end_time: product.and_then(|product| product.end_time.clone()),
+        }
+    }
+}
+
+/// The member's rooms, the one that spoke last first.
+#[utoipa::path(
+    get, path = "/api/chat-room", tag = "rooms", params(ListQuery),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "A page", body = Envelope<Page<RoomRow>>),
+        (status = 400, description = "1006: a parameter is wrong", body = FailureBody),
+        (status = 401, description = "2014: no login, 2007: not a good one", body = FailureBody),
+        (status = 503, description = "8007, 1010: not now", body = FailureBody),
+    ),
+)]
+pub(super) async fn list(
+    State(state): State<HttpState>,
+    Caller(caller): Caller,
+    InQuery(query): InQuery<ListQuery>,
+) -> Result<Json<Envelope<Page<RoomRow>>>, Failure> {
+    let size = PageSize::parse(query.size.as_deref(), PageSize::LIST)?;
+    let option = parameter::<ReadOption>(query.chat_room_read_option.as_deref())?;
+    let filter = option.map_or(RoomFilter::All, RoomFilter::from);
+    let last_at = parameter::<LocalDateTime>(query.last_message_at.as_deref())?;
+    let room = parameter(query.cursor_id.as_deref())?;
+    let cursor = room.map(|room| ListCursor {
+        room,
+        last_at: last_at.map(LocalDateTime::to_unix),
+    });
+    let member = caller.member;
+    let rows = usize::from(size.get());
+    let page = state.rooms.list(member, filter, cursor, rows).await?;
+    let next = page.next.map(|room| u64::from(room.get()));
+    let rooms = page.rooms.into_iter();
+    Ok(success(Page {
+        data: rooms.map(|listed| RoomRow::new(listed, member)).collect(),
+        page_info: PageInfo::new(next, size),
+    }))
+}
+
+/// A member of a room.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MemberRow {
+    /// Who.
+    #[schema(value_type = u32)]
+    member_id: MemberId,
+    /// In what role.
+    role: Role,
+    /// Their name.
+    name: String,
+    /// Their picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile_image_url: Option<String>,
+}
+
+impl From<&RoomMember> for MemberRow {
+    fn from(member: &RoomMember) -> Self {
+        Self {
+            member_id: member.member_id,
+            role: member.role,
+            name: member.name.clone(),
+            profile_image_url: member.image_url.clone(),
+        }
+    }
+}
+
+/// Who is in a room.
+#[utoipa::path(
+    get, path = "/api/chat-room/{id}/members", tag = "rooms",
+    params(("id" = u32, Path, description = "The room")),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "All of them", body = Envelope<Vec<MemberRow>>),
+        (status = 400, description = "1006: not a room id, 8001: no such room, 8002: not in it",
+            body = FailureBody),
+        (status = 401, description = "2014: no login, 2007: not a good one", body = FailureBody),
+        (status = 503, description = "8007, 1010: not now", body = FailureBody),
+    ),
+)]
+pub(super) async fn members(
+    State(state): State<HttpState>,
+    Caller(caller): Caller,
+    InPath(room): InPath<RoomId>,
+) -> Result<Json<Envelope<Vec<MemberRow>>>, Failure> {
+    let room = state.rooms.access(room, caller.member).await?;
+    Ok(success(room.members.iter().map(MemberRow::from).collect()))
+}
