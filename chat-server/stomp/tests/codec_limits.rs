@@ -436,3 +436,33 @@ fn the_ready_made_limits_are_64_kib() {
     let mut decoder = Decoder::new(limits);
     assert_eq!(read(&mut decoder, [header.as_bytes()]).len(), 1);
 }
+
+#[test]
+fn a_chunk_is_let_go_once_its_frames_are_out() {
+    for text in [
+        "\n",
+        "SEND\n\n123\0",
+        "SEND\n\n123\0\n\n",
+        "SEND\n\n12",
+        "SEND\n\n123\0SEND\n\n12",
+    ] {
+        let mut decoder = Decoder::new(WIDE);
+        let chunk = Bytes::copy_from_slice(text.as_bytes());
+        decoder.feed(chunk.clone());
+        assert!(!chunk.is_unique());
+        while decoder.next_frame().expect("valid").is_some() {}
+        assert!(chunk.is_unique(), "{text:?} is held");
+    }
+}
+
+#[test]
+fn a_frame_in_one_chunk_is_not_copied() {
+    let chunk = Bytes::copy_from_slice(b"\nSEND\ndestination:/a\n\n123\0SEND\n\n");
+    let mut decoder = Decoder::new(WIDE);
+    decoder.feed(chunk.clone());
+    let frame = decoder.next_frame().expect("valid").expect("whole");
+    let chunk = chunk.as_ptr_range();
+    assert!(chunk.contains(&frame.body().as_ptr()));
+    let destination = frame.header("destination").expect("it was sent");
+    assert!(chunk.contains(&destination.as_ptr()));
+}
