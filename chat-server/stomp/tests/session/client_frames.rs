@@ -296,6 +296,7 @@ fn d12_nothing_after_disconnect_is_read() {
         assert_eq!(peer.session.buffered_bytes(), 0);
         assert_eq!(peer.receive("SEND\ndestination:/a\n\nhi\0"), [""; 0]);
         assert_eq!(peer.receive("no frame at all\n"), [""; 0]);
+        assert_eq!(peer.session.buffered_bytes(), 0);
         peer.session.handle_message_too_large();
         assert_eq!(peer.outputs(), [""; 0]);
         peer.answer_all();

@@ -315,7 +315,7 @@ impl Written {
 }
 
 /// A value that fits into one line.
-fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('\n', "\\n");
     text.replace('\r', "\\r").replace('\0', "\\0")
 }

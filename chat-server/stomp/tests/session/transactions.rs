@@ -1,9 +1,9 @@
 //! D9: frames that are held back until their COMMIT.
 
 use bytes::Bytes;
-use stomp::{Output, SessionConfig, Version};
+use stomp::{Output, Version};
 
-use super::support::{Application, Peer, excess, fault_of_r};
+use super::support::{Application, Peer, fault_of_r};
 
 const BEGIN: &str = "BEGIN\ntransaction:t\n\n\0";
 
@@ -360,53 +360,4 @@ fn a_bound_frame_lets_go_of_the_chunk_it_came_in() {
         assert_eq!(peer.outputs(), [""; 0]);
         assert!(chunk.is_unique(), "{frame:?} is held back in its chunk");
     }
-}
-
-fn limited(set: impl FnOnce(&mut SessionConfig)) -> Peer {
-    let mut config = SessionConfig::default();
-    set(&mut config);
-    Peer::connected_with(config, Version::V1_2)
-}
-
-#[test]
-fn open_transactions_are_limited() {
-    let mut peer = limited(|config| config.transactions_max = 2);
-    assert_eq!(
-        peer.receive("BEGIN\ntransaction:a\n\n\0BEGIN\ntransaction:b\n\n\0"),
-        [""; 0]
-    );
-    assert_eq!(
-        peer.receive("ABORT\ntransaction:a\n\n\0BEGIN\ntransaction:c\n\n\0"),
-        [""; 0]
-    );
-    let lines = peer.receive("BEGIN\ntransaction:d\nreceipt:r\n\n\0");
-    assert_eq!(lines, fault_of_r("more than 2 open transactions"));
-}
-
-#[test]
-fn frames_of_a_transaction_are_limited() {
-    let mut peer = limited(|config| config.transaction_frames_max = 2);
-    let send = "SEND\ndestination:/a\ntransaction:t\n\n\0";
-    assert_eq!(peer.receive(format!("{BEGIN}{send}{send}")), [""; 0]);
-    assert_eq!(peer.receive(send), excess("transaction too large"));
-}
-
-#[test]
-fn bytes_of_a_transaction_are_limited() {
-    // Headers count with names and values: 11 + 2 + 11 + 1 = 25.
-    let send = |bytes| {
-        format!(
-            "SEND\ndestination:/a\ntransaction:t\n\n{}\0",
-            "x".repeat(bytes)
-        )
-    };
-    let mut peer = limited(|config| config.transaction_bytes_max = 100);
-    assert_eq!(
-        peer.receive(format!("{BEGIN}{}{}", send(25), send(25))),
-        [""; 0]
-    );
-    let mut full = limited(|config| config.transaction_bytes_max = 100);
-    let lines = full.receive(format!("{BEGIN}{}{}", send(25), send(26)));
-    assert_eq!(lines, excess("transaction too large"));
-    assert_eq!(peer.receive(commit("c")).len(), 2);
 }
