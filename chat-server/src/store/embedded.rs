@@ -1,0 +1,275 @@
+//! The embedded store: logs, rooms and read marks in one folder, kept by fjall, a log-structured
+//! tree with a journal. For one process alone; a second one on the same folder is refused.
+//!
+//! ```text
+//! append, delete, put_room, … ─► queue (bounded) ─► writer: one thread ─► one batch a round ─► answers
+//! head ─► heads in memory, else ┐
+//! read, room, memberships, …  ──┴─► blocking pool (bounded) ─► fjall
+//! ```
+//!
+//! Reads go to the blocking pool although most take tens of microseconds: which of them must wait
+//! for the disk is not known before, and a worker that waits holds up every connection it serves.
+//! The hop costs less than the page it reads. `head`, which hubs ask often, is answered from memory
+//! for topics that were written lately.
+//!
+//! What this store does not do: expire the entries of inboxes.
+
+mod heads;
+mod queue;
+mod round;
+mod tables;
+mod writer;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shared::ids::{MemberId, RoomId, Seq};
+use tokio::runtime;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tracing::error;
+
+use self::heads::Heads;
+use self::queue::{Queue, Write};
+use self::tables::Tables;
+use self::writer::Writer;
+use super::{
+    Append, Membership, MessageStore, Room, RoomHead, RoomStore, StoreError, SyncMode, View, record,
+};
+use crate::log::{Entry, Topic};
+
+/// Reads at a time. They are short; more of them would only make threads, each up to 512 entries.
+const READS_MAX: usize = 16;
+
+/// A read, its wait for a place included. It takes under a millisecond; the longest wait is for a
+/// disk that is busy with compaction.
+const READ_WAIT: Duration = Duration::from_secs(3);
+
+/// How long closing waits for the writer: 10 s, enough to write a full queue and sync it. A disk
+/// that hangs must not hold up the end of the process for ever.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
+
+/// Logs and rooms in a folder of this computer.
+pub struct EmbeddedStore {
+    folder: PathBuf,
+    /// `None` once the store is closing.
+    queue: Option<Queue>,
+    /// Only `stop` takes it, alone; the lock is there because a receiver cannot be shared.
+    ended: Mutex<mpsc::Receiver<Result<(), StoreError>>>,
+    reads: Arc<Semaphore>,
+    heads: Arc<Mutex<Heads>>,
+    tables: Arc<Tables>,
+}
+
+impl EmbeddedStore {
+    /// Opens the store in `folder`, or creates it there. Blocks for as long as reading the journal
+    /// takes, up to seconds after a crash.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if another process has it open or the disk fails,
+    /// [`StoreError::Corrupt`] if what is there cannot be read.
+    pub fn open(folder: impl AsRef<Path>, sync: SyncMode) -> Result<Self, StoreError> {
+        let folder = folder.as_ref().to_owned();
+        let tables = Arc::new(Tables::open(&folder)?);
+        let heads = Arc::<Mutex<Heads>>::default();
+        let (queue, requests) = Queue::new();
+        let (end, ended) = mpsc::sync_channel(1);
+        let writer = Writer::new(Arc::clone(&tables), Arc::clone(&heads), sync);
+        let no_thread = |error| StoreError::Unavailable(format!("no thread to write: {error}"));
+        let runtime = runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.map_err(no_thread)?;
+        thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run(&runtime, requests, &end))
+            .map_err(no_thread)?;
+        let reads = Arc::new(Semaphore::new(READS_MAX));
+        Ok(Self {
+            folder,
+            queue: Some(queue),
+            ended: Mutex::new(ended),
+            reads,
+            heads,
+            tables,
+        })
+    }
+
+    /// Writes what is queued, syncs and closes. Blocks; dropping the store does the same.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if a write failed since the store was opened, or the disk did not
+    /// take the rest in time.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.stop()
+    }
+
+    fn stop(&mut self) -> Result<(), StoreError> {
+        if self.queue.take().is_none() {
+            return Ok(());
+        }
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match ended.recv_timeout(CLOSE_WAIT) {
+            Ok(outcome) => outcome,
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(StoreError::Unavailable(format!(
+                "the writer did not end within {CLOSE_WAIT:?}"
+            ))),
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(StoreError::Unavailable(
+                "the writer has panicked".to_owned(),
+            )),
+        }
+    }
+
+    async fn write(&self, write: Write, bytes: usize) -> Result<Append, StoreError> {
+        let queue = self
+            .queue
+            .as_ref()
+            .expect("a store that is closing is borrowed by nobody else");
+        queue.write(write, bytes).await
+    }
+
+    async fn read_blocking<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Tables) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let reading = async {
+            let permit = Arc::clone(&self.reads).acquire_owned().await;
+            let permit = permit.expect("the semaphore is never closed");
+            let tables = Arc::clone(&self.tables);
+            let task = spawn_blocking(move || {
+                // Held to the end of the read, also when nobody waits for it any more.
+                let _permit = permit;
+                read(&tables)
+            });
+            task.await.unwrap_or_else(|lost| Err(lost_read(&lost)))
+        };
+        timeout(READ_WAIT, reading)
+            .await
+            .unwrap_or_else(|_elapsed| {
+                Err(StoreError::Unavailable(format!(
+                    "no answer from the disk within {READ_WAIT:?}"
+                )))
+            })
+    }
+}
+
+/// A panic is fjall's way of finding a block that cannot be; the other way is the end of the process.
+fn lost_read(lost: &tokio::task::JoinError) -> StoreError {
+    if lost.is_panic() {
+        StoreError::Corrupt("the read panicked".to_owned())
+    } else {
+        StoreError::Unavailable("the process is stopping".to_owned())
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        if let Err(cause) = self.stop() {
+            error!("the message store did not close well: {cause}");
+        }
+    }
+}
+
+impl fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedStore")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl MessageStore for EmbeddedStore {
+    async fn append(
+        &self,
+        topic: Topic,
+        head: Seq,
+        entries: Vec<Arc<Entry>>,
+    ) -> Result<Append, StoreError> {
+        // Encoded here and not by the writer: there are many of us and one of it.
+        let encode = |entry: &Arc<Entry>| (entry.seq, record::encode_entry(entry));
+        let entries: Vec<_> = entries.iter().map(encode).collect();
+        let bytes = entries.iter().map(|(_, bytes)| bytes.len()).sum();
+        self.write(
+            Write::Append {
+                topic,
+                head,
+                entries,
+            },
+            bytes,
+        )
+        .await
+    }
+
+    async fn head(&self, topic: Topic, _view: View) -> Result<Seq, StoreError> {
+        let known = self
+            .heads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(topic);
+        match known {
+            Some(head) => Ok(head),
+            None => self.read_blocking(move |tables| tables.head(topic)).await,
+        }
+    }
+
+    async fn read(
+        &self,
+        topic: Topic,
+        first: Seq,
+        last: Seq,
+        _view: View,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        self.read_blocking(move |tables| tables.read(topic, first, last))
+            .await
+    }
+
+    async fn delete(&self, topic: Topic, seq: Seq) -> Result<(), StoreError> {
+        self.write(Write::Delete { topic, seq }, 0).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl RoomStore for EmbeddedStore {
+    async fn room(&self, room: RoomId) -> Result<Option<Room>, StoreError> {
+        self.read_blocking(move |tables| tables.room(room)).await
+    }
+
+    async fn put_room(&self, room: &Room) -> Result<(), StoreError> {
+        // A member is two ids, a role, a name and the address of a picture.
+        let bytes = room.members.len() * 256;
+        self.write(Write::PutRoom(Box::new(room.clone())), bytes)
+            .await
+            .map(drop)
+    }
+
+    async fn memberships(&self, member: MemberId) -> Result<Vec<Membership>, StoreError> {
+        self.read_blocking(move |tables| tables.memberships(member))
+            .await
+    }
+
+    async fn last_read(&self, member: MemberId, room: RoomId) -> Result<Seq, StoreError> {
+        self.read_blocking(move |tables| tables.last_read(member, room))
+            .await
+    }
+
+    async fn mark_read(&self, member: MemberId, room: RoomId, seq: Seq) -> Result<(), StoreError> {
+        self.write(Write::MarkRead { member, room, seq }, 0)
+            .await
+            .map(drop)
+    }
+
+    async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<RoomHead>, StoreError> {
+        let rooms = rooms.to_vec();
+        self.read_blocking(move |tables| tables.room_heads(&rooms))
+            .await
+    }
+
+    async fn note_head(&self, head: RoomHead) -> Result<(), StoreError> {
+        let bytes = head.text.len();
+        self.write(Write::NoteHead(head), bytes).await.map(drop)
+    }
+}

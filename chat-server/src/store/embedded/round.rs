@@ -1,0 +1,235 @@
+//! One round of the writer: what the writes that came together make of the store.
+//!
+//! A round is planned write by write, each seeing what the ones before it will have done, then
+//! committed as one batch. Nothing is answered before: even "another head" may speak of a head that
+//! is only just being written.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use fjall::{Keyspace, OwnedWriteBatch, Slice};
+use shared::ids::{MemberId, RoomId, Seq};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::heads::Heads;
+use super::queue::{Answer, Request, Write};
+use super::tables::{Tables, at, log_key, member_key, room_key, store_error};
+use crate::log::Topic;
+use crate::store::{Append, Room, RoomHead, StoreError, record};
+
+/// A planned round.
+#[derive(Default)]
+pub(super) struct Round {
+    log: Vec<([u8; 9], Slice)>,
+    heads: HashMap<Topic, Seq>,
+    rooms: HashSet<RoomId>,
+    room_changes: Vec<Change>,
+    marks: HashMap<(MemberId, RoomId), Seq>,
+    room_heads: HashMap<RoomId, RoomHead>,
+    answers: Vec<(Reply, Answer)>,
+    must_last: bool,
+}
+
+/// A change to the tables of rooms; without a value the row goes.
+struct Change {
+    table: Keyspace,
+    key: Slice,
+    value: Option<Slice>,
+}
+
+/// Who waits for an answer, and their share of the queue until they have it.
+pub(super) struct Reply {
+    sender: oneshot::Sender<Answer>,
+    _share: OwnedSemaphorePermit,
+}
+
+impl Reply {
+    /// Answers and gives the share back.
+    pub(super) fn send(self, answer: Answer) {
+        // Fails if the asker has gone, who then does not want to know.
+        self.sender.send(answer).ok();
+    }
+}
+
+impl Round {
+    /// Whether `write` looks at what this round is going to write, in a way that [`Round::plan`]
+    /// does not follow. Such writes are rare: a message taken back or a room changed twice within
+    /// a millisecond.
+    pub(super) fn must_come_before(&self, write: &Write) -> bool {
+        match write {
+            Write::Delete { topic, .. } => self.heads.contains_key(topic),
+            Write::PutRoom(room) => self.rooms.contains(&room.room_id),
+            Write::Append { .. } | Write::MarkRead { .. } | Write::NoteHead(_) => false,
+        }
+    }
+
+    /// Whether the round must be on the disk before it is answered: hints alone need not.
+    pub(super) fn must_last(&self) -> bool {
+        self.must_last
+    }
+
+    /// Adds a write. One that cannot be planned is answered with its error and changes nothing.
+    pub(super) fn plan(&mut self, request: Request, tables: &Tables, heads: &Mutex<Heads>) {
+        let answer = match request.write {
+            Write::Append {
+                topic,
+                head,
+                entries,
+            } => self.append(topic, head, entries, tables, heads),
+            Write::Delete { topic, seq } => self.delete(topic, seq, tables),
+            Write::PutRoom(room) => self.put_room(&room, tables),
+            Write::MarkRead { member, room, seq } => self.mark_read(member, room, seq, tables),
+            Write::NoteHead(head) => self.note_head(head, tables),
+        };
+        self.answers.push((
+            Reply {
+                sender: request.answer,
+                _share: request.share,
+            },
+            answer,
+        ));
+    }
+
+    fn append(
+        &mut self,
+        topic: Topic,
+        head: Seq,
+        entries: Vec<(Seq, Vec<u8>)>,
+        tables: &Tables,
+        heads: &Mutex<Heads>,
+    ) -> Answer {
+        let found = match self.heads.get(&topic) {
+            Some(planned) => *planned,
+            None => known_head(topic, tables, heads)?,
+        };
+        if found != head {
+            return Ok(Append::Conflict(found));
+        }
+        if let Some((newest, _)) = entries.last() {
+            self.heads.insert(topic, *newest);
+            self.must_last = true;
+        }
+        let rows = entries
+            .into_iter()
+            .map(|(seq, bytes)| (log_key(topic, seq), bytes.into()));
+        self.log.extend(rows);
+        Ok(Append::Applied)
+    }
+
+    /// Writes the entry again without its body: what was taken back is gone from the disk, too,
+    /// once compaction has been there.
+    fn delete(&mut self, topic: Topic, seq: Seq, tables: &Tables) -> Answer {
+        let key = log_key(topic, seq);
+        let Some(stored) = tables.log.get(key).map_err(store_error)? else {
+            return Ok(Append::Applied);
+        };
+        let decoded = record::decode_entry(seq, &stored);
+        let mut entry = decoded.map_err(|error| at(topic, seq, error))?;
+        if !entry.deleted {
+            entry.deleted = true;
+            entry.draft.body.clear();
+            self.log.push((key, record::encode_entry(&entry).into()));
+            self.must_last = true;
+        }
+        Ok(Append::Applied)
+    }
+
+    /// A membership that ended is a row that is gone: the mark has a table of its own and stays.
+    fn put_room(&mut self, room: &Room, tables: &Tables) -> Answer {
+        let before = tables.room(room.room_id)?;
+        let left = before.iter().flat_map(|before| &before.members);
+        for gone in left.filter(|was| room.member(was.member_id).is_none()) {
+            let key = member_key(gone.member_id, room.room_id);
+            self.change(&tables.memberships, &key, None);
+        }
+        for member in &room.members {
+            let key = member_key(member.member_id, room.room_id);
+            let value = record::encode_membership(member.role);
+            self.change(&tables.memberships, &key, Some(&value));
+        }
+        let value = record::encode_room(room);
+        self.change(&tables.rooms, &room_key(room.room_id), Some(&value));
+        self.rooms.insert(room.room_id);
+        self.must_last = true;
+        Ok(Append::Applied)
+    }
+
+    fn change(&mut self, table: &Keyspace, key: &[u8], value: Option<&[u8]>) {
+        let change = Change {
+            table: table.clone(),
+            key: key.into(),
+            value: value.map(Slice::from),
+        };
+        self.room_changes.push(change);
+    }
+
+    fn mark_read(&mut self, member: MemberId, room: RoomId, seq: Seq, tables: &Tables) -> Answer {
+        let before = match self.marks.get(&(member, room)) {
+            Some(planned) => *planned,
+            None => tables.last_read(member, room)?,
+        };
+        if seq > before {
+            self.marks.insert((member, room), seq);
+            self.must_last = true;
+        }
+        Ok(Append::Applied)
+    }
+
+    fn note_head(&mut self, head: RoomHead, tables: &Tables) -> Answer {
+        let before = match self.room_heads.get(&head.room) {
+            Some(planned) => Some(planned.seq),
+            None => tables.room_head(head.room)?.map(|stored| stored.seq),
+        };
+        if before.is_none_or(|before| head.seq > before) {
+            self.room_heads.insert(head.room, head);
+        }
+        Ok(Append::Applied)
+    }
+
+    /// The batch, the heads that it moves, and what to answer when it is committed.
+    pub(super) fn into_batch(
+        self,
+        tables: &Tables,
+    ) -> (OwnedWriteBatch, HashMap<Topic, Seq>, Vec<(Reply, Answer)>) {
+        let others = self.room_changes.len() + self.marks.len() + self.room_heads.len();
+        let rows = self.log.len() + others;
+        let mut batch = OwnedWriteBatch::with_capacity(tables.db.clone(), rows);
+        for (key, value) in self.log {
+            batch.insert(&tables.log, key, value);
+        }
+        for change in self.room_changes {
+            match change.value {
+                Some(value) => batch.insert(&change.table, change.key, value),
+                None => batch.remove(&change.table, change.key),
+            }
+        }
+        for ((member, room), seq) in self.marks {
+            batch.insert(
+                &tables.marks,
+                member_key(member, room),
+                record::encode_mark(seq),
+            );
+        }
+        for (room, head) in self.room_heads {
+            batch.insert(
+                &tables.room_heads,
+                room_key(room),
+                record::encode_room_head(&head),
+            );
+        }
+        (batch, self.heads, self.answers)
+    }
+
+    /// Only whom to answer: nothing is written.
+    pub(super) fn into_answers(self) -> Vec<(Reply, Answer)> {
+        self.answers
+    }
+}
+
+fn known_head(topic: Topic, tables: &Tables, heads: &Mutex<Heads>) -> Result<Seq, StoreError> {
+    let known = heads
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(topic);
+    known.map_or_else(|| tables.head(topic), Ok)
+}

@@ -1,0 +1,289 @@
+//! The keyspaces of the embedded store, their keys and their reads.
+//!
+//! Keys are big-endian, so that their order is the order of positions: `log` is kind, owner,
+//! position; `memberships` and `marks` are member, room; `rooms` and `room_heads` the room.
+//!
+//! What this file does not do: writes, all of which are the writer's.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, Readable, UserValue};
+use shared::ids::{MemberId, RoomId, Seq};
+
+use crate::log::{Entry, Topic};
+use crate::store::{Membership, READ_ENTRIES_MAX, Room, RoomHead, StoreError, record};
+
+/// Blocks of the disk kept in memory. The newest entries are in the write buffer anyway, and live
+/// ones in the hubs' rings: this serves history.
+const CACHE_BYTES: u64 = 64 << 20;
+
+/// Journals at most. They are read again at the next start, about 2 s for all of it; fjall takes
+/// no less than 64 MiB, the size of one journal, and needs a second to rotate.
+const JOURNAL_BYTES_MAX: u64 = 128 << 20;
+
+/// Write buffer of the log. Up to five of them exist while flushes lag, 80 MiB.
+const LOG_BUFFER_BYTES: u64 = 16 << 20;
+
+/// Write buffer of each of the four small keyspaces.
+const SMALL_BUFFER_BYTES: u64 = 4 << 20;
+
+/// One flushes, one compacts: with a single one a long compaction would hold up the flushes, and
+/// those the writer.
+const WORKER_THREADS: usize = 2;
+
+/// The open database.
+pub(super) struct Tables {
+    pub(super) db: Database,
+    pub(super) log: Keyspace,
+    pub(super) rooms: Keyspace,
+    pub(super) memberships: Keyspace,
+    pub(super) marks: Keyspace,
+    pub(super) room_heads: Keyspace,
+}
+
+impl Tables {
+    /// Opens or creates the database in `folder`.
+    pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
+        let open = || -> Result<Self, fjall::Error> {
+            let db = Database::builder(folder)
+                .cache_size(CACHE_BYTES)
+                .max_journaling_size(JOURNAL_BYTES_MAX)
+                .worker_threads(WORKER_THREADS)
+                .open()?;
+            let table = |name, bytes| {
+                db.keyspace(name, || {
+                    KeyspaceCreateOptions::default().max_memtable_size(bytes)
+                })
+            };
+            Ok(Self {
+                log: table("log", LOG_BUFFER_BYTES)?,
+                rooms: table("rooms", SMALL_BUFFER_BYTES)?,
+                memberships: table("memberships", SMALL_BUFFER_BYTES)?,
+                marks: table("marks", SMALL_BUFFER_BYTES)?,
+                room_heads: table("room_heads", SMALL_BUFFER_BYTES)?,
+                db,
+            })
+        };
+        open().map_err(|error| open_error(folder, error))
+    }
+
+    pub(super) fn head(&self, topic: Topic) -> Result<Seq, StoreError> {
+        // A snapshot, here and below: without one fjall shows a batch while it is being applied,
+        // and a reader would see half an append.
+        let snapshot = self.db.snapshot();
+        let all = log_key(topic, Seq::ZERO)..=log_key(topic, Seq::MAX);
+        match snapshot.range(&self.log, all).next_back() {
+            None => Ok(Seq::ZERO),
+            Some(newest) => seq_of_key(&newest.key().map_err(store_error)?),
+        }
+    }
+
+    pub(super) fn read(
+        &self,
+        topic: Topic,
+        first: Seq,
+        last: Seq,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        if first > last {
+            return Ok(Vec::new());
+        }
+        let snapshot = self.db.snapshot();
+        let mut entries = Vec::new();
+        let range = log_key(topic, first)..=log_key(topic, last);
+        for row in snapshot
+            .range(&self.log, range)
+            .take(READ_ENTRIES_MAX as usize)
+        {
+            let (key, value) = row.into_inner().map_err(store_error)?;
+            let seq = seq_of_key(&key)?;
+            let entry = record::decode_entry(seq, &value).map_err(|error| at(topic, seq, error))?;
+            entries.push(Arc::new(entry));
+        }
+        check_dense(topic, first, &entries)?;
+        Ok(entries)
+    }
+
+    pub(super) fn room(&self, room: RoomId) -> Result<Option<Room>, StoreError> {
+        let stored = self.rooms.get(room_key(room)).map_err(store_error)?;
+        stored.map(|bytes| record::decode_room(&bytes)).transpose()
+    }
+
+    pub(super) fn memberships(&self, member: MemberId) -> Result<Vec<Membership>, StoreError> {
+        let snapshot = self.db.snapshot();
+        let mut memberships = Vec::new();
+        for row in snapshot.prefix(&self.memberships, member.get().to_be_bytes()) {
+            let (key, value) = row.into_inner().map_err(store_error)?;
+            let mark = snapshot.get(&self.marks, &key).map_err(store_error)?;
+            memberships.push(Membership {
+                room: room_of_key(&key)?,
+                role: record::decode_membership(&value)?,
+                last_read: mark_of(mark)?,
+            });
+        }
+        Ok(memberships)
+    }
+
+    pub(super) fn last_read(&self, member: MemberId, room: RoomId) -> Result<Seq, StoreError> {
+        mark_of(
+            self.marks
+                .get(member_key(member, room))
+                .map_err(store_error)?,
+        )
+    }
+
+    pub(super) fn room_heads(&self, rooms: &[RoomId]) -> Result<Vec<RoomHead>, StoreError> {
+        let heads = rooms.iter().map(|room| self.room_head(*room));
+        heads.filter_map(Result::transpose).collect()
+    }
+
+    pub(super) fn room_head(&self, room: RoomId) -> Result<Option<RoomHead>, StoreError> {
+        let stored = self.room_heads.get(room_key(room)).map_err(store_error)?;
+        stored
+            .map(|bytes| record::decode_room_head(room, &bytes))
+            .transpose()
+    }
+}
+
+/// Nothing in this store expires, so a hole is damage. Found here, it is seen by a person; passed
+/// on, it would be read again and again by a hub that waits for the missing entry.
+fn check_dense(topic: Topic, first: Seq, entries: &[Arc<Entry>]) -> Result<(), StoreError> {
+    let expected = first.get().max(1)..;
+    match expected
+        .zip(entries)
+        .find(|(seq, entry)| entry.seq.get() != *seq)
+    {
+        None => Ok(()),
+        Some((seq, _)) => Err(StoreError::Corrupt(format!("{topic} has no entry {seq}"))),
+    }
+}
+
+fn mark_of(stored: Option<UserValue>) -> Result<Seq, StoreError> {
+    stored.map_or(Ok(Seq::ZERO), |bytes| record::decode_mark(&bytes))
+}
+
+/// Kind (0 room, 1 inbox), owner, position.
+pub(super) fn log_key(topic: Topic, seq: Seq) -> [u8; 9] {
+    let (kind, owner) = match topic {
+        Topic::Room(room) => (0, room.get()),
+        Topic::Inbox(member) => (1, member.get()),
+    };
+    let mut key = [kind; 9];
+    key[1..5].copy_from_slice(&owner.to_be_bytes());
+    key[5..].copy_from_slice(&seq.get().to_be_bytes());
+    key
+}
+
+pub(super) fn room_key(room: RoomId) -> [u8; 4] {
+    room.get().to_be_bytes()
+}
+
+pub(super) fn member_key(member: MemberId, room: RoomId) -> [u8; 8] {
+    let mut key = [0; 8];
+    key[..4].copy_from_slice(&member.get().to_be_bytes());
+    key[4..].copy_from_slice(&room.get().to_be_bytes());
+    key
+}
+
+fn seq_of_key(key: &[u8]) -> Result<Seq, StoreError> {
+    last_number(key)
+        .and_then(|seq| Seq::try_from(seq).ok())
+        .ok_or_else(|| bad_key(key))
+}
+
+fn room_of_key(key: &[u8]) -> Result<RoomId, StoreError> {
+    last_number(key)
+        .and_then(|room| RoomId::try_from(room).ok())
+        .ok_or_else(|| bad_key(key))
+}
+
+fn last_number(key: &[u8]) -> Option<u64> {
+    key.last_chunk()
+        .map(|bytes| u64::from(u32::from_be_bytes(*bytes)))
+}
+
+fn bad_key(key: &[u8]) -> StoreError {
+    StoreError::Corrupt(format!("key {key:02x?}"))
+}
+
+/// Says whose record it was.
+pub(super) fn at(topic: Topic, seq: Seq, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Corrupt(why) => StoreError::Corrupt(format!("{topic} at {seq}: {why}")),
+        other @ (StoreError::Unavailable(_) | StoreError::Unknown(_)) => other,
+    }
+}
+
+/// What a failed read or open means. A failed commit means more: see the writer.
+pub(super) fn store_error(error: fjall::Error) -> StoreError {
+    let damaged = match &error {
+        fjall::Error::Storage(LsmError::Io(cause)) | fjall::Error::Io(cause) => {
+            // A file that ends early or holds other bytes than it should.
+            matches!(
+                cause.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
+            )
+        }
+        fjall::Error::Poisoned | fjall::Error::KeyspaceDeleted | fjall::Error::Locked => false,
+        fjall::Error::Storage(_)
+        | fjall::Error::JournalRecovery(_)
+        | fjall::Error::InvalidVersion(_)
+        | fjall::Error::Decompress(_)
+        | fjall::Error::InvalidTrailer
+        | fjall::Error::InvalidTag(_)
+        | fjall::Error::Unrecoverable
+        // What fjall may add: a person must look.
+        | _ => true,
+    };
+    match damaged {
+        true => StoreError::Corrupt(error.to_string()),
+        false => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+fn open_error(folder: &Path, error: fjall::Error) -> StoreError {
+    let folder = folder.display();
+    if matches!(error, fjall::Error::Locked) {
+        return StoreError::Unavailable(format!(
+            "{folder} is in use: another process keeps its messages there; \
+             stop it or choose another folder"
+        ));
+    }
+    // fjall makes its first journal before it marks the folder as a database. A process killed
+    // between the two leaves what it can neither recover nor create.
+    if matches!(&error, fjall::Error::Io(cause) if cause.kind() == io::ErrorKind::AlreadyExists) {
+        return StoreError::Unavailable(format!(
+            "{folder} holds a store whose creation was interrupted, and no messages: remove it"
+        ));
+    }
+    match store_error(error) {
+        StoreError::Corrupt(why) => StoreError::Corrupt(format!("{folder}: {why}")),
+        StoreError::Unavailable(why) => StoreError::Unavailable(format!("{folder}: {why}")),
+        unknown @ StoreError::Unknown(_) => unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_order_as_positions_do() {
+        let room = Topic::Room(RoomId::try_from(258_u64).unwrap());
+        let inbox = Topic::Inbox(MemberId::try_from(1_u64).unwrap());
+        let key = |topic, seq: u64| log_key(topic, Seq::try_from(seq).unwrap());
+        assert_eq!(key(room, 3), [0, 0, 0, 1, 2, 0, 0, 0, 3]);
+        assert!(key(room, 255) < key(room, 256));
+        assert!(key(room, 256) < key(inbox, 1));
+        assert_eq!(seq_of_key(&key(inbox, 256)).unwrap().get(), 256);
+    }
+
+    #[test]
+    fn keys_that_cannot_be_are_damage() {
+        for key in [&[0, 1][..], &[0xff; 9]] {
+            assert!(matches!(seq_of_key(key), Err(StoreError::Corrupt(_))));
+            assert!(matches!(room_of_key(key), Err(StoreError::Corrupt(_))));
+        }
+    }
+}

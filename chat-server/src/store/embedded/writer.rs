@@ -1,0 +1,309 @@
+//! The one thread that writes: it takes all writes that wait, makes one batch of them, commits it,
+//! and only then answers. While the disk syncs the next round gathers (group commit).
+//!
+//! Being alone it needs no locks: what it compares with cannot change under it.
+//!
+//! What this file does not do: reads for others, and the bound of the queue.
+
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use fjall::PersistMode;
+use shared::clock::{Clock, SystemClock};
+use shared::ids::Seq;
+use tokio::runtime;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::timeout_at;
+use tracing::error;
+
+use super::heads::Heads;
+use super::queue::Request;
+use super::round::Round;
+use super::tables::Tables;
+use crate::log::Topic;
+use crate::store::{StoreError, SyncMode};
+
+/// Writes of one round at most: as many as the queue can hold of the smallest.
+const ROUND_WRITES_MAX: usize = 8_192;
+
+/// The writing thread's state.
+pub(super) struct Writer {
+    tables: Arc<Tables>,
+    heads: Arc<Mutex<Heads>>,
+    sync: SyncMode,
+    /// When the oldest write was committed that may not be on the disk yet.
+    unsynced_since: Option<Instant>,
+    /// Why nothing is written any more.
+    broken: Option<String>,
+}
+
+impl Writer {
+    pub(super) fn new(tables: Arc<Tables>, heads: Arc<Mutex<Heads>>, sync: SyncMode) -> Self {
+        Self {
+            tables,
+            heads,
+            sync,
+            unsynced_since: None,
+            broken: None,
+        }
+    }
+
+    /// Writes until the queue is closed and empty, then says how it ended.
+    ///
+    /// The runtime is for waiting with a deadline; it has no threads of its own.
+    pub(super) fn run(
+        mut self,
+        runtime: &runtime::Runtime,
+        mut queue: Receiver<Request>,
+        ended: &SyncSender<Result<(), StoreError>>,
+    ) {
+        runtime.block_on(async {
+            let mut requests = Vec::new();
+            while self.round(&mut queue, &mut requests).await {}
+        });
+        let outcome = self.finish();
+        // The folder is free before anybody hears that it is.
+        drop(self);
+        // Nobody waits any more: the wait in `close` is bounded.
+        ended.try_send(outcome).ok();
+    }
+
+    /// One round: waits, writes what there is, syncs if it is time; false at the end.
+    async fn round(&mut self, queue: &mut Receiver<Request>, requests: &mut Vec<Request>) -> bool {
+        let goes_on = self.wait(queue, requests).await;
+        self.write(requests);
+        self.sync_if_due();
+        goes_on
+    }
+
+    /// Waits for writes or for the time to sync; false at the end.
+    async fn wait(&self, queue: &mut Receiver<Request>, requests: &mut Vec<Request>) -> bool {
+        let some = queue.recv_many(requests, ROUND_WRITES_MAX);
+        match self.sync_at() {
+            None => some.await > 0,
+            Some(at) => timeout_at(at.into(), some).await.unwrap_or(1) > 0,
+        }
+    }
+
+    /// When the disk must have what was written.
+    fn sync_at(&self) -> Option<Instant> {
+        match self.sync {
+            SyncMode::Always => None,
+            SyncMode::Every(interval) => self.unsynced_since.map(|since| since + interval),
+        }
+    }
+
+    fn write(&mut self, requests: &mut Vec<Request>) {
+        let mut round = Round::default();
+        for request in requests.drain(..) {
+            // Whoever asked has given up and knows nothing of the outcome: spare the work.
+            if request.answer.is_closed() {
+                continue;
+            }
+            if round.must_come_before(&request.write) {
+                self.commit(std::mem::take(&mut round));
+            }
+            round.plan(request, &self.tables, &self.heads);
+        }
+        self.commit(round);
+    }
+
+    fn commit(&mut self, round: Round) {
+        let (answers, result) = match &self.broken {
+            Some(why) => {
+                let why = why.clone();
+                (round.into_answers(), Err(StoreError::Unavailable(why)))
+            }
+            None => {
+                let mode = match self.sync {
+                    SyncMode::Always if round.must_last() => PersistMode::SyncData,
+                    SyncMode::Always | SyncMode::Every(_) => PersistMode::Buffer,
+                };
+                let (batch, heads, answers) = round.into_batch(&self.tables);
+                let is_written = !batch.is_empty();
+                let result = batch.durability(Some(mode)).commit();
+                let result = result.map_err(|error| self.on_commit_error(error));
+                if result.is_ok() {
+                    self.publish(heads);
+                    self.note_written(is_written, mode);
+                }
+                (answers, result)
+            }
+        };
+        for (reply, answer) in answers {
+            let answer = match &result {
+                Ok(()) => answer,
+                Err(error) => Err(copy_of(error)),
+            };
+            reply.send(answer);
+        }
+    }
+
+    fn note_written(&mut self, is_written: bool, mode: PersistMode) {
+        if mode != PersistMode::Buffer {
+            self.unsynced_since = None;
+        } else if is_written && self.unsynced_since.is_none() {
+            self.unsynced_since = Some(SystemClock.now());
+        }
+    }
+
+    fn publish(&self, moved: impl IntoIterator<Item = (Topic, Seq)>) {
+        let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        for (topic, head) in moved {
+            heads.put(topic, head);
+        }
+    }
+
+    /// fjall refuses everything after a failed write, rightly: what the page cache holds then is
+    /// unknown. Only a new start, which reads the journal from the disk, knows.
+    fn on_commit_error(&mut self, cause: fjall::Error) -> StoreError {
+        let is_refused = matches!(cause, fjall::Error::Poisoned);
+        error!("writing to the message store failed, it takes no more writes: {cause}");
+        self.broken = Some(format!("no writes since one failed: {cause}"));
+        if is_refused {
+            // It failed earlier, in the background, and did not begin with this round.
+            StoreError::Unavailable(cause.to_string())
+        } else {
+            StoreError::Unknown(cause.to_string())
+        }
+    }
+
+    fn sync_if_due(&mut self) {
+        if self.sync_at().is_some_and(|at| at <= SystemClock.now()) {
+            self.sync();
+        }
+    }
+
+    fn sync(&mut self) {
+        if self.broken.is_some() || self.unsynced_since.take().is_none() {
+            return;
+        }
+        if let Err(cause) = self.tables.db.persist(PersistMode::SyncData) {
+            self.on_commit_error(cause);
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), StoreError> {
+        self.sync();
+        match self.broken.take() {
+            None => Ok(()),
+            Some(why) => Err(StoreError::Unavailable(why)),
+        }
+    }
+}
+
+/// Errors of one commit go to all who took part.
+fn copy_of(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(why) => StoreError::Unavailable(why.clone()),
+        StoreError::Unknown(why) => StoreError::Unknown(why.clone()),
+        StoreError::Corrupt(why) => StoreError::Corrupt(why.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use shared::ids::{MemberId, RoomId};
+    use tempfile::TempDir;
+    use tokio::sync::{Semaphore, mpsc, oneshot};
+
+    use super::super::queue::Write;
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_millis(100);
+
+    fn writer(folder: &TempDir, sync: SyncMode) -> Writer {
+        let tables = Arc::new(Tables::open(folder.path()).unwrap());
+        Writer::new(tables, Arc::default(), sync)
+    }
+
+    fn request(write: Write) -> (Request, oneshot::Receiver<super::super::queue::Answer>) {
+        let (answer, answered) = oneshot::channel();
+        let share = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        (
+            Request {
+                write,
+                answer,
+                share,
+            },
+            answered,
+        )
+    }
+
+    fn mark(seq: u64) -> Write {
+        let (member, room) = (MemberId::try_from(1_u64), RoomId::FIRST_ALLOCATED_BY_CHAT);
+        let seq = Seq::try_from(seq).unwrap();
+        Write::MarkRead {
+            member: member.unwrap(),
+            room,
+            seq,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn buffered_write_is_synced_within_the_interval_also_when_traffic_stops() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = writer(&folder, SyncMode::Every(INTERVAL));
+        let (sender, mut queue) = mpsc::channel(4);
+        let mut requests = Vec::new();
+        let (first, answered) = request(mark(1));
+        sender.send(first).await.unwrap();
+        let start = SystemClock.now();
+        assert!(writer.round(&mut queue, &mut requests).await);
+        answered.await.unwrap().unwrap();
+        assert_eq!(writer.unsynced_since, Some(start));
+        // Nothing comes any more: the round ends by the time alone.
+        assert!(writer.round(&mut queue, &mut requests).await);
+        assert_eq!(writer.unsynced_since, None);
+        assert!(SystemClock.now() - start < INTERVAL + Duration::from_millis(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn buffered_writes_are_synced_within_the_interval_also_under_traffic() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = writer(&folder, SyncMode::Every(INTERVAL));
+        let (sender, mut queue) = mpsc::channel(4);
+        let mut requests = Vec::new();
+        let start = SystemClock.now();
+        for nth in 1..=3 {
+            let (next, answered) = request(mark(nth));
+            sender.send(next).await.unwrap();
+            assert!(writer.round(&mut queue, &mut requests).await);
+            answered.await.unwrap().unwrap();
+            let expected = (nth < 3).then_some(start);
+            assert_eq!(writer.unsynced_since, expected, "write {nth}");
+            tokio::time::advance(INTERVAL / 2).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn queue_is_emptied_before_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = writer(&folder, SyncMode::Always);
+        let (sender, mut queue) = mpsc::channel(4);
+        let (left, answered) = request(mark(3));
+        sender.send(left).await.unwrap();
+        drop(sender);
+        let mut requests = Vec::new();
+        while writer.round(&mut queue, &mut requests).await {}
+        answered.await.unwrap().unwrap();
+        writer.finish().unwrap();
+    }
+
+    #[tokio::test]
+    async fn write_that_nobody_waits_for_is_spared() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = writer(&folder, SyncMode::Always);
+        let (given_up, answered) = request(mark(3));
+        drop(answered);
+        writer.write(&mut vec![given_up]);
+        let member = MemberId::try_from(1_u64).unwrap();
+        let found = writer
+            .tables
+            .last_read(member, RoomId::FIRST_ALLOCATED_BY_CHAT);
+        assert_eq!(found.unwrap(), Seq::ZERO);
+    }
+}
