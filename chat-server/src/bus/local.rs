@@ -1,0 +1,161 @@
+//! The bus within one process: nodes that are attached to it hear each other at once.
+//!
+//! The embedded mode attaches a single node, which nobody hears; tests attach several.
+//!
+//! What this file does not do: fail. Nothing is lost but what a full receiver cannot take.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use shared::ids::RoomId;
+use tokio::sync::mpsc;
+
+use super::{Bus, BusError, BusEvent};
+use crate::log::{Entry, RoomEvent, Topic};
+
+/// A bus of this process. Clones are the same bus.
+#[derive(Clone, Debug, Default)]
+pub struct LocalBus {
+    /// A lock and not an atomic count, even for the single node: whoever subscribes and then reads
+    /// the head either sees the entry there, or the publisher, who stored it before, sees them here.
+    nodes: Arc<RwLock<Vec<Arc<Node>>>>,
+}
+
+/// What the bus knows of a node.
+#[derive(Debug)]
+struct Node {
+    /// Locks are taken one at a time after `nodes`, and held for a few lines.
+    inlet: Mutex<Inlet>,
+}
+
+/// Where a node's events go in.
+#[derive(Debug)]
+struct Inlet {
+    topics: HashSet<Topic>,
+    /// Its last place is kept for `Lost`, so that there is room for that whenever there is none
+    /// for an event.
+    sender: mpsc::Sender<BusEvent>,
+    /// How many events were sent after the newest `Lost`; `None` if that was received, or none sent.
+    since_lost: Option<usize>,
+}
+
+/// A node's connection to a [`LocalBus`]. Dropping it ends its receiver.
+#[derive(Debug)]
+pub struct LocalNode {
+    bus: LocalBus,
+    node: Arc<Node>,
+}
+
+impl LocalBus {
+    /// A bus without nodes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Attaches a node that can have `capacity` events waiting, at least one, and one `Lost`.
+    #[must_use]
+    pub fn attach(&self, capacity: usize) -> (LocalNode, mpsc::Receiver<BusEvent>) {
+        let (sender, receiver) = mpsc::channel(capacity.max(1).saturating_add(1));
+        let inlet = Inlet {
+            topics: HashSet::new(),
+            sender,
+            since_lost: None,
+        };
+        let node = Arc::new(Node {
+            inlet: Mutex::new(inlet),
+        });
+        let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        nodes.push(Arc::clone(&node));
+        drop(nodes);
+        (
+            LocalNode {
+                bus: self.clone(),
+                node,
+            },
+            receiver,
+        )
+    }
+}
+
+impl LocalNode {
+    /// Gives `event` to all other nodes that follow `topic`.
+    fn send(&self, topic: Topic, event: impl Fn() -> BusEvent) {
+        let nodes = self
+            .bus
+            .nodes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        for other in nodes.iter().filter(|other| !Arc::ptr_eq(other, &self.node)) {
+            let mut inlet = other.lock();
+            if inlet.topics.contains(&topic) {
+                inlet.push(event());
+            }
+        }
+    }
+}
+
+impl Node {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inlet> {
+        self.inlet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inlet {
+    /// Queues `event`, or a `Lost` in its stead.
+    ///
+    /// Under the lock there is one sender, so the free places can only become more meanwhile. The
+    /// receiver frees a place just after it took the event out: a `Lost` may seem to wait although
+    /// it is in the receiver's hand. That is as good: its node reads the heads after this, and finds
+    /// what `event` was about, which was stored before it was published.
+    fn push(&mut self, event: BusEvent) {
+        let free = self.sender.capacity();
+        let waiting = self.sender.max_capacity() - free;
+        // Events leave in the order they came: if no more wait than came after it, it has left.
+        self.since_lost = self.since_lost.filter(|since| waiting > *since);
+        if free > 1 {
+            self.since_lost = self.since_lost.map(|since| since + 1);
+            self.put(event);
+        } else if self.since_lost.is_none() {
+            self.since_lost = Some(0);
+            self.put(BusEvent::Lost);
+        }
+    }
+
+    fn put(&self, event: BusEvent) {
+        // Fails if the node has dropped its receiver, and so hears nothing any more.
+        self.sender.try_send(event).ok();
+    }
+}
+
+impl Drop for LocalNode {
+    fn drop(&mut self) {
+        let mut nodes = self
+            .bus
+            .nodes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        nodes.retain(|node| !Arc::ptr_eq(node, &self.node));
+    }
+}
+
+#[async_trait]
+impl Bus for LocalNode {
+    async fn subscribe(&self, topic: Topic) -> Result<(), BusError> {
+        self.node.lock().topics.insert(topic);
+        Ok(())
+    }
+
+    async fn unsubscribe(&self, topic: Topic) {
+        self.node.lock().topics.remove(&topic);
+    }
+
+    fn publish(&self, topic: Topic, entries: Arc<[Arc<Entry>]>) {
+        self.send(topic, || BusEvent::Entries(topic, Arc::clone(&entries)));
+    }
+
+    fn publish_event(&self, room: RoomId, event: RoomEvent) {
+        self.send(Topic::Room(room), || BusEvent::Room(room, event));
+    }
+}

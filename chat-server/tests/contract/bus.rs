@@ -1,0 +1,329 @@
+//! The contract of `Bus`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chat_server::bus::{Bus, BusEvent};
+use chat_server::log::{Entry, RoomEvent, Topic};
+use shared::ids::Seq;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::make::{batch, fresh_member, fresh_room, fresh_topic, member, seq};
+
+/// Longer than any bus takes; what has not come then is missing.
+const EVENT_WAIT: Duration = Duration::from_secs(10);
+
+/// A node of the bus under test.
+pub(crate) struct Node {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) events: mpsc::Receiver<BusEvent>,
+}
+
+/// A bus to attach nodes to; the number is how many events a node's receiver takes.
+pub(crate) trait Subject {
+    fn attach(&self, capacity: usize) -> impl Future<Output = Node> + Send;
+}
+
+/// Runs every test of this file against what `$open` opens.
+#[macro_export]
+macro_rules! bus_contract {
+    ($open:path) => {
+        $crate::bus_contract! { @ $open:
+            subscribed_node_hears_entries,
+            subscribed_node_hears_room_events,
+            inbox_and_room_of_one_number_are_apart,
+            node_does_not_hear_itself,
+            node_does_not_hear_what_it_left_or_never_followed,
+            subscribe_twice_is_the_same_as_once,
+            events_of_a_publisher_arrive_in_its_order,
+            every_other_node_hears,
+            full_receiver_loses_to_one_lost,
+            lost_waits_for_no_further_event,
+            receiver_works_again_after_lost,
+            slow_node_holds_up_no_other,
+            nothing_is_missing_without_a_lost,
+        }
+    };
+    (@ $open:path: $($name:ident),+ $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                $crate::contract::bus::$name(&$open().await).await;
+            }
+        )+
+    };
+}
+
+fn entries(head: u64, count: u32) -> Arc<[Arc<Entry>]> {
+    batch(seq(head), count, u128::from(head) + 1).into()
+}
+
+impl Node {
+    async fn next(&mut self) -> BusEvent {
+        let event = timeout(EVENT_WAIT, self.events.recv()).await;
+        event
+            .expect("an event within time")
+            .expect("the bus is there")
+    }
+
+    /// The next event is entries; gives them.
+    async fn next_entries(&mut self) -> (Topic, Arc<[Arc<Entry>]>) {
+        match self.next().await {
+            BusEvent::Entries(topic, entries) => (topic, entries),
+            other => panic!("expected entries, got {other:?}"),
+        }
+    }
+
+    /// Nothing came before what `from` publishes now, to a topic that is followed for that alone.
+    async fn assert_quiet(&mut self, from: &Node) {
+        let topic = fresh_topic();
+        self.bus.subscribe(topic).await.unwrap();
+        from.bus.publish(topic, entries(0, 1));
+        let (heard, _) = self.next_entries().await;
+        assert_eq!(heard, topic);
+        self.bus.unsubscribe(topic).await;
+    }
+}
+
+async fn two(subject: &impl Subject) -> (Node, Node) {
+    (subject.attach(64).await, subject.attach(64).await)
+}
+
+pub(crate) async fn subscribed_node_hears_entries(subject: &impl Subject) {
+    let (here, mut there) = two(subject).await;
+    let topic = fresh_topic();
+    there.bus.subscribe(topic).await.unwrap();
+    here.bus.publish(topic, entries(4, 3));
+    let (heard, arrived) = there.next_entries().await;
+    assert_eq!(heard, topic);
+    assert_eq!(arrived, entries(4, 3));
+}
+
+pub(crate) async fn subscribed_node_hears_room_events(subject: &impl Subject) {
+    let (here, mut there) = two(subject).await;
+    let room = fresh_room();
+    let who = fresh_member();
+    there.bus.subscribe(Topic::Room(room)).await.unwrap();
+    let id = Topic::Room(room).message_id(seq(3)).unwrap();
+    let sent = [
+        RoomEvent::Typing { member_id: who },
+        RoomEvent::Read {
+            member_id: who,
+            up_to: id,
+        },
+        RoomEvent::Joined { member_id: who },
+        RoomEvent::Left { member_id: who },
+        RoomEvent::Deleted {
+            member_id: who,
+            chat_message_id: id,
+        },
+    ];
+    for event in sent {
+        here.bus.publish_event(room, event);
+    }
+    for event in sent {
+        match there.next().await {
+            BusEvent::Room(heard, arrived) => assert_eq!((heard, arrived), (room, event)),
+            other => panic!("expected {event:?}, got {other:?}"),
+        }
+    }
+}
+
+pub(crate) async fn inbox_and_room_of_one_number_are_apart(subject: &impl Subject) {
+    let (here, mut there) = two(subject).await;
+    let room = fresh_room();
+    let inbox = Topic::Inbox(member(u64::from(room.get())));
+    there.bus.subscribe(inbox).await.unwrap();
+    here.bus.publish(Topic::Room(room), entries(0, 1));
+    here.bus.publish_event(
+        room,
+        RoomEvent::Typing {
+            member_id: fresh_member(),
+        },
+    );
+    here.bus.publish(inbox, entries(0, 2));
+    let (heard, arrived) = there.next_entries().await;
+    assert_eq!((heard, arrived.len()), (inbox, 2));
+}
+
+pub(crate) async fn node_does_not_hear_itself(subject: &impl Subject) {
+    let (mut here, there) = two(subject).await;
+    let topic = fresh_topic();
+    here.bus.subscribe(topic).await.unwrap();
+    here.bus.publish(topic, entries(0, 1));
+    here.assert_quiet(&there).await;
+}
+
+pub(crate) async fn node_does_not_hear_what_it_left_or_never_followed(subject: &impl Subject) {
+    let (here, mut there) = two(subject).await;
+    let (left, never) = (fresh_topic(), fresh_topic());
+    there.bus.subscribe(left).await.unwrap();
+    there.bus.unsubscribe(left).await;
+    there.bus.unsubscribe(never).await;
+    here.bus.publish(left, entries(0, 1));
+    here.bus.publish(never, entries(0, 1));
+    there.assert_quiet(&here).await;
+}
+
+pub(crate) async fn subscribe_twice_is_the_same_as_once(subject: &impl Subject) {
+    let (here, mut there) = two(subject).await;
+    let topic = fresh_topic();
+    there.bus.subscribe(topic).await.unwrap();
+    there.bus.subscribe(topic).await.unwrap();
+    here.bus.publish(topic, entries(0, 1));
+    assert_eq!(there.next_entries().await.0, topic);
+    there.bus.unsubscribe(topic).await;
+    here.bus.publish(topic, entries(1, 1));
+    there.assert_quiet(&here).await;
+}
+
+pub(crate) async fn events_of_a_publisher_arrive_in_its_order(subject: &impl Subject) {
+    let mut there = subject.attach(1_000).await;
+    let topic = fresh_topic();
+    there.bus.subscribe(topic).await.unwrap();
+    let mut tasks = JoinSet::new();
+    for publisher in 0..4_u64 {
+        let here = subject.attach(1).await;
+        tasks.spawn(async move {
+            for nth in 0..100 {
+                here.bus.publish(topic, entries(publisher * 1_000 + nth, 1));
+            }
+            here
+        });
+    }
+    let kept = tasks.join_all().await;
+    let mut next = [1, 1_001, 2_001, 3_001];
+    for _ in 0..400 {
+        let (_, arrived) = there.next_entries().await;
+        let at = arrived[0].seq.get();
+        let of_publisher = &mut next[at as usize / 1_000];
+        assert_eq!(at, *of_publisher);
+        *of_publisher += 1;
+    }
+    drop(kept);
+}
+
+pub(crate) async fn every_other_node_hears(subject: &impl Subject) {
+    let here = subject.attach(8).await;
+    let topic = fresh_topic();
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        let node = subject.attach(8).await;
+        node.bus.subscribe(topic).await.unwrap();
+        others.push(node);
+    }
+    here.bus.publish(topic, entries(0, 1));
+    for node in &mut others {
+        assert_eq!(node.next_entries().await.0, topic);
+    }
+    // One of them goes; the others hear on.
+    others.remove(0);
+    here.bus.publish(topic, entries(1, 1));
+    for node in &mut others {
+        assert_eq!(node.next_entries().await.1[0].seq, seq(2));
+    }
+}
+
+/// Publishes `count` entries from `head` on to a node that does not read.
+fn flood(from: &Node, topic: Topic, head: u64, count: u64) {
+    for nth in head..head + count {
+        from.bus.publish(topic, entries(nth, 1));
+    }
+}
+
+/// Reads until `Lost`; gives how many events came before it.
+async fn until_lost(node: &mut Node) -> usize {
+    let mut before = 0;
+    while !matches!(node.next().await, BusEvent::Lost) {
+        before += 1;
+    }
+    before
+}
+
+pub(crate) async fn full_receiver_loses_to_one_lost(subject: &impl Subject) {
+    let (here, mut there) = (subject.attach(8).await, subject.attach(8).await);
+    let topic = fresh_topic();
+    there.bus.subscribe(topic).await.unwrap();
+    flood(&here, topic, 0, 500);
+    let before = until_lost(&mut there).await;
+    assert!(before < 500, "all 500 fit");
+    // One, not one for each that was lost.
+    there.assert_quiet(&here).await;
+}
+
+pub(crate) async fn lost_waits_for_no_further_event(subject: &impl Subject) {
+    let (here, mut there) = (subject.attach(1).await, subject.attach(1).await);
+    let topic = fresh_topic();
+    there.bus.subscribe(topic).await.unwrap();
+    flood(&here, topic, 0, 500);
+    // Nothing is published any more, and yet it comes.
+    until_lost(&mut there).await;
+}
+
+pub(crate) async fn receiver_works_again_after_lost(subject: &impl Subject) {
+    let (here, mut there) = (subject.attach(4).await, subject.attach(4).await);
+    let topic = fresh_topic();
+    there.bus.subscribe(topic).await.unwrap();
+    for round in 0..5 {
+        flood(&here, topic, round * 1_000, 500);
+        until_lost(&mut there).await;
+        here.bus.publish(topic, entries(round * 1_000 + 900, 1));
+        assert_eq!(
+            there.next_entries().await.1[0].seq,
+            seq(round * 1_000 + 901)
+        );
+    }
+}
+
+pub(crate) async fn slow_node_holds_up_no_other(subject: &impl Subject) {
+    let here = subject.attach(1).await;
+    let slow = subject.attach(1).await;
+    let mut quick = subject.attach(1_000).await;
+    let topic = fresh_topic();
+    slow.bus.subscribe(topic).await.unwrap();
+    quick.bus.subscribe(topic).await.unwrap();
+    flood(&here, topic, 0, 500);
+    for nth in 1..=500 {
+        assert_eq!(quick.next_entries().await.1[0].seq, seq(nth));
+    }
+    drop(slow);
+}
+
+/// A publisher as fast as it can against a reader with few places, who does what a hub does: after a
+/// `Lost` it knows what the store has then, and whatever comes next must come without a gap.
+pub(crate) async fn nothing_is_missing_without_a_lost(subject: &impl Subject) {
+    const COUNT: u64 = 20_000;
+    let (here, mut there) = (subject.attach(1).await, subject.attach(3).await);
+    let topic = fresh_topic();
+    there.bus.subscribe(topic).await.unwrap();
+    let store_head = Arc::new(AtomicU64::new(0));
+    let mut tasks = JoinSet::new();
+    let stored = Arc::clone(&store_head);
+    tasks.spawn_blocking(move || {
+        for nth in 0..COUNT {
+            stored.store(nth + 1, Ordering::SeqCst);
+            here.bus.publish(topic, entries(nth, 1));
+        }
+        here
+    });
+    let mut known = Seq::ZERO;
+    while known < seq(COUNT) {
+        match there.next().await {
+            BusEvent::Entries(_, entries) if entries[0].seq > known => {
+                assert_eq!(
+                    Some(entries[0].seq),
+                    known.next(),
+                    "missing, and no lost came"
+                );
+                known = entries[0].seq;
+            }
+            BusEvent::Entries(..) => {}
+            BusEvent::Lost => known = seq(store_head.load(Ordering::SeqCst)),
+            BusEvent::Room(..) => panic!("nobody sent that"),
+        }
+    }
+    tasks.join_all().await;
+}
