@@ -64,7 +64,10 @@ fn while_the_login_is_decided_too_much_is_dropped_and_refused_after_it() {
     peer.answer_all();
     let lines = peer.outputs();
     assert!(lines[0].starts_with("CONNECTED"), "{lines:?}");
-    assert_eq!(lines[1], "send /a hi", "what lay within the limit is carried out");
+    assert_eq!(
+        lines[1], "send /a hi",
+        "what lay within the limit is carried out"
+    );
     assert_eq!(lines[2..], excess(BEFORE_LOGIN));
     assert_eq!(peer.session.buffered_bytes(), 0);
 }
