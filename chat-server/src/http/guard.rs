@@ -58,7 +58,10 @@ impl RequestIds {
 }
 
 /// Within the log and CORS: bounds on time and body, panics, methods that a path does not know.
-pub(super) fn guarded(routes: Router<HttpState>, body_bytes_max: usize) -> Router<HttpState> {
+pub(super) fn guarded<S>(routes: Router<S>, body_bytes_max: usize) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
     routes
         .method_not_allowed_fallback(unknown_method)
         .layer(from_fn_with_state(body_bytes_max, refuse_long_bodies))
@@ -157,4 +160,36 @@ fn named(headers: &HeaderMap) -> Option<HeaderValue> {
     let bytes = id.as_bytes();
     let harmless = (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(plain);
     harmless.then(|| id.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// The envelope's code in the answer to this path.
+    async fn check(path: &str, expected: (StatusCode, u64)) {
+        let routes = Router::new()
+            .route("/panic", get(async || -> Failure { panic!("on purpose") }))
+            .route("/hang", get(std::future::pending::<Failure>));
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let response = guarded(routes, 10).oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 1_000).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((status, body["code"].as_u64().unwrap()), expected, "{path}");
+    }
+
+    #[tokio::test]
+    async fn a_defect_comes_in_the_envelope() {
+        check("/panic", (StatusCode::INTERNAL_SERVER_ERROR, 1000)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_request_hangs_for_ever() {
+        check("/hang", (StatusCode::SERVICE_UNAVAILABLE, 1010)).await;
+    }
 }

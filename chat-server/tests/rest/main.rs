@@ -1,0 +1,20 @@
+//! REST as its callers see it: a listener on this computer, the real store in a folder, real tokens.
+//!
+//! Every answer of a documented route is checked against the document on the way; `contract` then
+//! asks for each documented answer.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where something fails"
+)]
+
+mod change;
+mod contract;
+mod guard;
+mod history;
+mod list;
+mod marks;
+mod outage;
+mod shapes;
+mod site;
