@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
 use axum::serve::ListenerExt;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -23,6 +22,8 @@ use crate::bus::local::LocalBus;
 use crate::bus::{Bus, BusEvent};
 use crate::config::{BusUrl, Config, StoreUrl};
 use crate::connection::{ConnectionConfig, Connections, Services};
+use crate::health::Health;
+use crate::http::{self, HttpState, RequestIds};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::rooms::{Rooms, RoomsParts};
@@ -56,7 +57,7 @@ pub struct Node {
     /// What connections use.
     pub services: Arc<Services>,
     store: Arc<EmbeddedStore>,
-    allowed_origins: Arc<[String]>,
+    http: HttpState,
 }
 
 impl Node {
@@ -89,12 +90,21 @@ impl Node {
             drain,
         };
         let services = Arc::new(parts.services(config));
-        start_tasks(&services, heard);
-        let allowed_origins = config.allowed_origins.clone().into();
+        let health = Arc::new(Health::new());
+        start_tasks(&services, &health, heard);
+        let http = HttpState {
+            rooms: Arc::clone(&services.rooms),
+            auth: Arc::clone(&services.auth),
+            metrics: Arc::clone(&services.metrics),
+            allowed_origins: config.allowed_origins.clone().into(),
+            health,
+            clock: Arc::clone(&services.clock),
+            request_ids: Arc::new(RequestIds::new(rand::random())),
+        };
         Ok(Self {
             services,
             store,
-            allowed_origins,
+            http,
         })
     }
 
@@ -104,20 +114,26 @@ impl Node {
         Arc::clone(&self.store) as Arc<dyn RoomStore>
     }
 
-    /// What clients use.
+    /// What clients use: the WebSocket and REST.
     pub fn public_router(&self) -> Router {
         let services = Arc::clone(&self.services);
-        let allowed_origins = Arc::clone(&self.allowed_origins);
-        websocket::router(Upgrades {
+        let allowed_origins = Arc::clone(&self.http.allowed_origins);
+        let upgrades = Upgrades {
             services,
             allowed_origins,
-        })
+        };
+        http::public_router(self.http.clone()).merge(websocket::router(upgrades))
     }
 
-    /// What operators and the market use; never public.
+    /// What the market and operators use; never public.
     pub fn admin_router(&self) -> Router {
-        let metrics = Arc::clone(&self.services.metrics);
-        Router::new().route("/metrics", get(async move || metrics.render()))
+        let internal = http::internal_router(self.http.clone());
+        internal.merge(http::admin_router(self.http.clone()).reset_fallback())
+    }
+
+    /// Everything is served: balancers may send clients here.
+    pub fn set_started(&self) {
+        self.http.health.set_started();
     }
 
     /// Writes out what the store still has to write. Call it last.
@@ -219,7 +235,11 @@ fn session_config(config: &Config) -> SessionConfig {
 }
 
 /// The tasks of the node itself. They end at the soft token.
-fn start_tasks(services: &Arc<Services>, mut heard: mpsc::Receiver<BusEvent>) {
+fn start_tasks(
+    services: &Arc<Services>,
+    health: &Arc<Health>,
+    mut heard: mpsc::Receiver<BusEvent>,
+) {
     let drain = &services.drain;
     let hub = services.hub.clone();
     let soft = drain.soft();
@@ -261,9 +281,11 @@ fn start_tasks(services: &Arc<Services>, mut heard: mpsc::Receiver<BusEvent>) {
     ));
 
     let closing = Arc::clone(services);
+    let health = Arc::clone(health);
     let soft = drain.soft();
     drop(drain.spawn("close-connections", async move {
         soft.cancelled().await;
+        health.set_draining();
         closing.close_all(CloseCode(1012), "restart");
     }));
 }

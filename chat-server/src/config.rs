@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 use shared::claims::TokenScope;
 use shared::config::{Mistake, Mistakes, Settings, parse_bytes, parse_duration};
+use shared::ids::MemberId;
 use shared::telemetry::{LogFilter, LogFormat};
 use stomp::HeartBeat;
 
@@ -167,6 +168,42 @@ pub struct ChatLimits {
     pub connection_age_max: Duration,
 }
 
+/// The program's command line.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "chat-server", version, args_conflicts_with_subcommands = true)]
+pub struct CommandLine {
+    /// How to serve.
+    #[command(flatten)]
+    pub config: Config,
+
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program can do besides serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Prints an access token of a member, signed with a development key
+    Token {
+        /// Whose
+        #[arg(long, value_name = "ID")]
+        member: MemberId,
+
+        /// The private key, PKCS #8 in PEM
+        #[arg(long, env = "CHAT_DEV_KEY", value_name = "FILE")]
+        dev_key: PathBuf,
+
+        /// The token's `iss`
+        #[arg(long, env = "CHAT_TOKEN_ISSUER", default_value = "dapanda")]
+        token_issuer: String,
+
+        /// The token's `aud`
+        #[arg(long, env = "CHAT_TOKEN_AUDIENCE", default_value = "dapanda")]
+        token_audience: String,
+    },
+}
+
 /// Where messages are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreUrl {
@@ -291,6 +328,14 @@ impl ChatLimits {
             frame.to_string(),
             "from 1KiB to 16MiB",
         );
+    }
+}
+
+impl Settings for CommandLine {
+    fn check(&self, mistakes: &mut Mistakes) {
+        if self.command.is_none() {
+            self.config.check(mistakes);
+        }
     }
 }
 

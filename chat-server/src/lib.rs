@@ -12,9 +12,9 @@
 //! | 6 | events, push | trade events in; push notices out |
 //! | 5 | rooms, inbox | who may read and write; read marks |
 //! | 4 | hub | the live half of a topic: ring, subscriptions, cursors |
-//! | 3 | append | batches and de-duplicates what goes to the store |
+//! | 3 | append, config | batches and de-duplicates what goes to the store; settings |
 //! | 2 | bus, store, auth, wire | traits and their adapters; the JSON of the wire |
-//! | 1 | config, metrics, log, destination, health | settings; counters; the words of the log |
+//! | 1 | metrics, log, destination, health, dev_token | counters; the words of the log |
 
 pub mod app;
 pub mod append;
@@ -23,6 +23,7 @@ pub mod bus;
 pub mod config;
 pub mod connection;
 pub mod destination;
+pub mod dev_token;
 pub mod health;
 pub mod http;
 pub mod hub;

@@ -67,6 +67,9 @@ pub enum Kind {
     Notice,
 }
 
+/// Header names and values, in the order sent.
+pub type Headers = Vec<(Box<str>, Box<str>)>;
+
 /// What is to become an entry. Where in the log is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
@@ -80,7 +83,7 @@ pub struct Draft {
     /// again writes nothing.
     pub client_message_id: Option<Box<str>>,
     /// Headers of the sender's own, passed on with the message.
-    pub headers: Vec<(Box<str>, Box<str>)>,
+    pub headers: Headers,
     /// The body's MIME type, if the sender gave one.
     pub content_type: Option<Box<str>>,
     /// The body.

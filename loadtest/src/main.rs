@@ -1,2 +1,42 @@
-//! Load runs.
-fn main() {}
+//! Load runs against running servers. So far: getting a server ready for a load generator.
+
+mod prepare;
+
+use std::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser;
+use shared::config::{Mistakes, Settings, parse_or_exit};
+
+/// Load runs against running servers
+#[derive(Debug, Parser)]
+#[command(version)]
+enum CommandLine {
+    /// Makes a development key and its public half
+    Key(prepare::Key),
+    /// Makes rooms in a running chat server, and the CONNECT headers of their members
+    Prepare(prepare::Prepare),
+}
+
+impl Settings for CommandLine {
+    fn check(&self, _: &mut Mistakes) {}
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let done: Result<(), Box<dyn Error>> = match parse_or_exit() {
+        CommandLine::Key(key) => key.run().map_err(Into::into),
+        CommandLine::Prepare(prepare) => prepare.run().await.map_err(Into::into),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+            let causes: String = causes.map(|cause| format!(": {cause}")).collect();
+            // If even this cannot be written, the exit code still says that it failed.
+            drop(writeln!(std::io::stderr(), "{error}{causes}"));
+            ExitCode::FAILURE
+        }
+    }
+}

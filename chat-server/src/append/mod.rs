@@ -7,6 +7,8 @@
 //! A topic's work is done by one task that lives while there is something to do.
 
 mod batch;
+mod known;
+mod open;
 mod window;
 
 use std::collections::VecDeque;
@@ -23,7 +25,7 @@ use crate::bus::Bus;
 use crate::log::{Draft, Entry, Topic};
 use crate::metrics::Metrics;
 use crate::store::{APPEND_BYTES_MAX, APPEND_ENTRIES_MAX, MessageStore, RoomStore};
-use batch::Known;
+use known::Known;
 
 /// From taking a send in to giving up on it.
 pub const SEND_DEADLINE: Duration = Duration::from_secs(5);

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use shared::ids::{RoomId, Seq};
 use stomp::{CloseCode, Output, Receipt, Session};
@@ -58,11 +57,11 @@ pub(super) struct Actor {
     pub(super) farewell: Option<Farewell>,
     /// How the session ended.
     pub(super) ended: Option<CloseCode>,
-    heard_at: Instant,
-    pinged: bool,
-    progress_at: Instant,
-    close_due: Option<Instant>,
-    peer_gone: bool,
+    pub(super) heard_at: Instant,
+    pub(super) pinged: bool,
+    pub(super) progress_at: Instant,
+    pub(super) close_due: Option<Instant>,
+    pub(super) peer_gone: bool,
     /// Numbers what is not of a log.
     pub(super) unstored: u64,
 }
@@ -223,7 +222,7 @@ impl Actor {
     }
 
     /// Reading pauses while frames already here wait to be carried out.
-    fn may_read(&self) -> bool {
+    pub(super) fn may_read(&self) -> bool {
         self.session.buffered_bytes() < OUT_BYTES_MAX
             && self.socket.pending_bytes() < 2 * OUT_BYTES_MAX
     }
@@ -255,76 +254,9 @@ impl Actor {
         }
     }
 
-    fn note_alive(&mut self, now: Instant) {
+    pub(super) fn note_alive(&mut self, now: Instant) {
         self.heard_at = now;
         self.pinged = false;
-    }
-
-    fn on_time(&mut self, now: Instant) {
-        if !self.may_read() {
-            // The peer's bytes wait in front of the door; that is no silence.
-            self.note_alive(now);
-            self.session.handle_input(Bytes::new(), now);
-        }
-        self.session.handle_timeout(now);
-        if self.stalled_due().is_some_and(|due| due <= now) {
-            self.services.metrics.slow_closed.inc();
-            self.peer_gone = true;
-        }
-        if self.close_due.is_some_and(|due| due <= now) {
-            self.peer_gone = true;
-        }
-        if self
-            .login
-            .as_ref()
-            .is_some_and(|login| login.ends_at <= now)
-        {
-            self.session.close(CloseCode(4401), "token expired");
-        }
-        if self.silence_due() <= now {
-            if self.pinged {
-                self.services.metrics.heartbeats_missed.inc();
-                self.peer_gone = true;
-            } else {
-                self.pinged = true;
-                self.heard_at = now;
-                self.socket.push_ping();
-            }
-        }
-    }
-
-    /// When to give up on a peer that takes nothing.
-    fn stalled_due(&self) -> Option<Instant> {
-        let waiting = self.socket.pending_bytes() > 0;
-        let limit = self.services.config.send_time_limit;
-        waiting
-            .then(|| self.progress_at.checked_add(limit))
-            .flatten()
-    }
-
-    fn silence_due(&self) -> Instant {
-        let interval = self.services.config.ping_interval;
-        self.heard_at.checked_add(interval).unwrap_or(self.heard_at)
-    }
-
-    fn set_timer(&self, timer: &mut Pin<Box<Sleep>>) {
-        let login_ends = self.login.as_ref().map(|login| login.ends_at);
-        let due = [
-            self.session.poll_timeout(),
-            self.stalled_due(),
-            self.close_due,
-            login_ends,
-        ];
-        let due = due
-            .into_iter()
-            .flatten()
-            .fold(self.silence_due(), Instant::min);
-        // Setting a timer costs more than waking once too early: heart-beats move theirs with every
-        // byte, so it is only ever set forward.
-        let due = tokio::time::Instant::from(due);
-        if due < timer.deadline() || timer.is_elapsed() {
-            timer.as_mut().reset(due);
-        }
     }
 
     /// What was received before the peer left is still carried out.

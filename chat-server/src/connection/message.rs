@@ -5,7 +5,7 @@ use shared::clock::UnixMillis;
 use shared::ids::MemberId;
 
 use super::failure::Failure;
-use crate::log::{Draft, Kind, Uid};
+use crate::log::{Draft, Headers, Kind, Uid};
 use crate::wire::ChatSend;
 
 /// Characters of a sender's own name for a message.
@@ -97,11 +97,11 @@ fn client_message_id(frame: &stomp::Frame) -> Result<Option<Box<str>>, Failure> 
     Ok(Some(id.into()))
 }
 
-fn user_headers(frame: &stomp::Frame) -> Result<Vec<(Box<str>, Box<str>)>, Failure> {
+fn user_headers(frame: &stomp::Frame) -> Result<Headers, Failure> {
     let own = frame
         .user_headers()
         .filter(|(name, _)| !RESERVED.contains(name));
-    let headers: Vec<(Box<str>, Box<str>)> = own
+    let headers: Headers = own
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
     let bytes = headers

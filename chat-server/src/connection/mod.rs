@@ -1,16 +1,20 @@
 //! Connections: one task each, from the upgraded socket to the last byte.
 //!
-//! [`actor`] has the one loop; [`effects`] carries out what the session wants; [`delivery`] moves
-//! messages from topics to the socket; [`subscribe`] finds where a subscription begins.
+//! [`actor`] has the one loop and [`time`] its clockwork; [`effects`] carries out what the session
+//! wants, in [`sending`] and [`hearing`]; [`subscribe`] finds where a subscription begins and
+//! [`delivery`] moves its messages from the topic to the socket.
 
 mod actor;
 mod delivery;
 mod effects;
 mod failure;
+mod hearing;
 mod limiter;
 mod message;
+mod sending;
 mod socket;
 mod subscribe;
+mod time;
 mod transaction;
 
 use std::num::NonZeroU32;

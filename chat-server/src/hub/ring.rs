@@ -135,7 +135,7 @@ impl Ring {
     /// The range that has to be read from the store, if entries are missing.
     pub(super) fn missing(&self) -> Option<(Seq, Seq)> {
         let head = self.head?;
-        (self.heard_of > head).then(|| (head, self.heard_of))
+        (self.heard_of > head).then_some((head, self.heard_of))
     }
 
     /// The log has grown to here, somebody says.

@@ -3,6 +3,8 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
     clippy::allow_attributes,
     reason = "each test file uses its own part of this"
 )]
@@ -70,6 +72,7 @@ impl TestNode {
         let any = "127.0.0.1:0".parse().unwrap();
         let (public, admin) = (app::listen(any).unwrap(), app::listen(any).unwrap());
         let (address, admin_address) = (public.local_addr().unwrap(), admin.local_addr().unwrap());
+        node.set_started();
         for (listener, router) in [(public, node.public_router()), (admin, node.admin_router())] {
             let drain_of_server = drain.clone();
             drop(drain.spawn("serve", async move {

@@ -11,17 +11,23 @@ struct Seam {
     adapters: &'static [&'static str],
 }
 
-const SEAMS: [Seam; 2] = [
+const SEAMS: [Seam; 3] = [
     Seam {
         server: "chat-server",
         home: "bus",
         contract: "Bus",
-        adapters: &["LocalBus", "RedisBus"],
+        adapters: &["LocalBus", "LocalNode", "RedisBus"],
     },
     Seam {
         server: "chat-server",
         home: "store",
-        contract: "Store",
+        contract: "MessageStore",
+        adapters: &["EmbeddedStore", "ScyllaStore"],
+    },
+    Seam {
+        server: "chat-server",
+        home: "store",
+        contract: "RoomStore",
         adapters: &["EmbeddedStore", "ScyllaStore"],
     },
 ];

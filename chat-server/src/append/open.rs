@@ -1,0 +1,158 @@
+//! The sends of one batch: which of them are stored, which get a position, what they are told.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use shared::ids::{MemberId, Seq};
+
+use super::known::Known;
+use super::window::Repeated;
+use super::{AppendError, Job, Outcome, Parts};
+use crate::log::{Draft, Entry, Uid};
+use crate::metrics::SendOutcome;
+
+/// A send on its way.
+pub(super) struct Open {
+    pub(super) job: Job,
+    /// The positions found for its drafts, so far.
+    pub(super) found: Vec<Option<Seq>>,
+}
+
+impl Open {
+    pub(super) fn new(job: Job) -> Self {
+        let found = vec![None; job.drafts.len()];
+        Self { job, found }
+    }
+
+    pub(super) fn tell(self, outcome: Outcome) {
+        (self.job.done)(outcome);
+    }
+}
+
+impl Job {
+    pub(super) fn is_named(&self) -> bool {
+        self.drafts
+            .iter()
+            .any(|draft| draft.client_message_id.is_some())
+    }
+}
+
+impl Known {
+    /// Notes the positions of drafts that are stored under their name already.
+    pub(super) fn recognise(&self, open: &mut Vec<Open>) {
+        let Some(window) = &self.window else { return };
+        let mut refused = BTreeSet::new();
+        for (at, send) in open.iter_mut().enumerate() {
+            for (draft, found) in send.job.drafts.iter().zip(&mut send.found) {
+                match window.find(draft) {
+                    Some(Repeated::Same(seq)) => *found = found.or(Some(seq)),
+                    Some(Repeated::Different) if found.is_none() => drop(refused.insert(at)),
+                    Some(Repeated::Different) | None => {}
+                }
+            }
+        }
+        for at in refused.into_iter().rev() {
+            open.remove(at).tell(Err(AppendError::NameTaken));
+        }
+    }
+}
+
+/// Positions for what is not stored yet. Drafts of one name in one batch are one entry.
+#[derive(Default)]
+pub(super) struct Numbering {
+    /// What the store is asked to append.
+    pub(super) entries: Vec<Arc<Entry>>,
+    /// Positions that sends of this batch are repetitions of.
+    pub(super) repeated: BTreeSet<Seq>,
+    named: HashMap<(Option<MemberId>, Box<str>), Draft>,
+}
+
+impl Numbering {
+    /// Numbers all sends from the known head on; those that cannot be stored are told so.
+    pub(super) fn of(known: &Known, open: &mut Vec<Open>) -> Self {
+        let mut numbering = Self::default();
+        let mut refused = Vec::new();
+        for (at, send) in open.iter_mut().enumerate() {
+            let kept = numbering.entries.len();
+            if let Err(error) = numbering.add(known, send) {
+                numbering.entries.truncate(kept); // all drafts of a send or none
+                refused.push((at, error));
+            }
+        }
+        for (at, error) in refused.into_iter().rev() {
+            open.remove(at).tell(Err(error));
+        }
+        numbering
+    }
+
+    fn add(&mut self, known: &Known, send: &mut Open) -> Result<(), AppendError> {
+        for (draft, found) in send.job.drafts.iter_mut().zip(&send.found) {
+            match found {
+                Some(seq) => drop(self.repeated.insert(*seq)),
+                None => self.add_draft(known, draft)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn add_draft(&mut self, known: &Known, draft: &mut Draft) -> Result<(), AppendError> {
+        if let Some(id) = &draft.client_message_id {
+            let name = (draft.sender, id.clone());
+            if let Some(first) = self.named.get(&name) {
+                let is_same = known
+                    .window
+                    .as_ref()
+                    .is_none_or(|window| window.same(first, draft));
+                draft.uid = first.uid; // joined: one outcome for both
+                return if is_same {
+                    Ok(())
+                } else {
+                    Err(AppendError::NameTaken)
+                };
+            }
+            self.named.insert(name, draft.clone());
+        }
+        let newest = self.entries.last().map_or(known.head, |entry| entry.seq);
+        let seq = newest.next().ok_or(AppendError::Full)?;
+        let draft = draft.clone();
+        self.entries.push(Arc::new(Entry {
+            seq,
+            deleted: false,
+            draft,
+        }));
+        Ok(())
+    }
+}
+
+/// Gives up on sends whose time is over.
+pub(super) fn expire(parts: &Parts, open: &mut Vec<Open>) {
+    let now = parts.clock.now();
+    for at in (0..open.len()).rev() {
+        if open.get(at).is_some_and(|send| send.job.deadline <= now) {
+            open.remove(at).tell(Err(AppendError::Unavailable));
+        }
+    }
+}
+
+pub(super) fn refuse_all(open: &mut Vec<Open>, error: AppendError) {
+    for send in open.drain(..) {
+        send.tell(Err(error));
+    }
+}
+
+/// Tells every send whose drafts all have a position now.
+pub(super) fn finish(parts: &Parts, open: &mut Vec<Open>, seqs: &HashMap<Uid, Seq>) {
+    for send in open.drain(..) {
+        let drafts = send.job.drafts.iter().zip(&send.found);
+        let found = drafts.map(|(draft, found)| found.or(seqs.get(&draft.uid).copied()));
+        let outcome: Option<Vec<Seq>> = found.collect();
+        let repeated = send.found.iter().any(Option::is_some);
+        let label = if repeated {
+            SendOutcome::Dup
+        } else {
+            SendOutcome::Ok
+        };
+        parts.metrics.sends.count(label);
+        send.tell(outcome.ok_or(AppendError::Unavailable));
+    }
+}

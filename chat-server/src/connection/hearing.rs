@@ -1,0 +1,126 @@
+//! SUBSCRIBE and what comes of it: the subscriptions of a connection and their places.
+
+use std::sync::Arc;
+
+use shared::ids::MemberId;
+use stomp::{Subscribe, SubscriptionKey};
+
+use super::actor::Actor;
+use super::delivery::{Source, Subscription, push_unstored};
+use super::effects::WorkDone;
+use super::failure::Failure;
+use super::subscribe::{Begun, From, Target, begin};
+use crate::destination::Hear;
+use crate::hub::Slot;
+
+impl Actor {
+    pub(super) fn on_subscribe(&mut self, subscribe: Subscribe) {
+        let wish = match self.read_wish(&subscribe) {
+            Ok(wish) => wish,
+            Err(failure) => return self.session.refuse(failure.refusal(subscribe.receipt)),
+        };
+        let slot = self.reserve();
+        let (services, mailbox) = (Arc::clone(&self.services), Arc::clone(&self.mailbox));
+        self.work = Some(Box::pin(async move {
+            let begun = begin(services, wish, mailbox, slot).await;
+            WorkDone::Begun(subscribe, slot, begun)
+        }));
+    }
+
+    pub(super) fn read_wish(
+        &self,
+        subscribe: &Subscribe,
+    ) -> Result<(Hear, MemberId, From), Failure> {
+        let hear = Hear::parse(subscribe.destination()).ok_or(Failure::DESTINATION)?;
+        let member = self.member().ok_or(Failure::FORBIDDEN)?;
+        let is_log = matches!(hear, Hear::Room(_) | Hear::Alarms(_) | Hear::Notices);
+        if subscribe.ack_mode != stomp::AckMode::Auto && !is_log {
+            return Err(Failure::ACK_MODE);
+        }
+        Ok((hear, member, From::read(&subscribe.frame)?))
+    }
+
+    pub(super) fn add(&mut self, subscribe: Subscribe, slot: Slot, begun: Begun) {
+        let Some(version) = self.session.version() else {
+            return self.free(slot);
+        };
+        let head = match begun.target {
+            Target::Log(topic, _) => topic.message_id(begun.head),
+            Target::Events(_) | Target::Errors | Target::System => None,
+        };
+        let head = head.map_or(0, |id| id.get()).to_string();
+        let recovered = if begun.recovered { "true" } else { "false" };
+        let names = (subscribe.key, subscribe.ack_mode);
+        let subscription = Subscription::new(begun, names, (version, subscribe.id()));
+        if let Some(place) = self.slots.get_mut(slot as usize) {
+            *place = Some(subscription);
+        }
+        self.services.metrics.subscriptions_opened.inc();
+        let headers = [("head", head.as_str()), ("recovered", recovered)];
+        self.session.confirm_with(subscribe.receipt, &headers);
+        self.queue(slot);
+    }
+
+    pub(super) fn on_event(&mut self, slot: Slot, body: &[u8]) {
+        let Some(Some(subscription)) = self.slots.get(slot as usize) else {
+            return;
+        };
+        if let Source::Events { destination, .. } = &subscription.source {
+            self.unstored += 1;
+            let id = format!("e{}", self.unstored);
+            push_unstored(&mut self.socket, &subscription.form, destination, &id, body);
+        }
+    }
+
+    pub(super) fn on_rejected(&mut self, key: SubscriptionKey, message_id: u64) {
+        let Some(slot) = self.slot_of(key) else {
+            return;
+        };
+        let Some(Some(subscription)) = self.slots.get(slot as usize) else {
+            return;
+        };
+        let destination = subscription.destination();
+        self.tell_error(
+            Failure::REJECTED,
+            &destination,
+            None,
+            Some(&message_id.to_string()),
+        );
+        self.queue(slot);
+    }
+
+    /// A place for a subscription that is about to begin.
+    pub(super) fn reserve(&mut self) -> Slot {
+        let free = self.slots.iter().position(Option::is_none);
+        let at = free.unwrap_or(self.slots.len());
+        if free.is_none() {
+            self.slots.push(None);
+        }
+        Slot::try_from(at).unwrap_or(Slot::MAX)
+    }
+
+    pub(super) fn free(&mut self, slot: Slot) {
+        if let Some(place) = self.slots.get_mut(slot as usize) {
+            *place = None;
+        }
+    }
+
+    pub(super) fn slot_of(&self, key: SubscriptionKey) -> Option<Slot> {
+        let has_key = |place: &Option<Subscription>| {
+            place
+                .as_ref()
+                .is_some_and(|subscription| subscription.key == key)
+        };
+        self.slots
+            .iter()
+            .position(has_key)
+            .and_then(|at| Slot::try_from(at).ok())
+    }
+
+    pub(super) fn remove(&mut self, key: SubscriptionKey) {
+        if let Some(slot) = self.slot_of(key) {
+            self.free(slot);
+            self.services.metrics.subscriptions_closed.inc();
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! SEND, alone or in a transaction: from the frame to the appender, and what the sender is told.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use shared::config::Secret;
+use shared::ids::RoomId;
+use stomp::{Commit, Receipt, Send};
+
+use super::actor::Actor;
+use super::delivery::{Source, Subscription, push_unstored};
+use super::effects::{InFlight, WorkDone};
+use super::failure::Failure;
+use super::message::{MessageRules, read_message};
+use super::transaction;
+use crate::append::Outcome;
+use crate::auth::Credentials;
+use crate::destination::SendTo;
+use crate::hub::Letter;
+use crate::log::{Draft, RoomEvent, Topic};
+use crate::metrics::SendOutcome;
+use crate::store::Room;
+use crate::wire::SendError;
+
+/// "Is writing" is passed on at most this often; the page shows it a little longer.
+const TYPING_EVERY: Duration = Duration::from_secs(2);
+
+impl Actor {
+    pub(super) fn on_send(&mut self, send: Send) {
+        let (Some(member), Some(to)) = (self.member(), SendTo::parse(send.destination())) else {
+            return self.fail_send(&send, Failure::DESTINATION);
+        };
+        if to != SendTo::Token && !self.limiter.allows_one() {
+            self.services
+                .metrics
+                .rate_limited
+                .with_label_values(&["send"])
+                .inc();
+            return self.fail_send(&send, Failure::RATE);
+        }
+        let rooms = Arc::clone(&self.services.rooms);
+        match to {
+            SendTo::Room(room) => {
+                // Nearly always the room is cached, and its next messages need not wait.
+                if let Some(known) = rooms.access(room, member).now_or_never() {
+                    return match known {
+                        Ok(room) => self.submit(send, &room),
+                        Err(error) => self.fail_send(&send, error.into()),
+                    };
+                }
+                self.work = Some(Box::pin(async move {
+                    let access = rooms.access(room, member).await.map_err(Failure::from);
+                    WorkDone::Send(send, access)
+                }));
+            }
+            SendTo::Typing(room) => {
+                self.work = Some(Box::pin(async move {
+                    let access = rooms.access(room, member).await.map_err(Failure::from);
+                    WorkDone::Typing(send, room, access)
+                }));
+            }
+            SendTo::Token => self.on_token(send),
+        }
+    }
+
+    pub(super) fn on_token(&mut self, send: Send) {
+        let token = String::from_utf8_lossy(send.frame.body()).trim().to_owned();
+        let credentials = Credentials {
+            bearer: Some(Secret::new(token)),
+            ..Credentials::default()
+        };
+        let auth = Arc::clone(&self.services.auth);
+        self.work = Some(Box::pin(async move {
+            let identity = auth.member(&credentials).await.map_err(Failure::from);
+            WorkDone::Token(send.receipt, identity)
+        }));
+    }
+
+    /// Gives a message to the appender; its outcome comes as a letter.
+    pub(super) fn submit(&mut self, send: Send, room: &Room) {
+        let now = self.services.clock.now();
+        let draft = match self.draft(&send, room) {
+            Ok(draft) => draft,
+            Err(failure) => return self.fail_send(&send, failure),
+        };
+        self.tickets += 1;
+        let ticket = self.tickets;
+        self.sends.insert(ticket, InFlight { send, since: now });
+        let mailbox = Arc::clone(&self.mailbox);
+        let done = Box::new(move |outcome| mailbox.post(Letter::Stored { ticket, outcome }));
+        self.services
+            .appender
+            .submit(Topic::Room(room.room_id), vec![draft], done);
+    }
+
+    pub(super) fn draft(&self, send: &Send, room: &Room) -> Result<Draft, Failure> {
+        let member = self.member().ok_or(Failure::FORBIDDEN)?;
+        let chars_max = self.services.config.message_chars_max;
+        let rules = MessageRules {
+            chars_max,
+            opaque: room.opaque,
+        };
+        read_message(
+            &send.frame,
+            member,
+            rules,
+            self.services.clock.unix_millis(),
+        )
+    }
+
+    pub(super) fn on_stored(&mut self, ticket: u64, outcome: Outcome) {
+        let Some(InFlight { send, since }) = self.sends.remove(&ticket) else {
+            return;
+        };
+        let took = self.services.clock.now().saturating_duration_since(since);
+        self.services
+            .metrics
+            .send_seconds
+            .observe(took.as_secs_f64());
+        match outcome {
+            Ok(_) => self.session.confirm(send.receipt),
+            Err(error) => self.fail_send(&send, error.into()),
+        }
+    }
+
+    pub(super) fn pass_typing_on(&mut self, send: Send, room: RoomId, now: Instant) {
+        let recent = self.typed.is_some_and(|(typed_in, at)| {
+            typed_in == room && now.saturating_duration_since(at) < TYPING_EVERY
+        });
+        if let (false, Some(member_id)) = (recent, self.member()) {
+            self.typed = Some((room, now));
+            self.services
+                .hub
+                .publish_event(room, RoomEvent::Typing { member_id });
+        }
+        self.session.confirm(send.receipt);
+    }
+
+    /// A transaction's messages: all are checked before any is given to the appender, and those of
+    /// one room go as one batch.
+    pub(super) fn on_commit(&mut self, commit: Commit) {
+        let rooms = commit
+            .sends
+            .iter()
+            .map(|send| match SendTo::parse(send.destination()) {
+                Some(SendTo::Room(room)) => Ok(room),
+                Some(SendTo::Typing(_) | SendTo::Token) | None => Err(Failure::DESTINATION),
+            });
+        let rooms: Result<Vec<RoomId>, Failure> = rooms.collect();
+        let (rooms, member) = match (rooms, self.member()) {
+            (Ok(rooms), Some(member)) => (rooms, member),
+            (Err(failure), _) => return self.fail_commit(&commit, failure),
+            (_, None) => return self.fail_commit(&commit, Failure::FORBIDDEN),
+        };
+        let services = Arc::clone(&self.services);
+        self.work = Some(Box::pin(async move {
+            let stored = transaction::store(&services, member, &rooms, &commit).await;
+            WorkDone::Commit(commit, stored)
+        }));
+    }
+
+    /// A client that listens on `/user/queue/errors` is told there and stays; others get an ERROR.
+    pub(super) fn fail_send(&mut self, send: &Send, failure: Failure) {
+        self.services.metrics.sends.count(SendOutcome::Rejected);
+        let receipt = send.receipt.as_ref().map(Receipt::as_str);
+        let name = send.frame.header("client-message-id");
+        if !self.tell_error(failure, send.destination(), receipt, name) {
+            self.session.refuse(failure.refusal(send.receipt.clone()));
+        }
+    }
+
+    pub(super) fn fail_commit(&mut self, commit: &Commit, failure: Failure) {
+        let destination = commit
+            .sends
+            .first()
+            .map(Send::destination)
+            .unwrap_or_default();
+        let receipt = commit.receipt.as_ref().map(Receipt::as_str);
+        if !self.tell_error(failure, destination, receipt, None) {
+            self.session.refuse(failure.refusal(commit.receipt.clone()));
+        }
+    }
+
+    /// Writes to the client's own error destination; `false` if it has none.
+    pub(super) fn tell_error(
+        &mut self,
+        failure: Failure,
+        destination: &str,
+        receipt_id: Option<&str>,
+        client_message_id: Option<&str>,
+    ) -> bool {
+        let listens = |subscription: &&Subscription| matches!(subscription.source, Source::Errors);
+        let Some(subscription) = self.slots.iter().flatten().find(listens) else {
+            return false;
+        };
+        let Failure {
+            code,
+            name,
+            message,
+            retryable,
+        } = failure;
+        let error = SendError {
+            code,
+            name,
+            message,
+            retryable,
+            destination,
+            receipt_id,
+            client_message_id,
+        };
+        let Ok(body) = serde_json::to_vec(&error) else {
+            return false;
+        };
+        self.unstored += 1;
+        let id = format!("e{}", self.unstored);
+        let form = Arc::clone(&subscription.form);
+        push_unstored(&mut self.socket, &form, "/user/queue/errors", &id, &body);
+        true
+    }
+}
