@@ -8,8 +8,11 @@
 
 mod contract {
     //! Every sentence of the prose on the traits is a test here.
+    pub(crate) mod appends;
     pub(crate) mod make;
     pub(crate) mod model;
+    pub(crate) mod reads;
+    pub(crate) mod room_store;
     pub(crate) mod rooms;
     pub(crate) mod store;
 }

@@ -52,14 +52,17 @@ impl Reply {
 }
 
 impl Round {
-    /// Whether `write` looks at what this round is going to write, in a way that [`Round::plan`]
-    /// does not follow. Such writes are rare: a message taken back or a room changed twice within
-    /// a millisecond.
+    /// Whether `write` would have to look at what this round is going to write in a way that
+    /// [`Round::plan`] does not follow. That is rare: a room changed twice within a millisecond.
     pub(super) fn must_come_before(&self, write: &Write) -> bool {
         match write {
-            Write::Delete { topic, .. } => self.heads.contains_key(topic),
             Write::PutRoom(room) => self.rooms.contains(&room.room_id),
-            Write::Append { .. } | Write::MarkRead { .. } | Write::NoteHead(_) => false,
+            // Of an entry that this round appends nobody knows yet: whoever deletes it may as well
+            // have asked before it was there.
+            Write::Delete { .. }
+            | Write::Append { .. }
+            | Write::MarkRead { .. }
+            | Write::NoteHead(_) => false,
         }
     }
 

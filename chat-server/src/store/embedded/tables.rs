@@ -19,8 +19,8 @@ use crate::store::{Membership, READ_ENTRIES_MAX, Room, RoomHead, StoreError, rec
 /// ones in the hubs' rings: this serves history.
 const CACHE_BYTES: u64 = 64 << 20;
 
-/// Journals at most. They are read again at the next start, about 2 s for all of it; fjall takes
-/// no less than 64 MiB, the size of one journal, and needs a second to rotate.
+/// Journals at most; a start reads them again, about 0.3 s for 64 MiB. A journal has that size, so
+/// this is two of them: the one being written and one whose last rows are being flushed.
 const JOURNAL_BYTES_MAX: u64 = 128 << 20;
 
 /// Write buffer of the log. Up to five of them exist while flushes lag, 80 MiB.

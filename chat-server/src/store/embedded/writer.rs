@@ -206,12 +206,14 @@ fn copy_of(error: &StoreError) -> StoreError {
 mod tests {
     use std::time::Duration;
 
+    use shared::clock::UnixMillis;
     use shared::ids::{MemberId, RoomId};
     use tempfile::TempDir;
     use tokio::sync::{Semaphore, mpsc, oneshot};
 
     use super::super::queue::Write;
     use super::*;
+    use crate::store::{Role, Room, RoomMember};
 
     const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -291,6 +293,35 @@ mod tests {
         while writer.round(&mut queue, &mut requests).await {}
         answered.await.unwrap().unwrap();
         writer.finish().unwrap();
+    }
+
+    #[tokio::test]
+    async fn room_put_twice_in_a_round_is_as_put_the_second_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = writer(&folder, SyncMode::Always);
+        let members = [1_u64, 2].map(|id| MemberId::try_from(id).unwrap());
+        let room = |member_id| Room {
+            room_id: RoomId::FIRST_ALLOCATED_BY_CHAT,
+            members: vec![RoomMember {
+                member_id,
+                role: Role::Member,
+                name: String::new(),
+                image_url: None,
+            }],
+            product: None,
+            opaque: false,
+            created_at: UnixMillis::EPOCH,
+        };
+        let asked = members.map(|member| request(Write::PutRoom(Box::new(room(member)))));
+        let (mut requests, answers): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+        writer.write(&mut requests);
+        for answered in answers {
+            answered.await.unwrap().unwrap();
+        }
+        let rooms_of = |member| writer.tables.memberships(member).unwrap().len();
+        assert_eq!(members.map(rooms_of), [0, 1]);
+        let stored = writer.tables.room(RoomId::FIRST_ALLOCATED_BY_CHAT).unwrap();
+        assert_eq!(stored, Some(room(members[1])));
     }
 
     #[tokio::test]
