@@ -1,8 +1,10 @@
 //! The real store with a switch: while it is off, every question gets the answer of a store that
 //! is away. Nothing is imitated but that.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chat_server::log::{Entry, Topic};
@@ -11,12 +13,19 @@ use chat_server::store::{
     Append, Membership, MessageStore, Room, RoomHead, RoomStore, StoreError, View,
 };
 use shared::ids::{MemberId, RoomId, Seq};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Nothing that a test waits for takes this long.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The store behind a switch.
 #[derive(Debug)]
 pub(crate) struct Outage {
     store: EmbeddedStore,
     away: AtomicBool,
+    /// The newest message of each room that lists know of.
+    noted: watch::Sender<HashMap<RoomId, Seq>>,
 }
 
 impl Outage {
@@ -24,12 +33,21 @@ impl Outage {
         Self {
             store,
             away: AtomicBool::new(false),
+            noted: watch::Sender::default(),
         }
     }
 
     /// From now on the store is away.
     pub(crate) fn begin(&self) {
         self.away.store(true, Ordering::Release);
+    }
+
+    /// Waits until lists know of this message. They hear of it after its sender: it is a hint.
+    pub(crate) async fn noted(&self, room: RoomId, seq: Seq) {
+        let mut noted = self.noted.subscribe();
+        let is_noted = |heads: &HashMap<_, _>| heads.get(&room).is_some_and(|head| *head >= seq);
+        let waited = timeout(PATIENCE, noted.wait_for(is_noted)).await;
+        drop(waited.unwrap().unwrap());
     }
 
     fn asked(&self) -> Result<&EmbeddedStore, StoreError> {
@@ -97,6 +115,11 @@ impl RoomStore for Outage {
     }
 
     async fn note_head(&self, head: RoomHead) -> Result<(), StoreError> {
-        self.asked()?.note_head(head).await
+        let (room, seq) = (head.room, head.seq);
+        self.asked()?.note_head(head).await?;
+        self.noted.send_modify(|noted| {
+            noted.insert(room, seq);
+        });
+        Ok(())
     }
 }

@@ -246,14 +246,17 @@ impl Site {
             body: Bytes::copy_from_slice(text.as_bytes()),
             sent_at: self.clock.unix_millis(),
         };
-        let stored = self.appender.send(topic, vec![draft]).await.unwrap();
-        topic.message_id(stored[0]).unwrap().get()
+        let seq = self.store_draft(room, draft).await;
+        topic.message_id(seq).unwrap().get()
     }
 
-    /// A draft of any kind becomes an entry.
-    pub(crate) async fn store_draft(&self, room: u64, draft: Draft) {
-        let topic = Topic::Room(room_id(room));
-        self.appender.send(topic, vec![draft]).await.unwrap();
+    /// A draft of any kind becomes an entry, and lists know of it; its position.
+    pub(crate) async fn store_draft(&self, room: u64, draft: Draft) -> Seq {
+        let room = room_id(room);
+        let sent = self.appender.send(Topic::Room(room), vec![draft]);
+        let seq = sent.await.unwrap()[0];
+        self.store.noted(room, seq).await;
+        seq
     }
 
     /// Time passes.
