@@ -45,6 +45,7 @@ pub enum Pulled {
 
 #[derive(Debug)]
 struct Kept {
+    seq: Seq,
     entry: Arc<Entry>,
     since: Instant,
     encoded: Encoded,
@@ -154,15 +155,15 @@ impl Ring {
         let Some(head) = self.head.filter(|head| *head > *cursor) else {
             return Pulled::UpToDate;
         };
-        let at = self.kept.partition_point(|kept| kept.entry.seq <= *cursor);
-        let oldest = self.kept.get(at).map(|kept| kept.entry.seq);
+        let at = self.place_after(*cursor);
+        let oldest = self.kept.get(at).map(|kept| kept.seq);
         if oldest.is_none() || (at == 0 && oldest != cursor.next()) {
             return Pulled::Behind(head);
         }
         for kept in self.kept.range_mut(at..) {
             let shown = form.lens.shows(kept.entry.draft.kind);
             let frame = shown.then(|| kept.encoded.frame(self.topic, &kept.entry, form));
-            *cursor = kept.entry.seq;
+            *cursor = kept.seq;
             if sink(&kept.entry, frame).is_break() {
                 return if *cursor < head {
                     Pulled::Full
@@ -175,9 +176,23 @@ impl Ring {
         Pulled::UpToDate
     }
 
+    /// Where the entry after `cursor` stands, or would.
+    ///
+    /// A room has no holes, so the place follows from the position; searching would touch an entry
+    /// in a dozen places of memory for each subscription.
+    fn place_after(&self, cursor: Seq) -> usize {
+        let first = self.kept.front().map_or(0, |kept| kept.seq.get());
+        let wanted = cursor.get().saturating_add(1);
+        let place = wanted.saturating_sub(first) as usize;
+        match self.kept.get(place) {
+            Some(kept) if kept.seq.get() == wanted => place,
+            Some(_) | None => self.kept.partition_point(|kept| kept.seq <= cursor),
+        }
+    }
+
     /// The entry was taken back.
     pub(super) fn delete(&mut self, seq: Seq) {
-        if let Some(kept) = self.kept.iter_mut().find(|kept| kept.entry.seq == seq) {
+        if let Some(kept) = self.kept.iter_mut().find(|kept| kept.seq == seq) {
             let mut entry = Entry::clone(&kept.entry);
             entry.deleted = true;
             entry.draft.body = Bytes::new();
@@ -204,6 +219,7 @@ impl Ring {
         self.head = Some(entry.seq);
         self.bytes += size(&entry);
         self.kept.push_back(Kept {
+            seq: entry.seq,
             entry,
             since: now,
             encoded: Encoded::default(),
