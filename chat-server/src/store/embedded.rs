@@ -12,7 +12,9 @@
 //! The hop costs less than the page it reads. `head`, which hubs ask often, is answered from memory
 //! for topics that were written lately.
 //!
-//! What this store does not do: expire the entries of inboxes.
+//! What this store does not do: expire the entries of inboxes; tell a journal damaged in its middle
+//! from one that a kill cut short, where the damage is in what frames a batch. fjall takes it for
+//! the end then, and what follows is lost: <https://github.com/fjall-rs/fjall/issues/311>.
 
 mod heads;
 mod queue;

@@ -195,6 +195,66 @@ async fn acknowledged_appends_survive_kill_9_when_buffered() {
     check_kills("every").await;
 }
 
+/// The journal as far as it is written; what follows is zeros, kept ready for more.
+fn written_journal(folder: &Path) -> Vec<u8> {
+    let mut bytes = std::fs::read(folder.join("0.jnl")).unwrap();
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last + 1);
+    bytes.truncate(end);
+    bytes
+}
+
+/// A kill or a power loss may leave any part of the last write, before zeros or the end of the file.
+#[tokio::test]
+async fn journal_cut_at_any_byte_loses_only_what_was_being_appended() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || EmbeddedStore::open(folder.path(), SyncMode::Always).unwrap();
+    let topic = Topic::Room(room(1));
+    let store = open();
+    store
+        .append(topic, Seq::ZERO, batch(Seq::ZERO, 3, 1))
+        .await
+        .unwrap();
+    let before = written_journal(folder.path()).len();
+    store
+        .append(topic, seq(3), batch(seq(3), 2, 4))
+        .await
+        .unwrap();
+    store.close().unwrap();
+    let whole = written_journal(folder.path());
+
+    for (cut, zeros) in (before..whole.len()).flat_map(|cut| [(cut, 0), (cut, 100)]) {
+        let journal = [&whole[..cut], &vec![0; zeros]].concat();
+        std::fs::write(folder.path().join("0.jnl"), journal).unwrap();
+        let store = open();
+        let entries = store
+            .read(topic, seq(1), Seq::MAX, View::Settled)
+            .await
+            .unwrap();
+        assert_eq!(
+            entries,
+            batch(Seq::ZERO, 3, 1),
+            "cut at {cut} of {}, {zeros} zeros",
+            whole.len()
+        );
+        let again = store
+            .append(topic, seq(3), batch(seq(3), 1, 9))
+            .await
+            .unwrap();
+        assert_eq!(again, Append::Applied);
+        store.close().unwrap();
+        if cut % 16 == 0 {
+            assert_eq!(
+                open().head(topic, View::Settled).await.unwrap(),
+                seq(4),
+                "cut at {cut}"
+            );
+        }
+    }
+}
+
 /// Appends, makes its own disk fail, and appends again.
 #[cfg(target_os = "linux")]
 #[tokio::test]
