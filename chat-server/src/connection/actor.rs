@@ -221,9 +221,11 @@ impl Actor {
         timer.poll(cx).map(|()| Wake::Time)
     }
 
-    /// Reading pauses while frames already here wait to be carried out.
+    /// Reading pauses while frames already here wait to be carried out. What may be one frame that
+    /// is not whole yet never pauses it: the rest would be waited for in vain.
     pub(super) fn may_read(&self) -> bool {
-        self.session.buffered_bytes() < OUT_BYTES_MAX
+        let frame_bytes_max = self.services.session.after_login.frame_bytes_max;
+        self.session.buffered_bytes() < OUT_BYTES_MAX.max(frame_bytes_max)
             && self.socket.pending_bytes() < 2 * OUT_BYTES_MAX
     }
 
