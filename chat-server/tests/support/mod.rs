@@ -10,6 +10,8 @@
 )]
 
 pub mod client;
+pub mod clock;
+pub mod raw;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use shared::claims::{
     FamilyId, GeneratedKey, Jwks, MemberGrant, MemberToken, Role as MemberRole, Signer, TokenId,
     TokenScope, generate_key,
 };
-use shared::clock::{Clock, SystemClock};
+use shared::clock::{Clock, SystemClock, UnixMillis};
 use shared::config::parse;
 use shared::drain::Drain;
 use shared::ids::{MemberId, RoomId};
@@ -38,6 +40,7 @@ pub struct TestNode {
     pub admin_address: std::net::SocketAddr,
     pub folder: Arc<TempDir>,
     pub drain: Drain,
+    pub clock: Arc<dyn Clock>,
     signer: Signer,
 }
 
@@ -50,23 +53,27 @@ impl TestNode {
 
     /// A node on a folder that may hold a log already.
     pub async fn start_in(folder: Arc<TempDir>, settings: &[&str]) -> Self {
+        Self::build(folder, Arc::new(SystemClock), settings).await
+    }
+
+    /// A node with its own folder that goes by this clock.
+    pub async fn start_by(clock: Arc<dyn Clock>, settings: &[&str]) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::build(folder, clock, settings).await
+    }
+
+    async fn build(folder: Arc<TempDir>, clock: Arc<dyn Clock>, settings: &[&str]) -> Self {
         let signer = key_in(folder.path());
         let store = format!("file:{}", folder.path().join("chat").display());
         let jwks = format!("file:{}", folder.path().join("jwks.json").display());
-        let fixed = [
-            "chat-server",
-            "--store",
-            &store,
-            "--jwks",
-            &jwks,
-            "--sends-per-second",
-            "0",
-        ];
-        let config: Config = parse(fixed.iter().chain(settings)).unwrap_or_else(|wrong| {
-            panic!("settings: {wrong:?}");
-        });
+        let fixed = ["chat-server", "--store", &store, "--jwks", &jwks];
+        let unlimited = ["--sends-per-second", "0"];
+        let limited = settings.contains(&unlimited[0]);
+        let rate: &[&str] = if limited { &[] } else { &unlimited };
+        let config: Config = parse(fixed.iter().chain(rate).chain(settings))
+            .unwrap_or_else(|wrong| panic!("settings: {wrong:?}"));
         let drain = Drain::new();
-        let node = Node::build(&config, Arc::new(SystemClock), drain.clone())
+        let node = Node::build(&config, Arc::clone(&clock), drain.clone())
             .await
             .unwrap();
         let any = "127.0.0.1:0".parse().unwrap();
@@ -87,6 +94,7 @@ impl TestNode {
             admin_address,
             folder,
             drain,
+            clock,
             signer,
         }
     }
@@ -114,7 +122,7 @@ impl TestNode {
             members: members.collect(),
             product: None,
             opaque,
-            created_at: SystemClock.unix_millis(),
+            created_at: self.clock.unix_millis(),
         };
         self.node.rooms_store().put_room(&room).await.unwrap();
         room_id
@@ -122,12 +130,21 @@ impl TestNode {
 
     /// An access token of a member.
     pub fn token(&self, member: i64) -> String {
-        member_token(&self.signer, member, MemberToken::Access)
+        self.token_made(member, MemberToken::Access, Duration::ZERO)
     }
 
     /// A refresh token of a member.
     pub fn refresh_token(&self, member: i64) -> String {
-        member_token(&self.signer, member, MemberToken::Refresh)
+        self.token_made(member, MemberToken::Refresh, Duration::ZERO)
+    }
+
+    /// A token that was signed some time ago.
+    pub fn token_made(&self, member: i64, token: MemberToken, ago: Duration) -> String {
+        let now = self.clock.unix_millis();
+        let past = u64::try_from(ago.as_millis()).unwrap();
+        let made = u64::try_from(now.get()).unwrap() - past;
+        let made = UnixMillis::try_from(i64::try_from(made).unwrap()).unwrap();
+        member_token(&self.signer, member, token, made)
     }
 
     /// Stops the node in good order.
@@ -139,7 +156,19 @@ impl TestNode {
     }
 }
 
-fn member_token(signer: &Signer, member: i64, token: MemberToken) -> String {
+/// Looks again and again until the condition holds; fails if it never does.
+pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let mut look = tokio::time::interval(Duration::from_millis(5));
+    let looking = async {
+        while !holds() {
+            look.tick().await;
+        }
+    };
+    let held = tokio::time::timeout(PATIENCE, looking).await;
+    held.unwrap_or_else(|_| panic!("in vain: {what}"));
+}
+
+fn member_token(signer: &Signer, member: i64, token: MemberToken, now: UnixMillis) -> String {
     let mut rng = rand::rng();
     let grant = MemberGrant {
         member: MemberId::try_from(member).unwrap(),
@@ -148,10 +177,7 @@ fn member_token(signer: &Signer, member: i64, token: MemberToken) -> String {
         family: FamilyId::random(&mut rng),
         token_id: TokenId::random(&mut rng),
     };
-    signer
-        .member_token(grant, SystemClock.unix_millis())
-        .unwrap()
-        .into_exposed()
+    signer.member_token(grant, now).unwrap().into_exposed()
 }
 
 /// The signing key of a folder, made at its first use, with its public half beside it.

@@ -1,0 +1,19 @@
+//! The wire as its clients see it: a running server, real sockets, every byte.
+//!
+//! `rows_…` are the probes of other servers' behaviour, with what ours should do; the others follow
+//! the contract from the upgrade to the end of a connection.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where something fails"
+)]
+
+mod framing;
+mod rows_connect;
+mod rows_frames;
+mod sending;
+mod start;
+mod subscribing;
+#[path = "../support/mod.rs"]
+mod support;
