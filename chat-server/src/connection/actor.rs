@@ -9,14 +9,14 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use shared::ids::{RoomId, Seq};
+use shared::ids::Seq;
 use stomp::{CloseCode, Output, Receipt, Session};
 use tokio::time::{Sleep, sleep_until};
 
 use super::Services;
 use super::delivery::{OUT_BYTES_MAX, PageRead, Pumped, Subscription, read_page};
 use super::effects::{InFlight, Login, WorkDone};
-use super::limiter::Limiter;
+use super::limiter::{Limiter, Typed};
 use super::socket::{Read, Socket, SocketEvent};
 use crate::auth::Credentials;
 use crate::hub::{Delivery, Mailbox, Slot};
@@ -46,7 +46,7 @@ pub(super) struct Actor {
     pub(super) sends: HashMap<u64, InFlight>,
     pub(super) tickets: u64,
     pub(super) limiter: Limiter,
-    pub(super) typed: Option<(RoomId, Instant)>,
+    pub(super) typed: Typed,
     /// The read of a page for one of the subscriptions that are behind.
     reading: Option<BoxFuture<'static, PageRead>>,
     /// Subscriptions that wait for their turn to read a page.
@@ -114,7 +114,7 @@ impl Actor {
             work: None,
             sends: HashMap::new(),
             tickets: 0,
-            typed: None,
+            typed: Typed::default(),
             reading: None,
             behind: VecDeque::new(),
             again: VecDeque::new(),

@@ -1,7 +1,7 @@
 //! SEND, alone or in a transaction: from the frame to the appender, and what the sender is told.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use shared::config::Secret;
@@ -22,9 +22,6 @@ use crate::log::{Draft, RoomEvent, Topic};
 use crate::metrics::SendOutcome;
 use crate::store::Room;
 use crate::wire::SendError;
-
-/// "Is writing" is passed on at most this often; the page shows it a little longer.
-const TYPING_EVERY: Duration = Duration::from_secs(2);
 
 impl Actor {
     pub(super) fn on_send(&mut self, send: Send) {
@@ -125,11 +122,7 @@ impl Actor {
     }
 
     pub(super) fn pass_typing_on(&mut self, send: Send, room: RoomId, now: Instant) {
-        let recent = self.typed.is_some_and(|(typed_in, at)| {
-            typed_in == room && now.saturating_duration_since(at) < TYPING_EVERY
-        });
-        if let (false, Some(member_id)) = (recent, self.member()) {
-            self.typed = Some((room, now));
+        if let (true, Some(member_id)) = (self.typed.allows(room, now), self.member()) {
             self.services
                 .hub
                 .publish_event(room, RoomEvent::Typing { member_id });
