@@ -9,7 +9,10 @@
     reason = "a test ends where something fails"
 )]
 
+mod acks;
+mod events;
 mod framing;
+mod once;
 mod rows_connect;
 mod rows_frames;
 mod sending;
@@ -17,3 +20,4 @@ mod start;
 mod subscribing;
 #[path = "../support/mod.rs"]
 mod support;
+mod transactions;
