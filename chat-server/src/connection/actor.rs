@@ -156,6 +156,9 @@ impl Actor {
         for slot in dirty {
             self.queue(slot);
         }
+        if self.is_dismissed() && self.work.is_none() {
+            self.say_farewell();
+        }
         let mut end = None;
         while self.may_take_frames() {
             match self.session.poll_output() {
@@ -188,10 +191,17 @@ impl Actor {
         true
     }
 
+    /// The server wants the session to end: nothing new is begun, or a client that goes on sending
+    /// would never be rid of.
+    fn is_dismissed(&self) -> bool {
+        matches!(self.farewell, Some(Farewell::Server(..)))
+    }
+
     /// Whether the next frame may be carried out: not while one is being worked on, too many sends
     /// are under way, or the socket takes no answers.
     fn may_take_frames(&self) -> bool {
         self.work.is_none()
+            && !self.is_dismissed()
             && self.sends.len() < SENDS_MAX
             && (self.peer_gone || self.socket.pending_bytes() < OUT_BYTES_MAX)
     }

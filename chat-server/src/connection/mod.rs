@@ -35,6 +35,9 @@ use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::store::MessageStore;
 
+/// How connections end when the node stops: 1012, registered for a restart.
+const RESTART: (CloseCode, &str) = (CloseCode(1012), "restart");
+
 /// What connections may do and how long they may take.
 #[derive(Clone, Debug)]
 pub struct ConnectionConfig {
@@ -123,6 +126,11 @@ impl Services {
         let services = Arc::clone(&permit.services);
         services.metrics.connections_opened.inc();
         let registration = Registration::new(permit);
+        if services.drain.soft().is_cancelled() {
+            // The connections may have been told just before this one was on the list.
+            let (code, reason) = RESTART;
+            registration.mailbox.post(Letter::Close { code, reason });
+        }
         // A whole STOMP frame may come in one message; the session refuses it with an ERROR if it
         // is a little too large, so the WebSocket lets a little more pass.
         let message_bytes_max = services
