@@ -12,12 +12,16 @@
 mod acks;
 mod events;
 mod framing;
+mod inbox;
 mod once;
 mod rows_connect;
 mod rows_frames;
 mod sending;
 mod start;
+mod stopping;
 mod subscribing;
 #[path = "../support/mod.rs"]
 mod support;
+mod tokens;
 mod transactions;
+mod upgrading;

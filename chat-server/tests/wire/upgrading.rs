@@ -1,0 +1,140 @@
+//! Who may open a WebSocket, and how many.
+
+use chat_server::app;
+use shared::drain::Drain;
+use stomp::Command;
+
+use crate::start::{node, session};
+use crate::support::raw::{Answer, Raw, upgrade_request};
+use crate::support::{PATIENCE, TestNode, eventually};
+
+/// The status of an upgrade with these headers.
+async fn status(node: &TestNode, headers: &[(&str, &str)]) -> u16 {
+    Raw::upgrade(node.address, headers).await.1.status
+}
+
+#[tokio::test]
+async fn with_cookies_the_page_must_be_one_of_ours() {
+    let allowed = "https://dapanda.example,http://localhost:3000";
+    let node = node(&["--allowed-origins", allowed]).await;
+    let own = format!("http://{}", node.address);
+    let access = format!("accessToken={}", node.token(1));
+    let refresh = format!("refreshToken={}", node.refresh_token(1));
+    for cookie in [&*access, &*refresh, "accessToken=x"] {
+        for (origin, expected) in [
+            (None, 101),
+            (Some("https://dapanda.example"), 101),
+            (Some("http://localhost:3000"), 101),
+            (Some(&*own), 101),
+            (Some("https://evil.example"), 403),
+            (Some("https://dapanda.example.evil.example"), 403),
+            (Some("http://dapanda.example"), 403),
+            (Some("https://dapanda.example:444"), 403),
+            (Some("null"), 403),
+            (Some(""), 403),
+        ] {
+            let origin = origin.map(|origin| ("Origin", origin));
+            let headers = origin.into_iter().chain([("Cookie", cookie)]);
+            let headers = headers.collect::<Vec<_>>();
+            assert_eq!(status(&node, &headers).await, expected, "{origin:?}");
+        }
+    }
+    assert_eq!(
+        node.node
+            .services
+            .metrics
+            .connections_refused
+            .with_label_values(&["origin"])
+            .get(),
+        18
+    );
+}
+
+#[tokio::test]
+async fn without_cookies_any_page_may_come() {
+    let node = node(&[]).await;
+    let evil = ("Origin", "https://evil.example");
+    assert_eq!(status(&node, &[evil]).await, 101);
+    assert_eq!(status(&node, &[evil, ("Cookie", "theme=dark")]).await, 101);
+    let bearer = format!("Bearer {}", node.token(1));
+    assert_eq!(
+        status(&node, &[evil, ("Authorization", &bearer)]).await,
+        101
+    );
+}
+
+fn check_unavailable(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn beyond_the_limit_clients_are_sent_away_for_a_while() {
+    let node = node(&["--connections-max", "2"]).await;
+    let _one = session(&node, 1).await;
+    // Logged in or not.
+    let two = Raw::open(node.address).await;
+    check_unavailable(&Raw::upgrade(node.address, &[]).await.1);
+    drop(two);
+    let connections = &node.node.services.connections;
+    eventually("the place is free again", || connections.count() == 1).await;
+    session(&node, 2).await;
+}
+
+#[tokio::test]
+async fn a_node_that_stops_sends_clients_away_for_a_while() {
+    let node = node(&[]).await;
+    // The node's own listener closes when the drain begins. This one stands for what a balancer
+    // has on the way by then.
+    let (other, services) = (Drain::new(), node.node.services.clone());
+    let listener = app::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (router, drain) = (node.node.public_router(), other.clone());
+    drop(other.spawn("serve", async move {
+        app::serve(listener, router, &drain).await.unwrap();
+    }));
+    drop(Raw::open(address).await);
+    node.drain.begin();
+    check_unavailable(&Raw::upgrade(address, &[]).await.1);
+    let refused = &services.metrics.connections_refused;
+    assert_eq!(refused.with_label_values(&["draining"]).get(), 1);
+    other.wait(PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_upgrade_is_a_bad_request() {
+    let node = node(&[]).await;
+    let good = upgrade_request(node.address, "");
+    for (part, other) in [
+        ("GET ", "POST "),
+        ("Upgrade: websocket\r\n", ""),
+        ("Connection: Upgrade", "Connection: keep-alive"),
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8"),
+        ("Sec-WebSocket-Version: 13\r\n", ""),
+        ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""),
+        ("HTTP/1.1", "HTTP/1.0"),
+    ] {
+        let mut raw = Raw::connect(node.address).await;
+        assert!(good.contains(part));
+        raw.bytes(good.replace(part, other).as_bytes()).await;
+        let answer = raw.answer().await.unwrap();
+        assert_eq!(answer.status, 400, "{part:?} {other:?}");
+    }
+    assert_eq!(node.node.services.connections.count(), 0);
+    session(&node, 1).await;
+}
+
+#[tokio::test]
+async fn frames_may_follow_the_upgrade_request_at_once() {
+    let node = node(&[]).await;
+    let mut raw = Raw::connect(node.address).await;
+    let mut bytes = upgrade_request(node.address, "").into_bytes();
+    let connect = format!(
+        "CONNECT\naccept-version:1.2\nAuthorization:Bearer {}\n\n\0",
+        node.token(1)
+    );
+    bytes.extend(crate::support::raw::masked(0x81, connect.as_bytes()));
+    raw.bytes(&bytes).await;
+    assert_eq!(raw.answer().await.unwrap().status, 101);
+    raw.expect(Command::Connected).await;
+}
