@@ -258,6 +258,7 @@ impl Actor {
             }
             SocketEvent::Alive => self.note_alive(now),
             SocketEvent::TooLarge => self.session.handle_message_too_large(),
+            SocketEvent::Malformed(code) => self.session.close(code, "malformed WebSocket frame"),
             SocketEvent::Wrote => {
                 self.progress_at = now;
                 self.session.handle_sent(now);

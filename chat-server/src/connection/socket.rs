@@ -15,7 +15,7 @@ use stomp::CloseCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -34,8 +34,11 @@ pub(super) enum SocketEvent {
     Data(Bytes),
     /// Something that only shows that the peer is there: a ping, a pong.
     Alive,
-    /// A message over the limit.
+    /// A message over the limit; nothing more is read from this peer.
     TooLarge,
+    /// Bytes that are no WebSocket frames, or no UTF-8 where it must be (RFC 6455 §7.4.1); nothing
+    /// more is read from this peer.
+    Malformed(CloseCode),
     /// The peer closed, or the connection is lost; nothing more comes.
     Gone,
     /// Bytes were written; how many are left is in [`Socket::pending_bytes`].
@@ -54,6 +57,11 @@ struct Wire {
 pub(super) struct Socket {
     ws: WebSocketStream<Wire>,
     closing: bool,
+    /// tungstenite has given up reading. What comes is thrown away until the peer closes: a socket
+    /// that is closed with bytes unread is reset, and the peer would lose our last words.
+    discarding: bool,
+    /// Nothing more is written.
+    shut: bool,
 }
 
 impl Socket {
@@ -70,7 +78,12 @@ impl Socket {
         };
         let ws =
             WebSocketStream::from_partially_read(wire, early, Role::Server, Some(config)).await;
-        Self { ws, closing: false }
+        Self {
+            ws,
+            closing: false,
+            discarding: false,
+            shut: false,
+        }
     }
 
     /// Adds a whole WebSocket frame to what is to be written.
@@ -137,17 +150,58 @@ impl Socket {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent> {
-        Poll::Ready(match ready!(Pin::new(&mut self.ws).poll_next(cx)) {
+        if self.discarding {
+            return self.poll_discard(cx);
+        }
+        let event = match ready!(Pin::new(&mut self.ws).poll_next(cx)) {
             Some(Ok(Message::Text(text))) => SocketEvent::Data(text.into()),
             Some(Ok(Message::Binary(bytes))) => SocketEvent::Data(bytes),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => SocketEvent::Alive,
-            // The answer to it is in the buffer; the next read says that the connection is over.
-            Some(Ok(Message::Close(_))) => SocketEvent::Alive,
+            // The next read answers a close and says that it is over.
+            Some(Ok(
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) | Message::Close(_),
+            )) => SocketEvent::Alive,
             Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
                 SocketEvent::TooLarge
             }
+            Some(Err(Error::Utf8(_))) => SocketEvent::Malformed(CloseCode(1007)),
+            // An end without a close frame is reported as a fault of the protocol, too.
+            Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
+                SocketEvent::Gone
+            }
+            Some(Err(Error::Protocol(_))) => SocketEvent::Malformed(CloseCode::PROTOCOL),
             Some(Err(_)) | None => SocketEvent::Gone,
-        })
+        };
+        if matches!(event, SocketEvent::Gone) {
+            self.write_last_words();
+        }
+        self.discarding = matches!(event, SocketEvent::TooLarge | SocketEvent::Malformed(_));
+        Poll::Ready(event)
+    }
+
+    /// Writes what the kernel takes at once: tungstenite answers the peer's close in the same call
+    /// that says that it is over, and nobody will poll again.
+    fn write_last_words(&mut self) {
+        let wire = self.ws.get_mut();
+        if !wire.out.is_empty() {
+            drop(wire.tcp.try_write(&wire.out));
+        }
+    }
+
+    /// Reads and forgets, a bounded amount at a time so that other tasks have their turn.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent> {
+        let wire = self.ws.get_mut();
+        if self.closing && wire.out.is_empty() && !self.shut {
+            // The peer's close will not be understood, so it need not be waited for: this is the
+            // end for the peer to see.
+            drop(ready!(Pin::new(&mut wire.tcp).poll_shutdown(cx)));
+            self.shut = true;
+        }
+        let mut scratch = [0; READ_BYTES];
+        let mut buf = ReadBuf::new(&mut scratch);
+        match ready!(Pin::new(&mut wire.tcp).poll_read(cx, &mut buf)) {
+            Ok(()) if !buf.filled().is_empty() => Poll::Ready(SocketEvent::Alive),
+            Ok(()) | Err(_) => Poll::Ready(SocketEvent::Gone),
+        }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent> {
