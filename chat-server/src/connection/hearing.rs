@@ -6,7 +6,7 @@ use shared::ids::MemberId;
 use stomp::{Subscribe, SubscriptionKey};
 
 use super::actor::Actor;
-use super::delivery::{Source, Subscription, push_unstored};
+use super::delivery::{OUT_BYTES_MAX, Source, Subscription, push_unstored};
 use super::effects::WorkDone;
 use super::failure::Failure;
 use super::subscribe::{Begun, From, Target, begin};
@@ -66,6 +66,10 @@ impl Actor {
             return;
         };
         if let Source::Events { destination, .. } = &subscription.source {
+            // For a peer that does not read they would pile up.
+            if self.socket.pending_bytes() >= OUT_BYTES_MAX {
+                return self.services.metrics.events_dropped.inc();
+            }
             self.unstored += 1;
             let id = format!("e{}", self.unstored);
             push_unstored(&mut self.socket, &subscription.form, destination, &id, body);

@@ -61,7 +61,9 @@ impl Actor {
     }
 
     pub(super) fn set_timer(&self, timer: &mut Pin<Box<Sleep>>) {
-        let login_ends = self.login.as_ref().map(|login| login.ends_at);
+        // What has ended is not ended again: a time in the past would wake the task for ever.
+        let login = self.login.as_ref().filter(|_| !self.session.is_closed());
+        let login_ends = login.map(|login| login.ends_at);
         let due = [
             self.session.poll_timeout(),
             self.stalled_due(),

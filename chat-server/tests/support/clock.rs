@@ -1,5 +1,6 @@
 //! A clock that a test moves while timers run on real time.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use shared::clock::{Clock, SystemClock, UnixMillis};
 #[derive(Debug)]
 pub struct MovableClock {
     moved: Mutex<(Duration, UnixMillis)>,
+    looks: AtomicU64,
 }
 
 impl MovableClock {
@@ -20,6 +22,7 @@ impl MovableClock {
         let start = UnixMillis::try_from(1_754_537_696_789).unwrap();
         Self {
             moved: Mutex::new((Duration::ZERO, start)),
+            looks: AtomicU64::new(0),
         }
     }
 
@@ -30,6 +33,11 @@ impl MovableClock {
         moved.1 = moved.1.saturating_add(by);
     }
 
+    /// How often somebody asked for the monotonic time.
+    pub fn looks(&self) -> u64 {
+        self.looks.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, (Duration, UnixMillis)> {
         self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -37,6 +45,7 @@ impl MovableClock {
 
 impl Clock for MovableClock {
     fn now(&self) -> Instant {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         SystemClock.now() + self.lock().0
     }
 

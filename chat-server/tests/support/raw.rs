@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use stomp::{Command, Decoder, Frame, Limits, Version};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::PATIENCE;
@@ -55,7 +55,17 @@ pub struct Ending {
 impl Raw {
     /// A TCP connection, nothing said on it.
     pub async fn connect(address: SocketAddr) -> Self {
-        let tcp = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// A connection that takes little in before it is read.
+    pub async fn connect_narrow(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        Self::over(socket.connect(address).await.unwrap())
+    }
+
+    fn over(tcp: TcpStream) -> Self {
         tcp.set_nodelay(true).unwrap();
         Self {
             tcp: BufReader::new(tcp),
@@ -72,13 +82,18 @@ impl Raw {
     /// Asks for an upgrade with these headers besides the necessary ones.
     pub async fn upgrade(address: SocketAddr, headers: &[(&str, &str)]) -> (Self, Answer) {
         let mut raw = Self::connect(address).await;
+        let answer = raw.ask_upgrade(address, headers).await;
+        (raw, answer)
+    }
+
+    /// The same on a connection that is there.
+    pub async fn ask_upgrade(&mut self, address: SocketAddr, headers: &[(&str, &str)]) -> Answer {
         let more = headers
             .iter()
             .map(|(name, value)| format!("{name}: {value}\r\n"));
         let request = upgrade_request(address, &more.collect::<String>());
-        raw.bytes(request.as_bytes()).await;
-        let answer = raw.answer().await.expect("an answer to the upgrade");
-        (raw, answer)
+        self.bytes(request.as_bytes()).await;
+        self.answer().await.expect("an answer to the upgrade")
     }
 
     /// Writes bytes as they are; a peer that is gone is no error.

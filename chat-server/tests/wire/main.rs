@@ -13,6 +13,7 @@ mod acks;
 mod events;
 mod framing;
 mod inbox;
+mod living;
 mod once;
 mod rows_connect;
 mod rows_frames;

@@ -1,0 +1,210 @@
+//! Signs of life, and ends that nobody announced.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat_server::log::RoomEvent;
+use shared::claims::MemberToken;
+use stomp::Command;
+
+use crate::start::{connect, node, refused, rooms, say, session, subscribe};
+use crate::support::clock::MovableClock;
+use crate::support::raw::{BINARY, CLOSE, PING, PONG, Raw, TEXT, WsFrame, masked};
+use crate::support::{TestNode, eventually};
+
+/// A close frame with this code.
+fn close(code: u16) -> WsFrame {
+    WsFrame {
+        first: CLOSE,
+        payload: code.to_be_bytes().to_vec(),
+    }
+}
+
+/// The node has no connection left.
+async fn all_gone(node: &TestNode) {
+    let connections = &node.node.services.connections;
+    eventually("no connection is left", || connections.count() == 0).await;
+}
+
+#[tokio::test]
+async fn who_does_not_log_in_is_told_to_and_closed() {
+    let node = node(&["--login-timeout", "1s"]).await;
+    let (mut silent, mut chatty) = (Raw::open(node.address).await, Raw::open(node.address).await);
+    chatty.text("\n\nCONN").await;
+    for raw in [&mut silent, &mut chatty] {
+        refused(raw, "1006", "login took too long", 1008).await;
+    }
+    all_gone(&node).await;
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_with_its_own_words() {
+    let node = node(&[]).await;
+    let mut raw = Raw::open(node.address).await;
+    for payload in [&b""[..], b"a", &[0xff; 125]] {
+        raw.ws(PING, payload).await;
+        let pong = raw.ws_frame().await.unwrap();
+        assert_eq!((pong.first, &*pong.payload), (PONG, payload));
+    }
+    raw.ws(PONG, b"unasked").await;
+    raw.ws(PING, b"z").await;
+    assert_eq!(raw.ws_frame().await.unwrap().payload, b"z");
+}
+
+#[tokio::test]
+async fn a_silent_peer_is_pinged_and_then_given_up() {
+    let node = node(&["--ping-interval", "1s"]).await;
+    let (mut dead, mut alive) = (session(&node, 1).await, session(&node, 2).await);
+    for _ in 0..3 {
+        let ping = alive.ws_frame().await.unwrap();
+        assert_eq!(ping.first, PING, "{ping:?}");
+        alive.ws(PONG, &ping.payload).await;
+    }
+    assert_eq!(dead.ws_frame().await.unwrap().first, PING);
+    assert_eq!(dead.ws_frame().await, None, "gone without a word");
+    say(&mut alive, "still here").await;
+    assert_eq!(node.node.services.metrics.heartbeats_missed.get(), 1);
+}
+
+#[tokio::test]
+async fn heart_beats_come_as_agreed() {
+    let node = node(&["--heart-beat", "20,0"]).await;
+    let beating = "accept-version:1.2\nheart-beat:0,10\n";
+    let (mut raw, connected) = connect(&node, 1, beating).await;
+    assert_eq!(connected.header("heart-beat"), Some("20,0"));
+    for _ in 0..5 {
+        let beat = raw.ws_frame().await.unwrap();
+        assert_eq!((beat.first, &*beat.payload), (TEXT, &b"\n"[..]));
+    }
+    say(&mut raw, "in between").await;
+}
+
+#[tokio::test]
+async fn who_misses_its_heart_beats_is_closed() {
+    let node = node(&["--heart-beat", "0,50"]).await;
+    let beating = "accept-version:1.2\nheart-beat:50,0\n";
+    let mut raw = connect(&node, 1, beating).await.0;
+    refused(&mut raw, "1006", "heart-beat missed", 1002).await;
+}
+
+#[tokio::test]
+async fn a_close_is_answered_in_kind() {
+    let node = node(&[]).await;
+    let mut raw = session(&node, 1).await;
+    raw.ws(CLOSE, &close(1000).payload).await;
+    assert_eq!(raw.ws_frame().await, Some(close(1000)));
+    assert_eq!(raw.ws_frame().await, None);
+    let mut raw = Raw::open(node.address).await;
+    raw.ws(CLOSE, b"").await;
+    assert_eq!(raw.ws_frame().await.unwrap().first, CLOSE);
+    assert_eq!(raw.ws_frame().await, None);
+    all_gone(&node).await;
+}
+
+#[tokio::test]
+async fn what_came_before_a_sudden_end_is_carried_out() {
+    let node = node(&[]).await;
+    let mut raw = session(&node, 1).await;
+    let mut other = session(&node, 2).await;
+    subscribe(&mut other, "s", "/sub/1", "").await;
+    let hello = "SEND\ndestination:/pub/1\n\n{\"message\":\"x\"}\0";
+    raw.text(&hello.repeat(30)).await;
+    drop(raw);
+    for _ in 0..30 {
+        other.expect(Command::Message).await;
+    }
+    drop(other);
+    all_gone(&node).await;
+}
+
+/// Bytes that are no WebSocket of a client end the connection with this code.
+async fn check_malformed(bytes: &[u8], code: u16) {
+    let node = node(&[]).await;
+    let mut raw = session(&node, 1).await;
+    raw.bytes(bytes).await;
+    let ending = raw.ending().await;
+    assert_eq!(ending.code, Some(code), "{bytes:x?}");
+    assert_eq!(ending.frames.len(), 0, "no STOMP fault");
+}
+
+#[tokio::test]
+async fn malformed_frames_are_closed_with_the_codes_of_the_protocol() {
+    for bytes in [
+        &b"\x81\x01x"[..],                     // not masked
+        b"\xc1\x81\0\0\0\0x",                  // a reserved bit
+        b"\x83\x81\0\0\0\0x",                  // a reserved opcode
+        b"\x80\x81\0\0\0\0x",                  // a continuation of nothing
+        b"\x09\x81\0\0\0\0x",                  // a ping in fragments
+        b"\x01\x81\0\0\0\0x\x81\x81\0\0\0\0x", // a message within a message
+    ] {
+        check_malformed(bytes, 1002).await;
+    }
+    check_malformed(&masked(PING, &[0; 126]), 1002).await;
+    check_malformed(&masked(CLOSE, &[0]), 1002).await;
+    check_malformed(&masked(TEXT, b"\xff"), 1007).await;
+}
+
+#[tokio::test]
+async fn a_length_beyond_the_limit_is_refused_before_its_bytes_come() {
+    let node = node(&[]).await;
+    for first in [TEXT, BINARY] {
+        let mut raw = session(&node, 1).await;
+        raw.bytes(&[
+            first, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0,
+        ])
+        .await;
+        refused(&mut raw, "1008", "message too large", 1009).await;
+    }
+}
+
+#[tokio::test]
+async fn events_do_not_pile_up_for_who_does_not_read() {
+    const EVENTS: u64 = 60_000;
+    let node = node(&[]).await;
+    let mut raw = Raw::connect_narrow(node.address).await;
+    raw.ask_upgrade(node.address, &[]).await;
+    let token = node.token(1);
+    raw.text(&format!(
+        "CONNECT\naccept-version:1.2\nAuthorization:Bearer {token}\n\n\0"
+    ))
+    .await;
+    raw.expect(Command::Connected).await;
+    subscribe(&mut raw, "s", "/sub/1/events", "").await;
+    let services = &node.node.services;
+    for number in 0..EVENTS {
+        let member_id = 2_i64.try_into().unwrap();
+        let event = RoomEvent::Typing { member_id };
+        services.hub.publish_event(1_i64.try_into().unwrap(), event);
+        if number % 16 == 0 {
+            tokio::task::yield_now().await; // the connection has its turn
+        }
+    }
+    raw.text("UNSUBSCRIBE\nid:s\nreceipt:r\n\n\0").await;
+    let mut seen = 0;
+    while raw.frame().await.command() == Command::Message {
+        seen += 1;
+    }
+    let dropped = services.metrics.events_dropped.get();
+    assert!(dropped > 0, "all {seen} were kept for it");
+    assert_eq!(seen + dropped, EVENTS);
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_for_the_peers_close_sleeps() {
+    let clock = Arc::new(MovableClock::new());
+    let node = TestNode::start_by(clock.clone(), &[]).await;
+    rooms(&node).await;
+    // Wall time stands still, so the rest of the token's time begins with the login.
+    let nearly = Duration::from_secs(60 * 60 - 1);
+    let token = node.token_made(1, MemberToken::Access, nearly);
+    let mut raw = Raw::open(node.address).await;
+    raw.text(&format!("CONNECT\nAuthorization:Bearer {token}\n\n\0"))
+        .await;
+    raw.expect(Command::Connected).await;
+    assert_eq!(raw.ws_frame().await.unwrap().close_code(), Some(4401));
+    let before = clock.looks();
+    // The close is not answered; the server waits for a while, and not by asking all the time.
+    assert_eq!(raw.ws_frame().await, None);
+    let looks = clock.looks() - before;
+    assert!(looks < 1_000, "{looks} looks at the clock");
+}
