@@ -109,7 +109,8 @@ impl TestNode {
         self.put_room(id, members, true).await
     }
 
-    async fn put_room(&self, id: i64, members: &[i64], opaque: bool) -> RoomId {
+    /// A room that takes any body, or only chat messages.
+    pub async fn put_room(&self, id: i64, members: &[i64], opaque: bool) -> RoomId {
         let room_id = RoomId::try_from(id).unwrap();
         let members = members.iter().enumerate().map(|(at, member)| RoomMember {
             member_id: MemberId::try_from(*member).unwrap(),
