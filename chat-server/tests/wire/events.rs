@@ -91,6 +91,21 @@ async fn events_look_as_agreed() {
 }
 
 #[tokio::test]
+async fn a_message_looks_as_agreed() {
+    let node = TestNode::start_by(Arc::new(MovableClock::new()), &[]).await;
+    rooms(&node).await;
+    let mut raw = session(&node, 1).await;
+    say(&mut raw, "\\\"안녕\\\" 하세요\\n").await;
+    subscribe(&mut raw, "a", "/sub/1", "resume-after:0\n").await;
+    let message = raw.expect(Command::Message).await;
+    check_golden("message.json", body(&message));
+    take_back(&node, 1, 1).await;
+    subscribe(&mut raw, "b", "/sub/1", "resume-after:0\n").await;
+    let message = raw.expect(Command::Message).await;
+    check_golden("message_deleted.json", body(&message));
+}
+
+#[tokio::test]
 async fn typing_is_passed_on_at_most_every_two_seconds() {
     // It stands still between the steps, so that they are exact; no timer is due meanwhile.
     let clock = Arc::new(ManualClock::new(MovableClock::new().unix_millis()));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_server::log::RoomEvent;
+use chat_server::log::{Draft, Kind, RoomEvent, Topic, Uid};
 use shared::claims::MemberToken;
 use stomp::Command;
 
@@ -157,10 +157,8 @@ async fn a_length_beyond_the_limit_is_refused_before_its_bytes_come() {
     }
 }
 
-#[tokio::test]
-async fn events_do_not_pile_up_for_who_does_not_read() {
-    const EVENTS: u64 = 60_000;
-    let node = node(&[]).await;
+/// A session of member 1 whose peer takes little in before it is read.
+async fn narrow_session(node: &TestNode) -> Raw {
     let mut raw = Raw::connect_narrow(node.address).await;
     raw.ask_upgrade(node.address, &[]).await;
     let token = node.token(1);
@@ -169,6 +167,77 @@ async fn events_do_not_pile_up_for_who_does_not_read() {
     ))
     .await;
     raw.expect(Command::Connected).await;
+    raw
+}
+
+/// Bodies of 10 MiB in all, for room 2: more than a connection's buffers and the ring hold.
+async fn store_much(node: &TestNode) -> usize {
+    const COUNT: usize = 320;
+    let topic = Topic::Room(2_i64.try_into().unwrap());
+    for number in 0..COUNT {
+        let draft = Draft {
+            uid: Uid(rand::random()),
+            kind: Kind::Opaque,
+            sender: None,
+            client_message_id: None,
+            headers: Vec::new(),
+            content_type: None,
+            body: vec![b'x'; (32 << 10) + number].into(),
+            sent_at: node.clock.unix_millis(),
+        };
+        let sent = node.node.services.appender.send(topic, vec![draft]).await;
+        sent.unwrap();
+    }
+    COUNT
+}
+
+#[tokio::test]
+async fn who_reads_late_gets_everything_in_order() {
+    let node = node(&["--sync", "50ms"]).await;
+    let mut raw = narrow_session(&node).await;
+    subscribe(&mut raw, "s", "/sub/2", "").await;
+    let count = store_much(&node).await;
+    for number in 0..count {
+        let message = raw.expect(Command::Message).await;
+        assert_eq!(message.header("seq"), Some(&*(number + 1).to_string()));
+        assert_eq!(message.body().len(), (32 << 10) + number);
+    }
+    assert!(
+        node.node.services.metrics.replayed.get() > 0,
+        "from the store"
+    );
+}
+
+#[tokio::test]
+async fn who_takes_nothing_is_closed_and_can_resume() {
+    let node = node(&["--sync", "50ms", "--send-time-limit", "1s"]).await;
+    let mut raw = narrow_session(&node).await;
+    subscribe(&mut raw, "s", "/sub/2", "").await;
+    let count = store_much(&node).await;
+    all_gone(&node).await;
+    assert_eq!(node.node.services.metrics.slow_closed.get(), 1);
+    let mut seen = 0;
+    while let Some(frame) = raw.ws_frame().await {
+        seen = frame.stomp().header("seq").unwrap().parse().unwrap();
+    }
+    assert!(seen < count, "the rest is not in anybody's memory");
+    let mut raw = session(&node, 1).await;
+    let after = format!(
+        "resume-after:{}\n",
+        if seen == 0 { 0 } else { (2 << 22) + seen }
+    );
+    subscribe(&mut raw, "s", "/sub/2", &after).await;
+    for number in seen + 1..=count {
+        let message = raw.expect(Command::Message).await;
+        assert_eq!(message.header("seq"), Some(&*number.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn events_do_not_pile_up_for_who_does_not_read() {
+    const EVENTS: u64 = 60_000;
+    let node = node(&[]).await;
+    let mut raw = narrow_session(&node).await;
     subscribe(&mut raw, "s", "/sub/1/events", "").await;
     let services = &node.node.services;
     for number in 0..EVENTS {
