@@ -2,7 +2,7 @@
 
 mod support;
 
-use stomp::Command;
+use stomp::{Command, FrameWriter, Version};
 use support::TestNode;
 use support::client::{Client, json};
 
@@ -45,5 +45,32 @@ async fn two_members_chat_and_both_see_it_in_order() {
         assert_eq!(message.header("destination"), Some("/sub/1"));
         assert_eq!(message.header("subscription"), Some("all"));
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_taken_out_of_a_room_hears_no_more_of_it() {
+    let server = TestNode::start(&[]).await;
+    let room = server.group(1, &[1, 2, 3]).await;
+    let mut gone = Client::login(server.address, &server.token(3)).await;
+    gone.subscribe("e", "/user/queue/errors", &[]).await;
+    gone.subscribe("s", "/sub/1", &[]).await;
+    let mut stays = Client::login(server.address, &server.token(1)).await;
+    stays.subscribe("s", "/sub/1", &[]).await;
+    server.group(1, &[1, 2]).await;
+    let told = gone
+        .until(|frame| frame.header("subscription") == Some("e"))
+        .await;
+    assert_eq!(json(&told)["code"], 8002);
+    stays.say(room, "among us", "r").await;
+    stays
+        .until(|frame| frame.command() == Command::Message)
+        .await;
+    // A later frame on the same connection shows that the message did not come before it.
+    let unsubscribe = FrameWriter::new(Command::Unsubscribe, Version::V1_2)
+        .header("id", "s")
+        .header("receipt", "bye");
+    gone.send(unsubscribe.end()).await;
+    assert_eq!(gone.frame().await.header("receipt-id"), Some("bye"));
     server.stop().await;
 }

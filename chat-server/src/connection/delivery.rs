@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use shared::ids::{MessageId, Seq};
+use shared::ids::{MessageId, RoomId, Seq};
 use stomp::{AckMode, MessageTail, Session, SubscriptionKey, Version, message_head};
 use tokio::time::{Duration, sleep};
 
@@ -51,7 +51,7 @@ pub(super) enum Source {
     Log(LogCursor),
     /// Held for its `Drop`, which leaves the topic.
     Events {
-        _following: Following,
+        following: Following,
         destination: String,
     },
     Errors,
@@ -123,7 +123,7 @@ impl Subscription {
                 };
                 let destination = format!("/sub/{room}/events");
                 Source::Events {
-                    _following: following,
+                    following,
                     destination,
                 }
             }
@@ -195,6 +195,19 @@ impl Subscription {
             Source::Events { destination, .. } => destination.clone(),
             Source::Errors => "/user/queue/errors".to_owned(),
             Source::System => "/user/queue/system".to_owned(),
+        }
+    }
+
+    /// The room it is about, if it is about one.
+    pub(super) fn room(&self) -> Option<RoomId> {
+        let topic = match &self.source {
+            Source::Log(log) => log.following.topic().topic(),
+            Source::Events { following, .. } => following.topic().topic(),
+            Source::Errors | Source::System => return None,
+        };
+        match topic {
+            Topic::Room(room) => Some(room),
+            Topic::Inbox(_) => None,
         }
     }
 

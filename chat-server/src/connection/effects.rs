@@ -80,6 +80,7 @@ impl Actor {
         match letter {
             Letter::Stored { ticket, outcome } => self.on_stored(ticket, outcome),
             Letter::Event { slot, body } => self.on_event(slot, &body),
+            Letter::Left { room, member } => self.on_left(room, member),
             Letter::Close { code, reason } => {
                 if self.farewell.is_none() {
                     self.farewell = Some(Farewell::Server(code, reason));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::ids::MemberId;
+use shared::ids::{MemberId, RoomId};
 use stomp::{Subscribe, SubscriptionKey};
 
 use super::actor::Actor;
@@ -125,6 +125,26 @@ impl Actor {
         if let Some(slot) = self.slot_of(key) {
             self.free(slot);
             self.services.metrics.subscriptions_closed.inc();
+        }
+    }
+
+    /// A member who left a room hears no more of it. The client's subscription stays, silent: it
+    /// is the room that is gone, not the connection.
+    pub(super) fn on_left(&mut self, room: RoomId, member: MemberId) {
+        if self.member() != Some(member) {
+            return;
+        }
+        for slot in 0..self.slots.len() {
+            let subscription = self
+                .slots
+                .get_mut(slot)
+                .and_then(|place| place.take_if(|subscription| subscription.room() == Some(room)));
+            if let Some(subscription) = subscription {
+                self.services.metrics.subscriptions_closed.inc();
+                let destination = subscription.destination();
+                // Who does not listen for errors finds out when it asks for the room again.
+                self.tell_error(Failure::NOT_PARTICIPANT, &destination, None, None);
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use shared::ids::{MemberId, RoomId};
 use stomp::CloseCode;
 
 use crate::append::Outcome;
@@ -35,6 +36,13 @@ pub enum Letter {
         slot: Slot,
         /// The JSON.
         body: Bytes,
+    },
+    /// A member has left a room.
+    Left {
+        /// The room.
+        room: RoomId,
+        /// Who.
+        member: MemberId,
     },
     /// A subscription's topic went back in time (a restored backup), or the connection has to go.
     Close {

@@ -208,6 +208,9 @@ impl Hub {
         {
             live.ring().delete(chat_message_id.seq());
         }
+        if let RoomEvent::Left { member_id: member } = event {
+            live.post_all(|| Letter::Left { room, member });
+        }
         let at = LocalDateTime::from_unix(self.parts.clock.unix_millis());
         let body = match serde_json::to_value(event) {
             Ok(serde_json::Value::Object(mut fields)) => {

@@ -9,7 +9,7 @@ use shared::ids::Seq;
 use tokio::sync::OnceCell;
 
 use super::frame::Form;
-use super::mailbox::{Mailbox, Slot};
+use super::mailbox::{Letter, Mailbox, Slot};
 use super::ring::{Pulled, Ring, Taken};
 use crate::log::{Entry, Topic};
 
@@ -117,6 +117,15 @@ impl LiveTopic {
         let listening = followers.events.places.iter().flatten();
         let missed = listening.filter(|(mailbox, slot)| !mailbox.post_event(*slot, body.clone()));
         missed.count() as u64
+    }
+
+    /// Leaves a letter with everybody who follows anything of the topic.
+    pub(super) fn post_all(&self, letter: impl Fn() -> Letter) {
+        let followers = self.followers();
+        let all = followers.log.places.iter().chain(&followers.events.places);
+        for (mailbox, _) in all.flatten() {
+            mailbox.post(letter());
+        }
     }
 
     pub(super) fn reserve(&self) {

@@ -32,8 +32,10 @@ impl Listener {
     /// What happened since.
     pub(crate) fn heard(&self) -> Vec<Value> {
         let letters = self.mailbox.take(&mut Vec::new()).into_iter();
-        let events = letters.map(|letter| match letter {
-            Letter::Event { body, .. } => serde_json::from_slice(&body).unwrap(),
+        let events = letters.filter_map(|letter| match letter {
+            Letter::Event { body, .. } => Some(serde_json::from_slice(&body).unwrap()),
+            // For the connection of whoever left; the event says the same to the others.
+            Letter::Left { .. } => None,
             other @ (Letter::Stored { .. } | Letter::Close { .. }) => panic!("{other:?}"),
         });
         events.collect()

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use chat_server::app::{self, Node};
 use chat_server::config::Config;
+use chat_server::rooms::RoomSpec;
 use chat_server::store::{Role, Room, RoomMember};
 use shared::claims::{
     FamilyId, GeneratedKey, Jwks, MemberGrant, MemberToken, Role as MemberRole, Signer, TokenId,
@@ -102,6 +103,25 @@ impl TestNode {
     /// A room with these members, the first being the buyer, the second the seller.
     pub async fn room(&self, id: i64, members: &[i64]) -> RoomId {
         self.put_room(id, members, false).await
+    }
+
+    /// A group, through the rules that the internal API uses too.
+    pub async fn group(&self, id: i64, members: &[i64]) -> RoomId {
+        let room_id = RoomId::try_from(id).unwrap();
+        let members = members.iter().map(|member| RoomMember {
+            member_id: MemberId::try_from(*member).unwrap(),
+            role: Role::Member,
+            name: format!("member {member}"),
+            image_url: None,
+        });
+        let members = members.collect();
+        let spec = RoomSpec {
+            members,
+            product: None,
+            opaque: false,
+        };
+        self.node.services.rooms.put(room_id, spec).await.unwrap();
+        room_id
     }
 
     /// A room that takes any body.
