@@ -1,0 +1,79 @@
+// One tab of the browser, as a member uses it.
+
+import { until } from './until.js';
+
+export class Tab {
+  static async open(context, url) {
+    const page = await context.newPage();
+    const tab = new Tab(page, new URL(url).host);
+    await page.goto(url);
+    return tab;
+  }
+
+  constructor(page, host) {
+    this.page = page;
+    /** What a developer would see in red. */
+    this.complaints = [];
+    /** Requests to others than the server. */
+    this.strangers = [];
+    page.on('pageerror', (error) => this.complaints.push(String(error)));
+    page.on('console', (message) => {
+      const isLost = /ERR_CONNECTION|WebSocket connection|net::ERR/.test(message.text());
+      if (message.type() === 'error' && !isLost) this.complaints.push(message.text());
+    });
+    page.on('request', (request) => {
+      if (new URL(request.url()).host !== host) this.strangers.push(request.url());
+    });
+  }
+
+  async logIn(memberId) {
+    await this.page.click(`[data-member="${memberId}"]`);
+    await this.page.waitForSelector('#rooms .room');
+    await this.connected();
+  }
+
+  connected() {
+    return until('connected', () => this.page.evaluate(() => document.body.dataset.state === 'open'));
+  }
+
+  async enter(roomId) {
+    await this.page.click(`[data-room="${roomId}"]`);
+    await this.page.waitForSelector('#conversation:not([hidden])');
+    await until('loaded', async () => !(await this.text('#beginning')).includes('불러오는'));
+  }
+
+  async send(text) {
+    await this.page.fill('#text', text);
+    await this.page.press('#text', 'Enter');
+  }
+
+  text(selector) {
+    return this.page.locator(selector).innerText();
+  }
+
+  /** All shown messages: who, text, state. */
+  messages() {
+    return this.page.$$eval('#messages .message', (rows) =>
+      rows.map((row) => ({
+        id: Number(row.dataset.id),
+        isMine: row.classList.contains('mine'),
+        text: row.querySelector('.bubble').textContent,
+        state: row.dataset.state,
+      })),
+    );
+  }
+
+  /** How often this text is shown as a message that the server has. */
+  async count(text) {
+    const all = await this.messages();
+    return all.filter((message) => message.text === text && message.state === 'there').length;
+  }
+
+  shows(text) {
+    return until(`"${text}" is shown once`, async () => (await this.count(text)) === 1);
+  }
+
+  async shot(folder, name) {
+    await this.page.screenshot({ path: `${folder}/${name}.png` });
+  }
+}

@@ -1,0 +1,140 @@
+//! `dapanda token` and `dapanda room`: one line on standard output, for scripts.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode, Url};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::claims::SignError;
+use shared::clock::{Clock as _, SystemClock};
+use shared::ids::RoomId;
+
+use crate::demo;
+use crate::keys::{DevKey, KeyError};
+use crate::settings::{Room, Token};
+
+/// The server is on this computer or near; making a room takes milliseconds.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Why a command did not do it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// The key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Signing.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// There is no server, or it does not answer.
+    #[error("no answer from {server}: start a server there, or name another with --server")]
+    NoAnswer {
+        /// Where it was looked for.
+        server: Url,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// The server believes another key.
+    #[error("{server} runs on another folder than this one: name its folder with --data")]
+    OtherKey {
+        /// Which server.
+        server: Url,
+    },
+    /// The server does not want to.
+    #[error("{server} refused: {status}, {answer}")]
+    Refused {
+        /// Which server.
+        server: Url,
+        /// The status.
+        status: StatusCode,
+        /// What it said.
+        answer: Value,
+    },
+    /// It is something else that answers there.
+    #[error("what answers at {server} is no dapanda")]
+    NotOurs {
+        /// Where.
+        server: Url,
+    },
+    /// Standard output is gone.
+    #[error("the result cannot be printed")]
+    Print(#[from] io::Error),
+}
+
+/// The internal API's answer to a new room.
+#[derive(Debug, Deserialize)]
+struct Made {
+    data: MadeRoom,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MadeRoom {
+    chat_room_id: RoomId,
+}
+
+/// Prints an access token.
+///
+/// # Errors
+/// See [`CommandError`].
+pub(crate) fn token(settings: &Token) -> Result<(), CommandError> {
+    let key = DevKey::open(&settings.data)?;
+    let tokens = key.log_in(settings.member, SystemClock.unix_millis())?;
+    writeln!(io::stdout(), "{}", tokens.access.expose())?;
+    Ok(())
+}
+
+/// Makes a room in a running server and prints its id.
+///
+/// # Errors
+/// See [`CommandError`].
+pub(crate) async fn room(settings: &Room) -> Result<(), CommandError> {
+    let id = make_room(settings).await?;
+    writeln!(io::stdout(), "{id}")?;
+    Ok(())
+}
+
+async fn make_room(settings: &Room) -> Result<RoomId, CommandError> {
+    let key = DevKey::open(&settings.data)?;
+    let token = key.service_token(SystemClock.unix_millis())?;
+    let server = &settings.server;
+    let no_answer = |source: reqwest::Error| CommandError::NoAnswer {
+        server: server.clone(),
+        source: source.without_url(),
+    };
+    let mut url = server.clone();
+    url.set_path("/internal/rooms");
+    // Plain HTTP to a server of one's own: no certificates, no proxy.
+    let client = Client::builder()
+        .timeout(ANSWER_MAX)
+        .tls_certs_only([])
+        .no_proxy();
+    let request = client
+        .build()
+        .map_err(no_answer)?
+        .post(url)
+        .bearer_auth(token.expose())
+        .json(&body(settings));
+    let response = request.send().await.map_err(no_answer)?;
+    let status = response.status();
+    let answer: Value = response.json().await.unwrap_or_default();
+    let server = server.clone();
+    match status {
+        StatusCode::OK => serde_json::from_value(answer)
+            .map(|made: Made| made.data.chat_room_id)
+            .map_err(|_other_shape| CommandError::NotOurs { server }),
+        StatusCode::UNAUTHORIZED => Err(CommandError::OtherKey { server }),
+        _ if answer.get("code").is_none() => Err(CommandError::NotOurs { server }),
+        status => Err(CommandError::Refused {
+            server,
+            status,
+            answer,
+        }),
+    }
+}
+
+fn body(settings: &Room) -> Value {
+    let member = |&id| json!({"memberId": id, "role": "MEMBER", "name": demo::name(id)});
+    let members: Vec<_> = settings.members.iter().map(member).collect();
+    json!({"members": members, "opaque": settings.opaque})
+}

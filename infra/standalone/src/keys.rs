@@ -1,0 +1,290 @@
+//! The development key: signs members' and services' tokens where there is no market to do it.
+//!
+//! It lives in `dev-key.pem` of the data folder and is made by whoever comes first, a server or
+//! `dapanda token`. The public half lies beside it for the chat server's key source.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use shared::claims::{
+    FamilyId, InvalidPrivateKey, Jwks, KeyGenerationFailed, MemberGrant, MemberToken, Role,
+    ServiceGrant, SignError, Signer, TokenId, TokenScope, generate_key,
+};
+use shared::clock::UnixMillis;
+use shared::config::Secret;
+use shared::ids::MemberId;
+
+/// `iss` and `aud` of every token here.
+pub(crate) const SITE: &str = "dapanda";
+
+/// The name under which this program calls its own server.
+const SERVICE: &str = "dapanda";
+
+/// For the owner's eyes.
+const SECRET_MODE: u32 = 0o600;
+
+/// 16 KiB: a key takes 250 bytes.
+const KEY_BYTES_MAX: u64 = 16 << 10;
+
+/// The key of a data folder.
+#[derive(Debug)]
+pub(crate) struct DevKey {
+    folder: PathBuf,
+    signer: Signer,
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyError {
+    /// The folder or a file in it.
+    #[error("{} cannot be used", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something else lies in its place.
+    #[error("{} holds no key; move it away to get a new one", .path.display())]
+    Invalid {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: InvalidPrivateKey,
+    },
+    /// No randomness.
+    #[error(transparent)]
+    Generation(#[from] KeyGenerationFailed),
+}
+
+/// The tokens of one login.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    /// For requests.
+    pub(crate) access: Secret<String>,
+    /// For renewing it.
+    pub(crate) refresh: Secret<String>,
+}
+
+impl DevKey {
+    /// The key of this data folder; folder and key are made if they are not there. Two processes
+    /// may do this at once: both get the same key.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub(crate) fn open(folder: &Path) -> Result<Self, KeyError> {
+        let path = folder.join("dev-key.pem");
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| KeyError::File { path, source }
+        };
+        let mut builder = fs::DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(folder);
+        made.map_err(at(folder))?;
+        let pem = match read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let fresh = generate_key()?.private_pem;
+                place_once(&path, fresh.expose().as_bytes()).map_err(at(&path))?;
+                read(&path)
+            }
+            known => known,
+        };
+        let pem = Secret::new(pem.map_err(at(&path))?);
+        let scope = TokenScope {
+            issuer: SITE.to_owned(),
+            audience: SITE.to_owned(),
+        };
+        let signer =
+            Signer::from_pem(&pem, scope).map_err(|source| KeyError::Invalid { path, source })?;
+        let folder = folder.to_owned();
+        Ok(Self { folder, signer })
+    }
+
+    /// The public half, as it is published.
+    pub(crate) fn jwks(&self) -> Jwks {
+        Jwks {
+            keys: vec![self.signer.public_key().clone()],
+        }
+    }
+
+    /// Writes the public half into the folder and returns where it is.
+    ///
+    /// # Errors
+    /// [`KeyError::File`].
+    pub(crate) fn publish(&self) -> Result<PathBuf, KeyError> {
+        let path = self.folder.join("jwks.json");
+        let text = serde_json::to_vec(&self.jwks()).map_err(io::Error::other);
+        let written = text.and_then(|text| place(&path, &text));
+        match written {
+            Ok(()) => Ok(path),
+            Err(source) => Err(KeyError::File { path, source }),
+        }
+    }
+
+    /// The two tokens of a new login.
+    ///
+    /// # Errors
+    /// See [`SignError`].
+    pub(crate) fn log_in(&self, member: MemberId, now: UnixMillis) -> Result<Tokens, SignError> {
+        let family = FamilyId::random(&mut rand::rng());
+        let sign = |token| {
+            let grant = MemberGrant {
+                member,
+                role: Role::Member,
+                token,
+                family: family.clone(),
+                token_id: TokenId::random(&mut rand::rng()),
+            };
+            self.signer.member_token(grant, now)
+        };
+        Ok(Tokens {
+            access: sign(MemberToken::Access)?,
+            refresh: sign(MemberToken::Refresh)?,
+        })
+    }
+
+    /// A token for calling the internal API.
+    ///
+    /// # Errors
+    /// See [`SignError`].
+    pub(crate) fn service_token(&self, now: UnixMillis) -> Result<Secret<String>, SignError> {
+        let grant = ServiceGrant {
+            service: SERVICE.parse().expect("the constant is a service's name"),
+            token_id: TokenId::random(&mut rand::rng()),
+        };
+        self.signer.service_token(grant, now)
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    use io::Read as _;
+
+    let mut text = String::new();
+    File::open(path)?
+        .take(KEY_BYTES_MAX)
+        .read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Puts a whole file there, unless there is one: then that one stays.
+///
+/// It is written under another name first, so that nobody ever reads half a key, and linked, which
+/// unlike renaming replaces nothing.
+fn place_once(path: &Path, content: &[u8]) -> io::Result<()> {
+    let draft = draft(path, content)?;
+    let linked = fs::hard_link(&draft, path);
+    fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.and_then(|()| sync_folder(path)),
+    }
+}
+
+/// Puts a whole file there, in the place of the one before.
+fn place(path: &Path, content: &[u8]) -> io::Result<()> {
+    fs::rename(draft(path, content)?, path)?;
+    sync_folder(path)
+}
+
+/// The content in a file of its own beside `path`.
+fn draft(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
+    let random = TokenId::random(&mut rand::rng());
+    let draft = path.with_extension(format!("{random}.new"));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(SECRET_MODE)
+        .open(&draft)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    Ok(draft)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Barrier;
+    use std::thread;
+
+    use shared::claims::{KeySet, TokenError, Verifier};
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<_> = entries
+            .map(|entry| name(entry).into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn all_who_come_first_get_one_key() {
+        const FIRST: usize = 16;
+        let data = tempfile::tempdir().unwrap();
+        let folder = data.path().join("new");
+        let start = Barrier::new(FIRST);
+        let open = || {
+            start.wait();
+            DevKey::open(&folder).unwrap().jwks()
+        };
+        let keys: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..FIRST).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+        assert_eq!(names(&folder), ["dev-key.pem"]);
+        let mode = fs::metadata(folder.join("dev-key.pem"))
+            .unwrap()
+            .permissions();
+        assert_eq!(mode.mode() & 0o777, SECRET_MODE);
+    }
+
+    #[test]
+    fn the_published_key_checks_the_tokens() {
+        let data = tempfile::tempdir().unwrap();
+        let key = DevKey::open(data.path()).unwrap();
+        let path = key.publish().unwrap();
+        assert_eq!(key.publish().unwrap(), path, "twice is as good as once");
+        let jwks: Jwks = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        let scope = TokenScope {
+            issuer: SITE.to_owned(),
+            audience: SITE.to_owned(),
+        };
+        let verifier = Verifier::new(KeySet::from_jwks(&jwks), scope);
+        let now = UnixMillis::EPOCH;
+        let member = "3".parse().unwrap();
+        let tokens = key.log_in(member, now).unwrap();
+        let access = verifier.member(tokens.access.expose(), MemberToken::Access, now);
+        let refresh = verifier.member(tokens.refresh.expose(), MemberToken::Refresh, now);
+        let (access, refresh) = (access.unwrap(), refresh.unwrap());
+        assert_eq!((access.member, refresh.member), (member, member));
+        assert_eq!(access.family, refresh.family);
+        let service = key.service_token(now).unwrap();
+        assert!(verifier.service(service.expose(), now).is_ok());
+
+        let other = DevKey::open(&data.path().join("other")).unwrap();
+        let foreign = other.log_in(member, now).unwrap().access;
+        let refused = verifier.member(foreign.expose(), MemberToken::Access, now);
+        assert!(matches!(refused, Err(TokenError::UnknownKey { .. })));
+    }
+
+    #[test]
+    fn what_is_no_key_stays_and_is_named() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("dev-key.pem");
+        fs::write(&path, "not a key").unwrap();
+        let error = DevKey::open(data.path()).unwrap_err().to_string();
+        assert!(error.contains("dev-key.pem holds no key"), "{error}");
+        assert_eq!(fs::read_to_string(path).unwrap(), "not a key");
+    }
+}

@@ -1,0 +1,115 @@
+//! Logging in without a password, for the page: only this program has it, and only demo members.
+//!
+//! The answer sets the cookies that the market sets, and also shows the access token: cookies are
+//! shared by all tabs of a browser, and two tabs are to be two members.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use shared::claims::{ACCESS_LIFETIME, MemberToken};
+use shared::clock::Clock;
+use shared::config::Secret;
+
+use crate::demo::{self, DemoMember};
+use crate::keys::DevKey;
+
+/// What logging in takes.
+#[derive(Debug)]
+pub(crate) struct Login {
+    /// Signs.
+    pub(crate) key: DevKey,
+    /// Says from when on.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The page tells writers before the server refuses them.
+    pub(crate) message_chars_max: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LoginRequest {
+    member_id: u64,
+}
+
+/// The page's copy of the login.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LoggedIn<'a> {
+    member: DemoMember,
+    access_token: &'a str,
+    expires_in_seconds: u64,
+}
+
+/// `/dev/members`, `/dev/login`, `/.well-known/jwks.json`.
+pub(crate) fn router(login: Login) -> Router {
+    Router::new()
+        .route("/dev/members", get(list_members))
+        .route("/dev/login", post(log_in))
+        .route("/.well-known/jwks.json", get(list_keys))
+        .with_state(Arc::new(login))
+}
+
+async fn list_members(State(login): State<Arc<Login>>) -> Response {
+    let members: Vec<_> = demo::members().collect();
+    success(&json!({"members": members, "messageCharsMax": login.message_chars_max}))
+}
+
+async fn list_keys(State(login): State<Arc<Login>>) -> Response {
+    Json(login.key.jwks()).into_response()
+}
+
+/// The body must say that it is JSON, so that no other site's page can send it unasked.
+async fn log_in(State(login): State<Arc<Login>>, Json(request): Json<LoginRequest>) -> Response {
+    let wanted = |one: &DemoMember| u64::from(u32::from(one.member_id)) == request.member_id;
+    let Some(member) = demo::members().find(wanted) else {
+        return failure(StatusCode::BAD_REQUEST, 2005, "demo members are 1 to 8");
+    };
+    let tokens = match login
+        .key
+        .log_in(member.member_id, login.clock.unix_millis())
+    {
+        Ok(tokens) => tokens,
+        Err(error) => {
+            tracing::error!("no token was signed: {error}");
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            return failure(status, 1000, "no token could be signed");
+        }
+    };
+    let cookies = AppendHeaders([
+        (
+            SET_COOKIE,
+            cookie("accessToken", &tokens.access, MemberToken::Access),
+        ),
+        (
+            SET_COOKIE,
+            cookie("refreshToken", &tokens.refresh, MemberToken::Refresh),
+        ),
+    ]);
+    let body = LoggedIn {
+        member,
+        access_token: tokens.access.expose(),
+        expires_in_seconds: ACCESS_LIFETIME.as_secs(),
+    };
+    (cookies, success(&body)).into_response()
+}
+
+/// Without `Secure`: this is plain HTTP on this computer.
+fn cookie(name: &str, token: &Secret<String>, kind: MemberToken) -> String {
+    let (value, seconds) = (token.expose(), kind.lifetime().as_secs());
+    format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax")
+}
+
+fn success(data: &impl Serialize) -> Response {
+    let body = json!({"code": 0, "message": "ok", "data": data});
+    ([(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+fn failure(status: StatusCode, code: u16, message: &str) -> Response {
+    (status, Json(json!({"code": code, "message": message}))).into_response()
+}

@@ -1,0 +1,213 @@
+//! The page: the files of `web/`, as they are, in the binary.
+//!
+//! Each file is a route of its own, so nothing can be reached that is not listed here. A test holds
+//! the list against the folder.
+
+use axum::Router;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+
+macro_rules! files {
+    ($($path:literal),* $(,)?) => {
+        &[$(File { path: $path, content: include_bytes!(concat!("../web/", $path)) }),*]
+    };
+}
+
+/// A file of the page.
+#[derive(Clone, Copy, Debug)]
+struct File {
+    path: &'static str,
+    content: &'static [u8],
+}
+
+const FILES: &[File] = files![
+    "css/base.css",
+    "css/conversation.css",
+    "css/login.css",
+    "css/rooms.css",
+    "icon.svg",
+    "index.html",
+    "js/api.js",
+    "js/app.js",
+    "js/chat.js",
+    "js/composer.js",
+    "js/connection.js",
+    "js/conversation-view.js",
+    "js/dom.js",
+    "js/login-view.js",
+    "js/message-rows.js",
+    "js/outbox.js",
+    "js/reads.js",
+    "js/rooms-view.js",
+    "js/rooms.js",
+    "js/session.js",
+    "js/time.js",
+    "js/timeline.js",
+    "vendor/stompjs/LICENSE",
+    "vendor/stompjs/augment-websocket.js",
+    "vendor/stompjs/byte.js",
+    "vendor/stompjs/client.js",
+    "vendor/stompjs/compatibility/compat-client.js",
+    "vendor/stompjs/compatibility/heartbeat-info.js",
+    "vendor/stompjs/compatibility/stomp.js",
+    "vendor/stompjs/frame-impl.js",
+    "vendor/stompjs/i-frame.js",
+    "vendor/stompjs/i-message.js",
+    "vendor/stompjs/i-transaction.js",
+    "vendor/stompjs/index.js",
+    "vendor/stompjs/parser.js",
+    "vendor/stompjs/stomp-config.js",
+    "vendor/stompjs/stomp-handler.js",
+    "vendor/stompjs/stomp-headers.js",
+    "vendor/stompjs/stomp-subscription.js",
+    "vendor/stompjs/ticker.js",
+    "vendor/stompjs/types.js",
+    "vendor/stompjs/versions.js",
+];
+
+/// Everything of the page; `/` is `index.html`.
+pub(crate) fn router() -> Router {
+    let mut router = Router::new();
+    for file in FILES {
+        let tag = tag(file.content);
+        let answer = async move |headers: HeaderMap| answer(*file, &tag, &headers);
+        let path = match file.path {
+            "index.html" => "/".to_owned(),
+            path => format!("/{path}"),
+        };
+        router = router.route(&path, get(answer));
+    }
+    router
+}
+
+fn answer(file: File, tag: &HeaderValue, request: &HeaderMap) -> Response {
+    let headers = [
+        (
+            CONTENT_TYPE,
+            HeaderValue::from_static(content_type(file.path)),
+        ),
+        (ETAG, tag.clone()),
+        // Ask every time: the next build of this program has other files under these names.
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (CONTENT_SECURITY_POLICY, content_security_policy(request)),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    ];
+    let is_known = request
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .any(|known| known == tag);
+    if is_known {
+        (StatusCode::NOT_MODIFIED, headers).into_response()
+    } else {
+        (headers, file.content).into_response()
+    }
+}
+
+/// Scripts and styles from here only, and text never becomes markup (Trusted Types). Browsers
+/// before 2022 do not count a WebSocket of the same host as `'self'`, so it is named.
+fn content_security_policy(request: &HeaderMap) -> HeaderValue {
+    let host = request.get(HOST).and_then(|host| host.to_str().ok());
+    let socket = host.filter(|host| is_authority(host));
+    let socket = socket.map_or_else(String::new, |host| format!(" ws://{host}"));
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+         connect-src 'self'{socket}; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'; require-trusted-types-for 'script'"
+    );
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
+
+/// A host and perhaps a port: nothing that could end the directive.
+fn is_authority(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    !text.is_empty() && text.bytes().all(plain)
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map(|(_, end)| end) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "text/plain; charset=utf-8",
+    }
+}
+
+/// FNV-1a, 64 bits: tells versions of one file apart, nothing more.
+fn tag(content: &[u8]) -> HeaderValue {
+    let hash = content
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
+    let text = format!("\"{hash:016x}\"");
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn collect(folder: &Path, prefix: &str, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let path = format!("{prefix}{}", entry.file_name().into_string().unwrap());
+            if entry.file_type().unwrap().is_dir() {
+                collect(&entry.path(), &format!("{path}/"), found);
+            } else if !path.ends_with("README.md") {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn the_list_is_the_folder() {
+        let mut found = Vec::new();
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
+        collect(Path::new(folder), "", &mut found);
+        found.sort();
+        let listed: Vec<_> = FILES.iter().map(|file| file.path).collect();
+        assert_eq!(listed, found);
+    }
+
+    fn headers(pairs: &[(axum::http::HeaderName, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(axum::http::HeaderName, &str)| {
+            (name.clone(), HeaderValue::from_str(value).unwrap())
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn a_known_file_is_not_sent_again() {
+        let file = FILES[0];
+        let tag = tag(file.content);
+        let first = answer(file, &tag, &HeaderMap::new());
+        assert_eq!(first.status(), StatusCode::OK);
+        assert_eq!(first.headers()[CONTENT_TYPE], "text/css; charset=utf-8");
+        let known = headers(&[(IF_NONE_MATCH, tag.to_str().unwrap())]);
+        assert_eq!(
+            answer(file, &tag, &known).status(),
+            StatusCode::NOT_MODIFIED
+        );
+        let older = headers(&[(IF_NONE_MATCH, "\"0\"")]);
+        assert_eq!(answer(file, &tag, &older).status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn a_forged_host_adds_nothing_to_the_policy() {
+        let policy = |host| content_security_policy(&headers(&[(HOST, host)]));
+        let text = |value: HeaderValue| value.to_str().unwrap().to_owned();
+        assert!(text(policy("localhost:8080")).contains("'self' ws://localhost:8080;"));
+        let forged = text(policy("x; script-src *"));
+        assert!(forged.contains("connect-src 'self';"), "{forged}");
+        assert!(!forged.contains('*'), "{forged}");
+    }
+}

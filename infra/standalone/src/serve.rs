@@ -1,0 +1,172 @@
+//! Serving: everything on one port, until somebody stops it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use chat_server::app::{self, BuildError, Node};
+use chat_server::auth::KeySource;
+use chat_server::config::{BusUrl, Config, StoreUrl};
+use chat_server::store::StoreError;
+use shared::clock::SystemClock;
+use shared::drain::Drain;
+use shared::telemetry;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::demo::{self, DemoError};
+use crate::keys::{DevKey, KeyError, SITE};
+use crate::login::{self, Login};
+use crate::page;
+use crate::settings::Serve;
+
+/// How long connections may take to say goodbye. Nobody waits for a node that is alone: what was
+/// acknowledged is on the disk, and clients come back by themselves.
+const GOODBYE_MAX: Duration = Duration::from_millis(500);
+
+/// Why it does not serve (any more).
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    /// Another program has the port.
+    #[error(
+        "{address} is taken by another program (perhaps by a dapanda that still runs): stop that \
+         one, or choose another port with --listen {}:{}", .address.ip(), next_port(*.address)
+    )]
+    PortTaken {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The address cannot be used.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The chat server.
+    #[error("the chat server cannot start (does another dapanda use the folder {folder}?)")]
+    Build {
+        /// The data folder.
+        folder: String,
+        /// Why.
+        source: BuildError,
+    },
+    /// Demo data.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    /// The operating system.
+    #[error("cannot go on")]
+    System(#[from] io::Error),
+    /// The last writes.
+    #[error("the store could not be closed")]
+    Close(#[source] StoreError),
+}
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// See [`ServeError`].
+pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
+    telemetry::log_build_info(&shared::build_info!());
+    let drain = Drain::new();
+    drain.stop_on_signals()?;
+    // First the port: if this program runs already, that says so best.
+    let listener = listen(settings.listen)?;
+    let address = listener.local_addr()?;
+    let key = DevKey::open(&settings.data)?;
+    let config = chat_config(settings, &key)?;
+    let clock = Arc::new(SystemClock);
+    let node = Node::build(&config, clock.clone(), drain.clone()).await;
+    let node = node.map_err(|source| ServeError::Build {
+        folder: settings.data.display().to_string(),
+        source,
+    })?;
+    demo::set_up(&node.services.rooms).await?;
+    let login = Login {
+        key,
+        clock,
+        message_chars_max: settings.chat.message_chars_max,
+    };
+    let router = router(&node, login);
+    node.set_started();
+    announce(address);
+    let served = serve(listener, router, &drain).await;
+    if timeout(GOODBYE_MAX, drain.wait(GOODBYE_MAX)).await.is_err() {
+        info!("not waiting for: {:?}", drain.running());
+    }
+    node.close().map_err(ServeError::Close)?;
+    info!("stopped");
+    Ok(served?)
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    app::listen(address).map_err(|source| {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            ServeError::PortTaken { address }
+        } else {
+            ServeError::Listen { address, source }
+        }
+    })
+}
+
+/// The settings of the chat server inside: its own flags, and the rest as it must be here.
+fn chat_config(settings: &Serve, key: &DevKey) -> Result<Config, KeyError> {
+    Ok(Config {
+        listen: settings.listen,
+        admin_listen: settings.listen,
+        store: StoreUrl::File(settings.data.join("chat")),
+        bus: BusUrl::Local,
+        jwks: KeySource::File(key.publish()?),
+        token_issuer: SITE.to_owned(),
+        token_audience: SITE.to_owned(),
+        // A front end in development; the page here is of the server's own origin.
+        allowed_origins: vec!["http://localhost:3000".to_owned()],
+        limits: settings.chat.clone(),
+        stop_grace: GOODBYE_MAX,
+        log_format: settings.log_format,
+        log: settings.log.clone(),
+    })
+}
+
+fn router(node: &Node, login: Login) -> Router {
+    node.public_router()
+        .merge(node.admin_router())
+        .merge(login::router(login))
+        .merge(page::router())
+}
+
+/// Serves until the drain begins. Requests that then still run are not waited for.
+async fn serve(listener: TcpListener, router: Router, drain: &Drain) -> io::Result<()> {
+    let (soft, within) = (drain.soft(), drain.clone());
+    let serving = drain.spawn("http", async move {
+        app::serve(listener, router, &within).await
+    });
+    match soft.run_until_cancelled(serving).await {
+        Some(Ok(served)) => served,
+        Some(Err(lost)) => Err(io::Error::other(lost)),
+        None => Ok(()),
+    }
+}
+
+fn announce(address: SocketAddr) {
+    let ip = address.ip();
+    if ip.is_ipv4() && ip.is_loopback() {
+        info!("open http://localhost:{}", address.port());
+    } else {
+        info!("open http://{address}");
+    }
+    if !ip.is_loopback() {
+        warn!("whoever reaches {address} may log in as any demo member");
+    }
+}
+
+fn next_port(address: SocketAddr) -> u16 {
+    address.port().checked_add(1).unwrap_or(8080)
+}

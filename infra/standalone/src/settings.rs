@@ -1,0 +1,246 @@
+//! The command line: which of the commands, and its settings. `--help` is their reference.
+//!
+//! Each command is a `clap` struct of its own rather than a subcommand of one: so every mistake is
+//! told at once, also those behind `token` and `room`.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use chat_server::config::ChatLimits;
+use clap::Parser;
+use reqwest::Url;
+use shared::config::{EX_USAGE, Mistake, Mistakes, NoSettings, Settings, parse};
+use shared::ids::MemberId;
+use shared::telemetry::{LogFilter, LogFormat};
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Serve everything on one port.
+    Serve(Box<Serve>),
+    /// Print an access token.
+    Token(Token),
+    /// Make a room in a running server.
+    Room(Room),
+}
+
+const COMMANDS: &str = "Commands (each has a --help of its own):
+  dapanda          serves on one port
+  dapanda token    prints an access token of a member
+  dapanda room     makes a room in a running server and prints its id";
+
+/// DaPanDa in one process: chat, demo members 1 to 8 and a page to try it, on one port
+#[derive(Clone, Debug, Parser)]
+#[command(name = "dapanda", version, after_help = COMMANDS)]
+pub(crate) struct Serve {
+    /// Where everything is served. Whoever reaches it may log in as any demo member: keep it on
+    /// this computer
+    #[arg(
+        long,
+        env = "DAPANDA_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub(crate) listen: SocketAddr,
+
+    /// Folder of everything that is kept: messages, rooms, the key that tokens are signed with
+    #[arg(
+        long,
+        env = "DAPANDA_DATA",
+        default_value = "./data",
+        value_name = "DIR"
+    )]
+    pub(crate) data: PathBuf,
+
+    /// What the chat takes
+    #[command(flatten)]
+    pub(crate) chat: ChatLimits,
+
+    /// How logs look
+    #[arg(long, env = "DAPANDA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
+    pub(crate) log_format: LogFormat,
+
+    /// What is logged: a level, or levels by module
+    #[arg(
+        long,
+        env = "DAPANDA_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    pub(crate) log: LogFilter,
+}
+
+/// Prints an access token that a server on the same folder accepts for an hour
+#[derive(Clone, Debug, Parser)]
+#[command(name = "dapanda token")]
+pub(crate) struct Token {
+    /// Whose token
+    #[arg(long, value_name = "N")]
+    pub(crate) member: MemberId,
+
+    /// Folder of the server; a new one gets its key now
+    #[arg(
+        long,
+        env = "DAPANDA_DATA",
+        default_value = "./data",
+        value_name = "DIR"
+    )]
+    pub(crate) data: PathBuf,
+}
+
+/// Makes a room in a running server and prints its id
+#[derive(Clone, Debug, Parser)]
+#[command(name = "dapanda room")]
+pub(crate) struct Room {
+    /// Who is in it: 1,2,5
+    #[arg(long, required = true, value_delimiter = ',', value_name = "N,N…")]
+    pub(crate) members: Vec<MemberId>,
+
+    /// Takes bodies that are not chat messages, too, and delivers them byte for byte
+    #[arg(long)]
+    pub(crate) opaque: bool,
+
+    /// Folder of the running server, which has the key it believes
+    #[arg(
+        long,
+        env = "DAPANDA_DATA",
+        default_value = "./data",
+        value_name = "DIR"
+    )]
+    pub(crate) data: PathBuf,
+
+    /// Where the server is
+    #[arg(
+        long,
+        env = "DAPANDA_SERVER",
+        default_value = "http://localhost:8080",
+        value_name = "URL"
+    )]
+    pub(crate) server: Url,
+}
+
+impl Settings for Serve {
+    fn check(&self, mistakes: &mut Mistakes) {
+        self.chat.check(mistakes);
+    }
+}
+
+impl Settings for Token {
+    fn check(&self, _mistakes: &mut Mistakes) {}
+}
+
+impl Settings for Room {
+    fn check(&self, mistakes: &mut Mistakes) {
+        let mut seen = HashSet::new();
+        if let Some(twice) = self.members.iter().find(|member| !seen.insert(**member)) {
+            let what = format!("member {twice} stands there twice");
+            let right = "each member once".to_owned();
+            mistakes.add("members", Mistake { what, right });
+        }
+        if self.server.scheme() != "http" || !self.server.has_host() {
+            let what = format!("{} is not accepted", self.server);
+            let right = "http://HOST:PORT".to_owned();
+            mistakes.add("server", Mistake { what, right });
+        }
+    }
+}
+
+/// Reads the command line (the program's name first) and the environment.
+pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Command, NoSettings> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let command = args.get(1).and_then(|word| word.to_str());
+    match command {
+        Some("token") => {
+            args.remove(1);
+            parse(args).map(Command::Token)
+        }
+        Some("room") => {
+            args.remove(1);
+            parse(args).map(Command::Room)
+        }
+        Some(_) | None => parse(args).map(|serve| Command::Serve(Box::new(serve))),
+    }
+}
+
+/// As [`read`], or ends the process with the mistakes, or with the help that was asked for.
+pub(crate) fn read_or_exit() -> Command {
+    // If even the report cannot be written, the exit code still says what was wrong.
+    let (written, code) = match read(std::env::args_os()) {
+        Ok(command) => return command,
+        Err(NoSettings::Asked(text)) => (write!(std::io::stdout(), "{text}"), 0),
+        Err(NoSettings::Wrong(mistakes)) => (write!(std::io::stderr(), "{mistakes}"), EX_USAGE),
+    };
+    drop(written);
+    std::process::exit(code.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The command line is wrong, and the report names all of these.
+    fn check(args: &[&str], expected: &[&str]) {
+        let words = std::iter::once(&"dapanda").chain(args).map(OsString::from);
+        let Err(NoSettings::Wrong(mistakes)) = read(words) else {
+            panic!("accepted: {args:?}")
+        };
+        let report = mistakes.to_string();
+        for part in expected {
+            assert!(report.contains(part), "{part} is missing in: {report}");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_of_a_command_are_told_at_once() {
+        check(
+            &["--listen", "here", "--sync", "0s", "--colour", "red"],
+            &["--listen", "--sync", "--colour is unknown"],
+        );
+        check(
+            &["token", "--member", "0", "--date", "x"],
+            &["--member", "--date is unknown"],
+        );
+        check(
+            &["room", "--members", "1,2,x", "--server", "?"],
+            &["--members", "--server"],
+        );
+    }
+
+    #[test]
+    fn the_chat_servers_flags_are_here_too() {
+        let args = [
+            "dapanda",
+            "--sync=50ms",
+            "--frame-bytes-max=1MiB",
+            "--message-chars-max=500",
+            "--send-time-limit=5s",
+            "--sends-per-second=0",
+            "--heart-beat=500,1000",
+            "--connections-max=7",
+        ];
+        let Ok(Command::Serve(serve)) = read(args.map(OsString::from)) else {
+            panic!("refused")
+        };
+        assert_eq!(serve.chat.message_chars_max, 500);
+        assert_eq!(serve.chat.frame_bytes_max, 1 << 20);
+        check(&["--connections-max", "0"], &["--connections-max"]);
+    }
+
+    #[test]
+    fn a_room_needs_members_once_each_and_a_server() {
+        check(&["room"], &["--members"]);
+        check(&["room", "--members", "1,2,1"], &["member 1"]);
+        check(
+            &["room", "--members", "1", "--server", "file:///x"],
+            &["--server"],
+        );
+    }
+
+    #[test]
+    fn a_misspelt_command_is_a_mistake() {
+        check(&["tokn", "--member", "1"], &["tokn"]);
+    }
+}

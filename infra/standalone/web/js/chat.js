@@ -1,0 +1,325 @@
+// The chat of this tab: holds rooms, messages and what is being sent together with the connection.
+// Views read from here and are told by `change` events; they change nothing themselves.
+
+import { Api } from './api.js';
+import { Connection } from './connection.js';
+import { Outbox } from './outbox.js';
+import { Reads } from './reads.js';
+import { Rooms } from './rooms.js';
+import { Timeline, toMessage } from './timeline.js';
+import { nowOnWire } from './time.js';
+
+/** Messages of a page of history: two screens of a large display. */
+const PAGE = 40;
+
+/** New rooms do not announce themselves. */
+const LOOK_FOR_ROOMS_MS = 20_000;
+
+/** After a page that did not come. */
+const RETRY_OLDER_MS = 2_000;
+
+/** Several reasons to ask for the list at once are one. */
+const REFRESH_PAUSE_MS = 250;
+
+/** Typing is told at most this often, and shown a little longer than the gap. */
+const TELL_TYPING_MS = 2_000;
+const SHOW_TYPING_MS = 4_000;
+
+export class Chat extends EventTarget {
+  constructor(session) {
+    super();
+    this.session = session;
+    this.api = new Api(session);
+    this.rooms = new Rooms(session.memberId);
+    this.reads = new Reads();
+    this.timelines = new Map();
+    this.typists = new Map();
+    this.state = 'connecting';
+    this.openId = null;
+    this.retryOlderAt = 0;
+    /** Rooms that the connection of now listens to. */
+    this.heard = new Set();
+    this.connection = new Connection(session, {
+      state: (state) => this.onState(state),
+      ready: () => this.onReady(),
+    });
+    this.outbox = new Outbox(session.memberId, {
+      transmit: (item, stored) => this.transmit(item, stored),
+      changed: () => this.changed('messages'),
+    });
+    session.onRenewed = (token) => this.connection.showToken(token);
+  }
+
+  start() {
+    this.connection.start();
+    this.refreshRooms();
+    this.timer = setInterval(() => this.refreshSoon(), LOOK_FOR_ROOMS_MS);
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    clearTimeout(this.refreshing);
+    this.session.onRenewed = () => {};
+    return this.connection.stop();
+  }
+
+  // ---- what views ask for --------------------------------------------------------------------
+
+  timeline(roomId) {
+    if (!this.timelines.has(roomId)) this.timelines.set(roomId, new Timeline());
+    return this.timelines.get(roomId);
+  }
+
+  /** Shows a room; `null`: none. */
+  async open(roomId) {
+    if (this.openId === roomId) return;
+    this.openId = roomId;
+    this.listenToEvents();
+    this.changed('open');
+    if (roomId != null) await Promise.all([this.loadMembers(roomId), this.loadNewest(roomId)]);
+  }
+
+  /** Loads messages before the oldest one shown, if there are any. */
+  async loadOlder() {
+    const roomId = this.openId;
+    const timeline = this.timeline(roomId);
+    if (!timeline.loaded || timeline.complete || timeline.loading || Date.now() < this.retryOlderAt) return;
+    timeline.loading = true;
+    this.changed('messages');
+    try {
+      const page = await this.api.history(roomId, timeline.oldest?.id, PAGE);
+      this.take(roomId, (messages) => timeline.addPage(messages, page.hasMore), page.messages);
+    } catch {
+      this.retryOlderAt = Date.now() + RETRY_OLDER_MS; // Scrolling on asks again.
+    } finally {
+      timeline.loading = false;
+      this.changed('messages');
+    }
+  }
+
+  send(text) {
+    this.outbox.add(this.openId, text, nowOnWire());
+  }
+
+  tellTyping() {
+    const now = Date.now();
+    if (!this.connection.isOpen || now - (this.toldTypingAt ?? 0) < TELL_TYPING_MS) return;
+    this.toldTypingAt = now;
+    this.connection.send(`/pub/${this.openId}/typing`, {});
+  }
+
+  /** The newest message of the open room is before the member's eyes. */
+  async markSeen() {
+    const roomId = this.openId;
+    const newest = this.timeline(roomId).messages.at(-1);
+    const me = this.session.memberId;
+    if (!newest || this.reads.of(roomId, me) >= newest.id) return;
+    this.reads.note(roomId, me, newest.id);
+    const room = this.rooms.get(roomId);
+    if (room) room.unread = 0;
+    this.changed('rooms');
+    // If it does not get through, the next message or visit says it again.
+    if (newest.senderId !== me) await this.api.markRead(newest.id).catch(() => {});
+  }
+
+  hasSeenAll(roomId) {
+    const newest = this.timeline(roomId).messages.at(-1);
+    return newest != null && this.reads.of(roomId, this.session.memberId) >= newest.id;
+  }
+
+  async takeBack(messageId) {
+    await this.api.takeBack(messageId);
+    this.onDeleted(this.openId, messageId);
+  }
+
+  /** Names of those who are writing in the open room. */
+  typing() {
+    const room = this.rooms.get(this.openId);
+    return room ? [...this.typists.keys()].map((memberId) => this.rooms.nameOf(room, memberId)) : [];
+  }
+
+  // ---- the connection ------------------------------------------------------------------------
+
+  onState(state) {
+    if (state !== 'open') this.heard.clear();
+    this.state = state;
+    this.changed('state');
+  }
+
+  async onReady() {
+    const { connection } = this;
+    this.events = null;
+    connection.subscribe('/user/queue/errors', (body) => this.outbox.onError(JSON.parse(body)));
+    connection.subscribe('/user/queue/system', (body) => this.onSystem(JSON.parse(body)));
+    this.listenToRooms();
+    this.listenToEvents();
+    this.outbox.sendAll();
+    await this.refreshRooms();
+    // What was taken back or read meanwhile was told while nobody listened.
+    if (this.openId != null) await Promise.all([this.loadMembers(this.openId), this.loadNewest(this.openId)]);
+  }
+
+  onSystem(news) {
+    if (news.type === 'drain') this.connection.comeBackAfter(news.reconnectAfterMs ?? 0);
+  }
+
+  /** Follows every room that is not followed yet, from where this tab stands in it. */
+  listenToRooms() {
+    if (!this.connection.isOpen) return;
+    for (const { id } of this.rooms.list()) {
+      if (this.heard.has(id)) continue;
+      this.heard.add(id);
+      const { cursor, loaded } = this.timeline(id);
+      const resumes = loaded || cursor > 0;
+      this.connection.subscribe(`/sub/${id}`, (body, head) => this.onMessage(id, body, head), {
+        headers: resumes ? { 'resume-after': String(cursor) } : {},
+        began: (receipt) => this.onFollowing(id, resumes, receipt),
+      });
+    }
+  }
+
+  /** From here on everything comes live; what is before comes from the history. */
+  onFollowing(roomId, resumes, { head, recovered }) {
+    const timeline = this.timeline(roomId);
+    if (recovered === 'false') timeline.clear();
+    if (!resumes || recovered === 'false') {
+      timeline.head = Number(head);
+      // A page that was asked for before may end before the head.
+      if (roomId === this.openId) this.loadNewest(roomId);
+    }
+    this.refreshSoon();
+  }
+
+  /** Events of the open room only: nobody sees those of the others. */
+  listenToEvents() {
+    this.events?.unsubscribe();
+    this.events = null;
+    this.typists.clear();
+    if (this.openId == null || !this.connection.isOpen) return;
+    const roomId = this.openId;
+    const listen = (body) => this.onEvent(roomId, JSON.parse(body));
+    this.events = this.connection.subscribe(`/sub/${roomId}/events`, listen);
+  }
+
+  transmit(item, stored) {
+    if (!this.connection.isOpen) return false;
+    const headers = { 'client-message-id': item.id };
+    this.connection.send(`/pub/${item.roomId}`, { message: item.text }, { headers, stored });
+    return true;
+  }
+
+  // ---- what comes ----------------------------------------------------------------------------
+
+  onMessage(roomId, body, headers) {
+    const message = readMessage(body, headers);
+    this.take(roomId, ([one]) => this.timeline(roomId).append(one), [message]);
+    this.rooms.onMessage(roomId, message);
+    if (message.senderId != null) this.stopTyping(message.senderId);
+    this.changed('rooms');
+    this.changed('messages');
+    this.dispatchEvent(new CustomEvent('message', { detail: { roomId, message } }));
+  }
+
+  /** Messages into a timeline by `put`; what was being sent is settled when it is among them. */
+  take(roomId, put, wire) {
+    const messages = wire.map((one) => ('id' in one ? one : toMessage(one)));
+    put(messages);
+    for (const message of messages) {
+      this.reads.note(roomId, message.senderId, message.id);
+      if (message.clientId && message.senderId === this.session.memberId) this.outbox.remove(message.clientId);
+    }
+  }
+
+  onEvent(roomId, event) {
+    const isMe = event.memberId === this.session.memberId;
+    if (event.type === 'typing' && !isMe) this.onTyping(event.memberId);
+    if (event.type === 'read') this.reads.note(roomId, event.memberId, event.upTo);
+    if (event.type === 'deleted') this.onDeleted(roomId, event.chatMessageId);
+    if (event.type === 'joined' || event.type === 'left') this.loadMembers(roomId);
+    this.changed('messages');
+    if (isMe) this.refreshSoon();
+  }
+
+  onTyping(memberId) {
+    clearTimeout(this.typists.get(memberId));
+    this.typists.set(memberId, setTimeout(() => this.stopTyping(memberId), SHOW_TYPING_MS));
+    this.changed('typing');
+  }
+
+  stopTyping(memberId) {
+    clearTimeout(this.typists.get(memberId));
+    if (this.typists.delete(memberId)) this.changed('typing');
+  }
+
+  onDeleted(roomId, messageId) {
+    this.timeline(roomId).delete(messageId);
+    this.changed('messages');
+    this.refreshSoon();
+  }
+
+  // ---- what is asked for ---------------------------------------------------------------------
+
+  refreshSoon() {
+    clearTimeout(this.refreshing);
+    this.refreshing = setTimeout(() => this.refreshRooms(), REFRESH_PAUSE_MS);
+  }
+
+  async refreshRooms() {
+    try {
+      this.rooms.replace(await this.api.rooms());
+    } catch {
+      return; // The next reason to ask comes by itself.
+    }
+    // A mark may still be on its way.
+    for (const room of this.rooms.list()) if (this.hasSeenAll(room.id)) room.unread = 0;
+    this.listenToRooms();
+    this.changed('rooms');
+    const unknown = this.rooms.list().filter((room) => this.rooms.isGroup(room) && !room.members);
+    await Promise.all(unknown.map((room) => this.loadMembers(room.id)));
+  }
+
+  async loadMembers(roomId) {
+    const members = await this.api.members(roomId).catch(() => null);
+    if (!members) return;
+    this.rooms.setMembers(roomId, members);
+    for (const member of members) this.reads.note(roomId, member.memberId, member.lastReadMessageId);
+    this.changed('rooms');
+    this.changed('messages');
+  }
+
+  async loadNewest(roomId) {
+    const timeline = this.timeline(roomId);
+    try {
+      const page = await this.api.history(roomId, null, PAGE);
+      this.take(roomId, (messages) => timeline.addPage(messages, page.hasMore), page.messages);
+      timeline.problem = null;
+    } catch (error) {
+      timeline.problem = error;
+    }
+    this.changed('messages');
+  }
+
+  changed(what) {
+    this.dispatchEvent(new CustomEvent('change', { detail: what }));
+  }
+}
+
+/** The body of a MESSAGE. What is no chat message (rooms for programs) is shown as such. */
+function readMessage(body, headers) {
+  try {
+    const wire = JSON.parse(body);
+    if (Number.isSafeInteger(wire.chatMessageId)) return toMessage(wire, headers);
+  } catch {
+    // Not JSON.
+  }
+  return toMessage(
+    {
+      chatMessageId: Number(headers['message-id']),
+      message: '',
+      createdAt: nowOnWire(),
+      deleted: headers.deleted === 'true',
+      contentType: headers['content-type'] ?? 'application/octet-stream',
+    },
+    headers,
+  );
+}

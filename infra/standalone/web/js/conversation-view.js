@@ -1,0 +1,176 @@
+// The open room: its messages, and where the eye is in them.
+
+import { avatar, byId, element, groupAvatar, icon, reconcile } from './dom.js';
+import { rowsOf } from './message-rows.js';
+
+/** So near to the end one is reading the newest. */
+const NEAR_END_PX = 80;
+
+/** So near to the beginning older messages are asked for, before they are missed. */
+const NEAR_BEGINNING_PX = 600;
+
+export class ConversationView {
+  constructor(chat) {
+    this.chat = chat;
+    this.scroller = byId('scroller');
+    this.list = byId('messages');
+    this.reset();
+    byId('back').replaceChildren(icon('back'));
+    byId('back').onclick = () => (location.hash = '');
+    byId('jump').onclick = () => this.toEnd();
+    this.scroller.onscroll = () => this.onScroll();
+    chat.addEventListener('message', ({ detail }) => this.onMessage(detail));
+    window.addEventListener('focus', () => this.look());
+    document.addEventListener('visibilitychange', () => this.look());
+    // The keyboard of a phone and a growing composer make the window smaller.
+    new ResizeObserver(() => this.atEnd && this.toEnd()).observe(this.scroller);
+  }
+
+  get room() {
+    return this.chat.rooms.get(this.chat.openId);
+  }
+
+  /** Another room is shown: everything about the last one is forgotten. */
+  reset() {
+    this.atEnd = true;
+    this.missed = 0;
+    this.selected = null;
+    this.unreadFrom = null;
+    this.settled = false;
+    this.unreadAtOpen = this.room?.unread ?? 0;
+    this.list.known = null;
+    this.list.replaceChildren();
+  }
+
+  render() {
+    const { room } = this;
+    byId('conversation').hidden = !room;
+    byId('nothing').hidden = Boolean(room);
+    byId('chat').dataset.view = room ? 'room' : 'list';
+    if (!room) return;
+    this.renderHead(room);
+    const timeline = this.chat.timeline(room.id);
+    if (timeline.loaded && !this.settled) this.settle(timeline);
+    const fromEnd = this.scroller.scrollHeight - this.scroller.scrollTop;
+    reconcile(this.list, rowsOf(this));
+    this.renderBeginning(timeline);
+    if (this.atEnd) this.toEnd();
+    // What was put in above must not move what is being read.
+    else this.scroller.scrollTop = this.scroller.scrollHeight - fromEnd;
+    this.renderJump();
+    this.look();
+    this.fill();
+  }
+
+  renderHead(room) {
+    const { rooms } = this.chat;
+    const title = rooms.title(room);
+    const picture = rooms.isGroup(room) ? groupAvatar() : avatar(room.otherId, title);
+    byId('avatar').replaceChildren(picture);
+    byId('title').textContent = title;
+    byId('subtitle').textContent = rooms.subtitle(room);
+  }
+
+  renderBeginning(timeline) {
+    const text = () => {
+      if (!timeline.loaded) return timeline.problem ? '메시지를 불러오지 못했어요. 곧 다시 해 볼게요.' : '불러오는 중…';
+      if (timeline.loading) return '이전 메시지를 불러오는 중…';
+      if (!timeline.complete) return '';
+      return timeline.messages.length > 0 ? '대화의 시작이에요' : '아직 대화가 없어요. 먼저 인사해 보세요!';
+    };
+    byId('beginning').textContent = text();
+  }
+
+  renderTyping() {
+    const names = this.chat.typing();
+    const who = names.length > 2 ? `${names[0]} 님 외 ${names.length - 1}명` : names.map((name) => `${name} 님`).join(', ');
+    const dots = element('span', { class: 'dots', 'aria-hidden': 'true' }, element('i'), element('i'), element('i'));
+    byId('typing').replaceChildren(...(names.length > 0 ? [dots, `${who}이 입력하고 있어요`] : []));
+  }
+
+  renderJump() {
+    const jump = byId('jump');
+    jump.hidden = this.atEnd;
+    jump.setAttribute('aria-label', this.missed > 0 ? `새 메시지 ${this.missed}개 보기` : '맨 아래로');
+    jump.replaceChildren(...(this.missed > 0 ? [`새 메시지 ${this.missed}`] : []), icon('down'));
+  }
+
+  /** The first time the messages are there: where did reading end? */
+  settle(timeline) {
+    this.settled = true;
+    if (this.unreadAtOpen === 0) return;
+    const { memberId } = this.chat.session;
+    const others = timeline.messages.filter((message) => message.senderId !== memberId && !message.deleted);
+    const first = others.at(-this.unreadAtOpen);
+    // With everything unread there is nothing above the line.
+    if (first && first !== timeline.messages[0]) this.unreadFrom = first.id;
+  }
+
+  onMessage({ roomId, message }) {
+    const isMine = message.senderId === this.chat.session.memberId;
+    if (isMine) return;
+    const room = this.chat.rooms.get(roomId);
+    if (roomId === this.chat.openId) {
+      if (!this.atEnd) this.missed += 1;
+      if (!this.isLooking()) this.unreadFrom ??= message.id;
+    }
+    const name = room ? this.chat.rooms.nameOf(room, message.senderId) : '';
+    byId('announcer').textContent = `${name}: ${message.text}`;
+  }
+
+  onScroll() {
+    const { scroller } = this;
+    const fromEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
+    this.atEnd = fromEnd < NEAR_END_PX;
+    if (this.atEnd) this.missed = 0;
+    this.renderJump();
+    this.look();
+    this.fill();
+  }
+
+  /** Older messages come before one has scrolled to where they belong. */
+  fill() {
+    if (this.room && this.scroller.scrollTop < NEAR_BEGINNING_PX) this.chat.loadOlder();
+  }
+
+  isLooking() {
+    return document.visibilityState === 'visible' && document.hasFocus() && this.atEnd;
+  }
+
+  /** If the newest is before the member's eyes, the others may know. */
+  look() {
+    if (this.room && this.isLooking() && this.chat.timeline(this.room.id).loaded) this.chat.markSeen();
+  }
+
+  toEnd() {
+    this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.atEnd = true;
+    this.missed = 0;
+  }
+
+  select(messageId) {
+    this.selected = messageId;
+    this.chat.changed('messages');
+    queueMicrotask(() => this.list.querySelector('.action')?.focus());
+  }
+
+  async copy(message) {
+    try {
+      await navigator.clipboard.writeText(message.text);
+      byId('announcer').textContent = '복사했어요';
+    } catch {
+      byId('announcer').textContent = '복사하지 못했어요';
+    }
+    this.select(null);
+  }
+
+  async takeBack(message) {
+    this.selected = null;
+    try {
+      await this.chat.takeBack(message.id);
+    } catch (error) {
+      byId('announcer').textContent = error.message;
+      this.chat.changed('messages');
+    }
+  }
+}

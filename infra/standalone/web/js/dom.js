@@ -1,0 +1,72 @@
+// Making elements. Text only ever becomes a text node: nothing in this page parses markup.
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+const ICONS = {
+  back: 'M15 5l-7 7 7 7',
+  send: 'M12 19V6M6 11l6-6 6 6',
+  down: 'M12 5v13M6 13l6 6 6-6',
+  leave: 'M14 5H6v14h8M11 12h9M17 9l3 3-3 3',
+  people: 'M9 11a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM3 19c0-3 2.700-5 6-5s6 2 6 5M16 5.300a3 3 0 0 1 0 5.400M18 14.500c1.900.8 3 2.400 3 4.500',
+};
+
+/** An element with attributes (`on…`: listeners; false and null: none) and children. */
+export function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith('on')) made.addEventListener(name.slice(2), value);
+    else if (value === true) made.setAttribute(name, '');
+    else if (value !== false && value != null) made.setAttribute(name, value);
+  }
+  made.append(...children.filter((child) => child != null && child !== false));
+  return made;
+}
+
+/** A line drawing of 24 by 24, in the colour of the text around it. */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, 'svg');
+  svg.setAttribute('viewBox', '0 0 24 24');
+  svg.setAttribute('class', 'icon');
+  svg.setAttribute('aria-hidden', 'true');
+  const path = document.createElementNS(SVG, 'path');
+  path.setAttribute('d', ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+export function byId(id) {
+  return document.getElementById(id);
+}
+
+/** A round picture of somebody: the first character of the name on a colour of their own. */
+export function avatar(memberId, name, size = '') {
+  const colour = `colour-${Number(memberId) % 8}`;
+  const first = [...(name || '?')][0];
+  return element('span', { class: `avatar ${colour} ${size}`, 'aria-hidden': 'true' }, first);
+}
+
+/** The picture of a group. */
+export function groupAvatar(size = '') {
+  return element('span', { class: `avatar group ${size}`, 'aria-hidden': 'true' }, icon('people'));
+}
+
+/**
+ * Brings `parent` to these rows with as few changes as possible. A row is `{key, version, make}`;
+ * its element is kept as long as key and version stay.
+ */
+export function reconcile(parent, rows) {
+  const known = parent.known ?? new Map();
+  const next = new Map();
+  for (const { key, version, make } of rows) {
+    const before = known.get(key);
+    next.set(key, before?.version === version ? before : { version, node: make() });
+  }
+  const kept = new Set([...next.values()].map((row) => row.node));
+  for (const node of [...parent.childNodes]) if (!kept.has(node)) node.remove();
+  let place = parent.firstChild;
+  for (const node of kept) {
+    if (node === place) place = place.nextSibling;
+    else parent.insertBefore(node, place);
+  }
+  parent.known = next;
+}

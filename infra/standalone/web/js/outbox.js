@@ -1,0 +1,113 @@
+// What this tab has sent and not yet seen in the room: kept until it is, over lost connections and
+// reloads. Every message has a name of its own (client-message-id), and the server stores a name
+// once, so sending again never doubles.
+
+/** No receipt for so long on an open connection: something is wrong, the writer decides. */
+const RECEIPT_MAX_MS = 20_000;
+
+/** The server says that it cannot now: again after this, so many times. */
+const RETRY_MS = 1_500;
+const RETRIES_MAX = 3;
+
+/** A receipt without the message itself: it came long ago, before what is shown. */
+const ECHO_MAX_MS = 5_000;
+
+/** States of a message: `sending`, `stored` (the server has it), `failed` (see `problem`). */
+export class Outbox {
+  constructor(memberId, { transmit, changed }) {
+    this.key = `dapanda.outbox.${memberId}`;
+    this.transmit = transmit;
+    this.changed = changed;
+    this.items = this.restore();
+  }
+
+  of(roomId) {
+    return this.items.filter((item) => item.roomId === roomId);
+  }
+
+  add(roomId, text, at) {
+    const item = { id: randomId(), roomId, text, at, state: 'sending', tries: 0 };
+    this.items.push(item);
+    this.send(item);
+  }
+
+  /** The connection is open (again): all that nobody has confirmed goes once more. */
+  sendAll() {
+    for (const item of this.items) if (item.state === 'sending') this.send(item);
+  }
+
+  /** The writer wants a failed one to be sent again. */
+  retry(id) {
+    const item = this.find(id);
+    if (!item) return;
+    item.state = 'sending';
+    item.tries = 0;
+    this.send(item);
+  }
+
+  /** It has been seen in the room, or the writer gives it up. */
+  remove(id) {
+    if (!this.find(id)) return;
+    this.items = this.items.filter((item) => item.id !== id);
+    this.save();
+  }
+
+  onError({ clientMessageId, code, message, retryable }) {
+    const item = this.find(clientMessageId);
+    if (!item || item.state !== 'sending') return;
+    if (retryable && item.tries < RETRIES_MAX) {
+      item.tries += 1;
+      setTimeout(() => item.state === 'sending' && this.send(item), RETRY_MS);
+      return;
+    }
+    this.fail(item, code === 8005 ? '메시지가 너무 길어요' : message);
+  }
+
+  send(item) {
+    this.save();
+    const sent = this.transmit(item, () => this.onReceipt(item));
+    clearTimeout(item.timer);
+    if (sent) {
+      const late = () => item.state === 'sending' && this.fail(item, '응답이 없어요');
+      item.timer = setTimeout(late, RECEIPT_MAX_MS);
+    }
+  }
+
+  onReceipt(item) {
+    item.state = 'stored';
+    setTimeout(() => this.remove(item.id), ECHO_MAX_MS);
+    this.save();
+  }
+
+  fail(item, problem) {
+    item.state = 'failed';
+    item.problem = problem;
+    this.save();
+  }
+
+  find(id) {
+    return this.items.find((item) => item.id === id);
+  }
+
+  save() {
+    const plain = this.items.map(({ timer, ...item }) => item);
+    sessionStorage.setItem(this.key, JSON.stringify(plain));
+    this.changed();
+  }
+
+  restore() {
+    try {
+      const items = JSON.parse(sessionStorage.getItem(this.key)) ?? [];
+      // Whether a stored one was seen is not known after a reload; sending it again tells.
+      return items.map((item) => (item.state === 'stored' ? { ...item, state: 'sending' } : item));
+    } catch {
+      return [];
+    }
+  }
+}
+
+/** 128 random bits. `crypto.randomUUID` would need HTTPS on other hosts than localhost. */
+function randomId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
