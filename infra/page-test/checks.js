@@ -275,7 +275,8 @@ async function sendMany(tab, count) {
 /** In the page: scrolls up a little, waits for older rows, and returns how far the row moved. */
 async function scrollUpAndWatch(id) {
   const scroller = document.getElementById('scroller');
-  const row = () => document.querySelector(`[data-id="${id}"]`).getBoundingClientRect().top;
+  // The text, not its row: a sender's name above it goes when that sender's earlier messages come.
+  const row = () => document.querySelector(`[data-id="${id}"] .bubble`).getBoundingClientRect().top;
   const count = () => document.querySelectorAll('#messages .message').length;
   const rows = count();
   scroller.scrollTop = 400;

@@ -17,9 +17,6 @@ const STATUS = {
   blocked: '이용이 제한된 회원이에요.',
 };
 
-const session = Session.restore() ?? (await chooseMember());
-await run(session);
-
 async function run(session) {
   byId('chat').hidden = false;
   const { messageCharsMax } = await fetchDemo().catch(() => ({ messageCharsMax: 250 }));
@@ -102,3 +99,6 @@ function leave(chat) {
   history.replaceState(null, '', '/');
   location.reload();
 }
+
+// Last, so that everything above is there.
+await run(Session.restore() ?? (await chooseMember()));

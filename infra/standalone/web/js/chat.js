@@ -22,7 +22,7 @@ const RETRY_OLDER_MS = 2_000;
 const REFRESH_PAUSE_MS = 250;
 
 /** Typing is told at most this often, and shown a little longer than the gap. */
-const TELL_TYPING_MS = 2_000;
+const TELL_TYPING_MS = 2_100; // The server passes it on every two seconds.
 const SHOW_TYPING_MS = 4_000;
 
 export class Chat extends EventTarget {
@@ -98,14 +98,27 @@ export class Chat extends EventTarget {
   }
 
   send(text) {
+    this.stopTellingTyping();
     this.outbox.add(this.openId, text, nowOnWire());
   }
 
+  /** At once if it may be, else when the gap is over: who begins just after sending is seen, too. */
   tellTyping() {
-    const now = Date.now();
-    if (!this.connection.isOpen || now - (this.toldTypingAt ?? 0) < TELL_TYPING_MS) return;
-    this.toldTypingAt = now;
-    this.connection.send(`/pub/${this.openId}/typing`, {});
+    if (this.tellingTyping) return;
+    const wait = Math.max(0, (this.toldTypingAt ?? 0) + TELL_TYPING_MS - Date.now());
+    const roomId = this.openId;
+    this.tellingTyping = setTimeout(() => {
+      this.tellingTyping = null;
+      if (!this.connection.isOpen || this.openId !== roomId) return;
+      this.toldTypingAt = Date.now();
+      this.connection.send(`/pub/${roomId}/typing`, {});
+    }, wait);
+  }
+
+  /** What was typed has been sent. */
+  stopTellingTyping() {
+    clearTimeout(this.tellingTyping);
+    this.tellingTyping = null;
   }
 
   /** The newest message of the open room is before the member's eyes. */

@@ -51,6 +51,8 @@ export class ConversationView {
     this.renderHead(room);
     const timeline = this.chat.timeline(room.id);
     if (timeline.loaded && !this.settled) this.settle(timeline);
+    // Who has just scrolled away is not at the end, even if the browser has yet to say so.
+    this.atEnd &&= this.distance() < NEAR_END_PX;
     const fromEnd = this.scroller.scrollHeight - this.scroller.scrollTop;
     reconcile(this.list, rowsOf(this));
     this.renderBeginning(timeline);
@@ -119,13 +121,17 @@ export class ConversationView {
   }
 
   onScroll() {
-    const { scroller } = this;
-    const fromEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
-    this.atEnd = fromEnd < NEAR_END_PX;
+    this.atEnd = this.distance() < NEAR_END_PX;
     if (this.atEnd) this.missed = 0;
     this.renderJump();
     this.look();
     this.fill();
+  }
+
+  /** How far the end is, in pixels. */
+  distance() {
+    const { scrollHeight, scrollTop, clientHeight } = this.scroller;
+    return scrollHeight - scrollTop - clientHeight;
   }
 
   /** Older messages come before one has scrolled to where they belong. */
