@@ -1,18 +1,14 @@
 //! Puts a node together: the one place that names concrete adapters.
 
-use std::future::IntoFuture;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::ListenerExt;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use shared::clock::Clock;
 use shared::drain::Drain;
 use stomp::{CloseCode, Limits, SessionConfig};
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -31,14 +27,13 @@ use crate::store::embedded::EmbeddedStore;
 use crate::store::{MessageStore, RoomStore, StoreError};
 use crate::transport::websocket::{self, Upgrades};
 
+pub use crate::transport::listener::{listen, serve};
+
 /// What other nodes said and was not yet taken in.
 const BUS_EVENTS_MAX: usize = 65_536;
 
 /// How often what is idle is let go of.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
-
-/// Connections that wait to be accepted: all clients of a node may come back at once.
-const BACKLOG: u32 = 4_096;
 
 /// Why a node could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -288,37 +283,4 @@ fn start_tasks(
         health.set_draining();
         closing.close_all(CloseCode(1012), "restart");
     }));
-}
-
-/// Opens a port for [`serve`].
-///
-/// # Errors
-/// The address is taken or not this computer's.
-pub fn listen(address: std::net::SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-/// Serves a router until the drain's soft token.
-///
-/// # Errors
-/// Accepting failed for good.
-pub async fn serve(listener: TcpListener, router: Router, drain: &Drain) -> io::Result<()> {
-    // Small frames must not wait for each other's acknowledgements.
-    let listener = listener.tap_io(|tcp| {
-        if let Err(error) = tcp.set_nodelay(true) {
-            tracing::debug!("a connection keeps Nagle's algorithm: {error}");
-        }
-    });
-    let soft = drain.soft();
-    axum::serve(listener, router)
-        .with_graceful_shutdown(soft.cancelled_owned())
-        .into_future()
-        .await
 }

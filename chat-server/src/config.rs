@@ -118,7 +118,7 @@ pub struct ChatLimits {
     )]
     pub connections_max: usize,
 
-    /// From the upgrade to the accepted CONNECT
+    /// From the first byte to a whole request, and again from the upgrade to the accepted CONNECT
     #[arg(long, env = "CHAT_LOGIN_TIMEOUT", default_value = "10s", value_parser = parse_duration,
         value_name = "TIME")]
     pub login_timeout: Duration,

@@ -71,8 +71,18 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
         );
         node.set_started();
         let served = tokio::try_join!(
-            app::serve(public, node.public_router(), &drain),
-            app::serve(admin, node.admin_router(), &drain),
+            app::serve(
+                public,
+                node.public_router(),
+                &drain,
+                config.limits.login_timeout
+            ),
+            app::serve(
+                admin,
+                node.admin_router(),
+                &drain,
+                config.limits.login_timeout
+            ),
         );
         drain.begin();
         served?;

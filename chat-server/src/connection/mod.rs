@@ -1,8 +1,8 @@
 //! Connections: one task each, from the upgraded socket to the last byte.
 //!
-//! [`actor`] has the one loop and [`time`] its clockwork; [`effects`] carries out what the session
-//! wants, in [`sending`] and [`hearing`]; [`subscribe`] finds where a subscription begins and
-//! [`delivery`] moves its messages from the topic to the socket.
+//! `actor` has the one loop and `time` its clockwork; `effects` carries out what the session
+//! wants, in `sending` and `hearing`; `subscribe` finds where a subscription begins and
+//! `delivery` moves its messages from the topic to the socket.
 
 mod actor;
 mod delivery;

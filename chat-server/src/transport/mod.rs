@@ -1,3 +1,4 @@
 //! From HTTP to connections.
 
+pub mod listener;
 pub mod websocket;

@@ -81,10 +81,11 @@ impl TestNode {
         let (public, admin) = (app::listen(any).unwrap(), app::listen(any).unwrap());
         let (address, admin_address) = (public.local_addr().unwrap(), admin.local_addr().unwrap());
         node.set_started();
+        let head_time = config.limits.login_timeout;
         for (listener, router) in [(public, node.public_router()), (admin, node.admin_router())] {
             let drain_of_server = drain.clone();
             drop(drain.spawn("serve", async move {
-                app::serve(listener, router, &drain_of_server)
+                app::serve(listener, router, &drain_of_server, head_time)
                     .await
                     .unwrap();
             }));

@@ -3,6 +3,9 @@
 use chat_server::app;
 use shared::drain::Drain;
 use stomp::Command;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::start::{node, session};
 use crate::support::raw::{Answer, Raw, upgrade_request};
@@ -91,7 +94,9 @@ async fn a_node_that_stops_sends_clients_away_for_a_while() {
     let address = listener.local_addr().unwrap();
     let (router, drain) = (node.node.public_router(), other.clone());
     drop(other.spawn("serve", async move {
-        app::serve(listener, router, &drain).await.unwrap();
+        app::serve(listener, router, &drain, PATIENCE)
+            .await
+            .unwrap();
     }));
     drop(Raw::open(address).await);
     node.drain.begin();
@@ -137,4 +142,14 @@ async fn frames_may_follow_the_upgrade_request_at_once() {
     raw.bytes(&bytes).await;
     assert_eq!(raw.answer().await.unwrap().status, 101);
     raw.expect(Command::Connected).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_never_ends_its_request_is_given_up() {
+    let node = node(&["--login-timeout", "1s"]).await;
+    let mut tcp = TcpStream::connect(node.address).await.unwrap();
+    tcp.write_all(b"GET /conn HTTP/1.1\r\nHost:").await.unwrap();
+    let mut answer = Vec::new();
+    let end = timeout(PATIENCE, tcp.read_to_end(&mut answer)).await;
+    end.expect("the server ends it").unwrap();
 }

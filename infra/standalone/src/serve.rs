@@ -97,7 +97,7 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     let router = router(&node, login);
     node.set_started();
     announce(address);
-    let served = serve(listener, router, &drain).await;
+    let served = serve(listener, router, &drain, settings.chat.login_timeout).await;
     if timeout(GOODBYE_MAX, drain.wait(GOODBYE_MAX)).await.is_err() {
         info!("not waiting for: {:?}", drain.running());
     }
@@ -143,10 +143,15 @@ fn router(node: &Node, login: Login) -> Router {
 }
 
 /// Serves until the drain begins. Requests that then still run are not waited for.
-async fn serve(listener: TcpListener, router: Router, drain: &Drain) -> io::Result<()> {
+async fn serve(
+    listener: TcpListener,
+    router: Router,
+    drain: &Drain,
+    head_time: Duration,
+) -> io::Result<()> {
     let (soft, within) = (drain.soft(), drain.clone());
     let serving = drain.spawn("http", async move {
-        app::serve(listener, router, &within).await
+        app::serve(listener, router, &within, head_time).await
     });
     match soft.run_until_cancelled(serving).await {
         Some(Ok(served)) => served,
