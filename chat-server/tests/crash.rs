@@ -1,10 +1,6 @@
 //! The real program, killed in mid-traffic and started again on the same folder.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test ends where something fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
 
 mod support;
 
@@ -31,8 +27,15 @@ const RECEIPTS: usize = 120;
 const WINDOW: usize = 8;
 const ROOMS: [i64; 2] = [1, 2];
 
+/// The program, listening.
+struct Running {
+    server: Child,
+    address: SocketAddr,
+    _log: JoinSet<()>,
+}
+
 /// The program on a folder that a test node has set up.
-async fn start(folder: &Path, more: &[&str]) -> (Child, SocketAddr) {
+async fn start(folder: &Path, more: &[&str]) -> Running {
     let mut server = Command::new(env!("CARGO_BIN_EXE_chat-server"))
         .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
         .args(["--sends-per-second", "0"])
@@ -57,8 +60,13 @@ async fn start(folder: &Path, more: &[&str]) -> (Child, SocketAddr) {
     };
     let address = timeout(PATIENCE, listening).await.expect("it starts");
     // The pipe must be emptied, or a chatty server would stop at it; the log is of no interest.
-    tokio::task::spawn(async move { while lines.next_line().await.is_ok_and(|l| l.is_some()) {} });
-    (server, address)
+    let mut log = JoinSet::new();
+    log.spawn(async move { while lines.next_line().await.is_ok_and(|line| line.is_some()) {} });
+    Running {
+        server,
+        address,
+        _log: log,
+    }
 }
 
 /// One member's sends to one room, over all rounds.
@@ -139,7 +147,8 @@ async fn check_all_receipts_hold(sync: &str) {
     let folder = node.stop().await;
 
     for _ in 0..ROUNDS {
-        let (mut server, address) = start(folder.path(), &["--sync", sync]).await;
+        let mut running = start(folder.path(), &["--sync", sync]).await;
+        let address = running.address;
         let (receipts, enough) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let mut writing = JoinSet::new();
         for writer in writers.drain(..) {
@@ -148,16 +157,17 @@ async fn check_all_receipts_hold(sync: &str) {
         timeout(PATIENCE, enough.notified())
             .await
             .expect("receipts come");
-        server.kill().await.unwrap(); // SIGKILL, and waits for its end
+        running.server.kill().await.unwrap(); // SIGKILL, and waits for its end
         writers = writing.join_all().await;
     }
 
-    let (mut server, address) = start(folder.path(), &["--sync", sync]).await;
+    let mut running = start(folder.path(), &["--sync", sync]).await;
+    let address = running.address;
     for room in ROOMS {
         let log = read_log(address, &token, room).await;
         check_log(&log, writers.iter().filter(|writer| writer.room == room));
     }
-    server.kill().await.unwrap();
+    running.server.kill().await.unwrap();
 }
 
 /// Everything in a room: texts by position.
@@ -217,7 +227,7 @@ async fn receipts_hold_over_twenty_kills_when_writes_are_synced_later() {
 async fn two_programs_do_not_share_a_folder() {
     let node = TestNode::start(&[]).await;
     let folder = node.stop().await;
-    let (first, _) = start(folder.path(), &[]).await;
+    let first = start(folder.path(), &[]).await;
     let second = Command::new(env!("CARGO_BIN_EXE_chat-server"))
         .args([
             "--listen",
