@@ -112,6 +112,9 @@ pub(super) async fn begin(
     let following = services.hub.follow(topic, part, mailbox, slot).await?;
     let head = following.topic().head();
     let (cursor, recovered) = start(&services, topic, from, head).await?;
+    // Live messages follow the cursor, so where nothing can be recovered the head told must be it:
+    // the store may be ahead of the hub by what is on its way.
+    let head = if recovered { head } else { cursor };
     Ok(Begun {
         target,
         following: Some(following),
