@@ -214,6 +214,7 @@ fn connection_config(config: &Config) -> ConnectionConfig {
         ping_interval: config.limits.ping_interval,
         sends_per_second: config.limits.sends_limit(),
         age_max: config.limits.connection_age_max,
+        replay_unread: config.limits.replay_unread,
     }
 }
 

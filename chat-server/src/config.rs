@@ -166,6 +166,11 @@ pub struct ChatLimits {
     #[arg(long, env = "CHAT_CONNECTION_AGE_MAX", default_value = "24h", value_parser = parse_duration,
         value_name = "TIME")]
     pub connection_age_max: Duration,
+
+    /// A subscription to a room that asks for no position begins at the member's read mark, not at
+    /// the newest message: for old front ends, which never ask and would miss what came meanwhile
+    #[arg(long, env = "CHAT_REPLAY_UNREAD")]
+    pub replay_unread: bool,
 }
 
 /// The program's command line.

@@ -74,3 +74,28 @@ async fn who_is_taken_out_of_a_room_hears_no_more_of_it() {
     assert_eq!(gone.frame().await.header("receipt-id"), Some("bye"));
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_end_that_never_asks_gets_what_it_has_not_read() {
+    let server = TestNode::start(&["--replay-unread"]).await;
+    let room = server.room(1, &[1, 2]).await;
+    let mut alice = Client::login(server.address, &server.token(1)).await;
+    for text in ["read", "unread 1", "unread 2"] {
+        alice.say(room, text, text).await;
+        alice
+            .until(|frame| frame.header("receipt-id") == Some(text))
+            .await;
+    }
+    let (bob_id, read) = (2_i64.try_into().unwrap(), 1_u64.try_into().unwrap());
+    server
+        .node
+        .rooms_store()
+        .mark_read(bob_id, room, read)
+        .await
+        .unwrap();
+    let mut bob = Client::login(server.address, &server.token(2)).await;
+    bob.subscribe("s", "/sub/1", &[]).await;
+    assert_eq!(json(&bob.frame().await)["message"], "unread 1");
+    assert_eq!(json(&bob.frame().await)["message"], "unread 2");
+    server.stop().await;
+}

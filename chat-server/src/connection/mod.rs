@@ -54,6 +54,8 @@ pub struct ConnectionConfig {
     pub sends_per_second: Option<NonZeroU32>,
     /// A connection that logged in by cookie ends at this age at the latest.
     pub age_max: Duration,
+    /// Whether a room's subscription without a position begins at the read mark.
+    pub replay_unread: bool,
 }
 
 /// Everything connections use.

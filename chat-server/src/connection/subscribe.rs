@@ -20,6 +20,8 @@ pub(super) enum From {
     After(Option<MessageId>),
     /// The last so many, then live.
     Last(u32),
+    /// Everything after this position of the topic.
+    Position(Seq),
 }
 
 /// What a destination stands for, once it is allowed.
@@ -109,6 +111,12 @@ pub(super) async fn begin(
             });
         }
     };
+    let from = match (from, target) {
+        (From::Now, Target::Log(Topic::Room(room), _)) if services.config.replay_unread => {
+            From::Position(services.rooms.last_read(member, room).await?)
+        }
+        (from, _) => from,
+    };
     let following = services.hub.follow(topic, part, mailbox, slot).await?;
     let head = following.topic().head();
     let (cursor, recovered) = start(&services, topic, from, head).await?;
@@ -137,6 +145,8 @@ async fn start(
             let first = u64::from(head.get().saturating_sub(count));
             return Ok((Seq::try_from(first).unwrap_or(head), true));
         }
+        // A mark beyond the head is one of a log that was restored from a backup.
+        From::Position(seq) => return Ok((seq.min(head), true)),
         From::After(None) => Seq::ZERO,
         From::After(Some(id)) => topic.seq_of(id).ok_or(Failure::OTHER_TOPIC)?,
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::ids::{MemberId, MessageId};
+use shared::ids::{MemberId, MessageId, RoomId, Seq};
 
 use super::{RoomError, Rooms};
 use crate::log::{RoomEvent, Topic};
@@ -39,6 +39,15 @@ pub enum DeleteError {
 }
 
 impl Rooms {
+    /// How far a member has read in a room; [`Seq::ZERO`] if not at all.
+    ///
+    /// # Errors
+    /// [`RoomError::Unavailable`]: the store does not answer now.
+    pub async fn last_read(&self, member: MemberId, room: RoomId) -> Result<Seq, RoomError> {
+        let marked = self.rooms.last_read(member, room).await;
+        marked.map_err(|error| self.unavailable("last_read", &error))
+    }
+
     /// The member has read up to this message. Marks go forward only; an earlier message changes
     /// nothing and is no error.
     ///
@@ -47,8 +56,7 @@ impl Rooms {
     pub async fn mark_read(&self, member: MemberId, message: MessageId) -> Result<(), MarkError> {
         let (room, seq) = (message.room(), message.seq());
         self.access(room, member).await?;
-        let marked = self.rooms.last_read(member, room).await;
-        if marked.map_err(|error| self.unavailable("last_read", &error))? >= seq {
+        if self.last_read(member, room).await? >= seq {
             return Ok(());
         }
         // A mark past the head would hide messages that are yet to come.
