@@ -120,3 +120,59 @@ fn product(id: u64, item_type: ItemType) -> Product {
 fn room(id: u64) -> RoomId {
     RoomId::try_from(id).expect("a small number is a room id")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chat_server::app::Node;
+    use chat_server::config::Config;
+    use shared::clock::SystemClock;
+    use shared::config::parse;
+    use shared::drain::Drain;
+
+    use super::*;
+    use crate::keys::DevKey;
+
+    #[tokio::test]
+    async fn what_was_changed_stays_changed() {
+        let data = tempfile::tempdir().unwrap();
+        let jwks = DevKey::open(data.path()).unwrap().publish().unwrap();
+        let store = format!("file:{}", data.path().join("chat").display());
+        let jwks = format!("file:{}", jwks.display());
+        let args = ["chat-server", "--store", &store, "--jwks", &jwks];
+        let config: Config = parse(args).unwrap();
+        let node = Node::build(&config, Arc::new(SystemClock), Drain::new());
+        let node = node.await.unwrap();
+        let rooms = &node.services.rooms;
+
+        set_up(rooms).await.unwrap();
+        let (one, two) = (
+            MemberId::try_from(1_u64).unwrap(),
+            MemberId::try_from(2_u64).unwrap(),
+        );
+        let first = rooms.access(room(1), one).await.unwrap();
+        assert_eq!(first.member(one).unwrap().role, Role::Buyer);
+        assert_eq!(first.member(two).unwrap().role, Role::Seller);
+
+        // Everybody of the demo leaves the group, and somebody else takes it over.
+        let stranger = spec(&[(99, Role::Member)], None);
+        let group = RoomId::FIRST_ALLOCATED_BY_CHAT;
+        rooms.put(group, stranger).await.unwrap();
+        set_up(rooms).await.unwrap();
+        let again = rooms.access(room(1), one).await.unwrap();
+        assert_eq!(again, first);
+        let refused = rooms.access(group, one).await;
+        assert_eq!(refused, Err(RoomError::NotParticipant(group)));
+    }
+
+    #[test]
+    fn members_have_names() {
+        let names: Vec<_> = members()
+            .map(|one| (one.member_id.get(), one.name))
+            .collect();
+        assert_eq!(names.len(), 8);
+        assert_eq!((names[0], names[7]), ((1, "김바다"), (8, "윤채원")));
+        assert_eq!(name(MemberId::try_from(9_u64).unwrap()), "회원 9");
+    }
+}

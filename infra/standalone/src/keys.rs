@@ -22,6 +22,9 @@ pub(crate) const SITE: &str = "dapanda";
 /// The name under which this program calls its own server.
 const SERVICE: &str = "dapanda";
 
+/// The private key's file in the data folder.
+const FILE: &str = "dev-key.pem";
+
 /// For the owner's eyes.
 const SECRET_MODE: u32 = 0o600;
 
@@ -45,6 +48,12 @@ pub(crate) enum KeyError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Nobody has made one.
+    #[error("{folder} holds no key, so no server runs on it: name the server's folder with --data")]
+    Missing {
+        /// The data folder.
+        folder: String,
     },
     /// Something else lies in its place.
     #[error("{} holds no key; move it away to get a new one", .path.display())]
@@ -75,23 +84,36 @@ impl DevKey {
     /// # Errors
     /// See [`KeyError`].
     pub(crate) fn open(folder: &Path) -> Result<Self, KeyError> {
-        let path = folder.join("dev-key.pem");
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |source| KeyError::File { path, source }
-        };
         let mut builder = fs::DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(folder);
         made.map_err(at(folder))?;
+        if let Some(key) = Self::find(folder)? {
+            return Ok(key);
+        }
+        let fresh = generate_key()?.private_pem;
+        let path = folder.join(FILE);
+        place_once(&path, fresh.expose().as_bytes()).map_err(at(&path))?;
+        Self::existing(folder)
+    }
+
+    /// The key of this data folder, if a server or `dapanda token` has made it.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub(crate) fn existing(folder: &Path) -> Result<Self, KeyError> {
+        let folder_shown = folder.display().to_string();
+        Self::find(folder)?.ok_or(KeyError::Missing {
+            folder: folder_shown,
+        })
+    }
+
+    fn find(folder: &Path) -> Result<Option<Self>, KeyError> {
+        let path = folder.join(FILE);
         let pem = match read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let fresh = generate_key()?.private_pem;
-                place_once(&path, fresh.expose().as_bytes()).map_err(at(&path))?;
-                read(&path)
-            }
-            known => known,
+            Ok(pem) => Secret::new(pem),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(at(&path)(error)),
         };
-        let pem = Secret::new(pem.map_err(at(&path))?);
         let scope = TokenScope {
             issuer: SITE.to_owned(),
             audience: SITE.to_owned(),
@@ -99,7 +121,7 @@ impl DevKey {
         let signer =
             Signer::from_pem(&pem, scope).map_err(|source| KeyError::Invalid { path, source })?;
         let folder = folder.to_owned();
-        Ok(Self { folder, signer })
+        Ok(Some(Self { folder, signer }))
     }
 
     /// The public half, as it is published.
@@ -156,6 +178,12 @@ impl DevKey {
         };
         self.signer.service_token(grant, now)
     }
+}
+
+/// Names the file that an error is about.
+fn at(path: &Path) -> impl FnOnce(io::Error) -> KeyError {
+    let path = path.to_owned();
+    move |source| KeyError::File { path, source }
 }
 
 fn read(path: &Path) -> io::Result<String> {

@@ -67,7 +67,7 @@ pub(crate) struct Serve {
     #[arg(
         long,
         env = "DAPANDA_LOG",
-        default_value = "info",
+        default_value = "info,fjall=warn,lsm_tree=warn",
         value_name = "FILTER"
     )]
     pub(crate) log: LogFilter,

@@ -1,0 +1,364 @@
+//! The program as its users have it: started, asked over HTTP, stopped.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use reqwest::{Client, Method, Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// Nothing here takes a second, unless the machine is busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_dapanda");
+
+/// A started `dapanda`; it ends with this value.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    /// On a port of its own choice, which it says in its log.
+    async fn start(data: &Path) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["--listen", "127.0.0.1:0", "--data"])
+            .arg(data);
+        command.stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let said = async {
+            loop {
+                let line = lines.next_line().await.unwrap().expect("it ended");
+                if let Some((_, port)) = line.split_once("open http://localhost:") {
+                    return port.trim().parse().unwrap();
+                }
+            }
+        };
+        let port = timeout(PATIENCE, said).await.expect("it did not start");
+        // Read on, or a full pipe would stop the server.
+        #[expect(clippy::disallowed_methods, reason = "it ends with the server")]
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { child, port }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {
+        let mut request = client().request(method, self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    }
+
+    async fn get(&self, path: &str, bearer: &str) -> (StatusCode, Value) {
+        let bearer = format!("Bearer {bearer}");
+        let headers = [("authorization", bearer.as_str())];
+        let response = self.ask(Method::GET, path, &headers).await;
+        (response.status(), response.json().await.unwrap())
+    }
+
+    /// The ids of the member's rooms.
+    async fn rooms(&self, bearer: &str) -> Vec<u64> {
+        let (status, answer) = self.get("/api/chat-room?size=100", bearer).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let rows = answer["data"]["data"].as_array().unwrap();
+        rows.iter()
+            .map(|row| row["chatRoomId"].as_u64().unwrap())
+            .collect()
+    }
+
+    async fn log_in(&self, member: u64) -> Response {
+        let request = client().post(self.url("/dev/login"));
+        request
+            .json(&json!({"memberId": member}))
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// Ctrl-C; how it ended.
+    async fn interrupt(&mut self) -> Option<i32> {
+        let id = self.child.id().unwrap().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &id])
+                .status()
+                .await
+                .unwrap()
+                .success()
+        );
+        timeout(PATIENCE, self.child.wait())
+            .await
+            .unwrap()
+            .unwrap()
+            .code()
+    }
+}
+
+fn client() -> Client {
+    let client = Client::builder()
+        .timeout(PATIENCE)
+        .tls_certs_only([])
+        .no_proxy();
+    client.build().unwrap()
+}
+
+/// What the program says and how it ends, called so.
+async fn run(args: &[&str]) -> Output {
+    let running = Command::new(PROGRAM).args(args).kill_on_drop(true).output();
+    timeout(PATIENCE, running)
+        .await
+        .expect("it did not end")
+        .unwrap()
+}
+
+/// Its only line on standard output.
+async fn line(args: &[&str]) -> String {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = run(args).await;
+    assert!(
+        status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&stderr)
+    );
+    let text = String::from_utf8(stdout).unwrap();
+    let line = text.strip_suffix('\n').unwrap();
+    assert!(!line.contains('\n'), "{text}");
+    line.to_owned()
+}
+
+/// Called so it prints nothing, ends with this code, and says all of this.
+async fn check_refused(args: &[&str], code: i32, parts: &[&str]) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = run(args).await;
+    let text = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(code), "{args:?}: {text}");
+    assert!(stdout.is_empty(), "{args:?}");
+    for part in parts {
+        assert!(text.contains(part), "{part} is missing in: {text}");
+    }
+}
+
+fn folder() -> (TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data").to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+#[tokio::test]
+async fn a_token_of_its_folder_is_taken_and_no_other() {
+    let ((_here, data), (_there, other)) = (folder(), folder());
+    // Before the first start: the server takes over the key that this made.
+    let token = line(&["token", "--member", "2", "--data", &data]).await;
+    let server = Server::start(Path::new(&data)).await;
+    assert_eq!(server.rooms(&token).await, [1 << 30, 1]);
+    let later = line(&["token", "--member", "3", "--data", &data]).await;
+    assert_eq!(server.rooms(&later).await, [1 << 30, 2]);
+
+    let foreign = line(&["token", "--member", "2", "--data", &other]).await;
+    let (status, _) = server.get("/api/chat-room", &foreign).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_room_is_made_and_its_id_printed() {
+    let (_here, data) = folder();
+    let server = Server::start(Path::new(&data)).await;
+    let url = server.url("");
+    let room = line(&[
+        "room",
+        "--members",
+        "5,77",
+        "--data",
+        &data,
+        "--server",
+        &url,
+    ])
+    .await;
+    let room: u64 = room.parse().unwrap();
+    assert!(room >= 1 << 30, "{room}");
+    for member in ["5", "77"] {
+        let token = line(&["token", "--member", member, "--data", &data]).await;
+        assert!(server.rooms(&token).await.contains(&room), "{member}");
+        let (_, answer) = server
+            .get(&format!("/api/chat-room/{room}/members"), &token)
+            .await;
+        let names: Vec<_> = answer["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| &one["name"])
+            .collect();
+        assert_eq!(names, ["정지호", "회원 77"]);
+    }
+    let outsider = line(&["token", "--member", "1", "--data", &data]).await;
+    assert!(!server.rooms(&outsider).await.contains(&room));
+}
+
+#[tokio::test]
+async fn a_room_that_cannot_be_made_says_why() {
+    let ((_here, data), (_there, other)) = (folder(), folder());
+    let server = Server::start(Path::new(&data)).await;
+    let url = server.url("");
+    let room = async |data: &str, url: &str, parts: &[&str]| {
+        let args = ["room", "--members", "1,2", "--data", data, "--server", url];
+        check_refused(&args, 1, parts).await;
+    };
+    room(&other, &url, &["holds no key", "--data"]).await;
+    assert!(!Path::new(&other).exists(), "asking makes no folder");
+    line(&["token", "--member", "1", "--data", &other]).await;
+    room(&other, &url, &["another folder", "--data"]).await;
+    // Port 1 is nobody's.
+    room(
+        &data,
+        "http://127.0.0.1:1",
+        &["no answer from http://127.0.0.1:1", "--server"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn wrong_settings_are_told_all_at_once() {
+    let args = [
+        "--listen",
+        "here",
+        "--sync",
+        "0s",
+        "--connections-max",
+        "many",
+    ];
+    check_refused(
+        &args,
+        64,
+        &["3 mistakes", "--listen", "--sync", "--connections-max"],
+    )
+    .await;
+    let args = ["token", "--member", "none", "--colour", "red"];
+    check_refused(&args, 64, &["2 mistakes", "--member", "--colour"]).await;
+    check_refused(&["--frame-bytes-max", "1"], 64, &["--frame-bytes-max"]).await;
+}
+
+#[tokio::test]
+async fn a_port_or_folder_that_is_taken_is_named() {
+    let ((_here, data), (_there, other)) = (folder(), folder());
+    let server = Server::start(Path::new(&data)).await;
+    let address = format!("127.0.0.1:{}", server.port);
+    let taken = format!("{address} is taken");
+    check_refused(
+        &["--listen", &address, "--data", &other],
+        1,
+        &[&taken, "--listen 127.0.0.1:"],
+    )
+    .await;
+    check_refused(&["--listen", "127.0.0.1:0", "--data", &data], 1, &[&data]).await;
+}
+
+#[tokio::test]
+async fn everything_is_on_the_one_port() {
+    let (_here, data) = folder();
+    let server = Server::start(Path::new(&data)).await;
+    for path in [
+        "/",
+        "/js/app.js",
+        "/vendor/stompjs/index.js",
+        "/dev/members",
+        "/.well-known/jwks.json",
+        "/docs/chat/",
+        "/metrics",
+        "/livez",
+        "/readyz",
+        "/startupz",
+    ] {
+        let status = server.ask(Method::GET, path, &[]).await.status();
+        assert_eq!(status, StatusCode::OK, "{path}");
+    }
+    let inside = server.ask(Method::POST, "/internal/rooms", &[]).await;
+    assert_eq!(inside.status(), StatusCode::UNAUTHORIZED);
+    let page = server.ask(Method::GET, "/", &[]).await;
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'self';"),
+        "{policy}"
+    );
+}
+
+#[tokio::test]
+async fn a_login_sets_the_cookies_of_the_site() {
+    let (_here, data) = folder();
+    let server = Server::start(Path::new(&data)).await;
+    let response = server.log_in(1).await;
+    let cookies = response.headers().get_all("set-cookie").iter();
+    let cookies: Vec<_> = cookies
+        .map(|one| one.to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(cookies.len(), 2);
+    for (cookie, name, seconds) in [
+        (&cookies[0], "accessToken=", 3_600),
+        (&cookies[1], "refreshToken=", 1_209_600),
+    ] {
+        let attributes = format!("; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax");
+        assert!(
+            cookie.starts_with(name) && cookie.ends_with(&attributes),
+            "{cookie}"
+        );
+        let pair = cookie.split(';').next().unwrap();
+        let answer = server
+            .ask(Method::GET, "/api/chat-room", &[("cookie", pair)])
+            .await;
+        assert_eq!(answer.status(), StatusCode::OK, "{name}");
+    }
+    let answer: Value = response.json().await.unwrap();
+    let token = answer["data"]["accessToken"].as_str().unwrap();
+    assert_eq!(server.rooms(token).await, [1 << 30, 2, 1]);
+
+    for nobody in [0, 9, u64::MAX] {
+        assert_eq!(
+            server.log_in(nobody).await.status(),
+            StatusCode::BAD_REQUEST
+        );
+    }
+    // A form of another site's page cannot say that it is JSON.
+    let form = [("content-type", "text/plain")];
+    let forged = server.ask(Method::POST, "/dev/login", &form).await;
+    assert!(forged.status().is_client_error());
+}
+
+#[tokio::test]
+async fn an_interrupt_waits_for_nobody() {
+    let (_here, data) = folder();
+    let mut server = Server::start(Path::new(&data)).await;
+    // A client that never answers, not even the goodbye.
+    let mut deaf = TcpStream::connect(("127.0.0.1", server.port))
+        .await
+        .unwrap();
+    let upgrade = "GET /conn HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n";
+    deaf.write_all(upgrade.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    deaf.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    let stopped = timeout(Duration::from_secs(3), server.interrupt()).await;
+    assert_eq!(stopped.expect("it waited"), Some(0));
+
+    // And the folder is free again.
+    Server::start(Path::new(&data)).await;
+}
