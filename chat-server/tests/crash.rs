@@ -1,19 +1,20 @@
-//! The real program, killed in mid-traffic and started again on the same folder.
+//! The real program, killed or stopped in mid-traffic and started again on the same folder.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
 
 mod support;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use stomp::{Command as Stomp, FrameWriter, Version};
+use stomp::{Command as Stomp, Frame, FrameWriter, Version};
 use support::client::{Client, json};
 use support::{PATIENCE, TestNode};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
@@ -89,7 +90,7 @@ impl Writer {
             .body(format!(r#"{{"message":"{id}"}}"#).as_bytes())
     }
 
-    /// Sends, what is open first, until the connection ends.
+    /// Sends, what is open first, until the connection ends; all receipts before that are read.
     async fn write(
         mut self,
         address: SocketAddr,
@@ -97,77 +98,130 @@ impl Writer {
         enough: Arc<Notify>,
     ) -> Self {
         let mut client = Client::login(address, &self.token).await;
-        for id in self.open.clone() {
-            if !client.send_binary(self.send(&id)).await {
-                return self;
-            }
-        }
+        let mut open = self.send_open(&mut client).await;
         loop {
-            while self.open.len() < WINDOW {
+            while open && self.open.len() < WINDOW {
                 self.made += 1;
                 let id = format!("{}-{}", self.name, self.made);
                 self.open.push_back(id.clone());
-                if !client.send_binary(self.send(&id)).await {
-                    return self;
-                }
+                open = client.send_binary(self.send(&id)).await;
             }
             let Some(frame) = client.next().await else {
                 return self;
             };
-            assert_eq!(frame.command(), Stomp::Receipt, "{frame:?}");
-            let id = frame.header("receipt-id").unwrap().to_owned();
-            self.open.retain(|open| *open != id);
-            self.settled.push(id);
+            self.on_receipt(&frame);
             if receipts.fetch_add(1, Ordering::Relaxed) + 1 >= RECEIPTS {
                 enough.notify_one();
             }
         }
     }
+
+    /// Sends again what had no receipt, and waits for all of them.
+    async fn finish(&mut self, address: SocketAddr) {
+        let mut client = Client::login(address, &self.token).await;
+        assert!(self.send_open(&mut client).await);
+        while !self.open.is_empty() {
+            self.on_receipt(&client.frame().await);
+        }
+    }
+
+    /// False: the connection has ended.
+    async fn send_open(&self, client: &mut Client) -> bool {
+        for id in &self.open {
+            if !client.send_binary(self.send(id)).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn on_receipt(&mut self, frame: &Frame) {
+        assert_eq!(frame.command(), Stomp::Receipt, "{frame:?}");
+        let id = frame.header("receipt-id").unwrap().to_owned();
+        let place = self.open.iter().position(|open| *open == id);
+        self.open.remove(place.expect("one receipt for each send"));
+        self.settled.push(id);
+    }
 }
 
-async fn check_all_receipts_hold(sync: &str) {
+/// Two rooms on a folder, two writers in each, and a token of one who may read both.
+async fn rooms_and_writers() -> (Arc<TempDir>, Vec<Writer>, String) {
     let node = TestNode::start(&[]).await;
     let mut writers = Vec::new();
     for room in ROOMS {
         node.room(room, &[1, 2]).await;
         for member in [1, 2] {
-            let (name, token) = (format!("{room}m{member}"), node.token(member));
-            let (open, settled) = (VecDeque::new(), Vec::new());
             writers.push(Writer {
-                name,
+                name: format!("{room}m{member}"),
                 room,
-                token,
+                token: node.token(member),
                 made: 0,
-                open,
-                settled,
+                open: VecDeque::new(),
+                settled: Vec::new(),
             });
         }
     }
     let token = node.token(1);
-    let folder = node.stop().await;
+    (node.stop().await, writers, token)
+}
 
-    for _ in 0..ROUNDS {
-        let mut running = start(folder.path(), &["--sync", sync]).await;
-        let address = running.address;
-        let (receipts, enough) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-        let mut writing = JoinSet::new();
-        for writer in writers.drain(..) {
-            writing.spawn(writer.write(address, Arc::clone(&receipts), Arc::clone(&enough)));
+/// What ends the program in mid-traffic.
+#[derive(Clone, Copy)]
+enum End {
+    Kill,
+    Terminate,
+}
+
+/// All write until the program ends, which is after so many receipts.
+async fn write_until(
+    end: End,
+    folder: &Path,
+    writers: Vec<Writer>,
+    settings: &[&str],
+) -> Vec<Writer> {
+    let mut running = start(folder, settings).await;
+    let (receipts, enough) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let mut writing = JoinSet::new();
+    for writer in writers {
+        let (receipts, enough) = (Arc::clone(&receipts), Arc::clone(&enough));
+        writing.spawn(writer.write(running.address, receipts, enough));
+    }
+    timeout(PATIENCE, enough.notified())
+        .await
+        .expect("receipts come");
+    match end {
+        End::Kill => running.server.kill().await.unwrap(), // SIGKILL, and waits for its end
+        End::Terminate => {
+            let pid = running.server.id().unwrap().to_string();
+            let told = Command::new("kill").args(["-s", "TERM", &pid]).status();
+            assert!(told.await.unwrap().success());
+            let ended = timeout(PATIENCE, running.server.wait()).await;
+            assert_eq!(ended.expect("it stops").unwrap().code(), Some(0));
         }
-        timeout(PATIENCE, enough.notified())
-            .await
-            .expect("receipts come");
-        running.server.kill().await.unwrap(); // SIGKILL, and waits for its end
-        writers = writing.join_all().await;
     }
+    writing.join_all().await
+}
 
-    let mut running = start(folder.path(), &["--sync", sync]).await;
-    let address = running.address;
-    for room in ROOMS {
-        let log = read_log(address, &token, room).await;
-        check_log(&log, writers.iter().filter(|writer| writer.room == room));
+async fn check_all_receipts_hold(sync: &str) {
+    let (folder, mut writers, token) = rooms_and_writers().await;
+    for _ in 0..ROUNDS {
+        writers = write_until(End::Kill, folder.path(), writers, &["--sync", sync]).await;
     }
-    running.server.kill().await.unwrap();
+    let running = start(folder.path(), &["--sync", sync]).await;
+    for writer in &mut writers {
+        assert!(writer.settled.len() > ROUNDS, "{}", writer.name);
+        writer.finish(running.address).await;
+    }
+    check_logs(running.address, &token, &writers).await;
+}
+
+/// The rooms hold what had a receipt, once, in its writer's order, and nothing else.
+async fn check_logs(address: SocketAddr, token: &str, writers: &[Writer]) {
+    for room in ROOMS {
+        let log = read_log(address, token, room).await;
+        let here = writers.iter().filter(|writer| writer.room == room);
+        check_log(&log, &here.collect::<Vec<_>>());
+    }
 }
 
 /// Everything in a room: texts by position.
@@ -189,28 +243,22 @@ async fn read_log(address: SocketAddr, token: &str, room: i64) -> Vec<String> {
     texts
 }
 
-fn check_log<'a>(log: &[String], writers: impl Iterator<Item = &'a Writer>) {
-    let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (place, text) in log.iter().enumerate() {
-        places.entry(text).or_default().push(place);
-    }
-    for (text, places) in &places {
-        assert_eq!(places.len(), 1, "{text} is there twice, at {places:?}");
-    }
+fn check_log(log: &[String], writers: &[&Writer]) {
+    let mut settled = 0;
     for writer in writers {
-        assert!(
-            writer.settled.len() > ROUNDS,
-            "{} hardly wrote",
-            writer.name
-        );
-        for id in &writer.settled {
-            assert!(places.contains_key(&**id), "{id} has a receipt and is lost");
-        }
+        let receipts: BTreeSet<&String> = writer.settled.iter().collect();
+        settled += receipts.len();
         let prefix = format!("{}-", writer.name);
         let numbers = log.iter().filter_map(|text| text.strip_prefix(&prefix));
-        let numbers: Vec<u64> = numbers.map(|number| number.parse().unwrap()).collect();
-        assert!(numbers.is_sorted(), "{}: {numbers:?}", writer.name);
+        let numbers: Vec<usize> = numbers.map(|number| number.parse().unwrap()).collect();
+        let all: Vec<usize> = (1..=receipts.len()).collect();
+        assert_eq!(numbers, all, "what is in the log of {}", writer.name);
+        for number in all {
+            let id = format!("{prefix}{number}");
+            assert!(receipts.contains(&id), "{id} is there without a receipt");
+        }
     }
+    assert_eq!(log.len(), settled, "there is more than was written");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,6 +269,14 @@ async fn receipts_hold_over_twenty_kills_when_each_write_is_synced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn receipts_hold_over_twenty_kills_when_writes_are_synced_later() {
     check_all_receipts_hold("50ms").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_the_program_well_and_what_had_no_receipt_is_not_stored() {
+    let (folder, writers, token) = rooms_and_writers().await;
+    let writers = write_until(End::Terminate, folder.path(), writers, &[]).await;
+    let running = start(folder.path(), &[]).await;
+    check_logs(running.address, &token, &writers).await;
 }
 
 #[tokio::test]
