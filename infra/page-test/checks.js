@@ -111,9 +111,9 @@ export const checks = [
     await one.shot(shots, '07-group');
   }],
 
-  ['older messages come on scrolling, without a jump', async ({ one, two, shots }) => {
+  ['older messages come on scrolling, without a jump', async ({ one, shots }) => {
     await one.enter(ROOM);
-    await sendMany(two, OLD);
+    await sendMany(one, OLD);
     await one.shows(`오래된 메시지 ${OLD}`);
     await one.page.reload();
     await one.connected();
@@ -131,28 +131,63 @@ export const checks = [
     await isWhole(one);
   }],
 
-  ['a reload keeps what was said', async ({ two }) => {
-    const before = (await two.messages()).slice(-10);
-    await two.page.reload();
-    await two.connected();
-    await until('loaded', async () => (await two.messages()).length > 0);
+  ['a long absence begins where reading ended', async ({ one, two, shots }) => {
     await two.enter(ROOM);
-    await two.shows(`오래된 메시지 ${OLD}`);
-    assert.ok(before.length > 0);
+    await until('the line is in sight', () => two.page.evaluate(lineIsInSight));
+    assert.equal(await two.isAtEnd(), false);
+    const badge = two.page.locator(`[data-room="${ROOM}"] .badge`);
+    assert.equal(await badge.count(), 1, 'what was not seen is not read');
+    await two.shot(shots, '09-absence');
+    await two.page.click('#jump');
+    await until('the badge is gone', async () => (await badge.count()) === 0);
+    assert.ok(await two.isAtEnd());
+    await one.page.click('#jump');
+  }],
+
+  ['a reload keeps what was said and read', async ({ one, two }) => {
+    await one.send('다시 열어도 그대로죠?');
+    await two.shows('다시 열어도 그대로죠?');
+    const isRead = async () => (await one.page.locator('.message.mine').last().innerText()).includes('읽음');
+    await until('read mark', isRead);
+    const before = (await one.messages()).slice(-10);
+    await one.page.reload();
+    await one.connected();
+    await one.shows('다시 열어도 그대로죠?');
+    assert.deepEqual((await one.messages()).slice(-10), before);
+    await until('read mark again', isRead);
+  }],
+
+  ['what was not sent can be sent again', async ({ context, server, two, shots }) => {
+    const tab = new Tab(await context.newPage(), server.url);
+    const spoil = await tab.spoilSends();
+    await tab.page.goto(server.url);
+    await tab.logIn(1);
+    await tab.enter(ROOM);
+    spoil.on = true;
+    await tab.send('이번엔 안 갈 거예요');
+    await tab.page.waitForSelector('.failure');
+    await tab.shot(shots, '10-failed');
+    assert.equal(await two.count('이번엔 안 갈 거예요'), 0);
+    spoil.on = false;
+    await tab.page.click('.failure .action');
+    await tab.shows('이번엔 안 갈 거예요');
+    await two.shows('이번엔 안 갈 거예요');
+    await isWhole(tab);
+    await tab.page.close();
   }],
 
   ['a killed server loses and doubles nothing', async ({ one, two, server, shots }) => {
-    await one.enter(ROOM);
-    await two.enter(ROOM);
     await one.send('서버가 꺼지기 전');
     await two.shows('서버가 꺼지기 전');
     await server.kill();
     await one.page.waitForSelector('#status:not([hidden])');
+    await one.page.evaluate(() => (document.getElementById('scroller').scrollTop = 0));
     await one.send('꺼져 있는 동안 1');
     await one.send('꺼져 있는 동안 2');
     await two.send('저도 기다려요');
     await one.page.waitForSelector('[data-state="sending"]');
-    await one.shot(shots, '09-away');
+    await until('what one sends is seen', () => one.isAtEnd());
+    await one.shot(shots, '11-away');
     await server.run();
     await Promise.all([one.connected(), two.connected()]);
     for (const text of ['서버가 꺼지기 전', '꺼져 있는 동안 1', '꺼져 있는 동안 2', '저도 기다려요']) {
@@ -164,8 +199,10 @@ export const checks = [
     await one.page.waitForSelector('#status', { state: 'hidden' });
   }],
 
-  ['what waits to be sent survives a reload', async ({ one, two, server }) => {
-    await server.kill();
+  ['Ctrl-C is immediate, and what waits to be sent survives a reload', async ({ one, two, server }) => {
+    const start = Date.now();
+    assert.equal(await server.interrupt(), 0);
+    assert.ok(Date.now() - start < 3_000, `it took ${Date.now() - start} ms`);
     await one.page.waitForSelector('#status:not([hidden])');
     await one.send('새로고침해도 남아요');
     await one.page.waitForSelector('[data-state="sending"]');
@@ -189,7 +226,6 @@ export const checks = [
 
   ['a new room appears by itself', async ({ one, server }) => {
     const room = server.command('room', '--members', '1,4', '--server', server.url);
-    await one.page.evaluate(() => window.dispatchEvent(new Event('focus')));
     await one.page.waitForSelector(`[data-room="${room}"]`, { timeout: 30_000 });
   }],
 
@@ -202,17 +238,17 @@ export const checks = [
       const phone = await Tab.open(context, server.url);
       await phone.page.waitForSelector('[data-member="1"]');
       await fits(phone);
-      await phone.shot(shots, `10-phone-login-${colorScheme}`);
+      await phone.shot(shots, `12-phone-login-${colorScheme}`);
       await phone.logIn(1);
       await fits(phone);
       assert.equal(await phone.page.locator('.conversation').isVisible(), false);
-      await phone.shot(shots, `11-phone-list-${colorScheme}`);
+      await phone.shot(shots, `13-phone-list-${colorScheme}`);
       await phone.enter(ROOM);
       await phone.shows('두 탭에서 보여요');
       await fits(phone);
       assert.equal(await phone.page.locator('.rooms').isVisible(), false);
       await isTouchable(phone);
-      await phone.shot(shots, `12-phone-room-${colorScheme}`);
+      await phone.shot(shots, `14-phone-room-${colorScheme}`);
       await phone.page.click('#back');
       await phone.page.waitForSelector('.rooms', { state: 'visible' });
       await context.close();
@@ -226,12 +262,13 @@ export const checks = [
     await tab.logIn(2);
     await tab.enter(ROOM);
     await tab.shows('두 탭에서 보여요');
-    await tab.shot(shots, '13-dark');
+    await tab.shot(shots, '15-dark');
     await context.close();
   }],
 
   ['leaving leads to the first screen', async ({ two }) => {
     await two.page.click('#leave');
+    assert.equal(new URL(two.page.url()).hash, '');
     await two.page.waitForSelector('[data-member="3"]');
     await two.logIn(3);
     assert.equal(await two.text('#me'), '박\n박도윤');
@@ -285,6 +322,13 @@ async function scrollUpAndWatch(id) {
   while (count() === rows && Date.now() < end) await new Promise((resolve) => requestAnimationFrame(resolve));
   if (count() === rows) throw new Error('no older messages came');
   return row() - place;
+}
+
+/** In the page: the line above what is unread, and something of both sides of it. */
+function lineIsInSight() {
+  const view = document.getElementById('scroller').getBoundingClientRect();
+  const line = document.querySelector('.unread-line')?.getBoundingClientRect();
+  return line != null && line.top > view.top + 40 && line.bottom < view.top + view.height / 2;
 }
 
 /** Every message once, in order, without a hole: ids of a room rise by one. */

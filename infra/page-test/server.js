@@ -40,6 +40,13 @@ export class Server {
     await once(this.child, 'exit');
   }
 
+  /** Ctrl-C: returns the exit code. */
+  async interrupt() {
+    this.child.kill('SIGINT');
+    const [code] = await once(this.child, 'exit');
+    return code;
+  }
+
   /** What `dapanda …` prints. */
   command(...args) {
     const all = [...args, '--data', this.data];

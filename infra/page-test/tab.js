@@ -5,12 +5,13 @@ import { until } from './until.js';
 export class Tab {
   static async open(context, url) {
     const page = await context.newPage();
-    const tab = new Tab(page, new URL(url).host);
+    const tab = new Tab(page, url);
     await page.goto(url);
     return tab;
   }
 
-  constructor(page, host) {
+  constructor(page, url) {
+    const { host } = new URL(url);
     this.page = page;
     /** What a developer would see in red. */
     this.complaints = [];
@@ -69,11 +70,36 @@ export class Tab {
     return all.filter((message) => message.text === text && message.state === 'there').length;
   }
 
+  /** Whether the last message is where one sees it. */
+  isAtEnd() {
+    return this.page.evaluate(() => {
+      const { scrollHeight, scrollTop, clientHeight } = document.getElementById('scroller');
+      return scrollHeight - scrollTop - clientHeight < 4;
+    });
+  }
+
   shows(text) {
     return until(`"${text}" is shown once`, async () => (await this.count(text)) === 1);
   }
 
+  /** While the returned switch is on, messages lose their text on the way, and are refused. */
+  async spoilSends() {
+    const spoil = { on: false };
+    const body = '{"message":""}';
+    await this.page.routeWebSocket('**/conn', (socket) => {
+      const server = socket.connectToServer();
+      socket.onMessage((frame) => {
+        const isMessage = spoil.on && /^SEND\n/.test(frame) && frame.includes('client-message-id');
+        const [head] = String(frame).split('\n\n');
+        const spoilt = `${head.replace(/content-length:\d+/, `content-length:${body.length}`)}\n\n${body}\0`;
+        server.send(isMessage ? spoilt : frame);
+      });
+    });
+    return spoil;
+  }
+
   async shot(folder, name) {
-    await this.page.screenshot({ path: `${folder}/${name}.png` });
+    // Animations at their end: a tab in the background has no frames for them.
+    await this.page.screenshot({ path: `${folder}/${name}.png`, animations: 'disabled' });
   }
 }

@@ -12,6 +12,7 @@ import { Session, fetchDemo } from './session.js';
 const STATUS_AFTER_MS = 700;
 
 const STATUS = {
+  open: '',
   connecting: '연결하는 중…',
   waiting: '연결이 끊겼어요. 다시 연결하고 있어요…',
   blocked: '이용이 제한된 회원이에요.',
@@ -24,7 +25,7 @@ async function run(session) {
   const composer = new Composer({
     charsMax: messageCharsMax,
     onSend: (text) => {
-      conversation.atEnd = true;
+      conversation.wantsEnd = true;
       chat.send(text);
     },
     onTyping: () => chat.tellTyping(),
@@ -74,23 +75,19 @@ function roomOfAddress() {
   return id > 0 ? id : null;
 }
 
-let statusTimer;
+let statusTimer = null;
 
 function showState(state) {
   const status = byId('status');
-  clearTimeout(statusTimer);
   document.body.dataset.state = state;
+  status.textContent = STATUS[state];
   if (state === 'open') {
+    clearTimeout(statusTimer);
+    statusTimer = null;
     status.hidden = true;
-    return;
+  } else {
+    statusTimer ??= setTimeout(() => (status.hidden = false), STATUS_AFTER_MS);
   }
-  statusTimer = setTimeout(
-    () => {
-      status.textContent = STATUS[state];
-      status.hidden = false;
-    },
-    status.hidden ? STATUS_AFTER_MS : 0,
-  );
 }
 
 function leave(chat) {

@@ -31,7 +31,9 @@ export class Chat extends EventTarget {
     this.session = session;
     this.api = new Api(session);
     this.rooms = new Rooms(session.memberId);
-    this.reads = new Reads();
+    this.reads = new Reads(session.memberId);
+    /** How far this member has seen, by room; the others' marks are in `reads`. */
+    this.seen = new Map();
     this.timelines = new Map();
     this.typists = new Map();
     this.state = 'connecting';
@@ -52,7 +54,6 @@ export class Chat extends EventTarget {
 
   start() {
     this.connection.start();
-    this.refreshRooms();
     this.timer = setInterval(() => this.refreshSoon(), LOOK_FOR_ROOMS_MS);
   }
 
@@ -125,19 +126,25 @@ export class Chat extends EventTarget {
   async markSeen() {
     const roomId = this.openId;
     const newest = this.timeline(roomId).messages.at(-1);
-    const me = this.session.memberId;
-    if (!newest || this.reads.of(roomId, me) >= newest.id) return;
-    this.reads.note(roomId, me, newest.id);
+    if (!newest || this.hasSeenAll(roomId)) return;
+    const before = this.seen.get(roomId);
+    this.noteRead(roomId, this.session.memberId, newest.id);
     const room = this.rooms.get(roomId);
     if (room) room.unread = 0;
     this.changed('rooms');
-    // If it does not get through, the next message or visit says it again.
-    if (newest.senderId !== me) await this.api.markRead(newest.id).catch(() => {});
+    if (newest.senderId === this.session.memberId) return;
+    // What does not get through is said again at the next look.
+    await this.api.markRead(newest.id).catch(() => this.seen.set(roomId, before ?? 0));
   }
 
   hasSeenAll(roomId) {
     const newest = this.timeline(roomId).messages.at(-1);
-    return newest != null && this.reads.of(roomId, this.session.memberId) >= newest.id;
+    return newest != null && (this.seen.get(roomId) ?? 0) >= newest.id;
+  }
+
+  noteRead(roomId, memberId, messageId) {
+    if (memberId !== this.session.memberId) this.reads.note(roomId, memberId, messageId);
+    else if (messageId > (this.seen.get(roomId) ?? 0)) this.seen.set(roomId, messageId);
   }
 
   async takeBack(messageId) {
@@ -238,7 +245,7 @@ export class Chat extends EventTarget {
     const messages = wire.map((one) => ('id' in one ? one : toMessage(one)));
     put(messages);
     for (const message of messages) {
-      this.reads.note(roomId, message.senderId, message.id);
+      this.noteRead(roomId, message.senderId, message.id);
       if (message.clientId && message.senderId === this.session.memberId) this.outbox.remove(message.clientId);
     }
   }
@@ -246,7 +253,7 @@ export class Chat extends EventTarget {
   onEvent(roomId, event) {
     const isMe = event.memberId === this.session.memberId;
     if (event.type === 'typing' && !isMe) this.onTyping(event.memberId);
-    if (event.type === 'read') this.reads.note(roomId, event.memberId, event.upTo);
+    if (event.type === 'read') this.noteRead(roomId, event.memberId, event.upTo);
     if (event.type === 'deleted') this.onDeleted(roomId, event.chatMessageId);
     if (event.type === 'joined' || event.type === 'left') this.loadMembers(roomId);
     this.changed('messages');
@@ -295,7 +302,7 @@ export class Chat extends EventTarget {
     const members = await this.api.members(roomId).catch(() => null);
     if (!members) return;
     this.rooms.setMembers(roomId, members);
-    for (const member of members) this.reads.note(roomId, member.memberId, member.lastReadMessageId);
+    for (const member of members) this.noteRead(roomId, member.memberId, member.lastReadMessageId);
     this.changed('rooms');
     this.changed('messages');
   }

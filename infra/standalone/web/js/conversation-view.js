@@ -9,6 +9,9 @@ const NEAR_END_PX = 80;
 /** So near to the beginning older messages are asked for, before they are missed. */
 const NEAR_BEGINNING_PX = 600;
 
+/** So much of what was read shows above the line of what was not. */
+const READ_ABOVE_PX = 96;
+
 export class ConversationView {
   constructor(chat) {
     this.chat = chat;
@@ -33,6 +36,10 @@ export class ConversationView {
   /** Another room is shown: everything about the last one is forgotten. */
   reset() {
     this.atEnd = true;
+    /** The next render goes to the end, wherever one reads. */
+    this.wantsEnd = true;
+    /** The next render begins at the line of what is unread. */
+    this.startsAt = false;
     this.missed = 0;
     this.selected = null;
     this.unreadFrom = null;
@@ -52,11 +59,13 @@ export class ConversationView {
     const timeline = this.chat.timeline(room.id);
     if (timeline.loaded && !this.settled) this.settle(timeline);
     // Who has just scrolled away is not at the end, even if the browser has yet to say so.
-    this.atEnd &&= this.distance() < NEAR_END_PX;
+    this.atEnd = this.wantsEnd || (this.atEnd && this.distance() < NEAR_END_PX);
+    this.wantsEnd = false;
     const fromEnd = this.scroller.scrollHeight - this.scroller.scrollTop;
     reconcile(this.list, rowsOf(this));
     this.renderBeginning(timeline);
-    if (this.atEnd) this.toEnd();
+    if (this.startsAt) this.toUnread();
+    else if (this.atEnd) this.toEnd();
     // What was put in above must not move what is being read.
     else this.scroller.scrollTop = this.scroller.scrollHeight - fromEnd;
     this.renderJump();
@@ -80,7 +89,9 @@ export class ConversationView {
       if (!timeline.complete) return '';
       return timeline.messages.length > 0 ? '대화의 시작이에요' : '아직 대화가 없어요. 먼저 인사해 보세요!';
     };
-    byId('beginning').textContent = text();
+    const beginning = byId('beginning');
+    beginning.textContent = text();
+    beginning.classList.toggle('alone', timeline.complete && timeline.messages.length === 0);
   }
 
   renderTyping() {
@@ -105,7 +116,17 @@ export class ConversationView {
     const others = timeline.messages.filter((message) => message.senderId !== memberId && !message.deleted);
     const first = others.at(-this.unreadAtOpen);
     // With everything unread there is nothing above the line.
-    if (first && first !== timeline.messages[0]) this.unreadFrom = first.id;
+    if (!first || first === timeline.messages[0]) return;
+    this.unreadFrom = first.id;
+    this.startsAt = true;
+  }
+
+  /** Begins where reading ended, with a little of what was read above it. */
+  toUnread() {
+    this.startsAt = false;
+    const line = this.list.querySelector('.unread-line');
+    this.scroller.scrollTop = line ? line.offsetTop - READ_ABOVE_PX : this.scroller.scrollHeight;
+    this.atEnd = this.distance() < NEAR_END_PX;
   }
 
   onMessage({ roomId, message }) {

@@ -52,7 +52,7 @@ function lastReadOf(chat, room, messages) {
   const texts = new Map();
   for (const message of messages.toReversed()) {
     if (message.senderId !== memberId || message.deleted) continue;
-    const readers = chat.reads.count(room.id, message.id, memberId);
+    const readers = chat.reads.count(room.id, message.id);
     if (readers === 0) continue;
     texts.set(message.id, isGroup ? `${readers}명 읽음` : '읽음');
     break;
@@ -87,16 +87,24 @@ function messageRow(view, message, place) {
 function make(view, message, { isFirst, isLast, readText, isMine, name, isSelected }) {
   const side = isMine ? 'mine' : 'theirs';
   const classes = ['message', side, isFirst && 'first', isLast && 'last', message.state].filter(Boolean).join(' ');
-  const head = !isMine && isFirst ? [avatar(message.senderId, name, 'small'), element('span', { class: 'sender' }, name)] : [];
+  const head = !isMine && isFirst ? [avatar(message.senderId, name, 'small')] : [];
+  // Between two it is clear who speaks.
+  const isGroup = view.chat.rooms.isGroup(view.room);
+  const speaker = head.length > 0 && isGroup ? element('span', { class: 'sender' }, name) : spoken(name);
   return element(
     'li',
     { class: classes, 'data-id': message.id, 'data-state': message.state ?? 'there' },
     ...head,
-    element('span', { class: 'hidden' }, `${name}:`),
+    speaker,
     element('div', { class: 'line' }, bubble(view, message, isSelected), meta(message, { isLast, readText })),
     isSelected ? actions(view, message, isMine) : null,
     message.state === 'failed' ? failure(view, message) : null,
   );
+}
+
+/** The name for ears only. */
+function spoken(name) {
+  return element('span', { class: 'hidden' }, `${name}:`);
 }
 
 function bubble(view, message, isSelected) {

@@ -1,28 +1,42 @@
-// How far everybody has read, by room. Marks only go forward. They come from the list of members,
-// as events, and with every message: who writes has read.
+// How far the others have read, by room. Marks only go forward. They come from the list of members,
+// as events, and with every message: who writes has read. What was seen survives a reload.
+
+const KEY = 'dapanda.reads.';
 
 export class Reads {
-  constructor() {
-    this.byRoom = new Map();
+  constructor(memberId) {
+    this.key = `${KEY}${memberId}`;
+    this.byRoom = restore(this.key);
   }
 
   note(roomId, memberId, messageId) {
     if (memberId == null || !messageId) return;
     const marks = this.byRoom.get(roomId) ?? new Map();
     this.byRoom.set(roomId, marks);
-    if (messageId > (marks.get(memberId) ?? 0)) marks.set(memberId, messageId);
-  }
-
-  of(roomId, memberId) {
-    return this.byRoom.get(roomId)?.get(memberId) ?? 0;
+    if (messageId <= (marks.get(memberId) ?? 0)) return;
+    marks.set(memberId, messageId);
+    // Many marks at once are kept once.
+    this.saving ??= setTimeout(() => this.save());
   }
 
   /** How many others have read this message. */
-  count(roomId, messageId, senderId) {
-    let readers = 0;
-    for (const [memberId, mark] of this.byRoom.get(roomId) ?? []) {
-      if (memberId !== senderId && mark >= messageId) readers += 1;
-    }
-    return readers;
+  count(roomId, messageId) {
+    const marks = [...(this.byRoom.get(roomId)?.values() ?? [])];
+    return marks.filter((mark) => mark >= messageId).length;
+  }
+
+  save() {
+    this.saving = null;
+    const plain = [...this.byRoom].map(([roomId, marks]) => [roomId, [...marks]]);
+    sessionStorage.setItem(this.key, JSON.stringify(plain));
+  }
+}
+
+function restore(key) {
+  try {
+    const plain = JSON.parse(sessionStorage.getItem(key)) ?? [];
+    return new Map(plain.map(([roomId, marks]) => [roomId, new Map(marks)]));
+  } catch {
+    return new Map();
   }
 }

@@ -89,7 +89,7 @@ export class RoomsView {
 }
 
 function lastText(room) {
-  if (room.lastText == null) return '아직 대화가 없어요. 먼저 인사해 보세요!';
+  if (room.lastText == null) return '아직 대화가 없어요';
   return room.lastText === '' ? '삭제된 메시지예요' : room.lastText;
 }
 
