@@ -93,11 +93,10 @@ impl Writer {
     /// Sends, what is open first, until the connection ends; all receipts before that are read.
     async fn write(
         mut self,
-        address: SocketAddr,
+        mut client: Client,
         receipts: Arc<AtomicUsize>,
         enough: Arc<Notify>,
     ) -> Self {
-        let mut client = Client::login(address, &self.token).await;
         let mut open = self.send_open(&mut client).await;
         loop {
             while open && self.open.len() < WINDOW {
@@ -181,10 +180,15 @@ async fn write_until(
 ) -> Vec<Writer> {
     let mut running = start(folder, settings).await;
     let (receipts, enough) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-    let mut writing = JoinSet::new();
+    // All are there before the first writes, or the end could come while others still log in.
+    let mut logged_in = Vec::new();
     for writer in writers {
-        let (receipts, enough) = (Arc::clone(&receipts), Arc::clone(&enough));
-        writing.spawn(writer.write(running.address, receipts, enough));
+        let client = Client::login(running.address, &writer.token).await;
+        logged_in.push((writer, client));
+    }
+    let mut writing = JoinSet::new();
+    for (writer, client) in logged_in {
+        writing.spawn(writer.write(client, Arc::clone(&receipts), Arc::clone(&enough)));
     }
     timeout(PATIENCE, enough.notified())
         .await
