@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
 use super::known::{ATTEMPT, Known, Retry, ask};
-use super::open::{Numbering, Open, expire, finish, refuse_all};
+use super::open::{Numbering, Open, expire, finish, refuse_all, time_left};
 use super::{AppendError, Job, Parts};
 use crate::log::{Entry, Kind, Topic, Uid};
 use crate::store::{Append, RoomHead, StoreError, View};
@@ -30,16 +30,16 @@ pub(super) async fn settle(parts: &Parts, topic: Topic, known: &mut Option<Known
         if open.is_empty() {
             return;
         }
-        match attempt(parts, topic, known, &mut open).await {
-            Ok(()) => {}
-            Err(Retry::Crowded) => sleep(Duration::from_millis(rand::random_range(1..=10))).await,
-            Err(Retry::Trouble) => {
-                sleep(Duration::from_millis(
-                    PAUSE_MS + rand::random_range(0..=PAUSE_MS),
-                ))
-                .await;
-            }
-        }
+        // Cut short where a send's time is over: it is told then, not when the store gives in. An
+        // append that is cut is one of unknown outcome like any other.
+        let left = time_left(parts, &open);
+        let attempted = timeout(left, attempt(parts, topic, known, &mut open)).await;
+        let pause_ms = match attempted.unwrap_or(Ok(())) {
+            Ok(()) => continue,
+            Err(Retry::Crowded) => rand::random_range(1..=10),
+            Err(Retry::Trouble) => PAUSE_MS + rand::random_range(0..=PAUSE_MS),
+        };
+        sleep(Duration::from_millis(pause_ms).min(time_left(parts, &open))).await;
     }
 }
 
@@ -92,8 +92,10 @@ async fn attempt(
                 *known = None; // a restored backup: what we know is of another log
                 return Err(Retry::Crowded);
             }
-            let others = state.catch_up(parts, topic, head).await?;
-            publish_own(parts, topic, open, others);
+            while state.head < head {
+                let others = state.catch_up(parts, topic, head).await?;
+                publish_own(parts, topic, open, others);
+            }
             Err(Retry::Crowded)
         }
         Ok(Err(StoreError::Corrupt(what))) => {

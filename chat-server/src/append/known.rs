@@ -64,45 +64,33 @@ impl Known {
         Ok(())
     }
 
-    /// Takes in what the log holds beyond the known head, up to `head`.
+    /// Takes in the next page of what the log holds beyond the known head, up to `head`.
+    ///
+    /// One page a call, so that the caller finds its own sends in it before the next page can fail:
+    /// what lies behind the known head is never read again.
     pub(super) async fn catch_up(
         &mut self,
         parts: &Parts,
         topic: Topic,
         head: Seq,
     ) -> Result<Vec<Arc<Entry>>, Retry> {
-        let mut all = Vec::new();
-        while self.head < head {
-            let first = after(self.head);
-            let last = head
-                .get()
-                .min(first.get().saturating_add(READ_ENTRIES_MAX - 1));
-            let last = Seq::try_from(u64::from(last)).unwrap_or(head);
-            let mut page = ask(
-                parts,
-                "read",
-                parts.store.read(topic, first, last, View::Quorum),
-            )
-            .await?;
-            if !is_whole(topic, &page, first, last) {
-                page = ask(
-                    parts,
-                    "read",
-                    parts.store.read(topic, first, last, View::Settled),
-                )
-                .await?;
-            }
-            // Never append on a log of which a part is missing.
-            if !is_whole(topic, &page, first, last) {
-                return Err(Retry::Trouble);
-            }
-            if let Some(window) = &mut self.window {
-                page.iter().for_each(|entry| window.push(entry));
-            }
-            self.head = last;
-            all.extend(page);
+        let first = after(self.head);
+        let page_end = first.get().saturating_add(READ_ENTRIES_MAX - 1);
+        let last = Seq::try_from(u64::from(page_end.min(head.get()))).unwrap_or(head);
+        let read = |view| ask(parts, "read", parts.store.read(topic, first, last, view));
+        let mut page = read(View::Quorum).await?;
+        if !is_whole(topic, &page, first, last) {
+            page = read(View::Settled).await?;
         }
-        Ok(all)
+        // Never append on a log of which a part is missing.
+        if !is_whole(topic, &page, first, last) {
+            return Err(Retry::Trouble);
+        }
+        if let Some(window) = &mut self.window {
+            page.iter().for_each(|entry| window.push(entry));
+        }
+        self.head = last;
+        Ok(page)
     }
 
     pub(super) fn advance(&mut self, entries: &[Arc<Entry>]) {

@@ -99,6 +99,14 @@ struct QueueState {
     used_at: Instant,
 }
 
+/// What a queue does with a job it has taken in.
+enum Put {
+    /// The task that is at work on the topic comes to it.
+    Waits,
+    /// It is the first: the topic needs a task.
+    Begins,
+}
+
 /// What the appender is made of; see [`Appender::new`].
 pub struct AppenderParts {
     /// Where entries go.
@@ -164,35 +172,21 @@ impl Appender {
             deadline,
             done,
         };
-        loop {
-            let queue = Arc::clone(
-                &self
-                    .topics
-                    .entry(topic)
-                    .or_insert_with(|| Arc::new(TopicQueue::new(topic, now))),
-            );
-            let mut state = queue.lock();
-            // The sweep may have taken the queue out of the map between the two lines above.
-            if !self
-                .topics
-                .get(&topic)
-                .is_some_and(|current| Arc::ptr_eq(&current, &queue))
-            {
-                continue;
-            }
-            state.used_at = now;
-            if state.jobs.len() >= QUEUE_MAX {
-                drop(state);
-                return (job.done)(Err(AppendError::Unavailable));
-            }
-            state.jobs.push_back(job);
-            if !std::mem::replace(&mut state.working, true) {
-                drop(state);
+        let put = {
+            // The map's lock is held until the job is in, or the sweep could take the queue out of
+            // the map in between. The sweep takes the two locks in the same order.
+            let queue = self.topics.entry(topic);
+            let queue = queue.or_insert_with(|| Arc::new(TopicQueue::new(topic, now)));
+            queue.put(job, now).map(|put| (put, Arc::clone(&queue)))
+        };
+        match put {
+            Ok((Put::Waits, _)) => {}
+            Ok((Put::Begins, queue)) => {
                 let parts = Arc::clone(&self.parts);
                 // The task's end is noted in the queue; its handle says nothing more.
                 drop(self.parts.drain.spawn("append", work(parts, queue)));
             }
-            return;
+            Err(refused) => (refused.done)(Err(AppendError::Unavailable)),
         }
     }
 
@@ -237,6 +231,18 @@ impl TopicQueue {
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a job in, or gives it back: too many wait.
+    fn put(&self, job: Job, now: Instant) -> Result<Put, Job> {
+        let mut state = self.lock();
+        state.used_at = now;
+        if state.jobs.len() >= QUEUE_MAX {
+            return Err(job);
+        }
+        state.jobs.push_back(job);
+        let was_working = std::mem::replace(&mut state.working, true);
+        Ok(if was_working { Put::Waits } else { Put::Begins })
     }
 
     /// The next batch, as many whole jobs as fit, or `None`: then the work is over and what is
@@ -289,3 +295,6 @@ impl fmt::Debug for AppenderParts {
         f.debug_struct("AppenderParts").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::ids::{MemberId, Seq};
 
 use super::known::Known;
 use super::window::Repeated;
-use super::{AppendError, Job, Outcome, Parts};
+use super::{AppendError, Job, Outcome, Parts, SEND_DEADLINE};
 use crate::log::{Draft, Entry, Uid};
 use crate::metrics::SendOutcome;
 
@@ -64,7 +65,8 @@ pub(super) struct Numbering {
     pub(super) entries: Vec<Arc<Entry>>,
     /// Positions that sends of this batch are repetitions of.
     pub(super) repeated: BTreeSet<Seq>,
-    named: HashMap<(Option<MemberId>, Box<str>), Draft>,
+    /// Where the entry of a name is in `entries`.
+    named: HashMap<(Option<MemberId>, Box<str>), usize>,
 }
 
 impl Numbering {
@@ -75,7 +77,7 @@ impl Numbering {
         for (at, send) in open.iter_mut().enumerate() {
             let kept = numbering.entries.len();
             if let Err(error) = numbering.add(known, send) {
-                numbering.entries.truncate(kept); // all drafts of a send or none
+                numbering.truncate(kept); // all drafts of a send or none
                 refused.push((at, error));
             }
         }
@@ -83,6 +85,12 @@ impl Numbering {
             open.remove(at).tell(Err(error));
         }
         numbering
+    }
+
+    /// Takes back what a send added before it was refused: nobody may join what is not stored.
+    fn truncate(&mut self, kept: usize) {
+        self.entries.truncate(kept);
+        self.named.retain(|_, at| *at < kept);
     }
 
     fn add(&mut self, known: &Known, send: &mut Open) -> Result<(), AppendError> {
@@ -98,7 +106,8 @@ impl Numbering {
     fn add_draft(&mut self, known: &Known, draft: &mut Draft) -> Result<(), AppendError> {
         if let Some(id) = &draft.client_message_id {
             let name = (draft.sender, id.clone());
-            if let Some(first) = self.named.get(&name) {
+            let first = self.named.get(&name).and_then(|at| self.entries.get(*at));
+            if let Some(Entry { draft: first, .. }) = first.map(AsRef::as_ref) {
                 let is_same = known
                     .window
                     .as_ref()
@@ -110,7 +119,7 @@ impl Numbering {
                     Err(AppendError::NameTaken)
                 };
             }
-            self.named.insert(name, draft.clone());
+            self.named.insert(name, self.entries.len());
         }
         let newest = self.entries.last().map_or(known.head, |entry| entry.seq);
         let seq = newest.next().ok_or(AppendError::Full)?;
@@ -132,6 +141,13 @@ pub(super) fn expire(parts: &Parts, open: &mut Vec<Open>) {
             open.remove(at).tell(Err(AppendError::Unavailable));
         }
     }
+}
+
+/// Until the first of the sends has to be told.
+pub(super) fn time_left(parts: &Parts, open: &[Open]) -> Duration {
+    let first = open.iter().map(|send| send.job.deadline).min();
+    let now = parts.clock.now();
+    first.map_or(SEND_DEADLINE, |first| first.saturating_duration_since(now))
 }
 
 pub(super) fn refuse_all(open: &mut Vec<Open>, error: AppendError) {
