@@ -35,22 +35,19 @@ async fn node(settings: &[&str]) -> TestNode {
     node
 }
 
-async fn check(mut client: Command) {
+/// Runs a client, not for ever. That all went as it must it says itself, at the end.
+async fn check(mut client: Command, scenario: &str) {
     let running = client.kill_on_drop(true).output();
+    let ended = timeout(PATIENCE * 3, running).await;
     let Output {
         status,
         stdout,
         stderr,
-    } = timeout(PATIENCE * 3, running)
-        .await
-        .expect("the client ends")
-        .unwrap();
-    let (said, complained) = (
-        String::from_utf8_lossy(&stdout),
-        String::from_utf8_lossy(&stderr),
-    );
-    assert!(status.success(), "{status}\n{said}\n{complained}");
-    assert!(said.trim_end().ends_with("is as it must be"), "{said}");
+    } = ended.expect("the client ends").unwrap();
+    let said = String::from_utf8_lossy(&stdout);
+    let complained = String::from_utf8_lossy(&stderr);
+    let good = status.success() && said == format!("{scenario} is as it must be\n");
+    assert!(good, "{scenario}: {status}\n{said}\n{complained}");
 }
 
 async fn check_stompjs(scenario: &str, settings: &[&str]) {
@@ -63,7 +60,20 @@ async fn check_stompjs(scenario: &str, settings: &[&str]) {
         .arg(scenario)
         .arg(format!("ws://{}/conn", node.address))
         .args([node.token(1), node.token(2)]);
-    check(client).await;
+    check(client, scenario).await;
+}
+
+async fn check_stomp_py(scenario: &str, settings: &[&str]) {
+    let node = node(settings).await;
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/foreign-python");
+    let mut client = Command::new(installed(venv.join("bin/python")));
+    client
+        .arg("-B") // no compiled files beside the sources
+        .arg(folder().join("python/main.py"))
+        .arg(scenario)
+        .args([node.address.ip().to_string(), node.address.port().to_string()])
+        .args([node.token(1), node.token(2)]);
+    check(client, scenario).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,8 +87,13 @@ async fn stompjs_speaks_every_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stompjs_acknowledges_and_refuses() {
-    check_stompjs("acks", &[]).await;
+async fn stompjs_acknowledges_all_at_once() {
+    check_stompjs("acksOfAll", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stompjs_acknowledges_each_and_refuses() {
+    check_stompjs("acksOfEach", &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,14 +132,56 @@ async fn stompjs_works_as_the_first_front_end_uses_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stomp_py_chats_acknowledges_commits_and_leaves() {
-    let node = node(&[]).await;
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/foreign-python");
-    let mut client = Command::new(installed(venv.join("bin/python")));
-    client
-        .arg(folder().join("python/main.py"))
-        .arg(node.address.ip().to_string())
-        .arg(node.address.port().to_string())
-        .arg(node.token(1));
-    check(client).await;
+async fn stomp_py_chats_and_leaves_with_a_receipt() {
+    check_stomp_py("chat", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stomp_py_speaks_every_version() {
+    check_stomp_py("versions", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stomp_py_acknowledges_all_at_once() {
+    check_stomp_py("acks_of_all", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stomp_py_acknowledges_each_and_refuses() {
+    check_stomp_py("acks_of_each", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stomp_py_commits_and_aborts() {
+    check_stomp_py("transactions", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stomp_py_gets_any_bytes_back() {
+    check_stomp_py("binary", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stomp_py_is_told_that_a_mebibyte_is_too_large() {
+    check_stomp_py("too_large", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stomp_py_sends_a_mebibyte_where_the_limit_is_raised() {
+    check_stomp_py("large", &["--frame-bytes-max", "4MiB"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stomp_py_beats_every_second_both_ways() {
+    check_stomp_py("heart_beats", &["--heart-beat", "1000,1000"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stomp_py_resumes_after_what_it_saw() {
+    check_stomp_py("resume", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stomp_py_is_known_by_its_cookie() {
+    check_stomp_py("cookie", &[]).await;
 }

@@ -1,5 +1,6 @@
 // stompjs clients on Node's sockets, and waiting with a bound.
 
+import assert from 'node:assert/strict';
 import { Client } from '@stomp/stompjs';
 import { WebSocket } from 'ws';
 
@@ -14,11 +15,22 @@ export async function until(what, holds) {
   }
 }
 
-/** A client for `url`; `token` goes into CONNECT, `cookie` into the upgrade. */
-export function client({ url, token, cookie, ...settings }) {
-  const headers = cookie ? { Cookie: cookie } : {};
+// In Node there is no WebSocket of a browser that stompjs could take; this is what it finds instead.
+globalThis.WebSocket = WebSocket;
+
+/** Opens sockets as a page of this origin with this cookie does, from now on. */
+export function asPage(origin, cookie) {
+  globalThis.WebSocket = class extends WebSocket {
+    constructor(url, protocols) {
+      super(url, protocols, { origin, headers: { Cookie: cookie } });
+    }
+  };
+}
+
+/** A client that gathers in `seen` what happens to it; `token` goes into CONNECT. */
+export function client({ url, token, ...settings }) {
   const made = new Client({
-    webSocketFactory: () => new WebSocket(url, ['v12.stomp', 'v11.stomp', 'v10.stomp'], { headers }),
+    brokerURL: url,
     connectHeaders: token ? { Authorization: `Bearer ${token}` } : {},
     reconnectDelay: 0,
     heartbeatIncoming: 0,
@@ -27,11 +39,13 @@ export function client({ url, token, cookie, ...settings }) {
   });
   made.seen = { errors: [], closes: [], connects: 0, debug: [] };
   made.debug = (text) => made.seen.debug.push(text);
-  made.onStompError = (frame) => made.seen.errors.push(frame.headers);
+  made.onStompError = (frame) => {
+    made.seen.errors.push(frame.headers);
+    settings.onStompError?.(frame);
+  };
   made.onWebSocketClose = (event) => made.seen.closes.push(event.code);
-  const { onConnect } = settings;
   made.onConnect = (frame) => {
-    onConnect?.(frame);
+    settings.onConnect?.(frame);
     made.seen.connects += 1;
   };
   return made;
@@ -60,6 +74,14 @@ export async function subscribed(made, destination, headers = {}) {
   const { headers: told, result } = await receipt(made, (wanted) =>
     made.subscribe(destination, (message) => messages.push(message), { ...headers, ...wanted }));
   return { messages, told, subscription: result };
+}
+
+/** Leaves, which stompjs does at the RECEIPT of its DISCONNECT; then the server closes the socket. */
+export async function leave(made) {
+  await made.deactivate();
+  assert.ok(made.seen.debug.some((line) => line.includes('receipt-id:close-')), 'a RECEIPT for the DISCONNECT');
+  assert.deepEqual(made.seen.closes, [1000]);
+  assert.deepEqual(made.seen.errors, []);
 }
 
 export const chat = (text) => JSON.stringify({ message: text });

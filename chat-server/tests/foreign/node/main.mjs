@@ -2,96 +2,133 @@
 
 import assert from 'node:assert/strict';
 import { Versions } from '@stomp/stompjs';
-import { chat, client, connected, receipt, subscribed, textOf, until } from './clients.mjs';
+import { asPage, chat, client, connected, leave, receipt, subscribed, textOf, until } from './clients.mjs';
 
 const [scenario, url, token, otherToken] = process.argv.slice(2);
 const MIB = 1 << 20;
+/** Messages that may wait for an ACK. */
+const WINDOW = 1000;
+
+const say = (made, text, more = {}) => made.publish({ destination: '/pub/1', body: chat(text), ...more });
+/** The same, and its receipt. */
+const tell = (made, text) => receipt(made, (headers) => say(made, text, { headers }));
+const numbers = (count) => Array.from({ length: count }, (_, at) => String(at + 1));
+
+/** More messages than a window holds, at one who acknowledges them and at one who need not. */
+async function windowFull(made, ack) {
+  const waiting = await subscribed(made, '/sub/1', { ack });
+  const auto = await subscribed(made, '/sub/1');
+  for (const text of numbers(WINDOW + 20)) say(made, text);
+  await until('all', () => auto.messages.length === WINDOW + 20 && waiting.messages.length >= WINDOW);
+  await holds(made, waiting, WINDOW);
+  return waiting;
+}
+
+/** So many messages have come, and no further one comes before an answer does. */
+async function holds(made, { messages }, count) {
+  await until(`message ${count}`, () => messages.length >= count);
+  await receipt(made, (headers) => made.publish({ destination: '/pub/2', body: 'a question', headers }));
+  assert.deepEqual(messages.map(textOf), numbers(count));
+}
 
 const scenarios = {
   async chat() {
     const one = await connected({ url, token });
     const two = await connected({ url, token: otherToken });
     const hears = [await subscribed(one, '/sub/1'), await subscribed(two, '/sub/1')];
-    const publish = (made, text) =>
-      receipt(made, (headers) => made.publish({ destination: '/pub/1', body: chat(text), headers }));
-    await publish(one, '안녕하세요: \\ 줄\n바꿈');
-    await publish(two, 'hello');
+    await tell(one, '안녕하세요: \\ 줄\n바꿈');
+    await tell(two, 'hello');
     for (const { messages } of hears) {
       await until('both messages', () => messages.length === 2);
       assert.deepEqual(messages.map(textOf), ['안녕하세요: \\ 줄\n바꿈', 'hello']);
       assert.deepEqual(messages.map(({ headers }) => headers.seq), ['1', '2']);
     }
-    await one.deactivate();
-    await two.deactivate();
-    assert.deepEqual(one.seen.closes, [1000], 'the DISCONNECT was answered');
+    hears[0].subscription.unsubscribe();
+    await tell(one, 'unheard');
+    await until('the third', () => hears[1].messages.length === 3);
+    assert.equal(hears[0].messages.length, 2);
+    await leave(one);
+    await leave(two);
   },
 
   async versions() {
-    let said = 0;
     for (const version of ['1.0', '1.1', '1.2']) {
       const made = await connected({ url, token, stompVersions: new Versions([version]) });
       assert.equal(made.connectedVersion, version);
-      const { messages } = await subscribed(made, '/sub/1');
-      await receipt(made, (headers) => made.publish({ destination: '/pub/1', body: chat(`v${version}`), headers }));
+      assert.equal(made.webSocket.protocol, `v${version.replace('.', '')}.stomp`);
+      const { messages } = await subscribed(made, '/sub/1', { ack: 'client' });
+      await tell(made, `v${version}`);
       await until('the message', () => messages.length === 1);
-      said += 1;
-      assert.equal(messages[0].headers.seq, String(said));
-      await made.deactivate();
+      assert.equal(textOf(messages[0]), `v${version}`);
+      await receipt(made, (headers) => messages[0].ack(headers));
+      await leave(made);
     }
+    const made = await connected({ url, token });
+    assert.equal(made.connectedVersion, '1.2', 'the best of all');
+    await leave(made);
   },
 
-  async acks() {
+  // One ACK in the full window of `client` stands for all before it.
+  async acksOfAll() {
     const made = await connected({ url, token });
-    const each = await subscribed(made, '/sub/1', { ack: 'client-individual' });
-    const all = await subscribed(made, '/sub/1', { ack: 'client' });
-    for (const text of ['a', 'b', 'c']) made.publish({ destination: '/pub/1', body: chat(text) });
-    await until('three each', () => each.messages.length === 3 && all.messages.length === 3);
-    each.messages[0].ack();
-    each.messages[1].nack();
-    await until('b again', () => each.messages.length === 4);
-    assert.equal(textOf(each.messages[3]), 'b');
-    assert.equal(each.messages[3].headers.redelivered, 'true');
-    each.messages[3].ack();
-    await receipt(made, (headers) => all.messages[2].ack(headers));
-    assert.deepEqual(made.seen.errors, []);
-    await made.deactivate();
+    const waiting = await windowFull(made, 'client');
+    waiting.messages[9].ack();
+    await holds(made, waiting, WINDOW + 10);
+    await leave(made);
+  },
+
+  // In that of `client-individual` it stands for one. A refused message comes again.
+  async acksOfEach() {
+    const made = await connected({ url, token });
+    const waiting = await windowFull(made, 'client-individual');
+    waiting.messages[9].ack();
+    await holds(made, waiting, WINDOW + 1);
+    const { messages } = waiting;
+    messages[1].nack();
+    await until('it again', () => messages.length === WINDOW + 2);
+    assert.equal(textOf(messages.at(-1)), '2');
+    assert.equal(messages.at(-1).headers.redelivered, 'true');
+    messages.at(-1).ack();
+    await until('one more', () => messages.length === WINDOW + 3);
+    assert.equal(textOf(messages.at(-1)), String(WINDOW + 2));
+    await leave(made);
   },
 
   async transactions() {
     const made = await connected({ url, token });
     const { messages } = await subscribed(made, '/sub/1');
     const kept = made.begin();
-    for (const text of ['in 1', 'in 2']) {
-      made.publish({ destination: '/pub/1', body: chat(text), headers: { transaction: kept.id } });
-    }
-    await receipt(made, (headers) => made.publish({ destination: '/pub/1', body: chat('out'), headers }));
-    kept.commit();
     const dropped = made.begin();
-    made.publish({ destination: '/pub/1', body: chat('never'), headers: { transaction: dropped.id } });
+    for (const text of ['in 1', 'in 2']) say(made, text, { headers: { transaction: kept.id } });
+    say(made, 'never', { headers: { transaction: dropped.id } });
+    await tell(made, 'out');
+    kept.commit();
     dropped.abort();
-    await receipt(made, (headers) => made.publish({ destination: '/pub/1', body: chat('last'), headers }));
+    await tell(made, 'last');
     await until('all', () => messages.length === 4);
     assert.deepEqual(messages.map(textOf), ['out', 'in 1', 'in 2', 'last']);
-    await made.deactivate();
+    await leave(made);
   },
 
   async binary() {
-    const made = await connected({ url, token });
-    const { messages } = await subscribed(made, '/sub/2');
     const bytes = Uint8Array.from({ length: 1024 }, (_, at) => at % 256);
     const headers = { 'content-type': 'application/octet-stream' };
-    made.publish({ destination: '/pub/2', binaryBody: bytes, headers });
-    await until('the bytes', () => messages.length === 1);
-    assert.deepEqual(messages[0].binaryBody, bytes);
-    assert.equal(messages[0].headers['content-type'], 'application/octet-stream');
-    await made.deactivate();
+    for (const settings of [{}, { forceBinaryWSFrames: true }]) {
+      const made = await connected({ url, token, ...settings });
+      const { messages } = await subscribed(made, '/sub/2');
+      made.publish({ destination: '/pub/2', binaryBody: bytes, headers });
+      await until('the bytes', () => messages.length === 1);
+      assert.deepEqual(messages[0].binaryBody, bytes);
+      assert.equal(messages[0].headers['content-type'], 'application/octet-stream');
+      await leave(made);
+    }
   },
 
   async tooLarge() {
     const made = await connected({ url, token });
     made.publish({ destination: '/pub/2', body: 'x'.repeat(MIB) });
     await until('closed', () => made.seen.closes.length > 0);
-    assert.equal(made.seen.errors[0]?.code, '1008', JSON.stringify(made.seen));
+    assert.equal(made.seen.errors[0]?.code, '1008', JSON.stringify(made.seen.errors));
     assert.deepEqual(made.seen.closes, [1009]);
   },
 
@@ -104,18 +141,19 @@ const scenarios = {
       await receipt(made, (headers) => made.publish({ destination: '/pub/2', body, headers }));
       await until('all of it', () => messages.length === 1);
       assert.ok(messages[0].body === body, 'the body is as it was sent');
-      await made.deactivate();
+      await leave(made);
     }
   },
 
   async heartBeats() {
     const made = await connected({ url, token, heartbeatIncoming: 1000, heartbeatOutgoing: 1000 });
     const count = (text) => made.seen.debug.filter((line) => line.includes(text)).length;
-    await until('beats both ways', () => count('PONG') >= 3 && count('PING') >= 3);
-    assert.deepEqual(made.seen.closes, []);
-    await made.deactivate();
+    assert.equal(count('send PING every 1000ms') + count('check PONG every 1000ms'), 2);
+    await until('beats both ways', () => count('<<< PONG') >= 3 && count('>>> PING') >= 3);
+    await leave(made);
   },
 
+  // The socket breaks four times while another member writes.
   async resume() {
     const messages = [];
     const reader = client({
@@ -128,36 +166,44 @@ const scenarios = {
     reader.activate();
     await until('connected', () => reader.seen.connects === 1);
     const writer = await connected({ url, token: otherToken });
-    for (let number = 1; number <= 200; number += 1) {
-      await receipt(writer, (headers) =>
-        writer.publish({ destination: '/pub/1', body: chat(String(number)), headers }));
-      if (number % 50 === 25) reader.webSocket.terminate();
+    for (const text of numbers(200)) {
+      await tell(writer, text);
+      if (text % 50 === 25) {
+        await until('connected', () => reader.connected);
+        reader.webSocket.terminate();
+      }
     }
-    await until('all', () => messages.length >= 200 && reader.seen.connects >= 5);
-    assert.deepEqual(messages.map(textOf), Array.from({ length: 200 }, (_, at) => String(at + 1)));
+    await until('all', () => messages.length >= 200);
+    assert.deepEqual(messages.map(textOf), numbers(200));
+    assert.equal(reader.seen.connects, 5);
     await reader.deactivate();
-    await writer.deactivate();
+    await leave(writer);
   },
 
-  // As the first front end does it: the cookie alone says who it is.
+  // As the first front end does it: a page of its origin, the cookie alone says who it is.
   async frontEnd() {
-    const beats = { heartbeatIncoming: 4000, heartbeatOutgoing: 4000 };
-    const made = await connected({ url, cookie: `accessToken=${token}`, ...beats });
+    const settings = { url, heartbeatIncoming: 4000, heartbeatOutgoing: 4000, reconnectDelay: 5000 };
+    asPage('http://localhost:3000', `accessToken=${token}`);
+    const made = await connected(settings);
     const messages = [];
     made.subscribe('/sub/1', (message) => messages.push(JSON.parse(message.body)));
     made.subscribe('/sub/alarm/1', () => {});
-    made.publish({ destination: '/pub/1', body: chat('계세요?') });
+    made.publish({ destination: '/pub/1', body: JSON.stringify({ message: '계세요?' }) });
     await until('the echo', () => messages.length === 1);
     const [{ createdAt, ...message }] = messages;
     assert.deepEqual(message, { chatRoomId: 1, chatMessageId: (1 << 22) + 1, senderId: 1, message: '계세요?' });
     assert.match(createdAt, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}$/);
-    await made.deactivate();
+    await leave(made);
 
-    const stranger = client({ url, cookie: 'accessToken=nonsense', ...beats });
+    asPage('http://localhost:3000', 'accessToken=nonsense');
+    const stranger = client({
+      ...settings,
+      onStompError: ({ headers }) => headers.message === 'Authentication failed' && stranger.deactivate(),
+    });
     stranger.activate();
-    await until('closed', () => stranger.seen.closes.length > 0);
-    assert.equal(stranger.seen.errors[0].message, 'Authentication failed');
-    await stranger.deactivate();
+    await until('it gives up', () => stranger.seen.closes.length > 0 && !stranger.active);
+    assert.deepEqual(stranger.seen.errors.map(({ message: text }) => text), ['Authentication failed']);
+    assert.equal(stranger.seen.connects, 0);
   },
 };
 
