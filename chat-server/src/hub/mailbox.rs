@@ -147,3 +147,117 @@ fn ring(bell: Option<Waker>) {
         bell.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+    use std::time::Duration;
+
+    use tokio::task::JoinSet;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn marked(mailbox: &Mailbox) -> Vec<Slot> {
+        let mut dirty = Vec::new();
+        mailbox.take(&mut dirty);
+        dirty
+    }
+
+    #[test]
+    fn marks_are_found_once_each_in_their_order() {
+        let mailbox = Mailbox::default();
+        let slots = [200, 0, 63, 64, 127, 128, 64, 0, 1_023];
+        slots.iter().for_each(|slot| mailbox.mark(*slot));
+        assert_eq!(marked(&mailbox), [0, 63, 64, 127, 128, 200, 1_023]);
+        assert_eq!(marked(&mailbox), [0; 0]);
+        mailbox.mark(64);
+        assert_eq!(marked(&mailbox), [64]);
+    }
+
+    #[test]
+    fn events_are_bounded_and_other_letters_are_not_lost_to_them() {
+        let mailbox = Mailbox::default();
+        for _ in 0..EVENTS_MAX {
+            assert!(mailbox.post_event(1, Bytes::new()));
+        }
+        assert!(!mailbox.post_event(1, Bytes::new()));
+        for ticket in 0..100 {
+            let outcome = Ok(Vec::new());
+            mailbox.post(Letter::Stored { ticket, outcome });
+        }
+        let letters = mailbox.take(&mut Vec::new());
+        assert_eq!(letters.len(), EVENTS_MAX + 100);
+        let tickets = letters.iter().filter_map(|letter| match letter {
+            Letter::Stored { ticket, .. } => Some(*ticket),
+            Letter::Event { .. } | Letter::Left { .. } | Letter::Close { .. } => None,
+        });
+        assert!(tickets.eq(0..100), "in their order");
+        assert!(mailbox.post_event(1, Bytes::new()), "there is room again");
+    }
+
+    #[test]
+    fn the_bell_rings_once_for_many() {
+        let (mailbox, count) = (Mailbox::default(), Arc::new(Count::default()));
+        let waker = Waker::from(Arc::clone(&count));
+        let mut cx = Context::from_waker(&waker);
+        assert_eq!(mailbox.poll_ready(&mut cx), Poll::Pending);
+        (0..9).for_each(|slot| mailbox.mark(slot));
+        assert!(mailbox.post_event(1, Bytes::new()));
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(mailbox.poll_ready(&mut cx), Poll::Ready(()));
+        mailbox.take(&mut Vec::new());
+        assert_eq!(mailbox.poll_ready(&mut cx), Poll::Pending);
+        // The newest waker counts: the task may have moved.
+        let other = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&other));
+        let moved = mailbox.poll_ready(&mut Context::from_waker(&waker));
+        assert_eq!(moved, Poll::Pending);
+        assert!(mailbox.post_event(1, Bytes::new()));
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(other.0.load(Ordering::Relaxed), 1);
+    }
+
+    async fn mark_all(mailbox: Arc<Mailbox>, slots: impl Iterator<Item = Slot>) {
+        for slot in slots {
+            mailbox.mark(slot);
+            if slot % 7 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn no_wake_up_is_lost_between_threads() {
+        const MARKS: Slot = 5_000;
+        let mailbox = Arc::new(Mailbox::default());
+        let mut marking = JoinSet::new();
+        for part in 0..3 {
+            let slots = (0..MARKS).map(move |mark| mark * 3 + part);
+            marking.spawn(mark_all(Arc::clone(&mailbox), slots));
+        }
+        let mut seen = BTreeSet::new();
+        while seen.len() < MARKS as usize * 3 {
+            let ready = poll_fn(|cx| mailbox.poll_ready(cx));
+            let rung = timeout(Duration::from_secs(20), ready).await;
+            rung.expect("the bell rings while there is something to come");
+            seen.extend(marked(&mailbox));
+        }
+        marking.join_all().await;
+        assert_eq!(marked(&mailbox), [0; 0], "each was seen once");
+    }
+}

@@ -104,13 +104,13 @@ impl Hub {
         let live = {
             // The reservation is made under the map's lock, so the sweep cannot come between.
             let entry = parts.topics.entry(topic);
-            let live = entry.or_insert_with(|| Arc::new(LiveTopic::new(topic, parts.clock.now())));
+            let live = entry.or_insert_with(|| Arc::new(LiveTopic::new(topic)));
             live.reserve();
             Arc::clone(&live)
         };
         let begun = live.begun.get_or_try_init(|| self.begin(&live)).await;
         let follower = begun.is_ok().then_some((mailbox, slot, part));
-        let following = live.settle_join(follower, parts.clock.now());
+        let following = live.settle_join(follower);
         begun.map(|()| following.expect("a follower was given"))
     }
 
@@ -147,17 +147,17 @@ impl Hub {
     /// Lets go of topics that nobody follows any more, and of old entries.
     pub async fn sweep(&self) {
         let now = self.parts.clock.now();
+        let idle_long = |live: &LiveTopic| live.idle_for(now).is_some_and(|idle| idle >= LINGER);
         let mut idle = Vec::new();
         for live in &self.parts.topics {
             live.ring().forget_older(now, RING_AGE);
-            let since = live.idle_since();
-            if since.is_some_and(|since| now.saturating_duration_since(since) >= LINGER) {
+            if idle_long(&live) {
                 idle.push(live.topic());
             }
         }
         for topic in idle {
             let _gate = self.gate(topic).lock().await;
-            let still = |_: &Topic, live: &Arc<LiveTopic>| live.idle_since().is_some();
+            let still = |_: &Topic, live: &Arc<LiveTopic>| idle_long(live);
             if self.parts.topics.remove_if(&topic, still).is_some() {
                 self.parts.bus.unsubscribe(topic).await;
             }
@@ -293,22 +293,410 @@ impl Hub {
         Ok((entries, last))
     }
 
-    /// Something may have been missed: asks the store for the head of every topic here.
+    /// Something may have been missed: asks the store for the head of every topic here, until it
+    /// has answered for each. Nothing else would find what was missed before the log grows again.
     async fn check_heads(&self) {
-        let topics: Vec<_> = self
-            .parts
-            .topics
-            .iter()
-            .map(|live| Arc::clone(&live))
-            .collect();
-        for live in topics {
-            match self.parts.store.head(live.topic(), View::Quorum).await {
-                Ok(head) => {
-                    live.ring().hear_of(head);
-                    self.fill_if_missing(&live);
+        let all = self.parts.topics.iter().map(|live| Arc::clone(&live));
+        let mut open: Vec<Arc<LiveTopic>> = all.collect();
+        loop {
+            let mut unknown = Vec::new();
+            for live in open {
+                match self.parts.store.head(live.topic(), View::Quorum).await {
+                    Ok(head) => {
+                        live.ring().hear_of(head);
+                        self.fill_if_missing(&live);
+                    }
+                    Err(error) => {
+                        tracing::warn!("head of {} unknown: {error}", live.topic());
+                        unknown.push(live);
+                    }
                 }
-                Err(error) => tracing::warn!("head of {} unknown: {error}", live.topic()),
+            }
+            let here = |live: &Arc<LiveTopic>| self.live(live.topic());
+            unknown.retain(|live| here(live).is_some_and(|now| Arc::ptr_eq(&now, live)));
+            if unknown.is_empty() || self.parts.drain.soft().is_cancelled() {
+                return;
+            }
+            open = unknown;
+            sleep(FILL_PAUSE).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::ops::ControlFlow;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use shared::clock::{ManualClock, SystemClock};
+    use stomp::Version;
+    use tempfile::TempDir;
+    use tokio::sync::mpsc::Receiver;
+
+    use super::*;
+    use crate::append::{Appender, AppenderParts};
+    use crate::bus::local::LocalBus;
+    use crate::log::{Draft, Kind, Uid};
+    use crate::store::embedded::EmbeddedStore;
+    use crate::store::{Append, RoomStore, SyncMode};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// The real store; its head cannot be read so many times.
+    #[derive(Debug)]
+    struct Flaky {
+        store: Arc<EmbeddedStore>,
+        failing_heads: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl MessageStore for Flaky {
+        async fn append(
+            &self,
+            topic: Topic,
+            head: Seq,
+            entries: Vec<Arc<Entry>>,
+        ) -> Result<Append, StoreError> {
+            self.store.append(topic, head, entries).await
+        }
+
+        async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
+            let fails = |left: usize| left.checked_sub(1);
+            let order = Ordering::Relaxed;
+            if self.failing_heads.fetch_update(order, order, fails).is_ok() {
+                return Err(StoreError::Unavailable("away".to_owned()));
+            }
+            self.store.head(topic, view).await
+        }
+
+        async fn read(
+            &self,
+            topic: Topic,
+            first: Seq,
+            last: Seq,
+            view: View,
+        ) -> Result<Vec<Arc<Entry>>, StoreError> {
+            self.store.read(topic, first, last, view).await
+        }
+
+        async fn delete(&self, topic: Topic, seq: Seq) -> Result<(), StoreError> {
+            self.store.delete(topic, seq).await
+        }
+    }
+
+    /// The live half of a node, and what the bus has for it.
+    struct Node {
+        hub: Hub,
+        appender: Appender,
+        flaky: Arc<Flaky>,
+        clock: Arc<ManualClock>,
+        heard: Receiver<BusEvent>,
+    }
+
+    fn store() -> (TempDir, Arc<EmbeddedStore>) {
+        let folder = tempfile::tempdir().unwrap();
+        let sync = SyncMode::Every(Duration::from_secs(1));
+        let store = EmbeddedStore::open(folder.path(), sync).unwrap();
+        (folder, Arc::new(store))
+    }
+
+    fn node(bus: &LocalBus, store: &Arc<EmbeddedStore>, capacity: usize) -> Node {
+        let (bus, heard) = bus.attach(capacity);
+        let bus: Arc<dyn Bus> = Arc::new(bus);
+        let flaky = Arc::new(Flaky {
+            store: Arc::clone(store),
+            failing_heads: AtomicUsize::new(0),
+        });
+        let messages = Arc::clone(&flaky) as Arc<dyn MessageStore>;
+        let clock = Arc::new(ManualClock::new(SystemClock.unix_millis()));
+        let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
+        let hub = Hub::new(
+            Arc::clone(&messages),
+            Arc::clone(&bus),
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            drain.clone(),
+            Arc::clone(&metrics),
+        );
+        let shown = hub.clone();
+        let appender = Appender::new(AppenderParts {
+            store: messages,
+            rooms: Arc::clone(store) as Arc<dyn RoomStore>,
+            bus,
+            clock: Arc::new(SystemClock),
+            drain,
+            metrics,
+            stored: Box::new(move |topic, entries| shown.take_stored(topic, entries)),
+        });
+        Node {
+            hub,
+            appender,
+            flaky,
+            clock,
+            heard,
+        }
+    }
+
+    fn room() -> RoomId {
+        RoomId::try_from(1_i64).unwrap()
+    }
+
+    fn topic() -> Topic {
+        Topic::Room(room())
+    }
+
+    impl Node {
+        async fn send(&self, count: usize) {
+            for _ in 0..count {
+                let draft = Draft {
+                    uid: Uid(rand::random()),
+                    kind: Kind::Chat,
+                    sender: None,
+                    client_message_id: None,
+                    headers: Vec::new(),
+                    content_type: None,
+                    body: Bytes::from_static(b"hello"),
+                    sent_at: SystemClock.unix_millis(),
+                };
+                self.appender.send(topic(), vec![draft]).await.unwrap();
             }
         }
+
+        async fn follow(&self) -> Follower {
+            let mailbox = Arc::new(Mailbox::default());
+            let follow = self
+                .hub
+                .follow(topic(), Part::Log, Arc::clone(&mailbox), 7)
+                .await;
+            let following = follow.unwrap();
+            let cursor = following.topic().head();
+            Follower {
+                following,
+                mailbox,
+                cursor,
+                seen: Vec::new(),
+            }
+        }
+
+        /// Takes `count` events from the bus to the hub.
+        async fn hear(&mut self, count: usize) {
+            for _ in 0..count {
+                let event = self.next_event().await;
+                self.hub.take_from_bus(event);
+            }
+        }
+
+        async fn next_event(&mut self) -> BusEvent {
+            let event = timeout(PATIENCE, self.heard.recv()).await;
+            event.expect("an event in time").unwrap()
+        }
+    }
+
+    /// A subscription, without a connection.
+    struct Follower {
+        following: Following,
+        mailbox: Arc<Mailbox>,
+        cursor: Seq,
+        seen: Vec<u32>,
+    }
+
+    impl Follower {
+        /// Whether the bell has rung; pulls what is there.
+        fn look(&mut self) -> bool {
+            let mut dirty = Vec::new();
+            self.mailbox.take(&mut dirty);
+            let form = Arc::new(Form {
+                lens: Lens::Room,
+                version: Version::V1_2,
+                subscription: None,
+                acks: false,
+            });
+            let (live, seen) = (self.following.topic(), &mut self.seen);
+            let pulled = live.pull(&mut self.cursor, &form, |entry, _| {
+                seen.push(entry.seq.get());
+                ControlFlow::Continue(())
+            });
+            assert_eq!(pulled, Pulled::UpToDate);
+            dirty == [7]
+        }
+
+        /// Pulls whenever the bell rings, until it has seen this position.
+        async fn until(&mut self, last: u32) {
+            while self.cursor.get() < last {
+                let rung = timeout(PATIENCE, poll_fn(|cx| self.mailbox.poll_ready(cx))).await;
+                rung.unwrap_or_else(|_| panic!("in vain: {last}, seen {:?}", self.seen));
+                self.look();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_one_node_stores_is_seen_on_all_that_follow() {
+        let (_folder, store) = store();
+        let bus = LocalBus::new();
+        let (mut a, b) = (node(&bus, &store, 64), node(&bus, &store, 64));
+        b.send(2).await;
+        let (mut on_a, mut on_b) = (a.follow().await, b.follow().await);
+        assert_eq!((on_a.cursor.get(), on_b.cursor.get()), (2, 2));
+        b.send(3).await;
+        on_b.until(5).await;
+        a.hear(3).await;
+        assert!(on_a.look(), "marked");
+        assert_eq!((&*on_a.seen, &*on_b.seen), (&[3, 4, 5][..], &[3, 4, 5][..]));
+        a.send(1).await;
+        on_a.until(6).await;
+        assert!(!on_b.look(), "nobody told it yet");
+        assert_eq!(on_a.seen, [3, 4, 5, 6]);
+    }
+
+    #[tokio::test]
+    async fn what_the_bus_lost_comes_from_the_store_once_something_is_heard() {
+        let (_folder, store) = store();
+        let bus = LocalBus::new();
+        let (mut a, b) = (node(&bus, &store, 64), node(&bus, &store, 64));
+        let mut on_a = a.follow().await;
+        b.send(5).await;
+        for _ in 0..4 {
+            drop(a.next_event().await); // lost on the way
+        }
+        assert!(!on_a.look());
+        a.hear(1).await;
+        on_a.until(5).await;
+        assert_eq!(on_a.seen, [1, 2, 3, 4, 5]);
+    }
+
+    #[tokio::test]
+    async fn after_a_loss_the_heads_are_read_until_the_store_answers() {
+        for failures in [0, 2] {
+            let (_folder, store) = store();
+            let bus = LocalBus::new();
+            let (mut a, b) = (node(&bus, &store, 1), node(&bus, &store, 64));
+            let mut on_a = a.follow().await;
+            b.send(3).await;
+            let first = a.next_event().await;
+            assert!(matches!(first, BusEvent::Entries(..)));
+            a.flaky.failing_heads.store(failures, Ordering::Relaxed);
+            let lost = a.next_event().await;
+            assert!(matches!(lost, BusEvent::Lost));
+            a.hub.take_from_bus(lost);
+            on_a.until(3).await;
+            assert_eq!(on_a.seen, [1, 2, 3]);
+            assert_eq!(a.flaky.failing_heads.load(Ordering::Relaxed), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_topic_lingers_after_its_last_follower_and_then_leaves_the_bus() {
+        let (_folder, store) = store();
+        let bus = LocalBus::new();
+        let (mut a, b) = (node(&bus, &store, 64), node(&bus, &store, 64));
+        drop(a.follow().await);
+        a.hub.sweep().await;
+        a.clock.advance(LINGER / 2);
+        a.hub.sweep().await;
+        assert_eq!(a.hub.topics_count(), 1);
+        // Whoever comes back meanwhile finds the topic as it was, and keeps it.
+        b.send(1).await;
+        a.hear(1).await;
+        let mut back = a.follow().await;
+        assert_eq!(back.cursor.get(), 1);
+        a.clock.advance(LINGER * 2);
+        a.hub.sweep().await;
+        b.send(1).await;
+        a.hear(1).await;
+        back.until(2).await;
+        let topic_count = back.following.topic().followers_count();
+        assert_eq!(topic_count, (1, 0));
+        drop(back);
+        // Its time begins when the last follower has gone, not when it came.
+        a.hub.sweep().await;
+        assert_eq!(a.hub.topics_count(), 1);
+        a.clock.advance(LINGER);
+        a.hub.sweep().await;
+        assert_eq!(a.hub.topics_count(), 0);
+        b.send(1).await;
+        assert!(a.heard.try_recv().is_err(), "it is not told any more");
+        assert_eq!(a.follow().await.cursor.get(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_follower_that_could_not_join_leaves_nothing_behind() {
+        let (_folder, store) = store();
+        let a = node(&LocalBus::new(), &store, 64);
+        a.flaky.failing_heads.store(1, Ordering::Relaxed);
+        let mailbox = Arc::new(Mailbox::default());
+        let failed = a.hub.follow(topic(), Part::Log, mailbox, 0).await;
+        assert!(failed.is_err());
+        let mut follower = a.follow().await;
+        a.send(1).await;
+        follower.until(1).await;
+        assert_eq!(follower.following.topic().followers_count(), (1, 0));
+    }
+
+    /// Gives the bus to the hub until the follower has seen this position; what it saw.
+    async fn see(
+        hub: Hub,
+        mut heard: Receiver<BusEvent>,
+        mut follower: Follower,
+        last: u32,
+    ) -> Vec<u32> {
+        let hearing = async {
+            while let Some(event) = heard.recv().await {
+                hub.take_from_bus(event);
+            }
+        };
+        tokio::select! {
+            () = follower.until(last) => {}
+            () = hearing => panic!("the bus ended"),
+        }
+        follower.seen
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nodes_that_write_at_once_show_everything_once_everywhere() {
+        let (_folder, store) = store();
+        let bus = LocalBus::new();
+        // So few places that some is lost on the way.
+        let mut nodes: Vec<Node> = (0..3).map(|_| node(&bus, &store, 4)).collect();
+        let mut followers = Vec::new();
+        for node in &nodes {
+            followers.push(node.follow().await);
+        }
+        let mut tasks = tokio::task::JoinSet::new();
+        for (node, follower) in nodes.iter_mut().zip(followers) {
+            let (_, closed) = tokio::sync::mpsc::channel(1);
+            let heard = std::mem::replace(&mut node.heard, closed);
+            tasks.spawn(see(node.hub.clone(), heard, follower, 150));
+        }
+        let writing = nodes.iter().map(|node| node.send(50));
+        futures_util::future::join_all(writing).await;
+        for seen in tasks.join_all().await {
+            assert_eq!(seen, (1..=150).collect::<Vec<_>>());
+        }
+    }
+
+    #[tokio::test]
+    async fn events_reach_who_follows_them_and_not_the_log() {
+        let (_folder, store) = store();
+        let bus = LocalBus::new();
+        let (mut a, b) = (node(&bus, &store, 64), node(&bus, &store, 64));
+        let mut log = a.follow().await;
+        let mailbox = Arc::new(Mailbox::default());
+        let follow = a.hub.follow(topic(), Part::Events, Arc::clone(&mailbox), 3);
+        let _following = follow.await.unwrap();
+        let member_id = 5_i64.try_into().unwrap();
+        b.hub.publish_event(room(), RoomEvent::Typing { member_id });
+        a.hear(1).await;
+        let letters = mailbox.take(&mut Vec::new());
+        let Some(Letter::Event { slot: 3, body }) = letters.front() else {
+            panic!("{letters:?}");
+        };
+        let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+        assert_eq!(
+            (&body["type"], &body["memberId"]),
+            (&"typing".into(), &5.into())
+        );
+        assert!(!log.look());
     }
 }

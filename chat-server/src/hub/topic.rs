@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use shared::ids::Seq;
@@ -45,7 +45,8 @@ struct Followers {
     events: Places,
     /// Joins that are under way: the topic must not go meanwhile.
     joining: usize,
-    idle_since: Instant,
+    /// Since when a sweep has found nobody here; joining ends it.
+    idle_since: Option<Instant>,
     /// A task is reading missing entries.
     filling: bool,
 }
@@ -59,12 +60,12 @@ pub struct Following {
 }
 
 impl LiveTopic {
-    pub(super) fn new(topic: Topic, now: Instant) -> Self {
+    pub(super) fn new(topic: Topic) -> Self {
         let followers = Followers {
             log: Places::default(),
             events: Places::default(),
             joining: 0,
-            idle_since: now,
+            idle_since: None,
             filling: false,
         };
         Self {
@@ -136,11 +137,10 @@ impl LiveTopic {
     pub(super) fn settle_join(
         self: &Arc<Self>,
         follower: Option<(Arc<Mailbox>, Slot, Part)>,
-        now: Instant,
     ) -> Option<Following> {
         let mut followers = self.followers();
         followers.joining -= 1;
-        followers.idle_since = now;
+        followers.idle_since = None;
         let (mailbox, slot, part) = follower?;
         let place = followers.part(part).add(mailbox, slot);
         Some(Following {
@@ -150,12 +150,15 @@ impl LiveTopic {
         })
     }
 
-    /// Since when nobody follows; `None` while somebody does.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        let followers = self.followers();
+    /// For how long nobody has followed, as far as this was asked; `None` while somebody does.
+    pub(super) fn idle_for(&self, now: Instant) -> Option<Duration> {
+        let mut followers = self.followers();
         let idle =
             followers.joining == 0 && followers.log.is_empty() && followers.events.is_empty();
-        idle.then_some(followers.idle_since)
+        idle.then(|| {
+            let since = *followers.idle_since.get_or_insert(now);
+            now.saturating_duration_since(since)
+        })
     }
 
     /// Whether this call is the one that has to read what is missing.
