@@ -1,6 +1,6 @@
 //! Members who write and read while the program under them ends and starts again.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -95,17 +95,6 @@ impl Traffic {
         running.end(end).await;
         self.writers = writing.join_all().await;
         self.readers = reading.join_all().await;
-    }
-
-    /// Messages that are stored although their senders know nothing of it, as far as readers read.
-    pub(crate) fn stored_unknown(&self) -> usize {
-        let seen: BTreeSet<&String> = self
-            .readers
-            .iter()
-            .flat_map(|reader| &reader.seen)
-            .collect();
-        let open = self.writers.iter().flat_map(|writer| &writer.open);
-        open.filter(|id| seen.contains(id)).count()
     }
 
     /// The names and receipts of a room's writers.
