@@ -10,8 +10,8 @@ use chat_server::log::{Draft, Kind, Topic, Uid};
 use shared::clock::{Clock as _, SystemClock};
 use shared::ids::{MemberId, RoomId};
 use stomp::Command;
-use support::TestNode;
 use support::client::Client;
+use support::{TestNode, eventually};
 
 const MESSAGES: u64 = 100_000;
 const BATCH: u64 = 64;
@@ -26,6 +26,11 @@ fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
     pages * 4_096
+}
+
+fn assert_bounded(before: u64) {
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < GROWTH_MAX, "the process grew by {grown} bytes");
 }
 
 fn draft(number: u64) -> Draft {
@@ -81,10 +86,26 @@ async fn a_frozen_subscriber_costs_nobody_anything_and_misses_nothing() {
     // The reader has all of them while the frozen one has taken no byte since it subscribed.
     let (filled, ()) = tokio::join!(fill(&node, room), read_all(&mut reader));
     filled.unwrap();
-    let grown = resident_bytes().saturating_sub(before);
-    assert!(grown < GROWTH_MAX, "the process grew by {grown} bytes");
+    let metrics = &node.node.services.metrics;
+    let for_frozen = metrics.deliveries.get().saturating_sub(MESSAGES);
+    assert!(
+        for_frozen < MESSAGES / 2,
+        "most still waits for the frozen one, not {for_frozen} written"
+    );
+    let replayed = metrics.replayed.get();
+    assert_bounded(before);
 
     read_all(&mut frozen).await;
-    let replayed = node.node.services.metrics.replayed.get();
-    assert!(replayed > 0, "some of it came from the store");
+    // Counted just after they are written.
+    eventually("each is written once to each", || {
+        metrics.deliveries.get() == 2 * MESSAGES
+    })
+    .await;
+    let from_store = metrics.replayed.get() - replayed;
+    assert!(
+        from_store > MESSAGES / 2,
+        "only {from_store} came from the store"
+    );
+    assert_bounded(before);
+    node.stop().await;
 }
