@@ -391,6 +391,26 @@ async fn nodes_that_crowd_a_topic_lose_and_double_nothing() {
 
 /// Two sends, the second a second later, to a store from which nothing comes; each is told at its
 /// own deadline. Time is virtual.
+/// A market that repeats its events to whichever node answers: both nodes get every name, at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_two_nodes_take_in_at_once_is_one_entry() {
+    let folder = folder();
+    let store = open(folder.path());
+    let mut writing = JoinSet::new();
+    for _ in 0..2 {
+        let node = Arc::new(node(&store));
+        node.fail_next(&[Fault::AppliedUnknown, Fault::LostUnknown]);
+        writing.spawn(write_many(Arc::clone(&node), "same".to_owned()));
+        writing.spawn(write_many(node, "same".to_owned()));
+    }
+    for seqs in writing.join_all().await {
+        let all = (1..=SENDS).map(|seq| Seq::try_from(seq).unwrap());
+        assert!(seqs.into_iter().eq(all), "each is told the one position");
+    }
+    let expected: Vec<_> = (0..SENDS).map(|number| format!("same-{number}")).collect();
+    assert_eq!(texts(&store).await, expected);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_store_that_never_answers_is_told_at_the_deadline() {
     let folder = folder();
