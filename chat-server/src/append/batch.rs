@@ -6,6 +6,7 @@
 //! and the uids tell whether it was us.
 
 use std::collections::{BTreeSet, HashMap};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
 use super::known::{ATTEMPT, Known, Retry, ask};
-use super::open::{Numbering, Open, expire, finish, refuse_all, time_left};
-use super::{AppendError, Job, Parts};
+use super::open::{Found, Numbering, Open, expire, finish, refuse_all, time_left};
+use super::{AppendError, Job, Parts, TopicQueue};
 use crate::log::{Entry, Kind, Topic, Uid};
 use crate::store::{Append, RoomHead, StoreError, View};
 
@@ -23,18 +24,19 @@ use crate::store::{Append, RoomHead, StoreError, View};
 const PAUSE_MS: u64 = 100;
 
 /// Gets the jobs into the log or refuses them; every job's `done` is called.
-pub(super) async fn settle(parts: &Parts, topic: Topic, known: &mut Option<Known>, jobs: Vec<Job>) {
+pub(super) async fn settle(
+    parts: &Parts,
+    queue: &TopicQueue,
+    known: &mut Option<Known>,
+    jobs: Vec<Job>,
+) {
     let mut open: Vec<Open> = jobs.into_iter().map(Open::new).collect();
     loop {
         expire(parts, &mut open);
         if open.is_empty() {
             return;
         }
-        // Cut short where a send's time is over: it is told then, not when the store gives in. An
-        // append that is cut is one of unknown outcome like any other.
-        let left = time_left(parts, &open);
-        let attempted = timeout(left, attempt(parts, topic, known, &mut open)).await;
-        let pause_ms = match attempted.unwrap_or(Ok(())) {
+        let pause_ms = match attempt(parts, queue, known, &mut open).await {
             Ok(()) => continue,
             Err(Retry::Crowded) => rand::random_range(1..=10),
             Err(Retry::Trouble) => PAUSE_MS + rand::random_range(0..=PAUSE_MS),
@@ -46,45 +48,35 @@ pub(super) async fn settle(parts: &Parts, topic: Topic, known: &mut Option<Known
 /// One pass: `Ok` when the store took what was asked, or there was nothing left to ask.
 async fn attempt(
     parts: &Parts,
-    topic: Topic,
+    queue: &TopicQueue,
     known: &mut Option<Known>,
     open: &mut Vec<Open>,
 ) -> Result<(), Retry> {
+    let topic = queue.topic;
     let state = match known {
         Some(state) => state,
-        None => known.insert(Known::load(parts, topic).await?),
+        None => known.insert(in_time(parts, queue, open, Known::load(parts, topic)).await?),
     };
     if open.iter().any(|open| open.job.is_named()) {
-        state.load_window(parts, topic).await?;
+        in_time(parts, queue, open, state.load_window(parts, topic)).await?;
     }
     state.recognise(open);
     let Numbering {
         entries, repeated, ..
     } = Numbering::of(state, open);
-    publish_again(parts, topic, &repeated).await;
     if entries.is_empty() {
         finish(parts, open, &HashMap::new());
+        publish_again(parts, topic, &repeated).await;
         return Ok(());
     }
-    let asked = timeout(
-        ATTEMPT,
-        parts.store.append(topic, state.head, entries.clone()),
-    )
-    .await;
-    match asked {
+    let was_unsettled = std::mem::replace(&mut state.unsettled, true);
+    let append = parts.store.append(topic, state.head, entries.clone());
+    match in_time(parts, queue, open, timeout(ATTEMPT, append)).await {
         Ok(Ok(Append::Applied)) => {
             state.advance(&entries);
-            let seqs = entries
-                .iter()
-                .map(|entry| (entry.draft.uid, entry.seq))
-                .collect();
-            warn_if_nearly_full(topic, state.head);
-            finish(parts, open, &seqs);
-            let newest = entries.last().cloned();
-            let entries: Arc<[Arc<Entry>]> = entries.into();
-            (parts.stored)(topic, &entries);
-            parts.bus.publish(topic, entries);
-            note_head(parts, topic, newest).await;
+            state.unsettled = false;
+            on_applied(parts, topic, open, entries).await;
+            publish_again(parts, topic, &repeated).await;
             Ok(())
         }
         Ok(Ok(Append::Conflict(head))) => {
@@ -92,10 +84,8 @@ async fn attempt(
                 *known = None; // a restored backup: what we know is of another log
                 return Err(Retry::Crowded);
             }
-            while state.head < head {
-                let others = state.catch_up(parts, topic, head).await?;
-                publish_own(parts, topic, open, others);
-            }
+            state.unsettled = was_unsettled; // this one was not stored
+            read_on(parts, queue, state, open, head).await?;
             Err(Retry::Crowded)
         }
         Ok(Err(StoreError::Corrupt(what))) => {
@@ -103,38 +93,112 @@ async fn attempt(
             refuse_all(open, AppendError::Corrupt);
             Ok(())
         }
-        Ok(Err(StoreError::Unavailable(_) | StoreError::Unknown(_))) | Err(_) => {
-            parts
-                .metrics
-                .store_errors
-                .with_label_values(&["append"])
-                .inc();
+        Ok(Err(StoreError::Unavailable(_))) => {
+            state.unsettled = was_unsettled;
+            parts.count_store_error("append");
+            Err(Retry::Trouble)
+        }
+        Ok(Err(StoreError::Unknown(_))) | Err(_) => {
+            parts.count_store_error("append");
             Err(Retry::Trouble)
         }
     }
 }
 
-/// An append whose outcome was unknown turns out to be in the log: its sends have their positions,
-/// and nobody has published it yet.
-fn publish_own(parts: &Parts, topic: Topic, open: &mut [Open], others: Vec<Arc<Entry>>) {
-    let seqs: HashMap<Uid, Seq> = others
+/// The store has the entries: receipts, this node's hub, the other nodes, the lists.
+async fn on_applied(parts: &Parts, topic: Topic, open: &mut Vec<Open>, entries: Vec<Arc<Entry>>) {
+    let seqs = entries
         .iter()
         .map(|entry| (entry.draft.uid, entry.seq))
         .collect();
-    let mut ours = false;
-    for send in open {
-        for (draft, found) in send.job.drafts.iter().zip(&mut send.found) {
-            if let Some(seq) = seqs.get(&draft.uid) {
-                *found = Some(*seq);
-                ours = true;
-            }
+    finish(parts, open, &seqs);
+    let newest = entries.last().cloned();
+    let entries: Arc<[Arc<Entry>]> = entries.into();
+    (parts.stored)(topic, &entries);
+    parts.bus.publish(topic, entries);
+    if let Some(newest) = newest {
+        warn_if_nearly_full(topic, newest.seq);
+        note_head(parts, topic, &newest).await;
+    }
+}
+
+/// Waits for the store's answer. Whose time is over meanwhile, here or in the queue, is told so.
+///
+/// The question goes on: an append that were cut short at a deadline might be stored all the same,
+/// and a store that takes longer than what is left to the sends in front would never get to take
+/// anything.
+async fn in_time<T>(
+    parts: &Parts,
+    queue: &TopicQueue,
+    open: &mut Vec<Open>,
+    question: impl Future<Output = T>,
+) -> T {
+    let mut question = pin!(question);
+    loop {
+        let left = if open.is_empty() {
+            queue.time_left(parts.clock.now())
+        } else {
+            time_left(parts, open)
+        };
+        if let Ok(answer) = timeout(left, &mut question).await {
+            return answer;
+        }
+        expire(parts, open);
+        if open.is_empty() {
+            queue.expire(parts.clock.now());
         }
     }
-    // All of them, so that the hub need not read what lies between.
-    let entries: Arc<[Arc<Entry>]> = others.into();
-    (parts.stored)(topic, &entries);
-    if ours {
-        parts.bus.publish(topic, entries);
+}
+
+/// Takes in what the log holds beyond what is known, page by page.
+async fn read_on(
+    parts: &Parts,
+    queue: &TopicQueue,
+    state: &mut Known,
+    open: &mut Vec<Open>,
+    head: Seq,
+) -> Result<(), Retry> {
+    while state.head < head {
+        let page = in_time(parts, queue, open, state.catch_up(parts, queue.topic, head)).await?;
+        note_own(open, &page);
+        let page: Arc<[Arc<Entry>]> = page.into();
+        (parts.stored)(queue.topic, &page);
+        if state.unsettled {
+            // An own append of unknown outcome may be among them, and nobody has told of it.
+            parts.bus.publish(queue.topic, page);
+        }
+    }
+    state.unsettled = false;
+    Ok(())
+}
+
+/// Notes the positions of sends whose append had an unknown outcome and turns out to be in the log.
+fn note_own(open: &mut [Open], page: &[Arc<Entry>]) {
+    let seqs: HashMap<Uid, Seq> = page
+        .iter()
+        .map(|entry| (entry.draft.uid, entry.seq))
+        .collect();
+    for send in open {
+        for (draft, found) in send.job.drafts.iter().zip(&mut send.found) {
+            *found = found.or(seqs.get(&draft.uid).copied().map(Found::Own));
+        }
+    }
+}
+
+/// Finds out what became of an append whose outcome nobody waits for any more: if it is stored, it
+/// has to be shown.
+pub(super) async fn reconcile(parts: &Parts, queue: &TopicQueue, known: &mut Option<Known>) {
+    let Some(state) = known.as_mut().filter(|state| state.unsettled) else {
+        return;
+    };
+    let topic = queue.topic;
+    let mut nobody = Vec::new();
+    let head = ask(parts, "head", parts.store.head(topic, View::Settled));
+    match in_time(parts, queue, &mut nobody, head).await {
+        Ok(head) if head < state.head => *known = None,
+        // What cannot be read now is read before the next append, or at the next sweep.
+        Ok(head) => drop(read_on(parts, queue, state, &mut nobody, head).await),
+        Err(_) => {}
     }
 }
 
@@ -142,17 +206,18 @@ fn publish_own(parts: &Parts, topic: Topic, open: &mut [Open], others: Vec<Arc<E
 async fn publish_again(parts: &Parts, topic: Topic, repeated: &BTreeSet<Seq>) {
     for seq in repeated {
         let read = parts.store.read(topic, *seq, *seq, View::Quorum);
-        if let Ok(entries) = ask(parts, "read", read).await {
-            parts.bus.publish(topic, entries.into());
-        }
+        let Ok(entries) = ask(parts, "read", read).await else {
+            return;
+        };
+        let entries: Arc<[Arc<Entry>]> = entries.into();
+        (parts.stored)(topic, &entries);
+        parts.bus.publish(topic, entries);
     }
 }
 
 /// Tells the lists what a room's newest message is; a hint, so a failure is only counted.
-async fn note_head(parts: &Parts, topic: Topic, newest: Option<Arc<Entry>>) {
-    let (Topic::Room(room), Some(entry)) = (topic, newest) else {
-        return;
-    };
+async fn note_head(parts: &Parts, topic: Topic, entry: &Entry) {
+    let Topic::Room(room) = topic else { return };
     let is_text = entry.draft.kind == Kind::Chat;
     let text = if is_text {
         String::from_utf8_lossy(&entry.draft.body)
@@ -171,11 +236,7 @@ async fn note_head(parts: &Parts, topic: Topic, newest: Option<Arc<Entry>>) {
     {
         return;
     }
-    parts
-        .metrics
-        .store_errors
-        .with_label_values(&["note_head"])
-        .inc();
+    parts.count_store_error("note_head");
 }
 
 fn warn_if_nearly_full(topic: Topic, head: Seq) {

@@ -27,12 +27,19 @@ pub(super) struct Known {
     pub(super) head: Seq,
     /// Made when the first named send comes; most logs never need it.
     pub(super) window: Option<Window>,
+    /// An append was asked for and its outcome is unknown: what the log holds beyond the head may be
+    /// ours.
+    pub(super) unsettled: bool,
 }
 
 impl Known {
     pub(super) async fn load(parts: &Parts, topic: Topic) -> Result<Self, Retry> {
         let head = ask(parts, "head", parts.store.head(topic, View::Quorum)).await?;
-        Ok(Self { head, window: None })
+        Ok(Self {
+            head,
+            window: None,
+            unsettled: false,
+        })
     }
 
     /// Reads the newest part of the log, back to where a repeated send could be.
@@ -41,24 +48,18 @@ impl Known {
             return Ok(());
         }
         let now = parts.clock.unix_millis();
-        let mut pages = Vec::new();
+        let mut window = Window::new(topic);
         let mut last = self.head;
         let mut next = (self.head > Seq::ZERO).then(|| first_page(topic, self.head));
         while let Some(first) = next {
-            let page = ask(
-                parts,
-                "read",
-                parts.store.read(topic, first, last, View::Quorum),
-            );
-            let page = page.await?;
+            let page = read_page(parts, topic, first, last).await?;
+            if matches!(topic, Topic::Room(_)) && !is_whole(topic, &page, first, last) {
+                return Err(Retry::Trouble);
+            }
+            page.iter().rev().for_each(|entry| window.push_older(entry));
             let oldest = page.first().map_or(now, |entry| entry.draft.sent_at);
-            pages.push(page);
             last = before(first);
             next = earlier_page(self.head, first, oldest, now);
-        }
-        let mut window = Window::new(topic);
-        for entry in pages.iter().rev().flatten() {
-            window.push(entry);
         }
         self.window = Some(window);
         Ok(())
@@ -77,11 +78,7 @@ impl Known {
         let first = after(self.head);
         let page_end = first.get().saturating_add(READ_ENTRIES_MAX - 1);
         let last = Seq::try_from(u64::from(page_end.min(head.get()))).unwrap_or(head);
-        let read = |view| ask(parts, "read", parts.store.read(topic, first, last, view));
-        let mut page = read(View::Quorum).await?;
-        if !is_whole(topic, &page, first, last) {
-            page = read(View::Settled).await?;
-        }
+        let page = read_page(parts, topic, first, last).await?;
         // Never append on a log of which a part is missing.
         if !is_whole(topic, &page, first, last) {
             return Err(Retry::Trouble);
@@ -112,10 +109,25 @@ pub(super) async fn ask<T>(
     match timeout(ATTEMPT, question).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) | Err(_) => {
-            parts.metrics.store_errors.with_label_values(&[what]).inc();
+            parts.count_store_error(what);
             Err(Retry::Trouble)
         }
     }
+}
+
+/// A page of the log, read again after every append under way was settled if something is missing.
+async fn read_page(
+    parts: &Parts,
+    topic: Topic,
+    first: Seq,
+    last: Seq,
+) -> Result<Vec<Arc<Entry>>, Retry> {
+    let read = |view| ask(parts, "read", parts.store.read(topic, first, last, view));
+    let page = read(View::Quorum).await?;
+    if is_whole(topic, &page, first, last) {
+        return Ok(page);
+    }
+    read(View::Settled).await
 }
 
 /// Whether a page holds every position of its range. Inbox entries expire, so there only the newest

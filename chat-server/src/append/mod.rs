@@ -59,7 +59,8 @@ pub type Outcome = Result<Vec<Seq>, AppendError>;
 /// Takes the outcome of a send; called once, and must not block.
 pub type Done = Box<dyn FnOnce(Outcome) + Send>;
 
-/// Takes entries that this node has just stored; called in the order of the log.
+/// Takes entries that are stored: this node's and those of others that it read on the way, in the
+/// order of the log; one that was sent again once more.
 pub type Stored = Box<dyn Fn(Topic, &Arc<[Arc<Entry>]>) + Send + Sync>;
 
 /// One send: drafts that become neighbours in the log, all or none.
@@ -181,11 +182,7 @@ impl Appender {
         };
         match put {
             Ok((Put::Waits, _)) => {}
-            Ok((Put::Begins, queue)) => {
-                let parts = Arc::clone(&self.parts);
-                // The task's end is noted in the queue; its handle says nothing more.
-                drop(self.parts.drain.spawn("append", work(parts, queue)));
-            }
+            Ok((Put::Begins, queue)) => self.begin(queue),
             Err(refused) => (refused.done)(Err(AppendError::Unavailable)),
         }
     }
@@ -204,13 +201,40 @@ impl Appender {
         told.await.unwrap_or(Err(AppendError::Unavailable))
     }
 
-    /// Forgets what is known of topics that nobody has written to for a while.
+    /// Forgets what is known of topics that nobody has written to for a while, and finds out what
+    /// became of appends that were given up.
     pub fn sweep(&self) {
         let now = self.parts.clock.now();
+        let mut unsettled = Vec::new();
         self.topics.retain(|_, queue| {
-            let state = queue.lock();
-            state.working || now.saturating_duration_since(state.used_at) < IDLE_MAX
+            let mut state = queue.lock();
+            if state.working {
+                return true;
+            }
+            if state.known.as_ref().is_some_and(|known| known.unsettled) {
+                state.working = true;
+                unsettled.push(Arc::clone(queue));
+                return true;
+            }
+            now.saturating_duration_since(state.used_at) < IDLE_MAX
         });
+        for queue in unsettled {
+            self.begin(queue);
+        }
+    }
+
+    /// Starts the task of a topic; `working` was set for it.
+    fn begin(&self, queue: Arc<TopicQueue>) {
+        let parts = Arc::clone(&self.parts);
+        // The task's end is noted in the queue; its handle says nothing more.
+        drop(self.parts.drain.spawn("append", work(parts, queue)));
+    }
+}
+
+impl Parts {
+    fn count_store_error(&self, what: &str) {
+        let errors = &self.metrics.store_errors;
+        errors.with_label_values(&[what]).inc();
     }
 }
 
@@ -245,6 +269,24 @@ impl TopicQueue {
         Ok(if was_working { Put::Waits } else { Put::Begins })
     }
 
+    /// Until the first of those who wait has to be told.
+    fn time_left(&self, now: Instant) -> Duration {
+        let state = self.lock();
+        let first = state.jobs.front().map(|job| job.deadline);
+        first.map_or(SEND_DEADLINE, |first| first.saturating_duration_since(now))
+    }
+
+    /// Gives up on those who wait and whose time is over.
+    fn expire(&self, now: Instant) {
+        let is_over = |job: &mut Job| job.deadline <= now;
+        loop {
+            let Some(job) = self.lock().jobs.pop_front_if(is_over) else {
+                return;
+            };
+            (job.done)(Err(AppendError::Unavailable));
+        }
+    }
+
     /// The next batch, as many whole jobs as fit, or `None`: then the work is over and what is
     /// known waits for the next one.
     fn next_batch(&self, known: &mut Option<Known>) -> Option<Vec<Job>> {
@@ -277,8 +319,9 @@ impl TopicQueue {
 /// Works off a topic's queue.
 async fn work(parts: Arc<Parts>, queue: Arc<TopicQueue>) {
     let mut known = queue.lock().known.take();
+    batch::reconcile(&parts, &queue, &mut known).await;
     while let Some(jobs) = queue.next_batch(&mut known) {
-        batch::settle(&parts, queue.topic, &mut known, jobs).await;
+        batch::settle(&parts, &queue, &mut known, jobs).await;
     }
 }
 

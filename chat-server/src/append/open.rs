@@ -15,8 +15,25 @@ use crate::metrics::SendOutcome;
 /// A send on its way.
 pub(super) struct Open {
     pub(super) job: Job,
-    /// The positions found for its drafts, so far.
-    pub(super) found: Vec<Option<Seq>>,
+    /// What was found of its drafts in the log, so far.
+    pub(super) found: Vec<Option<Found>>,
+}
+
+/// A draft that is in the log already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Stored by an append whose outcome was unknown; shown since.
+    Own(Seq),
+    /// Sent before under the same name.
+    Repeated(Seq),
+}
+
+impl Found {
+    fn seq(self) -> Seq {
+        match self {
+            Self::Own(seq) | Self::Repeated(seq) => seq,
+        }
+    }
 }
 
 impl Open {
@@ -46,7 +63,9 @@ impl Known {
         for (at, send) in open.iter_mut().enumerate() {
             for (draft, found) in send.job.drafts.iter().zip(&mut send.found) {
                 match window.find(draft) {
-                    Some(Repeated::Same(seq)) => *found = found.or(Some(seq)),
+                    Some(Repeated::Same(seq)) => {
+                        *found = found.or(Some(Found::Repeated(seq)));
+                    }
                     Some(Repeated::Different) if found.is_none() => drop(refused.insert(at)),
                     Some(Repeated::Different) | None => {}
                 }
@@ -96,7 +115,8 @@ impl Numbering {
     fn add(&mut self, known: &Known, send: &mut Open) -> Result<(), AppendError> {
         for (draft, found) in send.job.drafts.iter_mut().zip(&send.found) {
             match found {
-                Some(seq) => drop(self.repeated.insert(*seq)),
+                Some(Found::Repeated(seq)) => drop(self.repeated.insert(*seq)),
+                Some(Found::Own(_)) => {}
                 None => self.add_draft(known, draft)?,
             }
         }
@@ -160,9 +180,13 @@ pub(super) fn refuse_all(open: &mut Vec<Open>, error: AppendError) {
 pub(super) fn finish(parts: &Parts, open: &mut Vec<Open>, seqs: &HashMap<Uid, Seq>) {
     for send in open.drain(..) {
         let drafts = send.job.drafts.iter().zip(&send.found);
-        let found = drafts.map(|(draft, found)| found.or(seqs.get(&draft.uid).copied()));
+        let found = drafts.map(|(draft, found)| {
+            let found = found.map(Found::seq);
+            found.or(seqs.get(&draft.uid).copied())
+        });
         let outcome: Option<Vec<Seq>> = found.collect();
-        let repeated = send.found.iter().any(Option::is_some);
+        let is_repeated = |found: &Option<Found>| matches!(found, Some(Found::Repeated(_)));
+        let repeated = send.found.iter().any(is_repeated);
         let label = if repeated {
             SendOutcome::Dup
         } else {

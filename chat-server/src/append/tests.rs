@@ -1,18 +1,23 @@
-//! What of the appender only shows from within: its queues, their bounds and their end. How it
-//! settles faults of the store is in `tests/append.rs`.
+//! What of the appender shows from within, or in virtual time: its queues and their end, deadlines,
+//! what becomes of appends that were given up. How it settles faults of the store is in
+//! `tests/append.rs`.
 
+mod deadlines;
 mod queues;
+mod through;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use shared::clock::{Clock, ManualClock, UnixMillis};
+use shared::clock::{Clock, SystemClock, UnixMillis};
 use shared::drain::Drain;
 use shared::ids::{MemberId, RoomId, Seq};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{interval, timeout};
 
+use self::through::Through;
 use super::{Appender, AppenderParts, Outcome};
 use crate::bus::local::{LocalBus, LocalNode};
 use crate::bus::{Bus, BusEvent};
@@ -24,66 +29,104 @@ use crate::store::{MessageStore, RoomStore, SyncMode};
 /// No step takes this long; what does has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An appender on a real store, by a clock that stands still.
+/// What happened after the store's answers, in the order it happened.
+type Told = Arc<Mutex<Vec<String>>>;
+
+/// A node's appender on a real store, with a bus that somebody listens to.
 struct Fixture {
     appender: Arc<Appender>,
-    clock: Arc<ManualClock>,
     store: Arc<EmbeddedStore>,
+    through: Arc<Through>,
     told: Told,
+    heard: mpsc::Receiver<BusEvent>,
+    _listener: LocalNode,
     _folder: TempDir,
 }
 
-/// What happened after the store's answer, in the order it happened.
-type Told = Arc<Mutex<Vec<String>>>;
-
 impl Fixture {
-    fn new() -> Self {
+    async fn new() -> Self {
+        Self::by(Arc::new(SystemClock)).await
+    }
+
+    async fn by(clock: Arc<dyn Clock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // The system's page cache is enough here: nothing is killed.
         let sync = SyncMode::Every(Duration::from_secs(3_600));
         let store = Arc::new(EmbeddedStore::open(folder.path(), sync).unwrap());
-        let clock = Arc::new(ManualClock::new(UnixMillis::EPOCH));
+        let through = Arc::new(Through::new(&store));
         let told = Told::default();
-        let appender = appender(&store, &clock, &told, LocalBus::new().attach(1).0);
+        let bus = LocalBus::new();
+        let (listener, heard) = bus.attach(1_024);
+        listener.subscribe(room(1)).await.unwrap();
+        let shown = Arc::clone(&told);
+        let appender = Appender::new(AppenderParts {
+            store: Arc::clone(&through) as Arc<dyn MessageStore>,
+            rooms: Arc::clone(&through) as Arc<dyn RoomStore>,
+            bus: Arc::new(bus.attach(1).0),
+            clock,
+            drain: Drain::new(),
+            metrics: Arc::new(Metrics::new()),
+            stored: Box::new(move |_, entries| {
+                let seqs = seqs(entries);
+                shown.lock().unwrap().push(format!("shown {seqs:?}"));
+            }),
+        });
         Self {
             appender: Arc::new(appender),
-            clock,
             store,
+            through,
             told,
+            heard,
+            _listener: listener,
             _folder: folder,
         }
     }
 
-    /// A second node on the same store.
-    fn other(&self) -> Arc<Appender> {
-        let bus = LocalBus::new().attach(1).0;
-        Arc::new(appender(&self.store, &self.clock, &Told::default(), bus))
+    fn submit(&self, drafts: Vec<Draft>) -> oneshot::Receiver<Outcome> {
+        let (tell, outcome) = oneshot::channel();
+        let told = Arc::clone(&self.told);
+        let done = move |outcome: Outcome| {
+            told.lock().unwrap().push(match &outcome {
+                Ok(seqs) => {
+                    let seqs: Vec<u32> = seqs.iter().map(|seq| seq.get()).collect();
+                    format!("receipt {seqs:?}")
+                }
+                Err(error) => format!("{error:?}"),
+            });
+            drop(tell.send(outcome));
+        };
+        self.appender.submit(room(1), drafts, Box::new(done));
+        outcome
     }
 
     async fn send(&self, text: &str, name: Option<&str>) -> Outcome {
-        self.appender.send(room(1), vec![draft(text, name)]).await
+        self.submit(vec![draft(text, name)]).await.unwrap()
+    }
+
+    fn told(&self) -> Vec<String> {
+        self.told.lock().unwrap().clone()
+    }
+
+    /// What the other nodes heard so far.
+    fn heard(&mut self) -> Vec<Vec<u32>> {
+        let mut all = Vec::new();
+        while let Ok(BusEvent::Entries(_, entries)) = self.heard.try_recv() {
+            all.push(seqs(&entries));
+        }
+        all
     }
 }
 
-fn appender(
-    store: &Arc<EmbeddedStore>,
-    clock: &Arc<ManualClock>,
-    told: &Told,
-    bus: LocalNode,
-) -> Appender {
-    let shown = Arc::clone(told);
-    Appender::new(AppenderParts {
-        store: Arc::clone(store) as Arc<dyn MessageStore>,
-        rooms: Arc::clone(store) as Arc<dyn RoomStore>,
-        bus: Arc::new(bus) as Arc<dyn Bus>,
-        clock: Arc::clone(clock) as Arc<dyn Clock>,
-        drain: Drain::new(),
-        metrics: Arc::new(Metrics::new()),
-        stored: Box::new(move |_, entries| {
-            let seqs = seqs(entries);
-            shown.lock().unwrap().push(format!("shown {seqs:?}"));
-        }),
-    })
+/// Looks again and again until it holds. With virtual time a look takes none.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let mut look = interval(Duration::from_millis(1));
+    let looking = async {
+        while !holds() {
+            look.tick().await;
+        }
+    };
+    let held = timeout(PATIENCE, looking).await;
+    held.unwrap_or_else(|_| panic!("in vain: {what}"));
 }
 
 fn room(id: u64) -> Topic {
@@ -103,8 +146,12 @@ fn draft(text: &str, name: Option<&str>) -> Draft {
     }
 }
 
-fn at(seq: u64) -> Outcome {
-    Ok(vec![Seq::try_from(seq).unwrap()])
+fn seq(seq: u32) -> Seq {
+    Seq::try_from(u64::from(seq)).unwrap()
+}
+
+fn at(first: u32) -> Outcome {
+    Ok(vec![seq(first)])
 }
 
 fn seqs(entries: &[Arc<Entry>]) -> Vec<u32> {

@@ -50,14 +50,27 @@ impl Window {
 
     /// Takes in the next entry of the log and forgets what falls out of the window.
     pub(super) fn push(&mut self, entry: &Entry) {
-        if let Some(id) = &entry.draft.client_message_id {
-            let name = (entry.draft.sender, id.clone());
-            let whole = self.fingerprint(&entry.draft);
-            let fingerprint = if entry.deleted { DELETED } else { whole };
+        if let Some((name, fingerprint)) = self.named(entry) {
             self.by_name.insert(name.clone(), (entry.seq, fingerprint));
             self.named.push_back((entry.seq, entry.draft.sent_at, name));
         }
         self.forget(entry.seq, entry.draft.sent_at);
+    }
+
+    /// Takes in an entry older than all before it, while the window is being made.
+    pub(super) fn push_older(&mut self, entry: &Entry) {
+        if let Some((name, fingerprint)) = self.named(entry) {
+            let newest = self.by_name.entry(name.clone());
+            newest.or_insert((entry.seq, fingerprint));
+            self.named
+                .push_front((entry.seq, entry.draft.sent_at, name));
+        }
+    }
+
+    fn named(&self, entry: &Entry) -> Option<(Name, u64)> {
+        let name = (entry.draft.sender, entry.draft.client_message_id.clone()?);
+        let whole = self.fingerprint(&entry.draft);
+        Some((name, if entry.deleted { DELETED } else { whole }))
     }
 
     /// Whether the draft was sent before.
@@ -137,4 +150,183 @@ pub(super) fn earlier_page(
 fn back(seq: Seq, count: u32) -> Seq {
     let first = seq.get().saturating_sub(count).max(1);
     Seq::try_from(u64::from(first)).unwrap_or(seq)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use shared::ids::RoomId;
+
+    use super::*;
+    use crate::log::{Kind, Uid};
+
+    const ROOM: Topic = Topic::Room(RoomId::FIRST_ALLOCATED_BY_CHAT);
+
+    fn inbox() -> Topic {
+        Topic::Inbox(MemberId::try_from(1_u64).unwrap())
+    }
+
+    fn draft(name: u32) -> Draft {
+        Draft {
+            uid: Uid(name.into()),
+            kind: Kind::Chat,
+            sender: None,
+            client_message_id: Some(name.to_string().into()),
+            headers: Vec::new(),
+            content_type: None,
+            body: Bytes::from(format!("text {name}")),
+            sent_at: UnixMillis::EPOCH,
+        }
+    }
+
+    /// The entry at `seq`, named after it, sent at `second`.
+    fn entry(seq: u32, second: u64) -> Entry {
+        let mut draft = draft(seq);
+        draft.sent_at = UnixMillis::EPOCH.saturating_add(Duration::from_secs(second));
+        Entry {
+            seq: at(seq),
+            deleted: false,
+            draft,
+        }
+    }
+
+    fn at(seq: u32) -> Seq {
+        Seq::try_from(u64::from(seq)).unwrap()
+    }
+
+    /// A log of which each position was sent at the second that `sent` says; both ways of making
+    /// its window must find the same.
+    #[track_caller]
+    fn check(topic: Topic, sent: impl Fn(u32) -> u64, head: u32, first_found: u32) {
+        let log: Vec<Arc<Entry>> = (1..=head)
+            .map(|seq| Arc::new(entry(seq, sent(seq))))
+            .collect();
+        let mut followed = Window::new(topic);
+        log.iter().for_each(|entry| followed.push(entry));
+        let mut read = Window::new(topic);
+        log.iter().rev().for_each(|entry| read.push_older(entry));
+        read.forget(at(head), log.last().unwrap().draft.sent_at);
+        for (window, how) in [(followed, "followed"), (read, "read")] {
+            let found = |seq: &u32| window.find(&draft(*seq)).is_some();
+            assert_eq!((1..=head).find(found), Some(first_found), "{how}");
+            assert!((first_found..=head).all(|seq| found(&seq)), "{how}");
+            let kept = (head - first_found + 1) as usize;
+            assert_eq!(window.named.len(), kept, "{how}: nothing else is kept");
+            assert_eq!(window.by_name.len(), kept, "{how}: nothing else is kept");
+        }
+    }
+
+    #[test]
+    fn the_newest_are_found_however_old() {
+        let a_day_each = |seq| u64::from(seq) * 86_400;
+        check(ROOM, a_day_each, 1_000, 1_000 - 127);
+        check(inbox(), a_day_each, 1_000, 1_000 - 255);
+        check(ROOM, a_day_each, 100, 1);
+    }
+
+    #[test]
+    fn ten_minutes_are_found_however_many() {
+        let one_a_second = |seq| u64::from(seq);
+        check(ROOM, one_a_second, 2_000, 2_000 - 600);
+        check(inbox(), one_a_second, 2_000, 2_000 - 600);
+    }
+
+    #[test]
+    fn more_than_the_bound_are_not_kept() {
+        let all_at_once = |_| 0;
+        let first = 10_000 - ENTRIES_MAX + 1;
+        check(ROOM, all_at_once, 10_000, first);
+        check(inbox(), all_at_once, 10_000, first);
+    }
+
+    #[test]
+    fn a_name_stands_for_its_newest_entry() {
+        let again = |seq: u32| Entry {
+            seq: at(seq),
+            ..entry(1, u64::from(seq) * 86_400)
+        };
+        // The second one was let through, as the first had left the window.
+        let (first, second) = (again(1), again(200));
+        let mut followed = Window::new(ROOM);
+        let mut read = Window::new(ROOM);
+        followed.push(&first);
+        followed.push(&second);
+        read.push_older(&second);
+        read.push_older(&first);
+        for window in [followed, read] {
+            assert_eq!(window.find(&draft(1)), Some(Repeated::Same(at(200))));
+        }
+    }
+
+    #[test]
+    fn the_same_is_told_from_another_message() {
+        let mut window = Window::new(ROOM);
+        window.push(&entry(1, 0));
+        let mut deleted = entry(2, 0);
+        (deleted.deleted, deleted.draft.body) = (true, Bytes::new());
+        window.push(&deleted);
+        let same = Some(Repeated::Same(at(1)));
+        assert_eq!(window.find(&draft(1)), same);
+        // What only travels with it does not make it another message.
+        let later = Draft {
+            uid: Uid(77),
+            sent_at: UnixMillis::MAX,
+            ..draft(1)
+        };
+        assert_eq!(window.find(&later), same);
+        let others = [
+            Draft {
+                body: Bytes::from_static(b"other"),
+                ..draft(1)
+            },
+            Draft {
+                kind: Kind::Opaque,
+                ..draft(1)
+            },
+            Draft {
+                content_type: Some("a/b".into()),
+                ..draft(1)
+            },
+        ];
+        for other in others {
+            assert_eq!(window.find(&other), Some(Repeated::Different));
+        }
+        // Somebody else's, and one without a name.
+        let elses = Draft {
+            sender: Some(MemberId::try_from(9_u64).unwrap()),
+            ..draft(1)
+        };
+        let nameless = Draft {
+            client_message_id: None,
+            ..draft(1)
+        };
+        assert_eq!(window.find(&elses), None);
+        assert_eq!(window.find(&nameless), None);
+        // It has lost its body, but not its name.
+        assert_eq!(window.find(&draft(2)), Some(Repeated::Same(at(2))));
+    }
+
+    #[test]
+    fn pages_reach_back_as_far_as_the_window() {
+        let reach = |head: u32, oldest_age: u64| {
+            let now = UnixMillis::EPOCH.saturating_add(Duration::from_secs(100_000));
+            let oldest =
+                UnixMillis::EPOCH.saturating_add(Duration::from_secs(100_000 - oldest_age));
+            let mut first = first_page(ROOM, at(head));
+            let mut pages = vec![first.get()];
+            while let Some(earlier) = earlier_page(at(head), first, oldest, now) {
+                first = earlier;
+                pages.push(first.get());
+            }
+            pages
+        };
+        assert_eq!(reach(100_000, 601), [100_000 - 127]);
+        assert_eq!(reach(1, 601), [1]);
+        assert_eq!(reach(600, 0), [473, 1]);
+        let far = reach(100_000, 600);
+        assert_eq!(far.len(), 1 + 16);
+        assert!(100_000 - far.last().unwrap() >= ENTRIES_MAX - 1);
+    }
 }
