@@ -5,6 +5,7 @@
 //! published before it is stored, and is read from there.
 
 mod frame;
+mod heads;
 mod mailbox;
 mod ring;
 mod topic;
@@ -24,6 +25,8 @@ use crate::bus::{Bus, BusEvent};
 use crate::log::{Entry, RoomEvent, Topic};
 use crate::metrics::Metrics;
 use crate::store::{MessageStore, READ_ENTRIES_MAX, StoreError, View};
+
+use heads::HeadCheck;
 
 pub use frame::{Delivery, Form, Lens, destination, message_frame, message_tail, put_frame_header};
 pub use mailbox::{Letter, Mailbox, Slot};
@@ -61,6 +64,7 @@ struct Parts {
     clock: Arc<dyn Clock>,
     drain: Drain,
     metrics: Arc<Metrics>,
+    head_check: HeadCheck,
 }
 
 impl Hub {
@@ -84,6 +88,7 @@ impl Hub {
                 clock,
                 drain,
                 metrics,
+                head_check: HeadCheck::default(),
             }),
         }
     }
@@ -101,17 +106,15 @@ impl Hub {
         slot: Slot,
     ) -> Result<Following, StoreError> {
         let parts = &self.parts;
-        let live = {
-            // The reservation is made under the map's lock, so the sweep cannot come between.
+        let joining = {
+            // It begins under the map's lock, so the sweep cannot come between.
             let entry = parts.topics.entry(topic);
             let live = entry.or_insert_with(|| Arc::new(LiveTopic::new(topic)));
-            live.reserve();
-            Arc::clone(&live)
+            live.join()
         };
-        let begun = live.begun.get_or_try_init(|| self.begin(&live)).await;
-        let follower = begun.is_ok().then_some((mailbox, slot, part));
-        let following = live.settle_join(follower);
-        begun.map(|()| following.expect("a follower was given"))
+        let live = joining.topic();
+        live.begun.get_or_try_init(|| self.begin(live)).await?;
+        Ok(joining.add(mailbox, slot, part))
     }
 
     /// Takes in entries that this node has just stored.
@@ -133,14 +136,7 @@ impl Hub {
         match event {
             BusEvent::Entries(topic, entries) => self.take_stored(topic, &entries),
             BusEvent::Room(room, event) => self.take_event(room, event),
-            BusEvent::Lost => {
-                let hub = self.clone();
-                drop(
-                    self.parts
-                        .drain
-                        .spawn("hub-heads", async move { hub.check_heads().await }),
-                );
-            }
+            BusEvent::Lost => self.check_heads(),
         }
     }
 
@@ -292,42 +288,15 @@ impl Hub {
         }
         Ok((entries, last))
     }
-
-    /// Something may have been missed: asks the store for the head of every topic here, until it
-    /// has answered for each. Nothing else would find what was missed before the log grows again.
-    async fn check_heads(&self) {
-        let all = self.parts.topics.iter().map(|live| Arc::clone(&live));
-        let mut open: Vec<Arc<LiveTopic>> = all.collect();
-        loop {
-            let mut unknown = Vec::new();
-            for live in open {
-                match self.parts.store.head(live.topic(), View::Quorum).await {
-                    Ok(head) => {
-                        live.ring().hear_of(head);
-                        self.fill_if_missing(&live);
-                    }
-                    Err(error) => {
-                        tracing::warn!("head of {} unknown: {error}", live.topic());
-                        unknown.push(live);
-                    }
-                }
-            }
-            let here = |live: &Arc<LiveTopic>| self.live(live.topic());
-            unknown.retain(|live| here(live).is_some_and(|now| Arc::ptr_eq(&now, live)));
-            if unknown.is_empty() || self.parts.drain.soft().is_cancelled() {
-                return;
-            }
-            open = unknown;
-            sleep(FILL_PAUSE).await;
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
+    use std::future::{pending, poll_fn};
     use std::ops::ControlFlow;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::pin::{Pin, pin};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::task::Poll;
 
     use async_trait::async_trait;
     use shared::clock::{ManualClock, SystemClock};
@@ -349,6 +318,10 @@ mod tests {
     struct Flaky {
         store: Arc<EmbeddedStore>,
         failing_heads: AtomicUsize,
+        /// How often the head was asked for.
+        heads: AtomicUsize,
+        /// It is never told.
+        silent: AtomicBool,
     }
 
     #[async_trait]
@@ -365,6 +338,10 @@ mod tests {
         async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
             let fails = |left: usize| left.checked_sub(1);
             let order = Ordering::Relaxed;
+            self.heads.fetch_add(1, order);
+            if self.silent.load(order) {
+                pending::<()>().await;
+            }
             if self.failing_heads.fetch_update(order, order, fails).is_ok() {
                 return Err(StoreError::Unavailable("away".to_owned()));
             }
@@ -408,6 +385,8 @@ mod tests {
         let flaky = Arc::new(Flaky {
             store: Arc::clone(store),
             failing_heads: AtomicUsize::new(0),
+            heads: AtomicUsize::new(0),
+            silent: AtomicBool::new(false),
         });
         let messages = Arc::clone(&flaky) as Arc<dyn MessageStore>;
         let clock = Arc::new(ManualClock::new(SystemClock.unix_millis()));
@@ -519,6 +498,28 @@ mod tests {
             });
             assert_eq!(pulled, Pulled::UpToDate);
             dirty == [7]
+        }
+
+        /// Pulls what is there, from the store where the ring does not reach back.
+        async fn pull(&mut self, store: &EmbeddedStore) {
+            let form = Arc::new(Form {
+                lens: Lens::Room,
+                version: Version::V1_2,
+                subscription: None,
+                acks: false,
+            });
+            let (live, seen) = (self.following.topic(), &mut self.seen);
+            loop {
+                let pulled = live.pull(&mut self.cursor, &form, |entry, _| {
+                    seen.push(entry.seq.get());
+                    ControlFlow::Continue(())
+                });
+                let Pulled::Behind(head) = pulled else { return };
+                let first = self.cursor.next().unwrap();
+                let page = store.read(topic(), first, head, View::Quorum).await;
+                seen.extend(page.unwrap().iter().map(|entry| entry.seq.get()));
+                self.cursor = head;
+            }
         }
 
         /// Pulls whenever the bell rings, until it has seen this position.
@@ -698,5 +699,129 @@ mod tests {
             (&"typing".into(), &5.into())
         );
         assert!(!log.look());
+    }
+
+    /// Polls once.
+    async fn is_waiting(mut future: Pin<&mut impl Future>) -> bool {
+        poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+    }
+
+    #[tokio::test]
+    async fn a_follower_that_gave_up_joining_leaves_nothing_behind() {
+        let (_folder, store) = store();
+        let a = node(&LocalBus::new(), &store, 64);
+        a.flaky.silent.store(true, Ordering::Relaxed);
+        {
+            let mut follow = pin!(a.follow());
+            assert!(is_waiting(follow.as_mut()).await);
+        }
+        a.hub.sweep().await;
+        a.clock.advance(LINGER);
+        a.hub.sweep().await;
+        assert_eq!(a.hub.topics_count(), 0);
+        // Who waits for the same beginning takes over where the first one gave up.
+        let mut second = pin!(a.follow());
+        {
+            let mut first = pin!(a.follow());
+            assert!(is_waiting(first.as_mut()).await);
+            assert!(is_waiting(second.as_mut()).await);
+        }
+        a.flaky.silent.store(false, Ordering::Relaxed);
+        assert_eq!(second.await.cursor, Seq::ZERO);
+    }
+
+    #[tokio::test]
+    async fn many_losses_are_one_look_at_all_and_one_more() {
+        let (_folder, store) = store();
+        let a = node(&LocalBus::new(), &store, 64);
+        let _following = a.follow().await;
+        let heads = || a.flaky.heads.load(Ordering::Relaxed);
+        assert_eq!(heads(), 1);
+        for _ in 0..100 {
+            a.hub.take_from_bus(BusEvent::Lost);
+        }
+        // The task has not run yet, so one look would do; it cannot know.
+        let names = || a.hub.parts.drain.running();
+        assert_eq!(names(), [("hub-heads", 1)]);
+        let over = async {
+            while !names().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, over).await.expect("it comes to an end");
+        assert_eq!(heads(), 2);
+        a.hub.take_from_bus(BusEvent::Lost);
+        let looks = async {
+            while heads() < 3 {
+                tokio::task::yield_now().await;
+            }
+            a.hub.take_from_bus(BusEvent::Lost); // after that look began
+            while !names().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, looks).await.expect("it looks again");
+        assert!((3..=4).contains(&heads()), "{}", heads());
+    }
+
+    /// Comes and goes until it has seen the last position.
+    async fn visit(node: Arc<Node>, last: u32) {
+        let mut stay = 0;
+        loop {
+            let mut visitor = node.follow().await;
+            let first = visitor.cursor.get() + 1;
+            stay = (stay + 1) % 4;
+            let until = last.min(first + stay);
+            while visitor.cursor.get() < until {
+                let ready = poll_fn(|cx| visitor.mailbox.poll_ready(cx));
+                let rung = timeout(PATIENCE, ready).await;
+                rung.unwrap_or_else(|_| panic!("in vain: {until}, from {first} on"));
+                visitor.mailbox.take(&mut Vec::new());
+                visitor.pull(&node.flaky.store).await;
+            }
+            let end = visitor.cursor.get();
+            assert_eq!(visitor.seen, (first..=end).collect::<Vec<_>>());
+            if end == last {
+                return;
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_comes_and_goes_misses_nothing_between() {
+        const LAST: u32 = 400;
+        let (_folder, store) = store();
+        let bus = LocalBus::new();
+        // So few places that some is lost on the way.
+        let (mut a, b) = (node(&bus, &store, 2), node(&bus, &store, 1));
+        let (_, closed) = tokio::sync::mpsc::channel(1);
+        let mut heard = std::mem::replace(&mut a.heard, closed);
+        let a = Arc::new(a);
+        let mut visiting = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            visiting.spawn(visit(Arc::clone(&a), LAST));
+        }
+        let hearing = async {
+            while let Some(event) = heard.recv().await {
+                a.hub.take_from_bus(event);
+            }
+        };
+        // Whatever is idle for a moment has been idle for long.
+        let sweeping = async {
+            loop {
+                a.clock.advance(LINGER);
+                a.hub.sweep().await;
+                tokio::task::yield_now().await;
+            }
+        };
+        let visited = async {
+            b.send(LAST as usize).await;
+            visiting.join_all().await;
+        };
+        tokio::select! {
+            () = visited => {}
+            () = hearing => panic!("the bus ended"),
+            () = sweeping => {}
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure: what to read from the store is returned, not done.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::log::{Entry, Topic};
 /// slower one reads from the store.
 pub const RING_ENTRIES_MAX: usize = 256;
 
-/// Bytes kept, counted as bodies with what surrounds them.
+/// Bytes kept, counted as bodies and headers with what surrounds them; as many again may be held.
 pub const RING_BYTES_MAX: usize = 512 << 10;
 
 /// What an entry takes besides its body: its frame's head and headers, and the record.
@@ -62,6 +62,10 @@ pub(super) struct Ring {
     bytes: usize,
     /// Arrived, but entries before them are missing.
     held: BTreeMap<Seq, Arc<Entry>>,
+    held_bytes: usize,
+    /// Taken back before they are visible here: the word may overtake the entry, or a read of the
+    /// store that is under way.
+    taken_back: BTreeSet<Seq>,
     /// The greatest position heard of.
     heard_of: Seq,
 }
@@ -75,6 +79,8 @@ impl Ring {
             kept,
             bytes: 0,
             held,
+            held_bytes: 0,
+            taken_back: BTreeSet::new(),
             heard_of: Seq::ZERO,
         }
     }
@@ -101,11 +107,7 @@ impl Ring {
             match self.head {
                 Some(head) if entry.seq <= head => {}
                 Some(head) if Some(entry.seq) == head.next() => self.show(Arc::clone(entry), now),
-                Some(_) | None if self.held.len() < RING_ENTRIES_MAX => {
-                    self.held.insert(entry.seq, Arc::clone(entry));
-                }
-                // Beyond that only the greatest position is remembered; the store has the rest.
-                Some(_) | None => {}
+                Some(_) | None => self.hold(entry),
             }
         }
         let released = self.release(now);
@@ -198,8 +200,9 @@ impl Ring {
             self.bytes += size(&kept.entry);
             kept.encoded.clear();
         }
-        if let Some(entry) = self.held.get_mut(&seq) {
-            *entry = taken_back(entry);
+        let is_ahead = self.head.is_none_or(|head| seq > head);
+        if is_ahead && self.taken_back.len() < RING_ENTRIES_MAX {
+            self.taken_back.insert(seq);
         }
     }
 
@@ -217,8 +220,21 @@ impl Ring {
         }
     }
 
-    fn show(&mut self, entry: Arc<Entry>, now: Instant) {
+    /// Keeps an entry until those before it are here: at most a ring of them. Beyond that only the
+    /// greatest position is remembered; the store has the rest.
+    fn hold(&mut self, entry: &Arc<Entry>) {
+        let bytes = self.held_bytes + size(entry);
+        if self.held.len() < RING_ENTRIES_MAX && bytes <= RING_BYTES_MAX {
+            let known = self.held.insert(entry.seq, Arc::clone(entry));
+            self.held_bytes = bytes - known.as_deref().map_or(0, size);
+        }
+    }
+
+    fn show(&mut self, mut entry: Arc<Entry>, now: Instant) {
         self.head = Some(entry.seq);
+        if self.taken_back.remove(&entry.seq) {
+            entry = taken_back(&entry);
+        }
         self.bytes += size(&entry);
         self.kept.push_back(Kept {
             seq: entry.seq,
@@ -244,14 +260,21 @@ impl Ring {
     fn release(&mut self, now: Instant) -> Taken {
         let mut taken = Taken::Nothing;
         while let (Some(head), Some(first)) = (self.head, self.held.first_entry()) {
-            if *first.key() <= head {
-                first.remove();
-            } else if Some(*first.key()) == head.next() {
-                let entry = first.remove();
+            let seq = *first.key();
+            if seq > head && Some(seq) != head.next() {
+                break;
+            }
+            let entry = first.remove();
+            self.held_bytes -= size(&entry);
+            if seq > head {
                 self.show(entry, now);
                 taken = Taken::Grew;
-            } else {
-                break;
+            }
+        }
+        if let Some(head) = self.head {
+            // In an inbox some never come: they have expired.
+            while self.taken_back.first().is_some_and(|seq| *seq <= head) {
+                self.taken_back.pop_first();
             }
         }
         taken
@@ -266,14 +289,14 @@ fn taken_back(entry: &Entry) -> Arc<Entry> {
 }
 
 fn size(entry: &Entry) -> usize {
-    // The body is kept once as stored and once or more encoded.
-    entry.draft.body.len() * 2 + ENTRY_BYTES
+    let headers = entry.draft.headers.iter();
+    let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+    // All is kept once as stored and once or more encoded.
+    (entry.draft.body.len() + headers) * 2 + ENTRY_BYTES
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use rand::rngs::StdRng;
     use rand::seq::SliceRandom as _;
     use rand::{RngExt as _, SeedableRng as _};
@@ -363,6 +386,8 @@ mod tests {
         let bytes: usize = ring.kept.iter().map(|kept| size(&kept.entry)).sum();
         assert_eq!(ring.bytes, bytes);
         assert!(ring.kept.len() <= RING_ENTRIES_MAX && ring.held.len() <= RING_ENTRIES_MAX);
+        let held_bytes: usize = ring.held.values().map(|entry| size(entry)).sum();
+        assert_eq!(ring.held_bytes, held_bytes);
         let Some(head) = ring.head.map(Seq::get) else {
             return;
         };
@@ -499,6 +524,58 @@ mod tests {
         ring.take(&[large(51, 2_048)], now());
         assert_eq!(pull(&mut ring, 50, 1).0, [51]);
         assert_eq!(ring.kept.len(), 1);
+    }
+
+    #[test]
+    fn what_is_held_is_bounded_in_bytes_too() {
+        let mut ring = begun(room(), 0);
+        let large = |seq| entry_of(seq, Kind::Opaque, vec![b'x'; 60 << 10].into());
+        for seq in (2..=100).chain(2..=100) {
+            ring.take(&[large(seq)], now());
+            assert!(ring.held_bytes <= RING_BYTES_MAX);
+        }
+        assert_eq!(ring.held.len(), 4, "of 120.5 KiB each in 512 KiB");
+        assert_eq!(ring.take(&[large(1)], now()), Taken::Grew);
+        assert_eq!((ring.head, ring.held_bytes), (Some(at(5)), 0));
+        assert_eq!(ring.missing(), Some((at(5), at(100))));
+    }
+
+    #[test]
+    fn headers_count_like_bodies() {
+        let mut ring = begun(room(), 0);
+        for seq in 1..=1_000 {
+            let mut entry = Entry::clone(&entry(seq));
+            entry.draft.headers = vec![("name".into(), "x".repeat(2_000).into())];
+            ring.take(&[Arc::new(entry)], now());
+        }
+        assert_eq!(ring.kept.len(), (512 << 10) / (512 + 2 * 2_015));
+    }
+
+    /// Word of it comes before the entry, or while a page is being read in which it still is whole.
+    #[test]
+    fn an_entry_may_be_taken_back_before_it_comes() {
+        let mut ring = Ring::new(inbox());
+        for seq in [1, 3, 4, 6, 7, 8] {
+            ring.delete(at(seq));
+        }
+        ring.begin(at(2), now());
+        ring.take(&entries([3, 6]), now());
+        // Of an inbox 4 and 7 have expired.
+        ring.fill(&entries([5]), at(5), now());
+        ring.fill(&[], at(7), now());
+        assert_eq!(ring.taken_back, BTreeSet::from([at(8)]));
+        ring.take(&entries([8, 9]), now());
+        let deleted: Vec<(u32, bool)> = ring
+            .kept
+            .iter()
+            .map(|kept| (kept.seq.get(), kept.entry.deleted))
+            .collect();
+        let expected = [(3, true), (5, false), (6, true), (8, true), (9, false)];
+        assert_eq!(deleted, expected);
+        assert!(ring.taken_back.is_empty());
+        // Whoever makes things up does not fill the memory.
+        (10..10_000).for_each(|seq| ring.delete(at(seq)));
+        assert_eq!(ring.taken_back.len(), RING_ENTRIES_MAX);
     }
 
     #[test]

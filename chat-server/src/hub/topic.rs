@@ -59,6 +59,12 @@ pub struct Following {
     place: usize,
 }
 
+/// A join under way; dropping it gives it up, as a connection that ends meanwhile does.
+#[derive(Debug)]
+pub(super) struct Joining {
+    topic: Arc<LiveTopic>,
+}
+
 impl LiveTopic {
     pub(super) fn new(topic: Topic) -> Self {
         let followers = Followers {
@@ -129,25 +135,15 @@ impl LiveTopic {
         }
     }
 
-    pub(super) fn reserve(&self) {
-        self.followers().joining += 1;
-    }
-
-    /// A join that was reserved ended, with a follower or not.
-    pub(super) fn settle_join(
-        self: &Arc<Self>,
-        follower: Option<(Arc<Mailbox>, Slot, Part)>,
-    ) -> Option<Following> {
+    /// Begins a join; the topic stays at least until it ends.
+    pub(super) fn join(self: &Arc<Self>) -> Joining {
         let mut followers = self.followers();
-        followers.joining -= 1;
+        followers.joining += 1;
         followers.idle_since = None;
-        let (mailbox, slot, part) = follower?;
-        let place = followers.part(part).add(mailbox, slot);
-        Some(Following {
+        drop(followers);
+        Joining {
             topic: Arc::clone(self),
-            part,
-            place,
-        })
+        }
     }
 
     /// For how long nobody has followed, as far as this was asked; `None` while somebody does.
@@ -221,6 +217,28 @@ impl Places {
 
     fn is_empty(&self) -> bool {
         self.count() == 0
+    }
+}
+
+impl Joining {
+    pub(super) fn topic(&self) -> &Arc<LiveTopic> {
+        &self.topic
+    }
+
+    /// Ends the join with a follower.
+    pub(super) fn add(self, mailbox: Arc<Mailbox>, slot: Slot, part: Part) -> Following {
+        let place = self.topic.followers().part(part).add(mailbox, slot);
+        Following {
+            topic: Arc::clone(&self.topic),
+            part,
+            place,
+        }
+    }
+}
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        self.topic.followers().joining -= 1;
     }
 }
 
