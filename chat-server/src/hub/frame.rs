@@ -221,3 +221,217 @@ impl Encoded {
         tail
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::clock::UnixMillis;
+    use shared::ids::{MemberId, RoomId, Seq};
+
+    use super::*;
+    use crate::log::{Draft, Uid};
+
+    const ROOM: Topic = Topic::Room(RoomId::FIRST_ALLOCATED_BY_CHAT);
+
+    fn inbox() -> Topic {
+        Topic::Inbox(MemberId::try_from(5_u64).unwrap())
+    }
+
+    fn entry(kind: Kind, body: &[u8]) -> Entry {
+        let draft = Draft {
+            uid: Uid(1),
+            kind,
+            sender: Some(MemberId::try_from(7_u64).unwrap()),
+            client_message_id: None,
+            headers: Vec::new(),
+            content_type: None,
+            body: Bytes::copy_from_slice(body),
+            sent_at: UnixMillis::EPOCH,
+        };
+        Entry {
+            seq: Seq::try_from(3_u64).unwrap(),
+            deleted: false,
+            draft,
+        }
+    }
+
+    fn form(lens: Lens, version: Version, subscription: &str, acks: bool) -> Arc<Form> {
+        Arc::new(Form {
+            lens,
+            version,
+            subscription: Some(subscription.into()),
+            acks,
+        })
+    }
+
+    fn encode(topic: Topic, entry: &Entry, form: &Form) -> Bytes {
+        let tail = message_tail(topic, entry, form.lens, form.version, Delivery::First);
+        message_frame(topic, entry, form, &tail)
+    }
+
+    #[track_caller]
+    fn check(topic: Topic, entry: &Entry, form: &Form, expected: &str) {
+        let frame = encode(topic, entry, form);
+        let length = u8::try_from(expected.len()).unwrap();
+        let header: &[u8] = match length {
+            0..126 => &[0x81, length],
+            126.. => &[0x81, 126, 0, length],
+        };
+        assert_eq!(&frame[..header.len()], header);
+        let stomp = String::from_utf8_lossy(&frame[header.len()..]);
+        assert_eq!(stomp, expected);
+    }
+
+    #[test]
+    fn a_chat_message_has_all_its_headers() {
+        let mut entry = entry(Kind::Chat, b"hi \"bob\"");
+        entry.draft.client_message_id = Some("c:1".into());
+        entry.draft.headers = vec![("x-tag".into(), "a\nb".into())];
+        let frame = encode(
+            ROOM,
+            &entry,
+            &form(Lens::Room, Version::V1_2, "sub-0", true),
+        );
+        let expected = "MESSAGE\nsubscription:sub-0\nack:4503599627370499@sub-0\n\
+            destination:/sub/1073741824\nmessage-id:4503599627370499\nseq:3\n\
+            client-message-id:c\\c1\nx-tag:a\\nb\ncontent-type:application/json\n\
+            content-length:132\n\n\
+            {\"chatRoomId\":1073741824,\"chatMessageId\":4503599627370499,\"senderId\":7,\
+            \"message\":\"hi \\\"bob\\\"\",\"createdAt\":\"1970-01-01T09:00:00.000\"}\0";
+        let [high, low] = u16::try_from(expected.len()).unwrap().to_be_bytes();
+        assert_eq!(frame[..4], [0x81, 126, high, low]);
+        assert_eq!(String::from_utf8_lossy(&frame[4..]), expected);
+    }
+
+    #[test]
+    fn each_version_and_lens_has_its_own_look() {
+        let opaque = entry(Kind::Opaque, b"x");
+        let rest = "destination:/sub/1073741824\nmessage-id:4503599627370499\nseq:3\n\
+            content-length:1\n\nx\0";
+        let rest_of = |head: &str| format!("MESSAGE\n{head}{rest}");
+        let acked = form(Lens::Room, Version::V1_2, "a:b", true);
+        let expected = rest_of("subscription:a\\cb\nack:4503599627370499@a\\cb\n");
+        check(ROOM, &opaque, &acked, &expected);
+        let plain = form(Lens::Room, Version::V1_2, "s", false);
+        check(ROOM, &opaque, &plain, &rest_of("subscription:s\n"));
+        let oldest = form(Lens::Room, Version::V1_0, "s", false);
+        check(ROOM, &opaque, &oldest, &rest_of("subscription:s\n"));
+        let nameless = Form {
+            subscription: None,
+            ..Form::clone(&oldest)
+        };
+        check(ROOM, &opaque, &nameless, &rest_of(""));
+
+        let notice = entry(Kind::Notice, br#"{"kind":"k","title":"t"}"#);
+        let notices = form(Lens::Notices, Version::V1_2, "n", false);
+        let frame = encode(inbox(), &notice, &notices);
+        let stomp = String::from_utf8_lossy(&frame);
+        assert!(stomp.contains("destination:/user/queue/notifications\nmessage-id:20971523\n"));
+        let (_, body) = stomp.split_once("\n\n").unwrap();
+        let body: serde_json::Value = serde_json::from_str(body.trim_end_matches('\0')).unwrap();
+        let expected = serde_json::json!({
+            "notificationId": 20_971_523, "kind": "k", "title": "t",
+            "createdAt": "1970-01-01T09:00:00.000",
+        });
+        assert_eq!(body, expected);
+
+        let alarm = entry(Kind::Alarm, b"{}");
+        let alarms = form(Lens::Alarms, Version::V1_2, "a", false);
+        let expected = "MESSAGE\nsubscription:a\ndestination:/sub/alarm/5\nmessage-id:20971523\n\
+            seq:3\ncontent-type:application/json\ncontent-length:2\n\n{}\0";
+        check(inbox(), &alarm, &alarms, expected);
+    }
+
+    #[test]
+    fn what_was_taken_back_or_comes_again_says_so() {
+        let form = form(Lens::Room, Version::V1_2, "s", false);
+        let mut entry = entry(Kind::Opaque, b"");
+        entry.deleted = true;
+        let headers = "MESSAGE\nsubscription:s\ndestination:/sub/1073741824\n\
+            message-id:4503599627370499\nseq:3\n";
+        let expected = format!("{headers}deleted:true\ncontent-length:0\n\n\0");
+        check(ROOM, &entry, &form, &expected);
+        // Whatever the store still has of it.
+        let mut chat = self::entry(Kind::Chat, b"secret");
+        chat.deleted = true;
+        let frame = encode(ROOM, &chat, &form);
+        assert!(!String::from_utf8_lossy(&frame).contains("secret"));
+        let again = message_tail(ROOM, &entry, Lens::Room, Version::V1_2, Delivery::Again);
+        let again = message_frame(ROOM, &entry, &form, &again);
+        assert!(String::from_utf8_lossy(&again).contains("deleted:true\nredelivered:true\n"));
+    }
+
+    /// RFC 6455 §5.2: the shortest form of the length is the only one allowed.
+    #[test]
+    fn lengths_are_written_in_their_shortest_form() {
+        let form = form(Lens::Room, Version::V1_2, "s", false);
+        let frame_of = |length: usize, byte: u8| {
+            // A longer body has a longer content-length, so the right one is looked for.
+            let fits = |body: &usize| {
+                let entry = entry(Kind::Opaque, &vec![byte; *body]);
+                let tail = message_tail(ROOM, &entry, form.lens, form.version, Delivery::First);
+                message_head(form.version, Some("s"), None).len() + tail.bytes().len() == length
+            };
+            let body = (length.saturating_sub(200)..length).find(fits).unwrap();
+            encode(ROOM, &entry(Kind::Opaque, &vec![byte; body]), &form)
+        };
+        let headers: [(usize, &[u8]); 5] = [
+            (125, &[125]),
+            (126, &[126, 0, 126]),
+            (65_535, &[126, 0xff, 0xff]),
+            (65_536, &[127, 0, 0, 0, 0, 0, 1, 0, 0]),
+            (70_000, &[127, 0, 0, 0, 0, 0, 1, 0x11, 0x70]),
+        ];
+        for (length, header) in headers {
+            for (byte, first) in [(b'x', 0x81), (0xff, 0x82)] {
+                let frame = frame_of(length, byte);
+                assert_eq!(frame[0], first);
+                assert_eq!(&frame[1..=header.len()], header);
+                assert_eq!(frame.len(), 1 + header.len() + length);
+                assert_eq!(frame[1 + header.len()..][..8], *b"MESSAGE\n");
+                assert_eq!(frame.last(), Some(&0));
+            }
+        }
+    }
+
+    #[test]
+    fn four_forms_are_encoded_once_and_more_each_time() {
+        let (entry, mut encoded) = (entry(Kind::Chat, b"text"), Encoded::default());
+        let forms: Vec<_> = (0..FRAMES_MAX + 2)
+            .map(|nth| form(Lens::Room, Version::V1_2, &format!("s{nth}"), false))
+            .collect();
+        let mut first: Vec<Bytes> = Vec::new();
+        for form in &forms {
+            first.push(encoded.frame(ROOM, &entry, form));
+        }
+        assert_eq!(encoded.frames.len(), FRAMES_MAX);
+        for (nth, (form, first)) in forms.iter().zip(&first).enumerate() {
+            // Another connection's form of the same content will do.
+            let alike = Arc::new(Form::clone(form));
+            let second = encoded.frame(ROOM, &entry, &alike);
+            assert_eq!(second, first);
+            let shared = second.as_ptr() == first.as_ptr();
+            assert_eq!(shared, nth < FRAMES_MAX, "form {nth}");
+        }
+        // The tail is encoded once for all of one lens and version.
+        assert_eq!(encoded.tails.len(), 1);
+        encoded.clear();
+        assert!(encoded.frames.is_empty() && encoded.tails.is_empty());
+    }
+
+    #[test]
+    fn an_older_version_does_not_get_the_tail_of_the_newest() {
+        let mut entry = entry(Kind::Chat, b"text");
+        entry.draft.client_message_id = Some("a:b".into());
+        for order in [
+            [Version::V1_2, Version::V1_0, Version::V1_1],
+            [Version::V1_0, Version::V1_1, Version::V1_2],
+        ] {
+            let mut encoded = Encoded::default();
+            for version in order.into_iter().chain(order) {
+                let form = form(Lens::Room, version, "s", false);
+                let frame = encoded.frame(ROOM, &entry, &form);
+                assert_eq!(frame, encode(ROOM, &entry, &form), "{version:?}");
+            }
+        }
+    }
+}
