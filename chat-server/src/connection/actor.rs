@@ -14,9 +14,10 @@ use stomp::{CloseCode, Output, Receipt, Session};
 use tokio::time::{Sleep, sleep_until};
 
 use super::Services;
-use super::delivery::{OUT_BYTES_MAX, PageRead, Pumped, Subscription, read_page};
+use super::delivery::{OUT_BYTES_MAX, Pumped, Subscription};
 use super::effects::{InFlight, Login, WorkDone};
 use super::limiter::{Limiter, Typed};
+use super::page::{PageRead, read_page};
 use super::socket::{Read, Socket, SocketEvent};
 use crate::auth::Credentials;
 use crate::hub::{Delivery, Mailbox, Slot};
@@ -295,12 +296,12 @@ impl Actor {
             Pumped::Done => subscription.queued = false,
             Pumped::Full => self.ready.push_back(slot),
             Pumped::Behind(..) if self.reading.is_some() => self.behind.push_back(slot),
-            Pumped::Behind(after, head) => {
+            Pumped::Behind(after, last) => {
                 let Some(topic) = subscription.topic() else {
                     return;
                 };
                 let read = (slot, subscription.key, Delivery::First);
-                self.reading = Some(read_page(&self.services, topic, (after, head), read));
+                self.reading = Some(read_page(&self.services, topic, (after, last), read));
             }
         }
     }
@@ -323,13 +324,21 @@ impl Actor {
 
     /// Begins the next read, if none is under way.
     fn read_next(&mut self) {
-        if self.reading.is_some() {
-            return;
+        while self.reading.is_none() {
+            // It may have ended meanwhile, or have nothing to read any more: then the next one.
+            let Some(slot) = self.behind.pop_front() else {
+                return self.read_again();
+            };
+            self.pump(slot);
         }
-        if let Some(slot) = self.behind.pop_front() {
-            return self.pump(slot);
-        }
-        while let Some((slot, message_id)) = self.again.pop_front() {
+    }
+
+    /// Begins to read a message that the client refused, unless the socket takes nothing.
+    fn read_again(&mut self) {
+        while self.socket.pending_bytes() < OUT_BYTES_MAX {
+            let Some((slot, message_id)) = self.again.pop_front() else {
+                return;
+            };
             let subscription = self.slots.get(slot as usize).and_then(Option::as_ref);
             let Some(subscription) = subscription else {
                 continue;

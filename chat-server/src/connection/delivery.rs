@@ -3,36 +3,26 @@
 //! Nothing is queued here. What is in the ring is written as it was encoded once for everybody;
 //! what is not is read from the store, one page at a time, and only one read a connection.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use shared::ids::{MessageId, RoomId, Seq};
 use stomp::{AckMode, MessageTail, Session, SubscriptionKey, Version, message_head};
-use tokio::time::{Duration, sleep};
 
-use super::Services;
+use super::page::{Page, PageRead};
 use super::socket::Socket;
 use super::subscribe::{Begun, Target};
 use crate::hub::{
-    Delivery, Following, Form, Lens, Pulled, Slot, destination, message_frame, message_tail,
+    Delivery, Following, Form, Lens, Pulled, destination, message_frame, message_tail,
     put_frame_header,
 };
 use crate::log::{Entry, Topic};
 use crate::metrics::Metrics;
-use crate::store::{MessageStore, View};
 
 /// Bytes that may wait for one socket before its subscriptions stop pulling. One write takes about
 /// as much as the kernel's buffer.
 pub(super) const OUT_BYTES_MAX: usize = 64 << 10;
-
-/// Entries of one page for a subscription that is behind: some 50 KB of chat.
-const PAGE_ENTRIES: u32 = 128;
-
-/// Between attempts to read while the store is away.
-const READ_PAUSE: Duration = Duration::from_millis(500);
 
 /// One subscription of a connection.
 #[derive(Debug)]
@@ -63,9 +53,7 @@ pub(super) enum Source {
 pub(super) struct LogCursor {
     following: Following,
     cursor: Seq,
-    /// Read from the store, up to `page_end`.
-    page: VecDeque<Arc<Entry>>,
-    page_end: Seq,
+    page: Page,
 }
 
 /// How pulling ended.
@@ -77,15 +65,6 @@ pub(super) enum Pumped {
     Full,
     /// The next entries must be read from the store: after the first position, up to the second.
     Behind(Seq, Seq),
-}
-
-/// A read that was asked for a subscription, and its answer.
-pub(super) struct PageRead {
-    pub(super) slot: Slot,
-    pub(super) key: SubscriptionKey,
-    pub(super) last: Seq,
-    pub(super) delivery: Delivery,
-    pub(super) entries: Vec<Arc<Entry>>,
 }
 
 impl Subscription {
@@ -107,15 +86,11 @@ impl Subscription {
             acks,
         });
         let source = match (begun.target, begun.following) {
-            (Target::Log(..), Some(following)) => {
-                let (page, page_end) = (VecDeque::new(), Seq::ZERO);
-                Source::Log(LogCursor {
-                    following,
-                    cursor: begun.cursor,
-                    page,
-                    page_end,
-                })
-            }
+            (Target::Log(..), Some(following)) => Source::Log(LogCursor {
+                following,
+                cursor: begun.cursor,
+                page: Page::default(),
+            }),
             (Target::Events(topic), Some(following)) => {
                 let room = match topic {
                     Topic::Room(room) => room.get(),
@@ -166,8 +141,7 @@ impl Subscription {
         let Source::Log(log) = &mut self.source else {
             return;
         };
-        log.page = read.entries.into();
-        log.page_end = read.last;
+        log.page.take(read.entries, read.last);
     }
 
     /// Writes a message that the client refused once more.
@@ -259,16 +233,18 @@ impl LogCursor {
             if out.is_full() {
                 return Pumped::Full;
             }
-            if let Some(entry) = self.page.pop_front() {
+            if let Some(entry) = self.page.pop() {
                 self.write_stored(&entry, form, out);
                 metrics.replayed.inc();
                 continue;
             }
-            self.cursor = self.cursor.max(self.page_end);
+            self.cursor = self.cursor.max(self.page.end());
             match self.pull(form, out) {
                 Pulled::UpToDate => return Pumped::Done,
                 Pulled::Full => {}
-                Pulled::Behind(head) => return Pumped::Behind(self.cursor, head),
+                Pulled::Behind(head) => {
+                    return Pumped::Behind(self.cursor, self.page.next_end(self.cursor, head));
+                }
             }
         }
     }
@@ -304,52 +280,6 @@ impl LogCursor {
 fn encode(topic: Topic, entry: &Entry, form: &Form, delivery: Delivery) -> Bytes {
     let tail = message_tail(topic, entry, form.lens, form.version, delivery);
     message_frame(topic, entry, form, &tail)
-}
-
-/// Reads a page, for as long as it takes; ends with the connection.
-pub(super) fn read_page(
-    services: &Services,
-    topic: Topic,
-    (after, up_to): (Seq, Seq),
-    read: (Slot, SubscriptionKey, Delivery),
-) -> BoxFuture<'static, PageRead> {
-    let store: Arc<dyn MessageStore> = Arc::clone(&services.store);
-    let metrics = Arc::clone(&services.metrics);
-    let first = after.next().unwrap_or(Seq::MAX);
-    let end = first
-        .get()
-        .saturating_add(PAGE_ENTRIES - 1)
-        .min(up_to.get());
-    let last = Seq::try_from(u64::from(end)).unwrap_or(up_to);
-    let (slot, key, delivery) = read;
-    Box::pin(async move {
-        let wanted = (last.get() + 1).saturating_sub(first.get()) as usize;
-        let mut view = View::Quorum;
-        loop {
-            match store.read(topic, first, last, view).await {
-                Ok(entries) if entries.len() == wanted || view == View::Settled => {
-                    let whole = entries.len() == wanted || matches!(topic, Topic::Inbox(_));
-                    if whole {
-                        metrics.catch_ups.inc();
-                        return PageRead {
-                            slot,
-                            key,
-                            last,
-                            delivery,
-                            entries,
-                        };
-                    }
-                }
-                // Something is missing that was stored: a read that settles finds it.
-                Ok(_) => {
-                    view = View::Settled;
-                    continue;
-                }
-                Err(_) => metrics.store_errors.with_label_values(&["read"]).inc(),
-            }
-            sleep(READ_PAUSE).await;
-        }
-    })
 }
 
 /// A MESSAGE that is not of a log: an event, an error, a word of the server.

@@ -2,7 +2,7 @@
 //!
 //! `actor` has the one loop and `time` its clockwork; `effects` carries out what the session
 //! wants, in `sending` and `hearing`; `subscribe` finds where a subscription begins and
-//! `delivery` moves its messages from the topic to the socket.
+//! `delivery` moves its messages from the topic, or from a `page` of the log, to the socket.
 
 mod actor;
 mod delivery;
@@ -11,6 +11,7 @@ mod failure;
 mod hearing;
 mod limiter;
 mod message;
+mod page;
 mod sending;
 mod socket;
 mod subscribe;

@@ -120,9 +120,9 @@ pub(super) async fn begin(
     let following = services.hub.follow(topic, part, mailbox, slot).await?;
     let head = following.topic().head();
     let (cursor, recovered) = start(&services, topic, from, head).await?;
-    // Live messages follow the cursor, so where nothing can be recovered the head told must be it:
-    // the store may be ahead of the hub by what is on its way.
-    let head = if recovered { head } else { cursor };
+    // The hub may lag behind the store, where the cursor may come from: what lies between the two is
+    // on its way and will not come to this subscription.
+    let head = head.max(cursor);
     Ok(Begun {
         target,
         following: Some(following),

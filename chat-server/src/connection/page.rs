@@ -1,0 +1,215 @@
+//! Pages of a log, for subscriptions that are behind what the ring holds.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use shared::ids::Seq;
+use stomp::SubscriptionKey;
+use tokio::time::{Duration, sleep};
+
+use super::Services;
+use crate::hub::{Delivery, Slot};
+use crate::log::{Entry, Topic};
+use crate::store::{MessageStore, View};
+
+/// Entries of one page: some 50 KB of chat.
+const PAGE_ENTRIES: u32 = 128;
+
+/// Bytes of bodies that are kept of a page. Every subscription of a connection may keep one while
+/// the socket is full or its acknowledgements do not come; of the largest messages a whole page
+/// would be 8 MiB.
+const PAGE_BYTES_MAX: usize = 256 << 10;
+
+/// Between attempts to read while the store is away.
+const READ_PAUSE: Duration = Duration::from_millis(500);
+
+/// What was read for a subscription and is not written yet.
+#[derive(Debug)]
+pub(super) struct Page {
+    entries: VecDeque<Arc<Entry>>,
+    /// What lies up to here is in the page, was in it, or has expired.
+    end: Seq,
+    /// How many entries the next one asks for: as many as could be kept of this one, growing again.
+    ask: u32,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            end: Seq::ZERO,
+            ask: PAGE_ENTRIES,
+        }
+    }
+}
+
+impl Page {
+    pub(super) fn pop(&mut self) -> Option<Arc<Entry>> {
+        self.entries.pop_front()
+    }
+
+    /// Once all is popped, the cursor stands here.
+    pub(super) fn end(&self) -> Seq {
+        self.end
+    }
+
+    /// Where the page after `cursor` ends.
+    pub(super) fn next_end(&self, cursor: Seq, head: Seq) -> Seq {
+        let end = u64::from(cursor.get()) + u64::from(self.ask);
+        Seq::try_from(end).map_or(head, |end| end.min(head))
+    }
+
+    /// Takes in what was read, or as much of its beginning as may be kept.
+    pub(super) fn take(&mut self, mut entries: Vec<Arc<Entry>>, last: Seq) {
+        let fits = count_that_fits(&entries);
+        if fits < entries.len() {
+            entries.truncate(fits);
+            self.end = entries.last().map_or(last, |entry| entry.seq);
+            self.ask = u32::try_from(fits).unwrap_or(PAGE_ENTRIES);
+        } else {
+            self.end = last;
+            self.ask = self.ask.saturating_mul(2).min(PAGE_ENTRIES);
+        }
+        self.entries = entries.into();
+    }
+}
+
+/// At least one, however large.
+fn count_that_fits(entries: &[Arc<Entry>]) -> usize {
+    let mut bytes = 0_usize;
+    let too_many = entries.iter().position(|entry| {
+        bytes = bytes.saturating_add(entry.draft.body.len());
+        bytes > PAGE_BYTES_MAX
+    });
+    too_many.map_or(entries.len(), |first| first.max(1))
+}
+
+/// A read that was asked for a subscription, and its answer.
+pub(super) struct PageRead {
+    pub(super) slot: Slot,
+    pub(super) key: SubscriptionKey,
+    pub(super) last: Seq,
+    pub(super) delivery: Delivery,
+    pub(super) entries: Vec<Arc<Entry>>,
+}
+
+/// Reads what lies after the first position, up to the second, for as long as it takes; ends with
+/// the connection.
+pub(super) fn read_page(
+    services: &Services,
+    topic: Topic,
+    (after, last): (Seq, Seq),
+    read: (Slot, SubscriptionKey, Delivery),
+) -> BoxFuture<'static, PageRead> {
+    let store: Arc<dyn MessageStore> = Arc::clone(&services.store);
+    let metrics = Arc::clone(&services.metrics);
+    let first = after.next().unwrap_or(Seq::MAX);
+    let (slot, key, delivery) = read;
+    Box::pin(async move {
+        let wanted = (last.get() + 1).saturating_sub(first.get()) as usize;
+        let mut view = View::Quorum;
+        loop {
+            match store.read(topic, first, last, view).await {
+                Ok(entries) if entries.len() == wanted || view == View::Settled => {
+                    let whole = entries.len() == wanted || matches!(topic, Topic::Inbox(_));
+                    if whole {
+                        metrics.catch_ups.inc();
+                        return PageRead {
+                            slot,
+                            key,
+                            last,
+                            delivery,
+                            entries,
+                        };
+                    }
+                }
+                // Something is missing that was stored: a read that settles finds it.
+                Ok(_) => {
+                    view = View::Settled;
+                    continue;
+                }
+                Err(_) => metrics.store_errors.with_label_values(&["read"]).inc(),
+            }
+            sleep(READ_PAUSE).await;
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use shared::clock::UnixMillis;
+
+    use super::*;
+    use crate::log::{Draft, Kind, Uid};
+
+    fn seq(seq: u32) -> Seq {
+        Seq::try_from(u64::from(seq)).unwrap()
+    }
+
+    fn entry(at: u32, bytes: usize) -> Arc<Entry> {
+        let draft = Draft {
+            uid: Uid(0),
+            kind: Kind::Opaque,
+            sender: None,
+            client_message_id: None,
+            headers: Vec::new(),
+            content_type: None,
+            body: Bytes::from(vec![b'x'; bytes]),
+            sent_at: UnixMillis::EPOCH,
+        };
+        Arc::new(Entry {
+            seq: seq(at),
+            deleted: false,
+            draft,
+        })
+    }
+
+    /// Reads a log of which each entry has as many bytes as `size` says (`None`: it has expired),
+    /// page by page; how many entries were kept of each page.
+    #[track_caller]
+    fn check(head: u32, size: impl Fn(u32) -> Option<usize>, kept: &[usize]) {
+        let (mut page, mut cursor) = (Page::default(), Seq::ZERO);
+        let (mut seen, mut pages) = (Vec::new(), Vec::new());
+        while cursor < seq(head) {
+            let last = page.next_end(cursor, seq(head));
+            let range = cursor.get() + 1..=last.get();
+            let read = range.filter_map(|at| size(at).map(|bytes| entry(at, bytes)));
+            page.take(read.collect(), last);
+            let (mut count, mut bytes) = (0, 0);
+            while let Some(entry) = page.pop() {
+                seen.push(entry.seq.get());
+                (count, bytes) = (count + 1, bytes + entry.draft.body.len());
+            }
+            assert!(bytes <= PAGE_BYTES_MAX || count == 1);
+            assert!(page.end() > cursor, "it goes on");
+            pages.push(count);
+            cursor = page.end();
+        }
+        let there: Vec<u32> = (1..=head).filter(|at| size(*at).is_some()).collect();
+        assert_eq!(seen, there, "all, once, in order");
+        assert_eq!(pages, kept);
+    }
+
+    #[test]
+    fn a_page_keeps_as_much_as_it_may_and_the_next_asks_for_that() {
+        check(300, |_| Some(100), &[128, 128, 44]);
+        check(20, |_| Some(60 << 10), &[4, 4, 4, 4, 4]);
+        check(3, |_| Some(1 << 20), &[1, 1, 1]);
+        // After the large ones it grows again.
+        let first_large = |at| Some(if at <= 4 { 200 << 10 } else { 10 });
+        check(200, first_large, &[1, 1, 1, 1, 2, 4, 8, 16, 32, 64, 70]);
+        check(0, |_| None, &[]);
+    }
+
+    #[test]
+    fn what_has_expired_is_passed_over() {
+        check(300, |at| (at > 280).then_some(10), &[0, 0, 20]);
+        check(
+            300,
+            |at| (at < 10).then_some(60 << 10),
+            &[4, 4, 1, 0, 0, 0, 0, 0],
+        );
+    }
+}
