@@ -421,25 +421,20 @@ async fn a_store_that_never_answers_is_told_at_the_deadline() {
     let first = node.submit(vec![draft("in vain", None)]);
     let second = async {
         tokio::time::advance(Duration::from_secs(1)).await;
-        node.submit(vec![draft("in vain too", None)])
-            .outcome()
-            .await
+        // From here, not from the beginning: paused time also moves while the real store's thread
+        // is awaited, and how far depends on how busy the machine is.
+        let began = SystemClock.now();
+        let second = node.submit(vec![draft("in vain too", None)]);
+        (second.outcome().await, SystemClock.now() - began)
     };
     let told_first = async { (first.outcome().await, SystemClock.now() - began) };
-    let ((first, after), second) = tokio::join!(told_first, second);
-    let in_all = SystemClock.now() - began;
+    let ((first, first_after), (second, second_after)) = tokio::join!(told_first, second);
     assert_eq!(first, Err(AppendError::Unavailable));
     assert_eq!(second, Err(AppendError::Unavailable));
-    let tick = Duration::from_millis(3);
-    assert!(
-        (SEND_DEADLINE..SEND_DEADLINE + tick).contains(&after),
-        "{after:?}"
-    );
-    let second_due = SEND_DEADLINE + Duration::from_secs(1);
-    assert!(
-        (second_due..second_due + tick).contains(&in_all),
-        "{in_all:?}"
-    );
+    for after in [first_after, second_after] {
+        let on_time = SEND_DEADLINE..SEND_DEADLINE + Duration::from_millis(3);
+        assert!(on_time.contains(&after), "{after:?}");
+    }
     // When the store is back, all is as before.
     tokio::time::resume();
     node.faulty.silent.store(false, Ordering::Relaxed);
