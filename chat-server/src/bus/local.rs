@@ -6,12 +6,13 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use shared::ids::RoomId;
+use shared::ids::{RoomId, Seq};
 use tokio::sync::mpsc;
 
-use super::{Bus, BusError, BusEvent};
+use super::{Bus, BusError, BusEvent, BusState, Control};
 use crate::log::{Entry, RoomEvent, Topic};
 
 /// A bus of this process. Clones are the same bus.
@@ -82,6 +83,11 @@ impl LocalBus {
 impl LocalNode {
     /// Gives `event` to all other nodes that follow `topic`.
     fn send(&self, topic: Topic, event: impl Fn() -> BusEvent) {
+        self.send_if(|inlet| inlet.topics.contains(&topic), event);
+    }
+
+    /// Gives `event` to all other nodes that `wants` picks.
+    fn send_if(&self, wants: impl Fn(&Inlet) -> bool, event: impl Fn() -> BusEvent) {
         let nodes = self
             .bus
             .nodes
@@ -89,7 +95,7 @@ impl LocalNode {
             .unwrap_or_else(PoisonError::into_inner);
         for other in nodes.iter().filter(|other| !Arc::ptr_eq(other, &self.node)) {
             let mut inlet = other.lock();
-            if inlet.topics.contains(&topic) {
+            if wants(&inlet) {
                 inlet.push(event());
             }
         }
@@ -158,4 +164,21 @@ impl Bus for LocalNode {
     fn publish_event(&self, room: RoomId, event: RoomEvent) {
         self.send(Topic::Room(room), || BusEvent::Room(room, event));
     }
+
+    fn publish_control(&self, control: Control) {
+        self.send_if(|_| true, || BusEvent::Control(control));
+    }
+
+    /// Nothing is lost unnoticed here, so there is nothing to find out.
+    fn note_head(&self, _topic: Topic, _head: Seq) {}
+
+    async fn heads(&self, topics: &[Topic]) -> Result<Vec<Option<Seq>>, BusError> {
+        Ok(vec![None; topics.len()])
+    }
+
+    fn state(&self) -> BusState {
+        BusState::Up
+    }
+
+    async fn close(&self, _time_max: Duration) {}
 }

@@ -135,8 +135,10 @@ impl Hub {
     pub fn take_from_bus(&self, event: BusEvent) {
         match event {
             BusEvent::Entries(topic, entries) => self.take_stored(topic, &entries),
+            BusEvent::Head(topic, head) => self.take_head(topic, head),
             BusEvent::Room(room, event) => self.take_event(room, event),
             BusEvent::Lost => self.check_heads(),
+            BusEvent::Control(_) => {} // not about topics
         }
     }
 
@@ -192,6 +194,13 @@ impl Hub {
         live.change(|ring| ring.begin(head, now));
         self.fill_if_missing(live);
         Ok(())
+    }
+
+    /// The log has grown to here, somebody says; the entries are in the store.
+    fn take_head(&self, topic: Topic, head: Seq) {
+        let Some(live) = self.live(topic) else { return };
+        live.ring().hear_of(head);
+        self.fill_if_missing(&live);
     }
 
     fn take_event(&self, room: RoomId, event: RoomEvent) {

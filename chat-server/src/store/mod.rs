@@ -1,10 +1,12 @@
-//! The store: the truth about logs, rooms and read marks, behind two seams.
+//! The store: the truth about logs, rooms and read marks, behind three seams.
 //!
 //! [`MessageStore`] keeps the logs; its heart is compare-and-append. [`RoomStore`] keeps who is in
-//! which room and how far each has read. Both have an embedded implementation here and a
-//! distributed one; `contract.rs` of the tests holds every implementation to the same words.
+//! which room and how far each has read, [`MemberStore`] who may use the site. All have an embedded
+//! implementation here and a distributed one; `contract` of the tests holds every implementation
+//! to the same words.
 
 pub mod embedded;
+mod member;
 mod record;
 pub mod room;
 
@@ -13,9 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 
 use crate::log::{Entry, Topic};
+pub use member::Standing;
 pub use room::{ItemType, Membership, Product, Role, Room, RoomHead, RoomMember};
 
 /// Entries that one [`MessageStore::append`] takes at most.
@@ -132,6 +136,26 @@ pub trait RoomStore: Send + Sync + fmt::Debug {
 
     /// A room's newest message is now this.
     async fn note_head(&self, head: RoomHead) -> Result<(), StoreError>;
+}
+
+/// What is known of members that is not of a room.
+///
+/// Contract:
+/// * Who was never spoken of is in good standing.
+/// * Of two standings set for a member the one with the later `at` wins, whatever the order of
+///   calls; of the same `at`, either.
+#[async_trait]
+pub trait MemberStore: Send + Sync + fmt::Debug {
+    /// Whether the member may use the site.
+    async fn standing(&self, member: MemberId) -> Result<Standing, StoreError>;
+
+    /// The member may, or may not, use the site from `at` on.
+    async fn set_standing(
+        &self,
+        member: MemberId,
+        standing: Standing,
+        at: UnixMillis,
+    ) -> Result<(), StoreError>;
 }
 
 /// How often writes reach the disk itself.

@@ -1,0 +1,30 @@
+//! Orders to all nodes.
+
+use serde::{Deserialize, Serialize};
+use shared::ids::{MemberId, RoomId};
+
+/// An order to all nodes. Like everything on the bus it may be lost: it only hastens what every
+/// node finds out by itself within a minute, except [`Control::Disconnect`], which nobody repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "type",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
+pub enum Control {
+    /// A room's record was changed: what is cached of it is old.
+    RoomChanged {
+        /// The room.
+        room_id: RoomId,
+    },
+    /// A member was blocked or unblocked: what is cached of them is old.
+    StandingChanged {
+        /// The member.
+        member_id: MemberId,
+    },
+    /// A member's connections are to be closed. They may come back at once.
+    Disconnect {
+        /// The member.
+        member_id: MemberId,
+    },
+}

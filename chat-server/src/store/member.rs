@@ -1,0 +1,13 @@
+//! What is kept about members.
+
+use serde::{Deserialize, Serialize};
+
+/// Whether a member may use the site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// They may.
+    #[default]
+    Good,
+    /// An administrator has shut them out.
+    Blocked,
+}
