@@ -159,27 +159,8 @@ impl Drain {
     /// # Errors
     /// When the operating system refuses the handlers.
     pub fn stop_on_signals(&self) -> std::io::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-
-        for (kind, name) in [
-            (SignalKind::terminate(), "SIGTERM"),
-            (SignalKind::interrupt(), "SIGINT"),
-        ] {
-            let mut signals = signal(kind)?;
-            let drain = self.clone();
-            // Not counted: it ends with the process and nobody need wait for it.
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "a drain must not wait for itself"
-            )]
-            tokio::spawn(async move {
-                while signals.recv().await.is_some() {
-                    tracing::info!(signal = name, "{name} received");
-                    drain.stop();
-                }
-            });
-        }
-        Ok(())
+        let drain = self.clone();
+        on_stop_signals(move || drain.stop())
     }
 
     /// Which tasks run, how many of each name, in alphabetical order.
@@ -222,6 +203,34 @@ impl Drain {
             .await
             .expect("self holds the sender");
     }
+}
+
+/// Calls `act` each time SIGTERM or SIGINT comes, from now on, within the runtime it is called in.
+///
+/// # Errors
+/// When the operating system refuses the handlers.
+pub fn on_stop_signals(act: impl Fn() + Clone + Send + 'static) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    for (kind, name) in [
+        (SignalKind::terminate(), "SIGTERM"),
+        (SignalKind::interrupt(), "SIGINT"),
+    ] {
+        let mut signals = signal(kind)?;
+        let act = act.clone();
+        // Not counted: it ends with the process and nobody need wait for it.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a drain must not wait for what begins it"
+        )]
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                tracing::info!(signal = name, "{name} received");
+                act();
+            }
+        });
+    }
+    Ok(())
 }
 
 impl Shared {
