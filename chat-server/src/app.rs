@@ -16,13 +16,14 @@ use crate::append::{Appender, AppenderParts};
 use crate::auth::{Authenticator, OpenError, REFRESH_PERIOD};
 use crate::bus::local::LocalBus;
 use crate::bus::{Bus, BusEvent};
-use crate::config::{BusUrl, Config, StoreUrl};
+use crate::config::{BusUrl, Config, StopTimes, StoreUrl};
 use crate::connection::{ConnectionConfig, Connections, Services};
-use crate::health::Health;
+use crate::health::{Health, Phase};
 use crate::http::{self, HttpState, RequestIds};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::rooms::{Rooms, RoomsParts};
+use crate::stopping::{Stop, Stopping};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{MessageStore, RoomStore, StoreError};
 use crate::transport::websocket::{self, Upgrades};
@@ -31,6 +32,9 @@ pub use crate::transport::listener::{listen, serve};
 
 /// What other nodes said and was not yet taken in.
 const BUS_EVENTS_MAX: usize = 65_536;
+
+/// How long leaving the bus may take. What is not sent by then, others find in the store.
+const BUS_CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// How often what is idle is let go of.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -52,7 +56,9 @@ pub struct Node {
     /// What connections use.
     pub services: Arc<Services>,
     store: Arc<EmbeddedStore>,
+    bus: Arc<dyn Bus>,
     http: HttpState,
+    stop_times: StopTimes,
 }
 
 impl Node {
@@ -76,10 +82,11 @@ impl Node {
             Arc::clone(&clock),
         );
         let auth = auth.await.map_err(BuildError::Keys)?;
+        let bus: Arc<dyn Bus> = Arc::new(bus);
         let parts = Parts {
             messages: Arc::clone(&store) as Arc<dyn MessageStore>,
             rooms: Arc::clone(&store) as Arc<dyn RoomStore>,
-            bus: Arc::new(bus),
+            bus: Arc::clone(&bus),
             auth: Arc::new(auth),
             clock,
             drain,
@@ -99,7 +106,9 @@ impl Node {
         Ok(Self {
             services,
             store,
+            bus,
             http,
+            stop_times: config.stop.clone(),
         })
     }
 
@@ -112,10 +121,10 @@ impl Node {
     /// What clients use: the WebSocket and REST.
     pub fn public_router(&self) -> Router {
         let services = Arc::clone(&self.services);
-        let allowed_origins = Arc::clone(&self.http.allowed_origins);
         let upgrades = Upgrades {
             services,
-            allowed_origins,
+            allowed_origins: Arc::clone(&self.http.allowed_origins),
+            health: Arc::clone(&self.http.health),
         };
         http::public_router(self.http.clone()).merge(websocket::router(upgrades))
     }
@@ -126,9 +135,31 @@ impl Node {
         internal.merge(http::admin_router(self.http.clone()).reset_fallback())
     }
 
+    /// What stops this node at an operator's request; never public, and not logged.
+    pub fn stop_router(&self, stop: &Stop) -> Router {
+        http::stop_router(self.http.clone(), stop.clone())
+    }
+
+    /// Goes through the phases of a stop once somebody wants one.
+    pub fn stop_by(&self, stop: &Stop) {
+        let services = Arc::clone(&self.services);
+        let drain = services.drain.clone();
+        let stopping = Stopping {
+            services,
+            health: Arc::clone(&self.http.health),
+            times: self.stop_times.clone(),
+        };
+        drop(drain.spawn("stopping", stopping.run(stop.clone())));
+    }
+
     /// Everything is served: balancers may send clients here.
     pub fn set_started(&self) {
         self.http.health.set_started();
+    }
+
+    /// Sends what other nodes are still to hear and leaves the bus. Call it when no task is left.
+    pub async fn leave_bus(&self) {
+        self.bus.close(BUS_CLOSE_MAX).await;
     }
 
     /// Writes out what the store still has to write. Call it last.
@@ -202,6 +233,7 @@ impl Parts {
             drain,
             metrics,
             connections: Connections::default(),
+            seed: rand::random(),
         }
     }
 }
@@ -214,6 +246,8 @@ fn connection_config(config: &Config) -> ConnectionConfig {
         ping_interval: config.limits.ping_interval,
         sends_per_second: config.limits.sends_limit(),
         age_max: config.limits.connection_age_max,
+        rebalance_age: config.limits.rebalance.rebalance_age,
+        rebalance_margin: config.limits.rebalance.rebalance_margin,
         replay_unread: config.limits.replay_unread,
     }
 }
@@ -281,7 +315,11 @@ fn start_tasks(
     let soft = drain.soft();
     drop(drain.spawn("close-connections", async move {
         soft.cancelled().await;
-        health.set_draining();
+        health.enter(Phase::Flush);
+        closing
+            .metrics
+            .drain_state
+            .set(Phase::Flush.number().into());
         closing.close_all(CloseCode(1012), "restart");
     }));
 }

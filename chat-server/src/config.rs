@@ -1,5 +1,7 @@
 //! The settings of the chat server; `--help` is their reference.
 
+mod stop;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use stomp::HeartBeat;
 
 use crate::auth::KeySource;
 use crate::store::SyncMode;
+pub use stop::{CLOSE_MAX, Rebalance, StopTimes};
 
 /// The chat server: STOMP over WebSocket at `/conn`, chat REST under `/api`
 #[derive(Clone, Debug, Parser)]
@@ -83,10 +86,9 @@ pub struct Config {
     #[command(flatten)]
     pub limits: ChatLimits,
 
-    /// How long stopping may take: sends under way, close frames
-    #[arg(long, env = "CHAT_STOP_GRACE", default_value = "15s", value_parser = parse_duration,
-        value_name = "TIME")]
-    pub stop_grace: Duration,
+    /// How it stops
+    #[command(flatten)]
+    pub stop: StopTimes,
 
     /// How logs look
     #[arg(long, env = "CHAT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
@@ -166,6 +168,10 @@ pub struct ChatLimits {
     #[arg(long, env = "CHAT_CONNECTION_AGE_MAX", default_value = "24h", value_parser = parse_duration,
         value_name = "TIME")]
     pub connection_age_max: Duration,
+
+    /// When clients are asked to come again
+    #[command(flatten)]
+    pub rebalance: Rebalance,
 
     /// A subscription to a room that asks for no position begins at the member's read mark, not at
     /// the newest message: for old front ends, which never ask and would miss what came meanwhile
@@ -347,6 +353,7 @@ impl Settings for CommandLine {
 impl Settings for Config {
     fn check(&self, mistakes: &mut Mistakes) {
         self.limits.check(mistakes);
+        self.stop.check(mistakes);
         let mut must = |good, setting, what, right| must(mistakes, good, setting, what, right);
         let has_bytes = |text: &str| !text.is_empty();
         must(

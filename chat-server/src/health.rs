@@ -3,17 +3,62 @@
 //! Only what concerns this node alone makes it unready. Trouble that all nodes share, such as the
 //! store's, is shown and does not: else the balancer would have nobody.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+/// How far the node's stop has come. A stop only goes forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// It does not stop.
+    Serving = 0,
+    /// Balancers are told to send nobody; whoever comes is still served.
+    LameDuck = 1,
+    /// Nobody is taken in; connections are told to go, each at its time.
+    Notice = 2,
+    /// Who was told and stayed is closed.
+    Close = 3,
+    /// No connection; what is under way is finished.
+    Flush = 4,
+}
+
+impl Phase {
+    const ALL: [Self; 5] = [
+        Self::Serving,
+        Self::LameDuck,
+        Self::Notice,
+        Self::Close,
+        Self::Flush,
+    ];
+
+    /// Its number in metrics.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// Its name for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::LameDuck => "lame-duck",
+            Self::Notice => "notice",
+            Self::Close => "close",
+            Self::Flush => "flush",
+        }
+    }
+}
 
 /// The state of the node.
 #[derive(Debug, Default)]
 pub struct Health {
     started: AtomicBool,
-    draining: AtomicBool,
+    /// A [`Phase`]'s number.
+    phase: AtomicU8,
 }
 
 impl Health {
-    /// Not started yet, not draining.
+    /// Not started yet, not stopping.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -24,9 +69,19 @@ impl Health {
         self.started.store(true, Ordering::Release);
     }
 
-    /// The node is about to stop: balancers should send nobody here.
-    pub fn set_draining(&self) {
-        self.draining.store(true, Ordering::Release);
+    /// The node's stop has come to this phase, or further.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.fetch_max(phase.number(), Ordering::AcqRel);
+    }
+
+    /// How far the node's stop has come.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        let number = self.phase.load(Ordering::Acquire);
+        let known = Phase::ALL
+            .into_iter()
+            .find(|phase| phase.number() == number);
+        known.unwrap_or(Phase::Flush)
     }
 
     /// Whether everything is built and served.
@@ -35,10 +90,16 @@ impl Health {
         self.started.load(Ordering::Acquire)
     }
 
-    /// Whether the node is about to stop.
+    /// Whether the node is about to stop: balancers should send nobody here.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.phase() > Phase::Serving
+    }
+
+    /// Whether a client that comes by itself is still taken in.
+    #[must_use]
+    pub fn takes_clients(&self) -> bool {
+        self.phase() < Phase::Notice
     }
 
     /// Whether balancers should send clients here.
@@ -53,13 +114,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_is_ready_between_its_start_and_its_drain() {
+    fn a_node_is_ready_between_its_start_and_its_stop() {
         let health = Health::new();
         assert!(!health.is_ready());
         health.set_started();
         assert!(health.is_ready());
-        health.set_draining();
+        health.enter(Phase::LameDuck);
         assert!(!health.is_ready());
         assert!(health.is_started());
+    }
+
+    #[test]
+    fn a_stop_only_goes_forward_and_a_lame_duck_still_takes_clients() {
+        let health = Health::new();
+        assert_eq!(health.phase(), Phase::Serving);
+        for (phase, takes) in [
+            (Phase::LameDuck, true),
+            (Phase::Notice, false),
+            (Phase::Close, false),
+            (Phase::Flush, false),
+        ] {
+            health.enter(phase);
+            health.enter(Phase::LameDuck);
+            assert_eq!((health.phase(), health.takes_clients()), (phase, takes));
+        }
     }
 }

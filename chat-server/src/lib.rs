@@ -5,9 +5,10 @@
 //!
 //! | rank | modules | do |
 //! |---|---|---|
-//! | 10 | main | telemetry, config, build, serve, drain, exit code |
-//! | 9 | app | the only module that names concrete adapters |
-//! | 8 | transport, http | bytes to frames and back; REST |
+//! | 11 | main | telemetry, config, build, serve, drain, exit code |
+//! | 10 | app | the only module that names concrete adapters |
+//! | 9 | transport, http | bytes to frames and back; REST |
+//! | 8 | stopping | the phases of a stop, before the drain of tasks |
 //! | 7 | connection | one task per connection |
 //! | 6 | events, push | trade events in; push notices out |
 //! | 5 | rooms, inbox | who may read and write; read marks |
@@ -30,6 +31,7 @@ pub mod hub;
 pub mod log;
 pub mod metrics;
 pub mod rooms;
+pub mod stopping;
 pub mod store;
 pub mod transport;
 pub mod wire;

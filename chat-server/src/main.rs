@@ -8,6 +8,7 @@ use std::sync::Arc;
 use chat_server::app::{self, Node};
 use chat_server::config::{Command, CommandLine, Config};
 use chat_server::dev_token;
+use chat_server::stopping::Stop;
 use shared::claims::TokenScope;
 use shared::clock::{Clock as _, SystemClock};
 use shared::config::parse_or_exit;
@@ -57,8 +58,11 @@ fn run_command(command: Command) -> Result<(), Box<dyn Error>> {
 fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     telemetry::log_build_info(&shared::build_info!());
     tokio::runtime::Runtime::new()?.block_on(async {
+        let (longest, budget) = (config.stop.longest(), config.stop.stop_budget);
+        info!("stopping takes {longest:?} at most, and may take {budget:?}");
         let drain = Drain::new();
-        drain.stop_on_signals()?;
+        let stop = Stop::new(drain.clone());
+        stop.listen_to_signals()?;
         let node = Node::build(&config, Arc::new(SystemClock), drain.clone()).await?;
         let (public, admin) = (
             app::listen(config.listen)?,
@@ -69,6 +73,7 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
             public.local_addr()?,
             admin.local_addr()?
         );
+        node.stop_by(&stop);
         node.set_started();
         let served = tokio::try_join!(
             app::serve(
@@ -79,16 +84,17 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
             ),
             app::serve(
                 admin,
-                node.admin_router(),
+                node.admin_router().merge(node.stop_router(&stop)),
                 &drain,
                 config.limits.login_timeout
             ),
         );
         drain.begin();
         served?;
-        if let Err(still) = drain.wait(config.stop_grace).await {
+        if let Err(still) = drain.wait(config.stop.stop_grace).await {
             error!("{still}");
         }
+        node.leave_bus().await;
         node.close()?;
         info!("stopped");
         Ok(())

@@ -1,10 +1,11 @@
 //! Every metric of the process, in one struct. `infra/docs/metrics.md` explains them to operators.
 //!
 //! No ids as labels: a label's values are few and known. What comes and goes is a pair of counters
-//! instead of a gauge, so that nothing drifts.
+//! instead of a gauge, so that nothing drifts. The gauges of a stop are set, never counted.
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
 };
 use stomp::Command;
 
@@ -99,6 +100,14 @@ pub struct Metrics {
     pub gaps_filled: IntCounter,
     /// Sends refused for being too many, by limit.
     pub rate_limited: IntCounterVec,
+    /// How far a stop has come: the number of a [`Phase`](crate::health::Phase).
+    pub drain_state: IntGauge,
+    /// Connections that a node which stops still has; 0 while it does not stop.
+    pub drain_remaining: IntGauge,
+    /// Whole seconds since the stop began.
+    pub drain_seconds: IntGauge,
+    /// Connections told to go, by reason: restart, max-age.
+    pub drain_notices: IntCounterVec,
 }
 
 impl Metrics {
@@ -119,6 +128,13 @@ impl Metrics {
         };
         let counters = |name: &str, help: &str, label: &str| {
             let metric = IntCounterVec::new(Opts::new(name, help), &[label]).expect("a valid name");
+            registry
+                .register(Box::new(metric.clone()))
+                .expect("each name is used once");
+            metric
+        };
+        let gauge = |name: &str, help: &str| {
+            let metric = IntGauge::new(name, help).expect("a valid name");
             registry
                 .register(Box::new(metric.clone()))
                 .expect("each name is used once");
@@ -196,6 +212,17 @@ impl Metrics {
                 "chat_rate_limited_total",
                 "Refused for being too many",
                 "limit",
+            ),
+            drain_state: gauge("chat_drain_state", "How far a stop has come, 0 to 4"),
+            drain_remaining: gauge(
+                "chat_drain_remaining_connections",
+                "Connections that a stopping node still has",
+            ),
+            drain_seconds: gauge("chat_drain_seconds", "Since the stop began"),
+            drain_notices: counters(
+                "chat_drain_notices_total",
+                "Connections told to go",
+                "reason",
             ),
             registry,
         }

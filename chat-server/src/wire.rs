@@ -55,3 +55,19 @@ pub struct SendError<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_message_id: Option<&'a str>,
 }
+
+/// Body of a MESSAGE on `/user/queue/system`: the client is to go to another node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainNotice<'a> {
+    /// Always `drain`.
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+    /// `restart`: the node stops. `max-age`: the connection is old, and nodes are to share clients
+    /// evenly.
+    pub reason: &'a str,
+    /// After how long to go: each client has its own, so that they do not all come at once.
+    pub reconnect_after_ms: u64,
+    /// After how long a connection that is still there is closed.
+    pub deadline_ms: u64,
+}

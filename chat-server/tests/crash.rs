@@ -118,13 +118,37 @@ async fn receipts_hold_over_twenty_kills_when_writes_are_synced_later() {
 async fn sigterm_ends_the_program_well_and_what_had_no_receipt_is_not_stored() {
     let mut traffic = Traffic::new().await;
     let folder = traffic.folder.clone();
-    let running = start(folder.path(), &[]).await;
-    traffic.run(running, End::Terminate).await;
-    for writer in &traffic.writers {
-        assert_eq!(writer.close_code, Some(RESTART));
+    // Short, so that the test is; in the order of the real ones.
+    let soon = [
+        ["--lame-duck", "100ms"],
+        ["--notice-min", "500ms"],
+        ["--notice-max", "500ms"],
+    ];
+    for (settings, end) in [
+        (soon.as_flattened(), End::Terminate),
+        (&[][..], End::TerminateTwice),
+    ] {
+        let running = start(folder.path(), settings).await;
+        traffic.run(running, end).await;
+        for writer in &traffic.writers {
+            assert_eq!(writer.close_code, Some(RESTART));
+        }
+        let running = start(folder.path(), &[]).await;
+        check_logs(running.address, &mut traffic).await;
+        for writer in &mut traffic.writers {
+            writer.settle(running.address).await;
+        }
     }
-    let running = start(folder.path(), &[]).await;
-    check_logs(running.address, &mut traffic).await;
+}
+
+#[tokio::test]
+async fn a_stop_that_cannot_fit_into_its_budget_is_a_wrong_setting() {
+    let ended = run(program(&["--stop-budget", "60s"])).await;
+    assert_eq!(ended.status.code(), Some(64));
+    let report = String::from_utf8(ended.stderr).unwrap();
+    for part in ["--stop-budget", "150s or more", "--lame-duck"] {
+        assert!(report.contains(part), "{part} is missing in: {report}");
+    }
 }
 
 #[tokio::test]
@@ -150,6 +174,7 @@ async fn help_shows_every_setting() {
         "CHAT_STORE",
         "--sync",
         "--frame-bytes-max",
+        "CHAT_LAME_DUCK",
         "token",
     ] {
         assert!(help.contains(part), "{part} is missing in: {help}");

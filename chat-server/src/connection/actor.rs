@@ -18,6 +18,7 @@ use super::delivery::{OUT_BYTES_MAX, Pumped, Subscription};
 use super::effects::{InFlight, Login, WorkDone};
 use super::limiter::{Limiter, Typed};
 use super::page::{PageRead, read_page};
+use super::retire::{Retirement, rebalance_at};
 use super::socket::{Read, Socket, SocketEvent};
 use crate::auth::Credentials;
 use crate::hub::{Delivery, Mailbox, Slot};
@@ -27,6 +28,9 @@ pub(super) const SENDS_MAX: usize = 64;
 
 /// How long the peer may take to answer our close frame.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// How long the receipts of sends under way are waited for when the server wants the session to end.
+const RECEIPTS_WAIT: Duration = Duration::from_secs(5);
 
 /// A frame on its way through something that takes time.
 pub(super) type Work = BoxFuture<'static, WorkDone>;
@@ -56,6 +60,12 @@ pub(super) struct Actor {
     pub(super) again: VecDeque<(Slot, u64)>,
     /// What to do when nothing is under way any more.
     pub(super) farewell: Option<Farewell>,
+    /// When a farewell of the server is said whatever is under way.
+    pub(super) farewell_due: Option<Instant>,
+    /// Set once the client is to go to another node.
+    pub(super) retirement: Option<Retirement>,
+    /// When the connection is old enough to be asked to come again.
+    pub(super) rebalance_at: Option<Instant>,
     /// How the session ended.
     pub(super) ended: Option<CloseCode>,
     pub(super) heard_at: Instant,
@@ -120,6 +130,9 @@ impl Actor {
             behind: VecDeque::new(),
             again: VecDeque::new(),
             farewell: None,
+            farewell_due: None,
+            retirement: None,
+            rebalance_at: None,
             ended: None,
             heard_at: now,
             pinged: false,
@@ -132,7 +145,9 @@ impl Actor {
 
     /// Serves the connection; returns the close code for the statistics.
     pub(super) async fn run(&mut self, id: u64) -> &'static str {
-        let mut timer = Box::pin(sleep_until(self.services.clock.now().into()));
+        let now = self.services.clock.now();
+        self.rebalance_at = rebalance_at(&self.services, id, now);
+        let mut timer = Box::pin(sleep_until(now.into()));
         loop {
             if let Some((code, reason)) = self.advance(id) {
                 self.socket.start_close(code, &reason).await;
@@ -192,9 +207,17 @@ impl Actor {
         true
     }
 
+    /// The server wants the session to end, after what is under way.
+    pub(super) fn dismiss(&mut self, code: CloseCode, reason: &'static str) {
+        if self.farewell.is_none() {
+            self.farewell = Some(Farewell::Server(code, reason));
+            self.farewell_due = self.services.clock.now().checked_add(RECEIPTS_WAIT);
+        }
+    }
+
     /// The server wants the session to end: nothing new is begun, or a client that goes on sending
     /// would never be rid of.
-    fn is_dismissed(&self) -> bool {
+    pub(super) fn is_dismissed(&self) -> bool {
         matches!(self.farewell, Some(Farewell::Server(..)))
     }
 

@@ -282,7 +282,7 @@ fn encode(topic: Topic, entry: &Entry, form: &Form, delivery: Delivery) -> Bytes
     message_frame(topic, entry, form, &tail)
 }
 
-/// A MESSAGE that is not of a log: an event, an error, a word of the server.
+/// A MESSAGE that is not of a log: an event, an error.
 pub(super) fn push_unstored(
     socket: &mut Socket,
     form: &Form,
@@ -295,6 +295,17 @@ pub(super) fn push_unstored(
         ("message-id", message_id),
         ("content-type", "application/json"),
     ];
+    push_message(socket, form, &headers, body);
+}
+
+/// A MESSAGE with these headers, besides those that the subscription asks for.
+pub(super) fn push_message(
+    socket: &mut Socket,
+    form: &Form,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) {
+    let headers = headers.iter().copied();
     let tail = MessageTail::encode(form.version, headers, body);
     let head = message_head(form.version, form.subscription.as_deref(), None);
     let mut frame = Vec::with_capacity(head.len() + tail.bytes().len() + 10);

@@ -81,11 +81,8 @@ impl Actor {
             Letter::Stored { ticket, outcome } => self.on_stored(ticket, outcome),
             Letter::Event { slot, body } => self.on_event(slot, &body),
             Letter::Left { room, member } => self.on_left(room, member),
-            Letter::Close { code, reason } => {
-                if self.farewell.is_none() {
-                    self.farewell = Some(Farewell::Server(code, reason));
-                }
-            }
+            Letter::Retire(leave) => self.on_retire(leave),
+            Letter::Close { code, reason } => self.dismiss(code, reason),
         }
     }
 

@@ -59,6 +59,7 @@ impl Actor {
         let headers = [("head", head.as_str()), ("recovered", recovered)];
         self.session.confirm_with(subscribe.receipt, &headers);
         self.queue(slot);
+        self.tell_retirement();
     }
 
     pub(super) fn on_event(&mut self, slot: Slot, body: &[u8]) {

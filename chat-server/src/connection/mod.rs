@@ -2,7 +2,8 @@
 //!
 //! `actor` has the one loop and `time` its clockwork; `effects` carries out what the session
 //! wants, in `sending` and `hearing`; `subscribe` finds where a subscription begins and
-//! `delivery` moves its messages from the topic, or from a `page` of the log, to the socket.
+//! `delivery` moves its messages from the topic, or from a `page` of the log, to the socket. `retire`
+//! sends clients to other nodes.
 
 mod actor;
 mod delivery;
@@ -12,6 +13,7 @@ mod hearing;
 mod limiter;
 mod message;
 mod page;
+mod retire;
 mod sending;
 mod socket;
 mod subscribe;
@@ -19,8 +21,8 @@ mod time;
 mod transaction;
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -28,6 +30,7 @@ use shared::clock::Clock;
 use shared::drain::Drain;
 use stomp::{CloseCode, SessionConfig};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use crate::append::Appender;
 use crate::auth::{Authenticator, Credentials};
@@ -35,6 +38,7 @@ use crate::hub::{Hub, Letter, Mailbox};
 use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::store::MessageStore;
+pub use retire::Departure;
 
 /// How connections end when the node stops: 1012, registered for a restart.
 const RESTART: (CloseCode, &str) = (CloseCode(1012), "restart");
@@ -55,6 +59,11 @@ pub struct ConnectionConfig {
     pub sends_per_second: Option<NonZeroU32>,
     /// A connection that logged in by cookie ends at this age at the latest.
     pub age_max: Duration,
+    /// Age at which a connection that can be told to is asked to come again, a quarter more or less;
+    /// zero: never.
+    pub rebalance_age: Duration,
+    /// How long it may then take; nothing hurries.
+    pub rebalance_margin: Duration,
     /// Whether a room's subscription without a position begins at the read mark.
     pub replay_unread: bool,
 }
@@ -84,6 +93,8 @@ pub struct Services {
     pub metrics: Arc<Metrics>,
     /// Who is connected.
     pub connections: Connections,
+    /// What chance is drawn from: tells nodes and starts apart.
+    pub seed: u64,
 }
 
 /// The connections of this node.
@@ -92,6 +103,10 @@ pub struct Connections {
     open: DashMap<u64, Arc<Mailbox>>,
     count: AtomicUsize,
     made: AtomicU64,
+    /// Rung when the last one has gone.
+    emptied: Notify,
+    /// Set once the node sends its clients away.
+    departure: OnceLock<Departure>,
 }
 
 /// The right to one connection; dropping it makes room for another.
@@ -129,6 +144,7 @@ impl Services {
         let services = Arc::clone(&permit.services);
         services.metrics.connections_opened.inc();
         let registration = Registration::new(permit);
+        services.retire_late(registration.id, &registration.mailbox);
         if services.drain.soft().is_cancelled() {
             // The connections may have been told just before this one was on the list.
             let (code, reason) = RESTART;
@@ -170,6 +186,17 @@ impl Connections {
     pub fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
+
+    /// Waits until there is none, which may change again.
+    pub async fn emptied(&self) {
+        loop {
+            let rung = self.emptied.notified();
+            if self.count() == 0 {
+                return;
+            }
+            rung.await;
+        }
+    }
 }
 
 impl Registration {
@@ -194,9 +221,9 @@ impl Drop for Registration {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.services
-            .connections
-            .count
-            .fetch_sub(1, Ordering::Relaxed);
+        let connections = &self.services.connections;
+        if connections.count.fetch_sub(1, Ordering::Relaxed) == 1 {
+            connections.emptied.notify_waiters();
+        }
     }
 }

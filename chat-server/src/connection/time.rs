@@ -34,6 +34,14 @@ impl Actor {
         {
             self.session.close(TOKEN_EXPIRED, "token expired");
         }
+        if self.retire_due().is_some_and(|due| due <= now) {
+            self.on_retire_due(now);
+        }
+        if self.farewell_due().is_some_and(|due| due <= now) {
+            // What they become of, their senders find out when they send them again.
+            self.work = None;
+            self.sends.clear();
+        }
         if self.silence_due() <= now {
             if self.pinged {
                 self.services.metrics.heartbeats_missed.inc();
@@ -55,6 +63,11 @@ impl Actor {
             .flatten()
     }
 
+    /// When to stop waiting for what is under way.
+    fn farewell_due(&self) -> Option<Instant> {
+        self.farewell_due.filter(|_| self.is_dismissed())
+    }
+
     pub(super) fn silence_due(&self) -> Instant {
         let interval = self.services.config.ping_interval;
         self.heard_at.checked_add(interval).unwrap_or(self.heard_at)
@@ -69,6 +82,8 @@ impl Actor {
             self.stalled_due(),
             self.close_due,
             login_ends,
+            self.retire_due(),
+            self.farewell_due(),
         ];
         let due = due
             .into_iter()

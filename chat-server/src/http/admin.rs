@@ -1,16 +1,20 @@
 //! Metrics, and what balancers and supervisors ask.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, ORIGIN};
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::HttpState;
+use super::envelope::{Failure, FailureBody};
+use crate::health::Health;
+use crate::stopping::Stop;
 
 /// How long the store may take to answer. Balancers give up after a second or two.
 const STORE_ANSWER_MAX: Duration = Duration::from_millis(500);
@@ -52,6 +56,8 @@ pub(super) struct Ready {
     ready: bool,
     /// Whether it is about to stop.
     draining: bool,
+    /// How far the stop has come: serving, lame-duck, notice, close, flush.
+    state: &'static str,
     /// Whether the store answers. All nodes share it, so it does not make this one unready.
     store: StoreState,
 }
@@ -85,6 +91,7 @@ pub(super) async fn ready(State(state): State<HttpState>) -> (StatusCode, Json<R
     let body = Ready {
         ready,
         draining,
+        state: state.health.phase().name(),
         store,
     };
     (status(ready), Json(body))
@@ -108,6 +115,45 @@ pub(super) struct Started {
 pub(super) async fn started(State(state): State<HttpState>) -> (StatusCode, Json<Started>) {
     let started = state.health.is_started();
     (status(started), Json(Started { started }))
+}
+
+/// What stopping works with.
+#[derive(Clone, Debug)]
+pub(super) struct StopState {
+    pub(super) health: Arc<Health>,
+    pub(super) stop: Stop,
+}
+
+/// The stop has begun.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Draining {
+    /// How far it has come: lame-duck, notice, close, flush; serving when it is just about to begin.
+    state: &'static str,
+}
+
+/// Stops the node as SIGTERM does: the process ends when its clients have gone to other nodes.
+/// Asking again changes nothing.
+#[utoipa::path(
+    post, path = "/admin/drain", tag = "operation",
+    responses(
+        (status = 202, description = "It has begun, now or before", body = Draining),
+        (status = 403, description = "A browser asks for a page", body = FailureBody),
+    ),
+)]
+pub(super) async fn drain(
+    State(state): State<StopState>,
+    headers: HeaderMap,
+) -> Result<(StatusCode, Json<Draining>), Failure> {
+    // Browsers say where a request comes from, programs do not: no page that an operator has open
+    // may stop a node.
+    if headers.contains_key(ORIGIN) {
+        return Err(Failure::Forbidden);
+    }
+    state.stop.begin();
+    let draining = Draining {
+        state: state.health.phase().name(),
+    };
+    Ok((StatusCode::ACCEPTED, Json(draining)))
 }
 
 fn status(good: bool) -> StatusCode {

@@ -25,6 +25,7 @@ use crate::auth::Authenticator;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::rooms::Rooms;
+use crate::stopping::Stop;
 
 pub use guard::RequestIds;
 
@@ -79,6 +80,13 @@ pub fn admin_router(state: HttpState) -> Router {
     guard::guarded(routes, BODY_BYTES_MAX).with_state(state)
 }
 
+/// What stops this node. Never public, and not where clients and operators share a port.
+pub fn stop_router(state: HttpState, stop: Stop) -> Router {
+    let (routes, _) = stop_routes().split_for_parts();
+    let health = state.health;
+    guard::guarded(routes, BODY_BYTES_MAX).with_state(admin::StopState { health, stop })
+}
+
 fn public_routes() -> OpenApiRouter<HttpState> {
     OpenApiRouter::with_openapi(docs::public())
         .routes(routes!(rooms::list))
@@ -102,10 +110,16 @@ fn admin_routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(admin::started))
 }
 
-/// The OpenAPI of everything that the internal and the admin router answer.
+fn stop_routes() -> OpenApiRouter<admin::StopState> {
+    OpenApiRouter::with_openapi(docs::internal()).routes(routes!(admin::drain))
+}
+
+/// The OpenAPI of everything that the internal, the admin and the stop router answer.
 #[must_use]
 pub fn internal_document() -> utoipa::openapi::OpenApi {
-    internal_routes().merge(admin_routes()).into_openapi()
+    let mut document = internal_routes().merge(admin_routes()).into_openapi();
+    document.merge(stop_routes().into_openapi());
+    document
 }
 
 /// The OpenAPI of the public router.

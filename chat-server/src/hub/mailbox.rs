@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::Bytes;
 use shared::ids::{MemberId, RoomId};
@@ -44,6 +45,8 @@ pub enum Letter {
         /// Who.
         member: MemberId,
     },
+    /// The node stops: the client is to go to another one.
+    Retire(Leave),
     /// A subscription's topic went back in time (a restored backup), or the connection has to go.
     Close {
         /// How.
@@ -51,6 +54,15 @@ pub enum Letter {
         /// Why, in a word or two.
         reason: &'static str,
     },
+}
+
+/// When one connection is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leave {
+    /// When the client should go. One that cannot be told is closed then.
+    pub go_at: Instant,
+    /// When one that was told, and is still there, is closed.
+    pub close_at: Instant,
 }
 
 /// One connection's mailbox.
@@ -204,7 +216,10 @@ mod tests {
         assert_eq!(letters.len(), EVENTS_MAX + 100);
         let tickets = letters.iter().filter_map(|letter| match letter {
             Letter::Stored { ticket, .. } => Some(*ticket),
-            Letter::Event { .. } | Letter::Left { .. } | Letter::Close { .. } => None,
+            Letter::Event { .. }
+            | Letter::Left { .. }
+            | Letter::Retire(_)
+            | Letter::Close { .. } => None,
         });
         assert!(tickets.eq(0..100), "in their order");
         assert!(mailbox.post_event(1, Bytes::new()), "there is room again");

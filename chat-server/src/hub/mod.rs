@@ -29,7 +29,7 @@ use crate::store::{MessageStore, READ_ENTRIES_MAX, StoreError, View};
 use heads::HeadCheck;
 
 pub use frame::{Delivery, Form, Lens, destination, message_frame, message_tail, put_frame_header};
-pub use mailbox::{Letter, Mailbox, Slot};
+pub use mailbox::{Leave, Letter, Mailbox, Slot};
 pub use ring::{Pulled, RING_BYTES_MAX, RING_ENTRIES_MAX};
 pub use topic::{Following, LiveTopic, Part};
 

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use http::header::{HOST, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{CONNECTION, HOST, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::downcast;
@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response;
 
 use crate::auth::Credentials;
 use crate::connection::{Permit, Services};
+use crate::health::Health;
 
 /// The sub-protocols, best first. They do not decide the version; CONNECT does.
 const PROTOCOLS: [&str; 3] = ["v12.stomp", "v11.stomp", "v10.stomp"];
@@ -30,6 +31,8 @@ pub struct Upgrades {
     pub services: Arc<Services>,
     /// Pages of these origins may use a member's cookies; the server's own origin always may.
     pub allowed_origins: Arc<[String]>,
+    /// Whether clients are still taken in.
+    pub health: Arc<Health>,
 }
 
 /// `/conn`.
@@ -61,8 +64,12 @@ async fn upgrade(State(upgrades): State<Upgrades>, mut request: Request) -> Resp
             return (StatusCode::BAD_REQUEST, reason).into_response();
         }
     };
-    if services.drain.soft().is_cancelled() {
-        return refuse(services, "draining");
+    if services.drain.soft().is_cancelled() || !upgrades.health.takes_clients() {
+        // Without this a balancer would send the next client on the same connection.
+        let mut refused = refuse(services, "draining");
+        let close = HeaderValue::from_static("close");
+        refused.headers_mut().insert(CONNECTION, close);
+        return refused;
     }
     let Some(permit) = services.admit() else {
         return refuse(services, "limit");

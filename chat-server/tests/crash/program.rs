@@ -6,6 +6,7 @@ use std::process::{Output, Stdio};
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -15,7 +16,8 @@ use crate::support::PATIENCE;
 pub(crate) struct Running {
     server: Child,
     pub(crate) address: SocketAddr,
-    _log: JoinSet<()>,
+    log: watch::Receiver<String>,
+    _reading: JoinSet<()>,
 }
 
 /// How a program is brought to its end.
@@ -23,8 +25,10 @@ pub(crate) struct Running {
 pub(crate) enum End {
     /// SIGKILL.
     Kill,
-    /// SIGTERM.
+    /// SIGTERM, and all that follows it.
     Terminate,
+    /// SIGTERM twice: nobody is sent away slowly.
+    TerminateTwice,
 }
 
 /// The program with these arguments, not started yet.
@@ -68,13 +72,19 @@ pub(crate) async fn start(folder: &Path, more: &[&str]) -> Running {
         }
     };
     let address = timeout(PATIENCE, listening).await.expect("it starts");
-    // The pipe must be emptied, or a chatty server would stop at it; the log is of no interest.
-    let mut log = JoinSet::new();
-    log.spawn(async move { while lines.next_line().await.is_ok_and(|line| line.is_some()) {} });
+    // The pipe must be emptied, or a chatty server would stop at it.
+    let (said, log) = watch::channel(String::new());
+    let mut reading = JoinSet::new();
+    reading.spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            said.send_modify(|log| log.push_str(&line));
+        }
+    });
     Running {
         server,
         address,
-        _log: log,
+        log,
+        _reading: reading,
     }
 }
 
@@ -84,12 +94,34 @@ impl Running {
         match end {
             End::Kill => self.server.kill().await.unwrap(),
             End::Terminate => {
-                let pid = self.server.id().unwrap().to_string();
-                let told = Command::new("kill").args(["-s", "TERM", &pid]).status();
-                assert!(told.await.unwrap().success());
-                let ended = timeout(PATIENCE, self.server.wait()).await;
-                assert_eq!(ended.expect("it stops").unwrap().code(), Some(0));
+                self.signal("TERM").await;
+                self.ended_well().await;
+            }
+            End::TerminateTwice => {
+                // The first must have been taken: two of one kind that wait are one.
+                self.signal("TERM").await;
+                self.logged("SIGTERM received").await;
+                self.signal("TERM").await;
+                self.ended_well().await;
             }
         }
+    }
+
+    async fn signal(&self, name: &str) {
+        let pid = self.server.id().unwrap().to_string();
+        let told = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(told.await.unwrap().success());
+    }
+
+    async fn ended_well(&mut self) {
+        let ended = timeout(PATIENCE, self.server.wait()).await;
+        assert_eq!(ended.expect("it stops").unwrap().code(), Some(0));
+    }
+
+    /// Waits until the program has logged a line with this in it.
+    async fn logged(&mut self, part: &str) {
+        let seen = self.log.wait_for(|log| log.contains(part));
+        let seen = timeout(PATIENCE, seen).await;
+        drop(seen.expect("it says so").unwrap());
     }
 }

@@ -1,5 +1,6 @@
 //! The documents say what happens, all of it.
 
+use chat_server::health::Phase;
 use http::Method;
 use serde_json::json;
 
@@ -39,10 +40,17 @@ async fn every_documented_answer_is_given_and_no_other() {
         site.health.set_started();
         site.ask(Method::GET, path).send().await;
     }
-    site.health.set_draining();
+    site.health.enter(Phase::LameDuck);
     assert_eq!(site.ask(Method::GET, "/readyz").send().await.status, 503);
     let fresh = Site::start().await;
     assert_eq!(fresh.ask(Method::GET, "/startupz").send().await.status, 503);
+    let stop = || fresh.ask(Method::POST, "/admin/drain");
+    let refused = stop()
+        .header("origin", "http://localhost:9081")
+        .send()
+        .await;
+    assert_eq!((refused.status, refused.code()), (403, 1003));
+    assert_eq!(stop().send().await.status, 202);
     site.seen
         .lock()
         .unwrap()

@@ -36,7 +36,9 @@ impl Listener {
             Letter::Event { body, .. } => Some(serde_json::from_slice(&body).unwrap()),
             // For the connection of whoever left; the event says the same to the others.
             Letter::Left { .. } => None,
-            other @ (Letter::Stored { .. } | Letter::Close { .. }) => panic!("{other:?}"),
+            other @ (Letter::Stored { .. } | Letter::Retire(_) | Letter::Close { .. }) => {
+                panic!("{other:?}")
+            }
         });
         events.collect()
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chat_server::health::Phase;
 use chat_server::log::{Draft, Kind, Uid};
 use http::Method;
 use shared::clock::Clock as _;
@@ -124,6 +125,6 @@ async fn everything_else_looks_as_agreed() {
     check("livez.json", &get("/livez").await);
     check("startupz.json", &get("/startupz").await);
     check("readyz.json", &get("/readyz").await);
-    site.health.set_draining();
+    site.health.enter(Phase::LameDuck);
     check("readyz_draining.json", &get("/readyz").await);
 }

@@ -15,6 +15,7 @@ use chat_server::hub::Hub;
 use chat_server::log::{Draft, Kind, Topic, Uid};
 use chat_server::metrics::Metrics;
 use chat_server::rooms::{Rooms, RoomsParts};
+use chat_server::stopping::Stop;
 use chat_server::store::SyncMode;
 use chat_server::store::embedded::EmbeddedStore;
 use http::{HeaderMap, Method};
@@ -157,7 +158,7 @@ impl Site {
             clock: clock.clone(),
             request_ids: Arc::new(RequestIds::new(7)),
         };
-        let base = listen(&drain, all_routes(state)).await;
+        let base = listen(&drain, all_routes(state, Stop::new(drain.clone()))).await;
         Self {
             clock,
             store,
@@ -275,10 +276,11 @@ struct Beginning {
 }
 
 /// All on one port, as the standalone program has it.
-fn all_routes(state: HttpState) -> Router {
+fn all_routes(state: HttpState, stop: Stop) -> Router {
     rest::public_router(state.clone())
         .merge(rest::internal_router(state.clone()))
-        .merge(rest::admin_router(state))
+        .merge(rest::admin_router(state.clone()))
+        .merge(rest::stop_router(state, stop))
 }
 
 async fn listen(drain: &Drain, routes: Router) -> String {

@@ -20,6 +20,7 @@ use std::time::Duration;
 use chat_server::app::{self, Node};
 use chat_server::config::Config;
 use chat_server::rooms::RoomSpec;
+use chat_server::stopping::Stop;
 use chat_server::store::{Role, Room, RoomMember};
 use shared::claims::{
     FamilyId, GeneratedKey, Jwks, MemberGrant, MemberToken, Role as MemberRole, Signer, TokenId,
@@ -41,6 +42,7 @@ pub struct TestNode {
     pub admin_address: std::net::SocketAddr,
     pub folder: Arc<TempDir>,
     pub drain: Drain,
+    pub stop: Stop,
     pub clock: Arc<dyn Clock>,
     signer: Signer,
 }
@@ -80,9 +82,12 @@ impl TestNode {
         let any = "127.0.0.1:0".parse().unwrap();
         let (public, admin) = (app::listen(any).unwrap(), app::listen(any).unwrap());
         let (address, admin_address) = (public.local_addr().unwrap(), admin.local_addr().unwrap());
+        let stop = Stop::new(drain.clone());
+        node.stop_by(&stop);
+        let admin_router = node.admin_router().merge(node.stop_router(&stop));
         node.set_started();
         let head_time = config.limits.login_timeout;
-        for (listener, router) in [(public, node.public_router()), (admin, node.admin_router())] {
+        for (listener, router) in [(public, node.public_router()), (admin, admin_router)] {
             let drain_of_server = drain.clone();
             drop(drain.spawn("serve", async move {
                 app::serve(listener, router, &drain_of_server, head_time)
@@ -96,6 +101,7 @@ impl TestNode {
             admin_address,
             folder,
             drain,
+            stop,
             clock,
             signer,
         }

@@ -176,6 +176,13 @@ impl Raw {
         frame
     }
 
+    /// The connection ends, and was not reset.
+    pub async fn is_ended_well(&mut self) -> bool {
+        let mut rest = Vec::new();
+        let read = timeout(PATIENCE, self.tcp.read_to_end(&mut rest)).await;
+        read.expect("the end in time").is_ok()
+    }
+
     /// Everything up to the server's close frame, which is answered; then the connection must end.
     pub async fn ending(&mut self) -> Ending {
         let mut frames = Vec::new();

@@ -13,6 +13,7 @@ mod acks;
 mod events;
 mod framing;
 mod inbox;
+mod leaving;
 mod living;
 mod once;
 mod rows_connect;

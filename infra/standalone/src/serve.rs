@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use chat_server::app::{self, BuildError, Node};
 use chat_server::auth::KeySource;
-use chat_server::config::{BusUrl, Config, StoreUrl};
+use chat_server::config::{BusUrl, Config, StopTimes, StoreUrl};
 use chat_server::store::StoreError;
 use shared::clock::SystemClock;
 use shared::drain::Drain;
@@ -129,7 +129,7 @@ fn chat_config(settings: &Serve, key: &DevKey) -> Result<Config, KeyError> {
         // A front end in development; the page here is of the server's own origin.
         allowed_origins: vec!["http://localhost:3000".to_owned()],
         limits: settings.chat.clone(),
-        stop_grace: GOODBYE_MAX,
+        stop: StopTimes::at_once(GOODBYE_MAX),
         log_format: settings.log_format,
         log: settings.log.clone(),
     })
