@@ -10,7 +10,7 @@
 //! | 8 | transport, http | bytes to frames and back; REST |
 //! | 7 | connection | one task per connection |
 //! | 6 | events, push | trade events in; push notices out |
-//! | 5 | rooms, inbox | who may read and write; read marks |
+//! | 5 | rooms, members, inbox | who may read and write; read marks |
 //! | 4 | hub | the live half of a topic: ring, subscriptions, cursors |
 //! | 3 | append, config | batches and de-duplicates what goes to the store; settings |
 //! | 2 | bus, store, auth, wire | traits and their adapters; the JSON of the wire |
@@ -28,6 +28,7 @@ pub mod health;
 pub mod http;
 pub mod hub;
 pub mod log;
+pub mod members;
 pub mod metrics;
 pub mod rooms;
 pub mod store;

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::HttpState;
+use crate::bus::BusState;
 
 /// How long the store may take to answer. Balancers give up after a second or two.
 const STORE_ANSWER_MAX: Duration = Duration::from_millis(500);
@@ -54,6 +55,8 @@ pub(super) struct Ready {
     draining: bool,
     /// Whether the store answers. All nodes share it, so it does not make this one unready.
     store: StoreState,
+    /// Whether the bus carries anything. All nodes share it, too.
+    bus: BusReport,
 }
 
 /// Whether the store answers.
@@ -64,6 +67,16 @@ enum StoreState {
     Ok,
     /// It does not, or not in time.
     Unavailable,
+}
+
+/// Whether the bus carries anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum BusReport {
+    /// It does, as far as is known.
+    Ok,
+    /// It does not: what other nodes store comes about two seconds later.
+    Away,
 }
 
 /// Whether to send clients here.
@@ -80,12 +93,17 @@ pub(super) async fn ready(State(state): State<HttpState>) -> (StatusCode, Json<R
         Ok(Ok(())) => StoreState::Ok,
         Ok(Err(_)) | Err(_) => StoreState::Unavailable,
     };
+    let bus = match state.hub.bus_state() {
+        BusState::Up => BusReport::Ok,
+        BusState::Away => BusReport::Away,
+    };
     let ready = state.health.is_ready();
     let draining = state.health.is_draining();
     let body = Ready {
         ready,
         draining,
         store,
+        bus,
     };
     (status(ready), Json(body))
 }

@@ -4,11 +4,15 @@
 //! position decides what is shown next. What is missing is in the store already, for nothing is
 //! published before it is stored, and is read from there.
 
+mod fill;
 mod frame;
 mod heads;
 mod mailbox;
+mod put_out;
 mod ring;
+mod survey;
 mod topic;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,19 +23,22 @@ use shared::clock::{Clock, LocalDateTime};
 use shared::drain::Drain;
 use shared::ids::{RoomId, Seq};
 use tokio::sync::Mutex as Gate;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
+use tracing::debug;
 
-use crate::bus::{Bus, BusEvent};
+use crate::bus::{Bus, BusEvent, BusState};
 use crate::log::{Entry, RoomEvent, Topic};
 use crate::metrics::Metrics;
-use crate::store::{MessageStore, READ_ENTRIES_MAX, StoreError, View};
+use crate::store::{MessageStore, StoreError, View};
 
 use heads::HeadCheck;
 
 pub use frame::{Delivery, Form, Lens, destination, message_frame, message_tail, put_frame_header};
-pub use mailbox::{Letter, Mailbox, Slot};
-pub use ring::{Pulled, RING_BYTES_MAX, RING_ENTRIES_MAX};
+pub use mailbox::{Letter, Mailbox, Owner, Slot};
+pub use ring::{Pulled, RING_BYTES_MAX, RING_ENTRIES_MAX, RingSize};
+pub use survey::{BehindTopic, HubSurvey};
 pub use topic::{Following, LiveTopic, Part};
+pub use watch::WATCH_TICK;
 
 /// How long the bus may take to confirm a subscription. Without it the store is polled anyway.
 const CONFIRM_MAX: Duration = Duration::from_secs(1);
@@ -172,6 +179,17 @@ impl Hub {
         self.parts.topics.get(&topic).map(|live| Arc::clone(&live))
     }
 
+    fn all_live(&self) -> Vec<Arc<LiveTopic>> {
+        let all = self.parts.topics.iter();
+        all.map(|live| Arc::clone(&live)).collect()
+    }
+
+    /// Whether it is still the one that is followed here.
+    fn is_current(&self, live: &Arc<LiveTopic>) -> bool {
+        let known = self.live(live.topic());
+        known.is_some_and(|known| Arc::ptr_eq(&known, live))
+    }
+
     fn gate(&self, topic: Topic) -> &Gate<()> {
         let owner = match topic {
             Topic::Room(room) => room.get(),
@@ -184,10 +202,20 @@ impl Hub {
     async fn begin(&self, live: &Arc<LiveTopic>) -> Result<(), StoreError> {
         let topic = live.topic();
         let _gate = self.gate(topic).lock().await;
-        match timeout(CONFIRM_MAX, self.parts.bus.subscribe(topic)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%topic, "following {topic} without the bus: {error}"),
-            Err(_) => tracing::warn!(%topic, "following {topic} without the bus: no answer"),
+        // A bus that is away is told, so that it knows when it is back, and not waited for.
+        let wait = match self.parts.bus.state() {
+            BusState::Up => CONFIRM_MAX,
+            BusState::Away => Duration::ZERO,
+        };
+        let heard = match timeout(wait, self.parts.bus.subscribe(topic)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no answer".to_owned()),
+        };
+        if let Err(why) = heard {
+            debug!(%topic, "following {topic} without the bus: {why}");
+            // It may begin to be heard after the head was read.
+            live.owe_look();
         }
         let head = self.parts.store.head(topic, View::Quorum).await?;
         let now = self.parts.clock.now();
@@ -228,74 +256,6 @@ impl Hub {
             .metrics
             .events_dropped
             .inc_by(live.post_event(&body));
-    }
-
-    /// Reads what is missing, in a task of its own, at most one per topic.
-    fn fill_if_missing(&self, live: &Arc<LiveTopic>) {
-        if live.ring().missing().is_none() || !live.start_filling() {
-            return;
-        }
-        let (hub, live) = (self.clone(), Arc::clone(live));
-        drop(self.parts.drain.spawn("hub-fill", async move {
-            hub.fill(&live).await;
-        }));
-    }
-
-    async fn fill(&self, live: &Arc<LiveTopic>) {
-        loop {
-            let missing = live.ring().missing();
-            let Some((head, last)) = missing else {
-                live.stop_filling();
-                // Something may have come between the look and the stop.
-                if live.ring().missing().is_some() && live.start_filling() {
-                    continue;
-                }
-                return;
-            };
-            match self.read_whole(live.topic(), head, last).await {
-                Ok((entries, last)) => {
-                    self.parts.metrics.gaps_filled.inc();
-                    let now = self.parts.clock.now();
-                    live.change(|ring| ring.fill(&entries, last, now));
-                }
-                Err(_) if self.parts.drain.hard().is_cancelled() => return live.stop_filling(),
-                Err(_) => sleep(FILL_PAUSE).await,
-            }
-        }
-    }
-
-    /// A page of what lies after `head`, up to `last` at most; asked again when something is missing.
-    async fn read_whole(
-        &self,
-        topic: Topic,
-        head: Seq,
-        last: Seq,
-    ) -> Result<(Vec<Arc<Entry>>, Seq), StoreError> {
-        let first = head.next().unwrap_or(Seq::MAX);
-        let page_end = first
-            .get()
-            .saturating_add(READ_ENTRIES_MAX - 1)
-            .min(last.get());
-        let last = Seq::try_from(u64::from(page_end)).unwrap_or(last);
-        let wanted = (page_end - head.get()) as usize;
-        let mut entries = self
-            .parts
-            .store
-            .read(topic, first, last, View::Quorum)
-            .await?;
-        if entries.len() < wanted {
-            entries = self
-                .parts
-                .store
-                .read(topic, first, last, View::Settled)
-                .await?;
-        }
-        if matches!(topic, Topic::Room(_)) && entries.len() < wanted {
-            return Err(StoreError::Unavailable(format!(
-                "{topic} lacks entries up to {last}"
-            )));
-        }
-        Ok((entries, last))
     }
 }
 

@@ -15,9 +15,7 @@ use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 
 use crate::log::{Entry, Topic};
-use crate::store::{
-    Membership, READ_ENTRIES_MAX, Room, RoomHead, Standing, StoreError, record,
-};
+use crate::store::{Membership, READ_ENTRIES_MAX, Room, RoomHead, Standing, StoreError, record};
 
 /// Blocks of the disk kept in memory. The newest entries are in the write buffer anyway, and live
 /// ones in the hubs' rings: this serves history.
