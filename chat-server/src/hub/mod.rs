@@ -261,9 +261,12 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    mod healing;
+
     use std::future::{pending, poll_fn};
     use std::ops::ControlFlow;
     use std::pin::{Pin, pin};
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::task::Poll;
 
@@ -285,12 +288,21 @@ mod tests {
     /// The real store; its head cannot be read so many times.
     #[derive(Debug)]
     struct Flaky {
-        store: Arc<EmbeddedStore>,
+        /// What a restored backup takes the place of.
+        store: Mutex<Arc<EmbeddedStore>>,
         failing_heads: AtomicUsize,
         /// How often the head was asked for.
         heads: AtomicUsize,
         /// It is never told.
         silent: AtomicBool,
+        /// The next reads at a quorum find an empty log.
+        lagging: AtomicUsize,
+    }
+
+    impl Flaky {
+        fn store(&self) -> Arc<EmbeddedStore> {
+            Arc::clone(&self.store.lock().unwrap())
+        }
     }
 
     #[async_trait]
@@ -301,7 +313,7 @@ mod tests {
             head: Seq,
             entries: Vec<Arc<Entry>>,
         ) -> Result<Append, StoreError> {
-            self.store.append(topic, head, entries).await
+            self.store().append(topic, head, entries).await
         }
 
         async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
@@ -314,7 +326,11 @@ mod tests {
             if self.failing_heads.fetch_update(order, order, fails).is_ok() {
                 return Err(StoreError::Unavailable("away".to_owned()));
             }
-            self.store.head(topic, view).await
+            let lags = view == View::Quorum;
+            if lags && self.lagging.fetch_update(order, order, fails).is_ok() {
+                return Ok(Seq::ZERO);
+            }
+            self.store().head(topic, view).await
         }
 
         async fn read(
@@ -324,11 +340,11 @@ mod tests {
             last: Seq,
             view: View,
         ) -> Result<Vec<Arc<Entry>>, StoreError> {
-            self.store.read(topic, first, last, view).await
+            self.store().read(topic, first, last, view).await
         }
 
         async fn delete(&self, topic: Topic, seq: Seq) -> Result<(), StoreError> {
-            self.store.delete(topic, seq).await
+            self.store().delete(topic, seq).await
         }
     }
 
@@ -338,6 +354,7 @@ mod tests {
         appender: Appender,
         flaky: Arc<Flaky>,
         clock: Arc<ManualClock>,
+        metrics: Arc<Metrics>,
         heard: Receiver<BusEvent>,
     }
 
@@ -350,12 +367,16 @@ mod tests {
 
     fn node(bus: &LocalBus, store: &Arc<EmbeddedStore>, capacity: usize) -> Node {
         let (bus, heard) = bus.attach(capacity);
-        let bus: Arc<dyn Bus> = Arc::new(bus);
+        node_on(Arc::new(bus), heard, store)
+    }
+
+    fn node_on(bus: Arc<dyn Bus>, heard: Receiver<BusEvent>, store: &Arc<EmbeddedStore>) -> Node {
         let flaky = Arc::new(Flaky {
-            store: Arc::clone(store),
+            store: Mutex::new(Arc::clone(store)),
             failing_heads: AtomicUsize::new(0),
             heads: AtomicUsize::new(0),
             silent: AtomicBool::new(false),
+            lagging: AtomicUsize::new(0),
         });
         let messages = Arc::clone(&flaky) as Arc<dyn MessageStore>;
         let clock = Arc::new(ManualClock::new(SystemClock.unix_millis()));
@@ -374,7 +395,7 @@ mod tests {
             bus,
             clock: Arc::new(SystemClock),
             drain,
-            metrics,
+            metrics: Arc::clone(&metrics),
             stored: Box::new(move |topic, entries| shown.take_stored(topic, entries)),
         });
         Node {
@@ -382,6 +403,7 @@ mod tests {
             appender,
             flaky,
             clock,
+            metrics,
             heard,
         }
     }
@@ -746,7 +768,7 @@ mod tests {
                 let rung = timeout(PATIENCE, ready).await;
                 rung.unwrap_or_else(|_| panic!("in vain: {until}, from {first} on"));
                 visitor.mailbox.take(&mut Vec::new());
-                visitor.pull(&node.flaky.store).await;
+                visitor.pull(&node.flaky.store()).await;
             }
             let end = visitor.cursor.get();
             assert_eq!(visitor.seen, (first..=end).collect::<Vec<_>>());
