@@ -1,5 +1,7 @@
 //! Puts a node together: the one place that names concrete adapters.
 
+mod tasks;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,24 +10,24 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use shared::clock::Clock;
 use shared::drain::Drain;
-use stomp::{CloseCode, Limits, SessionConfig};
+use stomp::{Limits, SessionConfig};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::append::{Appender, AppenderParts};
-use crate::auth::{Authenticator, OpenError, REFRESH_PERIOD};
+use crate::auth::{Authenticator, OpenError};
 use crate::bus::local::LocalBus;
 use crate::bus::{Bus, BusEvent};
 use crate::config::{BusUrl, Config, StopTimes, StoreUrl};
-use crate::connection::{ConnectionConfig, Connections, Services};
-use crate::health::{Health, Phase};
+use crate::connection::{ConnectionConfig, Connections, Looks, Orders, OrdersParts, Services};
+use crate::health::Health;
 use crate::http::{self, HttpState, RequestIds};
 use crate::hub::Hub;
+use crate::members::{Members, MembersParts};
 use crate::metrics::Metrics;
 use crate::rooms::{Rooms, RoomsParts};
 use crate::stopping::{Stop, Stopping};
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{MessageStore, RoomStore, StoreError};
+use crate::store::{MemberStore, MessageStore, RoomStore, StoreError};
 use crate::transport::websocket::{self, Upgrades};
 
 pub use crate::transport::listener::{listen, serve};
@@ -35,9 +37,6 @@ const BUS_EVENTS_MAX: usize = 65_536;
 
 /// How long leaving the bus may take. What is not sent by then, others find in the store.
 const BUS_CLOSE_MAX: Duration = Duration::from_secs(2);
-
-/// How often what is idle is let go of.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Why a node could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +54,27 @@ pub enum BuildError {
 pub struct Node {
     /// What connections use.
     pub services: Arc<Services>,
-    store: Arc<EmbeddedStore>,
     bus: Arc<dyn Bus>,
+    rooms: Arc<dyn RoomStore>,
+    /// What has to be closed at the end, if the node opened it.
+    store: Option<Arc<EmbeddedStore>>,
     http: HttpState,
     stop_times: StopTimes,
+}
+
+/// What a node stands on. Nodes of one site share the store and the bus.
+#[derive(Debug)]
+pub struct Adapters {
+    /// The logs.
+    pub messages: Arc<dyn MessageStore>,
+    /// The rooms.
+    pub rooms: Arc<dyn RoomStore>,
+    /// The members.
+    pub members: Arc<dyn MemberStore>,
+    /// The way to the other nodes.
+    pub bus: Arc<dyn Bus>,
+    /// What they say.
+    pub heard: mpsc::Receiver<BusEvent>,
 }
 
 impl Node {
@@ -76,26 +92,54 @@ impl Node {
         let store = Arc::new(store.map_err(BuildError::Store)?);
         let BusUrl::Local = config.bus;
         let (bus, heard) = LocalBus::new().attach(BUS_EVENTS_MAX);
+        let adapters = Adapters {
+            messages: Arc::clone(&store) as Arc<dyn MessageStore>,
+            rooms: Arc::clone(&store) as Arc<dyn RoomStore>,
+            members: Arc::clone(&store) as Arc<dyn MemberStore>,
+            bus: Arc::new(bus),
+            heard,
+        };
+        let mut node = Self::assemble(config, adapters, clock, drain).await?;
+        node.store = Some(store);
+        Ok(node)
+    }
+
+    /// Puts a node together on what is open already, and starts its own tasks in `drain`. Whoever
+    /// opened it closes it.
+    ///
+    /// # Errors
+    /// [`BuildError::Keys`].
+    pub async fn assemble(
+        config: &Config,
+        adapters: Adapters,
+        clock: Arc<dyn Clock>,
+        drain: Drain,
+    ) -> Result<Self, BuildError> {
         let auth = Authenticator::open(
             config.jwks.clone(),
             config.token_scope(),
             Arc::clone(&clock),
         );
         let auth = auth.await.map_err(BuildError::Keys)?;
-        let bus: Arc<dyn Bus> = Arc::new(bus);
         let parts = Parts {
-            messages: Arc::clone(&store) as Arc<dyn MessageStore>,
-            rooms: Arc::clone(&store) as Arc<dyn RoomStore>,
-            bus: Arc::clone(&bus),
+            messages: adapters.messages,
+            rooms: Arc::clone(&adapters.rooms),
+            members: adapters.members,
+            bus: Arc::clone(&adapters.bus),
             auth: Arc::new(auth),
             clock,
             drain,
         };
-        let services = Arc::new(parts.services(config));
+        let (services, orders, looks) = parts.services(config);
+        let (services, orders) = (Arc::new(services), Arc::new(orders));
         let health = Arc::new(Health::new());
-        start_tasks(&services, &health, heard);
+        tasks::start(&services, (&orders, looks), &health, adapters.heard);
         let http = HttpState {
             rooms: Arc::clone(&services.rooms),
+            members: Arc::clone(&services.members),
+            connections: Arc::clone(&services.connections),
+            orders,
+            hub: services.hub.clone(),
             auth: Arc::clone(&services.auth),
             metrics: Arc::clone(&services.metrics),
             allowed_origins: config.allowed_origins.clone().into(),
@@ -105,8 +149,9 @@ impl Node {
         };
         Ok(Self {
             services,
-            store,
-            bus,
+            bus: adapters.bus,
+            rooms: adapters.rooms,
+            store: None,
             http,
             stop_times: config.stop.clone(),
         })
@@ -115,7 +160,7 @@ impl Node {
     /// Where rooms are kept; for those who set a node up.
     #[must_use]
     pub fn rooms_store(&self) -> Arc<dyn RoomStore> {
-        Arc::clone(&self.store) as Arc<dyn RoomStore>
+        Arc::clone(&self.rooms)
     }
 
     /// What clients use: the WebSocket and REST.
@@ -167,10 +212,19 @@ impl Node {
     /// # Errors
     /// What was not on the disk yet could not be written.
     pub fn close(self) -> Result<(), StoreError> {
-        match Arc::try_unwrap(self.store) {
-            Ok(store) => store.close(),
-            // Somebody still has it; its Drop does the same.
-            Err(_) => Ok(()),
+        let Self {
+            services,
+            rooms,
+            bus,
+            store,
+            http,
+            stop_times: _,
+        } = self;
+        drop((services, rooms, bus, http));
+        // If somebody still has it, its Drop does the same.
+        match store.map(Arc::try_unwrap) {
+            Some(Ok(store)) => store.close(),
+            Some(Err(_)) | None => Ok(()),
         }
     }
 }
@@ -179,6 +233,7 @@ impl Node {
 struct Parts {
     messages: Arc<dyn MessageStore>,
     rooms: Arc<dyn RoomStore>,
+    members: Arc<dyn MemberStore>,
     bus: Arc<dyn Bus>,
     auth: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
@@ -186,10 +241,11 @@ struct Parts {
 }
 
 impl Parts {
-    fn services(self, config: &Config) -> Services {
+    fn services(self, config: &Config) -> (Services, Orders, Looks) {
         let Self {
             messages,
             rooms,
+            members,
             bus,
             auth,
             clock,
@@ -207,7 +263,7 @@ impl Parts {
         let appender = Appender::new(AppenderParts {
             store: Arc::clone(&messages),
             rooms: Arc::clone(&rooms),
-            bus,
+            bus: Arc::clone(&bus),
             clock: Arc::clone(&clock),
             drain: drain.clone(),
             metrics: Arc::clone(&metrics),
@@ -217,24 +273,41 @@ impl Parts {
             rooms,
             messages: Arc::clone(&messages),
             hub: hub.clone(),
+            bus: Arc::clone(&bus),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             random: StdRng::from_rng(&mut rand::rng()),
         });
-        Services {
+        let members = Arc::new(Members::new(MembersParts {
+            store: members,
+            bus: Arc::clone(&bus),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+        }));
+        let (rooms, connections) = (Arc::new(rooms), Arc::<Connections>::default());
+        let (orders, looks) = Orders::new(OrdersParts {
+            rooms: Arc::clone(&rooms),
+            members: Arc::clone(&members),
+            connections: Arc::clone(&connections),
+            bus,
+            metrics: Arc::clone(&metrics),
+        });
+        let services = Services {
             config: connection_config(config),
             session: Arc::new(session_config(config)),
             hub,
             appender: Arc::new(appender),
-            rooms: Arc::new(rooms),
+            rooms,
+            members,
             auth,
             store: messages,
             clock,
             drain,
             metrics,
-            connections: Connections::default(),
+            connections,
             seed: rand::random(),
-        }
+        };
+        (services, orders, looks)
     }
 }
 
@@ -262,64 +335,4 @@ fn session_config(config: &Config) -> SessionConfig {
         login_timeout: config.limits.login_timeout,
         ..SessionConfig::default()
     }
-}
-
-/// The tasks of the node itself. They end at the soft token.
-fn start_tasks(
-    services: &Arc<Services>,
-    health: &Arc<Health>,
-    mut heard: mpsc::Receiver<BusEvent>,
-) {
-    let drain = &services.drain;
-    let hub = services.hub.clone();
-    let soft = drain.soft();
-    drop(drain.spawn(
-        "bus-events",
-        soft.run_until_cancelled_owned(async move {
-            while let Some(event) = heard.recv().await {
-                hub.take_from_bus(event);
-            }
-        }),
-    ));
-
-    let sweeper = Arc::clone(services);
-    drop(drain.spawn(
-        "sweep",
-        drain.soft().run_until_cancelled_owned(async move {
-            let mut due = interval(SWEEP_EVERY);
-            due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                due.tick().await;
-                sweeper.hub.sweep().await;
-                sweeper.appender.sweep();
-            }
-        }),
-    ));
-
-    let auth = Arc::clone(&services.auth);
-    drop(drain.spawn(
-        "keys",
-        drain.soft().run_until_cancelled_owned(async move {
-            let mut due = interval(REFRESH_PERIOD);
-            due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            due.tick().await; // the first tick is at once, and the keys are fetched when needed
-            loop {
-                due.tick().await;
-                auth.refresh().await;
-            }
-        }),
-    ));
-
-    let closing = Arc::clone(services);
-    let health = Arc::clone(health);
-    let soft = drain.soft();
-    drop(drain.spawn("close-connections", async move {
-        soft.cancelled().await;
-        health.enter(Phase::Flush);
-        closing
-            .metrics
-            .drain_state
-            .set(Phase::Flush.number().into());
-        closing.close_all(CloseCode(1012), "restart");
-    }));
 }

@@ -11,7 +11,7 @@
 //! | 8 | stopping | the phases of a stop, before the drain of tasks |
 //! | 7 | connection | one task per connection |
 //! | 6 | events, push | trade events in; push notices out |
-//! | 5 | rooms, inbox | who may read and write; read marks |
+//! | 5 | rooms, members, inbox | who may read and write; read marks |
 //! | 4 | hub | the live half of a topic: ring, subscriptions, cursors |
 //! | 3 | append, config | batches and de-duplicates what goes to the store; settings |
 //! | 2 | bus, store, auth, wire | traits and their adapters; the JSON of the wire |
@@ -29,6 +29,7 @@ pub mod health;
 pub mod http;
 pub mod hub;
 pub mod log;
+pub mod members;
 pub mod metrics;
 pub mod rooms;
 pub mod stopping;

@@ -26,6 +26,18 @@ const COUNTED: [Command; 8] = [
     Command::Disconnect,
 ];
 
+const HEAD_READS: [(HeadRead, &str); 3] = [
+    (HeadRead::Check, "check"),
+    (HeadRead::Poll, "poll"),
+    (HeadRead::Loss, "loss"),
+];
+
+const ORDERS: [(Order, &str); 3] = [
+    (Order::RoomChanged, "room_changed"),
+    (Order::StandingChanged, "standing_changed"),
+    (Order::Disconnect, "disconnect"),
+];
+
 /// A counter with one label, whose values are known.
 ///
 /// The children are resolved once: looking one up by its text takes a lock and a hash, which would
@@ -43,6 +55,14 @@ impl<L: Copy + PartialEq> CountersBy<L> {
             child.inc();
         }
     }
+
+    /// What was counted of this value so far.
+    #[must_use]
+    pub fn get(&self, label: L) -> u64 {
+        let mut children = self.children.iter();
+        let child = children.find(|(known, _)| *known == label);
+        child.map_or(0, |(_, child)| child.get())
+    }
 }
 
 /// What became of a send.
@@ -54,6 +74,39 @@ pub enum SendOutcome {
     Dup,
     /// The sender was told no.
     Rejected,
+}
+
+/// Why the store was asked for a topic's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadRead {
+    /// The periodic check.
+    Check,
+    /// The bus is away.
+    Poll,
+    /// Something was lost on the bus.
+    Loss,
+}
+
+/// What all nodes are told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Look at a room anew.
+    RoomChanged,
+    /// Look at a member anew.
+    StandingChanged,
+    /// Close a member's connections.
+    Disconnect,
+}
+
+/// Where a blocked member was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShutOut {
+    /// At CONNECT.
+    Login,
+    /// An open connection.
+    Open,
+    /// A request to REST.
+    Rest,
 }
 
 /// The chat server's metrics.
@@ -98,6 +151,22 @@ pub struct Metrics {
     pub events_dropped: IntCounter,
     /// Holes in what arrived, filled from the store.
     pub gaps_filled: IntCounter,
+    /// The store's heads that were read to find what was missed, by why.
+    pub head_reads: CountersBy<HeadRead>,
+    /// Of those, the ones that showed entries nobody had told of yet.
+    pub heads_behind: CountersBy<HeadRead>,
+    /// Topics let go of because the store's log ends before what was shown.
+    pub topics_reset: IntCounter,
+    /// Orders given to all nodes.
+    pub orders_sent: CountersBy<Order>,
+    /// Orders of other nodes.
+    pub orders_received: CountersBy<Order>,
+    /// Orders of other nodes that came faster than they could be followed.
+    pub orders_dropped: IntCounter,
+    /// Blocked members turned away, by where.
+    pub shut_out: CountersBy<ShutOut>,
+    /// Members whose subscriptions ended because a look at the room did not find them in it.
+    pub put_out: IntCounter,
     /// Sends refused for being too many, by limit.
     pub rate_limited: IntCounterVec,
     /// How far a stop has come: the number of a [`Phase`](crate::health::Phase).
@@ -208,6 +277,50 @@ impl Metrics {
                 "Unstored events that a full connection missed",
             ),
             gaps_filled: counter("chat_gaps_filled_total", "Holes filled from the store"),
+            head_reads: by_label(
+                &counters("chat_head_reads_total", "Heads read from the store", "why"),
+                HEAD_READS,
+            ),
+            heads_behind: by_label(
+                &counters(
+                    "chat_heads_behind_total",
+                    "Heads read that showed entries nobody had told of yet",
+                    "why",
+                ),
+                HEAD_READS,
+            ),
+            topics_reset: counter(
+                "chat_topics_reset_total",
+                "Topics whose log in the store ends before what was shown",
+            ),
+            orders_sent: by_label(
+                &counters("chat_orders_sent_total", "Orders to all nodes", "order"),
+                ORDERS,
+            ),
+            orders_received: by_label(
+                &counters(
+                    "chat_orders_received_total",
+                    "Orders of other nodes",
+                    "order",
+                ),
+                ORDERS,
+            ),
+            orders_dropped: counter(
+                "chat_orders_dropped_total",
+                "Orders of other nodes that came too fast",
+            ),
+            shut_out: by_label(
+                &counters("chat_shut_out_total", "Blocked members turned away", "at"),
+                [
+                    (ShutOut::Login, "login"),
+                    (ShutOut::Open, "open"),
+                    (ShutOut::Rest, "rest"),
+                ],
+            ),
+            put_out: counter(
+                "chat_put_out_total",
+                "Members found to be no longer in a room they heard",
+            ),
             rate_limited: counters(
                 "chat_rate_limited_total",
                 "Refused for being too many",

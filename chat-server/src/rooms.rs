@@ -5,6 +5,7 @@
 //! an older copy is asked again. Sending is not done here: whoever may, hands it to the appender.
 
 mod change;
+mod compare;
 mod history;
 mod list;
 mod marks;
@@ -19,12 +20,14 @@ use shared::clock::Clock;
 use shared::ids::{MemberId, RoomId, Seq};
 use tokio::sync::Mutex as Gate;
 
+use crate::bus::Bus;
 use crate::hub::Hub;
 use crate::log::{Entry, Topic};
 use crate::metrics::Metrics;
 use crate::store::{MessageStore, Room, RoomStore, StoreError, View};
 
 pub use change::{InvalidRoom, PutError, RoomSpec};
+pub use compare::COMPARE_TICK;
 pub use history::HistoryPage;
 use list::Places;
 pub use list::{ListCursor, ListedRoom, RoomFilter, RoomPage, UNREAD_MAX};
@@ -76,6 +79,8 @@ pub struct RoomsParts {
     pub messages: Arc<dyn MessageStore>,
     /// Tells who is listening what happened.
     pub hub: Hub,
+    /// Tells the other nodes.
+    pub bus: Arc<dyn Bus>,
     /// Times of rooms, ages of messages.
     pub clock: Arc<dyn Clock>,
     /// Counts failed questions to the store.
@@ -89,6 +94,7 @@ pub struct Rooms {
     rooms: Arc<dyn RoomStore>,
     messages: Arc<dyn MessageStore>,
     hub: Hub,
+    bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     random: Mutex<StdRng>,
@@ -117,6 +123,7 @@ impl Rooms {
             rooms: parts.rooms,
             messages: parts.messages,
             hub: parts.hub,
+            bus: parts.bus,
             clock: parts.clock,
             metrics: parts.metrics,
             random: Mutex::new(parts.random),
@@ -207,6 +214,22 @@ impl Rooms {
         entries
             .await
             .map_err(|error| self.unavailable("read", &error))
+    }
+
+    /// Entries that are known to be there; asked again when some are missing. Two questions may
+    /// still find fewer: a hint can name what a restored backup does not have.
+    async fn read_whole(
+        &self,
+        room: RoomId,
+        first: Seq,
+        last: Seq,
+    ) -> Result<Vec<Arc<Entry>>, RoomError> {
+        let wanted = (last.get() + 1).saturating_sub(first.get()) as usize;
+        let entries = self.read(room, first, last, View::Quorum).await?;
+        if entries.len() >= wanted {
+            return Ok(entries);
+        }
+        self.read(room, first, last, View::Settled).await
     }
 
     /// The caller is told to come again; why is for us.

@@ -69,6 +69,10 @@ async fn attempt(
         publish_again(parts, topic, &repeated).await;
         return Ok(());
     }
+    if let Some(newest) = entries.last() {
+        // Before it is stored: who checks heads must not find a log that nobody noted to be longer.
+        parts.bus.note_head(topic, newest.seq);
+    }
     let was_unsettled = std::mem::replace(&mut state.unsettled, true);
     let append = parts.store.append(topic, state.head, entries.clone());
     match in_time(parts, queue, open, timeout(ATTEMPT, append)).await {
@@ -205,10 +209,19 @@ pub(super) async fn reconcile(parts: &Parts, queue: &TopicQueue, known: &mut Opt
 /// Whoever sends again may do so because the first publication was lost.
 async fn publish_again(parts: &Parts, topic: Topic, repeated: &BTreeSet<Seq>) {
     for seq in repeated {
-        let read = parts.store.read(topic, *seq, *seq, View::Quorum);
-        let Ok(entries) = ask(parts, "read", read).await else {
+        let read = |view| ask(parts, "read", parts.store.read(topic, *seq, *seq, view));
+        let Ok(mut entries) = read(View::Quorum).await else {
             return;
         };
+        if entries.is_empty() {
+            let Ok(settled) = read(View::Settled).await else {
+                return;
+            };
+            entries = settled;
+        }
+        if entries.is_empty() {
+            continue; // of an inbox, and expired
+        }
         let entries: Arc<[Arc<Entry>]> = entries.into();
         (parts.stored)(topic, &entries);
         parts.bus.publish(topic, entries);

@@ -18,6 +18,7 @@ use super::delivery::{OUT_BYTES_MAX, Pumped, Subscription};
 use super::effects::{InFlight, Login, WorkDone};
 use super::limiter::{Limiter, Typed};
 use super::page::{PageRead, read_page};
+use super::registry::Card;
 use super::retire::{Retirement, rebalance_at};
 use super::socket::{Read, Socket, SocketEvent};
 use crate::auth::Credentials;
@@ -41,6 +42,8 @@ pub(super) struct Actor {
     pub(super) session: Session,
     pub(super) socket: Socket,
     pub(super) mailbox: Arc<Mailbox>,
+    /// What others see of the connection.
+    pub(super) card: Arc<Card>,
     pub(super) credentials: Credentials,
     pub(super) login: Option<Login>,
     pub(super) slots: Vec<Option<Subscription>>,
@@ -107,7 +110,7 @@ enum Wake {
 impl Actor {
     pub(super) fn new(
         services: Arc<Services>,
-        mailbox: &Arc<Mailbox>,
+        card: &Arc<Card>,
         socket: Socket,
         credentials: Credentials,
     ) -> Self {
@@ -115,7 +118,8 @@ impl Actor {
         Self {
             session: Session::new(Arc::clone(&services.session), now),
             limiter: Limiter::new(services.config.sends_per_second),
-            mailbox: Arc::clone(mailbox),
+            mailbox: Arc::clone(card.mailbox()),
+            card: Arc::clone(card),
             services,
             socket,
             credentials,
@@ -158,6 +162,7 @@ impl Actor {
                 return self.ended.map_or("1006", label);
             }
             self.set_timer(&mut timer);
+            self.card.note_waiting(self.socket.pending_bytes());
             let wake = poll_fn(|cx| self.poll(cx, timer.as_mut())).await;
             self.handle(wake);
         }
@@ -172,11 +177,15 @@ impl Actor {
         for slot in dirty {
             self.queue(slot);
         }
-        if self.is_dismissed() && self.work.is_none() {
-            self.say_farewell();
-        }
         let mut end = None;
-        while self.may_take_frames() {
+        loop {
+            // Also in between: a frame may be what dismisses its sender.
+            if self.is_dismissed() && self.work.is_none() {
+                self.say_farewell();
+            }
+            if !self.may_take_frames() {
+                break;
+            }
             match self.session.poll_output() {
                 Some(Output::Close { code, reason }) => end = Some((code, reason)),
                 Some(output) => self.on_output(output, id),

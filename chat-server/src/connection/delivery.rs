@@ -86,11 +86,14 @@ impl Subscription {
             acks,
         });
         let source = match (begun.target, begun.following) {
-            (Target::Log(..), Some(following)) => Source::Log(LogCursor {
-                following,
-                cursor: begun.cursor,
-                page: Page::default(),
-            }),
+            (Target::Log(..), Some(following)) => {
+                following.note_position(begun.cursor);
+                Source::Log(LogCursor {
+                    following,
+                    cursor: begun.cursor,
+                    page: Page::default(),
+                })
+            }
             (Target::Events(topic), Some(following)) => {
                 let room = match topic {
                     Topic::Room(room) => room.get(),
@@ -132,6 +135,7 @@ impl Subscription {
             written: 0,
         };
         let pumped = log.pump(&self.form, &mut out, metrics);
+        log.following.note_position(log.cursor);
         metrics.deliveries.inc_by(out.written);
         pumped
     }

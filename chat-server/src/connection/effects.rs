@@ -8,11 +8,14 @@ use shared::ids::{MemberId, RoomId};
 use stomp::{Command, Commit, Output, Receipt, Send, Subscribe};
 use tracing::debug;
 
+use super::Services;
 use super::actor::{Actor, Farewell};
-use super::failure::Failure;
+use super::failure::{BLOCKED, Failure};
+use super::registry::Card;
 use super::subscribe::Begun;
-use crate::auth::{Identity, Origin};
+use crate::auth::{Credentials, Identity, Origin};
 use crate::hub::{Letter, Slot};
+use crate::metrics::ShutOut;
 use crate::store::Room;
 
 /// The token, or the cookies, that say who this is.
@@ -82,6 +85,7 @@ impl Actor {
             Letter::Event { slot, body } => self.on_event(slot, &body),
             Letter::Left { room, member } => self.on_left(room, member),
             Letter::Retire(leave) => self.on_retire(leave),
+            Letter::Close { code, .. } if code == BLOCKED.0 => self.shut_out(),
             Letter::Close { code, reason } => self.dismiss(code, reason),
         }
     }
@@ -91,9 +95,7 @@ impl Actor {
         match done {
             WorkDone::Login(id, result) => self.on_identity(id, result, now),
             WorkDone::Token(receipt, Ok(identity)) => self.on_fresh_token(receipt, identity, now),
-            WorkDone::Token(receipt, Err(failure)) => {
-                self.session.refuse(failure.refusal(receipt));
-            }
+            WorkDone::Token(receipt, Err(failure)) => self.refuse(failure, receipt),
             WorkDone::Send(send, Ok(room)) => self.submit(send, &room),
             WorkDone::Send(send, Err(failure)) | WorkDone::Typing(send, _, Err(failure)) => {
                 self.fail_send(&send, failure);
@@ -104,8 +106,27 @@ impl Actor {
             WorkDone::Begun(subscribe, slot, Ok(begun)) => self.add(subscribe, slot, begun),
             WorkDone::Begun(subscribe, slot, Err(failure)) => {
                 self.free(slot);
-                self.session.refuse(failure.refusal(subscribe.receipt));
+                self.refuse(failure, subscribe.receipt);
             }
+        }
+    }
+
+    /// Ends the session with an ERROR; that of a blocked member without: it is not the frame that
+    /// was wrong.
+    pub(super) fn refuse(&mut self, failure: Failure, receipt: Option<Receipt>) {
+        if failure == Failure::BLOCKED {
+            self.shut_out();
+        } else {
+            self.session.refuse(failure.refusal(receipt));
+        }
+    }
+
+    /// Ends the session of a member who is blocked, after what is under way.
+    pub(super) fn shut_out(&mut self) {
+        if self.farewell.is_none() {
+            let (code, reason) = BLOCKED;
+            self.farewell = Some(Farewell::Server(code, reason));
+            self.services.metrics.shut_out.count(ShutOut::Open);
         }
     }
 
@@ -122,10 +143,9 @@ impl Actor {
         if bearer.is_some() {
             credentials.bearer = bearer;
         }
-        let auth = Arc::clone(&self.services.auth);
+        let (services, card) = (Arc::clone(&self.services), Arc::clone(&self.card));
         self.work = Some(Box::pin(async move {
-            let identity = auth.member(&credentials).await.map_err(Failure::from);
-            WorkDone::Login(id, identity)
+            WorkDone::Login(id, log_in(&services, &card, &credentials).await)
         }));
     }
 
@@ -137,15 +157,19 @@ impl Actor {
                     .accept_login(&session, &identity.member.to_string(), now);
                 self.services.metrics.logins.inc();
                 debug!(member = %identity.member, "member {} logged in", identity.member);
+                self.card.note_version(self.session.version());
                 let ends_at = self.ends_at(&identity, now);
                 self.login = Some(Login { identity, ends_at });
             }
             Err(failure) => {
                 let retryable = failure.retryable;
-                let reason = if retryable {
-                    "keys_unavailable"
-                } else {
-                    "refused"
+                let reason = match failure {
+                    Failure::BLOCKED => {
+                        self.services.metrics.shut_out.count(ShutOut::Login);
+                        "blocked"
+                    }
+                    _ if retryable => "unavailable",
+                    _ => "refused",
                 };
                 self.services
                     .metrics
@@ -192,6 +216,20 @@ impl Actor {
     pub(super) fn member(&self) -> Option<MemberId> {
         self.login.as_ref().map(|login| login.identity.member)
     }
+}
+
+/// Who it is, and that they may use the site.
+async fn log_in(
+    services: &Services,
+    card: &Arc<Card>,
+    credentials: &Credentials,
+) -> Result<Identity, Failure> {
+    let identity = services.auth.member(credentials).await?;
+    // First on the list of the member's connections, then the look: whoever blocks the member
+    // afterwards finds this one, too.
+    services.connections.note_login(card, &identity);
+    services.members.check_now(identity.member).await?;
+    Ok(identity)
 }
 
 /// The frame that a wish comes from; those that the session carries out alone are not counted.

@@ -6,6 +6,7 @@ use stomp::{CloseCode, Receipt, Refusal};
 
 use crate::append::AppendError;
 use crate::auth::AuthError;
+use crate::members::MemberError;
 use crate::rooms::RoomError;
 use crate::store::StoreError;
 
@@ -60,6 +61,7 @@ impl Failure {
     pub(super) const REJECTED: Self =
         final_failure(1006, "BAD_PARAMETER", "refused by its receiver twice");
     pub(super) const TOKEN: Self = final_failure(2007, "TOKEN_INVALID", "the token is not valid");
+    pub(super) const BLOCKED: Self = final_failure(2015, "MEMBER_BLOCKED", "the member is blocked");
     pub(super) const ROOM_UNKNOWN: Self =
         final_failure(8001, "CHAT_ROOM_NOT_FOUND", "no such room");
     pub(super) const NOT_PARTICIPANT: Self = final_failure(
@@ -87,6 +89,8 @@ impl Failure {
             receipt,
             close: if self.retryable {
                 TRY_AGAIN_LATER
+            } else if self == Self::BLOCKED {
+                BLOCKED.0
             } else {
                 CloseCode::POLICY
             },
@@ -96,6 +100,9 @@ impl Failure {
 
 /// 1013, registered for "try again later".
 const TRY_AGAIN_LATER: CloseCode = CloseCode(1013);
+
+/// How a blocked member's connections end; coming back is in vain.
+pub(super) const BLOCKED: (CloseCode, &str) = (CloseCode(4403), "blocked");
 
 impl From<AppendError> for Failure {
     fn from(error: AppendError) -> Self {
@@ -113,6 +120,15 @@ impl From<RoomError> for Failure {
             RoomError::Unknown(_) => Self::ROOM_UNKNOWN,
             RoomError::NotParticipant(_) => Self::NOT_PARTICIPANT,
             RoomError::Unavailable => Self::UNAVAILABLE,
+        }
+    }
+}
+
+impl From<MemberError> for Failure {
+    fn from(error: MemberError) -> Self {
+        match error {
+            MemberError::Blocked(_) => Self::BLOCKED,
+            MemberError::Unavailable => Self::UNAVAILABLE,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::actor::Actor;
 use super::delivery::{OUT_BYTES_MAX, Source, Subscription, push_unstored};
 use super::effects::WorkDone;
 use super::failure::Failure;
+use super::registry::Change;
 use super::subscribe::{Begun, From, Target, begin};
 use crate::destination::Hear;
 use crate::hub::Slot;
@@ -56,6 +57,7 @@ impl Actor {
             *place = Some(subscription);
         }
         self.services.metrics.subscriptions_opened.inc();
+        self.card.note_subscription(Change::Begun);
         let headers = [("head", head.as_str()), ("recovered", recovered)];
         self.session.confirm_with(subscribe.receipt, &headers);
         self.queue(slot);
@@ -126,6 +128,7 @@ impl Actor {
         if let Some(slot) = self.slot_of(key) {
             self.free(slot);
             self.services.metrics.subscriptions_closed.inc();
+            self.card.note_subscription(Change::Ended);
         }
     }
 
@@ -142,6 +145,7 @@ impl Actor {
                 .and_then(|place| place.take_if(|subscription| subscription.room() == Some(room)));
             if let Some(subscription) = subscription {
                 self.services.metrics.subscriptions_closed.inc();
+                self.card.note_subscription(Change::Ended);
                 let destination = subscription.destination();
                 // Who does not listen for errors finds out when it asks for the room again.
                 self.tell_error(Failure::NOT_PARTICIPANT, &destination, None, None);

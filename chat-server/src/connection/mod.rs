@@ -1,9 +1,9 @@
 //! Connections: one task each, from the upgraded socket to the last byte.
 //!
 //! `actor` has the one loop and `time` its clockwork; `effects` carries out what the session
-//! wants, in `sending` and `hearing`; `subscribe` finds where a subscription begins and
-//! `delivery` moves its messages from the topic, or from a `page` of the log, to the socket. `retire`
-//! sends clients to other nodes.
+//! wants, in `sending` and `hearing`; `registry` is the list of all, and `orders` finds those in it
+//! that have to go; `subscribe` finds where a subscription begins and `delivery` moves its messages
+//! from the topic, or from a `page` of the log, to the socket. `retire` sends clients to other nodes.
 
 mod actor;
 mod delivery;
@@ -12,7 +12,9 @@ mod failure;
 mod hearing;
 mod limiter;
 mod message;
+mod orders;
 mod page;
+mod registry;
 mod retire;
 mod sending;
 mod socket;
@@ -21,23 +23,26 @@ mod time;
 mod transaction;
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dashmap::DashMap;
 use shared::clock::Clock;
 use shared::drain::Drain;
 use stomp::{CloseCode, SessionConfig};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
 use crate::append::Appender;
 use crate::auth::{Authenticator, Credentials};
-use crate::hub::{Hub, Letter, Mailbox};
+use crate::hub::{Hub, Letter};
+use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::store::MessageStore;
+
+pub use orders::{Looks, MEMBERS_TICK, Orders, OrdersParts};
+use registry::Card;
+pub use registry::{Connections, ConnectionsSurvey, SlowConnection};
 pub use retire::Departure;
 
 /// How connections end when the node stops: 1012, registered for a restart.
@@ -81,6 +86,8 @@ pub struct Services {
     pub appender: Arc<Appender>,
     /// Who may read and write.
     pub rooms: Arc<Rooms>,
+    /// Who may use the site.
+    pub members: Arc<Members>,
     /// Who somebody is.
     pub auth: Arc<Authenticator>,
     /// For subscriptions that are behind.
@@ -92,21 +99,9 @@ pub struct Services {
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Who is connected.
-    pub connections: Connections,
+    pub connections: Arc<Connections>,
     /// What chance is drawn from: tells nodes and starts apart.
     pub seed: u64,
-}
-
-/// The connections of this node.
-#[derive(Debug, Default)]
-pub struct Connections {
-    open: DashMap<u64, Arc<Mailbox>>,
-    count: AtomicUsize,
-    made: AtomicU64,
-    /// Rung when the last one has gone.
-    emptied: Notify,
-    /// Set once the node sends its clients away.
-    departure: OnceLock<Departure>,
 }
 
 /// The right to one connection; dropping it makes room for another.
@@ -119,8 +114,7 @@ pub struct Permit {
 #[derive(Debug)]
 struct Registration {
     permit: Permit,
-    id: u64,
-    mailbox: Arc<Mailbox>,
+    card: Arc<Card>,
 }
 
 impl Services {
@@ -144,11 +138,12 @@ impl Services {
         let services = Arc::clone(&permit.services);
         services.metrics.connections_opened.inc();
         let registration = Registration::new(permit);
-        services.retire_late(registration.id, &registration.mailbox);
+        services.retire_late(&registration.card);
         if services.drain.soft().is_cancelled() {
             // The connections may have been told just before this one was on the list.
             let (code, reason) = RESTART;
-            registration.mailbox.post(Letter::Close { code, reason });
+            let mailbox = registration.card.mailbox();
+            mailbox.post(Letter::Close { code, reason });
         }
         // A whole STOMP frame may come in one message; the session refuses it with an ERROR if it
         // is a little too large, so the WebSocket lets a little more pass.
@@ -160,11 +155,11 @@ impl Services {
         let socket = socket::Socket::new(tcp, early, message_bytes_max).await;
         let mut actor = actor::Actor::new(
             Arc::clone(&services),
-            &registration.mailbox,
+            &registration.card,
             socket,
             credentials,
         );
-        let code = actor.run(registration.id).await;
+        let code = actor.run(registration.card.id()).await;
         services
             .metrics
             .connections_closed
@@ -174,48 +169,23 @@ impl Services {
 
     /// Asks all connections to close, each after what it has under way.
     pub fn close_all(&self, code: CloseCode, reason: &'static str) {
-        for mailbox in &self.connections.open {
-            mailbox.post(Letter::Close { code, reason });
-        }
-    }
-}
-
-impl Connections {
-    /// How many there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    /// Waits until there is none, which may change again.
-    pub async fn emptied(&self) {
-        loop {
-            let rung = self.emptied.notified();
-            if self.count() == 0 {
-                return;
-            }
-            rung.await;
+        for card in self.connections.all() {
+            card.mailbox().post(Letter::Close { code, reason });
         }
     }
 }
 
 impl Registration {
     fn new(permit: Permit) -> Self {
-        let connections = &permit.services.connections;
-        let id = connections.made.fetch_add(1, Ordering::Relaxed);
-        let mailbox = Arc::new(Mailbox::default());
-        connections.open.insert(id, Arc::clone(&mailbox));
-        Self {
-            permit,
-            id,
-            mailbox,
-        }
+        let services = &permit.services;
+        let card = services.connections.add(services.clock.now());
+        Self { permit, card }
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.permit.services.connections.open.remove(&self.id);
+        self.permit.services.connections.remove(&self.card);
     }
 }
 

@@ -12,8 +12,9 @@ use stomp::CloseCode;
 
 use super::actor::Actor;
 use super::delivery::{Source, Subscription, push_message};
+use super::registry::Card;
 use super::{RESTART, Services};
-use crate::hub::{Leave, Letter, Mailbox};
+use crate::hub::{Leave, Letter};
 use crate::wire::DrainNotice;
 
 /// How an old connection ends whose client was asked to come again and did not: 1001, going away.
@@ -89,17 +90,17 @@ impl Services {
         let open = &self.connections.open;
         let ids = open.iter().map(|connection| *connection.key()).collect();
         for (id, place) in places(self.seed, ids) {
-            if let Some(mailbox) = open.get(&id) {
-                mailbox.post(Letter::Retire(departure.at(place)));
+            if let Some(card) = open.get(&id) {
+                card.mailbox().post(Letter::Retire(departure.at(place)));
             }
         }
     }
 
     /// The same for a connection that has just come on the list. It may have had its letter already.
-    pub(super) fn retire_late(&self, id: u64, mailbox: &Mailbox) {
+    pub(super) fn retire_late(&self, card: &Card) {
         if let Some(departure) = self.connections.departure.get() {
-            let place = draw(self.seed, PLACE_DRAW, id);
-            mailbox.post(Letter::Retire(departure.at(place)));
+            let place = draw(self.seed, PLACE_DRAW, card.id());
+            card.mailbox().post(Letter::Retire(departure.at(place)));
         }
     }
 }

@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use shared::config::Secret;
-use shared::ids::RoomId;
+use shared::ids::{MemberId, RoomId};
 use stomp::{Commit, Receipt, Send};
 
+use super::Services;
 use super::actor::Actor;
 use super::delivery::{Source, Subscription, push_unstored};
 use super::effects::{InFlight, WorkDone};
@@ -36,41 +37,42 @@ impl Actor {
                 .inc();
             return self.fail_send(&send, Failure::RATE);
         }
-        let rooms = Arc::clone(&self.services.rooms);
+        let services = Arc::clone(&self.services);
         match to {
             SendTo::Room(room) => {
-                // Nearly always the room is cached, and its next messages need not wait.
-                if let Some(known) = rooms.access(room, member).now_or_never() {
+                // Nearly always all is cached, and the next messages need not wait.
+                if let Some(known) = may_write(&services, room, member).now_or_never() {
                     return match known {
                         Ok(room) => self.submit(send, &room),
-                        Err(error) => self.fail_send(&send, error.into()),
+                        Err(failure) => self.fail_send(&send, failure),
                     };
                 }
                 self.work = Some(Box::pin(async move {
-                    let access = rooms.access(room, member).await.map_err(Failure::from);
-                    WorkDone::Send(send, access)
+                    WorkDone::Send(send, may_write(&services, room, member).await)
                 }));
             }
             SendTo::Typing(room) => {
                 self.work = Some(Box::pin(async move {
-                    let access = rooms.access(room, member).await.map_err(Failure::from);
-                    WorkDone::Typing(send, room, access)
+                    WorkDone::Typing(send, room, may_write(&services, room, member).await)
                 }));
             }
-            SendTo::Token => self.on_token(send),
+            SendTo::Token => self.on_token(send, member),
         }
     }
 
-    pub(super) fn on_token(&mut self, send: Send) {
+    pub(super) fn on_token(&mut self, send: Send, member: MemberId) {
         let token = String::from_utf8_lossy(send.frame.body()).trim().to_owned();
         let credentials = Credentials {
             bearer: Some(Secret::new(token)),
             ..Credentials::default()
         };
-        let auth = Arc::clone(&self.services.auth);
+        let services = Arc::clone(&self.services);
         self.work = Some(Box::pin(async move {
-            let identity = auth.member(&credentials).await.map_err(Failure::from);
-            WorkDone::Token(send.receipt, identity)
+            let fresh = async {
+                services.members.check(member).await?;
+                Ok(services.auth.member(&credentials).await?)
+            };
+            WorkDone::Token(send.receipt, fresh.await)
         }));
     }
 
@@ -158,7 +160,9 @@ impl Actor {
         self.services.metrics.sends.count(SendOutcome::Rejected);
         let receipt = send.receipt.as_ref().map(Receipt::as_str);
         let name = send.frame.header("client-message-id");
-        if !self.tell_error(failure, send.destination(), receipt, name) {
+        if failure == Failure::BLOCKED {
+            self.shut_out();
+        } else if !self.tell_error(failure, send.destination(), receipt, name) {
             self.session.refuse(failure.refusal(send.receipt.clone()));
         }
     }
@@ -170,7 +174,9 @@ impl Actor {
             .map(Send::destination)
             .unwrap_or_default();
         let receipt = commit.receipt.as_ref().map(Receipt::as_str);
-        if !self.tell_error(failure, destination, receipt, None) {
+        if failure == Failure::BLOCKED {
+            self.shut_out();
+        } else if !self.tell_error(failure, destination, receipt, None) {
             self.session.refuse(failure.refusal(commit.receipt.clone()));
         }
     }
@@ -211,4 +217,14 @@ impl Actor {
         push_unstored(&mut self.socket, &form, "/user/queue/errors", &id, &body);
         true
     }
+}
+
+/// The room, if the member may write there.
+async fn may_write(
+    services: &Services,
+    room: RoomId,
+    member: MemberId,
+) -> Result<Arc<Room>, Failure> {
+    services.members.check(member).await?;
+    Ok(services.rooms.access(room, member).await?)
 }

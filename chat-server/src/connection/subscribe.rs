@@ -71,6 +71,7 @@ impl Target {
         hear: Hear,
         member: MemberId,
     ) -> Result<Self, Failure> {
+        services.members.check(member).await?;
         match hear {
             Hear::Room(room) => {
                 services.rooms.access(room, member).await?;
@@ -170,6 +171,11 @@ async fn has_expired(services: &Services, topic: Topic, seq: Seq) -> Result<bool
     let (Topic::Inbox(_), Some(next)) = (topic, seq.next()) else {
         return Ok(false);
     };
-    let found = services.store.read(topic, next, next, View::Quorum).await?;
-    Ok(found.is_empty())
+    for view in [View::Quorum, View::Settled] {
+        let found = services.store.read(topic, next, next, view).await?;
+        if !found.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -22,6 +22,7 @@ pub(super) async fn store(
     rooms: &[RoomId],
     commit: &Commit,
 ) -> Result<(), Failure> {
+    services.members.check(member).await?;
     let mut by_room: BTreeMap<RoomId, Vec<Draft>> = BTreeMap::new();
     for (room_id, send) in rooms.iter().zip(&commit.sends) {
         let room = services.rooms.access(*room_id, member).await?;

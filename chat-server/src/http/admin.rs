@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::HttpState;
 use super::envelope::{Failure, FailureBody};
+use crate::bus::BusState;
 use crate::health::Health;
 use crate::stopping::Stop;
 
@@ -60,6 +61,8 @@ pub(super) struct Ready {
     state: &'static str,
     /// Whether the store answers. All nodes share it, so it does not make this one unready.
     store: StoreState,
+    /// Whether the bus carries anything. All nodes share it, too.
+    bus: BusReport,
 }
 
 /// Whether the store answers.
@@ -70,6 +73,16 @@ enum StoreState {
     Ok,
     /// It does not, or not in time.
     Unavailable,
+}
+
+/// Whether the bus carries anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum BusReport {
+    /// It does, as far as is known.
+    Ok,
+    /// It does not: what other nodes store comes about two seconds later.
+    Away,
 }
 
 /// Whether to send clients here.
@@ -86,6 +99,10 @@ pub(super) async fn ready(State(state): State<HttpState>) -> (StatusCode, Json<R
         Ok(Ok(())) => StoreState::Ok,
         Ok(Err(_)) | Err(_) => StoreState::Unavailable,
     };
+    let bus = match state.hub.bus_state() {
+        BusState::Up => BusReport::Ok,
+        BusState::Away => BusReport::Away,
+    };
     let ready = state.health.is_ready();
     let draining = state.health.is_draining();
     let body = Ready {
@@ -93,6 +110,7 @@ pub(super) async fn ready(State(state): State<HttpState>) -> (StatusCode, Json<R
         draining,
         state: state.health.phase().name(),
         store,
+        bus,
     };
     (status(ready), Json(body))
 }

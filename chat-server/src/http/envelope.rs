@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::AuthError;
+use crate::members::MemberError;
 use crate::rooms::{DeleteError, MarkError, PageError, PutError, RoomError};
 
 /// The message of every success; the front end looks at the code only.
@@ -82,6 +83,8 @@ pub(super) enum Failure {
     TokenInvalid,
     /// No token was shown.
     TokenMissing,
+    /// The member is blocked.
+    Blocked,
     /// No such room.
     RoomUnknown,
     /// Not in the room.
@@ -124,6 +127,7 @@ impl Failure {
                 "로그인 정보가 유효하지 않습니다. 다시 로그인해 주세요.",
             ),
             Self::TokenMissing => (S::UNAUTHORIZED, 2014, "로그인이 필요합니다."),
+            Self::Blocked => (S::FORBIDDEN, 2015, "이용이 제한된 회원입니다."),
             Self::RoomUnknown => (S::BAD_REQUEST, 8001, "채팅방이 존재하지 않습니다."),
             Self::NotParticipant => (S::BAD_REQUEST, 8002, "참여하고 있지 않은 채팅방입니다."),
             Self::MessageUnknown => (S::BAD_REQUEST, 8004, "메시지가 존재하지 않습니다."),
@@ -154,6 +158,15 @@ impl From<AuthError> for Failure {
             AuthError::Missing => Self::TokenMissing,
             AuthError::Refused => Self::TokenInvalid,
             AuthError::KeysUnavailable => Self::Unavailable,
+        }
+    }
+}
+
+impl From<MemberError> for Failure {
+    fn from(error: MemberError) -> Self {
+        match error {
+            MemberError::Blocked(_) => Self::Blocked,
+            MemberError::Unavailable => Self::StoreUnavailable,
         }
     }
 }

@@ -12,6 +12,8 @@ use serde::de::DeserializeOwned;
 use super::HttpState;
 use super::envelope::Failure;
 use crate::auth::{Credentials, Identity, Origin};
+use crate::members::MemberError;
+use crate::metrics::ShutOut;
 
 /// The member who asks.
 pub(super) struct Caller(pub(super) Identity);
@@ -26,6 +28,12 @@ impl FromRequestParts<HttpState> for Caller {
         if forgeable && !is_own_page(&parts.headers, &state.allowed_origins) {
             return Err(Failure::Forbidden);
         }
+        let standing = state.members.check(identity.member).await;
+        standing.inspect_err(|error| {
+            if let MemberError::Blocked(_) = error {
+                state.metrics.shut_out.count(ShutOut::Rest);
+            }
+        })?;
         Ok(Self(identity))
     }
 }
@@ -40,6 +48,22 @@ fn is_own_page(headers: &HeaderMap, allowed: &[String]) -> bool {
     let authority = origin.split_once("://").map(|(_, authority)| authority);
     let is_own = authority.is_some_and(|authority| Some(authority) == text(HOST));
     is_own || allowed.iter().any(|allowed| allowed == origin)
+}
+
+/// An operator who wants something changed. Operators show no token, so a form of a page anywhere
+/// on the net that is sent from an operator's own browser must not count as one.
+pub(super) struct Operator;
+
+impl FromRequestParts<HttpState> for Operator {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Failure> {
+        let is_from_page = parts.headers.contains_key(ORIGIN);
+        if is_from_page && !is_own_page(&parts.headers, &state.allowed_origins) {
+            return Err(Failure::Forbidden);
+        }
+        Ok(Self)
+    }
 }
 
 /// A service that asks. Which one makes no difference.

@@ -10,6 +10,7 @@ mod extract;
 mod guard;
 mod internal;
 mod messages;
+mod operators;
 mod page;
 mod rooms;
 
@@ -22,7 +23,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::auth::Authenticator;
+use crate::connection::{Connections, Orders};
 use crate::health::Health;
+use crate::hub::Hub;
+use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::stopping::Stop;
@@ -40,6 +44,14 @@ const ROOM_BYTES_MAX: usize = 4 << 20;
 pub struct HttpState {
     /// Rooms, messages, marks.
     pub rooms: Arc<Rooms>,
+    /// Who may use the site.
+    pub members: Arc<Members>,
+    /// Who is connected.
+    pub connections: Arc<Connections>,
+    /// Carries out what operators want.
+    pub orders: Arc<Orders>,
+    /// What is followed.
+    pub hub: Hub,
     /// Who asks.
     pub auth: Arc<Authenticator>,
     /// What `/metrics` shows.
@@ -108,6 +120,11 @@ fn admin_routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(admin::live))
         .routes(routes!(admin::ready))
         .routes(routes!(admin::started))
+        .routes(routes!(operators::connections))
+        .routes(routes!(operators::topics))
+        .routes(routes!(operators::disconnect))
+        .routes(routes!(operators::block))
+        .routes(routes!(operators::unblock))
 }
 
 fn stop_routes() -> OpenApiRouter<admin::StopState> {

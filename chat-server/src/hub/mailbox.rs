@@ -4,7 +4,7 @@
 //! what a connection holds is bounded, however slowly it reads.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -65,9 +65,19 @@ pub struct Leave {
     pub close_at: Instant,
 }
 
+/// Whose mailbox it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The connection, by its number on this node.
+    pub connection: u64,
+    /// The member it belongs to.
+    pub member: MemberId,
+}
+
 /// One connection's mailbox.
 #[derive(Debug, Default)]
 pub struct Mailbox {
+    owner: OnceLock<Owner>,
     state: Mutex<State>,
 }
 
@@ -81,6 +91,17 @@ struct State {
 }
 
 impl Mailbox {
+    /// Says whose it is; only the first time counts.
+    pub fn set_owner(&self, owner: Owner) {
+        self.owner.set(owner).ok();
+    }
+
+    /// Whose it is, once somebody has logged in.
+    #[must_use]
+    pub fn owner(&self) -> Option<Owner> {
+        self.owner.get().copied()
+    }
+
     /// The subscription in `slot` has something to pull.
     pub fn mark(&self, slot: Slot) {
         let word = (slot / 64) as usize;

@@ -4,11 +4,15 @@
 //! position decides what is shown next. What is missing is in the store already, for nothing is
 //! published before it is stored, and is read from there.
 
+mod fill;
 mod frame;
 mod heads;
 mod mailbox;
+mod put_out;
 mod ring;
+mod survey;
 mod topic;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,19 +23,22 @@ use shared::clock::{Clock, LocalDateTime};
 use shared::drain::Drain;
 use shared::ids::{RoomId, Seq};
 use tokio::sync::Mutex as Gate;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
+use tracing::debug;
 
-use crate::bus::{Bus, BusEvent};
+use crate::bus::{Bus, BusEvent, BusState};
 use crate::log::{Entry, RoomEvent, Topic};
 use crate::metrics::Metrics;
-use crate::store::{MessageStore, READ_ENTRIES_MAX, StoreError, View};
+use crate::store::{MessageStore, StoreError, View};
 
 use heads::HeadCheck;
 
 pub use frame::{Delivery, Form, Lens, destination, message_frame, message_tail, put_frame_header};
-pub use mailbox::{Leave, Letter, Mailbox, Slot};
-pub use ring::{Pulled, RING_BYTES_MAX, RING_ENTRIES_MAX};
+pub use mailbox::{Leave, Letter, Mailbox, Owner, Slot};
+pub use ring::{Pulled, RING_BYTES_MAX, RING_ENTRIES_MAX, RingSize};
+pub use survey::{BehindTopic, HubSurvey};
 pub use topic::{Following, LiveTopic, Part};
+pub use watch::WATCH_TICK;
 
 /// How long the bus may take to confirm a subscription. Without it the store is polled anyway.
 const CONFIRM_MAX: Duration = Duration::from_secs(1);
@@ -172,6 +179,17 @@ impl Hub {
         self.parts.topics.get(&topic).map(|live| Arc::clone(&live))
     }
 
+    fn all_live(&self) -> Vec<Arc<LiveTopic>> {
+        let all = self.parts.topics.iter();
+        all.map(|live| Arc::clone(&live)).collect()
+    }
+
+    /// Whether it is still the one that is followed here.
+    fn is_current(&self, live: &Arc<LiveTopic>) -> bool {
+        let known = self.live(live.topic());
+        known.is_some_and(|known| Arc::ptr_eq(&known, live))
+    }
+
     fn gate(&self, topic: Topic) -> &Gate<()> {
         let owner = match topic {
             Topic::Room(room) => room.get(),
@@ -184,10 +202,20 @@ impl Hub {
     async fn begin(&self, live: &Arc<LiveTopic>) -> Result<(), StoreError> {
         let topic = live.topic();
         let _gate = self.gate(topic).lock().await;
-        match timeout(CONFIRM_MAX, self.parts.bus.subscribe(topic)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%topic, "following {topic} without the bus: {error}"),
-            Err(_) => tracing::warn!(%topic, "following {topic} without the bus: no answer"),
+        // A bus that is away is told, so that it knows when it is back, and not waited for.
+        let wait = match self.parts.bus.state() {
+            BusState::Up => CONFIRM_MAX,
+            BusState::Away => Duration::ZERO,
+        };
+        let heard = match timeout(wait, self.parts.bus.subscribe(topic)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no answer".to_owned()),
+        };
+        if let Err(why) = heard {
+            debug!(%topic, "following {topic} without the bus: {why}");
+            // It may begin to be heard after the head was read.
+            live.owe_look();
         }
         let head = self.parts.store.head(topic, View::Quorum).await?;
         let now = self.parts.clock.now();
@@ -229,81 +257,16 @@ impl Hub {
             .events_dropped
             .inc_by(live.post_event(&body));
     }
-
-    /// Reads what is missing, in a task of its own, at most one per topic.
-    fn fill_if_missing(&self, live: &Arc<LiveTopic>) {
-        if live.ring().missing().is_none() || !live.start_filling() {
-            return;
-        }
-        let (hub, live) = (self.clone(), Arc::clone(live));
-        drop(self.parts.drain.spawn("hub-fill", async move {
-            hub.fill(&live).await;
-        }));
-    }
-
-    async fn fill(&self, live: &Arc<LiveTopic>) {
-        loop {
-            let missing = live.ring().missing();
-            let Some((head, last)) = missing else {
-                live.stop_filling();
-                // Something may have come between the look and the stop.
-                if live.ring().missing().is_some() && live.start_filling() {
-                    continue;
-                }
-                return;
-            };
-            match self.read_whole(live.topic(), head, last).await {
-                Ok((entries, last)) => {
-                    self.parts.metrics.gaps_filled.inc();
-                    let now = self.parts.clock.now();
-                    live.change(|ring| ring.fill(&entries, last, now));
-                }
-                Err(_) if self.parts.drain.hard().is_cancelled() => return live.stop_filling(),
-                Err(_) => sleep(FILL_PAUSE).await,
-            }
-        }
-    }
-
-    /// A page of what lies after `head`, up to `last` at most; asked again when something is missing.
-    async fn read_whole(
-        &self,
-        topic: Topic,
-        head: Seq,
-        last: Seq,
-    ) -> Result<(Vec<Arc<Entry>>, Seq), StoreError> {
-        let first = head.next().unwrap_or(Seq::MAX);
-        let page_end = first
-            .get()
-            .saturating_add(READ_ENTRIES_MAX - 1)
-            .min(last.get());
-        let last = Seq::try_from(u64::from(page_end)).unwrap_or(last);
-        let wanted = (page_end - head.get()) as usize;
-        let mut entries = self
-            .parts
-            .store
-            .read(topic, first, last, View::Quorum)
-            .await?;
-        if entries.len() < wanted {
-            entries = self
-                .parts
-                .store
-                .read(topic, first, last, View::Settled)
-                .await?;
-        }
-        if matches!(topic, Topic::Room(_)) && entries.len() < wanted {
-            return Err(StoreError::Unavailable(format!(
-                "{topic} lacks entries up to {last}"
-            )));
-        }
-        Ok((entries, last))
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    mod healing;
+
     use std::future::{pending, poll_fn};
     use std::ops::ControlFlow;
     use std::pin::{Pin, pin};
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::task::Poll;
 
@@ -325,12 +288,21 @@ mod tests {
     /// The real store; its head cannot be read so many times.
     #[derive(Debug)]
     struct Flaky {
-        store: Arc<EmbeddedStore>,
+        /// What a restored backup takes the place of.
+        store: Mutex<Arc<EmbeddedStore>>,
         failing_heads: AtomicUsize,
         /// How often the head was asked for.
         heads: AtomicUsize,
         /// It is never told.
         silent: AtomicBool,
+        /// The next reads at a quorum find an empty log.
+        lagging: AtomicUsize,
+    }
+
+    impl Flaky {
+        fn store(&self) -> Arc<EmbeddedStore> {
+            Arc::clone(&self.store.lock().unwrap())
+        }
     }
 
     #[async_trait]
@@ -341,7 +313,7 @@ mod tests {
             head: Seq,
             entries: Vec<Arc<Entry>>,
         ) -> Result<Append, StoreError> {
-            self.store.append(topic, head, entries).await
+            self.store().append(topic, head, entries).await
         }
 
         async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
@@ -354,7 +326,11 @@ mod tests {
             if self.failing_heads.fetch_update(order, order, fails).is_ok() {
                 return Err(StoreError::Unavailable("away".to_owned()));
             }
-            self.store.head(topic, view).await
+            let lags = view == View::Quorum;
+            if lags && self.lagging.fetch_update(order, order, fails).is_ok() {
+                return Ok(Seq::ZERO);
+            }
+            self.store().head(topic, view).await
         }
 
         async fn read(
@@ -364,11 +340,11 @@ mod tests {
             last: Seq,
             view: View,
         ) -> Result<Vec<Arc<Entry>>, StoreError> {
-            self.store.read(topic, first, last, view).await
+            self.store().read(topic, first, last, view).await
         }
 
         async fn delete(&self, topic: Topic, seq: Seq) -> Result<(), StoreError> {
-            self.store.delete(topic, seq).await
+            self.store().delete(topic, seq).await
         }
     }
 
@@ -378,6 +354,7 @@ mod tests {
         appender: Appender,
         flaky: Arc<Flaky>,
         clock: Arc<ManualClock>,
+        metrics: Arc<Metrics>,
         heard: Receiver<BusEvent>,
     }
 
@@ -390,12 +367,16 @@ mod tests {
 
     fn node(bus: &LocalBus, store: &Arc<EmbeddedStore>, capacity: usize) -> Node {
         let (bus, heard) = bus.attach(capacity);
-        let bus: Arc<dyn Bus> = Arc::new(bus);
+        node_on(Arc::new(bus), heard, store)
+    }
+
+    fn node_on(bus: Arc<dyn Bus>, heard: Receiver<BusEvent>, store: &Arc<EmbeddedStore>) -> Node {
         let flaky = Arc::new(Flaky {
-            store: Arc::clone(store),
+            store: Mutex::new(Arc::clone(store)),
             failing_heads: AtomicUsize::new(0),
             heads: AtomicUsize::new(0),
             silent: AtomicBool::new(false),
+            lagging: AtomicUsize::new(0),
         });
         let messages = Arc::clone(&flaky) as Arc<dyn MessageStore>;
         let clock = Arc::new(ManualClock::new(SystemClock.unix_millis()));
@@ -414,7 +395,7 @@ mod tests {
             bus,
             clock: Arc::new(SystemClock),
             drain,
-            metrics,
+            metrics: Arc::clone(&metrics),
             stored: Box::new(move |topic, entries| shown.take_stored(topic, entries)),
         });
         Node {
@@ -422,6 +403,7 @@ mod tests {
             appender,
             flaky,
             clock,
+            metrics,
             heard,
         }
     }
@@ -786,7 +768,7 @@ mod tests {
                 let rung = timeout(PATIENCE, ready).await;
                 rung.unwrap_or_else(|_| panic!("in vain: {until}, from {first} on"));
                 visitor.mailbox.take(&mut Vec::new());
-                visitor.pull(&node.flaky.store).await;
+                visitor.pull(&node.flaky.store()).await;
             }
             let end = visitor.cursor.get();
             assert_eq!(visitor.seen, (first..=end).collect::<Vec<_>>());

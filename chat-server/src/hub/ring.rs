@@ -32,6 +32,17 @@ pub(super) enum Taken {
     Grew,
 }
 
+/// What a ring has in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingSize {
+    /// Entries for subscriptions to pull.
+    pub entries: usize,
+    /// About what they take, encoded forms included.
+    pub bytes: usize,
+    /// Entries that wait for what is missing before them.
+    pub held: usize,
+}
+
 /// How a pull ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pulled {
@@ -141,9 +152,39 @@ impl Ring {
         (self.heard_of > head).then_some((head, self.heard_of))
     }
 
-    /// The log has grown to here, somebody says.
-    pub(super) fn hear_of(&mut self, head: Seq) {
+    /// The log has grown to here, somebody says; whether that is news.
+    pub(super) fn hear_of(&mut self, head: Seq) -> bool {
+        let is_news = head > self.heard_of;
         self.heard_of = self.heard_of.max(head);
+        is_news
+    }
+
+    /// The greatest position heard of.
+    pub(super) fn heard_of(&self) -> Seq {
+        self.heard_of
+    }
+
+    /// The log does not go to `told`, as was said: it ends at `end`. What is held beyond that is of
+    /// another log. Nothing changes, and `false`, if more was heard of meanwhile.
+    pub(super) fn unhear(&mut self, told: Seq, end: Seq) -> bool {
+        if self.heard_of != told {
+            return false;
+        }
+        if let Some(beyond) = end.next() {
+            drop(self.held.split_off(&beyond));
+            self.held_bytes = self.held.values().map(|entry| size(entry)).sum();
+        }
+        self.heard_of = self.head.map_or(end, |head| head.max(end));
+        true
+    }
+
+    /// What it keeps and holds.
+    pub(super) fn size(&self) -> RingSize {
+        RingSize {
+            entries: self.kept.len(),
+            bytes: self.bytes,
+            held: self.held.len(),
+        }
     }
 
     /// Gives the frames after `cursor` to `sink`, in order, until it breaks off. The cursor follows
@@ -538,6 +579,21 @@ mod tests {
         assert_eq!(ring.take(&[large(1)], now()), Taken::Grew);
         assert_eq!((ring.head, ring.held_bytes), (Some(at(5)), 0));
         assert_eq!(ring.missing(), Some((at(5), at(100))));
+    }
+
+    #[test]
+    fn what_never_was_is_not_waited_for() {
+        let mut ring = begun(room(), 5);
+        assert!(ring.hear_of(at(9)));
+        assert!(!ring.hear_of(at(9)));
+        ring.take(&entries([7, 10]), now());
+        assert!(!ring.unhear(at(9), at(7)), "more was heard of");
+        assert!(ring.unhear(at(10), at(7)));
+        assert_eq!(ring.missing(), Some((at(5), at(7))));
+        // What is given the position later is shown, not what was held.
+        ring.take(&entries([6, 8, 9]), now());
+        assert_eq!(ring.head, Some(at(9)), "7 was held, and is of this log");
+        assert_eq!((ring.held.len(), ring.held_bytes), (0, 0));
     }
 
     #[test]

@@ -1,24 +1,40 @@
 //! A topic while somebody on this node follows it: its ring and who pulls from it.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use shared::ids::Seq;
+use shared::ids::{MemberId, RoomId, Seq};
+use stomp::CloseCode;
 use tokio::sync::OnceCell;
 
 use super::frame::Form;
-use super::mailbox::{Letter, Mailbox, Slot};
-use super::ring::{Pulled, Ring, Taken};
+use super::mailbox::{Letter, Mailbox, Owner, Slot};
+use super::ring::{Pulled, Ring, RingSize, Taken};
 use crate::log::{Entry, Topic};
 
 /// Who follows, by a place that stays the same.
 #[derive(Debug, Default)]
 struct Places {
-    places: Vec<Option<(Arc<Mailbox>, Slot)>>,
+    places: Vec<Option<Place>>,
     free: Vec<usize>,
 }
+
+/// A follower.
+#[derive(Debug)]
+struct Place {
+    mailbox: Arc<Mailbox>,
+    slot: Slot,
+    /// How far it has pulled; only for those who look at the node.
+    position: Arc<AtomicU32>,
+}
+
+/// How the connections end that have seen what is not in the log any more: 1012, as after a
+/// restart; they come back and are told.
+const WENT_BACK: (CloseCode, &str) = (CloseCode(1012), "log restored");
 
 /// What of a topic a subscription follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +53,10 @@ pub struct LiveTopic {
     followers: Mutex<Followers>,
     /// Done once the bus is heard and the head is known.
     pub(super) begun: OnceCell<()>,
+    /// The bus had a head noted when it was asked last.
+    was_noted: AtomicBool,
+    /// The store has to be asked for the head, whatever the bus says.
+    owes_look: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -49,6 +69,10 @@ struct Followers {
     idle_since: Option<Instant>,
     /// A task is reading missing entries.
     filling: bool,
+    /// The topic was let go of: whoever still joins is told.
+    is_gone: bool,
+    /// When the followers were last compared with the members of the room.
+    compared_at: Option<Instant>,
 }
 
 /// A subscription's place at a topic; dropping it leaves the topic.
@@ -57,6 +81,7 @@ pub struct Following {
     topic: Arc<LiveTopic>,
     part: Part,
     place: usize,
+    position: Arc<AtomicU32>,
 }
 
 /// A join under way; dropping it gives it up, as a connection that ends meanwhile does.
@@ -73,12 +98,16 @@ impl LiveTopic {
             joining: 0,
             idle_since: None,
             filling: false,
+            is_gone: false,
+            compared_at: None,
         };
         Self {
             topic,
             ring: Mutex::new(Ring::new(topic)),
             followers: Mutex::new(followers),
             begun: OnceCell::new(),
+            was_noted: AtomicBool::new(false),
+            owes_look: AtomicBool::new(false),
         }
     }
 
@@ -112,8 +141,8 @@ impl LiveTopic {
     pub(super) fn change(&self, change: impl FnOnce(&mut Ring) -> Taken) {
         let taken = change(&mut self.ring());
         if taken == Taken::Grew {
-            for (mailbox, slot) in self.followers().log.places.iter().flatten() {
-                mailbox.mark(*slot);
+            for place in self.followers().log.all() {
+                place.mailbox.mark(place.slot);
             }
         }
     }
@@ -121,17 +150,90 @@ impl LiveTopic {
     /// Leaves an event with everybody who listens; returns how many were too full for it.
     pub(super) fn post_event(&self, body: &Bytes) -> u64 {
         let followers = self.followers();
-        let listening = followers.events.places.iter().flatten();
-        let missed = listening.filter(|(mailbox, slot)| !mailbox.post_event(*slot, body.clone()));
+        let listening = followers.events.all();
+        let missed = listening.filter(|place| !place.mailbox.post_event(place.slot, body.clone()));
         missed.count() as u64
     }
 
     /// Leaves a letter with everybody who follows anything of the topic.
     pub(super) fn post_all(&self, letter: impl Fn() -> Letter) {
         let followers = self.followers();
-        let all = followers.log.places.iter().chain(&followers.events.places);
-        for (mailbox, _) in all.flatten() {
-            mailbox.post(letter());
+        for place in followers.log.all().chain(followers.events.all()) {
+            place.mailbox.post(letter());
+        }
+    }
+
+    /// Tells everybody who follows, or is about to, that this log is not the one they have seen.
+    pub(super) fn dismiss(&self) {
+        self.followers().is_gone = true;
+        let (code, reason) = WENT_BACK;
+        self.post_all(|| Letter::Close { code, reason });
+    }
+
+    /// The members who follow anything of the topic.
+    pub(super) fn members(&self) -> HashSet<MemberId> {
+        let followers = self.followers();
+        let all = followers.log.all().chain(followers.events.all());
+        all.filter_map(Place::owner)
+            .map(|owner| owner.member)
+            .collect()
+    }
+
+    /// Tells these members' connections that they are not in the room any more.
+    pub(super) fn put_out(&self, room: RoomId, members: &HashSet<MemberId>) {
+        let followers = self.followers();
+        for place in followers.log.all().chain(followers.events.all()) {
+            if let Some(Owner { member, .. }) = place.owner()
+                && members.contains(&member)
+            {
+                place.mailbox.post(Letter::Left { room, member });
+            }
+        }
+    }
+
+    /// When the followers were last compared with the members of the room.
+    pub(super) fn compared_at(&self) -> Option<Instant> {
+        self.followers().compared_at
+    }
+
+    pub(super) fn set_compared_at(&self, at: Instant) {
+        self.followers().compared_at = Some(at);
+    }
+
+    /// The store has to be asked for the head at the next check.
+    pub(super) fn owe_look(&self) {
+        self.owes_look.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that is so; whoever asks does it.
+    pub(super) fn take_owed_look(&self) -> bool {
+        self.owes_look.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether what the bus says of the head is reason to ask the store: it has another one noted,
+    /// or has forgotten the one that it had.
+    pub(super) fn note_said(&self, noted: Option<Seq>) -> bool {
+        let was_noted = self.was_noted.swap(noted.is_some(), Ordering::Relaxed);
+        match noted {
+            Some(noted) => self.ring().head() != Some(noted),
+            None => was_noted,
+        }
+    }
+
+    /// What the ring has in memory.
+    pub(super) fn ring_size(&self) -> RingSize {
+        self.ring().size()
+    }
+
+    /// Calls `see` with each subscription to the log that is behind: whose it is and how far.
+    pub(super) fn each_behind(&self, mut see: impl FnMut(Option<Owner>, u32)) {
+        let head = self.head().get();
+        for place in self.followers().log.all() {
+            let position = place.position.load(Ordering::Relaxed);
+            let lag = head.saturating_sub(position);
+            if lag > 0 {
+                see(place.owner(), lag);
+            }
         }
     }
 
@@ -190,17 +292,21 @@ impl Followers {
 }
 
 impl Places {
-    fn add(&mut self, mailbox: Arc<Mailbox>, slot: Slot) -> usize {
+    fn add(&mut self, follower: Place) -> usize {
         match self.free.pop() {
             Some(place) => {
-                self.places[place] = Some((mailbox, slot));
+                self.places[place] = Some(follower);
                 place
             }
             None => {
-                self.places.push(Some((mailbox, slot)));
+                self.places.push(Some(follower));
                 self.places.len() - 1
             }
         }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter().flatten()
     }
 
     fn remove(&mut self, place: usize) {
@@ -220,6 +326,12 @@ impl Places {
     }
 }
 
+impl Place {
+    fn owner(&self) -> Option<Owner> {
+        self.mailbox.owner()
+    }
+}
+
 impl Joining {
     pub(super) fn topic(&self) -> &Arc<LiveTopic> {
         &self.topic
@@ -227,11 +339,23 @@ impl Joining {
 
     /// Ends the join with a follower.
     pub(super) fn add(self, mailbox: Arc<Mailbox>, slot: Slot, part: Part) -> Following {
-        let place = self.topic.followers().part(part).add(mailbox, slot);
+        let position = Arc::new(AtomicU32::new(self.topic.head().get()));
+        let mut followers = self.topic.followers();
+        if followers.is_gone {
+            let (code, reason) = WENT_BACK;
+            mailbox.post(Letter::Close { code, reason });
+        }
+        let place = followers.part(part).add(Place {
+            mailbox,
+            slot,
+            position: Arc::clone(&position),
+        });
+        drop(followers);
         Following {
             topic: Arc::clone(&self.topic),
             part,
             place,
+            position,
         }
     }
 }
@@ -247,6 +371,11 @@ impl Following {
     #[must_use]
     pub fn topic(&self) -> &Arc<LiveTopic> {
         &self.topic
+    }
+
+    /// Notes how far the subscription has pulled, for those who look at the node.
+    pub fn note_position(&self, position: Seq) {
+        self.position.store(position.get(), Ordering::Relaxed);
     }
 }
 

@@ -7,7 +7,9 @@ use rand::RngExt as _;
 use shared::ids::{MemberId, RoomId};
 
 use super::{GATES, Known, Rooms};
+use crate::bus::Control;
 use crate::log::RoomEvent;
+use crate::metrics::Order;
 use crate::store::room::MEMBERS_MAX;
 use crate::store::{Product, Role, Room, RoomMember};
 
@@ -138,7 +140,11 @@ impl Rooms {
             read_at: self.clock.now(),
         };
         self.cache.insert(id, known).await;
-        if let Some(before) = before {
+        if let Some(before) = before.filter(|before| *before != *room) {
+            // First what makes the others forget, or they would let back in who is told to go.
+            self.metrics.orders_sent.count(Order::RoomChanged);
+            self.bus
+                .publish_control(Control::RoomChanged { room_id: id });
             self.tell_changes(&before, &room);
         }
         Ok(room)

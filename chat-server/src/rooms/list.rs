@@ -18,7 +18,7 @@ use shared::ids::{MemberId, RoomId, Seq};
 use super::history::{FIRST, back};
 use super::{PageError, RoomError, Rooms};
 use crate::log::{Entry, Kind};
-use crate::store::{Membership, Role, Room, RoomHead, View};
+use crate::store::{Membership, Role, Room, RoomHead};
 
 /// What unread messages are counted up to; this many means "at least".
 pub const UNREAD_MAX: u32 = 100;
@@ -269,7 +269,7 @@ impl Rooms {
         for _ in 0..TAIL_READS_MAX {
             let after_mark = mark.next().unwrap_or(Seq::MAX).min(last);
             let first = back(last, TAIL_ENTRIES - 1).max(FIRST).max(after_mark);
-            let entries = self.read(head.room, first, last, View::Quorum).await?;
+            let entries = self.read_whole(head.room, first, last).await?;
             for entry in entries.iter().rev() {
                 if newest.is_none() {
                     newest = Some(Arc::clone(entry));

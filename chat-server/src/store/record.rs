@@ -1,4 +1,4 @@
-//! The stored form of entries, rooms, memberships, read marks and room heads.
+//! The stored form of entries, rooms, memberships, read marks, room heads and standings.
 //!
 //! Every value is a version byte and what that version says. These are types of their own, so that a
 //! change to the words of the program cannot silently change what is on the disk; the golden bytes
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 
-use super::{Role, Room, RoomHead, StoreError};
+use super::{Role, Room, RoomHead, Standing, StoreError};
 use crate::log::{Draft, Entry, Kind, Uid};
 
 /// The version this program writes, and the only one so far that it reads.
@@ -149,6 +149,28 @@ pub(super) fn decode_mark(bytes: &[u8]) -> Result<Seq, StoreError> {
     let number = <[u8; 4]>::try_from(body_of(WHAT, bytes)?)
         .map_err(|error| corrupt(WHAT, &error.to_string()))?;
     position(WHAT, u32::from_be_bytes(number))
+}
+
+pub(super) fn encode_standing(standing: Standing, at: UnixMillis) -> [u8; 10] {
+    let code = match standing {
+        Standing::Good => 0,
+        Standing::Blocked => 1,
+    };
+    let mut bytes = [VERSION; 10];
+    bytes[1] = code;
+    bytes[2..].copy_from_slice(&at.get().to_be_bytes());
+    bytes
+}
+
+pub(super) fn decode_standing(bytes: &[u8]) -> Result<(Standing, UnixMillis), StoreError> {
+    const WHAT: &str = "standing";
+    let (standing, at) = match body_of(WHAT, bytes)? {
+        [0, at @ ..] => (Standing::Good, at),
+        [1, at @ ..] => (Standing::Blocked, at),
+        _ => return Err(corrupt(WHAT, "unknown standing")),
+    };
+    let at = <[u8; 8]>::try_from(at).map_err(|error| corrupt(WHAT, &error.to_string()))?;
+    Ok((standing, moment(WHAT, i64::from_be_bytes(at))?))
 }
 
 pub(super) fn encode_room_head(head: &RoomHead) -> Vec<u8> {
@@ -402,6 +424,14 @@ mod tests {
             "01ac02d00f026869",
             |bytes| decode_room_head(room_id(), bytes),
         );
+        let at = UnixMillis::try_from(258_i64).unwrap();
+        for (standing, golden) in [
+            (Standing::Good, "01000000000000000102"),
+            (Standing::Blocked, "01010000000000000102"),
+        ] {
+            let bytes = encode_standing(standing, at);
+            check(&(standing, at), &bytes, golden, decode_standing);
+        }
     }
 
     #[test]
@@ -414,6 +444,12 @@ mod tests {
             decode_membership(&[VERSION, 3]),
             Err(StoreError::Corrupt(_))
         ));
+        for bytes in [&[VERSION, 2, 0, 0, 0, 0, 0, 0, 0, 0][..], &[VERSION, 1, 0]] {
+            assert!(matches!(
+                decode_standing(bytes),
+                Err(StoreError::Corrupt(_))
+            ));
+        }
         let mut bytes = encode_entry(&small_entry());
         bytes[17] = 4;
         assert!(
@@ -435,6 +471,7 @@ mod tests {
                 drop(decode_room_head(room_id(), &bytes));
                 drop(decode_membership(&bytes));
                 drop(decode_mark(&bytes));
+                drop(decode_standing(&bytes));
             }
         }
 

@@ -1,0 +1,108 @@
+//! The tasks of a node itself. They end at the soft token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stomp::CloseCode;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::auth::REFRESH_PERIOD;
+use crate::bus::BusEvent;
+use crate::connection::{Looks, MEMBERS_TICK, Orders, Services};
+use crate::health::{Health, Phase};
+use crate::hub::WATCH_TICK;
+use crate::rooms::COMPARE_TICK;
+
+/// How often what is idle is let go of.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Starts them all.
+pub(super) fn start(
+    services: &Arc<Services>,
+    (orders, looks): (&Arc<Orders>, Looks),
+    health: &Arc<Health>,
+    heard: mpsc::Receiver<BusEvent>,
+) {
+    let drain = &services.drain;
+    let soft = || drain.soft();
+    let bus = take_from_bus(Arc::clone(services), Arc::clone(orders), heard);
+    drop(drain.spawn("bus-events", soft().run_until_cancelled_owned(bus)));
+
+    let own = Arc::clone(orders);
+    let follow = async move { own.follow(looks).await };
+    drop(drain.spawn("orders", soft().run_until_cancelled_owned(follow)));
+
+    let hub = services.hub.clone();
+    let watch = async move { hub.watch(WATCH_TICK).await };
+    drop(drain.spawn("hub-watch", soft().run_until_cancelled_owned(watch)));
+
+    let rooms = Arc::clone(&services.rooms);
+    let compare = every(COMPARE_TICK, async move |_| rooms.compare_due().await);
+    drop(drain.spawn("rooms", soft().run_until_cancelled_owned(compare)));
+
+    let own = Arc::clone(orders);
+    let check = every(MEMBERS_TICK, async move |number| {
+        own.check_slice(number).await;
+    });
+    drop(drain.spawn("members", soft().run_until_cancelled_owned(check)));
+
+    let sweeper = Arc::clone(services);
+    let sweep = every(SWEEP_EVERY, async move |_| {
+        sweeper.hub.sweep().await;
+        sweeper.appender.sweep();
+    });
+    drop(drain.spawn("sweep", soft().run_until_cancelled_owned(sweep)));
+
+    let auth = Arc::clone(&services.auth);
+    let keys = every(REFRESH_PERIOD, async move |number| {
+        // Not at once: the keys are fetched when they are needed.
+        if number > 0 {
+            auth.refresh().await;
+        }
+    });
+    drop(drain.spawn("keys", soft().run_until_cancelled_owned(keys)));
+
+    let closing = Arc::clone(services);
+    let health = Arc::clone(health);
+    let soft = soft();
+    drop(drain.spawn("close-connections", async move {
+        soft.cancelled().await;
+        health.enter(Phase::Flush);
+        let state = &closing.metrics.drain_state;
+        state.set(Phase::Flush.number().into());
+        closing.close_all(CloseCode(1012), "restart");
+    }));
+}
+
+/// Takes in what other nodes say.
+async fn take_from_bus(
+    services: Arc<Services>,
+    orders: Arc<Orders>,
+    mut heard: mpsc::Receiver<BusEvent>,
+) {
+    while let Some(event) = heard.recv().await {
+        match event {
+            BusEvent::Control(control) => orders.take(control).await,
+            BusEvent::Lost => {
+                orders.take_loss();
+                services.hub.take_from_bus(BusEvent::Lost);
+            }
+            BusEvent::Entries(..) | BusEvent::Head(..) | BusEvent::Room(..) => {
+                services.hub.take_from_bus(event);
+            }
+        }
+    }
+}
+
+/// Does it now and then, for ever; it is given the numbers from 0 on.
+async fn every(period: Duration, mut act: impl AsyncFnMut(u32)) {
+    let mut due = interval(period);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut number = 0_u32;
+    loop {
+        due.tick().await;
+        act(number).await;
+        number = number.wrapping_add(1);
+    }
+}

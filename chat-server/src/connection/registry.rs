@@ -1,0 +1,251 @@
+//! The connections of a node: who they belong to, and what others see of them.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use shared::ids::MemberId;
+use stomp::{CloseCode, Version};
+use tokio::sync::Notify;
+
+use super::retire::Departure;
+use crate::auth::{Identity, Origin};
+use crate::hub::{Letter, Mailbox, Owner};
+
+/// The connections of this node.
+#[derive(Debug, Default)]
+pub struct Connections {
+    pub(super) open: DashMap<u64, Arc<Card>>,
+    members: DashMap<MemberId, Vec<Arc<Card>>>,
+    pub(super) count: AtomicUsize,
+    made: AtomicU64,
+    /// Rung when the last one has gone.
+    pub(super) emptied: Notify,
+    /// Set once the node sends its clients away.
+    pub(super) departure: OnceLock<Departure>,
+}
+
+/// What others see of a connection. It is written by the connection's task alone.
+#[derive(Debug)]
+pub(super) struct Card {
+    id: u64,
+    mailbox: Arc<Mailbox>,
+    opened_at: Instant,
+    login: OnceLock<(MemberId, Origin)>,
+    /// 1, 2, 3 for STOMP 1.0, 1.1, 1.2; 0 before the login.
+    version: AtomicU8,
+    subscriptions: AtomicU32,
+    waiting_bytes: AtomicUsize,
+}
+
+/// What became of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Begun,
+    Ended,
+}
+
+/// A node's connections, as they were while they were looked at one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionsSurvey {
+    /// WebSockets that are open.
+    pub connections: usize,
+    /// Those of STOMP 1.0, 1.1 and 1.2; the others have not logged in.
+    pub by_version: [usize; 3],
+    /// Those that logged in with a bearer token.
+    pub by_bearer: usize,
+    /// Those that logged in with cookies.
+    pub by_cookie: usize,
+    /// Their subscriptions together.
+    pub subscriptions: u64,
+    /// For how long the oldest has been open.
+    pub oldest: Duration,
+    /// All that have something to be written or pulled, most first.
+    pub slowest: Vec<SlowConnection>,
+}
+
+/// A connection that has not taken everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlowConnection {
+    /// Its number on this node.
+    pub connection: u64,
+    /// Whose it is.
+    pub member: Option<MemberId>,
+    /// For how long it has been open.
+    pub age: Duration,
+    /// Bytes that the socket has not taken.
+    pub waiting_bytes: usize,
+    /// Entries that its subscriptions have to pull.
+    pub lag: u64,
+}
+
+impl Connections {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Waits until there is none, which may change again.
+    pub async fn emptied(&self) {
+        loop {
+            let rung = self.emptied.notified();
+            if self.count() == 0 {
+                return;
+            }
+            rung.await;
+        }
+    }
+
+    /// Asks a member's connections to close, each after what it has under way; how many they were.
+    pub fn close_member(
+        &self,
+        member: MemberId,
+        (code, reason): (CloseCode, &'static str),
+    ) -> usize {
+        let Some(cards) = self.members.get(&member).map(|cards| cards.clone()) else {
+            return 0;
+        };
+        for card in &cards {
+            card.mailbox.post(Letter::Close { code, reason });
+        }
+        cards.len()
+    }
+
+    /// Whether the member has a connection here.
+    #[must_use]
+    pub fn has_member(&self, member: MemberId) -> bool {
+        self.members.contains_key(&member)
+    }
+
+    /// The members with connections here that `wanted` picks.
+    #[must_use]
+    pub fn members(&self, wanted: impl Fn(MemberId) -> bool) -> Vec<MemberId> {
+        let all = self.members.iter().map(|entry| *entry.key());
+        all.filter(|member| wanted(*member)).collect()
+    }
+
+    /// Looks at all connections; `lag_of` says what one's subscriptions have to pull. The list of
+    /// the slowest has at most `limit`.
+    #[must_use]
+    pub fn survey(
+        &self,
+        now: Instant,
+        limit: usize,
+        lag_of: impl Fn(u64) -> u64,
+    ) -> ConnectionsSurvey {
+        let mut survey = ConnectionsSurvey::default();
+        for card in self.all() {
+            let seen = card.look(now, lag_of(card.id));
+            survey.connections += 1;
+            let version = usize::from(card.version.load(Ordering::Relaxed));
+            let of_version = version.checked_sub(1);
+            if let Some(count) = of_version.and_then(|at| survey.by_version.get_mut(at)) {
+                *count += 1;
+                match card.login.get() {
+                    Some((_, Origin::Bearer)) => survey.by_bearer += 1,
+                    Some((_, Origin::Cookie)) => survey.by_cookie += 1,
+                    None => {}
+                }
+            }
+            survey.subscriptions += u64::from(card.subscriptions.load(Ordering::Relaxed));
+            survey.oldest = survey.oldest.max(seen.age);
+            if seen.waiting_bytes > 0 || seen.lag > 0 {
+                survey.slowest.push(seen);
+            }
+        }
+        let order = |one: &SlowConnection| {
+            let most_first = std::cmp::Reverse((one.waiting_bytes, one.lag));
+            (most_first, one.connection)
+        };
+        survey.slowest.sort_unstable_by_key(order);
+        survey.slowest.truncate(limit);
+        survey
+    }
+
+    /// The connection belongs to this member.
+    pub(super) fn note_login(&self, card: &Arc<Card>, identity: &Identity) {
+        let (member, connection) = (identity.member, card.id);
+        if card.login.set((member, identity.origin)).is_err() {
+            return; // a session logs in once
+        }
+        card.mailbox.set_owner(Owner { connection, member });
+        let mut cards = self.members.entry(member).or_default();
+        cards.push(Arc::clone(card));
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Card>> {
+        self.open.iter().map(|card| Arc::clone(&card)).collect()
+    }
+
+    pub(super) fn add(&self, now: Instant) -> Arc<Card> {
+        let id = self.made.fetch_add(1, Ordering::Relaxed);
+        let card = Arc::new(Card {
+            id,
+            mailbox: Arc::default(),
+            opened_at: now,
+            login: OnceLock::new(),
+            version: AtomicU8::new(0),
+            subscriptions: AtomicU32::new(0),
+            waiting_bytes: AtomicUsize::new(0),
+        });
+        self.open.insert(id, Arc::clone(&card));
+        card
+    }
+
+    pub(super) fn remove(&self, card: &Card) {
+        self.open.remove(&card.id);
+        let Some((member, _)) = card.login.get() else {
+            return;
+        };
+        if let Entry::Occupied(mut cards) = self.members.entry(*member) {
+            cards.get_mut().retain(|other| other.id != card.id);
+            if cards.get().is_empty() {
+                cards.remove();
+            }
+        }
+    }
+}
+
+impl Card {
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    pub(super) fn note_version(&self, version: Option<Version>) {
+        let number = match version {
+            None => 0,
+            Some(Version::V1_0) => 1,
+            Some(Version::V1_1) => 2,
+            Some(Version::V1_2) => 3,
+        };
+        self.version.store(number, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_subscription(&self, change: Change) {
+        match change {
+            Change::Begun => self.subscriptions.fetch_add(1, Ordering::Relaxed),
+            Change::Ended => self.subscriptions.fetch_sub(1, Ordering::Relaxed),
+        };
+    }
+
+    pub(super) fn note_waiting(&self, bytes: usize) {
+        self.waiting_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    fn look(&self, now: Instant, lag: u64) -> SlowConnection {
+        SlowConnection {
+            connection: self.id,
+            member: self.login.get().map(|(member, _)| *member),
+            age: now.saturating_duration_since(self.opened_at),
+            waiting_bytes: self.waiting_bytes.load(Ordering::Relaxed),
+            lag,
+        }
+    }
+}
