@@ -15,7 +15,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::append::{Appender, AppenderParts};
 use crate::auth::{Authenticator, OpenError, REFRESH_PERIOD};
 use crate::bus::local::LocalBus;
-use crate::bus::{Bus, BusEvent};
+use crate::bus::redis::{RedisBus, RedisParts, RedisTuning, RedisUrl};
+use crate::bus::{Bus, BusError, BusEvent};
 use crate::config::{BusUrl, Config, StoreUrl};
 use crate::connection::{ConnectionConfig, Connections, Services};
 use crate::health::Health;
@@ -41,6 +42,9 @@ pub enum BuildError {
     /// The store.
     #[error("the store cannot be opened")]
     Store(#[source] StoreError),
+    /// The bus.
+    #[error("the bus cannot be joined")]
+    Bus(#[source] BusError),
     /// The keys.
     #[error("the keys for checking tokens cannot be had")]
     Keys(#[source] OpenError),
@@ -52,6 +56,7 @@ pub struct Node {
     /// What connections use.
     pub services: Arc<Services>,
     store: Arc<EmbeddedStore>,
+    bus: Arc<dyn Bus>,
     http: HttpState,
 }
 
@@ -68,8 +73,14 @@ impl Node {
         let StoreUrl::File(folder) = &config.store;
         let store = EmbeddedStore::open(folder, config.limits.sync);
         let store = Arc::new(store.map_err(BuildError::Store)?);
-        let BusUrl::Local = config.bus;
-        let (bus, heard) = LocalBus::new().attach(BUS_EVENTS_MAX);
+        let metrics = Arc::new(Metrics::new());
+        let (bus, heard) = match &config.bus {
+            BusUrl::Local => {
+                let (bus, heard) = LocalBus::new().attach(BUS_EVENTS_MAX);
+                (Arc::new(bus) as Arc<dyn Bus>, heard)
+            }
+            BusUrl::Redis(url) => join_redis(url, config, &clock, &metrics).await?,
+        };
         let auth = Authenticator::open(
             config.jwks.clone(),
             config.token_scope(),
@@ -79,10 +90,11 @@ impl Node {
         let parts = Parts {
             messages: Arc::clone(&store) as Arc<dyn MessageStore>,
             rooms: Arc::clone(&store) as Arc<dyn RoomStore>,
-            bus: Arc::new(bus),
+            bus: Arc::clone(&bus),
             auth: Arc::new(auth),
             clock,
             drain,
+            metrics,
         };
         let services = Arc::new(parts.services(config));
         let health = Arc::new(Health::new());
@@ -99,6 +111,7 @@ impl Node {
         Ok(Self {
             services,
             store,
+            bus,
             http,
         })
     }
@@ -131,6 +144,12 @@ impl Node {
         self.http.health.set_started();
     }
 
+    /// Tells the other nodes what they were not told yet, for so long at most, and leaves the bus.
+    /// Call it when nothing is published any more.
+    pub async fn leave_bus(&self, time_max: Duration) {
+        self.bus.close(time_max).await;
+    }
+
     /// Writes out what the store still has to write. Call it last.
     ///
     /// # Errors
@@ -152,6 +171,26 @@ struct Parts {
     auth: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
     drain: Drain,
+    metrics: Arc<Metrics>,
+}
+
+async fn join_redis(
+    url: &RedisUrl,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<(Arc<dyn Bus>, mpsc::Receiver<BusEvent>), BuildError> {
+    let parts = RedisParts {
+        url: url.clone(),
+        prefix: config.bus_prefix.clone(),
+        tuning: RedisTuning::default(),
+        clock: Arc::clone(clock),
+        metrics: Arc::clone(metrics),
+        random: StdRng::from_rng(&mut rand::rng()),
+    };
+    let joined = RedisBus::open(parts, BUS_EVENTS_MAX).await;
+    let (bus, heard) = joined.map_err(BuildError::Bus)?;
+    Ok((Arc::new(bus), heard))
 }
 
 impl Parts {
@@ -163,8 +202,8 @@ impl Parts {
             auth,
             clock,
             drain,
+            metrics,
         } = self;
-        let metrics = Arc::new(Metrics::new());
         let hub = Hub::new(
             Arc::clone(&messages),
             Arc::clone(&bus),

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chat_server::app::{self, Node};
 use chat_server::config::{Command, CommandLine, Config};
@@ -17,6 +18,9 @@ use tracing::{error, info};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// 2 s: the other nodes find in the store what they are not told.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let CommandLine { config, command } = parse_or_exit();
@@ -89,6 +93,7 @@ fn serve(config: Config) -> Result<(), Box<dyn Error>> {
         if let Err(still) = drain.wait(config.stop_grace).await {
             error!("{still}");
         }
+        node.leave_bus(LEAVE_MAX).await;
         node.close()?;
         info!("stopped");
         Ok(())
