@@ -16,7 +16,8 @@ use tokio::sync::mpsc;
 use crate::append::{Appender, AppenderParts};
 use crate::auth::{Authenticator, OpenError};
 use crate::bus::local::LocalBus;
-use crate::bus::{Bus, BusEvent};
+use crate::bus::redis::{RedisBus, RedisParts, RedisTuning, RedisUrl};
+use crate::bus::{Bus, BusError, BusEvent};
 use crate::config::{BusUrl, Config, StopTimes, StoreUrl};
 use crate::connection::{ConnectionConfig, Connections, Looks, Orders, OrdersParts, Services};
 use crate::health::Health;
@@ -44,6 +45,9 @@ pub enum BuildError {
     /// The store.
     #[error("the store cannot be opened")]
     Store(#[source] StoreError),
+    /// The bus.
+    #[error("the bus cannot be joined")]
+    Bus(#[source] BusError),
     /// The keys.
     #[error("the keys for checking tokens cannot be had")]
     Keys(#[source] OpenError),
@@ -75,6 +79,8 @@ pub struct Adapters {
     pub bus: Arc<dyn Bus>,
     /// What they say.
     pub heard: mpsc::Receiver<BusEvent>,
+    /// Where these adapters, and the node, count.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Node {
@@ -90,14 +96,21 @@ impl Node {
         let StoreUrl::File(folder) = &config.store;
         let store = EmbeddedStore::open(folder, config.limits.sync);
         let store = Arc::new(store.map_err(BuildError::Store)?);
-        let BusUrl::Local = config.bus;
-        let (bus, heard) = LocalBus::new().attach(BUS_EVENTS_MAX);
+        let metrics = Arc::new(Metrics::new());
+        let (bus, heard) = match &config.bus {
+            BusUrl::Local => {
+                let (bus, heard) = LocalBus::new().attach(BUS_EVENTS_MAX);
+                (Arc::new(bus) as Arc<dyn Bus>, heard)
+            }
+            BusUrl::Redis(url) => join_redis(url, config, &clock, &metrics).await?,
+        };
         let adapters = Adapters {
             messages: Arc::clone(&store) as Arc<dyn MessageStore>,
             rooms: Arc::clone(&store) as Arc<dyn RoomStore>,
             members: Arc::clone(&store) as Arc<dyn MemberStore>,
-            bus: Arc::new(bus),
+            bus,
             heard,
+            metrics,
         };
         let mut node = Self::assemble(config, adapters, clock, drain).await?;
         node.store = Some(store);
@@ -129,6 +142,7 @@ impl Node {
             auth: Arc::new(auth),
             clock,
             drain,
+            metrics: adapters.metrics,
         };
         let (services, orders, looks) = parts.services(config);
         let (services, orders) = (Arc::new(services), Arc::new(orders));
@@ -238,6 +252,26 @@ struct Parts {
     auth: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
     drain: Drain,
+    metrics: Arc<Metrics>,
+}
+
+async fn join_redis(
+    url: &RedisUrl,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<(Arc<dyn Bus>, mpsc::Receiver<BusEvent>), BuildError> {
+    let parts = RedisParts {
+        url: url.clone(),
+        prefix: config.bus_prefix.clone(),
+        tuning: RedisTuning::default(),
+        clock: Arc::clone(clock),
+        metrics: Arc::clone(metrics),
+        random: StdRng::from_rng(&mut rand::rng()),
+    };
+    let joined = RedisBus::open(parts, BUS_EVENTS_MAX).await;
+    let (bus, heard) = joined.map_err(BuildError::Bus)?;
+    Ok((Arc::new(bus), heard))
 }
 
 impl Parts {
@@ -250,8 +284,8 @@ impl Parts {
             auth,
             clock,
             drain,
+            metrics,
         } = self;
-        let metrics = Arc::new(Metrics::new());
         let hub = Hub::new(
             Arc::clone(&messages),
             Arc::clone(&bus),

@@ -16,6 +16,7 @@ use shared::telemetry::{LogFilter, LogFormat};
 use stomp::HeartBeat;
 
 use crate::auth::KeySource;
+use crate::bus::redis::{BadRedisUrl, RedisUrl, is_prefix};
 use crate::store::SyncMode;
 pub use stop::{CLOSE_MAX, Rebalance, StopTimes};
 
@@ -50,9 +51,26 @@ pub struct Config {
     )]
     pub store: StoreUrl,
 
-    /// How nodes hear of each other: local (this is the only node)
-    #[arg(long, env = "CHAT_BUS", default_value = "local", value_name = "URL")]
+    /// How nodes hear of each other: local (this is the only node),
+    /// redis://[USER:PASSWORD@]HOST[:PORT][/DB], redis-cluster://HOST,HOST or
+    /// redis-sentinel://HOST,HOST/SERVICE; rediss for TLS
+    #[arg(
+        long,
+        env = "CHAT_BUS",
+        hide_env_values = true,
+        default_value = "local",
+        value_name = "URL"
+    )]
     pub bus: BusUrl,
+
+    /// What the names of channels and keys in Redis begin with; nodes with the same hear each other
+    #[arg(
+        long,
+        env = "CHAT_BUS_PREFIX",
+        default_value = "dapanda",
+        value_name = "NAME"
+    )]
+    pub bus_prefix: String,
 
     /// Public keys that tokens are checked with: a URL, or file:PATH
     #[arg(
@@ -223,10 +241,12 @@ pub enum StoreUrl {
 }
 
 /// How nodes hear of each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BusUrl {
     /// There is no other node.
     Local,
+    /// By Redis.
+    Redis(RedisUrl),
 }
 
 /// The text is none of the forms the setting has.
@@ -253,10 +273,15 @@ impl FromStr for BusUrl {
 
     fn from_str(text: &str) -> Result<Self, Unreadable> {
         if text == "local" {
-            Ok(Self::Local)
-        } else {
-            Err(Unreadable("local"))
+            return Ok(Self::Local);
         }
+        let unreadable = Unreadable(
+            "local, redis://[USER:PASSWORD@]HOST[:PORT][/DB], redis-cluster://HOST[:PORT],… or \
+             redis-sentinel://HOST[:PORT],…/SERVICE (rediss for TLS)",
+        );
+        text.parse()
+            .map(Self::Redis)
+            .map_err(|BadRedisUrl| unreadable)
     }
 }
 
@@ -368,6 +393,12 @@ impl Settings for Config {
             String::new(),
             "the site's name",
         );
+        must(
+            is_prefix(&self.bus_prefix),
+            "bus_prefix",
+            self.bus_prefix.clone(),
+            "1 to 64 of letters, digits, - _ and .",
+        );
         for origin in &self.allowed_origins {
             let right = "the like of https://dapanda.example: scheme and host, no path";
             must(is_origin(origin), "allowed_origins", origin.clone(), right);
@@ -437,6 +468,20 @@ mod tests {
     }
 
     #[test]
+    fn the_password_of_the_bus_is_never_shown() {
+        let right = ["chat-server", "--bus", "redis://chat:hunter2@localhost/1"];
+        let config: Config = parse(right).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let wrong = ["chat-server", "--bus", "redis://chat:hunter2@localhost/one"];
+        let Err(NoSettings::Wrong(mistakes)) = parse::<Config>(wrong) else {
+            panic!("accepted")
+        };
+        let report = mistakes.to_string();
+        assert!(report.contains("--bus (CHAT_BUS)"), "{report}");
+        assert!(!report.contains("hunter2"), "{report}");
+    }
+
+    #[test]
     fn values_that_make_no_sense_are_refused() {
         for args in [
             ["--login-timeout", "10ms"],
@@ -447,6 +492,8 @@ mod tests {
             ["--heart-beat", "1"],
             ["--jwks", "keys.json"],
             ["--bus", "redis"],
+            ["--bus", "redis-cluster://a/b"],
+            ["--bus-prefix", "a{b}"],
         ] {
             let args = ["chat-server", args[0], args[1]];
             assert!(

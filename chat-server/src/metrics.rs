@@ -109,6 +109,15 @@ pub enum ShutOut {
     Rest,
 }
 
+/// Which way a message of the bus went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BusDirection {
+    /// From another node.
+    In,
+    /// To the other nodes.
+    Out,
+}
+
 /// The chat server's metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -177,6 +186,24 @@ pub struct Metrics {
     pub drain_seconds: IntGauge,
     /// Connections told to go, by reason: restart, max-age.
     pub drain_notices: IntCounterVec,
+    /// Messages of the bus, by direction.
+    pub bus_messages: CountersBy<BusDirection>,
+    /// Times the bus went up; less the next one, whether it is.
+    pub bus_connects: IntCounter,
+    /// Times the bus went away.
+    pub bus_disconnects: IntCounter,
+    /// Times the heads of all topics had to be looked at because of the bus.
+    pub bus_lost: IntCounter,
+    /// Messages of the bus that this node was too slow to take.
+    pub bus_lagged: IntCounter,
+    /// Messages of the bus that this build cannot read.
+    pub bus_unreadable: IntCounter,
+    /// Publishes that did not get through and are made good later.
+    pub bus_owed: IntCounter,
+    /// Probes of the bus that did not come back.
+    pub bus_probe_failures: IntCounter,
+    /// From sending a batch to the bus to its last answer.
+    pub bus_publish_seconds: Histogram,
 }
 
 impl Metrics {
@@ -336,6 +363,27 @@ impl Metrics {
                 "chat_drain_notices_total",
                 "Connections told to go",
                 "reason",
+            ),
+            bus_messages: by_label(
+                &counters("chat_bus_messages_total", "Bus messages", "direction"),
+                [(BusDirection::In, "in"), (BusDirection::Out, "out")],
+            ),
+            bus_connects: counter("chat_bus_connects_total", "Times the bus went up"),
+            bus_disconnects: counter("chat_bus_disconnects_total", "Times the bus went away"),
+            bus_lost: counter(
+                "chat_bus_lost_total",
+                "Looks at all heads because of the bus",
+            ),
+            bus_lagged: counter("chat_bus_lagged_total", "Bus messages not taken in time"),
+            bus_unreadable: counter("chat_bus_unreadable_total", "Bus messages of other builds"),
+            bus_owed: counter("chat_bus_owed_total", "Publishes to be made good later"),
+            bus_probe_failures: counter(
+                "chat_bus_probe_failures_total",
+                "Probes of the bus that did not come back",
+            ),
+            bus_publish_seconds: seconds(
+                "chat_bus_publish_duration_seconds",
+                "From sending a batch to the bus to its last answer",
             ),
             registry,
         }

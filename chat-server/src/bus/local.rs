@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use shared::ids::{RoomId, Seq};
 use tokio::sync::mpsc;
 
+use super::inlet::Inlet;
 use super::{Bus, BusError, BusEvent, BusState, Control};
 use crate::log::{Entry, RoomEvent, Topic};
 
@@ -27,18 +28,14 @@ pub struct LocalBus {
 #[derive(Debug)]
 struct Node {
     /// Locks are taken one at a time after `nodes`, and held for a few lines.
-    inlet: Mutex<Inlet>,
+    ear: Mutex<Ear>,
 }
 
-/// Where a node's events go in.
+/// What a node follows, and where its events go in.
 #[derive(Debug)]
-struct Inlet {
+struct Ear {
     topics: HashSet<Topic>,
-    /// Its last place is kept for `Lost`, so that there is room for that whenever there is none
-    /// for an event.
-    sender: mpsc::Sender<BusEvent>,
-    /// How many events were sent after the newest `Lost`; `None` if that was received, or none sent.
-    since_lost: Option<usize>,
+    inlet: Inlet,
 }
 
 /// A node's connection to a [`LocalBus`]. Dropping it ends its receiver.
@@ -58,14 +55,13 @@ impl LocalBus {
     /// Attaches a node that can have `capacity` events waiting, at least one, and one `Lost`.
     #[must_use]
     pub fn attach(&self, capacity: usize) -> (LocalNode, mpsc::Receiver<BusEvent>) {
-        let (sender, receiver) = mpsc::channel(capacity.max(1).saturating_add(1));
-        let inlet = Inlet {
+        let (inlet, receiver) = Inlet::new(capacity);
+        let ear = Ear {
             topics: HashSet::new(),
-            sender,
-            since_lost: None,
+            inlet,
         };
         let node = Arc::new(Node {
-            inlet: Mutex::new(inlet),
+            ear: Mutex::new(ear),
         });
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
         nodes.push(Arc::clone(&node));
@@ -83,66 +79,43 @@ impl LocalBus {
 impl LocalNode {
     /// Gives `event` to all other nodes that follow `topic`.
     fn send(&self, topic: Topic, event: impl Fn() -> BusEvent) {
-        self.send_if(|inlet| inlet.topics.contains(&topic), event);
+        self.send_if(|ear| ear.topics.contains(&topic), event);
     }
 
-    /// Gives `event` to all other nodes that `wants` picks.
-    fn send_if(&self, wants: impl Fn(&Inlet) -> bool, event: impl Fn() -> BusEvent) {
-        let nodes = self
-            .bus
-            .nodes
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        for other in nodes.iter().filter(|other| !Arc::ptr_eq(other, &self.node)) {
-            let mut inlet = other.lock();
-            if wants(&inlet) {
-                inlet.push(event());
-            }
-        }
-    }
-}
-
-impl Node {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inlet> {
-        self.inlet.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inlet {
-    /// Queues `event`, or a `Lost` in its stead.
-    ///
-    /// Under the lock there is one sender, so the free places can only become more meanwhile. The
-    /// receiver frees a place just after it took the event out: a `Lost` may seem to wait although
-    /// it is in the receiver's hand. That is as good: its node reads the heads after this, and finds
-    /// what `event` was about, which was stored before it was published.
-    fn push(&mut self, event: BusEvent) {
-        let free = self.sender.capacity();
-        let waiting = self.sender.max_capacity() - free;
-        // Events leave in the order they came: if no more wait than came after it, it has left.
-        self.since_lost = self.since_lost.filter(|since| waiting > *since);
-        if free > 1 {
-            self.since_lost = self.since_lost.map(|since| since + 1);
-            self.put(event);
-        } else if self.since_lost.is_none() {
-            self.since_lost = Some(0);
-            self.put(BusEvent::Lost);
-        }
-    }
-
-    fn put(&self, event: BusEvent) {
-        // Fails if the node has dropped its receiver, and so hears nothing any more.
-        self.sender.try_send(event).ok();
-    }
-}
-
-impl Drop for LocalNode {
-    fn drop(&mut self) {
+    fn leave(&self) {
         let mut nodes = self
             .bus
             .nodes
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         nodes.retain(|node| !Arc::ptr_eq(node, &self.node));
+    }
+
+    /// Gives `event` to all other nodes that `wants` picks.
+    fn send_if(&self, wants: impl Fn(&Ear) -> bool, event: impl Fn() -> BusEvent) {
+        let nodes = self
+            .bus
+            .nodes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        for other in nodes.iter().filter(|other| !Arc::ptr_eq(other, &self.node)) {
+            let mut ear = other.lock();
+            if wants(&ear) {
+                ear.inlet.push(event());
+            }
+        }
+    }
+}
+
+impl Node {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Ear> {
+        self.ear.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for LocalNode {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -180,5 +153,7 @@ impl Bus for LocalNode {
         BusState::Up
     }
 
-    async fn close(&self, _time_max: Duration) {}
+    async fn close(&self, _time_max: Duration) {
+        self.leave();
+    }
 }

@@ -4,7 +4,9 @@
 //! twice is dropped by its position.
 
 mod control;
+mod inlet;
 pub mod local;
+pub mod redis;
 
 use std::fmt;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chat_server::bus::{Bus, BusEvent};
+use chat_server::bus::{Bus, BusEvent, Control};
 use chat_server::log::{Entry, RoomEvent, Topic};
 use shared::ids::Seq;
 use tokio::sync::mpsc;
@@ -45,6 +45,11 @@ macro_rules! bus_contract {
             receiver_works_again_after_lost,
             slow_node_holds_up_no_other,
             nothing_is_missing_without_a_lost,
+            orders_reach_every_other_node_unasked,
+            noted_heads_are_answered_in_the_order_asked,
+            many_topics_are_subscribed_at_once,
+            close_sends_what_was_published,
+            closed_node_hears_nothing,
         }
     };
     (@ $open:path: $($name:ident),+ $(,)?) => {
@@ -234,6 +239,16 @@ fn flood(from: &Node, topic: Topic, head: u64, count: u64) {
     }
 }
 
+/// Ends when so many wait in the node's receiver.
+async fn until_waiting(node: &Node, count: usize) {
+    let waiting = async {
+        while node.events.len() < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(EVENT_WAIT, waiting).await.expect("a full receiver");
+}
+
 /// Reads until `Lost`; gives how many events came before it.
 async fn until_lost(node: &mut Node) -> usize {
     let mut before = 0;
@@ -243,15 +258,33 @@ async fn until_lost(node: &mut Node) -> usize {
     before
 }
 
+/// Reads until what `from` says now, at `mark`, is heard. It says so again whenever it may have been
+/// lost, and never is one `Lost` followed by another.
+async fn until_heard_again(node: &mut Node, from: &Node, topic: Topic, mark: u64) {
+    from.bus.publish(topic, entries(mark, 1));
+    let mut after_lost = false;
+    loop {
+        let event = node.next().await;
+        let is_lost = matches!(event, BusEvent::Lost);
+        assert!(!(is_lost && after_lost), "one lost after the other");
+        after_lost = is_lost;
+        match event {
+            BusEvent::Entries(_, entries) if entries[0].seq > seq(mark) => return,
+            BusEvent::Lost => from.bus.publish(topic, entries(mark, 1)),
+            _ => {}
+        }
+    }
+}
+
 pub(crate) async fn full_receiver_loses_to_one_lost(subject: &impl Subject) {
     let (here, mut there) = (subject.attach(8).await, subject.attach(8).await);
     let topic = fresh_topic();
     there.bus.subscribe(topic).await.unwrap();
     flood(&here, topic, 0, 500);
-    let before = until_lost(&mut there).await;
-    assert!(before < 500, "all 500 fit");
+    until_waiting(&there, 9).await;
+    assert_eq!(until_lost(&mut there).await, 8);
     // One, not one for each that was lost.
-    there.assert_quiet(&here).await;
+    until_heard_again(&mut there, &here, topic, 10_000).await;
 }
 
 pub(crate) async fn lost_waits_for_no_further_event(subject: &impl Subject) {
@@ -269,12 +302,8 @@ pub(crate) async fn receiver_works_again_after_lost(subject: &impl Subject) {
     there.bus.subscribe(topic).await.unwrap();
     for round in 0..5 {
         flood(&here, topic, round * 1_000, 500);
-        until_lost(&mut there).await;
-        here.bus.publish(topic, entries(round * 1_000 + 900, 1));
-        assert_eq!(
-            there.next_entries().await.1[0].seq,
-            seq(round * 1_000 + 901)
-        );
+        until_waiting(&there, 4).await;
+        until_heard_again(&mut there, &here, topic, round * 1_000 + 600).await;
     }
 }
 
@@ -327,4 +356,103 @@ pub(crate) async fn nothing_is_missing_without_a_lost(subject: &impl Subject) {
         }
     }
     tasks.join_all().await;
+}
+
+fn orders() -> [Control; 3] {
+    [
+        Control::RoomChanged {
+            room_id: fresh_room(),
+        },
+        Control::StandingChanged {
+            member_id: fresh_member(),
+        },
+        Control::Disconnect {
+            member_id: fresh_member(),
+        },
+    ]
+}
+
+pub(crate) async fn orders_reach_every_other_node_unasked(subject: &impl Subject) {
+    let (mut here, mut one) = two(subject).await;
+    let mut other = subject.attach(64).await;
+    let orders = orders();
+    for order in orders {
+        here.bus.publish_control(order);
+    }
+    for node in [&mut one, &mut other] {
+        for order in orders {
+            match node.next().await {
+                BusEvent::Control(arrived) => assert_eq!(arrived, order),
+                event => panic!("expected {order:?}, got {event:?}"),
+            }
+        }
+    }
+    here.assert_quiet(&one).await;
+}
+
+pub(crate) async fn noted_heads_are_answered_in_the_order_asked(subject: &impl Subject) {
+    let (here, mut there) = two(subject).await;
+    let noted: Vec<_> = (1..=1_200).map(|head| (fresh_topic(), seq(head))).collect();
+    let published = fresh_topic();
+    there.bus.subscribe(published).await.unwrap();
+    for (topic, head) in &noted {
+        here.bus.note_head(*topic, *head);
+    }
+    here.bus.publish(published, entries(4, 3));
+    // What was noted before it is noted when it arrives.
+    there.next_entries().await;
+    let known = there.bus.heads(&[published]).await.unwrap();
+    assert!(known[0].is_none_or(|head| head == seq(7)));
+    let mut topics: Vec<_> = noted.iter().map(|(topic, _)| *topic).collect();
+    topics.insert(600, fresh_topic());
+    let mut known = there.bus.heads(&topics).await.unwrap();
+    assert_eq!(known.remove(600), None);
+    assert_eq!(known.len(), noted.len());
+    for ((_, head), known) in noted.iter().zip(known) {
+        assert!(known.is_none_or(|known| known == *head));
+    }
+    assert_eq!(there.bus.heads(&[]).await.unwrap(), []);
+}
+
+pub(crate) async fn many_topics_are_subscribed_at_once(subject: &impl Subject) {
+    let here = subject.attach(8).await;
+    let mut there = subject.attach(2_000).await;
+    let topics: Vec<_> = (0..1_500).map(|_| fresh_topic()).collect();
+    let mut tasks = JoinSet::new();
+    for topic in topics.clone() {
+        let bus = Arc::clone(&there.bus);
+        tasks.spawn(async move { bus.subscribe(topic).await.unwrap() });
+    }
+    tasks.join_all().await;
+    for topic in &topics {
+        here.bus.publish(*topic, entries(0, 1));
+    }
+    for _ in &topics {
+        there.next_entries().await;
+    }
+}
+
+pub(crate) async fn close_sends_what_was_published(subject: &impl Subject) {
+    let here = subject.attach(8).await;
+    let mut there = subject.attach(2_000).await;
+    let topic = fresh_topic();
+    there.bus.subscribe(topic).await.unwrap();
+    flood(&here, topic, 0, 1_000);
+    here.bus.close(EVENT_WAIT).await;
+    for nth in 1..=1_000 {
+        assert_eq!(there.next_entries().await.1[0].seq, seq(nth));
+    }
+}
+
+pub(crate) async fn closed_node_hears_nothing(subject: &impl Subject) {
+    let (here, mut left) = two(subject).await;
+    let mut witness = subject.attach(8).await;
+    let topic = fresh_topic();
+    left.bus.subscribe(topic).await.unwrap();
+    witness.bus.subscribe(topic).await.unwrap();
+    left.bus.close(EVENT_WAIT).await;
+    here.bus.publish(topic, entries(0, 1));
+    witness.next_entries().await;
+    let heard = left.events.try_recv();
+    assert!(heard.is_err(), "{heard:?}");
 }

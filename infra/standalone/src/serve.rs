@@ -123,6 +123,7 @@ fn chat_config(settings: &Serve, key: &DevKey) -> Result<Config, KeyError> {
         admin_listen: settings.listen,
         store: StoreUrl::File(settings.data.join("chat")),
         bus: BusUrl::Local,
+        bus_prefix: SITE.to_owned(),
         jwks: KeySource::File(key.publish()?),
         token_issuer: SITE.to_owned(),
         token_audience: SITE.to_owned(),

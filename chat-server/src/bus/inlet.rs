@@ -1,0 +1,116 @@
+//! Where the events of a node go in: bounded, and what does not fit becomes one `Lost`.
+
+use tokio::sync::mpsc;
+
+use super::BusEvent;
+
+/// The sending side of a node's receiver. One at a time may use it, so it stands behind a lock.
+#[derive(Debug)]
+pub(super) struct Inlet {
+    /// Its last place is kept for `Lost`, so that there is room for that whenever there is none
+    /// for an event.
+    sender: mpsc::Sender<BusEvent>,
+    /// How many events were sent after the newest `Lost`; `None` if that was received, or none sent.
+    since_lost: Option<usize>,
+}
+
+impl Inlet {
+    /// For a node that can have `capacity` events waiting, at least one, and one `Lost`.
+    pub(super) fn new(capacity: usize) -> (Self, mpsc::Receiver<BusEvent>) {
+        let (sender, receiver) = mpsc::channel(capacity.max(1).saturating_add(1));
+        let inlet = Self {
+            sender,
+            since_lost: None,
+        };
+        (inlet, receiver)
+    }
+
+    /// Queues `event`, or a `Lost` in its stead.
+    ///
+    /// Under the lock there is one sender, so the free places can only become more meanwhile. The
+    /// receiver frees a place just after it took the event out: a `Lost` may seem to wait although
+    /// it is in the receiver's hand. That is as good: its node reads the heads after this, and finds
+    /// what `event` was about, which was stored before it was published.
+    pub(super) fn push(&mut self, event: BusEvent) {
+        self.see_what_was_received();
+        if self.sender.capacity() > 1 {
+            self.since_lost = self.since_lost.map(|since| since + 1);
+            self.put(event);
+        } else {
+            self.push_lost();
+        }
+    }
+
+    /// Queues a `Lost`, unless one waits: its node reads the heads after this all the same.
+    pub(super) fn push_lost(&mut self) {
+        self.see_what_was_received();
+        if self.since_lost.is_none() {
+            self.since_lost = Some(0);
+            self.put(BusEvent::Lost);
+        }
+    }
+
+    /// Events leave in the order they came: if no more wait than came after the `Lost`, it has left.
+    fn see_what_was_received(&mut self) {
+        let waiting = self.sender.max_capacity() - self.sender.capacity();
+        self.since_lost = self.since_lost.filter(|since| waiting > *since);
+    }
+
+    fn put(&self, event: BusEvent) {
+        // Fails if the node has dropped its receiver, and so hears nothing any more.
+        self.sender.try_send(event).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::{RoomId, Seq};
+
+    use super::*;
+    use crate::log::Topic;
+
+    fn event() -> BusEvent {
+        BusEvent::Head(Topic::Room(RoomId::try_from(1_u64).unwrap()), Seq::ZERO)
+    }
+
+    /// What waits, as letters: `e` an event, `L` a `Lost`.
+    fn waiting(receiver: &mut mpsc::Receiver<BusEvent>) -> String {
+        std::iter::from_fn(|| receiver.try_recv().ok())
+            .map(|event| {
+                if matches!(event, BusEvent::Lost) {
+                    'L'
+                } else {
+                    'e'
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_does_not_fit_is_one_lost() {
+        let (mut inlet, mut receiver) = Inlet::new(2);
+        (0..9).for_each(|_| inlet.push(event()));
+        assert_eq!(waiting(&mut receiver), "eeL");
+        inlet.push(event());
+        assert_eq!(waiting(&mut receiver), "e");
+    }
+
+    #[test]
+    fn a_lost_finds_room_in_a_full_receiver_and_is_not_doubled() {
+        let (mut inlet, mut receiver) = Inlet::new(2);
+        (0..2).for_each(|_| inlet.push(event()));
+        (0..3).for_each(|_| inlet.push_lost());
+        inlet.push(event());
+        assert_eq!(waiting(&mut receiver), "eeL");
+        (0..3).for_each(|_| inlet.push_lost());
+        assert_eq!(waiting(&mut receiver), "L");
+    }
+
+    #[test]
+    fn events_behind_a_waiting_lost_bring_no_second_one() {
+        let (mut inlet, mut receiver) = Inlet::new(3);
+        inlet.push_lost();
+        (0..9).for_each(|_| inlet.push(event()));
+        assert_eq!(waiting(&mut receiver), "Lee");
+    }
+}

@@ -1,0 +1,91 @@
+//! What Redis brings, handed to the node.
+
+use std::sync::Arc;
+
+use fred::types::Message;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::message::{self, Said, Unreadable};
+use super::names::Channel;
+use super::{BusDirection, Shared};
+use crate::bus::BusEvent;
+use crate::log::Topic;
+
+/// Hands on what arrives, until the connection is gone. It does nothing else, and waits for nobody:
+/// what is not taken out of the client's channel in time is lost there.
+pub(super) async fn run(shared: Arc<Shared>, mut arriving: Receiver<Message>) {
+    loop {
+        match arriving.recv().await {
+            Ok(message) => shared.hear(&message),
+            // The channel goes on with the oldest that it still has.
+            Err(RecvError::Lagged(count)) => {
+                shared.metrics.bus_lagged.inc_by(count);
+                shared.give_lost();
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+impl Shared {
+    fn hear(&self, message: &Message) {
+        let Some(channel) = self.names.purpose(&message.channel) else {
+            return;
+        };
+        let bytes = message.value.as_bytes().unwrap_or_default();
+        let said = message::read(bytes);
+        let own = match &said {
+            Ok((node, _)) | Err(Unreadable::Header { node, .. }) => *node == self.node,
+            Err(Unreadable::Nothing) => false,
+        };
+        if said.is_err() {
+            self.metrics.bus_unreadable.inc();
+        }
+        match channel {
+            Channel::Probe => {
+                if let Ok((_, Said::Probe { place, round })) = said
+                    && own
+                {
+                    self.probe_came_back(place, round);
+                }
+                return;
+            }
+            Channel::Topic(_) | Channel::Control if own => return,
+            Channel::Topic(topic) => self.hear_of(topic, said.map(|(_, said)| said)),
+            Channel::Control => match said {
+                Ok((_, Said::Control(control))) => self.give(BusEvent::Control(control)),
+                Ok((_, Said::Lost)) => self.give_lost(),
+                // Nothing else has a meaning here today; orders may be lost.
+                Ok(_) | Err(_) => return,
+            },
+        }
+        self.metrics.bus_messages.count(BusDirection::In);
+    }
+
+    fn hear_of(&self, topic: Topic, said: Result<Said, Unreadable>) {
+        // Left here, and not yet in Redis.
+        if !self.interest.wants(topic) {
+            return;
+        }
+        match (said, topic) {
+            (Ok(Said::Entries(entries)), _) => self.give(BusEvent::Entries(topic, entries)),
+            (
+                Ok(Said::Head(head))
+                | Err(Unreadable::Header {
+                    head: Some(head), ..
+                }),
+                _,
+            ) => {
+                self.give(BusEvent::Head(topic, head));
+            }
+            (Ok(Said::Event(event)), Topic::Room(room)) => self.give(BusEvent::Room(room, event)),
+            // Who knows what it was about.
+            (Err(Unreadable::Nothing), _) => self.give_lost(),
+            // Not about the log, so it may be lost: an event this build does not know, or one
+            // of those that have no meaning here.
+            (Err(Unreadable::Header { head: None, .. }), _)
+            | (Ok(Said::Event(_) | Said::Control(_) | Said::Lost | Said::Probe { .. }), _) => {}
+        }
+    }
+}

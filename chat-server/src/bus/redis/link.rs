@@ -1,0 +1,284 @@
+//! One connection to Redis, or one set of them to a cluster, that ends at its first failure.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::clients::{Client, Pipeline};
+use fred::error::Error;
+use fred::interfaces::{ClientLike as _, KeysInterface as _, PubsubInterface as _};
+use fred::types::config::{
+    ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, Server, ServerConfig,
+    TlsConnector, UnresponsiveConfig,
+};
+use fred::types::{ConnectHandle, Expiration, RespVersion};
+use shared::ids::Seq;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::RedisTuning;
+use super::url::{RedisKind, RedisUrl};
+
+/// Commands waiting for a connection at most. One batch or plan is on its way at a time, so this is
+/// never reached; without it there would be no bound at all.
+const COMMANDS_MAX: usize = 4_096;
+
+/// What a connection that only talks may have heard: nothing.
+const TALK_BACKLOG: usize = 32;
+
+/// How long what was noted of a topic is kept: a day. Longer than that, and the store is as quick.
+const HEAD_KEPT: Expiration = Expiration::EX(86_400);
+
+/// Leaving politely is worth no more than this.
+const QUIT_MAX: Duration = Duration::from_secs(1);
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkError {
+    /// Redis or the client library says no, or did not answer in time.
+    #[error("{0}")]
+    Client(#[from] Error),
+    /// The connection was closed.
+    #[error("the connection ended")]
+    Ended,
+    /// Nobody answered.
+    #[error("no connection in {0:?}")]
+    NoConnection(Duration),
+    /// What the node said to itself did not come back.
+    #[error("silent for {0:?}")]
+    Silent(Duration),
+    /// The sender met an answer that a new connection may cure.
+    #[error("given up after a failed publish")]
+    GivenUp,
+}
+
+/// How to connect.
+#[derive(Clone)]
+pub(super) struct Settings {
+    config: Config,
+    tuning: RedisTuning,
+    /// Whether channels are those of a cluster's shards.
+    pub(super) sharded: bool,
+}
+
+impl fmt::Debug for Settings {
+    /// Without the configuration, which has the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("tuning", &self.tuning)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// # Errors
+    /// The system has no certificates that can be read.
+    pub(super) fn new(url: &RedisUrl, tuning: RedisTuning) -> Result<Self, Error> {
+        let hosts = url
+            .hosts
+            .iter()
+            .map(|(host, port)| Server::new(host.as_str(), *port));
+        let mut hosts: Vec<_> = hosts.collect();
+        let server = match &url.kind {
+            RedisKind::Single => ServerConfig::Centralized {
+                server: hosts.swap_remove(0),
+            },
+            RedisKind::Cluster => ServerConfig::Clustered {
+                hosts,
+                policy: ClusterDiscoveryPolicy::UseCache,
+            },
+            RedisKind::Sentinel { service } => ServerConfig::Sentinel {
+                hosts,
+                service_name: service.clone(),
+                username: None,
+                password: None,
+            },
+        };
+        let tls = if url.tls {
+            // Fails if there is one already: then that one is used.
+            rustls::crypto::aws_lc_rs::default_provider()
+                .install_default()
+                .ok();
+            Some(TlsConnector::default_rustls()?.into())
+        } else {
+            None
+        };
+        let config = Config {
+            server,
+            tls,
+            username: url.user.clone(),
+            // It goes with the login of each connection.
+            password: url
+                .password
+                .as_ref()
+                .map(|password| password.expose().clone()),
+            database: url.database,
+            // Other commands than those about channels are possible on a connection that hears.
+            version: RespVersion::RESP3,
+            ..Config::default()
+        };
+        Ok(Self {
+            config,
+            tuning,
+            sharded: url.kind == RedisKind::Cluster,
+        })
+    }
+
+    /// A client that reports its first failure and does not reconnect.
+    fn client(&self, backlog: usize) -> Client {
+        let performance = PerformanceConfig {
+            default_command_timeout: self.tuning.command_max,
+            broadcast_channel_capacity: backlog,
+            ..PerformanceConfig::default()
+        };
+        let connection = ConnectionConfig {
+            connection_timeout: self.tuning.connect_max,
+            internal_command_timeout: self.tuning.connect_max,
+            max_command_buffer_len: COMMANDS_MAX,
+            max_command_attempts: 1,
+            unresponsive: UnresponsiveConfig {
+                max_timeout: Some(self.tuning.probe_max),
+                interval: self.tuning.probe_max / 4,
+            },
+            ..ConnectionConfig::default()
+        };
+        Client::new(
+            self.config.clone(),
+            Some(performance),
+            Some(connection),
+            None,
+        )
+    }
+}
+
+/// A connected client. Dropping it closes the connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) client: Client,
+    router: ConnectHandle,
+}
+
+impl Link {
+    pub(super) async fn talk(settings: &Settings) -> Result<Self, LinkError> {
+        Self::open(settings, TALK_BACKLOG).await
+    }
+
+    pub(super) async fn hear(settings: &Settings) -> Result<Self, LinkError> {
+        Self::open(settings, settings.tuning.backlog_max).await
+    }
+
+    async fn open(settings: &Settings, backlog: usize) -> Result<Self, LinkError> {
+        let client = settings.client(backlog);
+        let router = client.connect();
+        let mut link = Self { client, router };
+        let client = link.client.clone();
+        tokio::select! {
+            // Queued until there is a connection; its answer is the proof.
+            pong = client.ping::<()>(None) => pong?,
+            ended = link.ended() => return Err(ended),
+            () = sleep(settings.tuning.connect_max) => {
+                return Err(LinkError::NoConnection(settings.tuning.connect_max));
+            }
+        }
+        Ok(link)
+    }
+
+    /// Ends when the connection has.
+    pub(super) async fn ended(&mut self) -> LinkError {
+        match (&mut self.router).await {
+            Ok(Err(error)) => error.into(),
+            Ok(Ok(())) | Err(_) => LinkError::Ended,
+        }
+    }
+
+    /// Says good-bye, if that is quick.
+    pub(super) async fn quit(&self) {
+        // Who does not answer is left all the same.
+        tokio::time::timeout(QUIT_MAX, self.client.quit())
+            .await
+            .ok();
+    }
+
+    /// Closes the connection; when this returns, nothing of it runs.
+    pub(super) async fn close(mut self) {
+        if !self.router.is_finished() {
+            self.router.abort();
+            // Aborted or ended by itself: both are what was wanted.
+            (&mut self.router).await.ok();
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.router.abort();
+    }
+}
+
+/// The connection of a session that talks.
+#[derive(Clone, Debug)]
+pub(super) struct Talk {
+    pub(super) client: Client,
+    pub(super) sharded: bool,
+    /// Cancelled to end the session, by whoever finds it broken, and when it has ended.
+    pub(super) over: CancellationToken,
+}
+
+impl Talk {
+    pub(super) async fn publish(&self, channel: &str, message: Bytes) -> Result<(), Error> {
+        if self.sharded {
+            self.client.spublish(channel, message).await
+        } else {
+            self.client.publish(channel, message).await
+        }
+    }
+
+    /// The values of these keys, in order.
+    pub(super) async fn values(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, Error> {
+        if !self.sharded {
+            return self.client.mget(keys).await;
+        }
+        let questions = self.client.pipeline();
+        for key in keys {
+            questions.get::<(), _>(key).await?;
+        }
+        questions.all().await
+    }
+
+    /// Commands to be sent together.
+    pub(super) fn batch(&self) -> Batch {
+        Batch {
+            commands: self.client.pipeline(),
+            sharded: self.sharded,
+        }
+    }
+}
+
+/// Commands that are sent together, and answered one by one.
+#[derive(Debug)]
+pub(super) struct Batch {
+    commands: Pipeline<Client>,
+    sharded: bool,
+}
+
+impl Batch {
+    pub(super) async fn publish(&self, channel: String, message: Bytes) -> Result<(), Error> {
+        if self.sharded {
+            self.commands.spublish(channel, message).await
+        } else {
+            self.commands.publish(channel, message).await
+        }
+    }
+
+    pub(super) async fn note(&self, key: String, head: Seq) -> Result<(), Error> {
+        let value = head.get().to_string();
+        self.commands
+            .set(key, value, Some(HEAD_KEPT), None, false)
+            .await
+    }
+
+    /// The answers, in order; or one error for all.
+    pub(super) async fn send(&self) -> Vec<Result<fred::types::Value, Error>> {
+        self.commands.try_all().await
+    }
+}

@@ -1,0 +1,331 @@
+//! The bus between nodes: Redis pub/sub, on one server, behind Sentinels or on a cluster.
+//!
+//! ```text
+//! publish   outbox ─► sender ─► Redis                    (sender.rs; what fails is owed)
+//! hear      Redis ─► client's channel ─► hearing ─► inlet ─► the node   (hearing.rs)
+//! follow    interest ─► session: SUBSCRIBE, confirm      (session.rs; one plan at a time)
+//! ```
+//! A session is a pair of connections, one to talk and one to hear. At the first sign of trouble
+//! with either (closed, a time-out, a probe that does not come back) it ends as a whole and a new
+//! one begins: connect, subscribe everything wanted, confirm, be up, and only then say
+//! [`BusEvent::Lost`]. The client library never reconnects by itself, so there is one way back and
+//! not two: its own repeats commands on a connection that lacks what went before them, keeps a
+//! frozen node of a cluster, and does not say what it dropped.
+//!
+//! What this does not do: keep anything, or decide the order of anything. The store does.
+
+mod hearing;
+mod interest;
+mod link;
+mod message;
+mod names;
+mod outbox;
+mod probe;
+mod sender;
+mod session;
+mod topology;
+mod url;
+
+use std::fmt;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use shared::clock::Clock;
+use shared::drain::{Drain, Task};
+use shared::ids::{RoomId, Seq};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use self::interest::{Asked, Interest};
+use self::link::{Settings, Talk};
+use self::names::Names;
+use self::outbox::{Item, Outbox};
+use super::inlet::Inlet;
+use super::{Bus, BusError, BusEvent, BusState, Control};
+use crate::log::{Entry, RoomEvent, Topic};
+use crate::metrics::{BusDirection, Metrics};
+
+pub use names::is_prefix;
+pub use url::{BadRedisUrl, RedisKind, RedisUrl};
+
+/// Head keys asked for at a time: one command's answer stays below 10 KB.
+const HEADS_MAX: usize = 500;
+
+/// How long the bus waits for things, and how much it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RedisTuning {
+    /// For a connection, with its login.
+    pub connect_max: Duration,
+    /// For the answer to any command.
+    pub command_max: Duration,
+    /// From one probe to the next.
+    pub probe_every: Duration,
+    /// For a probe to come back; then Redis is given up.
+    pub probe_max: Duration,
+    /// The longest pause between two attempts to connect. The first is a fortieth.
+    pub retry_max: Duration,
+    /// How often a cluster's slots are looked at, besides when a node says that one moved.
+    pub topology_every: Duration,
+    /// What the client library may have read and not handed on. What is more is lost by it, oldest
+    /// first, and made good by a [`BusEvent::Lost`]. It takes about 48 MB at the default.
+    pub backlog_max: usize,
+}
+
+impl Default for RedisTuning {
+    fn default() -> Self {
+        Self {
+            connect_max: Duration::from_secs(3),
+            command_max: Duration::from_secs(4),
+            probe_every: Duration::from_secs(2),
+            probe_max: Duration::from_secs(5),
+            retry_max: Duration::from_secs(2),
+            topology_every: Duration::from_secs(10),
+            backlog_max: 65_536,
+        }
+    }
+}
+
+/// What a [`RedisBus`] is made of.
+#[derive(Debug)]
+pub struct RedisParts {
+    /// Where Redis is.
+    pub url: RedisUrl,
+    /// What all names in Redis begin with: nodes with the same one hear each other. See
+    /// [`is_prefix`].
+    pub prefix: String,
+    /// Times and bounds.
+    pub tuning: RedisTuning,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// For the node's number and the pauses between attempts.
+    pub random: StdRng,
+}
+
+/// A node's place on the bus. Dropping it ends its tasks and its receiver.
+pub struct RedisBus {
+    shared: Arc<Shared>,
+    sender: Mutex<Option<Task<()>>>,
+}
+
+/// What the tasks of a bus share.
+struct Shared {
+    node: u64,
+    names: Names,
+    tuning: RedisTuning,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    /// Of this bus alone: its tasks outlive those of the server, whose last words they send.
+    drain: Drain,
+    interest: Interest,
+    outbox: Outbox,
+    /// Held for a few lines, and no other lock within.
+    inlet: Mutex<Inlet>,
+    state: watch::Sender<BusState>,
+    /// The connection to talk, while there is one.
+    talk: watch::Sender<Option<Talk>>,
+    /// Of each probe, the newest round that came back.
+    probes_heard: watch::Sender<Vec<u64>>,
+    /// Whether it was ever up: what comes after a first time may have missed something.
+    was_up: AtomicBool,
+}
+
+impl RedisBus {
+    /// Joins the bus as a node that can have `capacity` events waiting, and one `Lost`.
+    ///
+    /// Returns when it is up, or when Redis did not let it in for as long as a connection may take:
+    /// then it is away, and goes on trying.
+    ///
+    /// # Errors
+    /// The settings cannot be used: no certificates to check an encrypted connection with.
+    pub async fn open(
+        parts: RedisParts,
+        capacity: usize,
+    ) -> Result<(Self, mpsc::Receiver<BusEvent>), BusError> {
+        let RedisParts {
+            url,
+            prefix,
+            tuning,
+            clock,
+            metrics,
+            mut random,
+        } = parts;
+        let settings = Settings::new(&url, tuning).map_err(|error| BusError(error.to_string()))?;
+        let node = random.random();
+        let (inlet, events) = Inlet::new(capacity);
+        let shared = Arc::new(Shared {
+            node,
+            names: Names::new(prefix, node),
+            tuning,
+            clock,
+            metrics,
+            drain: Drain::new(),
+            interest: Interest::default(),
+            outbox: Outbox::new(node),
+            inlet: Mutex::new(inlet),
+            state: watch::Sender::new(BusState::Away),
+            talk: watch::Sender::new(None),
+            probes_heard: watch::Sender::default(),
+            was_up: AtomicBool::new(false),
+        });
+        let mut state = shared.state.subscribe();
+        let hard = shared.drain.hard();
+        let sender = sender::run(Arc::clone(&shared));
+        let sender = hard.clone().run_until_cancelled_owned(sender);
+        let sender = shared.drain.spawn("redis-send", async move {
+            sender.await;
+        });
+        let sessions = session::run(Arc::clone(&shared), settings, random);
+        let sessions = hard.run_until_cancelled_owned(sessions);
+        drop(shared.drain.spawn("redis-sessions", sessions));
+        let up = state.wait_for(|state| *state == BusState::Up);
+        if timeout(tuning.connect_max, up).await.is_err() {
+            tracing::warn!("the bus at {url} is away; going on without it");
+        }
+        let bus = Self {
+            shared,
+            sender: Mutex::new(Some(sender)),
+        };
+        Ok((bus, events))
+    }
+
+    /// Tells of every change between up and away.
+    #[must_use]
+    pub fn states(&self) -> watch::Receiver<BusState> {
+        self.shared.state.subscribe()
+    }
+}
+
+impl Shared {
+    /// Hands an event to the node.
+    fn give(&self, event: BusEvent) {
+        self.inlet().push(event);
+    }
+
+    fn give_lost(&self) {
+        self.metrics.bus_lost.inc();
+        self.inlet().push_lost();
+    }
+
+    fn inlet(&self) -> std::sync::MutexGuard<'_, Inlet> {
+        self.inlet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn talk(&self) -> Result<Talk, BusError> {
+        let talk = self.talk.borrow().clone();
+        talk.ok_or_else(|| BusError("away".to_owned()))
+    }
+
+    fn publish(&self, item: Item) {
+        if self.outbox.push(item) {
+            self.metrics.bus_owed.inc();
+        }
+    }
+}
+
+#[async_trait]
+impl Bus for RedisBus {
+    async fn subscribe(&self, topic: Topic) -> Result<(), BusError> {
+        let away = || BusError("away".to_owned());
+        match self.shared.interest.subscribe(topic) {
+            Asked::Heard => Ok(()),
+            Asked::Away => Err(away()),
+            Asked::Soon(confirmed) => {
+                match timeout(self.shared.tuning.command_max, confirmed).await {
+                    Ok(confirmed) => confirmed.map_err(|_| away()),
+                    Err(_) => Err(BusError("not confirmed in time".to_owned())),
+                }
+            }
+        }
+    }
+
+    async fn unsubscribe(&self, topic: Topic) {
+        self.shared.interest.unsubscribe(topic);
+    }
+
+    fn publish(&self, topic: Topic, entries: Arc<[Arc<Entry>]>) {
+        if let Some((head, message)) = message::entries(self.shared.node, &entries) {
+            self.shared.publish(Item::Grown {
+                topic,
+                head,
+                message,
+            });
+        }
+    }
+
+    fn publish_event(&self, room: RoomId, event: RoomEvent) {
+        let message = message::event(self.shared.node, event);
+        self.shared
+            .publish(Item::Beside(Topic::Room(room), message));
+    }
+
+    fn publish_control(&self, control: Control) {
+        let message = message::control(self.shared.node, control);
+        self.shared.publish(Item::Control(message));
+    }
+
+    fn note_head(&self, topic: Topic, head: Seq) {
+        self.shared.publish(Item::Noted(topic, head));
+    }
+
+    async fn heads(&self, topics: &[Topic]) -> Result<Vec<Option<Seq>>, BusError> {
+        let talk = self.shared.talk()?;
+        let mut heads = Vec::with_capacity(topics.len());
+        for some in topics.chunks(HEADS_MAX) {
+            let keys = some.iter().map(|topic| self.shared.names.head_key(*topic));
+            let found = talk.values(keys.collect()).await;
+            let found = found.map_err(|error| BusError(error.to_string()))?;
+            // What is there and no position was not noted by us: nothing is known.
+            heads.extend(
+                found
+                    .iter()
+                    .map(|text| text.as_deref()?.parse::<Seq>().ok()),
+            );
+        }
+        Ok(heads)
+    }
+
+    fn state(&self) -> BusState {
+        *self.shared.state.borrow()
+    }
+
+    async fn close(&self, time_max: Duration) {
+        let started = self.shared.clock.now();
+        self.shared.outbox.close();
+        let sender = self
+            .sender
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(sender) = sender
+            && timeout(time_max, sender).await.is_err()
+        {
+            tracing::warn!("the bus did not take all that was published in {time_max:?}");
+        }
+        let left =
+            time_max.saturating_sub(self.shared.clock.now().saturating_duration_since(started));
+        if let Err(still) = self.shared.drain.wait(left).await {
+            tracing::warn!("the bus was left behind: {still}");
+        }
+    }
+}
+
+impl Drop for RedisBus {
+    fn drop(&mut self) {
+        self.shared.drain.hard().cancel();
+    }
+}
+
+impl fmt::Debug for RedisBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBus")
+            .field("names", &self.shared.names)
+            .field("state", &*self.shared.state.borrow())
+            .finish_non_exhaustive()
+    }
+}

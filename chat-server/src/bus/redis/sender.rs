@@ -1,0 +1,157 @@
+//! Publishes what is in the outbox, a batch at a time.
+//!
+//! A batch is one pipeline: its commands go to Redis in order, and the next one begins when all are
+//! answered. While one is on its way the next gathers, so load makes batches larger.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::error::{Error, ErrorKind};
+use fred::types::Value;
+use tokio::time::sleep;
+
+use super::link::Talk;
+use super::outbox::Item;
+use super::{BusDirection, Shared};
+
+/// After a failure, unless a new connection comes sooner.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Until the outbox is closed and empty, or cannot be emptied.
+///
+/// | waits for | cancel-safe | then |
+/// |---|---|---|
+/// | another connection, or none | yes, a watch | looks again |
+/// | something to send, or the end | yes, a notice that stays | looks again |
+/// | the pause after a failure | yes, a timer | looks again |
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut talks = shared.talk.subscribe();
+    loop {
+        let talk = talks.borrow_and_update().clone();
+        let mut pause = None;
+        if let Some(talk) = talk {
+            let batch = shared.outbox.take();
+            if !batch.is_empty() {
+                match shared.send(&talk, batch).await {
+                    Sent::All => continue,
+                    Sent::NotAll => pause = Some(RETRY_PAUSE),
+                }
+            }
+        } else {
+            let owed = shared.outbox.give_all_back();
+            shared.metrics.bus_owed.inc_by(owed);
+        }
+        if shared.outbox.is_closed() && pause.is_none() {
+            return;
+        }
+        tokio::select! {
+            // Fails if the sender is gone, which `shared` holds.
+            changed = talks.changed() => if changed.is_err() { return },
+            () = shared.outbox.ready(), if pause.is_none() => {}
+            () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+        }
+    }
+}
+
+enum Sent {
+    All,
+    NotAll,
+}
+
+impl Shared {
+    async fn send(&self, talk: &Talk, items: Vec<Item>) -> Sent {
+        let batch = talk.batch();
+        let mut commands_of = Vec::with_capacity(items.len());
+        for item in &items {
+            let names = &self.names;
+            let (key, channel) = match item {
+                Item::Grown { topic, .. } => {
+                    (Some(names.head_key(*topic)), Some(names.channel(*topic)))
+                }
+                Item::Noted(topic, _) => (Some(names.head_key(*topic)), None),
+                Item::Beside(topic, _) => (None, Some(names.channel(*topic))),
+                Item::Control(_) | Item::Lost(_) => (None, Some(names.control())),
+            };
+            commands_of.push(usize::from(key.is_some()) + usize::from(channel.is_some()));
+            let queued = self.queue(&batch, item, key, channel).await;
+            // Queueing into a pipeline cannot fail; if it did, the count below would tell.
+            queued.ok();
+        }
+        let started = self.clock.now();
+        let answers = batch.send().await;
+        let took = self.clock.now().saturating_duration_since(started);
+        self.metrics.bus_publish_seconds.observe(took.as_secs_f64());
+        self.settle(talk, items, &commands_of, answers)
+    }
+
+    async fn queue(
+        &self,
+        batch: &super::link::Batch,
+        item: &Item,
+        key: Option<String>,
+        channel: Option<String>,
+    ) -> Result<(), Error> {
+        if let (Some(key), Item::Grown { head, .. } | Item::Noted(_, head)) = (key, item) {
+            batch.note(key, *head).await?;
+        }
+        match (channel, item) {
+            (
+                Some(channel),
+                Item::Grown { message, .. }
+                | Item::Beside(_, message)
+                | Item::Control(message)
+                | Item::Lost(message),
+            ) => batch.publish(channel, message.clone()).await,
+            (None, _) | (Some(_), Item::Noted(..)) => Ok(()),
+        }
+    }
+
+    /// What was not published is given back; an answer that tells of a connection no longer good
+    /// for anything ends the session.
+    fn settle(
+        &self,
+        talk: &Talk,
+        items: Vec<Item>,
+        commands_of: &[usize],
+        answers: Vec<Result<Value, Error>>,
+    ) -> Sent {
+        let whole = answers.len() == commands_of.iter().sum::<usize>();
+        if answers
+            .iter()
+            .flat_map(|answer| answer.as_ref().err())
+            .any(is_fatal)
+            || !whole
+        {
+            talk.over.cancel();
+        }
+        let mut answers = answers.into_iter();
+        let mut failed = Vec::new();
+        for (item, commands) in items.into_iter().zip(commands_of) {
+            // The last command of an item is the one that publishes; a head that was not noted is a
+            // hint less.
+            let published = answers.by_ref().take(*commands).last();
+            match published {
+                Some(Ok(_)) if whole => self.metrics.bus_messages.count(BusDirection::Out),
+                Some(_) | None => failed.push(item),
+            }
+        }
+        let sent = if failed.is_empty() {
+            Sent::All
+        } else {
+            Sent::NotAll
+        };
+        self.metrics.bus_owed.inc_by(self.outbox.give_back(failed));
+        sent
+    }
+}
+
+/// Whether another connection may do better: no answer, or a primary that is one no more and would
+/// refuse every key and tell nobody.
+fn is_fatal(error: &Error) -> bool {
+    let is_demoted = error.details().starts_with("READONLY");
+    is_demoted
+        || matches!(
+            error.kind(),
+            ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Auth
+        )
+}

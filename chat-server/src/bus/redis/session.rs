@@ -1,0 +1,292 @@
+//! Sessions with Redis, one after the other, for as long as the bus is open.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use fred::clients::Client;
+use fred::interfaces::{
+    ClientLike as _, ClusterInterface as _, EventInterface as _, PubsubInterface as _,
+};
+use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use tokio::time::sleep;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::interest::Plan;
+use super::link::{Link, LinkError, Settings, Talk};
+use super::topology::Topology;
+use super::{Shared, hearing};
+use crate::bus::BusState;
+
+/// Channels in one command: enough that their number does not matter, and short for Redis, which
+/// does nothing else meanwhile.
+const CHANNELS_MAX: usize = 512;
+
+/// Of a cluster's channels, asked for at a time, each by a command of its own.
+const COMMANDS_AT_ONCE: usize = 64;
+
+/// Keeps a session until the bus is closed.
+pub(super) async fn run(shared: Arc<Shared>, settings: Settings, mut random: StdRng) {
+    let stop = shared.drain.soft();
+    let pause_min = shared.tuning.retry_max / 40;
+    let mut pause = pause_min;
+    loop {
+        let opened = stop.run_until_cancelled(Session::open(&shared, &settings));
+        let error = match opened.await {
+            None => return,
+            Some(Err(error)) => error,
+            Some(Ok(mut session)) => {
+                let served = stop.run_until_cancelled(session.serve()).await;
+                let was_up = shared.go_away();
+                let error = session.end(served).await;
+                if was_up {
+                    pause = pause_min;
+                    if let Some(error) = &error {
+                        tracing::warn!("the bus is away: {error}");
+                    }
+                }
+                let Some(error) = error else { return };
+                error
+            }
+        };
+        tracing::debug!("no session with the bus: {error}");
+        // Between half and all of it, so that the nodes do not come back all at once.
+        let wait = pause.mul_f64(random.random_range(0.5..=1.0));
+        if stop.run_until_cancelled(sleep(wait)).await.is_none() {
+            return;
+        }
+        pause = (pause * 2).min(shared.tuning.retry_max);
+    }
+}
+
+/// A pair of connections.
+struct Session {
+    shared: Arc<Shared>,
+    talk: Talk,
+    talk_link: Link,
+    hear_link: Link,
+    over: CancellationToken,
+    /// Ends what was started for this session, however it ends.
+    _over: DropGuard,
+}
+
+impl Session {
+    async fn open(shared: &Arc<Shared>, settings: &Settings) -> Result<Self, LinkError> {
+        let over = shared.drain.hard().child_token();
+        let guard = over.clone().drop_guard();
+        let talk_link = Link::talk(settings).await?;
+        let talk = Talk {
+            client: talk_link.client.clone(),
+            sharded: settings.sharded,
+            over: over.clone(),
+        };
+        let hear_link = Link::hear(settings).await?;
+        // Before anything is subscribed: it brings what comes after this.
+        let arriving = hear_link.client.message_rx();
+        let hearing = hearing::run(Arc::clone(shared), arriving);
+        let hearing = over.clone().run_until_cancelled_owned(hearing);
+        drop(shared.drain.spawn("redis-hear", hearing));
+        shared.talk.send_replace(Some(talk.clone()));
+        Ok(Self {
+            shared: Arc::clone(shared),
+            talk,
+            talk_link,
+            hear_link,
+            over,
+            _over: guard,
+        })
+    }
+
+    /// Makes the bus go up and keeps it so; ends with what went wrong.
+    ///
+    /// | waits for | cancel-safe | then |
+    /// |---|---|---|
+    /// | the end of a connection | yes, a task's handle | the session ends |
+    /// | the sender giving up | yes, a token | the session ends |
+    /// | a probe that is not answered | no, but starts anew | the session ends |
+    /// | a plan that cannot be carried out | no, but everything is planned anew | the session ends |
+    /// | another topology | no, but looked at anew | everything is subscribed again |
+    async fn serve(&mut self) -> LinkError {
+        let Self {
+            shared,
+            talk,
+            talk_link,
+            hear_link,
+            over,
+            ..
+        } = self;
+        let hear = Hear {
+            client: hear_link.client.clone(),
+            sharded: talk.sharded,
+        };
+        loop {
+            let (topology, probes) = match hear.begin(shared, talk).await {
+                Ok(begun) => begun,
+                Err(error) => return error,
+            };
+            shared.go_up();
+            let topology_every = shared.tuning.topology_every;
+            let changed = tokio::select! {
+                error = talk_link.ended() => Err(error),
+                error = hear_link.ended() => Err(error),
+                () = over.cancelled() => Err(LinkError::GivenUp),
+                error = shared.probe(talk, &probes) => Err(error),
+                Err(error) = hear.follow(shared) => Err(error),
+                changed = watch(topology.as_ref(), talk, topology_every) => changed,
+            };
+            if let Err(error) = changed {
+                return error;
+            }
+            tracing::info!("the bus has moved: following everything again");
+        }
+    }
+
+    /// Leaves; gives back why, if it was not asked to.
+    async fn end(self, served: Option<LinkError>) -> Option<LinkError> {
+        if served.is_none() {
+            tokio::join!(self.talk_link.quit(), self.hear_link.quit());
+        }
+        self.over.cancel();
+        tokio::join!(self.talk_link.close(), self.hear_link.close());
+        served
+    }
+}
+
+/// Only a cluster has a topology.
+async fn watch(topology: Option<&Topology>, talk: &Talk, every: Duration) -> Result<(), LinkError> {
+    match topology {
+        Some(topology) => topology.changes(talk, every).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Shared {
+    /// Everything wanted is heard.
+    fn go_up(&self) {
+        let had_nothing =
+            !self.was_up.swap(true, Ordering::AcqRel) && self.interest.wants_nothing();
+        let was = self.state.send_replace(BusState::Up);
+        if was == BusState::Away {
+            self.metrics.bus_connects.inc();
+            tracing::info!("the bus is up");
+        }
+        // What came before all was heard again is missed; the very first time there is nothing.
+        if !had_nothing {
+            self.give_lost();
+        }
+    }
+
+    /// Nothing is heard, and nothing can be said. Tells whether that is new.
+    fn go_away(&self) -> bool {
+        self.interest.go_away();
+        self.talk.send_replace(None);
+        let was_up = self.state.send_replace(BusState::Away) == BusState::Up;
+        if was_up {
+            self.metrics.bus_disconnects.inc();
+        }
+        was_up
+    }
+}
+
+/// The connection that hears.
+struct Hear {
+    client: Client,
+    sharded: bool,
+}
+
+impl Hear {
+    /// Subscribes everything that is wanted, until all of it is confirmed.
+    async fn begin(
+        &self,
+        shared: &Shared,
+        talk: &Talk,
+    ) -> Result<(Option<Topology>, Vec<String>), LinkError> {
+        let topology = if self.sharded {
+            // Looked at first: what changes after this is seen as a change.
+            let topology = Topology::look(talk).await?;
+            self.client.sync_cluster().await?;
+            Some(topology)
+        } else {
+            None
+        };
+        let routing = self.client.cached_cluster_state();
+        let probes = shared.names.probes(routing.as_ref());
+        shared.probes_heard.send_replace(vec![0; probes.len()]);
+        let own = probes.iter().cloned().chain([shared.names.control()]);
+        self.subscribe(own.collect()).await?;
+        shared.interest.begin_anew();
+        loop {
+            self.carry_out(shared).await?;
+            if shared.interest.go_up() {
+                return Ok((topology, probes));
+            }
+        }
+    }
+
+    /// Carries out what is wanted, for ever.
+    async fn follow(&self, shared: &Shared) -> Result<Infallible, LinkError> {
+        loop {
+            shared.interest.changed().await;
+            self.carry_out(shared).await?;
+        }
+    }
+
+    /// Carries out one plan after the other, until there is none.
+    async fn carry_out(&self, shared: &Shared) -> Result<(), LinkError> {
+        while let Some(plan) = shared.interest.take(CHANNELS_MAX) {
+            let Plan { subscribe, leave } = &plan;
+            let names = |topics: &[_]| topics.iter().map(|t| shared.names.channel(*t)).collect();
+            if !leave.is_empty() {
+                self.leave(names(leave)).await?;
+            }
+            if !subscribe.is_empty() {
+                self.subscribe(names(subscribe)).await?;
+            }
+            shared.interest.done(plan);
+        }
+        Ok(())
+    }
+
+    /// Returns when Redis has confirmed all of them.
+    ///
+    /// The client returns from SUBSCRIBE when it has sent it, and drops the confirmations. But Redis
+    /// carries out the commands of one connection in order, and this connection has no way to be
+    /// replaced by another: when it answers PING, it has carried out what was sent before.
+    ///
+    /// On a cluster the client does wait for SSUBSCRIBE: it takes the first message that confirms a
+    /// channel for the answer, and others for answers to later commands. So each channel has a
+    /// command of its own: then there is one answer each, and each command gets its own.
+    async fn subscribe(&self, channels: Vec<String>) -> Result<(), LinkError> {
+        if !self.sharded {
+            self.client.subscribe(channels).await?;
+            self.client.ping::<()>(None).await?;
+            return Ok(());
+        }
+        let commands = iter(channels).map(|channel| self.client.ssubscribe(channel));
+        let answers = commands.buffer_unordered(COMMANDS_AT_ONCE);
+        Ok(answers.try_collect().await?)
+    }
+
+    /// On a cluster, Redis refuses to let go of a channel whose slot has moved, and the client would
+    /// take that for the answer to the next command: PING, of each node, is there to take it.
+    async fn leave(&self, channels: Vec<String>) -> Result<(), LinkError> {
+        if !self.sharded {
+            self.client.unsubscribe(channels).await?;
+            self.client.ping::<()>(None).await?;
+            return Ok(());
+        }
+        for channel in channels {
+            self.client.sunsubscribe(channel).await?;
+        }
+        for server in self.client.active_connections() {
+            self.client
+                .with_cluster_node(server)
+                .ping::<()>(None)
+                .await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! Which node of a cluster has which slots, and noticing when that changes.
+//!
+//! A slot that moves takes no subscriptions along: the old node ends them, and says so in a message
+//! that the client library drops. So a node looks, and subscribes everything anew when it sees a
+//! change.
+
+use std::time::Duration;
+
+use fred::interfaces::{ClusterInterface as _, EventInterface as _};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::link::{LinkError, Talk};
+
+/// Changes within this time are one: a rebalancing moves thousands of slots, one by one.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// The primaries of a cluster as `CLUSTER NODES` tells of them, each with its epoch, which rises
+/// with every slot that it wins: so a slot that left and came back shows too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Topology {
+    primaries: Vec<String>,
+}
+
+impl Topology {
+    pub(super) async fn look(talk: &Talk) -> Result<Self, LinkError> {
+        let text: String = talk.client.cluster_nodes().await?;
+        Ok(Self::read(&text))
+    }
+
+    /// One line a node: id, address, flags, its primary, two times, epoch, link, slots.
+    fn read(text: &str) -> Self {
+        let primary = |line: &str| {
+            let mut fields = line.split_ascii_whitespace();
+            let (id, address, flags) = (fields.next()?, fields.next()?, fields.next()?);
+            let epoch = fields.nth(3)?;
+            // A slot on its way is told of in brackets, by its old and new node only.
+            let slots = fields.skip(1).filter(|slots| !slots.starts_with('['));
+            let slots: Vec<_> = slots.collect();
+            let is_primary = flags.split(',').any(|flag| flag == "master");
+            (is_primary && !slots.is_empty())
+                .then(|| format!("{id} {address} {epoch} {}", slots.join(" ")))
+        };
+        let mut primaries: Vec<_> = text.lines().filter_map(primary).collect();
+        primaries.sort();
+        Self { primaries }
+    }
+
+    /// Ends when the cluster looks different.
+    ///
+    /// | waits for | cancel-safe | then |
+    /// |---|---|---|
+    /// | a command that was sent on to another node | yes, a channel | looks |
+    /// | the next look that is due | yes, a timer | looks |
+    pub(super) async fn changes(&self, talk: &Talk, every: Duration) -> Result<(), LinkError> {
+        let mut redirections = talk.client.cluster_change_rx();
+        let mut due = interval(every);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        due.tick().await; // the first tick is at once
+        loop {
+            tokio::select! {
+                redirection = redirections.recv() => match redirection {
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return Err(LinkError::Ended),
+                },
+                _ = due.tick() => {}
+            }
+            if Self::look(talk).await? != *self {
+                sleep(SETTLE).await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODES: &str = "\
+        07c3 127.0.0.1:30004@31004 slave 67ed 0 1426238317239 4 connected\n\
+        67ed 127.0.0.1:30002@31002,host master - 0 1426238316232 2 connected 5461-10922\n\
+        292f 127.0.0.1:30003@31003 master - 0 1426238318243 3 connected 10923-16383\n\
+        6ec2 127.0.0.1:30005@31005 master,fail - 0 1426238316232 5 disconnected\n\
+        e7d1 127.0.0.1:30001@31001 myself,master - 0 0 1 connected 0-5460 [93-<-292f]\n";
+
+    /// `from` replaced by `to` is, or is not, a change.
+    fn check(from: &str, to: &str, is_change: bool) {
+        let changed = NODES.replace(from, to);
+        assert_ne!(changed, NODES);
+        let is_other = Topology::read(&changed) != Topology::read(NODES);
+        assert_eq!(is_other, is_change, "{from} → {to}");
+    }
+
+    #[test]
+    fn slots_epochs_and_addresses_matter() {
+        check("0-5460", "0-5459", true);
+        check(" 2 connected", " 6 connected", true);
+        check("127.0.0.1:30003", "127.0.0.1:30009", true);
+        check(
+            "fail - 0 1426238316232 5 disconnected",
+            "fail - 0 1 5 connected 7",
+            true,
+        );
+    }
+
+    #[test]
+    fn times_replicas_and_who_was_asked_do_not() {
+        check("1426238318243", "1426238318999", false);
+        check("myself,", "", false);
+        check(" [93-<-292f]", "", false);
+        check("07c3 127.0.0.1:30004", "07c4 127.0.0.1:30014", false);
+    }
+}
