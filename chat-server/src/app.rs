@@ -24,7 +24,8 @@ use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::rooms::{Rooms, RoomsParts};
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{MessageStore, RoomStore, StoreError};
+use crate::store::scylla::ScyllaStore;
+use crate::store::{MemberStore, MessageStore, RoomStore, StoreError};
 use crate::transport::websocket::{self, Upgrades};
 
 pub use crate::transport::listener::{listen, serve};
@@ -51,7 +52,7 @@ pub enum BuildError {
 pub struct Node {
     /// What connections use.
     pub services: Arc<Services>,
-    store: Arc<EmbeddedStore>,
+    stores: Stores,
     http: HttpState,
 }
 
@@ -65,9 +66,9 @@ impl Node {
         clock: Arc<dyn Clock>,
         drain: Drain,
     ) -> Result<Self, BuildError> {
-        let StoreUrl::File(folder) = &config.store;
-        let store = EmbeddedStore::open(folder, config.limits.sync);
-        let store = Arc::new(store.map_err(BuildError::Store)?);
+        let metrics = Arc::new(Metrics::new());
+        let stores = Stores::open(config, &clock, &metrics).await;
+        let stores = stores.map_err(BuildError::Store)?;
         let BusUrl::Local = config.bus;
         let (bus, heard) = LocalBus::new().attach(BUS_EVENTS_MAX);
         let auth = Authenticator::open(
@@ -77,12 +78,13 @@ impl Node {
         );
         let auth = auth.await.map_err(BuildError::Keys)?;
         let parts = Parts {
-            messages: Arc::clone(&store) as Arc<dyn MessageStore>,
-            rooms: Arc::clone(&store) as Arc<dyn RoomStore>,
+            messages: Arc::clone(&stores.messages),
+            rooms: Arc::clone(&stores.rooms),
             bus: Arc::new(bus),
             auth: Arc::new(auth),
             clock,
             drain,
+            metrics,
         };
         let services = Arc::new(parts.services(config));
         let health = Arc::new(Health::new());
@@ -98,7 +100,7 @@ impl Node {
         };
         Ok(Self {
             services,
-            store,
+            stores,
             http,
         })
     }
@@ -106,7 +108,13 @@ impl Node {
     /// Where rooms are kept; for those who set a node up.
     #[must_use]
     pub fn rooms_store(&self) -> Arc<dyn RoomStore> {
-        Arc::clone(&self.store) as Arc<dyn RoomStore>
+        Arc::clone(&self.stores.rooms)
+    }
+
+    /// What is known of members.
+    #[must_use]
+    pub fn members_store(&self) -> Arc<dyn MemberStore> {
+        Arc::clone(&self.stores.members)
     }
 
     /// What clients use: the WebSocket and REST.
@@ -136,10 +144,73 @@ impl Node {
     /// # Errors
     /// What was not on the disk yet could not be written.
     pub fn close(self) -> Result<(), StoreError> {
-        match Arc::try_unwrap(self.store) {
-            Ok(store) => store.close(),
+        let Self {
+            services,
+            stores,
+            http,
+        } = self;
+        // They have the store, too.
+        drop((services, http));
+        stores.close()
+    }
+}
+
+/// What keeps everything: three views of one store.
+#[derive(Debug)]
+struct Stores {
+    messages: Arc<dyn MessageStore>,
+    rooms: Arc<dyn RoomStore>,
+    members: Arc<dyn MemberStore>,
+    /// The one that has something to write out at the end.
+    embedded: Option<Arc<EmbeddedStore>>,
+}
+
+impl Stores {
+    async fn open(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
+        match &config.store {
+            StoreUrl::File(folder) => {
+                let store = Arc::new(EmbeddedStore::open(folder, config.limits.sync)?);
+                Ok(Self::of(&store, Some(Arc::clone(&store))))
+            }
+            StoreUrl::Scylla(address) => {
+                let settings = config.scylla.settings(address);
+                let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
+                let store = ScyllaStore::connect(&settings, clock, metrics).await?;
+                Ok(Self::of(&Arc::new(store), None))
+            }
+        }
+    }
+
+    fn of<S>(store: &Arc<S>, embedded: Option<Arc<EmbeddedStore>>) -> Self
+    where
+        S: MessageStore + RoomStore + MemberStore + 'static,
+    {
+        Self {
+            messages: Arc::clone(store) as Arc<dyn MessageStore>,
+            rooms: Arc::clone(store) as Arc<dyn RoomStore>,
+            members: Arc::clone(store) as Arc<dyn MemberStore>,
+            embedded,
+        }
+    }
+
+    fn close(self) -> Result<(), StoreError> {
+        let Self {
+            messages,
+            rooms,
+            members,
+            embedded,
+        } = self;
+        drop((messages, rooms, members));
+        match embedded.map(Arc::try_unwrap) {
+            Some(Ok(store)) => store.close(),
             // Somebody still has it; its Drop does the same.
-            Err(_) => Ok(()),
+            Some(Err(_)) => Ok(()),
+            // The others have nothing to write out: what was answered is stored.
+            None => Ok(()),
         }
     }
 }
@@ -152,6 +223,7 @@ struct Parts {
     auth: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
     drain: Drain,
+    metrics: Arc<Metrics>,
 }
 
 impl Parts {
@@ -163,8 +235,8 @@ impl Parts {
             auth,
             clock,
             drain,
+            metrics,
         } = self;
-        let metrics = Arc::new(Metrics::new());
         let hub = Hub::new(
             Arc::clone(&messages),
             Arc::clone(&bus),

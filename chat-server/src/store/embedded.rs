@@ -29,6 +29,7 @@ use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 use tokio::runtime;
 use tokio::sync::Semaphore;
@@ -41,7 +42,8 @@ use self::queue::{Queue, Write};
 use self::tables::Tables;
 use self::writer::Writer;
 use super::{
-    Append, Membership, MessageStore, Room, RoomHead, RoomStore, StoreError, SyncMode, View, record,
+    Append, MemberStore, Membership, MessageStore, Room, RoomHead, RoomStore, Standing, StoreError,
+    SyncMode, View, record,
 };
 use crate::log::{Entry, Topic};
 
@@ -285,5 +287,29 @@ impl RoomStore for EmbeddedStore {
     async fn note_head(&self, head: RoomHead) -> Result<(), StoreError> {
         let bytes = head.text.len();
         self.write(Write::NoteHead(head), bytes).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl MemberStore for EmbeddedStore {
+    async fn standing(&self, member: MemberId) -> Result<Standing, StoreError> {
+        let stored = self.read_blocking(move |tables| tables.standing(member));
+        Ok(stored
+            .await?
+            .map_or(Standing::Good, |(standing, _)| standing))
+    }
+
+    async fn set_standing(
+        &self,
+        member: MemberId,
+        standing: Standing,
+        at: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let write = Write::SetStanding {
+            member,
+            standing,
+            at,
+        };
+        self.write(write, 0).await.map(drop)
     }
 }

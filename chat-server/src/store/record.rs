@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 
-use super::{Role, Room, RoomHead, StoreError};
+use super::{Role, Room, RoomHead, Standing, StoreError};
 use crate::log::{Draft, Entry, Kind, Uid};
 
 /// The version this program writes, and the only one so far that it reads.
@@ -121,21 +121,31 @@ pub(super) fn decode_room(bytes: &[u8]) -> Result<Room, StoreError> {
 }
 
 pub(super) fn encode_membership(role: Role) -> [u8; 2] {
-    let code = match role {
-        Role::Buyer => 0,
-        Role::Seller => 1,
-        Role::Member => 2,
-    };
-    [VERSION, code]
+    [VERSION, role_code(role)]
 }
 
 pub(super) fn decode_membership(bytes: &[u8]) -> Result<Role, StoreError> {
     const WHAT: &str = "membership";
     match body_of(WHAT, bytes)? {
-        [0] => Ok(Role::Buyer),
-        [1] => Ok(Role::Seller),
-        [2] => Ok(Role::Member),
-        _ => Err(corrupt(WHAT, "unknown role")),
+        [code] => role_of(*code).ok_or_else(|| corrupt(WHAT, "unknown role")),
+        _ => Err(corrupt(WHAT, "not one role")),
+    }
+}
+
+pub(super) fn role_code(role: Role) -> u8 {
+    match role {
+        Role::Buyer => 0,
+        Role::Seller => 1,
+        Role::Member => 2,
+    }
+}
+
+pub(super) fn role_of(code: u8) -> Option<Role> {
+    match code {
+        0 => Some(Role::Buyer),
+        1 => Some(Role::Seller),
+        2 => Some(Role::Member),
+        _ => None,
     }
 }
 
@@ -171,6 +181,32 @@ pub(super) fn decode_room_head(room: RoomId, bytes: &[u8]) -> Result<RoomHead, S
     })
 }
 
+/// A member's standing and since when.
+pub(super) fn encode_standing(standing: Standing, at: UnixMillis) -> [u8; 10] {
+    let code = match standing {
+        Standing::Good => 0,
+        Standing::Blocked => 1,
+    };
+    let mut bytes = [VERSION; 10];
+    bytes[1] = code;
+    bytes[2..].copy_from_slice(&at.get().to_be_bytes());
+    bytes
+}
+
+pub(super) fn decode_standing(bytes: &[u8]) -> Result<(Standing, UnixMillis), StoreError> {
+    const WHAT: &str = "standing";
+    let [code, at @ ..] = body_of(WHAT, bytes)? else {
+        return Err(corrupt(WHAT, "no bytes"));
+    };
+    let standing = match code {
+        0 => Standing::Good,
+        1 => Standing::Blocked,
+        _ => return Err(corrupt(WHAT, "unknown standing")),
+    };
+    let at = <[u8; 8]>::try_from(at).map_err(|error| corrupt(WHAT, &error.to_string()))?;
+    Ok((standing, moment(WHAT, i64::from_be_bytes(at))?))
+}
+
 fn encode(value: &impl Serialize, capacity: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(capacity);
     bytes.push(VERSION);
@@ -194,7 +230,7 @@ fn body_of<'a>(what: &str, bytes: &'a [u8]) -> Result<&'a [u8], StoreError> {
     }
 }
 
-fn kind_code(kind: Kind) -> u8 {
+pub(super) fn kind_code(kind: Kind) -> u8 {
     match kind {
         Kind::Chat => 0,
         Kind::Opaque => 1,
@@ -203,7 +239,7 @@ fn kind_code(kind: Kind) -> u8 {
     }
 }
 
-fn kind_of(code: u8) -> Option<Kind> {
+pub(super) fn kind_of(code: u8) -> Option<Kind> {
     match code {
         0 => Some(Kind::Chat),
         1 => Some(Kind::Opaque),
@@ -390,6 +426,14 @@ mod tests {
             check(&role, &encode_membership(role), golden, decode_membership);
         }
         check(&Seq::MAX, &encode_mark(Seq::MAX), "01003fffff", decode_mark);
+        for (standing, golden) in [
+            (Standing::Good, "010000000000000003e8"),
+            (Standing::Blocked, "010100000000000003e8"),
+        ] {
+            let at = UnixMillis::try_from(1_000_i64).unwrap();
+            let written = encode_standing(standing, at);
+            check(&(standing, at), &written, golden, decode_standing);
+        }
         let head = RoomHead {
             room: room_id(),
             seq: seq(300),
@@ -435,6 +479,7 @@ mod tests {
                 drop(decode_room_head(room_id(), &bytes));
                 drop(decode_membership(&bytes));
                 drop(decode_mark(&bytes));
+                drop(decode_standing(&bytes));
             }
         }
 

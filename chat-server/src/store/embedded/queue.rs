@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::log::Topic;
-use crate::store::{Append, Room, RoomHead, StoreError};
+use crate::store::{Append, Room, RoomHead, Standing, StoreError};
 
 /// Writes waiting and in hand: 32 MiB, thirty-two of the largest appends. One round of a disk that
 /// writes 100 MB/s takes a third of a second then.
@@ -47,6 +48,11 @@ pub(super) enum Write {
         seq: Seq,
     },
     NoteHead(RoomHead),
+    SetStanding {
+        member: MemberId,
+        standing: Standing,
+        at: UnixMillis,
+    },
 }
 
 /// `Applied` for everything but a compare that failed.

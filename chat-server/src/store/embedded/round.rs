@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use fjall::{Keyspace, OwnedWriteBatch, Slice};
+use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -15,7 +16,7 @@ use super::heads::Heads;
 use super::queue::{Answer, Request, Write};
 use super::tables::{Tables, at, log_key, member_key, room_key, store_error};
 use crate::log::Topic;
-use crate::store::{Append, Room, RoomHead, StoreError, record};
+use crate::store::{Append, Room, RoomHead, Standing, StoreError, record};
 
 /// A planned round.
 #[derive(Default)]
@@ -26,6 +27,7 @@ pub(super) struct Round {
     room_changes: Vec<Change>,
     marks: HashMap<(MemberId, RoomId), Seq>,
     room_heads: HashMap<RoomId, RoomHead>,
+    standings: HashMap<MemberId, (Standing, UnixMillis)>,
     answers: Vec<(Reply, Answer)>,
     must_last: bool,
 }
@@ -62,7 +64,8 @@ impl Round {
             Write::Delete { .. }
             | Write::Append { .. }
             | Write::MarkRead { .. }
-            | Write::NoteHead(_) => false,
+            | Write::NoteHead(_)
+            | Write::SetStanding { .. } => false,
         }
     }
 
@@ -83,6 +86,11 @@ impl Round {
             Write::PutRoom(room) => self.put_room(&room, tables),
             Write::MarkRead { member, room, seq } => self.mark_read(member, room, seq, tables),
             Write::NoteHead(head) => self.note_head(head, tables),
+            Write::SetStanding {
+                member,
+                standing,
+                at,
+            } => self.set_standing(member, standing, at, tables),
         };
         self.answers.push((
             Reply {
@@ -189,12 +197,31 @@ impl Round {
         Ok(Append::Applied)
     }
 
+    fn set_standing(
+        &mut self,
+        member: MemberId,
+        standing: Standing,
+        at: UnixMillis,
+        tables: &Tables,
+    ) -> Answer {
+        let before = match self.standings.get(&member) {
+            Some(planned) => Some(*planned),
+            None => tables.standing(member)?,
+        };
+        if before.is_none_or(|(_, since)| at > since) {
+            self.standings.insert(member, (standing, at));
+            self.must_last = true;
+        }
+        Ok(Append::Applied)
+    }
+
     /// The batch, the heads that it moves, and what to answer when it is committed.
     pub(super) fn into_batch(
         self,
         tables: &Tables,
     ) -> (OwnedWriteBatch, HashMap<Topic, Seq>, Vec<(Reply, Answer)>) {
-        let others = self.room_changes.len() + self.marks.len() + self.room_heads.len();
+        let heads = self.room_heads.len() + self.standings.len();
+        let others = self.room_changes.len() + self.marks.len() + heads;
         let rows = self.log.len() + others;
         let mut batch = OwnedWriteBatch::with_capacity(tables.db.clone(), rows);
         for (key, value) in self.log {
@@ -219,6 +246,10 @@ impl Round {
                 room_key(room),
                 record::encode_room_head(&head),
             );
+        }
+        for (member, (standing, at)) in self.standings {
+            let key = member.get().to_be_bytes();
+            batch.insert(&tables.members, key, record::encode_standing(standing, at));
         }
         (batch, self.heads, self.answers)
     }

@@ -1,7 +1,8 @@
 //! The keyspaces of the embedded store, their keys and their reads.
 //!
 //! Keys are big-endian, so that their order is the order of positions: `log` is kind, owner,
-//! position; `memberships` and `marks` are member, room; `rooms` and `room_heads` the room.
+//! position; `memberships` and `marks` are member, room; `rooms` and `room_heads` the room; `members`
+//! the member.
 //!
 //! What this file does not do: writes, all of which are the writer's.
 
@@ -10,10 +11,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, Readable, UserValue};
+use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 
 use crate::log::{Entry, Topic};
-use crate::store::{Membership, READ_ENTRIES_MAX, Room, RoomHead, StoreError, record};
+use crate::store::{Membership, READ_ENTRIES_MAX, Room, RoomHead, Standing, StoreError, record};
 
 /// Blocks of the disk kept in memory. The newest entries are in the write buffer anyway, and live
 /// ones in the hubs' rings: this serves history.
@@ -26,7 +28,7 @@ const JOURNAL_BYTES_MAX: u64 = 128 << 20;
 /// Write buffer of the log. Up to five of them exist while flushes lag, 80 MiB.
 const LOG_BUFFER_BYTES: u64 = 16 << 20;
 
-/// Write buffer of each of the four small keyspaces.
+/// Write buffer of each of the five small keyspaces.
 const SMALL_BUFFER_BYTES: u64 = 4 << 20;
 
 /// One flushes, one compacts: with a single one a long compaction would hold up the flushes, and
@@ -41,6 +43,7 @@ pub(super) struct Tables {
     pub(super) memberships: Keyspace,
     pub(super) marks: Keyspace,
     pub(super) room_heads: Keyspace,
+    pub(super) members: Keyspace,
 }
 
 impl Tables {
@@ -63,6 +66,7 @@ impl Tables {
                 memberships: table("memberships", SMALL_BUFFER_BYTES)?,
                 marks: table("marks", SMALL_BUFFER_BYTES)?,
                 room_heads: table("room_heads", SMALL_BUFFER_BYTES)?,
+                members: table("members", SMALL_BUFFER_BYTES)?,
                 db,
             })
         };
@@ -142,6 +146,18 @@ impl Tables {
         let stored = self.room_heads.get(room_key(room)).map_err(store_error)?;
         stored
             .map(|bytes| record::decode_room_head(room, &bytes))
+            .transpose()
+    }
+
+    /// A member's standing and since when, if anything was ever said of it.
+    pub(super) fn standing(
+        &self,
+        member: MemberId,
+    ) -> Result<Option<(Standing, UnixMillis)>, StoreError> {
+        let key = member.get().to_be_bytes();
+        let stored = self.members.get(key).map_err(store_error)?;
+        stored
+            .map(|bytes| record::decode_standing(&bytes))
             .transpose()
     }
 }
