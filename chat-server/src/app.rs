@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::rooms::{Rooms, RoomsParts};
 use crate::stopping::{Stop, Stopping};
 use crate::store::embedded::EmbeddedStore;
+use crate::store::scylla::ScyllaStore;
 use crate::store::{MemberStore, MessageStore, RoomStore, StoreError};
 use crate::transport::websocket::{self, Upgrades};
 
@@ -59,9 +60,7 @@ pub struct Node {
     /// What connections use.
     pub services: Arc<Services>,
     bus: Arc<dyn Bus>,
-    rooms: Arc<dyn RoomStore>,
-    /// What has to be closed at the end, if the node opened it.
-    store: Option<Arc<EmbeddedStore>>,
+    stores: Stores,
     http: HttpState,
     stop_times: StopTimes,
 }
@@ -69,12 +68,8 @@ pub struct Node {
 /// What a node stands on. Nodes of one site share the store and the bus.
 #[derive(Debug)]
 pub struct Adapters {
-    /// The logs.
-    pub messages: Arc<dyn MessageStore>,
-    /// The rooms.
-    pub rooms: Arc<dyn RoomStore>,
-    /// The members.
-    pub members: Arc<dyn MemberStore>,
+    /// What keeps everything.
+    pub stores: Stores,
     /// The way to the other nodes.
     pub bus: Arc<dyn Bus>,
     /// What they say.
@@ -93,10 +88,9 @@ impl Node {
         clock: Arc<dyn Clock>,
         drain: Drain,
     ) -> Result<Self, BuildError> {
-        let StoreUrl::File(folder) = &config.store;
-        let store = EmbeddedStore::open(folder, config.limits.sync);
-        let store = Arc::new(store.map_err(BuildError::Store)?);
         let metrics = Arc::new(Metrics::new());
+        let stores = Stores::open(config, &clock, &metrics).await;
+        let stores = stores.map_err(BuildError::Store)?;
         let (bus, heard) = match &config.bus {
             BusUrl::Local => {
                 let (bus, heard) = LocalBus::new().attach(BUS_EVENTS_MAX);
@@ -105,20 +99,15 @@ impl Node {
             BusUrl::Redis(url) => join_redis(url, config, &clock, &metrics).await?,
         };
         let adapters = Adapters {
-            messages: Arc::clone(&store) as Arc<dyn MessageStore>,
-            rooms: Arc::clone(&store) as Arc<dyn RoomStore>,
-            members: Arc::clone(&store) as Arc<dyn MemberStore>,
+            stores,
             bus,
             heard,
             metrics,
         };
-        let mut node = Self::assemble(config, adapters, clock, drain).await?;
-        node.store = Some(store);
-        Ok(node)
+        Self::assemble(config, adapters, clock, drain).await
     }
 
-    /// Puts a node together on what is open already, and starts its own tasks in `drain`. Whoever
-    /// opened it closes it.
+    /// Puts a node together on what is open already, and starts its own tasks in `drain`.
     ///
     /// # Errors
     /// [`BuildError::Keys`].
@@ -135,9 +124,7 @@ impl Node {
         );
         let auth = auth.await.map_err(BuildError::Keys)?;
         let parts = Parts {
-            messages: adapters.messages,
-            rooms: Arc::clone(&adapters.rooms),
-            members: adapters.members,
+            stores: &adapters.stores,
             bus: Arc::clone(&adapters.bus),
             auth: Arc::new(auth),
             clock,
@@ -164,8 +151,7 @@ impl Node {
         Ok(Self {
             services,
             bus: adapters.bus,
-            rooms: adapters.rooms,
-            store: None,
+            stores: adapters.stores,
             http,
             stop_times: config.stop.clone(),
         })
@@ -174,7 +160,7 @@ impl Node {
     /// Where rooms are kept; for those who set a node up.
     #[must_use]
     pub fn rooms_store(&self) -> Arc<dyn RoomStore> {
-        Arc::clone(&self.rooms)
+        Arc::clone(&self.stores.rooms)
     }
 
     /// What clients use: the WebSocket and REST.
@@ -228,26 +214,86 @@ impl Node {
     pub fn close(self) -> Result<(), StoreError> {
         let Self {
             services,
-            rooms,
             bus,
-            store,
+            stores,
             http,
             stop_times: _,
         } = self;
-        drop((services, rooms, bus, http));
-        // If somebody still has it, its Drop does the same.
-        match store.map(Arc::try_unwrap) {
+        // They have the store, too.
+        drop((services, bus, http));
+        stores.close()
+    }
+}
+
+/// What keeps everything: three views of one store.
+#[derive(Debug)]
+pub struct Stores {
+    /// The logs.
+    pub messages: Arc<dyn MessageStore>,
+    /// The rooms.
+    pub rooms: Arc<dyn RoomStore>,
+    /// The members.
+    pub members: Arc<dyn MemberStore>,
+    /// The one that has something to write out at the end.
+    embedded: Option<Arc<EmbeddedStore>>,
+}
+
+impl Stores {
+    async fn open(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
+        match &config.store {
+            StoreUrl::File(folder) => {
+                let store = Arc::new(EmbeddedStore::open(folder, config.limits.sync)?);
+                let mut stores = Self::of(&store);
+                stores.embedded = Some(store);
+                Ok(stores)
+            }
+            StoreUrl::Scylla(address) => {
+                let settings = config.scylla.settings(address);
+                let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
+                let store = ScyllaStore::connect(&settings, clock, metrics).await?;
+                Ok(Self::of(&Arc::new(store)))
+            }
+        }
+    }
+
+    /// The views of a store that whoever opened it closes.
+    #[must_use]
+    pub fn of<S>(store: &Arc<S>) -> Self
+    where
+        S: MessageStore + RoomStore + MemberStore + 'static,
+    {
+        Self {
+            messages: Arc::clone(store) as Arc<dyn MessageStore>,
+            rooms: Arc::clone(store) as Arc<dyn RoomStore>,
+            members: Arc::clone(store) as Arc<dyn MemberStore>,
+            embedded: None,
+        }
+    }
+
+    fn close(self) -> Result<(), StoreError> {
+        let Self {
+            messages,
+            rooms,
+            members,
+            embedded,
+        } = self;
+        drop((messages, rooms, members));
+        match embedded.map(Arc::try_unwrap) {
             Some(Ok(store)) => store.close(),
+            // Somebody still has it, and its Drop does the same; the others have nothing to write
+            // out: what was answered is stored.
             Some(Err(_)) | None => Ok(()),
         }
     }
 }
 
 /// The adapters of a node.
-struct Parts {
-    messages: Arc<dyn MessageStore>,
-    rooms: Arc<dyn RoomStore>,
-    members: Arc<dyn MemberStore>,
+struct Parts<'s> {
+    stores: &'s Stores,
     bus: Arc<dyn Bus>,
     auth: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
@@ -274,18 +320,19 @@ async fn join_redis(
     Ok((Arc::new(bus), heard))
 }
 
-impl Parts {
+impl Parts<'_> {
     fn services(self, config: &Config) -> (Services, Orders, Looks) {
         let Self {
-            messages,
-            rooms,
-            members,
+            stores,
             bus,
             auth,
             clock,
             drain,
             metrics,
         } = self;
+        let messages = Arc::clone(&stores.messages);
+        let rooms = Arc::clone(&stores.rooms);
+        let members = Arc::clone(&stores.members);
         let hub = Hub::new(
             Arc::clone(&messages),
             Arc::clone(&bus),

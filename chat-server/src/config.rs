@@ -1,6 +1,7 @@
 //! The settings of the chat server; `--help` is their reference.
 
 mod stop;
+mod store;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -19,6 +20,8 @@ use crate::auth::KeySource;
 use crate::bus::redis::{BadRedisUrl, RedisUrl, is_prefix};
 use crate::store::SyncMode;
 pub use stop::{CLOSE_MAX, Rebalance, StopTimes};
+
+pub use store::{ConsistencyFlag, ScyllaFlags, StoreUrl};
 
 /// The chat server: STOMP over WebSocket at `/conn`, chat REST under `/api`
 #[derive(Clone, Debug, Parser)]
@@ -42,14 +45,20 @@ pub struct Config {
     )]
     pub admin_listen: SocketAddr,
 
-    /// Where messages are kept: file:FOLDER
+    /// Where messages are kept: file:FOLDER, by this process alone; or
+    /// scylla://[USER:PASSWORD@]HOST[:PORT],HOST…/KEYSPACE, the password taken as it stands
     #[arg(
         long,
         env = "CHAT_STORE",
+        hide_env_values = true, // it may hold a password
         default_value = "file:./data/chat",
         value_name = "URL"
     )]
     pub store: StoreUrl,
+
+    /// How a store of several servers is used
+    #[command(flatten)]
+    pub scylla: ScyllaFlags,
 
     /// How nodes hear of each other: local (this is the only node),
     /// redis://[USER:PASSWORD@]HOST[:PORT][/DB], redis-cluster://HOST,HOST or
@@ -233,13 +242,6 @@ pub enum Command {
     },
 }
 
-/// Where messages are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// A folder of this computer.
-    File(PathBuf),
-}
-
 /// How nodes hear of each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BusUrl {
@@ -253,20 +255,6 @@ pub enum BusUrl {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
 pub struct Unreadable(&'static str);
-
-impl FromStr for StoreUrl {
-    type Err = Unreadable;
-
-    fn from_str(text: &str) -> Result<Self, Unreadable> {
-        match text
-            .strip_prefix("file:")
-            .map(|path| path.trim_start_matches("//"))
-        {
-            Some(path) if !path.is_empty() => Ok(Self::File(path.into())),
-            Some(_) | None => Err(Unreadable("file:FOLDER, such as file:./data/chat")),
-        }
-    }
-}
 
 impl FromStr for BusUrl {
     type Err = Unreadable;
@@ -379,6 +367,7 @@ impl Settings for Config {
     fn check(&self, mistakes: &mut Mistakes) {
         self.limits.check(mistakes);
         self.stop.check(mistakes);
+        self.scylla.check(mistakes);
         let mut must = |good, setting, what, right| must(mistakes, good, setting, what, right);
         let has_bytes = |text: &str| !text.is_empty();
         must(

@@ -3,11 +3,15 @@
 //! No ids as labels: a label's values are few and known. What comes and goes is a pair of counters
 //! instead of a gauge, so that nothing drifts. The gauges of a stop are set, never counted.
 
+mod store;
+
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
 };
 use stomp::Command;
+
+pub use store::{StoreErrorKind, StoreOp, StoreSeconds};
 
 /// From 1 ms to 10 s, about doubling: a wake-up is under the first, a deadline at the last.
 const SECONDS: [f64; 14] = [
@@ -156,6 +160,14 @@ pub struct Metrics {
     pub slow_closed: IntCounter,
     /// Questions to the store that failed, by operation.
     pub store_errors: IntCounterVec,
+    /// Questions to the distributed store: how long each took.
+    pub store_seconds: StoreSeconds,
+    /// Of those, questions to a server that failed, by kind.
+    pub store_failures: CountersBy<StoreErrorKind>,
+    /// Appends that met another head.
+    pub store_conflicts: IntCounter,
+    /// Whether all of the store's servers are asked by shard: 1 or 0.
+    pub store_shard_aware: IntGauge,
     /// Events beside the log that a full connection missed.
     pub events_dropped: IntCounter,
     /// Holes in what arrived, filled from the store.
@@ -236,6 +248,14 @@ impl Metrics {
                 .expect("each name is used once");
             metric
         };
+        let histograms = |name: &str, help: &str, label: &str| {
+            let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+            let metric = HistogramVec::new(options, &[label]).expect("a valid name");
+            registry
+                .register(Box::new(metric.clone()))
+                .expect("each name is used once");
+            metric
+        };
         let seconds = |name: &str, help: &str| {
             let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
             let metric = Histogram::with_opts(options).expect("a valid name");
@@ -299,6 +319,27 @@ impl Metrics {
                 "Connections closed because they took nothing for too long",
             ),
             store_errors: counters("chat_store_errors_total", "Failed store requests", "op"),
+            store_seconds: StoreSeconds::new(&histograms(
+                "chat_store_request_duration_seconds",
+                "Questions to the distributed store",
+                "op",
+            )),
+            store_failures: by_label(
+                &counters(
+                    "chat_store_request_errors_total",
+                    "Questions to a server of the store that failed",
+                    "kind",
+                ),
+                StoreErrorKind::ALL.map(|kind| (kind, kind.as_str())),
+            ),
+            store_conflicts: counter(
+                "chat_store_conflicts_total",
+                "Appends that met another head",
+            ),
+            store_shard_aware: gauge(
+                "chat_store_shard_aware",
+                "Whether all servers of the store are asked by shard",
+            ),
             events_dropped: counter(
                 "chat_events_dropped_total",
                 "Unstored events that a full connection missed",

@@ -10,12 +10,16 @@ mod contract {
     //! Every sentence of the prose on the traits is a test here.
     pub(crate) mod appends;
     pub(crate) mod make;
+    pub(crate) mod member_store;
     pub(crate) mod model;
     pub(crate) mod reads;
     pub(crate) mod room_store;
     pub(crate) mod rooms;
     pub(crate) mod store;
 }
+
+#[path = "contract/scylla.rs"]
+mod scylla;
 
 use std::sync::Arc;
 
@@ -25,7 +29,9 @@ mod embedded {
 
     use chat_server::log::Topic;
     use chat_server::store::embedded::EmbeddedStore;
-    use chat_server::store::{Append, MessageStore, RoomStore, StoreError, SyncMode, View};
+    use chat_server::store::{
+        Append, MemberStore, MessageStore, RoomStore, Standing, StoreError, SyncMode, View,
+    };
     use proptest::prelude::*;
     use proptest::test_runner::TestRunner;
     use shared::ids::Seq;
@@ -33,7 +39,7 @@ mod embedded {
     use tokio::runtime::Runtime;
 
     use super::Arc;
-    use super::contract::make::{batch, member, room, seq};
+    use super::contract::make::{batch, member, millis, room, seq};
     use super::contract::model::{Model, Step, steps};
     use super::contract::rooms::{room_head, room_of};
     use super::contract::store::{Subject, assert_corrupt};
@@ -126,6 +132,10 @@ mod embedded {
             .note_head(room_head(room(3), seq(64), "last"))
             .await
             .unwrap();
+        store
+            .set_standing(member(1), Standing::Blocked, millis(5))
+            .await
+            .unwrap();
         store.close().unwrap();
 
         let store = open(folder.path());
@@ -141,6 +151,7 @@ mod embedded {
             store.heads(&[room(3)]).await.unwrap(),
             [room_head(room(3), seq(64), "last")]
         );
+        assert_eq!(store.standing(member(1)).await.unwrap(), Standing::Blocked);
         let again = store
             .append(TOPIC(), Seq::ZERO, batch(Seq::ZERO, 1, 1))
             .await
@@ -246,7 +257,7 @@ mod embedded {
     }
 
     #[tokio::test]
-    async fn damaged_records_of_rooms_are_corrupt() {
+    async fn damaged_records_of_rooms_and_members_are_corrupt() {
         let folder = tempfile::tempdir().unwrap();
         drop(open(folder.path()));
         let (room_1, member_1_room_1) = ([0, 0, 0, 1], [0, 0, 0, 1, 0, 0, 0, 1]);
@@ -254,6 +265,7 @@ mod embedded {
         overwrite(&folder, "room_heads", &room_1, Some(b"\x01"));
         overwrite(&folder, "marks", &member_1_room_1, Some(b"\x01\x00"));
         overwrite(&folder, "memberships", &member_1_room_1, Some(b"\x01\x09"));
+        overwrite(&folder, "members", &room_1, Some(b"\x01\x02"));
         let store = open(folder.path());
         assert_corrupt(store.room(room(1)).await);
         assert_corrupt(store.put_room(&room_of(room(1), &[])).await);
@@ -262,6 +274,9 @@ mod embedded {
         assert_corrupt(store.last_read(member(1), room(1)).await);
         assert_corrupt(store.mark_read(member(1), room(1), seq(1)).await);
         assert_corrupt(store.memberships(member(1)).await);
+        assert_corrupt(store.standing(member(1)).await);
+        let blocked = store.set_standing(member(1), Standing::Blocked, millis(5));
+        assert_corrupt(blocked.await);
     }
 
     #[tokio::test]

@@ -4,6 +4,10 @@
 //! store. Applied: done. Another head: read what came in between, find one's own sends in it by
 //! their uid, again. Unknown: the same question again; either it applies now, or the head has moved
 //! and the uids tell whether it was us.
+//!
+//! A store may keep a log in parts: what reaches over the end of one goes in two appends, and a send
+//! of which a piece is in each gets its receipt after both. Only such a send, one in thousands of a
+//! transaction's length, can be stored in part for good, if this node dies in between.
 
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
@@ -45,7 +49,8 @@ pub(super) async fn settle(
     }
 }
 
-/// One pass: `Ok` when the store took what was asked, or there was nothing left to ask.
+/// One pass: `Ok` when the store took what was asked, or there was nothing left to ask. Sends that
+/// are still open then have a piece that did not fit.
 async fn attempt(
     parts: &Parts,
     queue: &TopicQueue,
@@ -62,13 +67,17 @@ async fn attempt(
     }
     state.recognise(open);
     let Numbering {
-        entries, repeated, ..
+        mut entries,
+        repeated,
+        ..
     } = Numbering::of(state, open);
     if entries.is_empty() {
-        finish(parts, open, &HashMap::new());
+        finish(parts, open);
         publish_again(parts, topic, &repeated).await;
         return Ok(());
     }
+    let end = parts.store.append_end(state.head);
+    entries.retain(|entry| entry.seq <= end);
     if let Some(newest) = entries.last() {
         // Before it is stored: who checks heads must not find a log that nobody noted to be longer.
         parts.bus.note_head(topic, newest.seq);
@@ -111,11 +120,8 @@ async fn attempt(
 
 /// The store has the entries: receipts, this node's hub, the other nodes, the lists.
 async fn on_applied(parts: &Parts, topic: Topic, open: &mut Vec<Open>, entries: Vec<Arc<Entry>>) {
-    let seqs = entries
-        .iter()
-        .map(|entry| (entry.draft.uid, entry.seq))
-        .collect();
-    finish(parts, open, &seqs);
+    note_own(open, &entries);
+    finish(parts, open);
     let newest = entries.last().cloned();
     let entries: Arc<[Arc<Entry>]> = entries.into();
     (parts.stored)(topic, &entries);
@@ -176,7 +182,8 @@ async fn read_on(
     Ok(())
 }
 
-/// Notes the positions of sends whose append had an unknown outcome and turns out to be in the log.
+/// Notes the positions of sends that are in the log: their append was applied, or its outcome was
+/// unknown and they turn out to be there.
 fn note_own(open: &mut [Open], page: &[Arc<Entry>]) {
     let seqs: HashMap<Uid, Seq> = page
         .iter()

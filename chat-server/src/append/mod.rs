@@ -63,7 +63,8 @@ pub type Done = Box<dyn FnOnce(Outcome) + Send>;
 /// order of the log; one that was sent again once more.
 pub type Stored = Box<dyn Fn(Topic, &Arc<[Arc<Entry>]>) + Send + Sync>;
 
-/// One send: drafts that become neighbours in the log, all or none.
+/// One send: drafts that become neighbours in the log, all or none; in a store that keeps logs in
+/// parts, but for one that reaches over the end of a part (see `batch`).
 struct Job {
     drafts: Vec<Draft>,
     deadline: Instant,

@@ -9,7 +9,7 @@ use shared::ids::{MemberId, Seq};
 use super::known::Known;
 use super::window::Repeated;
 use super::{AppendError, Job, Outcome, Parts, SEND_DEADLINE};
-use crate::log::{Draft, Entry, Uid};
+use crate::log::{Draft, Entry};
 use crate::metrics::SendOutcome;
 
 /// A send on its way.
@@ -22,7 +22,7 @@ pub(super) struct Open {
 /// A draft that is in the log already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Stored by an append whose outcome was unknown; shown since.
+    /// Stored by an append of this send, and shown.
     Own(Seq),
     /// Sent before under the same name.
     Repeated(Seq),
@@ -40,6 +40,11 @@ impl Open {
     pub(super) fn new(job: Job) -> Self {
         let found = vec![None; job.drafts.len()];
         Self { job, found }
+    }
+
+    /// Whether all of it is in the log.
+    fn is_settled(&self) -> bool {
+        self.found.iter().all(Option::is_some)
     }
 
     pub(super) fn tell(self, outcome: Outcome) {
@@ -176,23 +181,21 @@ pub(super) fn refuse_all(open: &mut Vec<Open>, error: AppendError) {
     }
 }
 
-/// Tells every send whose drafts all have a position now.
-pub(super) fn finish(parts: &Parts, open: &mut Vec<Open>, seqs: &HashMap<Uid, Seq>) {
-    for send in open.drain(..) {
-        let drafts = send.job.drafts.iter().zip(&send.found);
-        let found = drafts.map(|(draft, found)| {
-            let found = found.map(Found::seq);
-            found.or(seqs.get(&draft.uid).copied())
-        });
-        let outcome: Option<Vec<Seq>> = found.collect();
+/// Tells every send whose drafts all have a position now; the others stay open.
+pub(super) fn finish(parts: &Parts, open: &mut Vec<Open>) {
+    let (settled, unsettled) = open.drain(..).partition(Open::is_settled);
+    *open = unsettled;
+    let settled: Vec<Open> = settled;
+    for send in settled {
         let is_repeated = |found: &Option<Found>| matches!(found, Some(Found::Repeated(_)));
-        let repeated = send.found.iter().any(is_repeated);
-        let label = if repeated {
+        let label = if send.found.iter().any(is_repeated) {
             SendOutcome::Dup
         } else {
             SendOutcome::Ok
         };
         parts.metrics.sends.count(label);
-        send.tell(outcome.ok_or(AppendError::Unavailable));
+        let seqs = send.found.iter().flatten().map(|found| found.seq());
+        let seqs = seqs.collect();
+        send.tell(Ok(seqs));
     }
 }

@@ -3,6 +3,7 @@
 //! `tests/append.rs`.
 
 mod deadlines;
+mod parts;
 mod queues;
 mod through;
 
@@ -24,7 +25,7 @@ use crate::bus::{Bus, BusEvent};
 use crate::log::{Draft, Entry, Kind, Topic, Uid};
 use crate::metrics::Metrics;
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{MessageStore, RoomStore, SyncMode};
+use crate::store::{MessageStore, RoomStore, SyncMode, View};
 
 /// No step takes this long; what does has failed.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -9,6 +9,7 @@ pub mod embedded;
 mod member;
 mod record;
 pub mod room;
+pub mod scylla;
 
 use std::fmt;
 use std::sync::Arc;
@@ -79,8 +80,16 @@ pub enum View {
 /// * `delete` marks an entry; reads then give it with an empty body. Of an entry that is not there
 ///   nothing comes to be. Twice is the same as once.
 /// * No call waits for ever: each has a deadline of its own.
+/// * An append reaches no further than `append_end` of its head. One that does is
+///   [`StoreError::Unavailable`].
 #[async_trait]
 pub trait MessageStore: Send + Sync + fmt::Debug {
+    /// The last position that one append after `head` may have: a store may keep a log in parts and
+    /// write to one of them at a time. At least one entry always fits, up to [`Seq::MAX`].
+    fn append_end(&self, _head: Seq) -> Seq {
+        Seq::MAX
+    }
+
     /// Compares the head and appends.
     async fn append(
         &self,

@@ -100,6 +100,16 @@ pub(crate) async fn append_of_nothing_compares_and_writes_nothing(store: Arc<dyn
     assert_eq!(store.head(topic, QUORUM).await.unwrap(), Seq::ZERO);
 }
 
+pub(crate) async fn append_of_the_least_always_fits(store: Arc<dyn Store>) {
+    for head in [
+        0, 1, 4_094, 4_095, 4_096, 8_190, 8_191, 8_192, 4_194_301, 4_194_302,
+    ] {
+        let head = seq(head);
+        assert!(store.append_end(head) > head, "{head}");
+    }
+    assert_eq!(store.append_end(Seq::MAX), Seq::MAX);
+}
+
 pub(crate) async fn append_takes_the_most_entries_allowed(store: Arc<dyn Store>) {
     let topic = fresh_topic();
     let most = u32::try_from(APPEND_ENTRIES_MAX).unwrap();

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_server::log::{Entry, Topic};
-use chat_server::store::{Append, READ_ENTRIES_MAX, Role, Room, RoomHead, View};
+use chat_server::store::{Append, READ_ENTRIES_MAX, Role, Room, RoomHead, Standing, View};
 use proptest::prelude::*;
 use shared::ids::{MemberId, RoomId, Seq};
 
-use super::make::{batch, fresh_member, fresh_room, seq};
+use super::make::{batch, fresh_member, fresh_room, millis, seq};
 use super::rooms::{room_head, room_of};
 use super::store::Store;
 
@@ -50,6 +50,11 @@ pub(crate) enum Step {
         room: usize,
         at: u32,
     },
+    SetStanding {
+        member: usize,
+        is_blocked: bool,
+        at: u32,
+    },
 }
 
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -64,6 +69,8 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0..MEMBERS, 0..ROOMS, 0_u32..1000)
             .prop_map(|(member, room, at)| Step::MarkRead { member, room, at }),
         1 => (0..ROOMS, 1_u32..1000).prop_map(|(room, at)| Step::NoteHead { room, at }),
+        1 => (0..MEMBERS, any::<bool>(), 0_u32..1000)
+            .prop_map(|(member, is_blocked, at)| Step::SetStanding { member, is_blocked, at }),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -78,6 +85,7 @@ pub(crate) struct Model {
     put: BTreeMap<RoomId, Room>,
     marks: BTreeMap<(MemberId, RoomId), Seq>,
     heads: BTreeMap<RoomId, RoomHead>,
+    standings: BTreeMap<MemberId, (u32, Standing)>,
     next_uid: u128,
 }
 
@@ -93,6 +101,7 @@ impl Model {
             put: BTreeMap::new(),
             marks: BTreeMap::new(),
             heads: BTreeMap::new(),
+            standings: BTreeMap::new(),
             next_uid: 1,
         }
     }
@@ -124,6 +133,14 @@ impl Model {
                 if head.seq > known.seq {
                     *known = head;
                 }
+            }
+            Step::SetStanding {
+                member,
+                is_blocked,
+                at,
+            } => {
+                self.set_standing(store, self.members[member], is_blocked, at)
+                    .await
             }
         }
     }
@@ -162,6 +179,26 @@ impl Model {
         let room = room_of(id, &inside.collect::<Vec<_>>());
         store.put_room(&room).await.unwrap();
         self.put.insert(id, room);
+    }
+
+    async fn set_standing(&mut self, store: &dyn Store, of: MemberId, is_blocked: bool, at: u32) {
+        let known = self.standings.get(&of).copied();
+        let mut standing = if is_blocked {
+            Standing::Blocked
+        } else {
+            Standing::Good
+        };
+        // Of two at the same time either may win; here they say the same.
+        if let Some((_, same)) = known.filter(|(since, _)| *since == at) {
+            standing = same;
+        }
+        store
+            .set_standing(of, standing, millis(at.into()))
+            .await
+            .unwrap();
+        if known.is_none_or(|(since, _)| at > since) {
+            self.standings.insert(of, (at, standing));
+        }
     }
 
     async fn compare_read(&self, store: &dyn Store, topic: Topic, first: u32, last: u32) {
@@ -228,6 +265,9 @@ impl Model {
             .collect();
         assert_eq!(found.len(), memberships.len(), "a room is there twice");
         assert_eq!(found, expected);
+        let standing = self.standings.get(&member).map(|(_, standing)| *standing);
+        let expected = standing.unwrap_or_default();
+        assert_eq!(store.standing(member).await.unwrap(), expected);
         for room in self.rooms {
             assert_eq!(store.last_read(member, room).await.unwrap(), mark(room));
         }

@@ -1,18 +1,18 @@
-//! The contract of `MessageStore` and `RoomStore`: the list of its tests, and what they share.
+//! The contract of `MessageStore`, `RoomStore` and `MemberStore`: the list of its tests, and what they share.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chat_server::log::{Entry, Topic};
-use chat_server::store::{Append, MessageStore, RoomStore, StoreError, View};
+use chat_server::store::{Append, MemberStore, MessageStore, RoomStore, StoreError, View};
 use shared::ids::Seq;
 
 use super::make::{batch, seq};
 
-/// Both halves of a store.
-pub(crate) trait Store: MessageStore + RoomStore {}
+/// All parts of a store.
+pub(crate) trait Store: MessageStore + RoomStore + MemberStore {}
 
-impl<S: MessageStore + RoomStore> Store for S {}
+impl<S: MessageStore + RoomStore + MemberStore> Store for S {}
 
 /// An open store, and what must outlive it: a folder, a server.
 pub(crate) struct Subject {
@@ -20,7 +20,7 @@ pub(crate) struct Subject {
     pub(crate) _kept: Box<dyn std::any::Any + Send>,
 }
 
-/// Runs every test of the three parts against what `$open` opens.
+/// Runs every test of the four parts against what `$open` opens.
 #[macro_export]
 macro_rules! store_contract {
     ($open:path) => {
@@ -30,6 +30,7 @@ macro_rules! store_contract {
             append_is_applied_only_at_the_head,
             conflict_writes_nothing,
             append_of_nothing_compares_and_writes_nothing,
+            append_of_the_least_always_fits,
             append_takes_the_most_entries_allowed,
             append_takes_one_entry_above_the_byte_limit,
             of_several_appends_at_the_same_head_one_is_applied,
@@ -63,6 +64,13 @@ macro_rules! store_contract {
             read_mark_needs_no_membership,
             room_heads_are_given_for_rooms_that_have_one,
             newer_room_head_wins_in_any_order,
+        }
+        $crate::store_contract! { @ $open, member_store:
+            unknown_member_is_in_good_standing,
+            standing_is_what_was_set_last,
+            later_decision_wins_in_any_order,
+            decisions_at_once_leave_the_latest,
+            standings_of_members_do_not_mix,
         }
     };
     (@ $open:path, $part:ident: $($name:ident),+ $(,)?) => {

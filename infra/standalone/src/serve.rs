@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use chat_server::app::{self, BuildError, Node};
 use chat_server::auth::KeySource;
-use chat_server::config::{BusUrl, Config, StopTimes, StoreUrl};
+use chat_server::config::{BusUrl, Config, ScyllaFlags, StopTimes, StoreUrl};
 use chat_server::store::StoreError;
 use shared::clock::SystemClock;
 use shared::drain::Drain;
@@ -122,6 +122,7 @@ fn chat_config(settings: &Serve, key: &DevKey) -> Result<Config, KeyError> {
         listen: settings.listen,
         admin_listen: settings.listen,
         store: StoreUrl::File(settings.data.join("chat")),
+        scylla: ScyllaFlags::default(),
         bus: BusUrl::Local,
         bus_prefix: SITE.to_owned(),
         jwks: KeySource::File(key.publish()?),

@@ -11,7 +11,7 @@ struct Seam {
     adapters: &'static [&'static str],
 }
 
-const SEAMS: [Seam; 3] = [
+const SEAMS: [Seam; 4] = [
     Seam {
         server: "chat-server",
         home: "bus",
@@ -28,6 +28,12 @@ const SEAMS: [Seam; 3] = [
         server: "chat-server",
         home: "store",
         contract: "RoomStore",
+        adapters: &["EmbeddedStore", "ScyllaStore"],
+    },
+    Seam {
+        server: "chat-server",
+        home: "store",
+        contract: "MemberStore",
         adapters: &["EmbeddedStore", "ScyllaStore"],
     },
 ];

@@ -1,7 +1,7 @@
 //! The real store, seen through a layer that takes its time and loses answers as it is told.
 
 use std::future::pending;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::*;
-use crate::store::{Append, Membership, Room, RoomHead, StoreError, View};
+use crate::store::{Append, Membership, Room, RoomHead, StoreError};
 
 /// The layer. Every question is carried out by a thread of its own: while it runs, virtual time
 /// stands still, so only the layer decides how long an answer takes.
@@ -23,6 +23,8 @@ pub(super) struct Through {
     pub(super) lost: AtomicUsize,
     /// Nothing but appends gets an answer.
     pub(super) silent: AtomicBool,
+    /// Logs are kept in parts of so many positions; 0: in one.
+    pub(super) part_entries: AtomicU32,
     /// How many appends came here.
     pub(super) appends: AtomicUsize,
 }
@@ -34,6 +36,7 @@ impl Through {
             latency: Mutex::default(),
             lost: AtomicUsize::new(0),
             silent: AtomicBool::new(false),
+            part_entries: AtomicU32::new(0),
             appends: AtomicUsize::new(0),
         }
     }
@@ -68,6 +71,13 @@ impl Through {
 
 #[async_trait]
 impl MessageStore for Through {
+    fn append_end(&self, head: Seq) -> Seq {
+        match self.part_entries.load(Ordering::Relaxed) {
+            0 => self.store.append_end(head),
+            part => seq((head.get() + 1) / part * part + part - 1),
+        }
+    }
+
     async fn append(
         &self,
         topic: Topic,
@@ -75,6 +85,8 @@ impl MessageStore for Through {
         entries: Vec<Arc<Entry>>,
     ) -> Result<Append, StoreError> {
         self.appends.fetch_add(1, Ordering::Relaxed);
+        let newest = entries.last().map_or(head, |entry| entry.seq);
+        assert!(newest <= self.append_end(head), "{newest} after {head}");
         sleep(self.latency()).await;
         let append = move |store: Arc<EmbeddedStore>| async move {
             store.append(topic, head, entries).await

@@ -90,7 +90,7 @@ impl Round {
                 member,
                 standing,
                 at,
-            } => self.set_standing(member, (standing, at), tables),
+            } => self.set_standing(member, standing, at, tables),
         };
         self.answers.push((
             Reply {
@@ -200,14 +200,15 @@ impl Round {
     fn set_standing(
         &mut self,
         member: MemberId,
-        (standing, at): (Standing, UnixMillis),
+        standing: Standing,
+        at: UnixMillis,
         tables: &Tables,
     ) -> Answer {
         let before = match self.standings.get(&member) {
             Some(planned) => Some(*planned),
             None => tables.standing(member)?,
         };
-        if before.is_none_or(|(_, before)| at >= before) {
+        if before.is_none_or(|(_, since)| at > since) {
             self.standings.insert(member, (standing, at));
             self.must_last = true;
         }
@@ -219,8 +220,9 @@ impl Round {
         self,
         tables: &Tables,
     ) -> (OwnedWriteBatch, HashMap<Topic, Seq>, Vec<(Reply, Answer)>) {
-        let others = self.room_changes.len() + self.marks.len() + self.room_heads.len();
-        let rows = self.log.len() + others + self.standings.len();
+        let heads = self.room_heads.len() + self.standings.len();
+        let others = self.room_changes.len() + self.marks.len() + heads;
+        let rows = self.log.len() + others;
         let mut batch = OwnedWriteBatch::with_capacity(tables.db.clone(), rows);
         for (key, value) in self.log {
             batch.insert(&tables.log, key, value);
@@ -246,8 +248,8 @@ impl Round {
             );
         }
         for (member, (standing, at)) in self.standings {
-            let value = record::encode_standing(standing, at);
-            batch.insert(&tables.members, member.get().to_be_bytes(), value);
+            let key = member.get().to_be_bytes();
+            batch.insert(&tables.members, key, record::encode_standing(standing, at));
         }
         (batch, self.heads, self.answers)
     }

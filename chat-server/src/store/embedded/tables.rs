@@ -1,8 +1,8 @@
 //! The keyspaces of the embedded store, their keys and their reads.
 //!
 //! Keys are big-endian, so that their order is the order of positions: `log` is kind, owner,
-//! position; `memberships` and `marks` are member, room; `rooms` and `room_heads` the room;
-//! `members` the member.
+//! position; `memberships` and `marks` are member, room; `rooms` and `room_heads` the room; `members`
+//! the member.
 //!
 //! What this file does not do: writes, all of which are the writer's.
 
@@ -142,6 +142,14 @@ impl Tables {
         heads.filter_map(Result::transpose).collect()
     }
 
+    pub(super) fn room_head(&self, room: RoomId) -> Result<Option<RoomHead>, StoreError> {
+        let stored = self.room_heads.get(room_key(room)).map_err(store_error)?;
+        stored
+            .map(|bytes| record::decode_room_head(room, &bytes))
+            .transpose()
+    }
+
+    /// A member's standing and since when, if anything was ever said of it.
     pub(super) fn standing(
         &self,
         member: MemberId,
@@ -150,13 +158,6 @@ impl Tables {
         let stored = self.members.get(key).map_err(store_error)?;
         stored
             .map(|bytes| record::decode_standing(&bytes))
-            .transpose()
-    }
-
-    pub(super) fn room_head(&self, room: RoomId) -> Result<Option<RoomHead>, StoreError> {
-        let stored = self.room_heads.get(room_key(room)).map_err(store_error)?;
-        stored
-            .map(|bytes| record::decode_room_head(room, &bytes))
             .transpose()
     }
 }

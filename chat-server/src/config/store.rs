@@ -1,0 +1,179 @@
+//! The settings of the store.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use shared::config::Mistakes;
+
+use super::{Unreadable, must};
+use crate::store::scylla::settings::{
+    Reach, Replication, ScyllaAddress, ScyllaSettings, is_datacenter,
+};
+
+/// Where messages are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// A folder of this computer.
+    File(PathBuf),
+    /// Servers of ScyllaDB or Apache Cassandra.
+    Scylla(ScyllaAddress),
+}
+
+impl FromStr for StoreUrl {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Self, Unreadable> {
+        if text.starts_with(ScyllaAddress::SCHEME) {
+            const FORM: Unreadable = Unreadable(
+                "scylla://[USER:PASSWORD@]HOST[:PORT],HOST…/KEYSPACE, the keyspace in a-z, 0-9, _",
+            );
+            // Nothing of the text: it may hold a password.
+            return text.parse().map(Self::Scylla).map_err(|_unreadable| FORM);
+        }
+        let path = text
+            .strip_prefix("file:")
+            .map(|path| path.trim_start_matches("//"));
+        match path {
+            Some(path) if !path.is_empty() => Ok(Self::File(path.into())),
+            Some(_) | None => Err(Unreadable(
+                "file:FOLDER, such as file:./data/chat, or scylla://HOST,HOST/KEYSPACE",
+            )),
+        }
+    }
+}
+
+/// How a store of several servers is used.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ScyllaFlags {
+    /// The data centre whose servers are asked; without it there must be only one
+    #[arg(long, env = "CHAT_SCYLLA_DATACENTER", value_name = "NAME")]
+    pub scylla_datacenter: Option<String>,
+
+    /// Copies of everything, for a keyspace that is created: 3, or DC1=3,DC2=3
+    #[arg(
+        long,
+        env = "CHAT_SCYLLA_REPLICATION",
+        default_value = "3",
+        value_name = "COPIES"
+    )]
+    pub scylla_replication: Replication,
+
+    /// Whose majority decides, the same on all nodes: local-quorum, where all write through one data
+    /// centre; quorum, where they write through several
+    #[arg(long, env = "CHAT_SCYLLA_CONSISTENCY", value_enum,
+        default_value_t = ConsistencyFlag::LocalQuorum)]
+    pub scylla_consistency: ConsistencyFlag,
+
+    /// Certificates (PEM) that the servers' are signed with; with them connections are encrypted.
+    /// The servers' certificates must name their IP addresses
+    #[arg(long, env = "CHAT_SCYLLA_CA", value_name = "FILE")]
+    pub scylla_ca: Option<PathBuf>,
+}
+
+/// Whose majority decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ConsistencyFlag {
+    /// The local data centre's.
+    LocalQuorum,
+    /// All data centres'.
+    Quorum,
+}
+
+impl Default for ScyllaFlags {
+    fn default() -> Self {
+        Self {
+            scylla_datacenter: None,
+            scylla_replication: Replication::Factor(3),
+            scylla_consistency: ConsistencyFlag::LocalQuorum,
+            scylla_ca: None,
+        }
+    }
+}
+
+impl ScyllaFlags {
+    /// The settings of the store at this address.
+    #[must_use]
+    pub fn settings(&self, address: &ScyllaAddress) -> ScyllaSettings {
+        ScyllaSettings {
+            address: address.clone(),
+            datacenter: self.scylla_datacenter.clone(),
+            replication: self.scylla_replication.clone(),
+            reach: match self.scylla_consistency {
+                ConsistencyFlag::LocalQuorum => Reach::LocalQuorum,
+                ConsistencyFlag::Quorum => Reach::Quorum,
+            },
+            ca: self.scylla_ca.clone(),
+        }
+    }
+
+    pub(super) fn check(&self, mistakes: &mut Mistakes) {
+        if let Some(name) = &self.scylla_datacenter {
+            let right = "a name of letters, digits, ., _ and -";
+            let good = is_datacenter(name);
+            must(mistakes, good, "scylla_datacenter", name.clone(), right);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::config::{NoSettings, parse};
+
+    use super::super::Config;
+    use super::*;
+
+    #[test]
+    fn store_of_several_servers_has_its_settings() {
+        let address = "scylla://me:hunter2@a,b:7/chat";
+        let config: Config = parse([
+            "chat-server",
+            "--store",
+            address,
+            "--scylla-datacenter",
+            "dc1",
+            "--scylla-consistency",
+            "quorum",
+        ])
+        .unwrap();
+        let StoreUrl::Scylla(address) = &config.store else {
+            panic!("{config:?}")
+        };
+        let settings = config.scylla.settings(address);
+        assert_eq!(settings.address.hosts, ["a:9042", "b:7"]);
+        assert_eq!(settings.datacenter.as_deref(), Some("dc1"));
+        assert_eq!(settings.replication, Replication::Factor(3));
+        assert_eq!(settings.reach, Reach::Quorum);
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_command_line() {
+        let config: Config = parse(["chat-server"]).unwrap();
+        assert_eq!(config.scylla, ScyllaFlags::default());
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        for args in [
+            ["--store", "scylla://a"],
+            ["--store", "scylla://me@a/chat"],
+            ["--scylla-datacenter", "d'c"],
+            ["--scylla-replication", "0"],
+            ["--scylla-consistency", "one"],
+        ] {
+            let args = ["chat-server", args[0], args[1]];
+            let refused = parse::<Config>(args);
+            assert!(matches!(refused, Err(NoSettings::Wrong(_))), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_does_not_show_its_password() {
+        let args = ["chat-server", "--store", "scylla://me:hunter2@a"];
+        let Err(NoSettings::Wrong(mistakes)) = parse::<Config>(args) else {
+            panic!("accepted")
+        };
+        assert!(!mistakes.to_string().contains("hunter2"), "{mistakes}");
+    }
+}

@@ -1,0 +1,403 @@
+//! Every CQL text of the store, in one place, so that a test can hold them to what both ScyllaDB and
+//! Apache Cassandra accept.
+//!
+//! Names are not qualified: the session uses the keyspace. Values are `?` markers, bound by
+//! position, never null. Only [`LogCql::begin`] and [`LogCql::extend`] are conditional.
+
+/// Created in this order, each `IF NOT EXISTS`; the names are what a start looks for first.
+pub(super) const TABLES: [(&str, &str); 6] = [
+    (
+        "messages",
+        "CREATE TABLE IF NOT EXISTS messages (room_id int, bucket int, seq int, head int static, \
+         uid blob, kind tinyint, sender_id int, client_message_id text, \
+         headers frozen<list<frozen<tuple<text, text>>>>, content_type text, body blob, \
+         sent_at timestamp, deleted boolean, PRIMARY KEY ((room_id, bucket), seq)) \
+         WITH CLUSTERING ORDER BY (seq DESC)",
+    ),
+    (
+        "inbox",
+        "CREATE TABLE IF NOT EXISTS inbox (member_id int, bucket int, seq int, head int static, \
+         uid blob, kind tinyint, sender_id int, client_message_id text, \
+         headers frozen<list<frozen<tuple<text, text>>>>, content_type text, body blob, \
+         sent_at timestamp, deleted boolean, PRIMARY KEY ((member_id, bucket), seq)) \
+         WITH CLUSTERING ORDER BY (seq DESC)",
+    ),
+    (
+        "rooms",
+        // One cell is the whole room: of two that are put at once one stays whole, also if their
+        // timestamps are the same, where several cells would be decided one by one.
+        "CREATE TABLE IF NOT EXISTS rooms (room_id int PRIMARY KEY, room blob, once_in set<int>)",
+    ),
+    (
+        "room_heads",
+        "CREATE TABLE IF NOT EXISTS room_heads (room_id int PRIMARY KEY, seq int, body text, \
+         sent_at timestamp)",
+    ),
+    (
+        "rooms_by_member",
+        "CREATE TABLE IF NOT EXISTS rooms_by_member (member_id int, room_id int, role tinyint, \
+         hidden boolean, last_read int, PRIMARY KEY ((member_id), room_id))",
+    ),
+    (
+        "members",
+        "CREATE TABLE IF NOT EXISTS members (member_id int PRIMARY KEY, name text, image text, \
+         blocked boolean)",
+    ),
+];
+
+/// Which tables of a keyspace are there.
+pub(super) const TABLE_NAMES: &str =
+    "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
+
+/// What the server says it is.
+pub(super) const RELEASE: &str = "SELECT release_version FROM system.local WHERE key = 'local'";
+
+/// Before the names of data centres with their factors, as [`keyspace`] writes them.
+const CREATE_KEYSPACE: &str = "CREATE KEYSPACE IF NOT EXISTS ";
+const REPLICATION: &str = " WITH replication = {'class': 'NetworkTopologyStrategy'";
+
+/// Only for ScyllaDB, whose conditional statements need a keyspace without tablets before 2025.4;
+/// Cassandra does not know the word.
+const SCYLLA_OVERLAY: &str = " AND tablets = {'enabled': false}";
+
+/// On which server a keyspace is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// What both know.
+    Common,
+    /// With what only ScyllaDB knows.
+    Scylla,
+}
+
+/// The statement that creates a keyspace. The names have been checked: they are letters, digits,
+/// `_`, `-` and `.`.
+pub(super) fn keyspace(name: &str, factors: &[(String, u8)], dialect: Dialect) -> String {
+    let mut text = format!("{CREATE_KEYSPACE}{name}{REPLICATION}");
+    for (datacenter, factor) in factors {
+        text.push_str(&format!(", '{datacenter}': {factor}"));
+    }
+    text.push('}');
+    if dialect == Dialect::Scylla {
+        text.push_str(SCYLLA_OVERLAY);
+    }
+    text
+}
+
+/// The statements of one kind of log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LogCql {
+    /// The head of an append that is the first of its bucket.
+    pub(super) begin: &'static str,
+    /// The head of every other append.
+    pub(super) extend: &'static str,
+    /// An entry of an append.
+    pub(super) insert: &'static str,
+    /// A bucket's head.
+    pub(super) head: &'static str,
+    /// Entries of a bucket, newest first.
+    pub(super) read: &'static str,
+    /// Whether an entry is there, and how long yet.
+    pub(super) find: &'static str,
+    /// Marks an entry; a time to live of 0 is none.
+    pub(super) delete: &'static str,
+}
+
+macro_rules! log_cql {
+    ($table:literal, $owner:literal, $using:literal) => {
+        LogCql {
+            begin: concat!(
+                "UPDATE ",
+                $table,
+                " SET head = ? WHERE ",
+                $owner,
+                " = ? AND bucket = ? \
+                 IF head = null"
+            ),
+            extend: concat!(
+                "UPDATE ",
+                $table,
+                " SET head = ? WHERE ",
+                $owner,
+                " = ? AND bucket = ? \
+                 IF head = ?"
+            ),
+            insert: concat!(
+                "INSERT INTO ",
+                $table,
+                " (",
+                $owner,
+                ", bucket, seq, uid, kind, sender_id, \
+                 client_message_id, headers, content_type, body, sent_at) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                $using
+            ),
+            head: concat!(
+                "SELECT DISTINCT head FROM ",
+                $table,
+                " WHERE ",
+                $owner,
+                " = ? AND bucket = ?"
+            ),
+            read: concat!(
+                "SELECT seq, uid, kind, sender_id, client_message_id, headers, content_type, body, \
+                 sent_at, deleted FROM ",
+                $table,
+                " WHERE ",
+                $owner,
+                " = ? AND bucket = ? \
+                 AND seq >= ? AND seq <= ?"
+            ),
+            find: concat!(
+                "SELECT uid, TTL(uid) AS seconds_left FROM ",
+                $table,
+                " WHERE ",
+                $owner,
+                " = ? \
+                 AND bucket = ? AND seq = ?"
+            ),
+            delete: concat!(
+                "UPDATE ",
+                $table,
+                " USING TIMESTAMP ? AND TTL ? SET deleted = true WHERE ",
+                $owner,
+                " = ? AND bucket = ? AND seq = ?"
+            ),
+        }
+    };
+}
+
+/// The chats of rooms: kept for good.
+pub(super) const MESSAGES: LogCql = log_cql!("messages", "room_id", "");
+
+/// Notices and alarms: 90 days. `head` has no time to live, so that positions are not given twice.
+pub(super) const INBOX: LogCql = log_cql!("inbox", "member_id", " USING TTL 7776000");
+
+/// A room.
+pub(super) const ROOM: &str = "SELECT room FROM rooms WHERE room_id = ?";
+
+/// Writes a room and adds to those who were ever in it.
+pub(super) const PUT_ROOM: &str =
+    "UPDATE rooms USING TIMESTAMP ? SET room = ?, once_in = once_in + ? WHERE room_id = ?";
+
+/// The room as it is now, since when, and whose memberships may have to follow it.
+pub(super) const ROOM_TO_FOLLOW: &str =
+    "SELECT room, WRITETIME(room) AS written, once_in FROM rooms WHERE room_id = ?";
+
+/// Forgets those whose memberships are hidden.
+pub(super) const FORGET_LEFT: &str =
+    "UPDATE rooms USING TIMESTAMP ? SET once_in = once_in - ? WHERE room_id = ?";
+
+/// A membership of somebody who is in the room.
+pub(super) const SHOW_MEMBERSHIP: &str = "UPDATE rooms_by_member USING TIMESTAMP ? \
+     SET role = ?, hidden = false WHERE member_id = ? AND room_id = ?";
+
+/// A membership of somebody who left. The row stays, for its read mark.
+pub(super) const HIDE_MEMBERSHIP: &str = "UPDATE rooms_by_member USING TIMESTAMP ? \
+     SET hidden = true WHERE member_id = ? AND room_id = ?";
+
+/// The rooms of a member.
+pub(super) const MEMBERSHIPS: &str =
+    "SELECT room_id, role, hidden, last_read FROM rooms_by_member WHERE member_id = ?";
+
+/// A read mark.
+pub(super) const LAST_READ: &str =
+    "SELECT last_read FROM rooms_by_member WHERE member_id = ? AND room_id = ?";
+
+/// Moves a read mark; its timestamp is the position, so the greatest wins. The only statement that
+/// writes this column.
+pub(super) const MARK_READ: &str = "UPDATE rooms_by_member USING TIMESTAMP ? SET last_read = ? \
+     WHERE member_id = ? AND room_id = ?";
+
+/// A room's newest message.
+pub(super) const ROOM_HEAD: &str = "SELECT seq, body, sent_at FROM room_heads WHERE room_id = ?";
+
+/// Notes a room's newest message; its timestamp is the position, so the greatest wins.
+pub(super) const NOTE_HEAD: &str =
+    "UPDATE room_heads USING TIMESTAMP ? SET seq = ?, body = ?, sent_at = ? WHERE room_id = ?";
+
+/// Whether a member is shut out.
+pub(super) const STANDING: &str = "SELECT blocked FROM members WHERE member_id = ?";
+
+/// Sets it; its timestamp is when it was decided, so the latest wins.
+pub(super) const SET_STANDING: &str =
+    "UPDATE members USING TIMESTAMP ? SET blocked = ? WHERE member_id = ?";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_log(log: LogCql) -> Vec<&'static str> {
+        let LogCql {
+            begin,
+            extend,
+            insert,
+            head,
+            read,
+            find,
+            delete,
+        } = log;
+        vec![begin, extend, insert, head, read, find, delete]
+    }
+
+    /// The texts of this file that statements are made of. `nothing_else_is_sent` sees to it that
+    /// they are all.
+    fn all() -> Vec<String> {
+        let factors = [("dc-1".to_owned(), 3), ("dc.2".to_owned(), 2)];
+        let tables = TABLES.iter().map(|(_, text)| *text);
+        let logs = [MESSAGES, INBOX].into_iter().flat_map(of_log);
+        let others = [
+            TABLE_NAMES,
+            RELEASE,
+            ROOM,
+            PUT_ROOM,
+            ROOM_TO_FOLLOW,
+            FORGET_LEFT,
+            SHOW_MEMBERSHIP,
+            HIDE_MEMBERSHIP,
+            MEMBERSHIPS,
+            LAST_READ,
+            MARK_READ,
+            ROOM_HEAD,
+            NOTE_HEAD,
+            STANDING,
+            SET_STANDING,
+        ];
+        let mut all: Vec<String> = tables
+            .chain(logs)
+            .chain(others)
+            .map(str::to_owned)
+            .collect();
+        all.push(keyspace("chat", &factors, Dialect::Common));
+        all
+    }
+
+    fn is_conditional(text: &str) -> bool {
+        text.contains(" IF ") && !text.contains(" IF NOT EXISTS ")
+    }
+
+    #[test]
+    fn statements_stay_within_what_both_servers_know() {
+        // Each with why: one server lacks it, they differ in it, or it is a trap in both.
+        let denied = [
+            "ALLOW FILTERING",
+            "COUNTER",
+            "MATERIALIZED VIEW",
+            "CREATE INDEX",
+            "CUSTOM INDEX",
+            "SIMPLESTRATEGY",
+            "SPECULATIVE_RETRY",
+            "DEFAULT_TIME_TO_LIVE",
+            "GC_GRACE_SECONDS",
+            "READ_REPAIR",
+            "CACHING",
+            "MEMTABLE",
+            "PER_PARTITION_RATE_LIMIT",
+            "SYNCHRONOUS_UPDATES",
+            "BYPASS CACHE",
+            "USING TIMEOUT",
+            "TABLETS",
+            "UNIFIEDCOMPACTIONSTRATEGY",
+            "VECTOR<",
+            "MASKED",
+            "TRIGGER",
+            "FUNCTION",
+            "AGGREGATE",
+            "DELETE ",
+            "TRUNCATE",
+            "DROP ",
+            " IN (",
+            "TOKEN(",
+            "LIKE ",
+            ":",
+            "= NULL WHERE",
+        ];
+        for text in all() {
+            let upper = text.to_uppercase();
+            // The colons of a map are no named markers.
+            let upper = upper.replace("': ", "' ");
+            for word in denied {
+                assert!(!upper.contains(word), "{word} in: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn conditional_statements_are_those_of_the_append_alone() {
+        let conditional: Vec<_> = all()
+            .into_iter()
+            .filter(|text| is_conditional(text))
+            .collect();
+        let of_appends = [MESSAGES, INBOX].map(|log| [log.begin.to_owned(), log.extend.to_owned()]);
+        assert_eq!(conditional, of_appends.concat());
+    }
+
+    #[test]
+    fn plain_writes_name_their_timestamp() {
+        for text in all() {
+            let is_write = text.starts_with("UPDATE") || text.starts_with("INSERT");
+            let is_of_append = is_conditional(&text) || text.starts_with("INSERT");
+            if is_write {
+                let says = text.contains("USING TIMESTAMP ?");
+                assert_eq!(says, !is_of_append, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_mark_writes_read_marks() {
+        let marks: Vec<_> = all()
+            .into_iter()
+            .filter(|text| text.starts_with("UPDATE") && text.contains("last_read"))
+            .collect();
+        assert_eq!(marks, [MARK_READ]);
+    }
+
+    #[test]
+    fn overlay_is_for_scylla_only() {
+        let factors = [("dc1".to_owned(), 3)];
+        assert_eq!(
+            keyspace("chat", &factors, Dialect::Scylla),
+            "CREATE KEYSPACE IF NOT EXISTS chat WITH replication = \
+             {'class': 'NetworkTopologyStrategy', 'dc1': 3} AND tablets = {'enabled': false}"
+        );
+    }
+
+    #[test]
+    fn nothing_else_is_sent() {
+        // Statements are made of this file's constants; no other file of the store has CQL in it.
+        let others = [
+            include_str!("../scylla.rs"),
+            include_str!("fault.rs"),
+            include_str!("hints.rs"),
+            include_str!("logs.rs"),
+            include_str!("members.rs"),
+            include_str!("rooms.rs"),
+            include_str!("route.rs"),
+            include_str!("rows.rs"),
+            include_str!("schema.rs"),
+            include_str!("search.rs"),
+            include_str!("session.rs"),
+            include_str!("settings.rs"),
+            include_str!("statements.rs"),
+        ];
+        for word in ["SELECT ", "UPDATE ", "INSERT ", "CREATE ", "ALTER ", "USE "] {
+            for file in others {
+                let code = file
+                    .lines()
+                    .filter(|line| !line.trim_start().starts_with("//"));
+                let quoted = format!("\"{word}");
+                assert!(
+                    code.clone().all(|line| !line.contains(&quoted)),
+                    "{word}: {}",
+                    &file[..60]
+                );
+            }
+        }
+        // And those of this file are in `all`.
+        let here = include_str!("cql.rs");
+        let code = here.split("#[cfg(test)]").next().unwrap();
+        let written = code.matches("pub(super) const ").count();
+        let in_all = ["TABLES", "MESSAGES", "INBOX"].len() + 15;
+        assert_eq!(written, in_all, "a new constant has to be added to `all`");
+    }
+}

@@ -1,0 +1,325 @@
+//! The logs: appends, heads, pages, marks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use scylla::response::query_result::QueryResult;
+use scylla::statement::batch::{Batch, BatchType};
+use scylla::statement::prepared::PreparedStatement;
+use scylla::value::{CqlValue, Row};
+use shared::ids::Seq;
+
+use super::fault::{Effect, corrupt};
+use super::rows::{AppendRow, StoredRow, begins_bucket, hole, number, partition, position};
+use super::search::{Search, bucket_of, last_of};
+use super::{ScyllaStore, rows_of};
+use crate::log::{Entry, Topic};
+use crate::metrics::StoreOp;
+use crate::store::{Append, MessageStore, READ_ENTRIES_MAX, StoreError, View};
+
+/// Finding a head: about twenty looks at worst, one where the hint is right.
+const HEAD_WAIT: Duration = Duration::from_secs(5);
+
+/// What became of the batch in the bucket itself.
+enum Compared {
+    Applied,
+    /// The bucket's head is another; `None`: the bucket is not there.
+    Not(Option<Seq>),
+}
+
+#[async_trait]
+impl MessageStore for ScyllaStore {
+    fn append_end(&self, head: Seq) -> Seq {
+        head.next()
+            .map_or(Seq::MAX, |first| last_of(bucket_of(first)))
+    }
+
+    async fn append(
+        &self,
+        topic: Topic,
+        head: Seq,
+        entries: Vec<Arc<Entry>>,
+    ) -> Result<Append, StoreError> {
+        let append = self.compare_and_append(topic, head, &entries);
+        let outcome = self.timed(StoreOp::Append, append).await;
+        if let Ok(Append::Conflict(_)) = outcome {
+            self.metrics.store_conflicts.inc();
+        }
+        outcome
+    }
+
+    async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
+        self.timed(StoreOp::Head, self.find_head(topic, view)).await
+    }
+
+    async fn read(
+        &self,
+        topic: Topic,
+        first: Seq,
+        last: Seq,
+        view: View,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        let page = self.read_page(topic, first, last, view);
+        self.timed(StoreOp::Read, page).await
+    }
+
+    async fn delete(&self, topic: Topic, seq: Seq) -> Result<(), StoreError> {
+        self.timed(StoreOp::Delete, self.mark_deleted(topic, seq))
+            .await
+    }
+}
+
+impl ScyllaStore {
+    async fn compare_and_append(
+        &self,
+        topic: Topic,
+        head: Seq,
+        entries: &[Arc<Entry>],
+    ) -> Result<Append, StoreError> {
+        let Some(newest) = entries.last().map(|entry| entry.seq) else {
+            let found = self.find_head(topic, View::Settled).await?;
+            return Ok(if found == head {
+                Append::Applied
+            } else {
+                Append::Conflict(found)
+            });
+        };
+        if newest > self.append_end(head) {
+            return Err(StoreError::Unavailable(format!(
+                "an append to {topic} after {head} may not reach {newest}"
+            )));
+        }
+        let bucket = bucket_of(newest);
+        if begins_bucket(head) && bucket > 0 {
+            // Once full it stays so: what is found now still holds when the next bucket is begun.
+            let before = self.bucket_head(topic, bucket - 1, View::Settled).await?;
+            if before != Some(head) {
+                return Ok(Append::Conflict(
+                    self.find_head(topic, View::Settled).await?,
+                ));
+            }
+        }
+        match self.store(topic, bucket, head, newest, entries).await? {
+            Compared::Applied => {
+                self.hints.put(topic, bucket);
+                Ok(Append::Applied)
+            }
+            Compared::Not(Some(found)) if found < last_of(bucket) => {
+                self.hints.put(topic, bucket);
+                Ok(Append::Conflict(found))
+            }
+            // Full, or not there: the head lies in another bucket.
+            Compared::Not(_) => Ok(Append::Conflict(
+                self.find_head(topic, View::Settled).await?,
+            )),
+        }
+    }
+
+    /// The conditional batch.
+    async fn store(
+        &self,
+        topic: Topic,
+        bucket: u32,
+        head: Seq,
+        newest: Seq,
+        entries: &[Arc<Entry>],
+    ) -> Result<Compared, StoreError> {
+        let statements = self.statements.of(topic);
+        let key = partition(topic, bucket);
+        let newest = number(newest.get());
+        let mut batch = Batch::new(BatchType::Unlogged);
+        batch.set_execution_profile_handle(Some(self.statements.append_profile.clone()));
+        batch.set_load_balancing_policy(Some(self.routes.after(self.hints.get(topic).unanswered)));
+        let mut rows = Vec::with_capacity(entries.len() + 1);
+        if begins_bucket(head) {
+            batch.append_statement(statements.begin.clone());
+            rows.push(AppendRow::Begin(newest, key));
+        } else {
+            batch.append_statement(statements.extend.clone());
+            rows.push(AppendRow::Extend(newest, key, number(head.get())));
+        }
+        for entry in entries {
+            batch.append_statement(statements.insert.clone());
+            rows.push(AppendRow::Insert(key, entry));
+        }
+        match Box::pin(self.session.batch(&batch, rows)).await {
+            Ok(answer) => compared(topic, answer),
+            Err(error) => {
+                self.hints.note_unanswered(topic);
+                Err(self.failed(Effect::Writes, &error))
+            }
+        }
+    }
+
+    async fn find_head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
+        let search = async {
+            let guess = match self.hints.get(topic).bucket {
+                Some(bucket) => bucket,
+                None => self.guess_bucket(topic).await?,
+            };
+            let mut search = Search::from(guess);
+            loop {
+                let found = self.bucket_head(topic, search.at, view).await?;
+                if let Some(head) = search.take(found) {
+                    return Ok(head);
+                }
+            }
+        };
+        let head = self.within(HEAD_WAIT, Effect::None, search).await?;
+        self.hints.put(topic, bucket_of(head));
+        Ok(head)
+    }
+
+    /// Where a head may lie of which this node knows nothing yet.
+    async fn guess_bucket(&self, topic: Topic) -> Result<u32, StoreError> {
+        let noted = match topic {
+            Topic::Room(room) => self.room_head(room).await?,
+            Topic::Inbox(_) => None,
+        };
+        Ok(noted.map_or(0, |head| bucket_of(head.seq)))
+    }
+
+    /// The head of a bucket; `None` if there is no such bucket.
+    async fn bucket_head(
+        &self,
+        topic: Topic,
+        bucket: u32,
+        view: View,
+    ) -> Result<Option<Seq>, StoreError> {
+        let statements = self.statements.of(topic);
+        let asked = match view {
+            View::Quorum => self.rows(&statements.head, partition(topic, bucket)).await,
+            View::Settled => {
+                let statement = self.elsewhere(topic, &statements.head_settled);
+                let rows = self.rows(&statement, partition(topic, bucket)).await;
+                self.note_answer(topic, rows)
+            }
+        };
+        let head = asked?
+            .maybe_first_row::<(Option<i32>,)>()
+            .map_err(|error| corrupt("a head", error))?;
+        head.and_then(|(head,)| head)
+            .map(|head| position("a head", head))
+            .transpose()
+    }
+
+    async fn read_page(
+        &self,
+        topic: Topic,
+        first: Seq,
+        last: Seq,
+        view: View,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        let first = first.max(Seq::ZERO.next().unwrap_or(Seq::MAX));
+        let farthest = first.get().saturating_add(READ_ENTRIES_MAX - 1);
+        let farthest = Seq::try_from(u64::from(farthest)).unwrap_or(Seq::MAX);
+        let last = last.min(farthest);
+        if first > last {
+            return Ok(Vec::new());
+        }
+        let mut entries = Vec::new();
+        // The newer bucket first: if it shows an entry, the older one was full before, and a later
+        // read shows all of that. The other way round a hole could be seen that is none.
+        for bucket in (bucket_of(first)..=bucket_of(last)).rev() {
+            self.read_bucket(topic, bucket, (first, last), view, &mut entries)
+                .await?;
+        }
+        entries.reverse();
+        if let (Topic::Room(_), Some(at)) = (topic, hole(first, &entries)) {
+            if view == View::Settled {
+                let found = entries.get(at).map_or(Seq::ZERO, |entry| entry.seq);
+                let why = format!("no entry right before {found}");
+                return Err(corrupt(&topic.to_string(), why));
+            }
+            // An append that is being settled: whoever needs what is missing reads again.
+            entries.truncate(at);
+        }
+        Ok(entries)
+    }
+
+    /// Adds a bucket's entries between the two positions, newest first.
+    async fn read_bucket(
+        &self,
+        topic: Topic,
+        bucket: u32,
+        (first, last): (Seq, Seq),
+        view: View,
+        entries: &mut Vec<Arc<Entry>>,
+    ) -> Result<(), StoreError> {
+        let statements = self.statements.of(topic);
+        let (owner, bucket) = partition(topic, bucket);
+        let range = (owner, bucket, number(first.get()), number(last.get()));
+        let rows = match view {
+            View::Quorum => self.rows(&statements.read, range).await,
+            View::Settled => {
+                let statement = self.elsewhere(topic, &statements.read_settled);
+                let rows = self.rows(&statement, range).await;
+                self.note_answer(topic, rows)
+            }
+        }?;
+        let what = topic.to_string();
+        let rows = rows.rows::<StoredRow<'_>>();
+        for row in rows.map_err(|error| corrupt(&what, error))? {
+            let entry = row.map_err(|error| corrupt(&what, error))?.entry(topic)?;
+            entries.extend(entry.map(Arc::new));
+        }
+        Ok(())
+    }
+
+    /// Reads first: a mark on nothing would be a row of its own.
+    async fn mark_deleted(&self, topic: Topic, seq: Seq) -> Result<(), StoreError> {
+        let statements = self.statements.of(topic);
+        let (owner, bucket) = partition(topic, bucket_of(seq));
+        let seq = number(seq.get());
+        let rows = self.rows(&statements.find, (owner, bucket, seq)).await?;
+        let found = rows.maybe_first_row::<(Option<&[u8]>, Option<i32>)>();
+        let found = found.map_err(|error| corrupt("an entry", error))?;
+        let Some((Some(_uid), seconds_left)) = found else {
+            return Ok(());
+        };
+        // The mark goes when the entry goes. An entry that is kept for good has no time to live: 0.
+        let seconds_left = seconds_left.unwrap_or(0);
+        let values = (self.stamps.next(), seconds_left, owner, bucket, seq);
+        self.write(&statements.delete, values).await
+    }
+
+    /// The statement, to be asked of another server if the last one did not answer.
+    fn elsewhere(&self, topic: Topic, statement: &PreparedStatement) -> PreparedStatement {
+        let mut statement = statement.clone();
+        let route = self.routes.after(self.hints.get(topic).unanswered);
+        statement.set_load_balancing_policy(Some(route));
+        statement
+    }
+
+    fn note_answer<T>(&self, topic: Topic, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if answer.is_err() {
+            self.hints.note_unanswered(topic);
+        }
+        answer
+    }
+}
+
+/// Whether the batch was applied. By name from the first row: Cassandra leaves out `head` when it
+/// was, or when the partition is not there; ScyllaDB gives a row per statement.
+fn compared(topic: Topic, answer: QueryResult) -> Result<Compared, StoreError> {
+    const WHAT: &str = "the answer to an append";
+    let rows = rows_of(answer)?;
+    let column = |name| rows.column_specs().get_by_name(name).map(|(at, _)| at);
+    let (applied, head) = (column("[applied]"), column("head"));
+    let row = rows
+        .first_row::<Row>()
+        .map_err(|error| corrupt(WHAT, error))?;
+    let value = |at: Option<usize>| row.columns.get(at?).and_then(Option::as_ref);
+    match (value(applied), value(head)) {
+        (Some(CqlValue::Boolean(true)), _) => Ok(Compared::Applied),
+        (Some(CqlValue::Boolean(false)), None) => Ok(Compared::Not(None)),
+        (Some(CqlValue::Boolean(false)), Some(CqlValue::Int(head))) => {
+            Ok(Compared::Not(Some(position(WHAT, *head)?)))
+        }
+        (applied, head) => Err(corrupt(
+            WHAT,
+            format!("{applied:?} and {head:?} for {topic}"),
+        )),
+    }
+}

@@ -1,0 +1,195 @@
+//! Getting a session: who to connect to, encrypted or not, and for how long to try.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::statement::Statement;
+use shared::clock::Clock;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::settings::ScyllaSettings;
+use super::statements::Statements;
+use super::{cql, schema};
+use crate::store::StoreError;
+
+/// How long a start waits for the servers: they may be starting, too.
+const START_WAIT: Duration = Duration::from_secs(60);
+
+/// Between two tries of a start: at first, and at most.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(4);
+
+/// A server on the same network answers a connection within milliseconds.
+const CONNECT_WAIT: Duration = Duration::from_secs(2);
+
+/// How often an idle connection is tried, and for how long without an answer it is kept: a server
+/// that froze is left alone after five seconds.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+const KEEP_ALIVE_WAIT: Duration = Duration::from_secs(3);
+
+/// For servers to agree on a schema; with one that is away they do so without it.
+const AGREEMENT_WAIT: Duration = Duration::from_secs(20);
+const AGREEMENT_POLL: Duration = Duration::from_millis(100);
+
+/// Certificates in the file of authorities at most.
+const CERTIFICATES_MAX: usize = 256;
+
+/// A session whose keyspace and tables are there, and its statements.
+pub(super) struct Opened {
+    pub(super) session: Session,
+    pub(super) statements: Statements,
+    pub(super) is_shard_aware: bool,
+}
+
+/// Connects, again and again for a bounded time.
+pub(super) async fn open(
+    settings: &ScyllaSettings,
+    clock: &dyn Clock,
+) -> Result<Opened, StoreError> {
+    let tls = settings.ca.as_deref().map(tls).transpose()?;
+    let begun = clock.now();
+    let mut pause = PAUSE_MIN;
+    loop {
+        let error = match Box::pin(attempt(settings, tls.clone())).await {
+            Ok(opened) => return Ok(opened),
+            Err(error) => error,
+        };
+        let hosts = settings.address.hosts.join(", ");
+        if clock.now().saturating_duration_since(begun) + pause > START_WAIT {
+            return Err(StoreError::Unavailable(format!(
+                "{hosts} within {START_WAIT:?}: {error}"
+            )));
+        }
+        warn!("the message store at {hosts} cannot be used yet: {error}");
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+async fn attempt(
+    settings: &ScyllaSettings,
+    tls: Option<Arc<ClientConfig>>,
+) -> Result<Opened, StoreError> {
+    let mut builder = SessionBuilder::new()
+        .known_nodes(&settings.address.hosts)
+        .tls_context(tls)
+        .connection_timeout(CONNECT_WAIT)
+        .keepalive_interval(KEEP_ALIVE)
+        .keepalive_timeout(KEEP_ALIVE_WAIT)
+        .schema_agreement_timeout(AGREEMENT_WAIT)
+        .schema_agreement_interval(AGREEMENT_POLL);
+    if let Some(login) = &settings.address.login {
+        builder = builder.user(&login.user, login.password.expose());
+    }
+    if let Some(datacenter) = &settings.datacenter {
+        builder = builder.prefer_datacenter(datacenter.clone());
+    }
+    let session = builder
+        .build()
+        .await
+        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    schema::ensure(&session, settings).await?;
+    let statements = Statements::prepare(&session, settings.reach)
+        .await
+        .map_err(|error| StoreError::Unavailable(format!("a statement is refused: {error}")))?;
+    let is_shard_aware = describe(&session, settings).await?;
+    Ok(Opened {
+        session,
+        statements,
+        is_shard_aware,
+    })
+}
+
+/// Says what the servers are; whether connections go to the processor that has the data.
+async fn describe(session: &Session, settings: &ScyllaSettings) -> Result<bool, StoreError> {
+    let cluster = session.get_cluster_state();
+    let servers = cluster.get_nodes_info();
+    let shard_aware = servers
+        .iter()
+        .filter(|node| node.sharder().is_some())
+        .count();
+    let is_shard_aware = shard_aware > 0 && shard_aware == servers.len();
+    let name = if schema::is_scylla(session) {
+        "ScyllaDB"
+    } else {
+        "Apache Cassandra"
+    };
+    let release = release(session).await.unwrap_or_else(|error| {
+        warn!("the message store does not tell its version: {error}");
+        "of an unknown version".to_owned()
+    });
+    info!(
+        servers = servers.len(),
+        shard_aware,
+        "messages are kept by {name} {release}, keyspace {}",
+        settings.address.keyspace
+    );
+    Ok(is_shard_aware)
+}
+
+async fn release(session: &Session) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let mut statement = Statement::new(cql::RELEASE);
+    statement.set_request_timeout(Some(CONNECT_WAIT));
+    let rows = session
+        .query_unpaged(statement, ())
+        .await?
+        .into_rows_result()?;
+    let (release,) = rows.single_row::<(String,)>()?;
+    Ok(release)
+}
+
+/// Trusts the certificates of the file, and no others.
+fn tls(path: &Path) -> Result<Arc<ClientConfig>, StoreError> {
+    let cannot = |why: String| {
+        StoreError::Unavailable(format!("the authorities in {}: {why}", path.display()))
+    };
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(path);
+    let certificates = certificates.map_err(|error| cannot(error.to_string()))?;
+    for certificate in certificates.take(CERTIFICATES_MAX) {
+        let certificate = certificate.map_err(|error| cannot(error.to_string()))?;
+        roots
+            .add(certificate)
+            .map_err(|error| cannot(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(cannot("no certificate in it".to_owned()));
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| cannot(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_without_certificates_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        assert!(
+            matches!(tls(&path), Err(StoreError::Unavailable(_))),
+            "no file"
+        );
+        std::fs::write(&path, "nothing").unwrap();
+        let Err(StoreError::Unavailable(why)) = tls(&path) else {
+            panic!("accepted")
+        };
+        assert!(
+            why.contains("ca.pem") && why.contains("no certificate"),
+            "{why}"
+        );
+    }
+}

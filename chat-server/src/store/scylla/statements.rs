@@ -1,0 +1,216 @@
+//! The prepared statements, each with whose answer is enough and how long to wait for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, try_join_all};
+use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle};
+use scylla::client::session::Session;
+use scylla::errors::PrepareError;
+use scylla::frame::types::{Consistency, SerialConsistency};
+use scylla::policies::retry::{DefaultRetryPolicy, FallthroughRetryPolicy};
+use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
+use scylla::statement::prepared::PreparedStatement;
+
+use super::cql::{self, LogCql};
+use super::settings::Reach;
+use crate::log::Topic;
+
+/// A question to the servers. The appender gives each of its own 1.5 s: a little less here, so that
+/// it hears why, and the next question goes elsewhere.
+pub(super) const ATTEMPT: Duration = Duration::from_millis(1_400);
+
+/// After this time another server is asked the same. Answers take a millisecond or two; ten times
+/// what a busy server takes costs little, and a frozen one then costs no more than this.
+const ASK_ANOTHER_AFTER: Duration = Duration::from_millis(100);
+
+/// Servers asked besides the first: one of three may be away.
+const ASK_OTHERS_MAX: usize = 2;
+
+/// How questions of each sort are asked.
+#[derive(Clone, Debug)]
+struct Profiles {
+    /// Reads, and writes that carry their timestamp: any number of times, anywhere.
+    plain: ExecutionProfileHandle,
+    /// Reads that finish what is under way: once, one server. Two that do so at a time hold each
+    /// other up.
+    settled: ExecutionProfileHandle,
+    /// Appends: once. Whoever asked knows how to repeat it.
+    append: ExecutionProfileHandle,
+}
+
+impl Profiles {
+    fn new(reach: Reach) -> Self {
+        let (quorum, serial, read_serial) = match reach {
+            Reach::LocalQuorum => (
+                Consistency::LocalQuorum,
+                SerialConsistency::LocalSerial,
+                Consistency::LocalSerial,
+            ),
+            Reach::Quorum => (
+                Consistency::Quorum,
+                SerialConsistency::Serial,
+                Consistency::Serial,
+            ),
+        };
+        let another = SimpleSpeculativeExecutionPolicy {
+            max_retry_count: ASK_OTHERS_MAX,
+            retry_interval: ASK_ANOTHER_AFTER,
+        };
+        let base = ExecutionProfile::builder()
+            .request_timeout(Some(ATTEMPT))
+            .serial_consistency(Some(serial));
+        let once = base.clone().retry_policy(Arc::new(FallthroughRetryPolicy));
+        let plain = base
+            .consistency(quorum)
+            .retry_policy(Arc::new(DefaultRetryPolicy::new()))
+            .speculative_execution_policy(Some(Arc::new(another)));
+        Self {
+            plain: plain.build().into_handle(),
+            settled: once.clone().consistency(read_serial).build().into_handle(),
+            append: once.consistency(quorum).build().into_handle(),
+        }
+    }
+}
+
+/// The statements of one kind of log.
+#[derive(Debug)]
+pub(super) struct LogStatements {
+    pub(super) begin: PreparedStatement,
+    pub(super) extend: PreparedStatement,
+    pub(super) insert: PreparedStatement,
+    pub(super) head: PreparedStatement,
+    pub(super) head_settled: PreparedStatement,
+    pub(super) read: PreparedStatement,
+    pub(super) read_settled: PreparedStatement,
+    pub(super) find: PreparedStatement,
+    pub(super) delete: PreparedStatement,
+}
+
+/// All statements, prepared once.
+#[derive(Debug)]
+pub(super) struct Statements {
+    messages: LogStatements,
+    inbox: LogStatements,
+    pub(super) append_profile: ExecutionProfileHandle,
+    pub(super) room: PreparedStatement,
+    pub(super) put_room: PreparedStatement,
+    pub(super) room_to_follow: PreparedStatement,
+    pub(super) forget_left: PreparedStatement,
+    pub(super) show_membership: PreparedStatement,
+    pub(super) hide_membership: PreparedStatement,
+    pub(super) memberships: PreparedStatement,
+    pub(super) last_read: PreparedStatement,
+    pub(super) mark_read: PreparedStatement,
+    pub(super) room_head: PreparedStatement,
+    pub(super) note_head: PreparedStatement,
+    pub(super) standing: PreparedStatement,
+    pub(super) set_standing: PreparedStatement,
+}
+
+impl Statements {
+    /// Prepares them; the session uses the keyspace and its tables are there.
+    pub(super) async fn prepare(session: &Session, reach: Reach) -> Result<Self, PrepareError> {
+        let profiles = Profiles::new(reach);
+        let plain = [
+            cql::ROOM,
+            cql::PUT_ROOM,
+            cql::ROOM_TO_FOLLOW,
+            cql::FORGET_LEFT,
+            cql::SHOW_MEMBERSHIP,
+            cql::HIDE_MEMBERSHIP,
+            cql::MEMBERSHIPS,
+            cql::LAST_READ,
+            cql::MARK_READ,
+            cql::ROOM_HEAD,
+            cql::NOTE_HEAD,
+            cql::STANDING,
+            cql::SET_STANDING,
+        ];
+        let [
+            room,
+            put_room,
+            room_to_follow,
+            forget_left,
+            show_membership,
+            hide_membership,
+            memberships,
+            last_read,
+            mark_read,
+            room_head,
+            note_head,
+            standing,
+            set_standing,
+        ] = prepare_all(session, plain).await?;
+        let plain = |statement| repeatable(statement, &profiles.plain);
+        Ok(Self {
+            messages: LogStatements::prepare(session, &cql::MESSAGES, &profiles).await?,
+            inbox: LogStatements::prepare(session, &cql::INBOX, &profiles).await?,
+            append_profile: profiles.append.clone(),
+            room: plain(room),
+            put_room: plain(put_room),
+            room_to_follow: plain(room_to_follow),
+            forget_left: plain(forget_left),
+            show_membership: plain(show_membership),
+            hide_membership: plain(hide_membership),
+            memberships: plain(memberships),
+            last_read: plain(last_read),
+            mark_read: plain(mark_read),
+            room_head: plain(room_head),
+            note_head: plain(note_head),
+            standing: plain(standing),
+            set_standing: plain(set_standing),
+        })
+    }
+
+    /// Those of the topic's kind of log.
+    pub(super) fn of(&self, topic: Topic) -> &LogStatements {
+        match topic {
+            Topic::Room(_) => &self.messages,
+            Topic::Inbox(_) => &self.inbox,
+        }
+    }
+}
+
+impl LogStatements {
+    async fn prepare(
+        session: &Session,
+        cql: &LogCql,
+        profiles: &Profiles,
+    ) -> Result<Self, PrepareError> {
+        let texts = [
+            cql.begin, cql.extend, cql.insert, cql.head, cql.read, cql.find, cql.delete,
+        ];
+        let [begin, extend, insert, head, read, find, delete] = prepare_all(session, texts).await?;
+        Ok(Self {
+            begin,
+            extend,
+            insert,
+            head_settled: repeatable(head.clone(), &profiles.settled),
+            head: repeatable(head, &profiles.plain),
+            read_settled: repeatable(read.clone(), &profiles.settled),
+            read: repeatable(read, &profiles.plain),
+            find: repeatable(find, &profiles.plain),
+            delete: repeatable(delete, &profiles.plain),
+        })
+    }
+}
+
+async fn prepare_all<const N: usize>(
+    session: &Session,
+    texts: [&'static str; N],
+) -> Result<[PreparedStatement; N], PrepareError> {
+    // Boxed: each of them is some kilobytes of state.
+    let prepare = |text| -> BoxFuture<'_, _> { Box::pin(session.prepare(text)) };
+    let prepared = try_join_all(texts.map(prepare)).await?;
+    Ok(prepared.try_into().expect("as many as were asked for"))
+}
+
+fn repeatable(
+    mut statement: PreparedStatement,
+    profile: &ExecutionProfileHandle,
+) -> PreparedStatement {
+    statement.set_is_idempotent(true);
+    statement.set_execution_profile_handle(Some(profile.clone()));
+    statement
+}
