@@ -49,6 +49,8 @@ pub enum BuildError {
 pub struct Node {
     /// What connections use.
     pub services: Arc<Services>,
+    /// What operators and other nodes want done.
+    pub orders: Arc<Orders>,
     rooms: Arc<dyn RoomStore>,
     /// What has to be closed at the end, if the node opened it.
     store: Option<Arc<EmbeddedStore>>,
@@ -131,7 +133,7 @@ impl Node {
             rooms: Arc::clone(&services.rooms),
             members: Arc::clone(&services.members),
             connections: Arc::clone(&services.connections),
-            orders,
+            orders: Arc::clone(&orders),
             hub: services.hub.clone(),
             auth: Arc::clone(&services.auth),
             metrics: Arc::clone(&services.metrics),
@@ -142,6 +144,7 @@ impl Node {
         };
         Ok(Self {
             services,
+            orders,
             rooms: adapters.rooms,
             store: None,
             http,
@@ -183,11 +186,12 @@ impl Node {
     pub fn close(self) -> Result<(), StoreError> {
         let Self {
             services,
+            orders,
             rooms,
             store,
             http,
         } = self;
-        drop((services, rooms, http));
+        drop((services, orders, rooms, http));
         // If somebody still has it, its Drop does the same.
         match store.map(Arc::try_unwrap) {
             Some(Ok(store)) => store.close(),
