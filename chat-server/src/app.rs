@@ -59,6 +59,8 @@ pub enum BuildError {
 pub struct Node {
     /// What connections use.
     pub services: Arc<Services>,
+    /// What operators and other nodes want done.
+    pub orders: Arc<Orders>,
     bus: Arc<dyn Bus>,
     stores: Stores,
     http: HttpState,
@@ -139,7 +141,7 @@ impl Node {
             rooms: Arc::clone(&services.rooms),
             members: Arc::clone(&services.members),
             connections: Arc::clone(&services.connections),
-            orders,
+            orders: Arc::clone(&orders),
             hub: services.hub.clone(),
             auth: Arc::clone(&services.auth),
             metrics: Arc::clone(&services.metrics),
@@ -150,6 +152,7 @@ impl Node {
         };
         Ok(Self {
             services,
+            orders,
             bus: adapters.bus,
             stores: adapters.stores,
             http,
@@ -214,13 +217,14 @@ impl Node {
     pub fn close(self) -> Result<(), StoreError> {
         let Self {
             services,
+            orders,
             bus,
             stores,
             http,
             stop_times: _,
         } = self;
         // They have the store, too.
-        drop((services, bus, http));
+        drop((services, orders, bus, http));
         stores.close()
     }
 }

@@ -1,10 +1,12 @@
 //! The documents say what happens, all of it.
 
+use std::time::Duration;
+
 use chat_server::health::Phase;
 use http::Method;
 use serde_json::json;
 
-use crate::site::{Site, documented, group, message, pair};
+use crate::site::{PAGE, Site, documented, group, message, pair};
 
 /// Longer than any body may be.
 fn too_long() -> String {
@@ -30,6 +32,13 @@ fn service_routes() -> Vec<(Method, String)> {
         (Method::PUT, "/internal/rooms/1".to_owned()),
         (Method::POST, "/internal/rooms".to_owned()),
     ]
+}
+
+/// What an operator changes.
+fn operator_routes() -> Vec<String> {
+    ["disconnect", "block", "unblock"]
+        .map(|what| format!("/admin/members/5/{what}"))
+        .into()
 }
 
 #[tokio::test]
@@ -60,6 +69,8 @@ async fn every_documented_answer_is_given_and_no_other() {
     site.say(1, 1, "안녕하세요").await;
     as_member(&site).await;
     as_service(&site).await;
+    as_operator(&site).await;
+    blocked(&site).await;
     nothing_works_now(&site).await;
     let seen = site.seen.lock().unwrap().clone();
     let missing: Vec<_> = documented().difference(&seen).cloned().collect();
@@ -157,6 +168,53 @@ async fn as_service(site: &Site) {
     assert_eq!((answer.status, answer.code()), (409, 8010));
 }
 
+async fn as_operator(site: &Site) {
+    for path in ["/admin/connections", "/admin/topics"] {
+        for good in ["", "?limit=", "?limit=1", "?limit=100"] {
+            let answer = site.ask(Method::GET, &format!("{path}{good}")).send().await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+        for bad in ["?limit=0", "?limit=101", "?limit=x", "?limit=1&limit=1"] {
+            let answer = site.ask(Method::GET, &format!("{path}{bad}")).send().await;
+            assert_eq!((answer.status, answer.code()), (400, 1006), "{path}{bad}");
+        }
+    }
+    for path in operator_routes() {
+        let ask = |path: &str| site.ask(Method::POST, path);
+        let answer = ask(&path).send().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let bad = ask(&path.replace('5', "0")).send().await;
+        assert_eq!((bad.status, bad.code()), (400, 1006), "{path}");
+        let foreign = ask(&path).header("origin", "https://evil.example");
+        let foreign = foreign.send().await;
+        assert_eq!((foreign.status, foreign.code()), (403, 1003), "{path}");
+        let own = ask(&path).header("origin", PAGE).send().await;
+        assert_eq!(own.status, 200, "{own:?}");
+        let long = ask(&path).body(too_long()).send().await;
+        assert_eq!((long.status, long.code()), (413, 1008), "{path}");
+    }
+}
+
+/// A blocked member has no REST, at once on the node that was asked.
+async fn blocked(site: &Site) {
+    let block = async |what: &str| {
+        let path = format!("/admin/members/1/{what}");
+        site.wait(Duration::from_millis(1)); // of the same moment either would count
+        let answer = site.ask(Method::POST, &path).send().await;
+        answer.json()
+    };
+    let expected = json!({"memberId": 1, "blocked": true, "closed": 0});
+    assert_eq!(block("block").await, expected);
+    for (method, path) in member_routes() {
+        let answer = site.ask(method, &path).by(1).send().await;
+        assert_eq!((answer.status, answer.code()), (403, 2015), "{path}");
+    }
+    let expected = json!({"memberId": 1, "blocked": false, "closed": 0});
+    assert_eq!(block("unblock").await, expected);
+    let answer = site.get(1, "/api/chat-room").await;
+    assert_eq!(answer.status, 200);
+}
+
 /// First nobody can check tokens, then the store is away.
 async fn nothing_works_now(site: &Site) {
     let stranded = site.without_keys().await;
@@ -167,6 +225,10 @@ async fn nothing_works_now(site: &Site) {
         assert_eq!((answer.status, answer.code()), (503, 1010), "{path}");
         assert_eq!(answer.headers["retry-after"], "1");
         let answer = other.ask(method, &path).by(1).send().await;
+        assert_eq!((answer.status, answer.code()), (503, 8007), "{path}");
+    }
+    for path in operator_routes().split_off(1) {
+        let answer = other.ask(Method::POST, &path).send().await;
         assert_eq!((answer.status, answer.code()), (503, 8007), "{path}");
     }
     let body = group(&[1]).to_string();

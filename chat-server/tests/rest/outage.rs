@@ -10,8 +10,10 @@ use async_trait::async_trait;
 use chat_server::log::{Entry, Topic};
 use chat_server::store::embedded::EmbeddedStore;
 use chat_server::store::{
-    Append, Membership, MessageStore, Room, RoomHead, RoomStore, StoreError, View,
+    Append, MemberStore, Membership, MessageStore, Room, RoomHead, RoomStore, Standing, StoreError,
+    View,
 };
+use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -121,5 +123,21 @@ impl RoomStore for Outage {
             noted.insert(room, seq);
         });
         Ok(())
+    }
+}
+
+#[async_trait]
+impl MemberStore for Outage {
+    async fn standing(&self, member: MemberId) -> Result<Standing, StoreError> {
+        self.asked()?.standing(member).await
+    }
+
+    async fn set_standing(
+        &self,
+        member: MemberId,
+        standing: Standing,
+        at: UnixMillis,
+    ) -> Result<(), StoreError> {
+        self.asked()?.set_standing(member, standing, at).await
     }
 }

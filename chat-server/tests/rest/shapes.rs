@@ -1,15 +1,17 @@
 //! The JSON, byte for byte: a golden file changes only together with the clients that read it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chat_server::health::Phase;
-use chat_server::log::{Draft, Kind, Uid};
+use chat_server::hub::Part;
+use chat_server::log::{Draft, Kind, Topic, Uid};
 use http::Method;
 use shared::clock::Clock as _;
 
-use crate::site::{Answer, Site, group, member_id, message};
+use crate::site::{Answer, Site, group, member_id, message, room_id};
 
 /// The answer is the golden file, white space between values aside.
 fn check(file: &str, answer: &Answer) {
@@ -127,4 +129,22 @@ async fn everything_else_looks_as_agreed() {
     check("readyz.json", &get("/readyz").await);
     site.health.enter(Phase::LameDuck);
     check("readyz_draining.json", &get("/readyz").await);
+}
+
+#[tokio::test]
+async fn what_operators_see_looks_as_agreed() {
+    let site = Site::start().await;
+    let get = |path| site.ask(Method::GET, path).send();
+    check("connections.json", &get("/admin/connections").await);
+    let topic = Topic::Room(room_id(1 << 30));
+    let follow = site.hub.follow(topic, Part::Log, Arc::default(), 0);
+    let _following = follow.await.unwrap();
+    site.group(1 << 30, &[1]).await;
+    site.say(1 << 30, 1, "\u{c548}").await;
+    check("topics.json", &get("/admin/topics").await);
+    let post = |path| site.ask(Method::POST, path).send();
+    let blocked = post("/admin/members/7/block").await;
+    check("member_blocked.json", &blocked);
+    let gone = post("/admin/members/7/disconnect").await;
+    check("disconnected.json", &gone);
 }

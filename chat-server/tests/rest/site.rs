@@ -9,10 +9,12 @@ use bytes::Bytes;
 use chat_server::append::{Appender, AppenderParts};
 use chat_server::auth::{Authenticator, KeySource};
 use chat_server::bus::local::LocalBus;
+use chat_server::connection::{Connections, Orders, OrdersParts};
 use chat_server::health::Health;
 use chat_server::http::{self as rest, HttpState, RequestIds};
 use chat_server::hub::Hub;
 use chat_server::log::{Draft, Kind, Topic, Uid};
+use chat_server::members::{Members, MembersParts};
 use chat_server::metrics::Metrics;
 use chat_server::rooms::{Rooms, RoomsParts};
 use chat_server::stopping::Stop;
@@ -134,7 +136,7 @@ impl Site {
         let appender = Appender::new(AppenderParts {
             store: store.clone(),
             rooms: store.clone(),
-            bus,
+            bus: bus.clone(),
             clock: clock.clone(),
             drain: drain.clone(),
             metrics: Arc::clone(&metrics),
@@ -144,13 +146,32 @@ impl Site {
             rooms: store.clone(),
             messages: store.clone(),
             hub: hub.clone(),
+            bus: bus.clone(),
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             random: StdRng::seed_from_u64(7),
         });
+        let members = Arc::new(Members::new(MembersParts {
+            store: store.clone(),
+            bus: bus.clone(),
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+        }));
+        let (rooms, connections) = (Arc::new(rooms), Arc::<Connections>::default());
+        let (orders, _looks) = Orders::new(OrdersParts {
+            rooms: Arc::clone(&rooms),
+            members: Arc::clone(&members),
+            connections: Arc::clone(&connections),
+            bus,
+            metrics: Arc::clone(&metrics),
+        });
         let health = Arc::new(Health::new());
         let state = HttpState {
-            rooms: Arc::new(rooms),
+            rooms,
+            members,
+            connections,
+            orders: Arc::new(orders),
+            hub: hub.clone(),
             auth: Arc::new(auth.await.unwrap()),
             metrics,
             allowed_origins: Arc::new([PAGE.to_owned()]),

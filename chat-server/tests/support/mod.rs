@@ -17,11 +17,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_server::app::{self, Node};
+use chat_server::app::{self, Adapters, Node, Stores};
+use chat_server::bus::local::LocalBus;
 use chat_server::config::Config;
+use chat_server::metrics::Metrics;
 use chat_server::rooms::RoomSpec;
 use chat_server::stopping::Stop;
-use chat_server::store::{Role, Room, RoomMember};
+use chat_server::store::embedded::EmbeddedStore;
+use chat_server::store::{Role, Room, RoomMember, SyncMode};
 use shared::claims::{
     FamilyId, GeneratedKey, Jwks, MemberGrant, MemberToken, Role as MemberRole, Signer, TokenId,
     TokenScope, generate_key,
@@ -67,18 +70,21 @@ impl TestNode {
 
     async fn build(folder: Arc<TempDir>, clock: Arc<dyn Clock>, settings: &[&str]) -> Self {
         let signer = key_in(folder.path());
-        let store = format!("file:{}", folder.path().join("chat").display());
-        let jwks = format!("file:{}", folder.path().join("jwks.json").display());
-        let fixed = ["chat-server", "--store", &store, "--jwks", &jwks];
-        let unlimited = ["--sends-per-second", "0"];
-        let limited = settings.contains(&unlimited[0]);
-        let rate: &[&str] = if limited { &[] } else { &unlimited };
-        let config: Config = parse(fixed.iter().chain(rate).chain(settings))
-            .unwrap_or_else(|wrong| panic!("settings: {wrong:?}"));
+        let config = config_in(folder.path(), settings);
         let drain = Drain::new();
         let node = Node::build(&config, Arc::clone(&clock), drain.clone())
             .await
             .unwrap();
+        Self::serve(node, &config, (folder, signer), (clock, drain))
+    }
+
+    /// Serves a node on free ports.
+    fn serve(
+        node: Node,
+        config: &Config,
+        (folder, signer): (Arc<TempDir>, Signer),
+        (clock, drain): (Arc<dyn Clock>, Drain),
+    ) -> Self {
         let any = "127.0.0.1:0".parse().unwrap();
         let (public, admin) = (app::listen(any).unwrap(), app::listen(any).unwrap());
         let (address, admin_address) = (public.local_addr().unwrap(), admin.local_addr().unwrap());
@@ -182,6 +188,69 @@ impl TestNode {
         self.node.close().unwrap();
         self.folder
     }
+}
+
+/// What the nodes of one site share: a store, a bus, a clock.
+pub struct Site {
+    pub clock: Arc<clock::MovableClock>,
+    folder: Arc<TempDir>,
+    store: Arc<EmbeddedStore>,
+    bus: LocalBus,
+}
+
+impl Site {
+    /// Without a node yet.
+    pub fn new() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let sync = SyncMode::Every(Duration::from_secs(1));
+        let store = EmbeddedStore::open(folder.path().join("chat"), sync).unwrap();
+        Self {
+            clock: Arc::new(clock::MovableClock::new()),
+            folder,
+            store: Arc::new(store),
+            bus: LocalBus::new(),
+        }
+    }
+
+    /// A node that hears the others.
+    pub async fn node(&self, settings: &[&str]) -> TestNode {
+        self.node_on(&self.bus, settings).await
+    }
+
+    /// A node that hears nothing of the others, and they nothing of it, without anybody knowing.
+    pub async fn deaf_node(&self, settings: &[&str]) -> TestNode {
+        self.node_on(&LocalBus::new(), settings).await
+    }
+
+    async fn node_on(&self, bus: &LocalBus, settings: &[&str]) -> TestNode {
+        let signer = key_in(self.folder.path());
+        let config = config_in(self.folder.path(), settings);
+        let (bus, heard) = bus.attach(1_024);
+        let adapters = Adapters {
+            stores: Stores::of(&self.store),
+            bus: Arc::new(bus),
+            heard,
+            metrics: Arc::new(Metrics::new()),
+        };
+        let drain = Drain::new();
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let node = Node::assemble(&config, adapters, Arc::clone(&clock), drain.clone());
+        let node = node.await.unwrap();
+        let folder = Arc::clone(&self.folder);
+        TestNode::serve(node, &config, (folder, signer), (clock, drain))
+    }
+}
+
+/// The settings of a node that keeps everything in this folder.
+fn config_in(folder: &Path, settings: &[&str]) -> Config {
+    let store = format!("file:{}", folder.join("chat").display());
+    let jwks = format!("file:{}", folder.join("jwks.json").display());
+    let fixed = ["chat-server", "--store", &store, "--jwks", &jwks];
+    let unlimited = ["--sends-per-second", "0"];
+    let limited = settings.contains(&unlimited[0]);
+    let rate: &[&str] = if limited { &[] } else { &unlimited };
+    parse(fixed.iter().chain(rate).chain(settings))
+        .unwrap_or_else(|wrong| panic!("settings: {wrong:?}"))
 }
 
 /// Looks again and again until the condition holds; fails if it never does.

@@ -151,7 +151,10 @@ impl Follower {
         let letters = self.mailbox.take(&mut Vec::new());
         let codes = letters.iter().map(|letter| match letter {
             Letter::Close { code, .. } => code.0,
-            other => panic!("{other:?}"),
+            other @ (Letter::Stored { .. }
+            | Letter::Event { .. }
+            | Letter::Left { .. }
+            | Letter::Retire(_)) => panic!("{other:?}"),
         });
         codes.collect()
     }
