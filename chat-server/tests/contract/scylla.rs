@@ -27,7 +27,8 @@ fn settings() -> ScyllaSettings {
     ScyllaSettings {
         address: address.parse().unwrap(),
         datacenter: None,
-        replication: Replication::Factor(1),
+        // A copy on each of the servers that are named.
+        replication: Replication::Factor(servers.split(',').count().try_into().unwrap()),
         reach: Reach::LocalQuorum,
         ca: None,
     }
