@@ -61,6 +61,14 @@ XML
 prepare() {
   # `periodic` writes the log to disk every 10 s; runs that kill the server ask for `batch` by CASSANDRA_SYNC.
   configure "$data" 127.0.0.1 "$port" "$(free_port "$storage_port_from")" "${CASSANDRA_SYNC:-periodic}"
+  # A busy machine must not fail tests: of one node nobody waits for another that is away.
+  cat >>"$data/cassandra.yaml" <<'YAML'
+read_request_timeout: 30s
+range_request_timeout: 30s
+write_request_timeout: 30s
+cas_contention_timeout: 30s
+request_timeout: 30s
+YAML
 }
 
 # The module flags of Cassandra's own jvm17-server.options.

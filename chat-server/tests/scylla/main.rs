@@ -59,6 +59,8 @@ fn settings_at(servers: &str, keyspace: &str) -> ScyllaSettings {
         replication: Replication::Factor(self::servers().split(',').count().try_into().unwrap()),
         reach: Reach::LocalQuorum,
         ca: None,
+        // A busy machine is not what is tried here.
+        answer_wait: Duration::from_secs(30),
     }
 }
 

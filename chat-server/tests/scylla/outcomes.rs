@@ -13,9 +13,13 @@ use super::make::{batch, fresh_member, fresh_room, fresh_topic, seq};
 use super::proxy::{Mode, Proxy};
 use super::{KEYSPACE, PATIENCE, append, assert_whole, connect, head, servers, settings_at};
 
+/// Longer than any answer takes that comes, also on a busy machine.
+const ANSWER_WAIT: Duration = Duration::from_secs(4);
+
 async fn through_proxy() -> (Proxy, Arc<ScyllaStore>) {
     let proxy = Proxy::to(&servers(), Mode::Open).await;
-    let settings = settings_at(&proxy.address.to_string(), &KEYSPACE);
+    let mut settings = settings_at(&proxy.address.to_string(), &KEYSPACE);
+    settings.answer_wait = ANSWER_WAIT;
     (proxy, connect(&settings).await)
 }
 
