@@ -8,7 +8,7 @@ use shared::config::Mistakes;
 
 use super::{Unreadable, must};
 use crate::store::scylla::settings::{
-    Reach, Replication, ScyllaAddress, ScyllaSettings, is_datacenter,
+    ANSWER_WAIT, Reach, Replication, ScyllaAddress, ScyllaSettings, is_datacenter,
 };
 
 /// Where messages are kept.
@@ -104,6 +104,7 @@ impl ScyllaFlags {
                 ConsistencyFlag::Quorum => Reach::Quorum,
             },
             ca: self.scylla_ca.clone(),
+            answer_wait: ANSWER_WAIT,
         }
     }
 

@@ -65,6 +65,7 @@ pub struct ScyllaStore {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     keyspace: String,
+    answer_wait: Duration,
 }
 
 impl ScyllaStore {
@@ -89,6 +90,7 @@ impl ScyllaStore {
             clock,
             metrics,
             keyspace: settings.address.keyspace.clone(),
+            answer_wait: settings.answer_wait,
         })
     }
 
@@ -129,13 +131,14 @@ impl ScyllaStore {
         outcome
     }
 
-    /// Bounds an operation of many questions, each of which has a bound of its own.
+    /// Bounds an operation of many questions, to so many times what one of them may take.
     async fn within<T>(
         &self,
-        bound: Duration,
+        answers: u32,
         effect: Effect,
         operation: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        let bound = self.answer_wait.saturating_mul(answers);
         timeout(bound, operation).await.unwrap_or_else(|_elapsed| {
             Err(self.failed(effect, &ExecutionError::RequestTimeout(bound)))
         })

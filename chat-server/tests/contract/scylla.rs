@@ -1,6 +1,7 @@
 //! The contract of the store of several servers, run against the CQL server of `TEST_CQL`.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use chat_server::metrics::Metrics;
 use chat_server::store::scylla::ScyllaStore;
@@ -27,9 +28,12 @@ fn settings() -> ScyllaSettings {
     ScyllaSettings {
         address: address.parse().unwrap(),
         datacenter: None,
-        replication: Replication::Factor(1),
+        // A copy on each of the servers that are named.
+        replication: Replication::Factor(servers.split(',').count().try_into().unwrap()),
         reach: Reach::LocalQuorum,
         ca: None,
+        // A busy machine is not what is tried here.
+        answer_wait: Duration::from_secs(30),
     }
 }
 

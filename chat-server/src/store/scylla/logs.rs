@@ -1,7 +1,6 @@
 //! The logs: appends, heads, pages, marks.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use scylla::response::query_result::QueryResult;
@@ -18,8 +17,9 @@ use crate::log::{Entry, Topic};
 use crate::metrics::StoreOp;
 use crate::store::{Append, MessageStore, READ_ENTRIES_MAX, StoreError, View};
 
-/// Finding a head: about twenty looks at worst, one where the hint is right.
-const HEAD_WAIT: Duration = Duration::from_secs(5);
+/// Finding a head, in what one answer may take: about twenty looks at worst, one where the hint is
+/// right; each takes far less than it may.
+const HEAD_ANSWERS: u32 = 4;
 
 /// What became of the batch in the bucket itself.
 enum Compared {
@@ -166,7 +166,7 @@ impl ScyllaStore {
                 }
             }
         };
-        let head = self.within(HEAD_WAIT, Effect::None, search).await?;
+        let head = self.within(HEAD_ANSWERS, Effect::None, search).await?;
         self.hints.put(topic, bucket_of(head));
         Ok(head)
     }

@@ -8,7 +8,6 @@
 //! arrive, the memberships end as the room that stays says.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -21,14 +20,15 @@ use super::rows::{number, position};
 use crate::metrics::StoreOp;
 use crate::store::{Membership, Role, Room, RoomHead, RoomStore, StoreError, record};
 
-/// Putting a room: up to a thousand memberships and as many who left, 32 at a time.
-const PUT_WAIT: Duration = Duration::from_secs(10);
+/// Putting a room, in what one answer may take: up to a thousand memberships and as many who left,
+/// 32 at a time.
+const PUT_ANSWERS: u32 = 8;
 
 /// Questions of one call that are under way at a time.
 const AT_ONCE_MAX: usize = 32;
 
-/// The heads of a list: a page of rooms, 32 at a time.
-const HEADS_WAIT: Duration = Duration::from_secs(5);
+/// The heads of a list, likewise: a page of rooms, 32 at a time.
+const HEADS_ANSWERS: u32 = 4;
 
 #[async_trait]
 impl RoomStore for ScyllaStore {
@@ -37,7 +37,7 @@ impl RoomStore for ScyllaStore {
     }
 
     async fn put_room(&self, room: &Room) -> Result<(), StoreError> {
-        let put = self.within(PUT_WAIT, Effect::Writes, self.put_and_follow(room));
+        let put = self.within(PUT_ANSWERS, Effect::Writes, self.put_and_follow(room));
         self.timed(StoreOp::PutRoom, put).await
     }
 
@@ -71,7 +71,7 @@ impl RoomStore for ScyllaStore {
             .buffer_unordered(AT_ONCE_MAX)
             .try_filter_map(async |head| Ok(head))
             .try_collect();
-        let heads = self.within(HEADS_WAIT, Effect::None, heads);
+        let heads = self.within(HEADS_ANSWERS, Effect::None, heads);
         self.timed(StoreOp::Heads, heads).await
     }
 

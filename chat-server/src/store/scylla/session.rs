@@ -96,7 +96,7 @@ async fn attempt(
         .await
         .map_err(|error| StoreError::Unavailable(error.to_string()))?;
     schema::ensure(&session, settings).await?;
-    let statements = Statements::prepare(&session, settings.reach)
+    let statements = Statements::prepare(&session, settings)
         .await
         .map_err(|error| StoreError::Unavailable(format!("a statement is refused: {error}")))?;
     let is_shard_aware = describe(&session, settings).await?;

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use shared::config::Secret;
 
@@ -56,7 +57,13 @@ pub struct ScyllaSettings {
     /// Certificates (PEM) that sign the servers'; with them connections are encrypted. The servers'
     /// certificates must name their IP addresses.
     pub ca: Option<PathBuf>,
+    /// How long one question to the servers may take; [`ANSWER_WAIT`] but in tests.
+    pub answer_wait: Duration,
 }
+
+/// The appender gives each of its questions 1.5 s. A little less here, so that it hears why there is
+/// no answer, and the next question goes to another server.
+pub const ANSWER_WAIT: Duration = Duration::from_millis(1_400);
 
 /// Whose majority decides. All nodes must use the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

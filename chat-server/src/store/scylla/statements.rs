@@ -13,12 +13,8 @@ use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use scylla::statement::prepared::PreparedStatement;
 
 use super::cql::{self, LogCql};
-use super::settings::Reach;
+use super::settings::{Reach, ScyllaSettings};
 use crate::log::Topic;
-
-/// A question to the servers. The appender gives each of its own 1.5 s: a little less here, so that
-/// it hears why, and the next question goes elsewhere.
-pub(super) const ATTEMPT: Duration = Duration::from_millis(1_400);
 
 /// After this time another server is asked the same. Answers take a millisecond or two; ten times
 /// what a busy server takes costs little, and a frozen one then costs no more than this.
@@ -40,8 +36,8 @@ struct Profiles {
 }
 
 impl Profiles {
-    fn new(reach: Reach) -> Self {
-        let (quorum, serial, read_serial) = match reach {
+    fn new(settings: &ScyllaSettings) -> Self {
+        let (quorum, serial, read_serial) = match settings.reach {
             Reach::LocalQuorum => (
                 Consistency::LocalQuorum,
                 SerialConsistency::LocalSerial,
@@ -58,7 +54,7 @@ impl Profiles {
             retry_interval: ASK_ANOTHER_AFTER,
         };
         let base = ExecutionProfile::builder()
-            .request_timeout(Some(ATTEMPT))
+            .request_timeout(Some(settings.answer_wait))
             .serial_consistency(Some(serial));
         let once = base.clone().retry_policy(Arc::new(FallthroughRetryPolicy));
         let plain = base
@@ -110,8 +106,11 @@ pub(super) struct Statements {
 
 impl Statements {
     /// Prepares them; the session uses the keyspace and its tables are there.
-    pub(super) async fn prepare(session: &Session, reach: Reach) -> Result<Self, PrepareError> {
-        let profiles = Profiles::new(reach);
+    pub(super) async fn prepare(
+        session: &Session,
+        settings: &ScyllaSettings,
+    ) -> Result<Self, PrepareError> {
+        let profiles = Profiles::new(settings);
         let plain = [
             cql::ROOM,
             cql::PUT_ROOM,

@@ -1,0 +1,117 @@
+//! Starting: several nodes at once, before the server is there, and without one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat_server::metrics::Metrics;
+use chat_server::store::scylla::ScyllaStore;
+use chat_server::store::scylla::settings::{Reach, Replication};
+use chat_server::store::{Append, MessageStore, StoreError, View};
+use shared::clock::{ManualClock, SystemClock};
+use shared::ids::Seq;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::make::{batch, fresh_topic, millis, seq};
+use super::proxy::{Mode, Proxy};
+use super::{PATIENCE, append, connect, fresh_keyspace, head, servers, settings, settings_at};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_start_at_once_share_one_schema() {
+    let settings = settings_at(&servers(), &fresh_keyspace());
+    let mut nodes = JoinSet::new();
+    for _ in 0..6 {
+        let settings = settings.clone();
+        nodes.spawn(async move { connect(&settings).await });
+    }
+    let nodes = timeout(PATIENCE, nodes.join_all()).await.unwrap();
+    let topic = fresh_topic();
+    for (nth, node) in (0..).zip(&nodes) {
+        assert_eq!(append(node, topic, nth, 1).await, Append::Applied);
+    }
+    for node in &nodes {
+        assert_eq!(head(node, topic).await, 6);
+    }
+}
+
+#[tokio::test]
+async fn start_waits_for_servers_that_come_later() {
+    let proxy = Proxy::to(&servers(), Mode::Cut).await;
+    let settings = settings_at(&proxy.address.to_string(), &fresh_keyspace());
+    let coming = async {
+        proxy.tried().await;
+        proxy.set(Mode::Open);
+    };
+    let started = async { tokio::join!(connect(&settings), coming).0 };
+    let store = timeout(PATIENCE, started).await.unwrap();
+    assert_eq!(append(&store, fresh_topic(), 0, 1).await, Append::Applied);
+}
+
+#[tokio::test]
+async fn start_without_servers_ends_and_says_why() {
+    let proxy = Proxy::to(&servers(), Mode::Cut).await;
+    let address = proxy.address.to_string();
+    let settings = settings_at(&address, &fresh_keyspace());
+    let clock = Arc::new(ManualClock::new(millis(0)));
+    let connecting = ScyllaStore::connect(&settings, clock.clone(), Arc::new(Metrics::new()));
+    let late = async { clock.advance(Duration::from_secs(3_600)) };
+    let both = async { tokio::join!(biased; connecting, late).0 };
+    let outcome = timeout(PATIENCE, both).await.unwrap();
+    let Err(StoreError::Unavailable(why)) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(why.contains(&address), "{why}");
+}
+
+#[tokio::test]
+async fn unknown_data_centre_is_refused() {
+    let mut settings = settings_at(&servers(), &fresh_keyspace());
+    settings.replication = Replication::ByDatacenter(vec![("elsewhere".to_owned(), 1)]);
+    let clock = Arc::new(ManualClock::new(millis(0)));
+    let connecting = ScyllaStore::connect(&settings, clock.clone(), Arc::new(Metrics::new()));
+    let late = async { clock.advance(Duration::from_secs(3_600)) };
+    let both = async { tokio::join!(biased; connecting, late).0 };
+    let outcome = timeout(PATIENCE, both).await.unwrap();
+    let Err(StoreError::Unavailable(why)) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(
+        why.contains("keyspace") && why.contains("elsewhere"),
+        "{why}"
+    );
+}
+
+#[tokio::test]
+async fn majority_of_all_data_centres_serves_as_well() {
+    let mut settings = settings();
+    settings.reach = Reach::Quorum;
+    settings.datacenter = Some("datacenter1".to_owned());
+    let store = connect(&settings).await;
+    let topic = fresh_topic();
+    assert_eq!(append(&store, topic, 0, 2).await, Append::Applied);
+    assert_eq!(append(&store, topic, 0, 1).await, super::conflict(2));
+    for view in [View::Quorum, View::Settled] {
+        let page = store.read(topic, Seq::ZERO, Seq::MAX, view).await.unwrap();
+        assert_eq!(page, batch(Seq::ZERO, 2, 1));
+        assert_eq!(store.head(topic, view).await.unwrap(), seq(2));
+    }
+}
+
+#[tokio::test]
+async fn what_the_store_does_is_measured() {
+    let metrics = Arc::new(Metrics::new());
+    let settings = settings();
+    let store = ScyllaStore::connect(&settings, Arc::new(SystemClock), Arc::clone(&metrics));
+    let store = store.await.unwrap();
+    let topic = fresh_topic();
+    assert_eq!(append(&store, topic, 0, 1).await, Append::Applied);
+    assert_eq!(append(&store, topic, 0, 1).await, super::conflict(1));
+    let page = metrics.render();
+    for line in [
+        "chat_store_request_duration_seconds_count{op=\"append\"} 2",
+        "chat_store_conflicts_total 1",
+        "chat_store_shard_aware 0",
+    ] {
+        assert!(page.contains(line), "{line} is missing in: {page}");
+    }
+}
