@@ -1,12 +1,13 @@
 //! The bus on a cluster whose nodes fail and whose slots move.
 
 use chat_server::bus::BusState;
+use chat_server::bus::redis::RedisTuning;
 use chat_server::log::Topic;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::make::{fresh_topic, seq};
-use crate::node::{Node, PREFIX, QUICK};
+use crate::node::{Node, PATIENT, PREFIX, QUICK};
 use crate::server::{PATIENCE, Server, free_port};
 
 /// Three primaries.
@@ -86,8 +87,12 @@ impl Cluster {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slot_that_moved_is_heard_again() {
     let cluster = Cluster::start().await;
-    let here = Node::join(&cluster.url(), QUICK).await;
-    let mut there = Node::join(&cluster.url(), QUICK).await;
+    let tuning = RedisTuning {
+        topology_every: QUICK.topology_every,
+        ..PATIENT
+    };
+    let here = Node::join(&cluster.url(), tuning).await;
+    let mut there = Node::join(&cluster.url(), tuning).await;
     let topic = fresh_topic();
     there.follow(topic).await;
     let (slot, from) = cluster.owner(topic).await;
@@ -132,8 +137,12 @@ async fn restarted_primary_is_heard_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_frozen_primary_is_noticed() {
     let cluster = Cluster::start().await;
-    let here = Node::join(&cluster.url(), QUICK).await;
-    let mut there = Node::join(&cluster.url(), QUICK).await;
+    let unwatched = RedisTuning {
+        topology_every: PATIENCE * 10,
+        ..QUICK
+    };
+    let here = Node::join(&cluster.url(), unwatched).await;
+    let mut there = Node::join(&cluster.url(), unwatched).await;
     let topic = fresh_topic();
     there.follow(topic).await;
     for (round, server) in (1..).zip(&cluster.servers) {

@@ -18,8 +18,8 @@ async fn node_starts_without_redis_and_joins_when_it_comes() {
     there.bus.subscribe(topic).await.unwrap_err();
     here.publish(topic, 3);
     server.resume().await;
+    // What was said before this is in the store: it may have been heard, or not.
     there.until_lost().await;
-    there.until_head(topic, seq(3)).await;
     here.publish(topic, 4);
     there.until_head(topic, seq(4)).await;
 }
@@ -50,8 +50,9 @@ async fn what_was_published_while_away_gets_through_as_a_head() {
         .await
         .unwrap();
     assert_eq!(noted, [Some(seq(8)), Some(seq(5)), None]);
-    assert_eq!(there.metrics.bus_connects.get(), 2);
-    assert_eq!(there.metrics.bus_disconnects.get(), 1);
+    let times_away = there.metrics.bus_disconnects.get();
+    assert!(times_away >= 1);
+    assert_eq!(there.metrics.bus_connects.get(), times_away + 1);
 }
 
 /// As after a fail-over that left the connection open: it takes no key any more, and whoever listens
@@ -129,12 +130,11 @@ async fn closed_bus_lets_go_of_its_receiver() {
     let mut quick = Node::join(&server.url(), QUICK).await;
     let mut frozen = Node::join(&server.url(), PATIENT).await;
     quick.bus.close(PATIENCE).await;
-    let clients = server.command(&["client", "list"]).await;
-    assert_eq!(
-        clients.lines().count(),
-        3,
-        "two of `frozen` and this one: {clients}"
-    );
+    // Two of `frozen` and the one that asks.
+    let left = async { while server.command(&["client", "list"]).await.lines().count() > 3 {} };
+    tokio::time::timeout(PATIENCE, left)
+        .await
+        .expect("closed connections");
     server.freeze().await;
     frozen.publish(fresh_topic(), 1);
     let closing = frozen.bus.close(std::time::Duration::from_millis(100));
