@@ -1,6 +1,7 @@
-//! Clients that others wrote, against a running server: `@stomp/stompjs` under Node, and `stomp-py`.
+//! Clients in other languages, against a running server: `@stomp/stompjs` under Node and `stomp-py`,
+//! which others wrote, and our own `client` on top of stompjs.
 //!
-//! What each does and expects stands in `tests/foreign`. `infra/test` installs them; without them
+//! What each does and expects stands in `tests/foreign`, and in `client/test`. `infra/test` installs them; without them
 //! these tests fail.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
@@ -9,7 +10,9 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::Duration;
 
+use shared::claims::MemberToken;
 use support::{PATIENCE, TestNode};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -61,6 +64,31 @@ async fn check_stompjs(scenario: &str, settings: &[&str]) {
         .arg(format!("ws://{}/conn", node.address))
         .args([node.token(1), node.token(2)]);
     check(client, scenario).await;
+}
+
+/// Runs one file of our own client's tests by Node's test runner.
+async fn check_client(file: &str, settings: &[&str]) {
+    let node = node(settings).await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("client");
+    installed(folder.join("node_modules/@stomp/stompjs"));
+    // It ends 8 s from now; before that Node has to start and log in.
+    let nearly_an_hour = Duration::from_secs(3_600 - 8);
+    let ending = node.token_made(1, MemberToken::Access, nearly_an_hour);
+    let mut runner = Command::new("node");
+    runner
+        // A test that failed leaves its connections; they must not keep Node from saying so.
+        .args(["--test", "--test-force-exit", "--test-reporter", "tap"])
+        .arg(folder.join("test").join(file))
+        .env("CHAT_URL", format!("ws://{}/conn", node.address))
+        .env("CHAT_TOKEN", node.token(1))
+        .env("CHAT_OTHER_TOKEN", node.token(2))
+        .env("CHAT_ENDING_TOKEN", ending);
+    let running = runner.kill_on_drop(true).output();
+    let ended = timeout(PATIENCE * 3, running).await;
+    let Output { status, stdout, .. } = ended.expect("the tests end").unwrap();
+    let said = String::from_utf8_lossy(&stdout);
+    let good = status.success() && said.contains("\n# fail 0\n") && !said.contains("\n# pass 0\n");
+    assert!(good, "{file}: {status}\n{said}");
 }
 
 async fn check_stomp_py(scenario: &str, settings: &[&str]) {
@@ -129,6 +157,26 @@ async fn stompjs_resumes_after_what_it_saw() {
 #[tokio::test(flavor = "multi_thread")]
 async fn stompjs_works_as_the_first_front_end_uses_it() {
     check_stompjs("frontEnd", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_waits_longer_and_longer() {
+    check_client("backoff.test.js", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_misses_and_doubles_nothing_over_broken_connections() {
+    check_client("resume.test.js", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_moves_before_it_leaves() {
+    check_client("moving.test.js", &["--rebalance-age", "1s"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_knows_when_not_to_come_back() {
+    check_client("ends.test.js", &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

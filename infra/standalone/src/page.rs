@@ -1,4 +1,4 @@
-//! The page: the files of `web/`, as they are, in the binary.
+//! The page: the files of `web/`, as they are, in the binary, and the chat server's client module.
 //!
 //! Each file is a route of its own, so nothing can be reached that is not listed here. A test holds
 //! the list against the folder.
@@ -11,6 +11,12 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+
+/// What the page shares with other front ends: the file itself, not a copy of it.
+const CLIENT: File = File {
+    path: "vendor/chat-client.js",
+    content: include_bytes!("../../../chat-server/client/chat-client.js"),
+};
 
 macro_rules! files {
     ($($path:literal),* $(,)?) => {
@@ -73,7 +79,7 @@ const FILES: &[File] = files![
 /// Everything of the page; `/` is `index.html`.
 pub(crate) fn router() -> Router {
     let mut router = Router::new();
-    for file in FILES {
+    for file in FILES.iter().chain([&CLIENT]) {
         let tag = tag(file.content);
         let answer = async move |headers: HeaderMap| answer(*file, &tag, &headers);
         let path = match file.path {

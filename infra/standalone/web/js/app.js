@@ -16,6 +16,7 @@ const STATUS = {
   connecting: '연결하는 중…',
   waiting: '연결이 끊겼어요. 다시 연결하고 있어요…',
   blocked: '이용이 제한된 회원이에요.',
+  unauthorized: '다시 들어와 주세요.',
 };
 
 async function run(session) {

@@ -39,14 +39,14 @@ export class Chat extends EventTarget {
     this.state = 'connecting';
     this.openId = null;
     this.retryOlderAt = 0;
-    /** Rooms that the connection of now listens to. */
+    /** Rooms that are listened to. */
     this.heard = new Set();
     this.connection = new Connection(session, {
       state: (state) => this.onState(state),
       ready: () => this.onReady(),
     });
     this.outbox = new Outbox(session.memberId, {
-      transmit: (item, stored) => this.transmit(item, stored),
+      transmit: (item) => this.transmit(item),
       changed: () => this.changed('messages'),
     });
     session.onRenewed = (token) => this.connection.showToken(token);
@@ -112,7 +112,7 @@ export class Chat extends EventTarget {
       this.tellingTyping = null;
       if (!this.connection.isOpen || this.openId !== roomId) return;
       this.toldTypingAt = Date.now();
-      this.connection.send(`/pub/${roomId}/typing`, {});
+      this.connection.publish(`/pub/${roomId}/typing`, {});
     }, wait);
   }
 
@@ -161,49 +161,38 @@ export class Chat extends EventTarget {
   // ---- the connection ------------------------------------------------------------------------
 
   onState(state) {
-    if (state !== 'open') this.heard.clear();
     this.state = state;
     this.changed('state');
   }
 
   async onReady() {
-    const { connection } = this;
-    this.events = null;
-    connection.subscribe('/user/queue/errors', (body) => this.outbox.onError(JSON.parse(body)));
-    connection.subscribe('/user/queue/system', (body) => this.onSystem(JSON.parse(body)));
-    this.listenToRooms();
-    this.listenToEvents();
     this.outbox.sendAll();
     await this.refreshRooms();
     // What was taken back or read meanwhile was told while nobody listened.
     if (this.openId != null) await Promise.all([this.loadMembers(this.openId), this.loadNewest(this.openId)]);
   }
 
-  onSystem(news) {
-    if (news.type === 'drain') this.connection.comeBackAfter(news.reconnectAfterMs ?? 0);
-  }
-
   /** Follows every room that is not followed yet, from where this tab stands in it. */
   listenToRooms() {
-    if (!this.connection.isOpen) return;
     for (const { id } of this.rooms.list()) {
       if (this.heard.has(id)) continue;
       this.heard.add(id);
       const { cursor, loaded } = this.timeline(id);
       const resumes = loaded || cursor > 0;
       this.connection.subscribe(`/sub/${id}`, (body, head) => this.onMessage(id, body, head), {
-        headers: resumes ? { 'resume-after': String(cursor) } : {},
-        began: (receipt) => this.onFollowing(id, resumes, receipt),
+        resumeAfter: resumes ? cursor : null,
+        began: (receipt) => this.onFollowing(id, receipt),
+        refused: () => this.heard.delete(id),
       });
     }
   }
 
   /** From here on everything comes live; what is before comes from the history. */
-  onFollowing(roomId, resumes, { head, recovered }) {
+  onFollowing(roomId, { head, recovered, resumed }) {
     const timeline = this.timeline(roomId);
-    if (recovered === 'false') timeline.clear();
-    if (!resumes || recovered === 'false') {
-      timeline.head = Number(head);
+    if (!recovered) timeline.clear();
+    if (!resumed || !recovered) {
+      timeline.head = head;
       // A page that was asked for before may end before the head.
       if (roomId === this.openId) this.loadNewest(roomId);
     }
@@ -215,17 +204,16 @@ export class Chat extends EventTarget {
     this.events?.unsubscribe();
     this.events = null;
     this.typists.clear();
-    if (this.openId == null || !this.connection.isOpen) return;
+    if (this.openId == null) return;
     const roomId = this.openId;
     const listen = (body) => this.onEvent(roomId, JSON.parse(body));
     this.events = this.connection.subscribe(`/sub/${roomId}/events`, listen);
   }
 
-  transmit(item, stored) {
-    if (!this.connection.isOpen) return false;
-    const headers = { 'client-message-id': item.id };
-    this.connection.send(`/pub/${item.roomId}`, { message: item.text }, { headers, stored });
-    return true;
+  /** A promise that is kept once it is stored; `null` while there is no connection. */
+  transmit(item) {
+    if (!this.connection.isOpen) return null;
+    return this.connection.send(`/pub/${item.roomId}`, { message: item.text }, item.id);
   }
 
   // ---- what comes ----------------------------------------------------------------------------

@@ -5,10 +5,6 @@
 /** No receipt for so long on an open connection: something is wrong, the writer decides. */
 const RECEIPT_MAX_MS = 20_000;
 
-/** The server says that it cannot now: again after this, so many times. */
-const RETRY_MS = 1_500;
-const RETRIES_MAX = 3;
-
 /** A receipt without the message itself: it came long ago, before what is shown. */
 const ECHO_MAX_MS = 5_000;
 
@@ -26,7 +22,7 @@ export class Outbox {
   }
 
   add(roomId, text, at) {
-    const item = { id: randomId(), roomId, text, at, state: 'sending', tries: 0 };
+    const item = { id: randomId(), roomId, text, at, state: 'sending' };
     this.items.push(item);
     this.send(item);
   }
@@ -41,7 +37,6 @@ export class Outbox {
     const item = this.find(id);
     if (!item) return;
     item.state = 'sending';
-    item.tries = 0;
     this.send(item);
   }
 
@@ -52,25 +47,24 @@ export class Outbox {
     this.save();
   }
 
-  onError({ clientMessageId, code, message, retryable }) {
-    const item = this.find(clientMessageId);
-    if (!item || item.state !== 'sending') return;
-    if (retryable && item.tries < RETRIES_MAX) {
-      item.tries += 1;
-      setTimeout(() => item.state === 'sending' && this.send(item), RETRY_MS);
-      return;
-    }
-    this.fail(item, code === 8005 ? '메시지가 너무 길어요' : message);
-  }
-
+  /** The connection sends it again by itself if it is lost meanwhile, or if the server cannot now. */
   send(item) {
     this.save();
-    const sent = this.transmit(item, () => this.onReceipt(item));
+    const stored = this.transmit(item);
     clearTimeout(item.timer);
-    if (sent) {
-      const late = () => item.state === 'sending' && this.fail(item, '응답이 없어요');
-      item.timer = setTimeout(late, RECEIPT_MAX_MS);
-    }
+    if (!stored) return;
+    const late = () => item.state === 'sending' && this.fail(item, '응답이 없어요');
+    item.timer = setTimeout(late, RECEIPT_MAX_MS);
+    stored.then(
+      () => this.onReceipt(item),
+      ({ code, message }) => this.onError(item, code, message),
+    );
+  }
+
+  onError(item, code, message) {
+    // The page is being left, and knows it again when it comes back.
+    if (item.state !== 'sending' || code === 'stopped') return;
+    this.fail(item, code === 8005 ? '메시지가 너무 길어요' : message);
   }
 
   onReceipt(item) {
