@@ -1,11 +1,7 @@
 //! Several nodes of one site in one process: what one is told counts on all, also when the word of
 //! it is lost.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test ends where something fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
 
 mod members;
 mod reports;

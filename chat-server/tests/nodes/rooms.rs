@@ -39,11 +39,11 @@ async fn messages(client: &mut Client, receipt: &str) -> Vec<String> {
     let mut texts = Vec::new();
     loop {
         let frame = client.frame().await;
-        match frame.command() {
-            Command::Receipt => return texts,
-            Command::Message => texts.push(body(&frame)["message"].to_string()),
-            other => panic!("{other:?}: {frame:?}"),
+        if frame.command() == Command::Receipt {
+            return texts;
         }
+        assert_eq!(frame.command(), Command::Message, "{frame:?}");
+        texts.push(body(&frame)["message"].to_string());
     }
 }
 

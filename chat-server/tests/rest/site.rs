@@ -8,7 +8,7 @@ use axum::Router;
 use bytes::Bytes;
 use chat_server::append::{Appender, AppenderParts};
 use chat_server::auth::{Authenticator, KeySource};
-use chat_server::bus::local::LocalBus;
+use chat_server::bus::local::{LocalBus, LocalNode};
 use chat_server::connection::{Connections, Orders, OrdersParts};
 use chat_server::health::Health;
 use chat_server::http::{self as rest, HttpState, RequestIds};
@@ -151,26 +151,14 @@ impl Site {
             metrics: Arc::clone(&metrics),
             random: StdRng::seed_from_u64(7),
         });
-        let members = Arc::new(Members::new(MembersParts {
-            store: store.clone(),
-            bus: bus.clone(),
-            clock: clock.clone(),
-            metrics: Arc::clone(&metrics),
-        }));
-        let (rooms, connections) = (Arc::new(rooms), Arc::<Connections>::default());
-        let (orders, _looks) = Orders::new(OrdersParts {
-            rooms: Arc::clone(&rooms),
-            members: Arc::clone(&members),
-            connections: Arc::clone(&connections),
-            bus,
-            metrics: Arc::clone(&metrics),
-        });
+        let rooms = Arc::new(rooms);
+        let (members, connections, orders) = members(&store, (&rooms, bus), &clock, &metrics);
         let health = Arc::new(Health::new());
         let state = HttpState {
             rooms,
             members,
             connections,
-            orders: Arc::new(orders),
+            orders,
             hub: hub.clone(),
             auth: Arc::new(auth.await.unwrap()),
             metrics,
@@ -294,6 +282,30 @@ struct Beginning {
     signer: Arc<Signer>,
     seen: Arc<Mutex<BTreeSet<Known>>>,
     folder: Arc<tempfile::TempDir>,
+}
+
+/// Who may use the site, and what operators need.
+fn members(
+    store: &Arc<Outage>,
+    (rooms, bus): (&Arc<Rooms>, Arc<LocalNode>),
+    clock: &Arc<ManualClock>,
+    metrics: &Arc<Metrics>,
+) -> (Arc<Members>, Arc<Connections>, Arc<Orders>) {
+    let members = Arc::new(Members::new(MembersParts {
+        store: store.clone(),
+        bus: bus.clone(),
+        clock: clock.clone(),
+        metrics: Arc::clone(metrics),
+    }));
+    let connections = Arc::<Connections>::default();
+    let (orders, _looks) = Orders::new(OrdersParts {
+        rooms: Arc::clone(rooms),
+        members: Arc::clone(&members),
+        connections: Arc::clone(&connections),
+        bus,
+        metrics: Arc::clone(metrics),
+    });
+    (members, connections, Arc::new(orders))
 }
 
 /// All on one port, as the standalone program has it.
