@@ -1,5 +1,6 @@
 //! Puts a node together: the one place that names concrete adapters.
 
+mod parts;
 mod tasks;
 
 use std::sync::Arc;
@@ -10,27 +11,23 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use shared::clock::Clock;
 use shared::drain::Drain;
-use stomp::{Limits, SessionConfig};
 use tokio::sync::mpsc;
 
-use crate::append::{Appender, AppenderParts};
 use crate::auth::{Authenticator, OpenError};
 use crate::bus::local::LocalBus;
 use crate::bus::redis::{RedisBus, RedisParts, RedisTuning, RedisUrl};
 use crate::bus::{Bus, BusError, BusEvent};
 use crate::config::{BusUrl, Config, StopTimes, StoreUrl};
-use crate::connection::{ConnectionConfig, Connections, Looks, Orders, OrdersParts, Services};
+use crate::connection::{Orders, Services};
 use crate::health::Health;
 use crate::http::{self, HttpState, RequestIds};
-use crate::hub::Hub;
-use crate::members::{Members, MembersParts};
 use crate::metrics::Metrics;
-use crate::rooms::{Rooms, RoomsParts};
 use crate::stopping::{Stop, Stopping};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::scylla::ScyllaStore;
 use crate::store::{MemberStore, MessageStore, RoomStore, StoreError};
 use crate::transport::websocket::{self, Upgrades};
+use parts::Parts;
 
 pub use crate::transport::listener::{listen, serve};
 
@@ -295,16 +292,6 @@ impl Stores {
     }
 }
 
-/// The adapters of a node.
-struct Parts<'s> {
-    stores: &'s Stores,
-    bus: Arc<dyn Bus>,
-    auth: Arc<Authenticator>,
-    clock: Arc<dyn Clock>,
-    drain: Drain,
-    metrics: Arc<Metrics>,
-}
-
 async fn join_redis(
     url: &RedisUrl,
     config: &Config,
@@ -322,102 +309,4 @@ async fn join_redis(
     let joined = RedisBus::open(parts, BUS_EVENTS_MAX).await;
     let (bus, heard) = joined.map_err(BuildError::Bus)?;
     Ok((Arc::new(bus), heard))
-}
-
-impl Parts<'_> {
-    fn services(self, config: &Config) -> (Services, Orders, Looks) {
-        let Self {
-            stores,
-            bus,
-            auth,
-            clock,
-            drain,
-            metrics,
-        } = self;
-        let messages = Arc::clone(&stores.messages);
-        let rooms = Arc::clone(&stores.rooms);
-        let members = Arc::clone(&stores.members);
-        let hub = Hub::new(
-            Arc::clone(&messages),
-            Arc::clone(&bus),
-            Arc::clone(&clock),
-            drain.clone(),
-            Arc::clone(&metrics),
-        );
-        let own_hub = hub.clone();
-        let appender = Appender::new(AppenderParts {
-            store: Arc::clone(&messages),
-            rooms: Arc::clone(&rooms),
-            bus: Arc::clone(&bus),
-            clock: Arc::clone(&clock),
-            drain: drain.clone(),
-            metrics: Arc::clone(&metrics),
-            stored: Box::new(move |topic, entries| own_hub.take_stored(topic, entries)),
-        });
-        let rooms = Rooms::new(RoomsParts {
-            rooms,
-            messages: Arc::clone(&messages),
-            hub: hub.clone(),
-            bus: Arc::clone(&bus),
-            clock: Arc::clone(&clock),
-            metrics: Arc::clone(&metrics),
-            random: StdRng::from_rng(&mut rand::rng()),
-        });
-        let members = Arc::new(Members::new(MembersParts {
-            store: members,
-            bus: Arc::clone(&bus),
-            clock: Arc::clone(&clock),
-            metrics: Arc::clone(&metrics),
-        }));
-        let (rooms, connections) = (Arc::new(rooms), Arc::<Connections>::default());
-        let (orders, looks) = Orders::new(OrdersParts {
-            rooms: Arc::clone(&rooms),
-            members: Arc::clone(&members),
-            connections: Arc::clone(&connections),
-            bus,
-            metrics: Arc::clone(&metrics),
-        });
-        let services = Services {
-            config: connection_config(config),
-            session: Arc::new(session_config(config)),
-            hub,
-            appender: Arc::new(appender),
-            rooms,
-            members,
-            auth,
-            store: messages,
-            clock,
-            drain,
-            metrics,
-            connections,
-            seed: rand::random(),
-        };
-        (services, orders, looks)
-    }
-}
-
-fn connection_config(config: &Config) -> ConnectionConfig {
-    ConnectionConfig {
-        connections_max: config.limits.connections_max,
-        message_chars_max: config.limits.message_chars_max,
-        send_time_limit: config.limits.send_time_limit,
-        ping_interval: config.limits.ping_interval,
-        sends_per_second: config.limits.sends_limit(),
-        age_max: config.limits.connection_age_max,
-        rebalance_age: config.limits.rebalance.rebalance_age,
-        rebalance_margin: config.limits.rebalance.rebalance_margin,
-        replay_unread: config.limits.replay_unread,
-    }
-}
-
-fn session_config(config: &Config) -> SessionConfig {
-    SessionConfig {
-        after_login: Limits {
-            frame_bytes_max: config.limits.frame_bytes_max,
-            ..Limits::after_login()
-        },
-        heart_beat: config.limits.heart_beat,
-        login_timeout: config.limits.login_timeout,
-        ..SessionConfig::default()
-    }
 }

@@ -1,0 +1,128 @@
+//! The parts of a node, put together from its adapters, whichever they are.
+
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use shared::clock::Clock;
+use shared::drain::Drain;
+use stomp::{Limits, SessionConfig};
+
+use super::Stores;
+use crate::append::{Appender, AppenderParts};
+use crate::auth::Authenticator;
+use crate::bus::Bus;
+use crate::config::Config;
+use crate::connection::{ConnectionConfig, Connections, Looks, Orders, OrdersParts, Services};
+use crate::hub::Hub;
+use crate::members::{Members, MembersParts};
+use crate::metrics::Metrics;
+use crate::rooms::{Rooms, RoomsParts};
+
+/// The adapters of a node.
+pub(super) struct Parts<'s> {
+    pub(super) stores: &'s Stores,
+    pub(super) bus: Arc<dyn Bus>,
+    pub(super) auth: Arc<Authenticator>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) drain: Drain,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Parts<'_> {
+    pub(super) fn services(self, config: &Config) -> (Services, Orders, Looks) {
+        let Self {
+            stores,
+            bus,
+            auth,
+            clock,
+            drain,
+            metrics,
+        } = self;
+        let messages = Arc::clone(&stores.messages);
+        let rooms = Arc::clone(&stores.rooms);
+        let members = Arc::clone(&stores.members);
+        let hub = Hub::new(
+            Arc::clone(&messages),
+            Arc::clone(&bus),
+            Arc::clone(&clock),
+            drain.clone(),
+            Arc::clone(&metrics),
+        );
+        let own_hub = hub.clone();
+        let appender = Appender::new(AppenderParts {
+            store: Arc::clone(&messages),
+            rooms: Arc::clone(&rooms),
+            bus: Arc::clone(&bus),
+            clock: Arc::clone(&clock),
+            drain: drain.clone(),
+            metrics: Arc::clone(&metrics),
+            stored: Box::new(move |topic, entries| own_hub.take_stored(topic, entries)),
+        });
+        let rooms = Rooms::new(RoomsParts {
+            rooms,
+            messages: Arc::clone(&messages),
+            hub: hub.clone(),
+            bus: Arc::clone(&bus),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+            random: StdRng::from_rng(&mut rand::rng()),
+        });
+        let members = Arc::new(Members::new(MembersParts {
+            store: members,
+            bus: Arc::clone(&bus),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+        }));
+        let (rooms, connections) = (Arc::new(rooms), Arc::<Connections>::default());
+        let (orders, looks) = Orders::new(OrdersParts {
+            rooms: Arc::clone(&rooms),
+            members: Arc::clone(&members),
+            connections: Arc::clone(&connections),
+            bus,
+            metrics: Arc::clone(&metrics),
+        });
+        let services = Services {
+            config: connection_config(config),
+            session: Arc::new(session_config(config)),
+            hub,
+            appender: Arc::new(appender),
+            rooms,
+            members,
+            auth,
+            store: messages,
+            clock,
+            drain,
+            metrics,
+            connections,
+            seed: rand::random(),
+        };
+        (services, orders, looks)
+    }
+}
+
+fn connection_config(config: &Config) -> ConnectionConfig {
+    ConnectionConfig {
+        connections_max: config.limits.connections_max,
+        message_chars_max: config.limits.message_chars_max,
+        send_time_limit: config.limits.send_time_limit,
+        ping_interval: config.limits.ping_interval,
+        sends_per_second: config.limits.sends_limit(),
+        age_max: config.limits.connection_age_max,
+        rebalance_age: config.limits.rebalance.rebalance_age,
+        rebalance_margin: config.limits.rebalance.rebalance_margin,
+        replay_unread: config.limits.replay_unread,
+    }
+}
+
+fn session_config(config: &Config) -> SessionConfig {
+    SessionConfig {
+        after_login: Limits {
+            frame_bytes_max: config.limits.frame_bytes_max,
+            ..Limits::after_login()
+        },
+        heart_beat: config.limits.heart_beat,
+        login_timeout: config.limits.login_timeout,
+        ..SessionConfig::default()
+    }
+}
