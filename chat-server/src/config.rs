@@ -1,12 +1,12 @@
 //! The settings of the chat server; `--help` is their reference.
 
+mod bus;
 mod stop;
 mod store;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -17,8 +17,9 @@ use shared::telemetry::{LogFilter, LogFormat};
 use stomp::HeartBeat;
 
 use crate::auth::KeySource;
-use crate::bus::redis::{BadRedisUrl, RedisUrl, is_prefix};
+use crate::bus::redis::is_prefix;
 use crate::store::SyncMode;
+pub use bus::BusUrl;
 pub use stop::{CLOSE_MAX, Rebalance, StopTimes};
 
 pub use store::{ConsistencyFlag, ScyllaFlags, StoreUrl};
@@ -242,36 +243,10 @@ pub enum Command {
     },
 }
 
-/// How nodes hear of each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BusUrl {
-    /// There is no other node.
-    Local,
-    /// By Redis.
-    Redis(RedisUrl),
-}
-
 /// The text is none of the forms the setting has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
 pub struct Unreadable(&'static str);
-
-impl FromStr for BusUrl {
-    type Err = Unreadable;
-
-    fn from_str(text: &str) -> Result<Self, Unreadable> {
-        if text == "local" {
-            return Ok(Self::Local);
-        }
-        let unreadable = Unreadable(
-            "local, redis://[USER:PASSWORD@]HOST[:PORT][/DB], redis-cluster://HOST[:PORT],… or \
-             redis-sentinel://HOST[:PORT],…/SERVICE (rediss for TLS)",
-        );
-        text.parse()
-            .map(Self::Redis)
-            .map_err(|BadRedisUrl| unreadable)
-    }
-}
 
 fn parse_sync(text: &str) -> Result<SyncMode, Unreadable> {
     if text == "always" {

@@ -3,6 +3,7 @@
 //! No ids as labels: a label's values are few and known. What comes and goes is a pair of counters
 //! instead of a gauge, so that nothing drifts. The gauges of a stop are set, never counted.
 
+mod labels;
 mod store;
 
 use prometheus::{
@@ -11,116 +12,14 @@ use prometheus::{
 };
 use stomp::Command;
 
+pub use labels::{BusDirection, CountersBy, HeadRead, Order, SendOutcome, ShutOut};
+use labels::{COUNTED, HEAD_READS, ORDERS, by_label};
 pub use store::{StoreErrorKind, StoreOp, StoreSeconds};
 
 /// From 1 ms to 10 s, about doubling: a wake-up is under the first, a deadline at the last.
 const SECONDS: [f64; 14] = [
     0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
-
-/// The frames that ask something of the server.
-const COUNTED: [Command; 8] = [
-    Command::Connect,
-    Command::Send,
-    Command::Subscribe,
-    Command::Unsubscribe,
-    Command::Commit,
-    Command::Ack,
-    Command::Nack,
-    Command::Disconnect,
-];
-
-const HEAD_READS: [(HeadRead, &str); 3] = [
-    (HeadRead::Check, "check"),
-    (HeadRead::Poll, "poll"),
-    (HeadRead::Loss, "loss"),
-];
-
-const ORDERS: [(Order, &str); 3] = [
-    (Order::RoomChanged, "room_changed"),
-    (Order::StandingChanged, "standing_changed"),
-    (Order::Disconnect, "disconnect"),
-];
-
-/// A counter with one label, whose values are known.
-///
-/// The children are resolved once: looking one up by its text takes a lock and a hash, which would
-/// be felt on every frame.
-#[derive(Debug)]
-pub struct CountersBy<L> {
-    children: Vec<(L, IntCounter)>,
-}
-
-impl<L: Copy + PartialEq> CountersBy<L> {
-    /// The counter of this value; counting anything else is lost, and a test sees to it that there
-    /// is nothing else.
-    pub fn count(&self, label: L) {
-        if let Some((_, child)) = self.children.iter().find(|(known, _)| *known == label) {
-            child.inc();
-        }
-    }
-
-    /// What was counted of this value so far.
-    #[must_use]
-    pub fn get(&self, label: L) -> u64 {
-        let mut children = self.children.iter();
-        let child = children.find(|(known, _)| *known == label);
-        child.map_or(0, |(_, child)| child.get())
-    }
-}
-
-/// What became of a send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendOutcome {
-    /// Stored.
-    Ok,
-    /// It was stored before.
-    Dup,
-    /// The sender was told no.
-    Rejected,
-}
-
-/// Why the store was asked for a topic's head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeadRead {
-    /// The periodic check.
-    Check,
-    /// The bus is away.
-    Poll,
-    /// Something was lost on the bus.
-    Loss,
-}
-
-/// What all nodes are told to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Look at a room anew.
-    RoomChanged,
-    /// Look at a member anew.
-    StandingChanged,
-    /// Close a member's connections.
-    Disconnect,
-}
-
-/// Where a blocked member was turned away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShutOut {
-    /// At CONNECT.
-    Login,
-    /// An open connection.
-    Open,
-    /// A request to REST.
-    Rest,
-}
-
-/// Which way a message of the bus went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BusDirection {
-    /// From another node.
-    In,
-    /// To the other nodes.
-    Out,
-}
 
 /// The chat server's metrics.
 #[derive(Debug)]
@@ -440,16 +339,6 @@ impl Metrics {
             text.clear(); // writing to memory cannot fail; an empty page is better than none
         }
         String::from_utf8(text).unwrap_or_default()
-    }
-}
-
-fn by_label<L, const N: usize>(
-    family: &IntCounterVec,
-    labels: [(L, &'static str); N],
-) -> CountersBy<L> {
-    let children = labels.map(|(label, text)| (label, family.with_label_values(&[text])));
-    CountersBy {
-        children: children.into(),
     }
 }
 

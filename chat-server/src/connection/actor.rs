@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use shared::ids::Seq;
 use stomp::{CloseCode, Output, Receipt, Session};
 use tokio::time::{Sleep, sleep_until};
 
@@ -48,7 +47,7 @@ pub(super) struct Actor {
     pub(super) login: Option<Login>,
     pub(super) slots: Vec<Option<Subscription>>,
     /// Subscriptions that have something to pull; each at most once.
-    ready: VecDeque<Slot>,
+    pub(super) ready: VecDeque<Slot>,
     /// The frame that is being worked on; the next one waits.
     pub(super) work: Option<Work>,
     pub(super) sends: HashMap<u64, InFlight>,
@@ -56,9 +55,9 @@ pub(super) struct Actor {
     pub(super) limiter: Limiter,
     pub(super) typed: Typed,
     /// The read of a page for one of the subscriptions that are behind.
-    reading: Option<BoxFuture<'static, PageRead>>,
+    pub(super) reading: Option<BoxFuture<'static, PageRead>>,
     /// Subscriptions that wait for their turn to read a page.
-    behind: VecDeque<Slot>,
+    pub(super) behind: VecDeque<Slot>,
     /// Messages to be read and written once more; at most what waits for an ACK.
     pub(super) again: VecDeque<(Slot, u64)>,
     /// What to do when nothing is under way any more.
@@ -320,7 +319,7 @@ impl Actor {
         }
     }
 
-    fn pump(&mut self, slot: Slot) {
+    pub(super) fn pump(&mut self, slot: Slot) {
         let place = self.slots.get_mut(slot as usize).and_then(Option::as_mut);
         let Some(subscription) = place else { return };
         let metrics = &self.services.metrics;
@@ -337,57 +336,6 @@ impl Actor {
             }
         }
     }
-
-    /// A page has come for a subscription, if that still is there.
-    fn on_page(&mut self, page: PageRead) {
-        let slot = page.slot;
-        let place = self.slots.get_mut(slot as usize).and_then(Option::as_mut);
-        let Some(subscription) = place.filter(|subscription| subscription.key == page.key) else {
-            return;
-        };
-        match page.delivery {
-            Delivery::First => {
-                subscription.take_page(page);
-                self.ready.push_back(slot); // it is queued all the while
-            }
-            Delivery::Again => subscription.write_again(&page, &mut self.socket),
-        }
-    }
-
-    /// Begins the next read, if none is under way.
-    fn read_next(&mut self) {
-        while self.reading.is_none() {
-            // It may have ended meanwhile, or have nothing to read any more: then the next one.
-            let Some(slot) = self.behind.pop_front() else {
-                return self.read_again();
-            };
-            self.pump(slot);
-        }
-    }
-
-    /// Begins to read a message that the client refused, unless the socket takes nothing.
-    fn read_again(&mut self) {
-        while self.socket.pending_bytes() < OUT_BYTES_MAX {
-            let Some((slot, message_id)) = self.again.pop_front() else {
-                return;
-            };
-            let subscription = self.slots.get(slot as usize).and_then(Option::as_ref);
-            let Some(subscription) = subscription else {
-                continue;
-            };
-            let Some((topic, seq)) = subscription.named(message_id) else {
-                continue;
-            };
-            let read = (slot, subscription.key, Delivery::Again);
-            let range = (seq_before(seq), seq);
-            self.reading = Some(read_page(&self.services, topic, range, read));
-            return;
-        }
-    }
-}
-
-fn seq_before(seq: Seq) -> Seq {
-    Seq::try_from(u64::from(seq.get().saturating_sub(1))).unwrap_or(Seq::ZERO)
 }
 
 fn label(code: CloseCode) -> &'static str {

@@ -9,6 +9,8 @@ use stomp::SubscriptionKey;
 use tokio::time::{Duration, sleep};
 
 use super::Services;
+use super::actor::Actor;
+use super::delivery::OUT_BYTES_MAX;
 use crate::hub::{Delivery, Slot};
 use crate::log::{Entry, Topic};
 use crate::store::{MessageStore, View};
@@ -134,6 +136,59 @@ pub(super) fn read_page(
             sleep(READ_PAUSE).await;
         }
     })
+}
+
+impl Actor {
+    /// A page has come for a subscription, if that still is there.
+    pub(super) fn on_page(&mut self, page: PageRead) {
+        let slot = page.slot;
+        let place = self.slots.get_mut(slot as usize).and_then(Option::as_mut);
+        let Some(subscription) = place.filter(|subscription| subscription.key == page.key) else {
+            return;
+        };
+        match page.delivery {
+            Delivery::First => {
+                subscription.take_page(page);
+                self.ready.push_back(slot); // it is queued all the while
+            }
+            Delivery::Again => subscription.write_again(&page, &mut self.socket),
+        }
+    }
+
+    /// Begins the next read, if none is under way.
+    pub(super) fn read_next(&mut self) {
+        while self.reading.is_none() {
+            // It may have ended meanwhile, or have nothing to read any more: then the next one.
+            let Some(slot) = self.behind.pop_front() else {
+                return self.read_again();
+            };
+            self.pump(slot);
+        }
+    }
+
+    /// Begins to read a message that the client refused, unless the socket takes nothing.
+    fn read_again(&mut self) {
+        while self.socket.pending_bytes() < OUT_BYTES_MAX {
+            let Some((slot, message_id)) = self.again.pop_front() else {
+                return;
+            };
+            let subscription = self.slots.get(slot as usize).and_then(Option::as_ref);
+            let Some(subscription) = subscription else {
+                continue;
+            };
+            let Some((topic, seq)) = subscription.named(message_id) else {
+                continue;
+            };
+            let read = (slot, subscription.key, Delivery::Again);
+            let range = (seq_before(seq), seq);
+            self.reading = Some(read_page(&self.services, topic, range, read));
+            return;
+        }
+    }
+}
+
+fn seq_before(seq: Seq) -> Seq {
+    Seq::try_from(u64::from(seq.get().saturating_sub(1))).unwrap_or(Seq::ZERO)
 }
 
 #[cfg(test)]
