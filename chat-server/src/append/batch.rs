@@ -45,6 +45,9 @@ pub(super) async fn settle(
             Err(Retry::Crowded) => rand::random_range(1..=10),
             Err(Retry::Trouble) => PAUSE_MS + rand::random_range(0..=PAUSE_MS),
         };
+        if open.is_empty() {
+            return; // all were told meanwhile, and others wait whose time must not pass in a pause
+        }
         sleep(Duration::from_millis(pause_ms).min(time_left(parts, &open))).await;
     }
 }
