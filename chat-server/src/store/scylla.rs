@@ -40,6 +40,7 @@ use std::time::Duration;
 
 use scylla::client::session::Session;
 use scylla::errors::ExecutionError;
+use scylla::policies::load_balancing::LoadBalancingPolicy;
 use scylla::response::query_result::{QueryResult, QueryRowsResult};
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
@@ -48,7 +49,7 @@ use tokio::time::timeout;
 
 use self::fault::Effect;
 use self::hints::Hints;
-use self::route::Routes;
+use self::route::{InOrder, Suspects};
 use self::settings::ScyllaSettings;
 use self::stamps::Stamps;
 use self::statements::Statements;
@@ -59,7 +60,8 @@ use crate::metrics::{Metrics, StoreOp};
 pub struct ScyllaStore {
     session: Session,
     statements: Statements,
-    routes: Routes,
+    route: Arc<dyn LoadBalancingPolicy>,
+    suspects: Arc<Suspects>,
     hints: Hints,
     stamps: Stamps,
     clock: Arc<dyn Clock>,
@@ -81,10 +83,12 @@ impl ScyllaStore {
     ) -> Result<Self, StoreError> {
         let opened = session::open(settings, clock.as_ref()).await?;
         metrics.store_shard_aware.set(opened.is_shard_aware.into());
+        let suspects = Suspects::new(Arc::clone(&clock));
         Ok(Self {
             session: opened.session,
             statements: opened.statements,
-            routes: Routes::new(),
+            route: InOrder::policy(&suspects),
+            suspects,
             hints: Hints::default(),
             stamps: Stamps::new(Arc::clone(&clock)),
             clock,

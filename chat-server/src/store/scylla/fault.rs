@@ -86,6 +86,15 @@ fn is_certain(error: &ExecutionError) -> bool {
     was_not_sent || was_refused
 }
 
+/// Whether the server gave no answer at all: not even that others give it none.
+pub(super) fn is_silence(error: &ExecutionError) -> bool {
+    matches!(
+        error,
+        ExecutionError::RequestTimeout(_)
+            | ExecutionError::LastAttemptError(RequestAttemptError::BrokenConnectionError(_))
+    )
+}
+
 fn db_error(error: &ExecutionError) -> Option<&DbError> {
     match error {
         ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, _)) => Some(error),

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use scylla::response::query_result::QueryResult;
+use scylla::errors::ExecutionError;
+use scylla::response::query_result::{QueryResult, QueryRowsResult};
+use scylla::serialize::row::SerializeRow;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlValue, Row};
 use shared::ids::Seq;
 
-use super::fault::{Effect, corrupt};
+use super::fault::{Effect, corrupt, is_silence};
+use super::route::Asked;
 use super::rows::{AppendRow, StoredRow, begins_bucket, hole, number, partition, position};
 use super::search::{Search, bucket_of, last_of};
 use super::{ScyllaStore, rows_of};
@@ -130,7 +133,9 @@ impl ScyllaStore {
         let newest = number(newest.get());
         let mut batch = Batch::new(BatchType::Unlogged);
         batch.set_execution_profile_handle(Some(self.statements.append_profile.clone()));
-        batch.set_load_balancing_policy(Some(self.routes.after(self.hints.get(topic).unanswered)));
+        batch.set_load_balancing_policy(Some(Arc::clone(&self.route)));
+        let asked = Arc::new(Asked::default());
+        batch.set_history_listener(asked.clone());
         let mut rows = Vec::with_capacity(entries.len() + 1);
         if begins_bucket(head) {
             batch.append_statement(statements.begin.clone());
@@ -145,16 +150,13 @@ impl ScyllaStore {
         }
         match Box::pin(self.session.batch(&batch, rows)).await {
             Ok(answer) => compared(topic, answer),
-            Err(error) => {
-                self.hints.note_unanswered(topic);
-                Err(self.failed(Effect::Writes, &error))
-            }
+            Err(error) => Err(self.failed_at(&asked, Effect::Writes, &error)),
         }
     }
 
     async fn find_head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
         let search = async {
-            let guess = match self.hints.get(topic).bucket {
+            let guess = match self.hints.get(topic) {
                 Some(bucket) => bucket,
                 None => self.guess_bucket(topic).await?,
             };
@@ -191,9 +193,8 @@ impl ScyllaStore {
         let asked = match view {
             View::Quorum => self.rows(&statements.head, partition(topic, bucket)).await,
             View::Settled => {
-                let statement = self.elsewhere(topic, &statements.head_settled);
-                let rows = self.rows(&statement, partition(topic, bucket)).await;
-                self.note_answer(topic, rows)
+                let key = partition(topic, bucket);
+                self.rows_settled(&statements.head_settled, key).await
             }
         };
         let head = asked?
@@ -252,11 +253,7 @@ impl ScyllaStore {
         let range = (owner, bucket, number(first.get()), number(last.get()));
         let rows = match view {
             View::Quorum => self.rows(&statements.read, range).await,
-            View::Settled => {
-                let statement = self.elsewhere(topic, &statements.read_settled);
-                let rows = self.rows(&statement, range).await;
-                self.note_answer(topic, rows)
-            }
+            View::Settled => self.rows_settled(&statements.read_settled, range).await,
         }?;
         let what = topic.to_string();
         let rows = rows.rows::<StoredRow<'_>>();
@@ -284,19 +281,28 @@ impl ScyllaStore {
         self.write(&statements.delete, values).await
     }
 
-    /// The statement, to be asked of another server if the last one did not answer.
-    fn elsewhere(&self, topic: Topic, statement: &PreparedStatement) -> PreparedStatement {
+    /// A read that settles what is under way: by the server that appends are sent to.
+    async fn rows_settled(
+        &self,
+        statement: &PreparedStatement,
+        values: impl SerializeRow,
+    ) -> Result<QueryRowsResult, StoreError> {
         let mut statement = statement.clone();
-        let route = self.routes.after(self.hints.get(topic).unanswered);
-        statement.set_load_balancing_policy(Some(route));
-        statement
+        let asked = Arc::new(Asked::default());
+        statement.set_load_balancing_policy(Some(Arc::clone(&self.route)));
+        statement.set_history_listener(asked.clone());
+        match Box::pin(self.session.execute_unpaged(&statement, values)).await {
+            Ok(answer) => rows_of(answer),
+            Err(error) => Err(self.failed_at(&asked, Effect::None, &error)),
+        }
     }
 
-    fn note_answer<T>(&self, topic: Topic, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-        if answer.is_err() {
-            self.hints.note_unanswered(topic);
+    /// A failure of a question that is asked of one server alone.
+    fn failed_at(&self, asked: &Asked, effect: Effect, error: &ExecutionError) -> StoreError {
+        if is_silence(error) {
+            self.suspects.add(asked);
         }
-        answer
+        self.failed(effect, error)
     }
 }
 
