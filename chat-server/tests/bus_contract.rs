@@ -84,7 +84,6 @@ impl Subject for Redis {
 mod redis {
     use super::Redis;
 
-    #[expect(clippy::unused_async, reason = "as the suite asks for it")]
     async fn open() -> Redis {
         Redis::of_environment("TEST_REDIS_URL")
     }
@@ -95,7 +94,6 @@ mod redis {
 mod redis_cluster {
     use super::Redis;
 
-    #[expect(clippy::unused_async, reason = "as the suite asks for it")]
     async fn open() -> Redis {
         Redis::of_environment("TEST_REDIS_CLUSTER")
     }

@@ -232,8 +232,8 @@ pub(super) fn read(message: &[u8]) -> Result<(u64, Said), Unreadable> {
     let (node, header) = header.split_first_chunk().ok_or(Unreadable::Nothing)?;
     let (head, kind) = header.split_first_chunk().ok_or(Unreadable::Nothing)?;
     let node = u64::from_le_bytes(*node);
-    let head = Seq::try_from(u64::from(u32::from_le_bytes(*head)));
-    let head = head.map_err(|_| Unreadable::Nothing)?;
+    let head = Seq::try_from(u64::from(u32::from_le_bytes(*head))).ok();
+    let head = head.ok_or(Unreadable::Nothing)?;
     let said = match kind {
         [kind] if *version == VERSION => read_body(*kind, head, body),
         _ => None,
@@ -387,7 +387,7 @@ mod tests {
     fn entry(at: u64, body: &'static str) -> Arc<Entry> {
         Arc::new(Entry {
             seq: seq(at),
-            deleted: at % 2 == 0,
+            deleted: at.is_multiple_of(2),
             draft: Draft {
                 uid: Uid(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10),
                 kind: Kind::Chat,

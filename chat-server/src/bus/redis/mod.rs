@@ -71,7 +71,7 @@ pub struct RedisTuning {
     /// How often a cluster's slots are looked at, besides when a node says that one moved.
     pub topology_every: Duration,
     /// What the client library may have read and not handed on. What is more is lost by it, oldest
-    /// first, and made good by a [`BusEvent::Lost`]. It takes about 48 MB at the default.
+    /// first, and made good by a [`BusEvent::Lost`]. It takes 42 MB at the default.
     pub backlog_max: usize,
 }
 
@@ -175,12 +175,12 @@ impl RedisBus {
         });
         let mut state = shared.state.subscribe();
         let hard = shared.drain.hard();
-        let sender = sender::run(Arc::clone(&shared));
+        let sender = Box::pin(sender::run(Arc::clone(&shared)));
         let sender = hard.clone().run_until_cancelled_owned(sender);
         let sender = shared.drain.spawn("redis-send", async move {
             sender.await;
         });
-        let sessions = session::run(Arc::clone(&shared), settings, random);
+        let sessions = Box::pin(session::run(Arc::clone(&shared), settings, random));
         let sessions = hard.run_until_cancelled_owned(sessions);
         drop(shared.drain.spawn("redis-sessions", sessions));
         let up = state.wait_for(|state| *state == BusState::Up);
@@ -237,7 +237,7 @@ impl Bus for RedisBus {
             Asked::Away => Err(away()),
             Asked::Soon(confirmed) => {
                 match timeout(self.shared.tuning.command_max, confirmed).await {
-                    Ok(confirmed) => confirmed.map_err(|_| away()),
+                    Ok(confirmed) => confirmed.ok().ok_or_else(away),
                     Err(_) => Err(BusError("not confirmed in time".to_owned())),
                 }
             }

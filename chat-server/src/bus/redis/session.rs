@@ -39,7 +39,7 @@ pub(super) async fn run(shared: Arc<Shared>, settings: Settings, mut random: Std
             None => return,
             Some(Err(error)) => error,
             Some(Ok(mut session)) => {
-                let served = stop.run_until_cancelled(session.serve()).await;
+                let served = stop.run_until_cancelled(Box::pin(session.serve())).await;
                 let was_up = shared.go_away();
                 let error = session.end(served).await;
                 if was_up {

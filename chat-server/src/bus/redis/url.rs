@@ -85,7 +85,7 @@ impl FromStr for RedisUrl {
         let is_single = kind == RedisKind::Single;
         let database = match path {
             number if is_single && !number.is_empty() => {
-                Some(number.parse().map_err(|_| BadRedisUrl)?)
+                Some(number.parse().ok().ok_or(BadRedisUrl)?)
             }
             _ => None,
         };
@@ -130,7 +130,7 @@ fn read_host(text: &str, port: u16) -> Result<(String, u16), BadRedisUrl> {
         None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
     let port = match after.strip_prefix(':') {
-        Some(number) => number.parse().map_err(|_| BadRedisUrl)?,
+        Some(number) => number.parse().ok().ok_or(BadRedisUrl)?,
         None if after.is_empty() => port,
         None => return Err(BadRedisUrl),
     };
@@ -147,10 +147,13 @@ fn unescape(text: &str) -> Result<String, BadRedisUrl> {
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
         let code = part.get(..2).ok_or(BadRedisUrl)?;
-        bytes.push(u8::from_str_radix(code, 16).map_err(|_| BadRedisUrl)?);
+        // The number's own parser would take a sign, too.
+        let is_hex = code.chars().all(|c| c.is_ascii_hexdigit());
+        let byte = u8::from_str_radix(code, 16).ok().filter(|_| is_hex);
+        bytes.push(byte.ok_or(BadRedisUrl)?);
         bytes.extend_from_slice(&part.as_bytes()[2..]);
     }
-    String::from_utf8(bytes).map_err(|_| BadRedisUrl)
+    String::from_utf8(bytes).ok().ok_or(BadRedisUrl)
 }
 
 impl fmt::Display for RedisUrl {
@@ -241,6 +244,7 @@ mod tests {
             "redis-sentinel://h",
             "redis://user:@h",
             "redis://u:%zz@h",
+            "redis://u:%+f@h",
             "redis://[::1",
             "redis://h h",
         ] {
