@@ -91,8 +91,7 @@ async fn frozen_redis_is_noticed_and_heals_with_lost() {
     // What was said before this is in the store: it may have been heard, or not.
     there.until_lost().await;
     for topic in [topic, later] {
-        here.publish(topic, 2);
-        there.until_head(topic, seq(2)).await;
+        there.until_heard(&here, topic, 2).await;
     }
 }
 
@@ -133,8 +132,7 @@ async fn lost_connection_is_replaced_and_shows_as_lost() {
         assert_ne!(killed, "0");
         there.until_lost().await;
         for topic in [topics[0], topics[700], topics[1_499]] {
-            here.publish(topic, round);
-            there.until_head(topic, seq(round)).await;
+            there.until_heard(&here, topic, round * 1_000).await;
         }
     }
 }

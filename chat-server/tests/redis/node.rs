@@ -92,12 +92,34 @@ impl Node {
     pub(crate) async fn until_head(&mut self, topic: Topic, head: Seq) {
         loop {
             match self.next().await {
-                BusEvent::Entries(heard, entries) if heard == topic => {
-                    if entries.last().unwrap().seq >= head {
-                        return;
-                    }
+                BusEvent::Entries(heard, entries)
+                    if heard == topic && entries.last().unwrap().seq >= head =>
+                {
+                    return;
                 }
                 BusEvent::Head(heard, at) if heard == topic && at >= head => return,
+                _ => {}
+            }
+        }
+    }
+
+    /// `from` publishes until something of it is heard: again whenever it may have been missed, and
+    /// only then.
+    pub(crate) async fn until_heard(&mut self, from: &Self, topic: Topic, first: u64) {
+        let mut at = first;
+        from.publish(topic, at);
+        loop {
+            match self.next().await {
+                BusEvent::Entries(heard, entries)
+                    if heard == topic && entries[0].seq >= seq(first) =>
+                {
+                    return;
+                }
+                BusEvent::Head(heard, head) if heard == topic && head >= seq(first) => return,
+                BusEvent::Lost => {
+                    at += 1;
+                    from.publish(topic, at);
+                }
                 _ => {}
             }
         }

@@ -20,8 +20,7 @@ async fn node_starts_without_redis_and_joins_when_it_comes() {
     server.resume().await;
     // What was said before this is in the store: it may have been heard, or not.
     there.until_lost().await;
-    here.publish(topic, 4);
-    there.until_head(topic, seq(4)).await;
+    there.until_heard(&here, topic, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,15 +40,15 @@ async fn what_was_published_while_away_gets_through_as_a_head() {
     // `there` may be late, and then learns of it by its `Lost`, so it is told once more.
     there.until_lost().await;
     here.until(BusState::Up).await;
-    here.publish(topic, 8);
-    there.until_head(topic, seq(8)).await;
+    there.until_heard(&here, topic, 8).await;
     assert!(here.metrics.bus_owed.get() >= 2);
     let noted = here
         .bus
         .heads(&[topic, other, fresh_topic()])
         .await
         .unwrap();
-    assert_eq!(noted, [Some(seq(8)), Some(seq(5)), None]);
+    assert!(noted[0] >= Some(seq(8)), "{noted:?}");
+    assert_eq!(noted[1..], [Some(seq(5)), None]);
     let times_away = there.metrics.bus_disconnects.get();
     assert!(times_away >= 1);
     assert_eq!(there.metrics.bus_connects.get(), times_away + 1);

@@ -35,8 +35,7 @@ async fn new_primary_is_followed() {
     primary.kill().await;
     there.until(BusState::Away).await;
     there.until_lost().await;
-    here.publish(topic, 2);
-    there.until_head(topic, seq(2)).await;
+    there.until_heard(&here, topic, 2).await;
     let role = replica.command(&["role"]).await;
     assert!(role.starts_with("master"), "{role}");
 }

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rand::RngExt as _;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -29,10 +30,12 @@ struct Running {
     _log: JoinSet<()>,
 }
 
-/// A port that nobody listens on. Somebody else may take it before its user does; that fails loudly.
+/// A port that nobody listens on, below those that the system gives to connections. Another process
+/// may take it before its user does; that fails loudly.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    let candidates = (0..1_000).map(|_| rand::rng().random_range(20_000..32_000));
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    candidates.into_iter().find(free).expect("a free port")
 }
 
 impl Server {

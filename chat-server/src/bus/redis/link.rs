@@ -23,6 +23,9 @@ use super::url::{RedisKind, RedisUrl};
 /// never reached; without it there would be no bound at all.
 const COMMANDS_MAX: usize = 4_096;
 
+/// Nodes of a cluster that a command is sent on to at most, while slots move.
+const REDIRECTIONS_MAX: u32 = 5;
+
 /// What a connection that only talks may have heard: nothing.
 const TALK_BACKLOG: usize = 32;
 
@@ -135,7 +138,10 @@ impl Settings {
             connection_timeout: self.tuning.connect_max,
             internal_command_timeout: self.tuning.connect_max,
             max_command_buffer_len: COMMANDS_MAX,
-            max_command_attempts: 1,
+            max_redirections: REDIRECTIONS_MAX,
+            // A command that is sent on to another node counts as another attempt; nothing else
+            // repeats one, as the client does not reconnect.
+            max_command_attempts: REDIRECTIONS_MAX + 1,
             unresponsive: UnresponsiveConfig {
                 max_timeout: Some(self.tuning.probe_max),
                 interval: self.tuning.probe_max / 4,

@@ -71,7 +71,7 @@ pub struct RedisTuning {
     /// How often a cluster's slots are looked at, besides when a node says that one moved.
     pub topology_every: Duration,
     /// What the client library may have read and not handed on. What is more is lost by it, oldest
-    /// first, and made good by a [`BusEvent::Lost`]. It takes about 48 MB at the default.
+    /// first, and made good by a [`BusEvent::Lost`]. It takes 42 MB at the default.
     pub backlog_max: usize,
 }
 

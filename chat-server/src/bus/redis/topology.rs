@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use fred::interfaces::{ClusterInterface as _, EventInterface as _};
+use fred::interfaces::{ClientLike as _, ClusterInterface as _, EventInterface as _};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -15,35 +15,36 @@ use super::link::{LinkError, Talk};
 /// Changes within this time are one: a rebalancing moves thousands of slots, one by one.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// The primaries of a cluster as `CLUSTER NODES` tells of them, each with its epoch, which rises
-/// with every slot that it wins: so a slot that left and came back shows too.
+/// Who has which slots, in the eyes of each primary.
+///
+/// Of each, because a slot's subscriptions end when its old owner learns that it has lost it, and
+/// that may be a good while after the others know: until then it takes new ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Topology {
+    views: Vec<View>,
+}
+
+/// The primaries as one of them tells of them in `CLUSTER NODES`, each with its epoch, which rises
+/// when it wins slots: so one that left and came back shows too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct View {
     primaries: Vec<String>,
 }
 
 impl Topology {
     pub(super) async fn look(talk: &Talk) -> Result<Self, LinkError> {
-        let text: String = talk.client.cluster_nodes().await?;
-        Ok(Self::read(&text))
-    }
-
-    /// One line a node: id, address, flags, its primary, two times, epoch, link, slots.
-    fn read(text: &str) -> Self {
-        let primary = |line: &str| {
-            let mut fields = line.split_ascii_whitespace();
-            let (id, address, flags) = (fields.next()?, fields.next()?, fields.next()?);
-            let epoch = fields.nth(3)?;
-            // A slot on its way is told of in brackets, by its old and new node only.
-            let slots = fields.skip(1).filter(|slots| !slots.starts_with('['));
-            let slots: Vec<_> = slots.collect();
-            let is_primary = flags.split(',').any(|flag| flag == "master");
-            (is_primary && !slots.is_empty())
-                .then(|| format!("{id} {address} {epoch} {}", slots.join(" ")))
-        };
-        let mut primaries: Vec<_> = text.lines().filter_map(primary).collect();
-        primaries.sort();
-        Self { primaries }
+        let mut servers = talk.client.active_connections();
+        servers.sort();
+        let mut views = Vec::with_capacity(servers.len());
+        for server in servers {
+            let text: String = talk
+                .client
+                .with_cluster_node(server)
+                .cluster_nodes()
+                .await?;
+            views.push(View::read(&text));
+        }
+        Ok(Self { views })
     }
 
     /// Ends when the cluster looks different.
@@ -73,6 +74,26 @@ impl Topology {
     }
 }
 
+impl View {
+    /// One line a node: id, address, flags, its primary, two times, epoch, link, slots.
+    fn read(text: &str) -> Self {
+        let primary = |line: &str| {
+            let mut fields = line.split_ascii_whitespace();
+            let (id, address, flags) = (fields.next()?, fields.next()?, fields.next()?);
+            let epoch = fields.nth(3)?;
+            // A slot on its way is told of in brackets, by its old and new node only.
+            let slots = fields.skip(1).filter(|slots| !slots.starts_with('['));
+            let slots: Vec<_> = slots.collect();
+            let is_primary = flags.split(',').any(|flag| flag == "master");
+            (is_primary && !slots.is_empty())
+                .then(|| format!("{id} {address} {epoch} {}", slots.join(" ")))
+        };
+        let mut primaries: Vec<_> = text.lines().filter_map(primary).collect();
+        primaries.sort();
+        Self { primaries }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,7 +109,7 @@ mod tests {
     fn check(from: &str, to: &str, is_change: bool) {
         let changed = NODES.replace(from, to);
         assert_ne!(changed, NODES);
-        let is_other = Topology::read(&changed) != Topology::read(NODES);
+        let is_other = View::read(&changed) != View::read(NODES);
         assert_eq!(is_other, is_change, "{from} → {to}");
     }
 
