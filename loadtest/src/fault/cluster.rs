@@ -26,11 +26,12 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 /// What a node is told besides where everything is. Flags that a build does not have are left out,
 /// so that an older build can run beside a newer one. The lame duck is longer than the balancer
 /// takes to see it.
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 5] = [
     ("--sends-per-second", "0"),
     ("--bus-prefix", "fault"),
-    ("--scylla-replication", "3"),
     ("--lame-duck", "1500ms"),
+    ("--notice-margin", "2s"),
+    ("--closes-max", "5s"),
 ];
 
 /// See the module.

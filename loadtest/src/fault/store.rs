@@ -76,7 +76,7 @@ impl Cql {
                 .map_err(store_error)?
                 .into_rows_result()
                 .map_err(store_error)?;
-            let rows = rows.rows::<(Option<i64>, Option<Vec<u8>>, Option<String>)>();
+            let rows = rows.rows::<(Option<i32>, Option<Vec<u8>>, Option<String>)>();
             let before = entries.len();
             for row in rows.map_err(store_error)? {
                 let (seq, uid, name) = row.map_err(store_error)?;
@@ -95,7 +95,7 @@ impl Cql {
     /// Takes one entry out of the store, to see whether it is missed.
     pub(crate) async fn take_out(&self, room: u32, seq: u64) -> Result<(), FaultError> {
         let bucket = i32::try_from(seq / BUCKET_LEN).expect("bounded by the size of a room");
-        let seq = i64::try_from(seq).expect("bounded by the size of a room");
+        let seq = i32::try_from(seq).expect("bounded by the size of a room");
         let values = (room_id(room), bucket, seq);
         let done = self.session.execute_unpaged(&self.delete, values).await;
         done.map(drop).map_err(store_error)
@@ -115,11 +115,12 @@ impl Store {
     }
 }
 
-fn room_id(room: u32) -> i64 {
-    i64::from(room)
+/// As the tables have it: an `int`.
+fn room_id(room: u32) -> i32 {
+    i32::try_from(room).expect("room ids are below 2^31")
 }
 
-fn entry(seq: i64, name: Option<&str>) -> Result<At, FaultError> {
+fn entry(seq: i32, name: Option<&str>) -> Result<At, FaultError> {
     let strange = || FaultError::Store(format!("no entry of ours at {seq}: {name:?}"));
     let id: SendId = name
         .and_then(|name| name.parse().ok())
