@@ -21,6 +21,8 @@ enum CommandLine {
     Prepare(prepare::Prepare),
     /// Breaks a cluster in every way that is promised to be harmless, and judges what members saw
     Fault(Box<fault::Fault>),
+    /// Restarts all nodes one after the other and tells how long real clients were without a connection
+    Offline(Box<fault::Offline>),
 }
 
 impl Settings for CommandLine {
@@ -32,6 +34,7 @@ async fn main() -> ExitCode {
     let done: Result<(), Box<dyn Error>> = match parse_or_exit() {
         CommandLine::Key(key) => key.run().map_err(Into::into),
         CommandLine::Prepare(prepare) => prepare.run().await.map_err(Into::into),
+        CommandLine::Offline(offline) => offline.run().await.map_err(Into::into),
         CommandLine::Fault(fault) => fault.run().await.map_err(Into::into),
     };
     match done {

@@ -38,5 +38,5 @@ pub(crate) enum FaultError {
     #[error("interrupted")]
     Interrupted,
     #[error("{failed} of {run} runs broke a promise")]
-    Broken { failed: usize, run: usize },
+    Broken { failed: u32, run: u32 },
 }

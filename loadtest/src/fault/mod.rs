@@ -14,6 +14,7 @@ mod crowd;
 mod error;
 mod judge;
 mod member;
+mod offline;
 mod process;
 mod redis;
 mod replicas;
@@ -32,6 +33,7 @@ use shared::config::parse_duration;
 
 use cases::{CASES, Case, Needs};
 pub(crate) use error::FaultError;
+pub(crate) use offline::Offline;
 
 /// `loadtest fault`
 #[derive(Clone, Debug, Args)]
@@ -139,19 +141,10 @@ impl Fault {
     /// # Errors
     /// A run could not be carried through, or one broke a promise.
     pub(crate) async fn run(self) -> Result<(), FaultError> {
-        use tokio::signal::unix::{SignalKind, signal};
-
         if self.list {
             return report::print_names();
         }
-        let signals = signal(SignalKind::terminate());
-        let mut terminate = signals.map_err(FaultError::NoSignals)?;
-        // What this started is killed when it is dropped.
-        tokio::select! {
-            done = run::run_all(&self) => done,
-            _ = terminate.recv() => Err(FaultError::Interrupted),
-            _ = tokio::signal::ctrl_c() => Err(FaultError::Interrupted),
-        }
+        until_interrupted(Box::pin(run::run_all(&self))).await
     }
 
     fn chosen(&self) -> Result<Chosen, FaultError> {
@@ -181,5 +174,20 @@ impl Fault {
             Needs::TwoBuilds if self.binary.len() < 2 => Some("there is only one --binary"),
             Needs::TwoBuilds => one,
         }
+    }
+}
+
+/// What a run started is killed when the run is dropped.
+async fn until_interrupted(
+    run: impl Future<Output = Result<(), FaultError>>,
+) -> Result<(), FaultError> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let signals = signal(SignalKind::terminate());
+    let mut terminate = signals.map_err(FaultError::NoSignals)?;
+    tokio::select! {
+        done = run => done,
+        _ = terminate.recv() => Err(FaultError::Interrupted),
+        _ = tokio::signal::ctrl_c() => Err(FaultError::Interrupted),
     }
 }

@@ -1,7 +1,7 @@
 //! One repetition of a case from its first process to its verdict, and all of them in a row.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -28,7 +28,7 @@ const REST_MAX: Duration = Duration::from_secs(30);
 const ROOMS_STRIDE: u32 = 2_000;
 
 /// What stays the same over all repetitions.
-struct Ground<'a> {
+pub(super) struct Ground<'a> {
     fault: &'a Fault,
     issuer: Issuer,
     replicas: Option<Replicas>,
@@ -49,31 +49,34 @@ pub(crate) async fn run_all(fault: &Fault) -> Result<(), FaultError> {
     let ground = Ground::new(fault)?;
     let mut results = Results::open(&fault.results, &ground.settings())?;
     let repeat = if fault.short { 1 } else { fault.repeat };
-    let (mut run, mut failed) = (0, 0);
+    let (mut number, mut failed) = (0, 0);
     for case in fit {
         for repetition in 1..=repeat {
             let ok = match results.before(case.name, repetition) {
                 Some(ok) => ok,
                 None => {
-                    let base = 1 + u32::try_from(run).expect("few runs") * ROOMS_STRIDE;
-                    let outcome = ground.repeat(&case, repetition, base).await?;
+                    let first_room = ground.first_room(number);
+                    let outcome = ground.repeat(&case, repetition, first_room).await?;
                     results.append(&fault.results, &outcome)?;
                     print_outcome(&outcome)?;
                     outcome.ok
                 }
             };
-            run += 1;
-            failed += usize::from(!ok);
+            number += 1;
+            failed += u32::from(!ok);
         }
     }
     if failed > 0 {
-        return Err(FaultError::Broken { failed, run });
+        return Err(FaultError::Broken {
+            failed,
+            run: number,
+        });
     }
-    print(&format!("{run} runs, no promise broken"))
+    print(&format!("{number} runs, no promise broken"))
 }
 
 impl<'a> Ground<'a> {
-    fn new(fault: &'a Fault) -> Result<Self, FaultError> {
+    pub(super) fn new(fault: &'a Fault) -> Result<Self, FaultError> {
         let folder = fault.folder.clone();
         std::fs::create_dir_all(&folder)
             .map_err(|error| FaultError::File(folder.clone(), error))?;
@@ -121,14 +124,7 @@ impl Ground<'_> {
         repetition: u32,
         first_room: u32,
     ) -> Result<Outcome, FaultError> {
-        let folder = self
-            .fault
-            .folder
-            .join(format!("{}-{repetition}", case.name));
-        // Logs of an earlier try would be misleading beside new ones.
-        drop(std::fs::remove_dir_all(&folder));
-        std::fs::create_dir_all(&folder)
-            .map_err(|error| FaultError::File(folder.clone(), error))?;
+        let folder = self.fresh_folder(&format!("{}-{repetition}", case.name))?;
         let mut outcome = Outcome {
             case: case.name,
             repetition,
@@ -168,8 +164,23 @@ impl Ground<'_> {
         Ok(outcome)
     }
 
+    /// The first room of the so-manieth repetition in this run of the program.
+    pub(super) fn first_room(&self, number: u32) -> u32 {
+        1 + number * ROOMS_STRIDE
+    }
+
+    /// For logs: those of an earlier try would be misleading beside new ones.
+    pub(super) fn fresh_folder(&self, name: &str) -> Result<PathBuf, FaultError> {
+        let folder = self.fault.folder.join(name);
+        drop(std::fs::remove_dir_all(&folder));
+        match std::fs::create_dir_all(&folder) {
+            Ok(()) => Ok(folder),
+            Err(error) => Err(FaultError::File(folder, error)),
+        }
+    }
+
     /// Fresh ones each time: they are good for an hour.
-    fn tokens(&self) -> Result<Vec<String>, FaultError> {
+    pub(super) fn tokens(&self) -> Result<Vec<String>, FaultError> {
         let tokens = (1..=self.fault.members).map(|member| {
             let token = self.issuer.member_token(member)?;
             Ok(token.into_exposed())
@@ -177,7 +188,7 @@ impl Ground<'_> {
         tokens.collect()
     }
 
-    async fn cluster(&self, needs: Needs, folder: &Path) -> Result<Cluster, FaultError> {
+    pub(super) async fn cluster(&self, needs: Needs, folder: &Path) -> Result<Cluster, FaultError> {
         let bus = match needs {
             _ if self.fault.embedded => Bus::Local,
             Needs::Failover => Bus::Failover(Box::new(Failover::start(folder).await?)),
@@ -210,7 +221,11 @@ impl Ground<'_> {
         .await
     }
 
-    async fn make_rooms(&self, cluster: &Cluster, first_room: u32) -> Result<(), FaultError> {
+    pub(super) async fn make_rooms(
+        &self,
+        cluster: &Cluster,
+        first_room: u32,
+    ) -> Result<(), FaultError> {
         let mut members = vec![Vec::new(); self.fault.rooms as usize];
         for member in 1..=self.fault.members {
             for room in rooms_of(member, self.fault.rooms) {
