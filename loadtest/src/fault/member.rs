@@ -255,14 +255,16 @@ impl Member {
         }
     }
 
-    /// A send to each of its rooms that does not deliver yet, as far as there is place.
+    /// A send to each of its rooms that does not deliver yet. While anything of it is open that is
+    /// answer enough: more would only load a cluster that is in trouble.
     pub(crate) fn probe(&mut self) -> Vec<Open> {
+        if !self.open.is_empty() {
+            return Vec::new();
+        }
         let rooms = self
             .board
             .with(|s| s.rooms_to_probe(self.number, &self.rooms));
-        let place = WINDOW.saturating_sub(self.open.len());
-        let rooms = rooms.into_iter().take(place);
-        rooms.map(|room| self.compose(room)).collect()
+        rooms.into_iter().map(|room| self.compose(room)).collect()
     }
 
     fn take_burst(&mut self) -> Vec<Open> {
