@@ -14,6 +14,7 @@ use tokio::time::timeout_at;
 
 use super::error::FaultError;
 use super::judge::SendId;
+use super::wire::Refusal;
 
 /// Strange things told one by one; more are only counted.
 const ODD_MAX: usize = 20;
@@ -70,6 +71,8 @@ pub(crate) struct Counts {
     pub(crate) connects_failed: BTreeMap<String, u64>,
     /// Ends of sessions that the server or silence brought, by close code.
     pub(crate) closes: BTreeMap<String, u64>,
+    /// Logins and subscriptions that the server could not serve now, for want of the store.
+    pub(crate) turned_away: u64,
     /// Sessions left after a drain notice.
     pub(crate) moved: u64,
     /// Sends, each counted once.
@@ -209,6 +212,15 @@ impl State {
 }
 
 impl Counts {
+    /// Notes that an attempt brought no session.
+    pub(crate) fn note_refusal(&mut self, refusal: &Refusal) {
+        if *refusal == Refusal::NotNow {
+            self.turned_away += 1;
+        } else {
+            *self.connects_failed.entry(refusal.kind()).or_default() += 1;
+        }
+    }
+
     /// Notes what no server should say.
     pub(crate) fn note_odd(&mut self, what: String) {
         self.odd_count += 1;

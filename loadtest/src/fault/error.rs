@@ -20,7 +20,7 @@ pub(crate) enum FaultError {
         log: PathBuf,
     },
     #[error("no free port")]
-    NoPort(#[source] io::Error),
+    NoPort,
     #[error("in vain for {waited:?}: {what}")]
     InVain { what: String, waited: Duration },
     #[error("keys, tokens, rooms")]

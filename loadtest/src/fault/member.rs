@@ -129,10 +129,7 @@ impl Member {
             let connection = match Connection::open(self.address, &self.token).await {
                 Ok(connection) => connection,
                 Err(refusal) => {
-                    let failed = |counts: &mut BTreeMap<String, u64>| {
-                        *counts.entry(refusal.kind()).or_default() += 1;
-                    };
-                    self.board.with(|s| failed(&mut s.counts.connects_failed));
+                    self.board.with(|s| s.counts.note_refusal(&refusal));
                     continue;
                 }
             };

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rand::RngExt as _;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -151,10 +152,22 @@ pub(crate) async fn output(name: &str, command: &mut Command) -> Result<String, 
     })
 }
 
+/// Below the ports that systems give to outgoing connections: one of those may take a server's port
+/// while it is restarted.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// Ports that are tried.
+const PORTS_TRIED_MAX: usize = 100;
+
 /// A port nobody uses now.
 pub(crate) fn free_port() -> Result<u16, FaultError> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(FaultError::NoPort)?;
-    Ok(listener.local_addr().map_err(FaultError::NoPort)?.port())
+    let mut rng = rand::rng();
+    let mut tries = (0..PORTS_TRIED_MAX).map(|_try| {
+        let port = rng.random_range(PORTS);
+        std::net::TcpListener::bind(("127.0.0.1", port)).map(|_closed_again| port)
+    });
+    let free = tries.find_map(Result::ok);
+    free.ok_or(FaultError::NoPort)
 }
 
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), FaultError> {

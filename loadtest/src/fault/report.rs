@@ -122,7 +122,7 @@ pub(crate) fn print_outcome(outcome: &Outcome) -> Result<(), FaultError> {
     let closes: u64 = counts.closes.values().sum();
     print(&format!(
         "{:<36} #{:<2} {:<6} fault {:>6} ms, recovered in {recovered:>8}; {} sent, {} stored, {} seen; \
-         {} connects, {failed} failed, {closes} closed, {} moved, {} resent; rss max {:?} MiB",
+         {} connects, {failed} failed, {} turned away, {closes} closed, {} moved, {} resent; rss max {:?} MiB",
         outcome.case,
         outcome.repetition,
         if outcome.ok { "ok" } else { "BROKEN" },
@@ -131,6 +131,7 @@ pub(crate) fn print_outcome(outcome: &Outcome) -> Result<(), FaultError> {
         outcome.stored,
         counts.deliveries,
         counts.connects,
+        counts.turned_away,
         counts.moved,
         counts.resends,
         outcome.rss_max_mib,

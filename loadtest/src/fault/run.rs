@@ -291,8 +291,10 @@ impl Ground<'_> {
         if demands != Demands::Promises && !counts.connects_failed.is_empty() {
             outcome.violate("failed_connect", format!("{:?}", counts.connects_failed));
         }
-        if demands == Demands::EveryConnection && !counts.closes.is_empty() {
-            outcome.violate("closed", format!("{:?}", counts.closes));
+        let left = !counts.closes.is_empty() || counts.turned_away > 0;
+        if demands == Demands::EveryConnection && left {
+            let (closes, turned_away) = (&counts.closes, counts.turned_away);
+            outcome.violate("closed", format!("{closes:?}, {turned_away} turned away"));
         }
         let max = self.fault.rss_mib_max;
         if outcome.rss_max_mib.iter().any(|mib| *mib > max) {

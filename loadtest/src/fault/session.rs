@@ -9,7 +9,7 @@ use stomp::{Command, Frame, FrameWriter, Version};
 
 use super::judge::{At, SendId};
 use super::member::{Member, Open, RETRY_AFTER};
-use super::wire::{Connection, Ended};
+use super::wire::{Connection, Ended, is_not_now};
 
 /// A message's id names its room in the bits above these (`(roomId << 22) | seq`).
 pub(crate) const SEQ_BITS: u32 = 22;
@@ -156,6 +156,7 @@ impl Session {
                 };
                 return member.see(room, at);
             }
+            (_, _) if is_not_now(frame) => member.board.with(|s| s.counts.turned_away += 1),
             (_, _) => odd(member, frame),
         }
         Ok(())

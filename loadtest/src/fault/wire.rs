@@ -51,6 +51,8 @@ pub(crate) enum Refusal {
     Silent,
     /// ERROR instead of CONNECTED.
     Login(String),
+    /// The same, because the store does not answer in time.
+    NotNow,
 }
 
 /// How a connection ended.
@@ -98,6 +100,9 @@ impl Connection {
         let frame = connection.next().await.map_err(|_ended| Refusal::Broken)?;
         if frame.command() == Command::Connected {
             return Ok(connection);
+        }
+        if is_not_now(&frame) {
+            return Err(Refusal::NotNow);
         }
         let message = frame.header("message").unwrap_or_default();
         Err(Refusal::Login(message.to_owned()))
@@ -159,6 +164,11 @@ impl Connection {
     }
 }
 
+/// Whether an ERROR is that of an outage, after which a client comes back (wire.md, 8007).
+pub(crate) fn is_not_now(frame: &Frame) -> bool {
+    frame.command() == Command::Error && frame.header("code") == Some("8007")
+}
+
 fn refusal(error: Error) -> Refusal {
     if let Error::Http(answer) = error {
         Refusal::Status(answer.status().as_u16())
@@ -175,6 +185,7 @@ impl Refusal {
             Self::Status(status) => status.to_string(),
             Self::Silent => "silent".to_owned(),
             Self::Login(message) => format!("login: {message}"),
+            Self::NotNow => "not now".to_owned(),
         }
     }
 }
