@@ -24,8 +24,11 @@ const RECONNECT_MS_MAX: u64 = 300;
 /// How often a member looks what is due; also how often it probes a room.
 const PULSE: Duration = Duration::from_millis(200);
 
-/// How long after a send was refused for now it is repeated, about.
-pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(300);
+/// How long after a send was refused for now it is repeated, at the latest.
+const RETRY_AFTER: Duration = Duration::from_millis(400);
+
+/// How often that time is doubled: up to 6.4 s.
+const RETRY_DOUBLED_MAX: u32 = 4;
 
 /// What a case makes a member do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,18 @@ pub(crate) struct Open {
     pub(crate) room: u32,
     /// When to send it again, if it was refused for now.
     pub(crate) again_at: Option<Instant>,
+    /// How often it was refused for now.
+    pub(crate) refusals: u32,
+}
+
+impl Open {
+    /// It was refused for now: each time it waits longer, as a client should.
+    pub(crate) fn refuse(&mut self, now: Instant) {
+        let longest = RETRY_AFTER * 2_u32.pow(self.refusals.min(RETRY_DOUBLED_MAX));
+        self.refusals += 1;
+        let wait = longest.mul_f64(0.5 + rand::rng().random::<f64>() / 2.0);
+        self.again_at = Some(now + wait);
+    }
 }
 
 /// What a member brings home.
@@ -285,6 +300,7 @@ impl Member {
             id: SendId { member, number },
             room,
             again_at: None,
+            refusals: 0,
         };
         self.open.push_back(open);
         self.board.with(|s| s.counts.sends += 1);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use futures_util::future::try_join_all;
 use tokio::process::Command;
 
 use super::error::FaultError;
@@ -46,11 +47,10 @@ impl Replicas {
         .await
     }
 
-    /// Does it to all of them, one after the other.
+    /// Does it to all of them: the first, by which the others find each other again, before them.
     pub(crate) async fn hurt_all(&self, deed: Deed) -> Result<(), FaultError> {
-        for replica in 0..self.addresses.len() {
-            self.hurt(replica, deed).await?;
-        }
-        Ok(())
+        self.hurt(0, deed).await?;
+        let others = (1..self.addresses.len()).map(|replica| self.hurt(replica, deed));
+        try_join_all(others).await.map(drop)
     }
 }

@@ -8,7 +8,7 @@ use shared::clock::{Clock as _, SystemClock};
 use stomp::{Command, Frame, FrameWriter, Version};
 
 use super::judge::{At, SendId};
-use super::member::{Member, Open, RETRY_AFTER};
+use super::member::{Member, Open};
 use super::wire::{Connection, Ended, is_not_now};
 
 /// A message's id names its room in the bits above these (`(roomId << 22) | seq`).
@@ -212,7 +212,7 @@ fn on_send_error(member: &mut Member, frame: &Frame) {
     let id = retryable.and_then(|error| error.client_message_id?.parse::<SendId>().ok());
     let open = member.open.iter_mut().find(|open| Some(open.id) == id);
     if let Some(open) = open {
-        open.again_at = Some(SystemClock.now() + RETRY_AFTER);
+        open.refuse(SystemClock.now());
         member.board.with(|s| s.counts.retryable += 1);
     } else {
         odd(member, frame);
