@@ -10,6 +10,8 @@ import { pathToFileURL } from 'node:url';
 
 /** All must be connected by then. */
 const READY_MS_MAX = 60_000;
+/** What was sent last must be confirmed by then. */
+const SETTLE_MS_MAX = 30_000;
 /** How often each member sends. */
 const SEND_EVERY_MS = 500;
 
@@ -17,7 +19,7 @@ const settings = JSON.parse(await readFile(process.argv[2], 'utf8'));
 const load = createRequire(resolve(settings.packages, 'package.json'));
 const { WebSocket } = load('ws');
 const { Client } = load('@stomp/stompjs');
-const counts = { connects: 0, refused: 0, closes: {}, sent: 0, confirmed: 0 };
+const counts = { connects: 0, refused: 0, closes: {}, sent: 0, confirmed: 0, failed: {} };
 const arrivals = new Map();
 
 /** Sums up the time without a connection, from the first connection on. */
@@ -102,7 +104,10 @@ async function ours({ token, room }, presence) {
       const confirmed = () => {
         counts.confirmed += 1;
       };
-      client.send(`/pub/${room}`, { message: text }).then(confirmed, () => {});
+      const failed = ({ code }) => {
+        counts.failed[code] = (counts.failed[code] ?? 0) + 1;
+      };
+      client.send(`/pub/${room}`, { message: text }).then(confirmed, failed);
     },
   };
 }
@@ -137,6 +142,12 @@ await new Promise((done) => {
   process.stdin.once('data', done).once('end', done);
 });
 clearInterval(sending);
+const stopped = performance.now();
+// Our module settles every send, sooner or later; stompjs by itself does not.
+const settled = () => Object.values(counts.failed).reduce((sum, count) => sum + count, counts.confirmed);
+while (settings.mode === 'module' && settled() < counts.sent && performance.now() - stopped < SETTLE_MS_MAX) {
+  await new Promise((done) => setTimeout(done, 50));
+}
 for (const presence of presences) presence.end();
 const offline = presences.map((presence) => presence.offlineMs).sort((a, b) => a - b);
 console.log(
