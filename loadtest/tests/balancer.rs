@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Named {
     address: SocketAddr,
     ready: Arc<AtomicBool>,
-    _serving: JoinSet<()>,
+    serving: JoinSet<()>,
 }
 
 impl Named {
@@ -41,8 +41,13 @@ impl Named {
         Self {
             address,
             ready,
-            _serving: serving,
+            serving,
         }
+    }
+
+    /// Nobody listens there any more.
+    async fn stop(mut self) {
+        self.serving.shutdown().await;
     }
 
     fn set_ready(&self, ready: bool) {
@@ -213,7 +218,7 @@ async fn a_node_that_is_not_ready_gets_nobody_unless_no_node_is() {
 #[tokio::test]
 async fn clients_do_not_notice_that_a_node_is_gone() {
     let mut site = Site::start().await;
-    drop(site.chat.remove(0));
+    site.chat.remove(0).stop().await;
     for _ in 0..20 {
         assert_eq!(site.ask("/conn").await, "chat b");
     }

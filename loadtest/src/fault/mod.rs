@@ -20,6 +20,7 @@ mod redis;
 mod replicas;
 mod report;
 mod run;
+mod sabotage;
 mod session;
 mod store;
 mod wire;
@@ -28,12 +29,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use shared::config::parse_duration;
 
 use cases::{CASES, Case, Needs};
 pub(crate) use error::FaultError;
 pub(crate) use offline::Offline;
+use sabotage::Sabotage;
 
 /// `loadtest fault`
 #[derive(Clone, Debug, Args)]
@@ -114,17 +116,6 @@ pub(crate) struct Fault {
     /// One more word for the command line of every chat node; may be given several times
     #[arg(long = "node-arg", value_name = "WORD", allow_hyphen_values = true)]
     node_args: Vec<String>,
-}
-
-/// What is spoiled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Sabotage {
-    /// A receipt is counted for a send that never left.
-    Receipt,
-    /// An entry that all have seen is taken out of the store.
-    Entry,
-    /// A member forgets one message it saw.
-    Message,
 }
 
 /// The cases that are asked for.

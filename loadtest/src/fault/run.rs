@@ -13,12 +13,13 @@ use super::cases::{Case, Demands, Needs, Pace, Stage};
 use super::cluster::{Bus, Cluster, Parts};
 use super::crowd::{BEGIN_MAX, Crowd, Plan, rooms_of};
 use super::error::FaultError;
-use super::judge::{RoomHistory, SendId, Sent, judge};
+use super::judge::{RoomHistory, judge};
 use super::redis::{Failover, Redis};
 use super::replicas::{Deed, Replicas};
 use super::report::{Outcome, Results, print, print_outcome};
+use super::sabotage::spoil;
 use super::store::{Cql, Store};
-use super::{Chosen, Fault, Sabotage};
+use super::{Chosen, Fault};
 use crate::prepare::{Issuer, Key};
 
 /// How long one room may take to be seen up to the store's head by all.
@@ -369,36 +370,4 @@ async fn wait_for_the_rest(crowd: &Crowd, store: &Store) -> Result<(), FaultErro
         }
     }
     Ok(())
-}
-
-/// Makes one thing wrong, in the first room where there is enough to spoil.
-async fn spoil(
-    sabotage: Sabotage,
-    rooms: &mut BTreeMap<u32, RoomHistory>,
-    store: &Store,
-) -> Result<(), FaultError> {
-    let nothing = FaultError::Unfit("there is nothing to spoil");
-    let enough = |history: &RoomHistory| history.views.iter().any(|view| view.seen.len() > 2);
-    let found = rooms.iter_mut().find(|(_, history)| enough(history));
-    let (room, history) = found.ok_or(nothing)?;
-    let longest = history.views.iter_mut().max_by_key(|view| view.seen.len());
-    let Some(view) = longest else { return Ok(()) };
-    match sabotage {
-        Sabotage::Receipt => {
-            let id = SendId {
-                member: view.member,
-                number: u32::MAX,
-            };
-            history.sent.push(Sent { id, receipt: true });
-            Ok(())
-        }
-        Sabotage::Message => {
-            view.seen.remove(1);
-            Ok(())
-        }
-        Sabotage::Entry => match store {
-            Store::Cql(cql) => cql.take_out(*room, view.seen[1].seq).await,
-            Store::Embedded { .. } => Err(FaultError::Unfit("only CQL reaches into the store")),
-        },
-    }
 }
