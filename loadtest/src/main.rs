@@ -1,5 +1,7 @@
-//! Load runs against running servers. So far: getting a server ready for a load generator.
+//! Load runs against running servers: getting one ready for a load generator, and breaking a whole
+//! cluster to see whether it keeps its promises.
 
+mod fault;
 mod prepare;
 
 use std::error::Error;
@@ -17,6 +19,10 @@ enum CommandLine {
     Key(prepare::Key),
     /// Makes rooms in a running chat server, and the CONNECT headers of their members
     Prepare(prepare::Prepare),
+    /// Breaks a cluster in every way that is promised to be harmless, and judges what members saw
+    Fault(Box<fault::Fault>),
+    /// Restarts all nodes one after the other and tells how long real clients were without a connection
+    Offline(Box<fault::Offline>),
 }
 
 impl Settings for CommandLine {
@@ -28,6 +34,8 @@ async fn main() -> ExitCode {
     let done: Result<(), Box<dyn Error>> = match parse_or_exit() {
         CommandLine::Key(key) => key.run().map_err(Into::into),
         CommandLine::Prepare(prepare) => prepare.run().await.map_err(Into::into),
+        CommandLine::Offline(offline) => offline.run().await.map_err(Into::into),
+        CommandLine::Fault(fault) => fault.run().await.map_err(Into::into),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

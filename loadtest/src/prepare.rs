@@ -41,7 +41,7 @@ pub(crate) enum PrepareError {
 pub(crate) struct Key {
     /// Gets key.pem and jwks.json
     #[arg(long, value_name = "DIR")]
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 /// `loadtest prepare`
@@ -64,6 +64,20 @@ pub(crate) struct Prepare {
     members: u32,
 }
 
+/// Signs what the market would.
+#[derive(Debug)]
+pub(crate) struct Issuer {
+    signer: Signer,
+}
+
+/// Makes rooms by a chat server's internal API.
+#[derive(Debug)]
+pub(crate) struct RoomMaker {
+    http: reqwest::Client,
+    server: String,
+    token: Secret<String>,
+}
+
 impl Key {
     pub(crate) fn run(&self) -> Result<(), PrepareError> {
         let GeneratedKey {
@@ -78,18 +92,15 @@ impl Key {
 
 impl Prepare {
     pub(crate) async fn run(&self) -> Result<(), PrepareError> {
-        let path = self.folder.join("key.pem");
-        let pem = std::fs::read_to_string(&path)
-            .map_err(|error| PrepareError::File(path.clone(), error))?;
-        let scope = TokenScope {
-            issuer: "dapanda".to_owned(),
-            audience: "dapanda".to_owned(),
-        };
-        let signer = Signer::from_pem(&Secret::new(pem), scope).map_err(PrepareError::Key)?;
-        self.make_rooms(&signer).await?;
+        let issuer = Issuer::open(&self.folder)?;
+        let maker = issuer.room_maker(self.server.clone())?;
+        let members: Vec<u32> = (1..=self.members).collect();
+        for room in 1..=self.rooms {
+            maker.put(room, &members).await?;
+        }
         let mut auth = String::new();
-        for member in 1..=self.members {
-            let token = member_token(&signer, member)?;
+        for member in members {
+            let token = issuer.member_token(member)?;
             auth.push_str("Authorization:Bearer ");
             auth.push_str(token.expose());
             auth.push('\n');
@@ -98,47 +109,72 @@ impl Prepare {
         write(&self.folder.join("auth.txt"), &auth)?;
         write(&self.folder.join("rooms.txt"), &rooms)
     }
+}
 
-    async fn make_rooms(&self, signer: &Signer) -> Result<(), PrepareError> {
+impl Issuer {
+    /// With the key in `key.pem` of a folder.
+    pub(crate) fn open(folder: &Path) -> Result<Self, PrepareError> {
+        let path = folder.join("key.pem");
+        let pem = std::fs::read_to_string(&path)
+            .map_err(|error| PrepareError::File(path.clone(), error))?;
+        let scope = TokenScope {
+            issuer: "dapanda".to_owned(),
+            audience: "dapanda".to_owned(),
+        };
+        let signer = Signer::from_pem(&Secret::new(pem), scope).map_err(PrepareError::Key)?;
+        Ok(Self { signer })
+    }
+
+    pub(crate) fn member_token(&self, member: u32) -> Result<Secret<String>, PrepareError> {
+        let mut rng = rand::rng();
+        let grant = MemberGrant {
+            member: MemberId::try_from(u64::from(member)).map_err(PrepareError::Member)?,
+            role: Role::Member,
+            token: MemberToken::Access,
+            family: FamilyId::random(&mut rng),
+            token_id: TokenId::random(&mut rng),
+        };
+        let token = self.signer.member_token(grant, SystemClock.unix_millis());
+        token.map_err(PrepareError::Sign)
+    }
+
+    /// `server` is where the internal API is served.
+    pub(crate) fn room_maker(&self, server: String) -> Result<RoomMaker, PrepareError> {
         let service = "loadtest".parse().expect("a valid service name");
         let token_id = TokenId::random(&mut rand::rng());
         let grant = ServiceGrant { service, token_id };
-        let now = SystemClock.unix_millis();
-        let token = signer
-            .service_token(grant, now)
-            .map_err(PrepareError::Sign)?;
-        let members: Vec<_> = (1..=self.members)
-            .map(|id| json!({"memberId": id, "role": "MEMBER", "name": format!("member {id}")}))
-            .collect();
-        let body = json!({"members": members}).to_string();
-        let http = reqwest::Client::new();
-        for room in 1..=self.rooms {
-            let url = format!("{}/internal/rooms/{room}", self.server);
-            let request = http.put(url).bearer_auth(token.expose()).body(body.clone());
-            let request = request.header("content-type", "application/json");
-            let answer = request.send().await.map_err(PrepareError::Server)?;
-            if !answer.status().is_success() {
-                let status = answer.status().as_u16();
-                let body = answer.text().await.map_err(PrepareError::Server)?;
-                return Err(PrepareError::Refused { room, status, body });
-            }
-        }
-        Ok(())
+        let token = self.signer.service_token(grant, SystemClock.unix_millis());
+        Ok(RoomMaker {
+            http: reqwest::Client::new(),
+            server,
+            token: token.map_err(PrepareError::Sign)?,
+        })
     }
 }
 
-fn member_token(signer: &Signer, member: u32) -> Result<Secret<String>, PrepareError> {
-    let mut rng = rand::rng();
-    let grant = MemberGrant {
-        member: MemberId::try_from(u64::from(member)).map_err(PrepareError::Member)?,
-        role: Role::Member,
-        token: MemberToken::Access,
-        family: FamilyId::random(&mut rng),
-        token_id: TokenId::random(&mut rng),
-    };
-    signer
-        .member_token(grant, SystemClock.unix_millis())
-        .map_err(PrepareError::Sign)
+impl RoomMaker {
+    /// A room with these members.
+    pub(crate) async fn put(&self, room: u32, members: &[u32]) -> Result<(), PrepareError> {
+        let members: Vec<_> = members
+            .iter()
+            .map(|id| json!({"memberId": id, "role": "MEMBER", "name": format!("member {id}")}))
+            .collect();
+        let body = json!({"members": members}).to_string();
+        let url = format!("{}/internal/rooms/{room}", self.server);
+        let request = self
+            .http
+            .put(url)
+            .bearer_auth(self.token.expose())
+            .body(body);
+        let request = request.header("content-type", "application/json");
+        let answer = request.send().await.map_err(PrepareError::Server)?;
+        if answer.status().is_success() {
+            return Ok(());
+        }
+        let status = answer.status().as_u16();
+        let body = answer.text().await.map_err(PrepareError::Server)?;
+        Err(PrepareError::Refused { room, status, body })
+    }
 }
 
 fn write(path: &Path, text: &str) -> Result<(), PrepareError> {

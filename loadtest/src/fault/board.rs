@@ -1,0 +1,277 @@
+//! What all members of a crowd tell while they run: counters, positions, and which rooms deliver.
+//!
+//! Only what is needed to steer a run and to time it; what promises are judged by, each member keeps
+//! for itself.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use shared::clock::{Clock as _, SystemClock};
+use tokio::sync::Notify;
+use tokio::time::timeout_at;
+
+use super::error::FaultError;
+use super::judge::SendId;
+use super::wire::Refusal;
+
+/// Strange things told one by one; more are only counted.
+const ODD_MAX: usize = 20;
+
+/// Clones are the same board.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Board {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+/// How the crowd stands.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// Members send of their own accord, not only when told to.
+    pub(crate) traffic: bool,
+    /// Rooms that nobody sends to of his own accord.
+    pub(crate) quiet: BTreeSet<u32>,
+    /// The node each member is connected to and has all its subscriptions confirmed by.
+    pub(crate) node_of: BTreeMap<u32, String>,
+    /// The members of each room.
+    pub(crate) members_of: BTreeMap<u32, Vec<u32>>,
+    /// The last position a member saw of a room.
+    pub(crate) seen: HashMap<(u32, u32), u64>,
+    /// Sends without a receipt, of each member that has any.
+    pub(crate) open: BTreeMap<u32, usize>,
+    /// Messages that members were told to send and have not sent yet.
+    pub(crate) bursting: u64,
+    pub(crate) counts: Counts,
+    watch: Option<Watch>,
+}
+
+/// Waits until every room delivers what was sent after a moment.
+#[derive(Debug)]
+struct Watch {
+    since: Instant,
+    /// Where each send of that time was sent from.
+    sends: HashMap<SendId, String>,
+    /// How long it took a room.
+    delivers: BTreeMap<u32, Duration>,
+}
+
+/// What happened in a run, as it is written to the results.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Counts {
+    /// Sessions opened.
+    pub(crate) connects: u64,
+    /// Attempts that brought none, by what came instead.
+    pub(crate) connects_failed: BTreeMap<String, u64>,
+    /// Ends of sessions that the server or silence brought, by close code.
+    pub(crate) closes: BTreeMap<String, u64>,
+    /// Logins and subscriptions that the server could not serve now, for want of the store.
+    pub(crate) turned_away: u64,
+    /// Sessions left after a drain notice.
+    pub(crate) moved: u64,
+    /// Sends, each counted once.
+    pub(crate) sends: u64,
+    /// Sends repeated.
+    pub(crate) resends: u64,
+    /// Sends that the server could not settle and asked to repeat.
+    pub(crate) retryable: u64,
+    /// Messages seen.
+    pub(crate) deliveries: u64,
+    /// Subscriptions that were not recovered.
+    pub(crate) unrecovered: u64,
+    /// What no server should say, the first few in words.
+    pub(crate) odd: Vec<String>,
+    pub(crate) odd_count: u64,
+}
+
+impl Board {
+    /// Reads or changes the state; those who wait look again.
+    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.lock());
+        self.shared.changed.notify_waiters();
+        result
+    }
+
+    /// Waits until the condition holds.
+    ///
+    /// # Errors
+    /// It does not within `max`.
+    pub(crate) async fn until(
+        &self,
+        what: &str,
+        max: Duration,
+        mut holds: impl FnMut(&State) -> bool,
+    ) -> Result<(), FaultError> {
+        let deadline = SystemClock.now() + max;
+        loop {
+            let changed = self.shared.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            changed.as_mut().enable();
+            if holds(&self.lock()) {
+                return Ok(());
+            }
+            let waited = timeout_at(deadline.into(), changed).await;
+            waited.map_err(|_elapsed| FaultError::InVain {
+                what: what.to_owned(),
+                waited: max,
+            })?;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        let state = self.shared.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// From now on it is looked for which rooms deliver.
+    pub(crate) fn watch_deliveries(&mut self, since: Instant) {
+        self.watch = Some(Watch {
+            since,
+            sends: HashMap::new(),
+            delivers: BTreeMap::new(),
+        });
+    }
+
+    /// Notes that a send leaves, perhaps not for the first time.
+    pub(crate) fn note_send(&mut self, id: SendId, node: &str) {
+        if let Some(watch) = &mut self.watch {
+            watch.sends.insert(id, node.to_owned());
+        }
+    }
+
+    /// Notes that a member sees a message.
+    pub(crate) fn note_delivery(&mut self, member: u32, room: u32, seq: u64, id: SendId) {
+        self.counts.deliveries += 1;
+        self.seen.insert((member, room), seq);
+        let Some(watch) = &mut self.watch else { return };
+        if watch.delivers.contains_key(&room) || id.member == member {
+            return;
+        }
+        let (Some(from), Some(here)) = (watch.sends.get(&id), self.node_of.get(&member)) else {
+            return;
+        };
+        let others = self.members_of.get(&room).into_iter().flatten();
+        let mut nodes = others.filter_map(|other| self.node_of.get(other));
+        let crosses = from != here || nodes.all(|node| node == here);
+        if crosses {
+            let took = SystemClock.now().saturating_duration_since(watch.since);
+            watch.delivers.insert(room, took);
+        }
+    }
+
+    /// Rooms that this member is to send to at once, so that it shows whether they deliver. Two of a
+    /// room do that: one alone may be the one whose connection is broken.
+    pub(crate) fn rooms_to_probe(&self, member: u32, own: &[u32]) -> Vec<u32> {
+        let probes = |room: &u32| {
+            let members = self.members_of.get(room);
+            let ends = members.map(|members| (members.first(), members.last()));
+            ends.is_some_and(|(first, last)| first == Some(&member) || last == Some(&member))
+        };
+        let silent = |room: &u32| {
+            let watch = self.watch.as_ref();
+            watch.is_some_and(|watch| !watch.delivers.contains_key(room))
+        };
+        let rooms = own.iter().copied();
+        let rooms = rooms.filter(|room| !self.quiet.contains(room) && silent(room) && probes(room));
+        if self.traffic {
+            rooms.collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Whether every room in which members may speak of their own accord delivers between nodes.
+    pub(crate) fn all_deliver(&self) -> bool {
+        self.silent_rooms().next().is_none()
+    }
+
+    /// Rooms that do not deliver yet.
+    pub(crate) fn silent_rooms(&self) -> impl Iterator<Item = u32> {
+        let delivers = |room: &u32| {
+            let watch = self.watch.as_ref();
+            watch.is_some_and(|watch| watch.delivers.contains_key(room))
+        };
+        let rooms = self.members_of.keys().copied();
+        rooms.filter(move |room| !self.quiet.contains(room) && !delivers(room))
+    }
+
+    /// How long it took the last room.
+    pub(crate) fn slowest_room(&self) -> Duration {
+        let watch = self.watch.as_ref();
+        let times = watch.into_iter().flat_map(|watch| watch.delivers.values());
+        times.max().copied().unwrap_or_default()
+    }
+}
+
+impl Counts {
+    /// Notes that an attempt brought no session.
+    pub(crate) fn note_refusal(&mut self, refusal: &Refusal) {
+        if *refusal == Refusal::NotNow {
+            self.turned_away += 1;
+        } else {
+            *self.connects_failed.entry(refusal.kind()).or_default() += 1;
+        }
+    }
+
+    /// Notes what no server should say.
+    pub(crate) fn note_odd(&mut self, what: String) {
+        self.odd_count += 1;
+        if self.odd.len() < ODD_MAX {
+            self.odd.push(what);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn board(nodes: [&str; 3]) -> State {
+        let mut state = State::default();
+        state.members_of.insert(7, vec![1, 2, 3]);
+        state.node_of = (1..).zip(nodes.map(str::to_owned)).collect();
+        state.watch_deliveries(SystemClock.now());
+        state
+    }
+
+    const ID: SendId = SendId {
+        member: 1,
+        number: 1,
+    };
+
+    #[test]
+    fn a_room_delivers_when_another_node_hears_it() {
+        let mut state = board(["a", "a", "b"]);
+        state.note_send(ID, "a");
+        state.note_delivery(1, 7, 1, ID);
+        state.note_delivery(2, 7, 1, ID);
+        assert!(!state.all_deliver(), "its own node does not count");
+        state.note_delivery(3, 7, 1, ID);
+        assert!(state.all_deliver());
+    }
+
+    #[test]
+    fn a_room_on_one_node_delivers_when_another_member_hears_it() {
+        let mut state = board(["a", "a", "a"]);
+        state.note_send(ID, "a");
+        state.note_delivery(1, 7, 1, ID);
+        assert!(!state.all_deliver());
+        state.note_delivery(2, 7, 1, ID);
+        assert!(state.all_deliver());
+    }
+
+    #[test]
+    fn what_was_sent_before_does_not_count() {
+        let mut state = board(["a", "b", "b"]);
+        state.note_delivery(2, 7, 1, ID);
+        assert_eq!(state.silent_rooms().collect::<Vec<_>>(), [7]);
+    }
+}

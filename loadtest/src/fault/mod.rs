@@ -1,0 +1,184 @@
+//! `loadtest fault`: breaks a running cluster in every way that is promised to be harmless, and holds
+//! what members saw against the store.
+//!
+//! Each repetition of a case has chat nodes, a Redis, a balancer and rooms of its own; the replicas of
+//! the store are those of `infra/services`. A run ends by itself: every wait has a bound. Results are
+//! appended to a file, and what is in it already is not run again, so a broken run goes on where it
+//! stopped.
+
+mod balancer;
+mod board;
+mod cases;
+mod cluster;
+mod crowd;
+mod error;
+mod judge;
+mod member;
+mod offline;
+mod process;
+mod redis;
+mod replicas;
+mod report;
+mod run;
+mod sabotage;
+mod session;
+mod store;
+mod wire;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use shared::config::parse_duration;
+
+use cases::{CASES, Case, Needs};
+pub(crate) use error::FaultError;
+pub(crate) use offline::Offline;
+use sabotage::Sabotage;
+
+/// `loadtest fault`
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Fault {
+    /// The chat server; a second one is the build that replaces the first in `node-two-builds`
+    #[arg(long, value_name = "FILE", required_unless_present = "list")]
+    binary: Vec<PathBuf>,
+
+    /// The project's `infra`, for the balancer and the script of replicas
+    #[arg(long, default_value = "infra", value_name = "DIR")]
+    infra: PathBuf,
+
+    /// For logs, keys and dumps of Redis
+    #[arg(long, default_value = "target/fault", value_name = "DIR")]
+    folder: PathBuf,
+
+    /// A line of JSON for each run; what is in it is not run again
+    #[arg(
+        long,
+        default_value = "target/fault/results.jsonl",
+        value_name = "FILE"
+    )]
+    results: PathBuf,
+
+    /// Replicas of the store; infra/services tells them as `TEST_CQL_THREE`
+    #[arg(
+        long,
+        env = "TEST_CQL_THREE",
+        value_delimiter = ',',
+        value_name = "ADDRESS:PORT"
+    )]
+    cql: Vec<SocketAddr>,
+
+    /// One chat node on its embedded store, without Redis: fewer cases, nothing else needed
+    #[arg(long)]
+    embedded: bool,
+
+    /// Chat nodes
+    #[arg(long, default_value_t = 3, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=16))]
+    nodes: u8,
+
+    /// Members, each with one connection
+    #[arg(long, default_value_t = 200, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(4..=2000))]
+    members: u32,
+
+    /// Rooms; each member is in three
+    #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(2..=2000))]
+    rooms: u32,
+
+    /// How often each member sends
+    #[arg(long, default_value = "1s", value_parser = parse_duration, value_name = "TIME")]
+    send_every: Duration,
+
+    /// How often each case is run
+    #[arg(long, default_value_t = 10, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100))]
+    repeat: u32,
+
+    /// Each case once, with shorter outages
+    #[arg(long)]
+    short: bool,
+
+    /// Only this case; may be given several times
+    #[arg(long = "case", value_name = "NAME")]
+    cases: Vec<String>,
+
+    /// Prints the names of all cases and ends
+    #[arg(long)]
+    list: bool,
+
+    /// The most memory a node may hold, in MiB
+    #[arg(long, default_value_t = 512, value_name = "MIB")]
+    rss_mib_max: u64,
+
+    /// Spoils one thing before judging, to see whether it is found: the run must fail
+    #[arg(long, value_enum)]
+    sabotage: Option<Sabotage>,
+
+    /// One more word for the command line of every chat node; may be given several times
+    #[arg(long = "node-arg", value_name = "WORD", allow_hyphen_values = true)]
+    node_args: Vec<String>,
+}
+
+/// The cases that are asked for.
+#[derive(Debug, Default)]
+struct Chosen {
+    fit: Vec<Case>,
+    /// What cannot be run with what there is, and why.
+    unfit: Vec<(&'static str, &'static str)>,
+}
+
+impl Fault {
+    /// Runs what is to be run.
+    ///
+    /// # Errors
+    /// A run could not be carried through, or one broke a promise.
+    pub(crate) async fn run(self) -> Result<(), FaultError> {
+        if self.list {
+            return report::print_names();
+        }
+        until_interrupted(Box::pin(run::run_all(&self))).await
+    }
+
+    fn chosen(&self) -> Result<Chosen, FaultError> {
+        for name in &self.cases {
+            if !CASES.iter().any(|case| case.name == name) {
+                return Err(FaultError::NoSuchCase(name.clone()));
+            }
+        }
+        let mut chosen = Chosen::default();
+        for case in CASES.iter().copied() {
+            let asked = self.cases.iter().any(|name| name == case.name);
+            match self.lacks(case.needs) {
+                _ if !asked && !self.cases.is_empty() => {}
+                None => chosen.fit.push(case),
+                Some(lack) if asked => return Err(FaultError::Unfit(lack)),
+                Some(lack) => chosen.unfit.push((case.name, lack)),
+            }
+        }
+        Ok(chosen)
+    }
+
+    fn lacks(&self, needs: Needs) -> Option<&'static str> {
+        let one = self.embedded.then_some("the embedded store has one node");
+        match needs {
+            Needs::Node => None,
+            Needs::Nodes | Needs::Redis | Needs::Failover | Needs::Replicas => one,
+            Needs::TwoBuilds if self.binary.len() < 2 => Some("there is only one --binary"),
+            Needs::TwoBuilds => one,
+        }
+    }
+}
+
+/// What a run started is killed when the run is dropped.
+async fn until_interrupted(
+    run: impl Future<Output = Result<(), FaultError>>,
+) -> Result<(), FaultError> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let signals = signal(SignalKind::terminate());
+    let mut terminate = signals.map_err(FaultError::NoSignals)?;
+    tokio::select! {
+        done = run => done,
+        _ = terminate.recv() => Err(FaultError::Interrupted),
+        _ = tokio::signal::ctrl_c() => Err(FaultError::Interrupted),
+    }
+}

@@ -1,0 +1,175 @@
+//! A server of a run as a process of our own, so that it can be hurt. It is killed when dropped.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rand::RngExt as _;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::error::FaultError;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+/// What a process is sent besides SIGKILL.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Signal {
+    Stop,
+    Continue,
+    Terminate,
+}
+
+impl Process {
+    /// Starts it; what it writes goes to the end of a file.
+    pub(crate) fn start(
+        name: &str,
+        mut command: Command,
+        log: PathBuf,
+    ) -> Result<Self, FaultError> {
+        let file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&log);
+        let file = file.map_err(|error| FaultError::File(log.clone(), error))?;
+        let copy = file.try_clone();
+        let copy = copy.map_err(|error| FaultError::File(log.clone(), error))?;
+        command.stdin(Stdio::null()).stdout(file).stderr(copy);
+        let child = command.kill_on_drop(true).spawn();
+        let child = child.map_err(|error| FaultError::Program(name.to_owned(), error))?;
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log,
+        })
+    }
+
+    /// # Errors
+    /// It has ended.
+    pub(crate) fn check_runs(&mut self) -> Result<(), FaultError> {
+        let status = self.child.try_wait().map_err(|error| self.wrong(error))?;
+        status.map_or(Ok(()), |status| Err(self.ended(&status)))
+    }
+
+    pub(crate) async fn signal(&self, signal: Signal) -> Result<(), FaultError> {
+        let Some(pid) = self.child.id() else {
+            return Ok(());
+        };
+        let name = match signal {
+            Signal::Stop => "STOP",
+            Signal::Continue => "CONT",
+            Signal::Terminate => "TERM",
+        };
+        run(
+            "kill",
+            Command::new("kill").args(["-s", name, &pid.to_string()]),
+        )
+        .await
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub(crate) async fn kill(mut self) -> Result<(), FaultError> {
+        self.child.kill().await.map_err(|error| self.wrong(error))
+    }
+
+    /// SIGTERM, and waits until it is gone.
+    ///
+    /// # Errors
+    /// It stays, or does not call its end a success.
+    pub(crate) async fn terminate(mut self, max: Duration) -> Result<(), FaultError> {
+        self.signal(Signal::Terminate).await?;
+        let ended = timeout(max, self.child.wait()).await;
+        let ended = ended.map_err(|_elapsed| FaultError::InVain {
+            what: format!("{} ends", self.name),
+            waited: max,
+        })?;
+        let status = ended.map_err(|error| self.wrong(error))?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(self.ended(&status))
+        }
+    }
+
+    /// `None` once it has ended.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    fn wrong(&self, error: std::io::Error) -> FaultError {
+        FaultError::Program(self.name.clone(), error)
+    }
+
+    fn ended(&self, status: &ExitStatus) -> FaultError {
+        FaultError::Ended {
+            program: self.name.clone(),
+            status: status.to_string(),
+            log: self.log.clone(),
+        }
+    }
+}
+
+/// What a process holds of the memory, in KiB; `None` when it has just ended.
+pub(crate) fn read_resident_kib(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// How long a command that only tells something may take. A replica's restart is one, too.
+const COMMAND_MAX: Duration = Duration::from_secs(120);
+
+/// Runs a short command, which must succeed.
+pub(crate) async fn run(name: &str, command: &mut Command) -> Result<(), FaultError> {
+    output(name, command).await.map(drop)
+}
+
+/// The same, and what it printed.
+pub(crate) async fn output(name: &str, command: &mut Command) -> Result<String, FaultError> {
+    let command = command.stdin(Stdio::null()).kill_on_drop(true);
+    let done = timeout(COMMAND_MAX, command.output()).await;
+    let done = done.map_err(|_elapsed| FaultError::InVain {
+        what: format!("{name} ends"),
+        waited: COMMAND_MAX,
+    })?;
+    let done = done.map_err(|error| FaultError::Program(name.to_owned(), error))?;
+    if done.status.success() {
+        return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+    Err(FaultError::Ended {
+        program: name.to_owned(),
+        status: format!("{} ({said})", done.status),
+        log: PathBuf::from("-"),
+    })
+}
+
+/// Below the ports that systems give to outgoing connections: one of those may take a server's port
+/// while it is restarted.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// Ports that are tried.
+const PORTS_TRIED_MAX: usize = 100;
+
+/// A port nobody uses now.
+pub(crate) fn free_port() -> Result<u16, FaultError> {
+    let mut rng = rand::rng();
+    let mut tries = (0..PORTS_TRIED_MAX).map(|_try| {
+        let port = rng.random_range(PORTS);
+        std::net::TcpListener::bind(("127.0.0.1", port)).map(|_closed_again| port)
+    });
+    let free = tries.find_map(Result::ok);
+    free.ok_or(FaultError::NoPort)
+}
+
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), FaultError> {
+    std::fs::write(path, text).map_err(|error| FaultError::File(path.to_owned(), error))
+}

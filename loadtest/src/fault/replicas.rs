@@ -1,0 +1,56 @@
+//! The CQL servers of a run. They belong to `infra/services`; single ones are hurt by its script.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use futures_util::future::try_join_all;
+use tokio::process::Command;
+
+use super::error::FaultError;
+use super::process::run;
+
+/// What can be done to one replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// SIGKILL.
+    Kill,
+    /// SIGSTOP.
+    Freeze,
+    /// SIGCONT.
+    Thaw,
+    /// Start again after a kill, and wait until it serves.
+    Start,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Replicas {
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Called with `kill|stop|cont|start` and the replica's number from 1 on.
+    pub(crate) script: PathBuf,
+}
+
+impl Replicas {
+    /// Does it to one of them, counted from 0.
+    pub(crate) async fn hurt(&self, replica: usize, deed: Deed) -> Result<(), FaultError> {
+        let word = match deed {
+            Deed::Kill => "kill",
+            Deed::Freeze => "stop",
+            Deed::Thaw => "cont",
+            Deed::Start => "start",
+        };
+        let number = (replica + 1).to_string();
+        run(
+            "the script of replicas",
+            Command::new(&self.script).args([word, &number]),
+        )
+        .await
+    }
+
+    /// Does it to all of them: the first, by which the others find each other again, before them.
+    pub(crate) async fn hurt_all(&self, deed: Deed) -> Result<(), FaultError> {
+        self.hurt(0, deed).await?;
+        let others = (1..self.addresses.len()).map(|replica| self.hurt(replica, deed));
+        try_join_all(others).await.map(drop)
+    }
+}

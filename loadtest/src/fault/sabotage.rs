@@ -1,0 +1,52 @@
+//! Making one thing wrong before the judge looks: a judge that finds nothing then is worth nothing.
+
+use std::collections::BTreeMap;
+
+use clap::ValueEnum;
+
+use super::error::FaultError;
+use super::judge::{RoomHistory, SendId, Sent};
+use super::store::Store;
+
+/// What is spoiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sabotage {
+    /// A receipt is counted for a send that never left.
+    Receipt,
+    /// An entry that all have seen is taken out of the store.
+    Entry,
+    /// A member forgets one message it saw.
+    Message,
+}
+
+/// Makes one thing wrong, in the first room where there is enough to spoil.
+pub(crate) async fn spoil(
+    sabotage: Sabotage,
+    rooms: &mut BTreeMap<u32, RoomHistory>,
+    store: &Store,
+) -> Result<(), FaultError> {
+    let nothing = FaultError::Unfit("there is nothing to spoil");
+    let enough = |history: &RoomHistory| history.views.iter().any(|view| view.seen.len() > 2);
+    let found = rooms.iter_mut().find(|(_, history)| enough(history));
+    let (room, history) = found.ok_or(nothing)?;
+    let longest = history.views.iter_mut().max_by_key(|view| view.seen.len());
+    let Some(view) = longest else { return Ok(()) };
+    match sabotage {
+        Sabotage::Receipt => {
+            let id = SendId {
+                member: view.member,
+                number: u32::MAX,
+            };
+            history.sent.push(Sent { id, receipt: true });
+            Ok(())
+        }
+        Sabotage::Message => {
+            view.seen.remove(1);
+            Ok(())
+        }
+        Sabotage::Entry => match store {
+            Store::Cql(cql) => cql.take_out(*room, view.seen[1].seq).await,
+            Store::Embedded { .. } => Err(FaultError::Unfit("only CQL reaches into the store")),
+        },
+    }
+}

@@ -1,0 +1,261 @@
+//! A member's side of one connection: what it subscribes to, and what it makes of frames.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use shared::clock::{Clock as _, SystemClock};
+use stomp::{Command, Frame, FrameWriter, Version};
+
+use super::judge::{At, SendId};
+use super::member::{Member, Open};
+use super::wire::{Connection, Ended, is_not_now};
+
+/// A message's id names its room in the bits above these (`(roomId << 22) | seq`).
+pub(crate) const SEQ_BITS: u32 = 22;
+
+const ERRORS: &str = "errors";
+const SYSTEM: &str = "system";
+const BYE: &str = "bye";
+
+/// Why a member leaves a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// It is over.
+    Ended(Ended),
+    /// The server asked to go elsewhere.
+    Moved,
+    /// By order, to come back at once.
+    Cut,
+    /// By order, to stay away.
+    Away,
+    /// The run is over.
+    Home,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) connection: Connection,
+    /// Rooms whose subscription is confirmed.
+    confirmed: usize,
+    /// When to go elsewhere, as the server asked.
+    move_at: Option<Instant>,
+}
+
+/// `/user/queue/errors`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SendError {
+    code: u32,
+    retryable: bool,
+    client_message_id: Option<String>,
+}
+
+/// `/user/queue/system`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Notice {
+    reconnect_after_ms: u64,
+}
+
+impl Session {
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            confirmed: 0,
+            move_at: None,
+        }
+    }
+
+    /// Subscribes to everything and sends again what has no receipt.
+    pub(crate) async fn begin(&mut self, member: &mut Member) -> Result<(), Ended> {
+        let errors = subscribe(ERRORS, "/user/queue/errors").end();
+        self.connection.send(errors).await?;
+        // Every other member is an old client that does not know of notices.
+        if member.number.is_multiple_of(2) {
+            let system = subscribe(SYSTEM, "/user/queue/system").end();
+            self.connection.send(system).await?;
+        }
+        for room in member.rooms.iter().copied() {
+            let after = match member.position(room) {
+                0 => 0,
+                seq => u64::from(room) << SEQ_BITS | seq,
+            };
+            let id = room.to_string();
+            let frame = subscribe(&id, &format!("/sub/{room}"))
+                .header("resume-after", &after.to_string())
+                .header("receipt", &format!("s{room}"));
+            self.connection.send(frame.end()).await?;
+        }
+        for open in &mut member.open {
+            open.again_at = None;
+        }
+        for open in &member.open {
+            self.send(member, *open).await?;
+        }
+        member.board.with(|s| {
+            s.counts.resends += member.open.len() as u64;
+        });
+        Ok(())
+    }
+
+    async fn send(&mut self, member: &Member, open: Open) -> Result<(), Ended> {
+        let node = &self.connection.node;
+        member.board.with(|s| s.note_send(open.id, node));
+        self.connection.send(send_frame(open)).await
+    }
+
+    /// Sends what is new.
+    pub(crate) async fn send_all(&mut self, member: &Member, new: Vec<Open>) -> Result<(), Leave> {
+        for open in new {
+            self.send(member, open).await.map_err(Leave::Ended)?;
+        }
+        Ok(())
+    }
+
+    /// Does what is due by now.
+    pub(crate) async fn on_pulse(
+        &mut self,
+        member: &mut Member,
+        now: Instant,
+    ) -> Result<(), Leave> {
+        self.connection.beat(now).await.map_err(Leave::Ended)?;
+        let due = |open: &&mut Open| open.again_at.is_some_and(|at| at <= now);
+        let mut again = Vec::new();
+        for open in member.open.iter_mut().filter(due) {
+            open.again_at = None;
+            again.push(*open);
+        }
+        member
+            .board
+            .with(|s| s.counts.resends += again.len() as u64);
+        again.extend(member.probe());
+        self.send_all(member, again).await?;
+        if self.move_at.is_some_and(|at| at <= now) {
+            self.move_at = None;
+            let bye = FrameWriter::new(Command::Disconnect, Version::V1_2).header("receipt", BYE);
+            self.connection
+                .send(bye.end())
+                .await
+                .map_err(Leave::Ended)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what the server says.
+    pub(crate) fn on_frame(&mut self, member: &mut Member, frame: &Frame) -> Result<(), Leave> {
+        match (frame.command(), frame.header("subscription")) {
+            (Command::Receipt, _) => return self.on_receipt(member, frame),
+            (Command::Message, Some(ERRORS)) => on_send_error(member, frame),
+            (Command::Message, Some(SYSTEM)) => self.on_notice(member, frame),
+            (Command::Message, Some(room)) => {
+                let Some((room, at)) = read_message(room, frame) else {
+                    odd(member, frame);
+                    return Ok(());
+                };
+                return member.see(room, at);
+            }
+            (_, _) if is_not_now(frame) => member.board.with(|s| s.counts.turned_away += 1),
+            (_, _) => odd(member, frame),
+        }
+        Ok(())
+    }
+
+    fn on_receipt(&mut self, member: &mut Member, frame: &Frame) -> Result<(), Leave> {
+        let id = frame.header("receipt-id").unwrap_or_default();
+        if id == BYE {
+            return Err(Leave::Moved);
+        }
+        if let Ok(id) = id.parse::<SendId>() {
+            if !member.settle(id) {
+                odd(member, frame);
+            }
+        } else if id.starts_with('s') {
+            self.on_subscribed(member, frame);
+        } else {
+            odd(member, frame);
+        }
+        Ok(())
+    }
+
+    fn on_subscribed(&mut self, member: &Member, frame: &Frame) {
+        self.confirmed += 1;
+        let recovered = frame.header("recovered") == Some("true");
+        let all = self.confirmed == member.rooms.len();
+        member.board.with(|s| {
+            if !recovered {
+                s.counts.unrecovered += 1;
+            }
+            if all {
+                s.node_of
+                    .insert(member.number, self.connection.node.clone());
+            }
+        });
+    }
+
+    fn on_notice(&mut self, member: &Member, frame: &Frame) {
+        match serde_json::from_slice::<Notice>(frame.body()) {
+            Ok(notice) => {
+                let wait = Duration::from_millis(notice.reconnect_after_ms);
+                self.move_at = Some(SystemClock.now() + wait);
+            }
+            Err(_) => odd(member, frame),
+        }
+    }
+}
+
+/// A send failed. What may be repeated is repeated; anything else must not happen to this crowd.
+fn on_send_error(member: &mut Member, frame: &Frame) {
+    let error = serde_json::from_slice::<SendError>(frame.body()).ok();
+    let retryable = error.filter(|error| error.retryable && error.code != 0);
+    let id = retryable.and_then(|error| error.client_message_id?.parse::<SendId>().ok());
+    let open = member.open.iter_mut().find(|open| Some(open.id) == id);
+    if let Some(open) = open {
+        open.refuse(SystemClock.now());
+        member.board.with(|s| s.counts.retryable += 1);
+    } else {
+        odd(member, frame);
+    }
+}
+
+/// The room and what stands at which position; `None` if the parts of the message disagree.
+fn read_message(room: &str, frame: &Frame) -> Option<(u32, At)> {
+    let room: u32 = room.parse().ok()?;
+    let seq: u64 = frame.header("seq")?.parse().ok()?;
+    let message_id: u64 = frame.header("message-id")?.parse().ok()?;
+    let name = frame.header("client-message-id")?;
+    let body: serde_json::Value = serde_json::from_slice(frame.body()).ok()?;
+    let agrees = message_id == u64::from(room) << SEQ_BITS | seq && body["message"] == name;
+    let id = name.parse().ok()?;
+    agrees.then_some((room, At { seq, id }))
+}
+
+fn odd(member: &Member, frame: &Frame) {
+    let headers: String = frame
+        .headers()
+        .map(|(name, value)| format!(" {name}:{value}"))
+        .collect();
+    let body = String::from_utf8_lossy(frame.body());
+    let what = format!(
+        "m{}: {}{headers} {body}",
+        member.number,
+        frame.command().as_str()
+    );
+    member.board.with(|s| s.counts.note_odd(what));
+}
+
+fn subscribe(id: &str, destination: &str) -> FrameWriter {
+    FrameWriter::new(Command::Subscribe, Version::V1_2)
+        .header("id", id)
+        .header("destination", destination)
+}
+
+fn send_frame(open: Open) -> Bytes {
+    let id = open.id.to_string();
+    FrameWriter::new(Command::Send, Version::V1_2)
+        .header("destination", &format!("/pub/{}", open.room))
+        .header("client-message-id", &id)
+        .header("receipt", &id)
+        .body(format!(r#"{{"message":"{id}"}}"#).as_bytes())
+}

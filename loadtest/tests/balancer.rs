@@ -1,0 +1,225 @@
+//! The balancer's rules, with the real HAProxy and servers that say who they are.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server that answers every request with its name, and `/readyz` with its state.
+struct Named {
+    address: SocketAddr,
+    ready: Arc<AtomicBool>,
+    serving: JoinSet<()>,
+}
+
+impl Named {
+    async fn start(name: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let ready = Arc::new(AtomicBool::new(true));
+        let state = Arc::clone(&ready);
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                connections.spawn(answer(tcp, name, Arc::clone(&state)));
+            }
+        });
+        Self {
+            address,
+            ready,
+            serving,
+        }
+    }
+
+    /// Nobody listens there any more.
+    async fn stop(mut self) {
+        self.serving.shutdown().await;
+    }
+
+    fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Relaxed);
+    }
+}
+
+/// One request of a connection, which is closed after it.
+async fn answer(tcp: TcpStream, name: &str, ready: Arc<AtomicBool>) -> Option<()> {
+    let mut tcp = BufReader::new(tcp);
+    let mut first = String::new();
+    tcp.read_line(&mut first).await.ok()?;
+    let mut line = String::new();
+    while tcp.read_line(&mut line).await.ok()? > 2 {
+        line.clear();
+    }
+    let health = first.starts_with("GET /readyz ");
+    let status = if health && !ready.load(Ordering::Relaxed) {
+        "503 Service Unavailable"
+    } else {
+        "200 OK"
+    };
+    let length = name.len();
+    let text =
+        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{name}");
+    tcp.write_all(text.as_bytes()).await.ok()
+}
+
+/// Two chat nodes and the market behind the balancer.
+struct Site {
+    chat: Vec<Named>,
+    _market: Named,
+    address: SocketAddr,
+    http: reqwest::Client,
+    _balancer: Child,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let chat = vec![Named::start("chat a").await, Named::start("chat b").await];
+        let market = Named::start("market").await;
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/haproxy/run");
+        let mut balancer = Command::new(script);
+        balancer.args(["--listen", &address.to_string()]);
+        balancer.args(["--market", &market.address.to_string()]);
+        for node in &chat {
+            balancer.args(["--chat", &format!("{}/{}", node.address, node.address)]);
+        }
+        let balancer = balancer
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let site = Self {
+            chat,
+            _market: market,
+            address,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            _balancer: balancer,
+        };
+        site.eventually("/conn", &["chat a", "chat b"]).await;
+        site
+    }
+
+    /// Who answers, or the balancer's own status.
+    async fn ask(&self, path: &str) -> String {
+        let answer = self.http.get(format!("http://{}{path}", self.address));
+        let answer = timeout(PATIENCE, answer.send()).await.unwrap();
+        match answer {
+            Ok(answer) if answer.status().is_success() => answer.text().await.unwrap(),
+            Ok(answer) => answer.status().as_u16().to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Asks until those and only those have answered, in ten answers in a row.
+    async fn eventually(&self, path: &str, expected: &[&str]) {
+        let mut again = interval(Duration::from_millis(50));
+        let settled = async {
+            loop {
+                let mut who = Vec::new();
+                for _ in 0..10 {
+                    who.push(self.ask(path).await);
+                }
+                who.sort();
+                who.dedup();
+                if who == expected {
+                    return;
+                }
+                again.tick().await;
+            }
+        };
+        let settled = timeout(PATIENCE, settled).await;
+        assert!(
+            settled.is_ok(),
+            "{path} does not come to {expected:?} alone"
+        );
+    }
+}
+
+#[tokio::test]
+async fn paths_go_to_the_program_that_serves_them_and_to_no_other() {
+    let site = Site::start().await;
+    site.eventually("/api/products", &["market"]).await;
+    let chat = ["/conn", "/api/chat-room", "/api/chat-room/7/history?size=2"];
+    let more = [
+        "/api/chat-messages/9/read-status",
+        "/api/notifications/read",
+    ];
+    for path in chat
+        .into_iter()
+        .chain(more)
+        .chain(["/api/fcm/token", "/docs/chat/x"])
+    {
+        assert!(site.ask(path).await.starts_with("chat"), "{path}");
+    }
+    let market = [
+        "/api/products",
+        "/api/chat",
+        "/oauth2/authorization/kakao",
+        "/login",
+    ];
+    for path in market
+        .into_iter()
+        .chain(["/docs", "/.well-known/jwks.json"])
+    {
+        assert_eq!(site.ask(path).await, "market", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_admin_ports_serve_is_not_reached_by_any_spelling() {
+    let site = Site::start().await;
+    let plain = [
+        "/internal/rooms/1",
+        "/admin/drain",
+        "/metrics",
+        "/readyz",
+        "/livez",
+    ];
+    let odd = [
+        "//admin/drain",
+        "/ADMIN/drain",
+        "/%61dmin/drain",
+        "/",
+        "/conn/x",
+        "/x",
+    ];
+    for path in plain.into_iter().chain(odd) {
+        assert_eq!(site.ask(path).await, "404", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_ready_gets_nobody_unless_no_node_is() {
+    let site = Site::start().await;
+    site.chat[0].set_ready(false);
+    site.eventually("/conn", &["chat b"]).await;
+    site.chat[1].set_ready(false);
+    site.eventually("/conn", &["chat a", "chat b"]).await;
+    site.chat[0].set_ready(true);
+    site.eventually("/conn", &["chat a"]).await;
+}
+
+#[tokio::test]
+async fn clients_do_not_notice_that_a_node_is_gone() {
+    let mut site = Site::start().await;
+    site.chat.remove(0).stop().await;
+    for _ in 0..20 {
+        assert_eq!(site.ask("/conn").await, "chat b");
+    }
+}
