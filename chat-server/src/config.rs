@@ -1,5 +1,7 @@
 //! The settings of the chat server; `--help` is their reference.
 
+mod bus;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -14,8 +16,10 @@ use shared::telemetry::{LogFilter, LogFormat};
 use stomp::HeartBeat;
 
 use crate::auth::KeySource;
-use crate::bus::redis::{BadRedisUrl, RedisUrl, is_prefix};
+use crate::bus::redis::is_prefix;
 use crate::store::SyncMode;
+
+pub use bus::BusUrl;
 
 /// The chat server: STOMP over WebSocket at `/conn`, chat REST under `/api`
 #[derive(Clone, Debug, Parser)]
@@ -234,15 +238,6 @@ pub enum StoreUrl {
     File(PathBuf),
 }
 
-/// How nodes hear of each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BusUrl {
-    /// There is no other node.
-    Local,
-    /// By Redis.
-    Redis(RedisUrl),
-}
-
 /// The text is none of the forms the setting has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
@@ -259,23 +254,6 @@ impl FromStr for StoreUrl {
             Some(path) if !path.is_empty() => Ok(Self::File(path.into())),
             Some(_) | None => Err(Unreadable("file:FOLDER, such as file:./data/chat")),
         }
-    }
-}
-
-impl FromStr for BusUrl {
-    type Err = Unreadable;
-
-    fn from_str(text: &str) -> Result<Self, Unreadable> {
-        if text == "local" {
-            return Ok(Self::Local);
-        }
-        let unreadable = Unreadable(
-            "local, redis://[USER:PASSWORD@]HOST[:PORT][/DB], redis-cluster://HOST[:PORT],… or \
-             redis-sentinel://HOST[:PORT],…/SERVICE (rediss for TLS)",
-        );
-        text.parse()
-            .map(Self::Redis)
-            .map_err(|BadRedisUrl| unreadable)
     }
 }
 
