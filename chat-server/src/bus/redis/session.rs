@@ -32,7 +32,7 @@ const COMMANDS_AT_ONCE: usize = 64;
 pub(super) async fn run(shared: Arc<Shared>, settings: Settings, mut random: StdRng) {
     let stop = shared.drain.soft();
     let pause_min = shared.tuning.retry_max / 40;
-    let mut pause = pause_min;
+    let (mut pause, mut is_told) = (pause_min, false);
     loop {
         let opened = stop.run_until_cancelled(Session::open(&shared, &settings));
         let error = match opened.await {
@@ -41,18 +41,22 @@ pub(super) async fn run(shared: Arc<Shared>, settings: Settings, mut random: Std
             Some(Ok(mut session)) => {
                 let served = stop.run_until_cancelled(Box::pin(session.serve())).await;
                 let was_up = shared.go_away();
-                let error = session.end(served).await;
+                let Some(error) = session.end(served).await else {
+                    return;
+                };
                 if was_up {
-                    pause = pause_min;
-                    if let Some(error) = &error {
-                        tracing::warn!("the bus is away: {error}");
-                    }
+                    (pause, is_told) = (pause_min, false);
                 }
-                let Some(error) = error else { return };
                 error
             }
         };
-        tracing::debug!("no session with the bus: {error}");
+        // Once, until it is up again: what follows says the same again and again.
+        if is_told {
+            tracing::debug!("the bus is still away: {error}");
+        } else {
+            tracing::warn!("the bus is away: {error}");
+        }
+        is_told = true;
         // Between half and all of it, so that the nodes do not come back all at once.
         let wait = pause.mul_f64(random.random_range(0.5..=1.0));
         if stop.run_until_cancelled(sleep(wait)).await.is_none() {
