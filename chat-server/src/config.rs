@@ -21,7 +21,6 @@ use crate::bus::redis::is_prefix;
 use crate::store::SyncMode;
 pub use bus::BusUrl;
 pub use stop::{CLOSE_MAX, Rebalance, StopTimes};
-
 pub use store::{ConsistencyFlag, ScyllaFlags, StoreUrl};
 
 /// The chat server: STOMP over WebSocket at `/conn`, chat REST under `/api`
