@@ -1,0 +1,69 @@
+//! Offering time on Wi-Fi or a hotspot. A spot never sells out and does not expire.
+
+use shared::ids::ProductId;
+
+use super::form::NewSpot;
+use super::{ProductError, Products, State, Step, product_id, refuse, repo};
+use crate::db::{Stop, Tx};
+
+impl Products {
+    /// Offers a spot.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn offer_spot(&self, spot: NewSpot) -> Result<ProductId, ProductError> {
+        let (db, kind) = (self.db.clone(), spot.kind);
+        let write = async move {
+            let work = db.write(spot, |spot, tx| Box::pin(offer_spot_in(spot, tx)));
+            work.await
+        };
+        self.change(Some(kind), write).await
+    }
+
+    /// Makes an offered spot what `spot` says. Its bookings stay as they were made.
+    ///
+    /// # Errors
+    /// [`ProductError::UnknownSpot`] for a product of another kind, [`ProductError::NotValid`] for a
+    /// deleted one, [`ProductError::NotMine`].
+    pub async fn change_spot(&self, id: ProductId, spot: NewSpot) -> Result<(), ProductError> {
+        let (db, kind) = (self.db.clone(), spot.kind);
+        let write = async move {
+            let work = db.write((id, spot), |(id, spot), tx| {
+                Box::pin(change_spot_in(*id, spot, tx))
+            });
+            work.await
+        };
+        self.change(Some(kind), write).await
+    }
+}
+
+async fn offer_spot_in(spot: &NewSpot, tx: &mut Tx<'_>) -> Step<ProductId> {
+    let member = i64::from(spot.member.get());
+    let rate = repo::lock_rate(tx, member).await?;
+    let id = repo::insert_spot_product(tx, spot, rate).await?;
+    repo::insert_spot(tx, id, spot).await?;
+    repo::insert_images(tx, id, &spot.images).await?;
+    product_id(id).map_err(|error| Stop::Refused(error.into()))
+}
+
+async fn change_spot_in(id: ProductId, spot: &NewSpot, tx: &mut Tx<'_>) -> Step<()> {
+    let old = repo::lock_product(tx, i64::from(id.get())).await?;
+    let Some(old) = old else {
+        return refuse(ProductError::Unknown);
+    };
+    if old.kind != spot.kind.name() {
+        return refuse(ProductError::UnknownSpot);
+    }
+    if old.member != i64::from(spot.member.get()) {
+        return refuse(ProductError::NotMine);
+    }
+    if old.state != State::Active.name() {
+        return refuse(ProductError::NotValid);
+    }
+    let price = spot.price.won().get();
+    repo::update_price(tx, old.id, price, price > old.price).await?;
+    repo::update_spot(tx, old.id, spot).await?;
+    repo::delete_images(tx, old.id).await?;
+    repo::insert_images(tx, old.id, &spot.images).await?;
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Taking offers back: by their seller, or because their month has ended. And forgetting where they
+//! stood in lists of yesterday.
+
+use std::time::Duration;
+
+use shared::ids::{MemberId, ProductId};
+
+use super::{Kind, ProductError, Products, State, Step, refuse, repo};
+use crate::db::{Stop, Tx, WriteError};
+
+/// Offers that expire in one transaction: about 50 ms, in which nobody else waits for the writer.
+const EXPIRE_MAX: i64 = 500;
+
+/// Places forgotten in one transaction.
+const FORGET_MAX: i64 = 5_000;
+
+/// How long the place of a row that has moved is kept: nobody takes a day to a next page.
+const PLACE_KEPT: Duration = Duration::from_secs(24 * 3_600);
+
+impl Products {
+    /// Takes an offer back. What is sold of it stays sold; bookings of a spot stay.
+    ///
+    /// # Errors
+    /// [`ProductError::AlreadyDeleted`], [`ProductError::NotValid`] when it is sold out or expired,
+    /// [`ProductError::NotMine`], [`ProductError::Unknown`].
+    pub async fn delete(&self, member: MemberId, product: ProductId) -> Result<(), ProductError> {
+        let db = self.db.clone();
+        let write = async move {
+            let work = db.write((member, product), |(member, product), tx| {
+                Box::pin(delete_in(*member, *product, tx))
+            });
+            work.await
+        };
+        self.change(None, write).await
+    }
+
+    /// Hides the offers whose month has ended, and gives their rest back; the schedule calls it
+    /// until it answers 0. Lists, purchases and limits do not wait for it: they look at the time.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn expire(&self) -> Result<u64, ProductError> {
+        let db = self.db.clone();
+        let write = async move { db.write((), |(), tx| Box::pin(expire_in(tx))).await };
+        self.change(Some(Kind::MobileData), write).await
+    }
+
+    /// Forgets where rows stood that moved more than a day ago; the schedule calls it every hour. A
+    /// place is dated by the first call that meets it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_places(&self) -> Result<u64, ProductError> {
+        let written: Result<u64, WriteError<ProductError>> = self
+            .db
+            .write((), |(), tx| Box::pin(forget_places_in(tx)))
+            .await;
+        Ok(written?)
+    }
+}
+
+async fn delete_in(member: MemberId, product: ProductId, tx: &mut Tx<'_>) -> Step<()> {
+    let (member, id) = (i64::from(member.get()), i64::from(product.get()));
+    if repo::delete_active(tx, id, member).await? {
+        repo::unlist_spot(tx, id).await?;
+        return Ok(());
+    }
+    // Something was wrong with it; now see what.
+    let Some(found) = repo::lock_product(tx, id).await? else {
+        return refuse(ProductError::Unknown);
+    };
+    refuse(if found.member != member {
+        ProductError::NotMine
+    } else if found.state == State::Deleted.name() {
+        ProductError::AlreadyDeleted
+    } else {
+        ProductError::NotValid
+    })
+}
+
+async fn expire_in(tx: &mut Tx<'_>) -> Step<u64> {
+    // In the order of their ids, as purchases lock theirs: one statement alone has no order.
+    let last = repo::lock_expired(tx, EXPIRE_MAX).await?;
+    match last {
+        Some(last) => Ok(repo::hide_expired(tx, last).await?),
+        None => Ok(0),
+    }
+}
+
+async fn forget_places_in(tx: &mut Tx<'_>) -> Result<u64, Stop<ProductError>> {
+    let now = tx.now();
+    repo::date_places(tx, now.get()).await?;
+    let kept_ms = i64::try_from(PLACE_KEPT.as_millis()).unwrap_or(i64::MAX);
+    Ok(repo::forget_places(tx, now.get() - kept_ms, FORGET_MAX).await?)
+}
