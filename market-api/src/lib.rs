@@ -5,14 +5,19 @@
 //!
 //! | rank | modules | do |
 //! |---|---|---|
-//! | 9 | main | telemetry, config, build, serve, drain, exit code |
-//! | 8 | app | the only module that names concrete adapters |
-//! | 7 | reviews, reports, admin | |
-//! | 6 | trades, wifi | purchases, history; bookings |
-//! | 5 | payments, scrap | the gateway; quotes |
-//! | 4 | cash, products, plans | wallets and books; offers; what a member's plan gives |
-//! | 3 | members | logins, tokens, profiles |
-//! | 2 | outbox, idempotency, cache, schedule, images | |
-//! | 1 | config, metrics, db, http, auth | settings; counters; transactions; envelope, errors, pages; who asks |
+//! | 12 | main | telemetry, config, build, serve, drain, exit code |
+//! | 11 | app | the only module that names concrete adapters |
+//! | 10 | reviews, reports, admin, config | ; ; what operators do; settings |
+//! | 9 | trades, wifi | purchases, history; bookings |
+//! | 8 | payments, scrap | the gateway; quotes |
+//! | 7 | cash, products | wallets and books; offers |
+//! | 6 | members | logins, profiles |
+//! | 5 | plans | what a member's plan gives |
+//! | 4 | auth | who asks: keys, tokens, sessions |
+//! | 3 | outbox, idempotency, cache, schedule, images | |
+//! | 2 | http | what surrounds routes: failures, limits, documents |
+//! | 1 | metrics, db | counters; transactions |
 
 pub mod db;
+pub mod http;
+pub mod metrics;

@@ -53,22 +53,26 @@ impl<E> From<sqlx::Error> for Stop<E> {
 
 impl From<sqlx::Error> for DbError {
     fn from(error: sqlx::Error) -> Self {
-        let code = code_of(&error);
-        match &error {
-            sqlx::Error::PoolTimedOut => Self::Busy,
-            sqlx::Error::Database(_) => match code.as_deref() {
-                Some(LOCK_NOT_AVAILABLE | QUERY_CANCELED) => Self::Busy,
-                Some(code) if RUN_AGAIN.contains(&code) => Self::Busy,
-                _ if is_about_the_statement(&error) => Self::Defect(told(&error)),
-                _ => Self::Unavailable(told(&error)),
-            },
+        let code = code_of(&error).unwrap_or_default();
+        let is_busy = [LOCK_NOT_AVAILABLE, QUERY_CANCELED].contains(&code.as_str())
+            || RUN_AGAIN.contains(&code.as_str())
+            || matches!(error, sqlx::Error::PoolTimedOut);
+        let is_away = matches!(
+            error,
             sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Configuration(_) => Self::Unavailable(told(&error)),
-            _ => Self::Defect(told(&error)),
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed
+                | sqlx::Error::Configuration(_)
+        );
+        if is_busy {
+            Self::Busy
+        } else if is_away || error.as_database_error().is_some() && !is_about_the_statement(&error)
+        {
+            Self::Unavailable(told(&error))
+        } else {
+            Self::Defect(told(&error))
         }
     }
 }
@@ -86,8 +90,13 @@ pub(super) fn is_about_the_statement(error: &sqlx::Error) -> bool {
     // PostgreSQL: classes 22 and 23, data and constraints; 42, a wrong text. SQLite: 1 a wrong text,
     // 19 a constraint in the low byte of its extended codes.
     let code = database.code().unwrap_or_default();
-    let of_postgres = code.len() == 5 && ["22", "23", "42"].iter().any(|class| code.starts_with(class));
-    let of_sqlite = code.parse::<u32>().is_ok_and(|code| [1, 19].contains(&(code & 0xff)));
+    let of_postgres = code.len() == 5
+        && ["22", "23", "42"]
+            .iter()
+            .any(|class| code.starts_with(class));
+    let of_sqlite = code
+        .parse::<u32>()
+        .is_ok_and(|code| [1, 19].contains(&(code & 0xff)));
     of_postgres || (code.len() != 5 && of_sqlite)
 }
 

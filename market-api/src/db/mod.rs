@@ -188,8 +188,7 @@ impl Db {
 
 /// What is done in a transaction. A function and not a closure with captures, since it may be run
 /// again: what it needs is in its context, which it borrows.
-pub type Work<C, T, E> =
-    for<'t, 'c> fn(&'t C, &'t mut Tx<'c>) -> BoxFuture<'t, Result<T, Stop<E>>>;
+pub type Work<C, T, E> = for<'t, 'c> fn(&'t C, &'t mut Tx<'c>) -> BoxFuture<'t, Result<T, Stop<E>>>;
 
 impl fmt::Debug for Db {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

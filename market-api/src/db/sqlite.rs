@@ -45,7 +45,10 @@ pub(super) struct Writing {
 
 /// Opens the file, or makes it, and brings its tables up to date.
 pub(super) async fn open(path: &Path) -> Result<(AnyPool, Writing), DbError> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
         std::fs::create_dir_all(folder)
             .map_err(|error| DbError::Unavailable(format!("{}: {error}", folder.display())))?;
     }
@@ -124,7 +127,11 @@ impl Writer for SqliteWriter {
     }
 }
 
-async fn serve(mut writing: Writing, mut jobs: mpsc::Receiver<Box<dyn Job>>, clock: Arc<dyn Clock>) {
+async fn serve(
+    mut writing: Writing,
+    mut jobs: mpsc::Receiver<Box<dyn Job>>,
+    clock: Arc<dyn Clock>,
+) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     while jobs.recv_many(&mut group, GROUP_MAX).await > 0 {
         let ends = commit_group(&mut writing, &mut group, &*clock).await;

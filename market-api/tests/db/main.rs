@@ -5,6 +5,11 @@
     clippy::panic,
     reason = "a test fails by panicking, also in its helpers"
 )]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::excessive_nesting,
+    reason = "callers that leave are tasks of their own; the service's address is in the environment"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -95,7 +100,10 @@ async fn refusal_undoes_its_own_work_and_no_others(on: On) {
         .await
     });
     let refused = refused.await;
-    assert!(matches!(refused, Err(WriteError::Refused("no"))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(WriteError::Refused("no"))),
+        "{refused:?}"
+    );
     assert_eq!(members(&base.db).await, 20);
 }
 
@@ -120,7 +128,10 @@ async fn broken_constraint_undoes_its_own_work_and_no_others(on: On) {
         .await
     });
     let broken = broken.await;
-    assert!(matches!(broken, Err(WriteError::Db(DbError::Defect(_)))), "{broken:?}");
+    assert!(
+        matches!(broken, Err(WriteError::Db(DbError::Defect(_)))),
+        "{broken:?}"
+    );
     assert_eq!(members(&base.db).await, 20);
 }
 
@@ -128,12 +139,17 @@ async fn broken_text_is_told_as_a_defect(on: On) {
     let base = open(on).await;
     let broken = base.db.write((), |(), tx| {
         Box::pin(async move {
-            query("select nothing from nowhere").execute(tx.connection()).await?;
+            query("select nothing from nowhere")
+                .execute(tx.connection())
+                .await?;
             Ok::<(), Stop<()>>(())
         })
     });
     let broken = broken.await;
-    assert!(matches!(broken, Err(WriteError::Db(DbError::Defect(_)))), "{broken:?}");
+    assert!(
+        matches!(broken, Err(WriteError::Db(DbError::Defect(_)))),
+        "{broken:?}"
+    );
     member(&base.db, "after").await;
 }
 
@@ -152,7 +168,10 @@ async fn amounts_beyond_their_caps_are_refused(on: On) {
             })
         });
         let refused = refused.await;
-        assert!(matches!(refused, Err(WriteError::Db(DbError::Defect(_)))), "{amount}: {refused:?}");
+        assert!(
+            matches!(refused, Err(WriteError::Db(DbError::Defect(_)))),
+            "{amount}: {refused:?}"
+        );
     }
 }
 
@@ -183,7 +202,12 @@ async fn writes_at_once_lose_nothing(on: On) {
     tasks.join_all().await;
     let mut connection = base.db.read().await.unwrap();
     let row = query("select rating_sum from member where id = $1").bind(id);
-    let sum: i64 = row.fetch_one(&mut *connection).await.unwrap().try_get(0).unwrap();
+    let sum: i64 = row
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap()
+        .try_get(0)
+        .unwrap();
     assert_eq!(sum, 100);
 }
 
@@ -215,11 +239,18 @@ async fn write_goes_on_when_its_caller_is_gone(on: On) {
     // What comes later in the same queue, or after all tasks, finds it.
     member(&base.db, "later").await;
     let idle = async {
-        while base.drain.running().iter().any(|(name, _)| *name == "db-write") {
+        while base
+            .drain
+            .running()
+            .iter()
+            .any(|(name, _)| *name == "db-write")
+        {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), idle).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), idle)
+        .await
+        .unwrap();
     assert_eq!(members(&base.db).await, 2);
 }
 
@@ -232,14 +263,18 @@ async fn several_instances_make_the_tables_at_once(on: On) {
     let url = support::fresh_url(on, &folder).await;
     let opening = (0..instances).map(async |_| {
         let clock = Arc::new(shared::clock::SystemClock);
-        let db = Db::open(&url, clock, &shared::drain::Drain::new()).await.unwrap();
+        let db = Db::open(&url, clock, &shared::drain::Drain::new())
+            .await
+            .unwrap();
         members(&db).await
     });
     let found = futures_util::future::join_all(opening).await;
     assert_eq!(found, vec![0; instances]);
     // Again, on tables that are there.
     let clock = Arc::new(shared::clock::SystemClock);
-    let again = Db::open(&url, clock, &shared::drain::Drain::new()).await.unwrap();
+    let again = Db::open(&url, clock, &shared::drain::Drain::new())
+        .await
+        .unwrap();
     assert_eq!(members(&again).await, 0);
 }
 
@@ -250,9 +285,11 @@ async fn books_refuse_to_be_changed(on: On) {
             query("insert into journal (kind, ref_id, created_at) values ('test', 1, 1)")
                 .execute(tx.connection())
                 .await?;
-            query("insert into posting (journal_id, line, account, amount) values (1, 1, 'bank', 5)")
-                .execute(tx.connection())
-                .await?;
+            query(
+                "insert into posting (journal_id, line, account, amount) values (1, 1, 'bank', 5)",
+            )
+            .execute(tx.connection())
+            .await?;
             Ok::<(), Stop<()>>(())
         })
     });
@@ -270,7 +307,10 @@ async fn books_refuse_to_be_changed(on: On) {
             })
         });
         let changed = changed.await;
-        assert!(matches!(changed, Err(WriteError::Db(_))), "{text}: {changed:?}");
+        assert!(
+            matches!(changed, Err(WriteError::Db(_))),
+            "{text}: {changed:?}"
+        );
     }
     let mut connection = base.db.read().await.unwrap();
     let row = query("select amount from posting").fetch_one(&mut *connection);
@@ -280,11 +320,14 @@ async fn books_refuse_to_be_changed(on: On) {
 
 async fn panicking_closure_ends_nobody_else(on: On) {
     let base = open(on).await;
-    let ended = base.db.write((), |(), _tx| {
-        Box::pin(async move { panic!("on purpose") })
-    });
+    let ended = base
+        .db
+        .write((), |(), _tx| Box::pin(async move { panic!("on purpose") }));
     let ended: Result<(), WriteError<()>> = ended.await;
-    assert!(matches!(ended, Err(WriteError::Db(DbError::Unavailable(_)))), "{ended:?}");
+    assert!(
+        matches!(ended, Err(WriteError::Db(DbError::Unavailable(_)))),
+        "{ended:?}"
+    );
     member(&base.db, "after").await;
     assert_eq!(members(&base.db).await, 1);
 }
@@ -308,7 +351,12 @@ mod two_writers {
     use super::*;
 
     /// Locks two rows, one after the other, with everybody else in between.
-    async fn lock_both(db: Db, first: i64, second: i64, met: Arc<Barrier>) -> Result<(), WriteError<()>> {
+    async fn lock_both(
+        db: Db,
+        first: i64,
+        second: i64,
+        met: Arc<Barrier>,
+    ) -> Result<(), WriteError<()>> {
         db.write((first, second, met), |(first, second, met), tx| {
             Box::pin(async move {
                 for (nth, id) in [first, second].into_iter().enumerate() {
@@ -316,7 +364,9 @@ mod two_writers {
                     query(text).bind(*id).fetch_one(tx.connection()).await?;
                     if nth == 0 {
                         // Once: the one that is run again finds nobody waiting.
-                        tokio::time::timeout(Duration::from_millis(500), met.wait()).await.ok();
+                        tokio::time::timeout(Duration::from_millis(500), met.wait())
+                            .await
+                            .ok();
                     }
                 }
                 query("update member set rating_count = rating_count + 1 where id = $1")
@@ -340,7 +390,12 @@ mod two_writers {
         assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
         let mut connection = base.db.read().await.unwrap();
         let row = query("select cast(sum(rating_count) as bigint) from member");
-        let sum: i64 = row.fetch_one(&mut *connection).await.unwrap().try_get(0).unwrap();
+        let sum: i64 = row
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap()
+            .try_get(0)
+            .unwrap();
         assert_eq!(sum, 2);
     }
 
@@ -350,7 +405,10 @@ mod two_writers {
         let id = member(&base.db, "a").await;
         let (locked, leave) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
         let holder = {
-            let (db, gates) = (base.db.clone(), (id, Arc::clone(&locked), Arc::clone(&leave)));
+            let (db, gates) = (
+                base.db.clone(),
+                (id, Arc::clone(&locked), Arc::clone(&leave)),
+            );
             tokio::spawn(async move {
                 db.write(gates, |(id, locked, leave), tx| {
                     Box::pin(async move {
@@ -373,7 +431,10 @@ mod two_writers {
             })
         });
         let waiting = waiting.await;
-        assert!(matches!(waiting, Err(WriteError::Db(DbError::Busy))), "{waiting:?}");
+        assert!(
+            matches!(waiting, Err(WriteError::Db(DbError::Busy))),
+            "{waiting:?}"
+        );
         leave.wait().await;
         holder.await.unwrap().unwrap();
     }
