@@ -31,6 +31,17 @@ pub struct Metrics {
     pub logins: IntCounterVec,
     /// Refresh tokens shown again after their time: a stolen one, or a broken client.
     pub refresh_reuses: IntCounter,
+    /// Pages of lists by where they came from: cache, database, shared (another's look-up), bypass
+    /// (the database, the cache being away).
+    pub list_pages: IntCounterVec,
+    /// Look-ups of a page, or of what is near a cell, in the database.
+    pub list_queries: IntCounter,
+    /// Calls that the cache failed or did not answer in time, by operation.
+    pub cache_failures: IntCounterVec,
+    /// Times the cache was taken to be away. It is away while this is ahead of the next.
+    pub cache_opened: IntCounter,
+    /// Times it was back, with nothing old in it.
+    pub cache_closed: IntCounter,
     /// Due work by name and outcome.
     pub scheduled: IntCounterVec,
 }
@@ -86,6 +97,21 @@ impl Metrics {
                 "market_refresh_reuses_total",
                 "Refresh tokens shown again after their time",
             ),
+            list_pages: counters("market_list_pages_total", "Pages of lists", &["source"]),
+            list_queries: counter(
+                "market_list_queries_total",
+                "Look-ups for lists in the database",
+            ),
+            cache_failures: counters(
+                "market_cache_failures_total",
+                "Calls that the cache failed or did not answer in time",
+                &["operation"],
+            ),
+            cache_opened: counter(
+                "market_cache_opened_total",
+                "Times the cache was taken to be away",
+            ),
+            cache_closed: counter("market_cache_closed_total", "Times the cache was back"),
             scheduled: counters("market_scheduled_total", "Due work", &["name", "outcome"]),
             registry,
         }

@@ -5,8 +5,9 @@ use shared::ids::{MemberId, ProductId};
 use shared::money::{Units, Won};
 
 use super::form::{MONTH_UNITS_MAX, Price};
-use super::{Kind, ProductError, Products, State, Step, product_id, refuse, repo};
+use super::{Kind, Products, State, Step, product_id, refuse, repo};
 use crate::db::{Stop, Tx};
+use crate::http::Failure;
 
 /// An offer of mobile data to be made.
 #[derive(Clone, Copy, Debug)]
@@ -34,30 +35,30 @@ impl Products {
     /// Offers mobile data until the end of the Seoul month.
     ///
     /// # Errors
-    /// [`ProductError::NoPlan`]; [`ProductError::OverMonth`] when the month's offers would hold or
-    /// have sold more than 2 GB; [`ProductError::NotEnoughData`] when they would take more than the
+    /// [`Failure::PlanUnknown`]; [`Failure::SellLimit`] when the month's offers would hold or
+    /// have sold more than 2 GB; [`Failure::PlanShort`] when they would take more than the
     /// plan gives and the month's purchases added.
-    pub async fn offer_data(&self, offer: NewData) -> Result<ProductId, ProductError> {
+    pub async fn offer_data(&self, offer: NewData) -> Result<ProductId, Failure> {
         let db = self.db.clone();
         let write = async move {
             let work = db.write(offer, |offer, tx| Box::pin(offer_data_in(offer, tx)));
-            work.await
+            Ok((Some(Kind::MobileData), work.await?))
         };
-        self.change(Some(Kind::MobileData), write).await
+        self.change(write).await
     }
 
     /// Changes an offer of which nothing is sold yet. The amount is the new one, not a difference.
     ///
     /// # Errors
-    /// [`ProductError::PartlySold`] once a part is sold, [`ProductError::NotValid`] when it is no
+    /// [`Failure::SplitPartlySold`] once a part is sold, [`Failure::ProductNotValid`] when it is no
     /// longer offered; else as [`Self::offer_data`].
-    pub async fn change_data(&self, change: DataChange) -> Result<(), ProductError> {
+    pub async fn change_data(&self, change: DataChange) -> Result<(), Failure> {
         let db = self.db.clone();
         let write = async move {
             let work = db.write(change, |change, tx| Box::pin(change_data_in(change, tx)));
-            work.await
+            Ok((Some(Kind::MobileData), work.await?))
         };
-        self.change(Some(Kind::MobileData), write).await
+        self.change(write).await
     }
 }
 
@@ -87,20 +88,20 @@ async fn change_data_in(change: &DataChange, tx: &mut Tx<'_>) -> Step<()> {
     let member = i64::from(to.member.get());
     let old = repo::lock_product(tx, i64::from(product.get())).await?;
     let Some(old) = old else {
-        return refuse(ProductError::Unknown);
+        return refuse(Failure::ProductUnknown);
     };
     if old.kind != Kind::MobileData.name() {
-        return refuse(ProductError::UnknownData);
+        return refuse(Failure::MobileDataUnknown);
     }
     if old.member != member {
-        return refuse(ProductError::NotMine);
+        return refuse(Failure::NotMyProduct);
     }
     let expired = old.expires_at.is_some_and(|at| at <= tx.now().get());
     if old.state != State::Active.name() || expired {
-        return refuse(ProductError::NotValid);
+        return refuse(Failure::ProductNotValid);
     }
     if old.units_sold > 0 {
-        return refuse(ProductError::PartlySold);
+        return refuse(Failure::SplitPartlySold);
     }
     repo::lock_wallet(tx, member).await?;
     let listed = repo::listed_in_month(tx, member, tx.month()).await?;
@@ -125,14 +126,14 @@ async fn check_limits(tx: &mut Tx<'_>, member: i64, listed: i64, new: Units) -> 
     let month = tx.month();
     repo::ensure_month(tx, member, month).await?;
     let Some(had) = repo::month_of(tx, member, month).await? else {
-        return refuse(ProductError::NoPlan);
+        return refuse(Failure::PlanUnknown);
     };
     let wanted = listed + i64::from(new.get());
     if wanted > i64::from(MONTH_UNITS_MAX) {
-        return refuse(ProductError::OverMonth);
+        return refuse(Failure::SellLimit);
     }
     if wanted > had.providing + had.bought {
-        return refuse(ProductError::NotEnoughData);
+        return refuse(Failure::PlanShort);
     }
     Ok(())
 }

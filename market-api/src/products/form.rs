@@ -3,8 +3,10 @@
 use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use shared::money::{Units, Won};
+use shared::web::Refusal;
 
-use super::{Kind, Position, ProductError};
+use super::{Kind, Position};
+use crate::http::Failure;
 
 /// Won; `money.md` has the cap.
 const PRICE_MAX: i64 = 10_000_000;
@@ -32,12 +34,12 @@ pub struct Price(Won);
 
 impl Price {
     /// # Errors
-    /// [`ProductError::Parameter`] outside the bounds.
-    pub fn parse(won: i64) -> Result<Self, ProductError> {
+    /// [`Refusal::Parameter`] outside the bounds.
+    pub fn parse(won: i64) -> Result<Self, Failure> {
         if (1..=PRICE_MAX).contains(&won) {
             Ok(Self(Won::new(won)))
         } else {
-            Err(ProductError::Parameter("price"))
+            Err(Failure::Web(Refusal::Parameter))
         }
     }
 
@@ -57,15 +59,15 @@ impl Price {
 /// An amount that may be offered, from gigabytes as they stand on the wire.
 ///
 /// # Errors
-/// [`ProductError::BadAmount`] for what is no whole number of units or none at all,
-/// [`ProductError::OverMonth`] for more than a month allows.
-pub fn listed_units(gigabytes: f64) -> Result<Units, ProductError> {
+/// [`Failure::TransferAmount`] for what is no whole number of units or none at all,
+/// [`Failure::SellLimit`] for more than a month allows.
+pub fn listed_units(gigabytes: f64) -> Result<Units, Failure> {
     let units = match Units::from_gigabytes(gigabytes) {
         Ok(units) if units > Units::ZERO => units,
-        Ok(_) | Err(_) => return Err(ProductError::BadAmount),
+        Ok(_) | Err(_) => return Err(Failure::TransferAmount),
     };
     if units.get() > MONTH_UNITS_MAX {
-        return Err(ProductError::OverMonth);
+        return Err(Failure::SellLimit);
     }
     Ok(units)
 }
@@ -115,32 +117,32 @@ impl NewSpot {
     /// Checks a form.
     ///
     /// # Errors
-    /// [`ProductError::UnknownKind`] for mobile data, which is nowhere; else what is wrong with it.
-    pub fn parse(member: MemberId, kind: Kind, form: SpotForm) -> Result<Self, ProductError> {
+    /// [`Failure::ItemType`] for mobile data, which is nowhere; else what is wrong with it.
+    pub fn parse(member: MemberId, kind: Kind, form: SpotForm) -> Result<Self, Failure> {
         match kind {
             Kind::Wifi | Kind::Hotspot => {}
-            Kind::MobileData => return Err(ProductError::UnknownKind),
+            Kind::MobileData => return Err(Failure::ItemType),
         }
         if form.opens_at > form.closes_at {
-            return Err(ProductError::StartAfterEnd);
+            return Err(Failure::StartAfterEnd);
         }
         let at = Position::new(form.latitude, form.longitude);
         let capacity = form.capacity.unwrap_or(CAPACITY_DEFAULT);
         if !(1..=CAPACITY_MAX).contains(&capacity) {
-            return Err(ProductError::Parameter("capacity"));
+            return Err(Failure::Web(Refusal::Parameter));
         }
-        let title = text("title", form.title, TITLE_CHARS_MAX)?;
+        let title = text(form.title, TITLE_CHARS_MAX)?;
         if title.is_empty() {
-            return Err(ProductError::Parameter("title"));
+            return Err(Failure::Web(Refusal::Parameter));
         }
         Ok(Self {
             member,
             kind,
             price: Price::parse(form.price)?,
             title,
-            content: text("content", form.content, CONTENT_CHARS_MAX)?,
-            at: at.ok_or(ProductError::Parameter("latitude, longitude"))?,
-            address: text("address", form.address, ADDRESS_CHARS_MAX)?,
+            content: text(form.content, CONTENT_CHARS_MAX)?,
+            at: at.ok_or(Failure::Web(Refusal::Parameter))?,
+            address: text(form.address, ADDRESS_CHARS_MAX)?,
             opens_at: form.opens_at,
             closes_at: form.closes_at,
             images: images(form.images)?,
@@ -150,28 +152,28 @@ impl NewSpot {
 }
 
 /// A text without spaces around it. PostgreSQL stores no NUL.
-fn text(name: &'static str, text: String, chars_max: usize) -> Result<String, ProductError> {
+fn text(text: String, chars_max: usize) -> Result<String, Failure> {
     let trimmed = text.trim();
     if trimmed.chars().count() > chars_max || trimmed.contains('\0') {
-        return Err(ProductError::Parameter(name));
+        return Err(Failure::Web(Refusal::Parameter));
     }
     Ok(trimmed.to_owned())
 }
 
-fn images(urls: Vec<String>) -> Result<Vec<String>, ProductError> {
+fn images(urls: Vec<String>) -> Result<Vec<String>, Failure> {
     if urls.len() > IMAGES_MAX {
-        return Err(ProductError::Parameter("images"));
+        return Err(Failure::Web(Refusal::Parameter));
     }
     for url in &urls {
         let known = url.starts_with("https://") || url.starts_with("http://");
         let plain = url.chars().all(|c| !c.is_control() && !c.is_whitespace());
         if !known || !plain || url.chars().count() > IMAGE_URL_CHARS_MAX {
-            return Err(ProductError::Parameter("images"));
+            return Err(Failure::Web(Refusal::Parameter));
         }
         let path = url.split(['?', '#']).next().unwrap_or_default();
         let path = path.to_ascii_lowercase();
         if !IMAGE_ENDINGS.iter().any(|ending| path.ends_with(ending)) {
-            return Err(ProductError::BadImage);
+            return Err(Failure::ImageFormat);
         }
     }
     Ok(urls)
@@ -197,37 +199,38 @@ mod tests {
     }
 
     /// What a form is refused with; `None` if it is taken.
-    fn refusal(change: impl FnOnce(&mut SpotForm)) -> Option<String> {
+    fn refusal(change: impl FnOnce(&mut SpotForm)) -> Option<Failure> {
         let mut form = form();
         change(&mut form);
         let member = MemberId::try_from(1_u64).unwrap();
-        let parsed = NewSpot::parse(member, Kind::Wifi, form);
-        parsed.err().map(|error| error.to_string())
+        NewSpot::parse(member, Kind::Wifi, form).err()
     }
 
     #[test]
     fn form_is_taken_or_refused_by_its_values() {
         assert_eq!(refusal(|_| {}), None);
         assert_eq!(refusal(|form| form.closes_at = form.opens_at), None);
-        for (name, found) in [
-            ("price", refusal(|form| form.price = 0)),
-            ("price", refusal(|form| form.price = 10_000_001)),
-            ("title", refusal(|form| form.title = "  ".to_owned())),
-            ("title", refusal(|form| form.title = "가".repeat(101))),
-            ("content", refusal(|form| form.content = "a\0b".to_owned())),
-            ("address", refusal(|form| form.address = "x".repeat(301))),
-            ("latitude, longitude", refusal(|form| form.latitude = 90.1)),
-            ("capacity", refusal(|form| form.capacity = Some(0))),
-            ("images", refusal(|form| form.images = vec!["javascript:x.png".to_owned()])),
-            ("images", refusal(|form| form.images = vec!["https://i/a.png".to_owned(); 11])),
-        ] {
-            assert_eq!(found, Some(format!("bad parameter: {name}")));
+        let image = |url: &str| vec![url.to_owned()];
+        let bad = [
+            refusal(|form| form.price = 0),
+            refusal(|form| form.price = 10_000_001),
+            refusal(|form| form.title = "  ".to_owned()),
+            refusal(|form| form.title = "가".repeat(101)),
+            refusal(|form| form.content = "a\0b".to_owned()),
+            refusal(|form| form.address = "x".repeat(301)),
+            refusal(|form| form.latitude = 90.1),
+            refusal(|form| form.capacity = Some(0)),
+            refusal(|form| form.images = image("javascript:x.png")),
+            refusal(|form| form.images = vec!["https://i/a.png".to_owned(); 11]),
+        ];
+        for (nth, found) in bad.into_iter().enumerate() {
+            assert_eq!(found, Some(Failure::Web(Refusal::Parameter)), "{nth}");
         }
-        let gif = refusal(|form| form.images = vec!["https://i/a.gif".to_owned()]);
-        assert_eq!(gif, Some(ProductError::BadImage.to_string()));
+        let gif = refusal(|form| form.images = image("https://i/a.gif"));
+        assert_eq!(gif, Some(Failure::ImageFormat));
         let early: LocalDateTime = "2026-11-15T08:59:59".parse().unwrap();
         let turned = refusal(|form| form.closes_at = early);
-        assert_eq!(turned, Some(ProductError::StartAfterEnd.to_string()));
+        assert_eq!(turned, Some(Failure::StartAfterEnd));
     }
 
     #[test]
@@ -235,9 +238,9 @@ mod tests {
         assert_eq!(listed_units(0.1 + 0.2).unwrap(), Units::new(3));
         assert_eq!(listed_units(2.0).unwrap(), Units::new(20));
         for bad in [0.0, -0.1, 0.05, 1.25, f64::NAN] {
-            assert!(matches!(listed_units(bad), Err(ProductError::BadAmount)), "{bad}");
+            assert!(matches!(listed_units(bad), Err(Failure::TransferAmount)), "{bad}");
         }
-        assert!(matches!(listed_units(2.1), Err(ProductError::OverMonth)));
+        assert!(matches!(listed_units(2.1), Err(Failure::SellLimit)));
     }
 
     #[test]

@@ -10,7 +10,6 @@
 //! (`money.md`): nothing is reset when a month ends. Buying is not here; it changes `product` in its
 //! own transaction, and tells [`Products::changed`] afterwards.
 
-mod cursor;
 mod data;
 mod form;
 mod geo;
@@ -18,6 +17,7 @@ mod lists;
 mod near;
 mod read;
 mod repo;
+mod rows;
 mod sort;
 mod spots;
 mod withdraw;
@@ -28,15 +28,20 @@ use shared::clock::Clock;
 use shared::drain::Drain;
 use shared::ids::{MemberId, ProductId};
 
-use crate::cache::{ListCache, Namespace};
+use crate::cache::{Flights, ListCache, Namespace};
 use crate::db::{Db, DbError, Stop, WriteError};
+use crate::http::Failure;
+use crate::metrics::Metrics;
+
+use rows::Batch;
 
 pub use data::{DataChange, NewData};
 pub use form::{NewSpot, Price, SpotForm, listed_units};
 pub use geo::Position;
-pub use lists::{ListMetrics, ListQuery, ListedOffer, OfferPage, OfferRow, SpotRow};
+pub use lists::ListQuery;
+pub use rows::{ListedOffer, OfferPage};
 pub use read::{
-    DataDetail, MarketPrice, SellingPage, SellingQuery, SellingRow, SpotDetail, mean_rate,
+    DataDetail, MarketPrice, Seller, SellingPage, SellingQuery, SellingRow, SpotDetail, mean_rate,
 };
 pub use sort::{Cursor, Filter, Sort};
 
@@ -78,10 +83,10 @@ impl Kind {
     }
 
     /// What somebody is told who names a product of another kind.
-    const fn unknown(self) -> ProductError {
+    const fn unknown(self) -> Failure {
         match self {
-            Self::MobileData => ProductError::UnknownData,
-            Self::Wifi | Self::Hotspot => ProductError::UnknownSpot,
+            Self::MobileData => Failure::MobileDataUnknown,
+            Self::Wifi | Self::Hotspot => Failure::WifiUnknown,
         }
     }
 }
@@ -121,87 +126,10 @@ impl State {
     }
 }
 
-/// Why something about an offer is not done. Each is a code of `domain.md` §3.6.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum ProductError {
-    /// 1006: a value that cannot be.
-    #[error("bad parameter: {0}")]
-    Parameter(&'static str),
-    /// 1003: only its owner sees this.
-    #[error("for the owner only")]
-    Forbidden,
-    /// 2005.
-    #[error("no such member")]
-    UnknownMember,
-    /// 3000.
-    #[error("no such order")]
-    UnknownSort,
-    /// 3001.
-    #[error("no such kind of product")]
-    UnknownKind,
-    /// 3002.
-    #[error("no such product")]
-    Unknown,
-    /// 3003: it is no longer offered.
-    #[error("the product is not valid any more")]
-    NotValid,
-    /// 3004.
-    #[error("another member's product")]
-    NotMine,
-    /// 3005: more than may be sold in a month.
-    #[error("more than may be sold in a month")]
-    OverMonth,
-    /// 3006: no amount of whole 0.1 GB, or none at all.
-    #[error("no amount that can be sold")]
-    BadAmount,
-    /// 3007.
-    #[error("the start is after the end")]
-    StartAfterEnd,
-    /// 3008.
-    #[error("already deleted")]
-    AlreadyDeleted,
-    /// 3009.
-    #[error("no mobile data of this id")]
-    UnknownData,
-    /// 3010.
-    #[error("no Wi-Fi or hotspot of this id")]
-    UnknownSpot,
-    /// 3011.
-    #[error("the member has no plan")]
-    NoPlan,
-    /// 3013.
-    #[error("no picture of a known format")]
-    BadImage,
-    /// 3014: more than the member's plan has.
-    #[error("not enough data in the plan")]
-    NotEnoughData,
-    /// 3015: a part of it is sold.
-    #[error("partly sold and fixed")]
-    PartlySold,
-    /// 5006 or 1010: see [`DbError`].
-    #[error(transparent)]
-    Db(#[from] DbError),
-}
-
-impl From<WriteError<Self>> for ProductError {
-    fn from(error: WriteError<Self>) -> Self {
-        match error {
-            WriteError::Refused(refusal) => refusal,
-            WriteError::Db(error) => Self::Db(error),
-        }
-    }
-}
-
-impl From<sqlx::Error> for ProductError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Db(error.into())
-    }
-}
-
 /// A step inside a transaction.
-type Step<T> = Result<T, Stop<ProductError>>;
+type Step<T> = Result<T, Stop<Failure>>;
 
-const fn refuse<T>(error: ProductError) -> Step<T> {
+const fn refuse<T>(error: Failure) -> Step<T> {
     Err(Stop::Refused(error))
 }
 
@@ -212,26 +140,28 @@ pub struct Products {
     cache: ListCache,
     clock: Arc<dyn Clock>,
     drain: Drain,
-    metrics: ListMetrics,
+    metrics: Arc<Metrics>,
+    flights: Flights<Result<Arc<Batch>, Failure>>,
 }
 
 impl Products {
     /// Offers of `db`, their lists kept in `cache`. What is begun goes on in `drain`.
     #[must_use]
-    pub fn new(db: Db, cache: ListCache, clock: Arc<dyn Clock>, drain: Drain) -> Self {
+    pub fn new(
+        db: Db,
+        cache: ListCache,
+        clock: Arc<dyn Clock>,
+        drain: Drain,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
+            flights: Flights::new(drain.clone()),
             db,
             cache,
             clock,
             drain,
-            metrics: ListMetrics::default(),
+            metrics,
         }
-    }
-
-    /// What the lists have done.
-    #[must_use]
-    pub fn metrics(&self) -> &ListMetrics {
-        &self.metrics
     }
 
     /// To be called after every COMMIT that changed what a kind's lists show. They are read anew.
@@ -239,25 +169,20 @@ impl Products {
         self.cache.bump(kind.namespace()).await;
     }
 
-    /// Writes, then lets the lists be read anew: both or, where the write is refused, neither. In a
-    /// task of its own, because a caller who leaves between the two would leave old lists behind.
-    async fn change<T, F>(&self, kind: Option<Kind>, write: F) -> Result<T, ProductError>
+    /// Writes, then lets the lists of the kind that changed be read anew. In a task of its own, because
+    /// a caller who leaves between the two would leave old lists behind.
+    async fn change<T, F>(&self, write: F) -> Result<T, Failure>
     where
-        F: Future<Output = Result<T, WriteError<ProductError>>> + Send + 'static,
+        F: Future<Output = Result<(Option<Kind>, T), WriteError<Failure>>> + Send + 'static,
         T: Send + 'static,
     {
         let own = self.clone();
         let task = self.drain.spawn("product-change", async move {
-            let written = write.await?;
-            match kind {
-                Some(kind) => own.changed(kind).await,
-                None => {
-                    for kind in Kind::ALL {
-                        own.changed(kind).await;
-                    }
-                }
+            let (changed, value) = write.await?;
+            if let Some(kind) = changed {
+                own.changed(kind).await;
             }
-            Ok(written)
+            Ok(value)
         });
         match task.await {
             Ok(done) => done,

@@ -3,37 +3,38 @@
 use shared::ids::ProductId;
 
 use super::form::NewSpot;
-use super::{ProductError, Products, State, Step, product_id, refuse, repo};
+use super::{Products, State, Step, product_id, refuse, repo};
 use crate::db::{Stop, Tx};
+use crate::http::Failure;
 
 impl Products {
     /// Offers a spot.
     ///
     /// # Errors
     /// The database's.
-    pub async fn offer_spot(&self, spot: NewSpot) -> Result<ProductId, ProductError> {
+    pub async fn offer_spot(&self, spot: NewSpot) -> Result<ProductId, Failure> {
         let (db, kind) = (self.db.clone(), spot.kind);
         let write = async move {
             let work = db.write(spot, |spot, tx| Box::pin(offer_spot_in(spot, tx)));
-            work.await
+            Ok((Some(kind), work.await?))
         };
-        self.change(Some(kind), write).await
+        self.change(write).await
     }
 
     /// Makes an offered spot what `spot` says. Its bookings stay as they were made.
     ///
     /// # Errors
-    /// [`ProductError::UnknownSpot`] for a product of another kind, [`ProductError::NotValid`] for a
-    /// deleted one, [`ProductError::NotMine`].
-    pub async fn change_spot(&self, id: ProductId, spot: NewSpot) -> Result<(), ProductError> {
+    /// [`Failure::WifiUnknown`] for a product of another kind, [`Failure::ProductNotValid`] for a
+    /// deleted one, [`Failure::NotMyProduct`].
+    pub async fn change_spot(&self, id: ProductId, spot: NewSpot) -> Result<(), Failure> {
         let (db, kind) = (self.db.clone(), spot.kind);
         let write = async move {
             let work = db.write((id, spot), |(id, spot), tx| {
                 Box::pin(change_spot_in(*id, spot, tx))
             });
-            work.await
+            Ok((Some(kind), work.await?))
         };
-        self.change(Some(kind), write).await
+        self.change(write).await
     }
 }
 
@@ -49,16 +50,16 @@ async fn offer_spot_in(spot: &NewSpot, tx: &mut Tx<'_>) -> Step<ProductId> {
 async fn change_spot_in(id: ProductId, spot: &NewSpot, tx: &mut Tx<'_>) -> Step<()> {
     let old = repo::lock_product(tx, i64::from(id.get())).await?;
     let Some(old) = old else {
-        return refuse(ProductError::Unknown);
+        return refuse(Failure::ProductUnknown);
     };
     if old.kind != spot.kind.name() {
-        return refuse(ProductError::UnknownSpot);
+        return refuse(Failure::WifiUnknown);
     }
     if old.member != i64::from(spot.member.get()) {
-        return refuse(ProductError::NotMine);
+        return refuse(Failure::NotMyProduct);
     }
     if old.state != State::Active.name() {
-        return refuse(ProductError::NotValid);
+        return refuse(Failure::ProductNotValid);
     }
     let price = spot.price.won().get();
     repo::update_price(tx, old.id, price, price > old.price).await?;

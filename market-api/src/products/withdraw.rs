@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use shared::ids::{MemberId, ProductId};
 
-use super::{Kind, ProductError, Products, State, Step, refuse, repo};
+use super::{Kind, Products, State, Step, refuse, repo};
 use crate::db::{Stop, Tx, WriteError};
+use crate::http::Failure;
 
 /// Offers that expire in one transaction: about 50 ms, in which nobody else waits for the writer.
 const EXPIRE_MAX: i64 = 500;
@@ -21,17 +22,17 @@ impl Products {
     /// Takes an offer back. What is sold of it stays sold; bookings of a spot stay.
     ///
     /// # Errors
-    /// [`ProductError::AlreadyDeleted`], [`ProductError::NotValid`] when it is sold out or expired,
-    /// [`ProductError::NotMine`], [`ProductError::Unknown`].
-    pub async fn delete(&self, member: MemberId, product: ProductId) -> Result<(), ProductError> {
+    /// [`Failure::AlreadyDeleted`], [`Failure::ProductNotValid`] when it is sold out or expired,
+    /// [`Failure::NotMyProduct`], [`Failure::ProductUnknown`].
+    pub async fn delete(&self, member: MemberId, product: ProductId) -> Result<(), Failure> {
         let db = self.db.clone();
         let write = async move {
             let work = db.write((member, product), |(member, product), tx| {
                 Box::pin(delete_in(*member, *product, tx))
             });
-            work.await
+            Ok((Kind::parse(&work.await?), ()))
         };
-        self.change(None, write).await
+        self.change(write).await
     }
 
     /// Hides the offers whose month has ended, and gives their rest back; the schedule calls it
@@ -39,10 +40,13 @@ impl Products {
     ///
     /// # Errors
     /// The database's.
-    pub async fn expire(&self) -> Result<u64, ProductError> {
+    pub async fn expire(&self) -> Result<u64, Failure> {
         let db = self.db.clone();
-        let write = async move { db.write((), |(), tx| Box::pin(expire_in(tx))).await };
-        self.change(Some(Kind::MobileData), write).await
+        let write = async move {
+            let hidden = db.write((), |(), tx| Box::pin(expire_in(tx))).await?;
+            Ok(((hidden > 0).then_some(Kind::MobileData), hidden))
+        };
+        self.change(write).await
     }
 
     /// Forgets where rows stood that moved more than a day ago; the schedule calls it every hour. A
@@ -50,8 +54,8 @@ impl Products {
     ///
     /// # Errors
     /// The database's.
-    pub async fn forget_places(&self) -> Result<u64, ProductError> {
-        let written: Result<u64, WriteError<ProductError>> = self
+    pub async fn forget_places(&self) -> Result<u64, Failure> {
+        let written: Result<u64, WriteError<Failure>> = self
             .db
             .write((), |(), tx| Box::pin(forget_places_in(tx)))
             .await;
@@ -59,22 +63,23 @@ impl Products {
     }
 }
 
-async fn delete_in(member: MemberId, product: ProductId, tx: &mut Tx<'_>) -> Step<()> {
+/// The kind of what was deleted.
+async fn delete_in(member: MemberId, product: ProductId, tx: &mut Tx<'_>) -> Step<String> {
     let (member, id) = (i64::from(member.get()), i64::from(product.get()));
-    if repo::delete_active(tx, id, member).await? {
+    if let Some(kind) = repo::delete_active(tx, id, member).await? {
         repo::unlist_spot(tx, id).await?;
-        return Ok(());
+        return Ok(kind);
     }
     // Something was wrong with it; now see what.
     let Some(found) = repo::lock_product(tx, id).await? else {
-        return refuse(ProductError::Unknown);
+        return refuse(Failure::ProductUnknown);
     };
     refuse(if found.member != member {
-        ProductError::NotMine
+        Failure::NotMyProduct
     } else if found.state == State::Deleted.name() {
-        ProductError::AlreadyDeleted
+        Failure::AlreadyDeleted
     } else {
-        ProductError::NotValid
+        Failure::ProductNotValid
     })
 }
 
@@ -87,7 +92,7 @@ async fn expire_in(tx: &mut Tx<'_>) -> Step<u64> {
     }
 }
 
-async fn forget_places_in(tx: &mut Tx<'_>) -> Result<u64, Stop<ProductError>> {
+async fn forget_places_in(tx: &mut Tx<'_>) -> Result<u64, Stop<Failure>> {
     let now = tx.now();
     repo::date_places(tx, now.get()).await?;
     let kept_ms = i64::try_from(PLACE_KEPT.as_millis()).unwrap_or(i64::MAX);

@@ -7,7 +7,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _, query};
 
-use super::super::lists::{OfferRow, SpotRow};
+use super::super::rows::{OfferRow, SpotRow};
 use super::super::sort::{Filter, Order, Walk};
 use super::super::{Kind, Position};
 

@@ -318,25 +318,25 @@ pub(in crate::products) async fn insert_images(
     Ok(())
 }
 
-/// Takes an offer back, if it is there to be taken. It waits for purchases of the same row and
+/// Takes an offer back, if it is there to be taken; what it sold. It waits for purchases of the same row and
 /// happens once. (A spot has no units: null times anything is null.)
 pub(in crate::products) async fn delete_active(
     tx: &mut Tx<'_>,
     id: i64,
     member: i64,
-) -> Sql<bool> {
+) -> Sql<Option<String>> {
     let now = tx.now().get();
-    let done = query(
+    let row = query(
         "update product set state = 'DELETED', units_returned = units_left, \
          units_left = units_left * 0, updated_at = $3 \
-         where id = $1 and member_id = $2 and state = 'ACTIVE'",
+         where id = $1 and member_id = $2 and state = 'ACTIVE' returning kind",
     )
     .bind(id)
     .bind(member)
     .bind(now)
-    .execute(tx.connection())
+    .fetch_optional(tx.connection())
     .await?;
-    Ok(done.rows_affected() == 1)
+    row.map(|row| row.try_get(0)).transpose()
 }
 
 /// Locks the first expired offers, at most `limit`; the last one's id.
