@@ -6,7 +6,7 @@ use std::time::Duration;
 use shared::clock::{LocalDateTime, UnixMillis};
 use shared::ids::{MemberId, ProductId};
 use shared::money::{Units, Won};
-use shared::web::Refusal;
+use shared::web::{PageSize, Refusal};
 
 use super::{Kind, Position, Products, State, member_id, product_id, repo};
 use crate::db::DbError;
@@ -137,8 +137,8 @@ pub struct SellingQuery {
     pub reader: MemberId,
     /// Which of them.
     pub state: State,
-    /// Rows, from 1 to 100.
-    pub size: u32,
+    /// Rows of the page.
+    pub size: PageSize,
     /// Behind this product.
     pub after: Option<ProductId>,
 }
@@ -316,13 +316,13 @@ impl Products {
         }
         let seller = i64::from(query.seller.get());
         let now = self.clock.unix_millis().get();
-        let size = usize::try_from(query.size).unwrap_or(0);
+        let size = usize::from(query.size.get());
         let below = query.after.map_or(i64::MAX, |id| i64::from(id.get()));
         let mut connection = self.db.read().await?;
         if !repo::member_exists(&mut connection, seller).await? {
             return Err(Failure::MemberUnknown);
         }
-        let limit = (below, i64::from(query.size) + 1);
+        let limit = (below, i64::from(query.size.get()) + 1);
         let mut rows = repo::selling(&mut connection, seller, query.state, now, limit).await?;
         let has_next = rows.len() > size;
         rows.truncate(size);
