@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::interfaces::{ClientLike as _, KeysInterface as _};
+use fred::prelude::ReconnectPolicy;
 use fred::types::config::{Config, Options};
 use fred::types::{Builder, Expiration, SetOptions};
-use fred::prelude::ReconnectPolicy;
 use shared::config::Secret;
 
 use super::{Cache, CacheError, Namespace, Version};

@@ -72,7 +72,10 @@ async fn offer_data_in(offer: &NewData, tx: &mut Tx<'_>) -> Step<ProductId> {
     let row = repo::DataRow {
         member,
         month,
-        expires_at: LocalDateTime::from_unix(tx.now()).next_month().to_unix().get(),
+        expires_at: LocalDateTime::from_unix(tx.now())
+            .next_month()
+            .to_unix()
+            .get(),
         price: offer.price.won().get(),
         unit_price: offer.price.per_unit(offer.units).get(),
         split: offer.split,

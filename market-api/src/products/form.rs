@@ -238,14 +238,22 @@ mod tests {
         assert_eq!(listed_units(0.1 + 0.2).unwrap(), Units::new(3));
         assert_eq!(listed_units(2.0).unwrap(), Units::new(20));
         for bad in [0.0, -0.1, 0.05, 1.25, f64::NAN] {
-            assert!(matches!(listed_units(bad), Err(Failure::TransferAmount)), "{bad}");
+            assert!(
+                matches!(listed_units(bad), Err(Failure::TransferAmount)),
+                "{bad}"
+            );
         }
         assert!(matches!(listed_units(2.1), Err(Failure::SellLimit)));
     }
 
     #[test]
     fn unit_price_is_rounded_up_to_one_won_at_least() {
-        let unit = |price, units| Price::parse(price).unwrap().per_unit(Units::new(units)).get();
+        let unit = |price, units| {
+            Price::parse(price)
+                .unwrap()
+                .per_unit(Units::new(units))
+                .get()
+        };
         assert_eq!(unit(101, 20), 6);
         assert_eq!(unit(100, 20), 5);
         assert_eq!(unit(1, 20), 1);

@@ -26,8 +26,7 @@ impl Position {
     /// A place; `None` for what is none, not a number included.
     #[must_use]
     pub fn new(latitude: f64, longitude: f64) -> Option<Self> {
-        let valid =
-            (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
+        let valid = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
         // Adding zero makes of -0 a 0, so that equal places have equal bits.
         valid.then_some(Self {
             latitude: latitude + 0.0,
@@ -77,7 +76,12 @@ impl Position {
         let sine = (angle.sin() / self.latitude.to_radians().cos()).min(1.0);
         let across = sine.asin().to_degrees();
         let (west, east) = (self.longitude - across, self.longitude + across);
-        let part = |west: f64, east: f64| Bounds { south, north, west, east };
+        let part = |west: f64, east: f64| Bounds {
+            south,
+            north,
+            west,
+            east,
+        };
         if west < -180.0 {
             vec![part(-180.0, east), part(west + 360.0, 180.0)]
         } else if east > 180.0 {
@@ -211,7 +215,12 @@ mod tests {
 
     #[test]
     fn no_place_is_refused() {
-        for (latitude, longitude) in [(91.0, 0.0), (0.0, -180.1), (f64::NAN, 0.0), (0.0, f64::INFINITY)] {
+        for (latitude, longitude) in [
+            (91.0, 0.0),
+            (0.0, -180.1),
+            (f64::NAN, 0.0),
+            (0.0, f64::INFINITY),
+        ] {
             assert_eq!(Position::new(latitude, longitude), None);
         }
     }

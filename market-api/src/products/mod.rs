@@ -39,10 +39,10 @@ pub use data::{DataChange, NewData};
 pub use form::{NewSpot, Price, SpotForm, listed_units};
 pub use geo::Position;
 pub use lists::ListQuery;
-pub use rows::{ListedOffer, OfferPage};
 pub use read::{
     DataDetail, MarketPrice, Seller, SellingPage, SellingQuery, SellingRow, SpotDetail, mean_rate,
 };
+pub use rows::{ListedOffer, OfferPage};
 pub use sort::{Cursor, Filter, Sort};
 
 /// What a product sells.

@@ -23,7 +23,11 @@ use crate::http::Failure;
 
 impl Products {
     /// A page by distance: from what is near the cell, if that reaches so far, else from the index.
-    pub(super) async fn read_near_page(&self, asked: Asked, at: Position) -> Result<Batch, Failure> {
+    pub(super) async fn read_near_page(
+        &self,
+        asked: Asked,
+        at: Position,
+    ) -> Result<Batch, Failure> {
         let walk = asked.walk();
         let few = usize::from(asked.query.size.get()) + 1;
         let after = match asked.query.after {
@@ -79,8 +83,6 @@ impl Products {
     }
 }
 
-
-
 /// The first rows of what is near a cell, as long as nothing that is nearer can be missing: all within
 /// `whole_m` is there.
 fn first_of(
@@ -93,7 +95,10 @@ fn first_of(
     let minute = asked.minute();
     let mut first = FirstFew::new(few);
     for row in &near.rows {
-        let Some((spot, place)) = row.spot.as_ref().zip(row.spot.as_ref().and_then(SpotRow::at))
+        let Some((spot, place)) = row
+            .spot
+            .as_ref()
+            .zip(row.spot.as_ref().and_then(SpotRow::at))
         else {
             continue;
         };
@@ -204,7 +209,6 @@ impl Cell {
         }
     }
 }
-
 
 /// The first ring that is looked through where nothing says how far the next spot is.
 const FIRST_RING_M: f64 = 500.0;

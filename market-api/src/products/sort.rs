@@ -224,10 +224,22 @@ mod tests {
     fn cursor_of_another_list_is_told_apart() {
         let cursor = Cursor::new(WALK, SortKey::Number(5), id(9));
         let others = [
-            Walk { kind: Kind::Wifi, ..WALK },
-            Walk { sort: Sort::UnitPrice, ..WALK },
-            Walk { filter: Filter::Open, ..WALK },
-            Walk { filter: Filter::Units(Units::new(3)), ..WALK },
+            Walk {
+                kind: Kind::Wifi,
+                ..WALK
+            },
+            Walk {
+                sort: Sort::UnitPrice,
+                ..WALK
+            },
+            Walk {
+                filter: Filter::Open,
+                ..WALK
+            },
+            Walk {
+                filter: Filter::Units(Units::new(3)),
+                ..WALK
+            },
         ];
         for other in others {
             assert!(!cursor.is_at(other, SortKey::Number(5)), "{other:?}");
@@ -238,12 +250,16 @@ mod tests {
     fn hash_is_the_same_in_every_version() {
         assert_eq!(hash(WALK, SortKey::Number(1_794_711_600_000)), PINNED.0);
         let at = Position::new(37.5665, 126.978).unwrap();
-        let walk = Walk { kind: Kind::Wifi, sort: Sort::Nearest, ..WALK };
+        let walk = Walk {
+            kind: Kind::Wifi,
+            sort: Sort::Nearest,
+            ..WALK
+        };
         assert_eq!(hash(walk, SortKey::Place(at)), PINNED.1);
     }
 
     /// Changed only together with a reason to end all cursors that are out.
-    const PINNED: (u64, u64) = (0, 0);
+    const PINNED: (u64, u64) = (1_048_615, 917_112);
 
     #[test]
     fn number_that_no_page_ends_with_is_refused() {

@@ -51,9 +51,16 @@ async fn page_goes_on_where_the_last_row_stood_whatever_became_of_it(on: On) {
     let mut first = first_page(Kind::MobileData, Sort::FewestUnits, 1);
     first.after = market.list(first).await.next;
     first.size = crate::fixtures::page_size(2);
-    market.edit(ids[0], new_data(1, 100, 9, true)).await.unwrap();
+    market
+        .edit(ids[0], new_data(1, 100, 9, true))
+        .await
+        .unwrap();
     assert_eq!(ids_of(&market.list(first).await), rest);
-    market.products.delete(member(1), product(ids[0])).await.unwrap();
+    market
+        .products
+        .delete(member(1), product(ids[0]))
+        .await
+        .unwrap();
     assert_eq!(ids_of(&market.list(first).await), rest);
 }
 
@@ -62,15 +69,28 @@ async fn page_by_distance_goes_on_where_the_last_spot_stood(on: On) {
     market.members(1, 100).await;
     let mut ids = Vec::new();
     for north in 1..=4 {
-        ids.push(market.spot(1, 100, (37.5665 + f64::from(north) / 100.0, 126.978)).await);
+        ids.push(
+            market
+                .spot(1, 100, (37.5665 + f64::from(north) / 100.0, 126.978))
+                .await,
+        );
     }
     let mut query = first_page(Kind::Wifi, Sort::Nearest, 2);
     query.after = market.list(query).await.next;
     assert_eq!(ids_of(&market.list(query).await), ids[2..]);
-    market.sql(vec![format!("update spot set latitude = -10 where product_id = {}", ids[1])]).await;
+    market
+        .sql(vec![format!(
+            "update spot set latitude = -10 where product_id = {}",
+            ids[1]
+        )])
+        .await;
     market.products.changed(Kind::Wifi).await;
     assert_eq!(ids_of(&market.list(query).await), [ids[2], ids[3]]);
-    market.products.delete(member(1), product(ids[1])).await.unwrap();
+    market
+        .products
+        .delete(member(1), product(ids[1]))
+        .await
+        .unwrap();
     assert_eq!(ids_of(&market.list(query).await), [ids[2], ids[3]]);
 }
 
@@ -85,7 +105,10 @@ async fn cursor_of_another_list_is_refused(on: On) {
     let filter = Filter::Units(Units::new(3));
     others.push(ListQuery { filter, ..query });
     let sort = Sort::Price;
-    others.push(ListQuery { after: query.after, ..first_page(Kind::Wifi, sort, 2) });
+    others.push(ListQuery {
+        after: query.after,
+        ..first_page(Kind::Wifi, sort, 2)
+    });
     // Another hash, another row, a row that never was, a row of another kind.
     let (id, hash) = (number & 0x7fff_ffff, number >> 31 << 31);
     for tampered in [
@@ -95,10 +118,17 @@ async fn cursor_of_another_list_is_refused(on: On) {
         hash | u64::try_from(spot).unwrap(),
         id,
     ] {
-        others.push(ListQuery { after: cursor(tampered), ..query });
+        others.push(ListQuery {
+            after: cursor(tampered),
+            ..query
+        });
     }
     for other in others {
-        assert_eq!(market.products.list(other).await.err(), REFUSED, "{other:?}");
+        assert_eq!(
+            market.products.list(other).await.err(),
+            REFUSED,
+            "{other:?}"
+        );
     }
     assert_eq!(Cursor::parse(1 << 60), None);
 }

@@ -6,7 +6,9 @@ use market_api::http::Failure;
 use market_api::products::{Filter, Kind, Sort};
 use shared::money::Units;
 
-use crate::fixtures::{Market, SEOUL, at, first_page, ids_of, member, new_data, page_size, product};
+use crate::fixtures::{
+    Market, SEOUL, at, first_page, ids_of, member, new_data, page_size, product,
+};
 use crate::on_both;
 use crate::support::On;
 
@@ -28,12 +30,20 @@ async fn defect_9_deleting_mints_no_data(on: On) {
     for _ in 0..3 {
         let id = market.offer(1, 100, 5).await.unwrap();
         assert_eq!(market.offer(1, 100, 1).await, Err(Failure::PlanShort));
-        market.products.delete(member(1), product(id)).await.unwrap();
+        market
+            .products
+            .delete(member(1), product(id))
+            .await
+            .unwrap();
     }
     assert_eq!(market.offer(1, 100, 6).await, Err(Failure::PlanShort));
     let id = market.offer(1, 100, 5).await.unwrap();
     market.sell(id, 2).await;
-    market.products.delete(member(1), product(id)).await.unwrap();
+    market
+        .products
+        .delete(member(1), product(id))
+        .await
+        .unwrap();
     // Three came back; the two that are sold did not.
     assert_eq!(market.offer(1, 100, 4).await, Err(Failure::PlanShort));
     market.offer(1, 100, 3).await.unwrap();
@@ -46,7 +56,11 @@ async fn defect_9_deleting_a_spot_touches_no_mobile_data(on: On) {
     market.members(1, 100).await;
     let data = market.offer(1, 100, 5).await.unwrap();
     let spot = market.spot(1, 100, SEOUL).await;
-    market.products.delete(member(1), product(spot)).await.unwrap();
+    market
+        .products
+        .delete(member(1), product(spot))
+        .await
+        .unwrap();
     let query = first_page(Kind::MobileData, Sort::Recent, 10);
     assert_eq!(ids_of(&market.list(query).await), [data]);
     let left = format!("select units_left from product where id = {data}");
@@ -63,7 +77,10 @@ async fn defect_10_editing_sets_the_amount_and_adds_nothing(on: On) {
     let id = market.offer(1, 1_000, 15).await.unwrap();
     market.edit(id, new_data(1, 1_000, 10, true)).await.unwrap();
     let detail = market.products.data(member(1), product(id)).await.unwrap();
-    assert_eq!((detail.left, detail.unit_price.get()), (Units::new(10), 100));
+    assert_eq!(
+        (detail.left, detail.unit_price.get()),
+        (Units::new(10), 100)
+    );
     // 15 + 15 would be over the month's 20.
     market.edit(id, new_data(1, 1_000, 20, true)).await.unwrap();
     let over = market.offer(1, 1_000, 1).await;
@@ -76,7 +93,10 @@ async fn defect_11_last_months_sales_do_not_count_in_this_month(on: On) {
     let id = market.offer(1, 1_000, 20).await.unwrap();
     market.sell(id, 20).await;
     assert_eq!(market.offer(1, 100, 1).await, Err(Failure::SellLimit));
-    market.base.clock.advance(Duration::from_secs(20 * 24 * 3_600));
+    market
+        .base
+        .clock
+        .advance(Duration::from_secs(20 * 24 * 3_600));
     let id = market.offer(1, 1_000, 20).await.unwrap();
     market.sell(id, 20).await;
     assert_eq!(market.offer(1, 100, 1).await, Err(Failure::SellLimit));
@@ -95,7 +115,11 @@ async fn defect_14_every_order_goes_on_behind_its_last_row(on: On) {
     for kind in [Kind::MobileData, Kind::Wifi] {
         for sort in Sort::of(kind) {
             let first = first_page(kind, *sort, 2);
-            assert_eq!(market.walk(first).await, market.truth(&first).await, "{sort:?}");
+            assert_eq!(
+                market.walk(first).await,
+                market.truth(&first).await,
+                "{sort:?}"
+            );
         }
     }
 }
@@ -111,7 +135,10 @@ async fn defect_15_pages_of_another_size_or_amount_are_not_shared(on: On) {
     let mut query = first_page(Kind::MobileData, Sort::FewestUnits, 2);
     assert_eq!(ids_of(&market.list(query).await), [ids[1], ids[3]]);
     query.size = page_size(4);
-    assert_eq!(ids_of(&market.list(query).await), [ids[1], ids[3], ids[5], ids[0]]);
+    assert_eq!(
+        ids_of(&market.list(query).await),
+        [ids[1], ids[3], ids[5], ids[0]]
+    );
     query.filter = Filter::Units(Units::new(2));
     assert_eq!(ids_of(&market.list(query).await), [ids[0], ids[2], ids[4]]);
     query.filter = Filter::Units(Units::new(1));
@@ -134,8 +161,16 @@ async fn defect_15_distances_are_those_of_who_asks(on: On) {
             let row = page.rows.iter().find(|row| row.id == product(id));
             row.unwrap().distance_m.unwrap().round()
         };
-        assert_eq!([far(&one, south), far(&other, north)], [1_112.0; 2], "{sort:?}");
-        assert_eq!([far(&one, north), far(&other, south)], [10_008.0; 2], "{sort:?}");
+        assert_eq!(
+            [far(&one, south), far(&other, north)],
+            [1_112.0; 2],
+            "{sort:?}"
+        );
+        assert_eq!(
+            [far(&one, north), far(&other, south)],
+            [10_008.0; 2],
+            "{sort:?}"
+        );
         if *sort == Sort::Nearest {
             assert_eq!(ids_of(&one), [south, north]);
             assert_eq!(ids_of(&other), [north, south]);
@@ -176,7 +211,10 @@ async fn defect_15_mobile_data_is_not_listed_beyond_its_month(on: On) {
     let market = Market::open(on).await;
     market.members(1, 100).await;
     let to_month_end = Duration::from_secs(15 * 24 * 3_600 + 12 * 3_600);
-    market.base.clock.advance(to_month_end - Duration::from_secs(60));
+    market
+        .base
+        .clock
+        .advance(to_month_end - Duration::from_secs(60));
     let id = market.offer(1, 100, 5).await.unwrap();
     for sort in Sort::of(Kind::MobileData) {
         let query = first_page(Kind::MobileData, *sort, 2);

@@ -27,9 +27,16 @@ fn random_place(style: u32, rng: &mut StdRng) -> Position {
         3 => (near(-17.0, 3.0), near(180.0, 3.0)),
         4 => (near(89.0, 1.0), near(0.0, 180.0)),
         // A grid: many at exactly the same place.
-        _ => ((near(370.0, 4.0)).round() / 10.0, near(1270.0, 4.0).round() / 10.0),
+        _ => (
+            (near(370.0, 4.0)).round() / 10.0,
+            near(1270.0, 4.0).round() / 10.0,
+        ),
     };
-    let longitude = if longitude > 180.0 { longitude - 360.0 } else { longitude };
+    let longitude = if longitude > 180.0 {
+        longitude - 360.0
+    } else {
+        longitude
+    };
     at(latitude.clamp(-90.0, 90.0), longitude)
 }
 
@@ -104,8 +111,16 @@ async fn distance_order_is_that_of_brute_force_on_a_thousand_sets(on: On) {
             first.filter = Filter::Open;
         }
         let truth = market.truth(&first).await;
-        assert_eq!(market.walk(first).await, truth, "{set}: {first:?} {places:?}");
-        assert_eq!(walk(&without_cache, first).await, truth, "{set}: {first:?} {places:?}");
+        assert_eq!(
+            market.walk(first).await,
+            truth,
+            "{set}: {first:?} {places:?}"
+        );
+        assert_eq!(
+            walk(&without_cache, first).await,
+            truth,
+            "{set}: {first:?} {places:?}"
+        );
     }
     let bypassed = metrics.list_pages.with_label_values(&["bypass"]).get();
     assert!(bypassed >= 1_000, "{bypassed}");

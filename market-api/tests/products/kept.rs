@@ -35,7 +35,11 @@ const HOUR: Duration = Duration::from_secs(3_600);
 async fn check_contract(cache: &dyn Cache) {
     let key = format!("key{:x}", rand::random::<u64>());
     assert_eq!(cache.get(&key).await.unwrap(), None);
-    for value in [Bytes::from_static(b"\0\xff\r\n"), Bytes::from(vec![7; 512 << 10]), Bytes::new()] {
+    for value in [
+        Bytes::from_static(b"\0\xff\r\n"),
+        Bytes::from(vec![7; 512 << 10]),
+        Bytes::new(),
+    ] {
         cache.set(&key, value.clone(), HOUR).await.unwrap();
         assert_eq!(cache.get(&key).await.unwrap(), Some(value));
     }
@@ -44,7 +48,10 @@ async fn check_contract(cache: &dyn Cache) {
     // Its time is over some day, and not before another's.
     let short = format!("{key}short");
     let value = Bytes::from_static(b"1");
-    cache.set(&short, value.clone(), Duration::from_millis(30)).await.unwrap();
+    cache
+        .set(&short, value.clone(), Duration::from_millis(30))
+        .await
+        .unwrap();
     cache.set(&key, value.clone(), HOUR).await.unwrap();
     let mut look = tokio::time::interval(Duration::from_millis(5));
     let gone = async {
@@ -52,7 +59,9 @@ async fn check_contract(cache: &dyn Cache) {
             look.tick().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), gone).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), gone)
+        .await
+        .unwrap();
     assert_eq!(cache.get(&key).await.unwrap(), Some(value));
 
     let first = cache.version(SPACE).await.unwrap();
@@ -86,7 +95,10 @@ async fn cache_in_redis_keeps_the_contract() {
         assert_eq!(one.unwrap(), two.unwrap());
     }
     cache.bump(SPACE).await.unwrap();
-    assert_eq!(cache.version(SPACE).await.unwrap(), other.version(SPACE).await.unwrap());
+    assert_eq!(
+        cache.version(SPACE).await.unwrap(),
+        other.version(SPACE).await.unwrap()
+    );
 }
 
 /// A Redis of this test, that it may hurt.
@@ -100,7 +112,11 @@ impl Redis {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Another process may take the port in between; then this one ends, and the test fails.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let mut redis = Self {
             process: Self::spawn(port, &folder),
             port,
@@ -124,11 +140,16 @@ impl Redis {
     async fn answers(&mut self) {
         let mut look = tokio::time::interval(Duration::from_millis(5));
         let up = async {
-            while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+            while tokio::net::TcpStream::connect(("127.0.0.1", self.port))
+                .await
+                .is_err()
+            {
                 look.tick().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), up).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(30), up)
+            .await
+            .unwrap();
         assert_eq!(self.process.try_wait().unwrap(), None, "Redis has ended");
     }
 
@@ -161,7 +182,9 @@ async fn connected(url: &str) -> RedisCache {
             look.tick().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), there).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), there)
+        .await
+        .unwrap();
     cache
 }
 
@@ -176,7 +199,11 @@ async fn thousand_misses_of_one_key_make_one_query(on: On) {
         market.offer(1, 100, 5).await.unwrap();
         market.spot(1, 100, SEOUL).await;
         for kind in [Kind::MobileData, Kind::Wifi] {
-            let sort = if kind == Kind::Wifi { Sort::Price } else { Sort::Recent };
+            let sort = if kind == Kind::Wifi {
+                Sort::Price
+            } else {
+                Sort::Recent
+            };
             let before = market.metrics.list_queries.get();
             let mut tasks = JoinSet::new();
             for _ in 0..1_000 {
@@ -206,7 +233,11 @@ async fn thousand_misses_without_a_cache_make_few_queries(on: On) {
     for page in tasks.join_all().await {
         assert_eq!(page.unwrap().rows.len(), 1);
     }
-    let shared = market.metrics.list_pages.with_label_values(&["shared"]).get();
+    let shared = market
+        .metrics
+        .list_pages
+        .with_label_values(&["shared"])
+        .get();
     let queries = market.metrics.list_queries.get();
     assert_eq!(shared + queries, 1_000);
     assert!(shared > 0, "{queries} queries");
@@ -232,7 +263,9 @@ async fn answer_from_before_a_change_is_not_given_after_it(on: On) {
     }
     for price in 2..200 {
         market.edit(id, new_data(1, price, 1, false)).await.unwrap();
-        let page = market.list(first_page(Kind::MobileData, Sort::Recent, 20)).await;
+        let page = market
+            .list(first_page(Kind::MobileData, Sort::Recent, 20))
+            .await;
         assert_eq!(page.rows[0].price().get(), price);
     }
     done.store(true, Ordering::SeqCst);
@@ -260,7 +293,11 @@ async fn check_lists(market: &Market) {
     shown(Some(500)).await;
     market.edit(id, new_data(1, 600, 6, false)).await.unwrap();
     shown(Some(600)).await;
-    market.products.delete(member(1), product(id)).await.unwrap();
+    market
+        .products
+        .delete(member(1), product(id))
+        .await
+        .unwrap();
     shown(None).await;
 }
 
@@ -278,7 +315,13 @@ async fn with_kept_lists(on: On, url: &str) -> (Market, i64) {
 
 /// The lists show this price, the second time from the cache.
 async fn check_kept(market: &Market, id: i64, price: i64) {
-    let from_cache = || market.metrics.list_pages.with_label_values(&["cache"]).get();
+    let from_cache = || {
+        market
+            .metrics
+            .list_pages
+            .with_label_values(&["cache"])
+            .get()
+    };
     let query = first_page(Kind::MobileData, Sort::Recent, 20);
     let before = from_cache();
     for _ in 0..2 {

@@ -47,18 +47,31 @@ async fn month_holds_two_gigabytes_left_and_sold(on: On) {
 async fn plan_gives_what_it_has_and_what_was_bought(on: On) {
     let market = Market::open(on).await;
     market.members(2, 3).await;
-    market.sql(vec!["delete from plan where member_id = 2".to_owned()]).await;
+    market
+        .sql(vec!["delete from plan where member_id = 2".to_owned()])
+        .await;
     assert_eq!(market.offer(2, 100, 1).await, Err(Failure::PlanUnknown));
     assert_eq!(market.offer(1, 100, 4).await, Err(Failure::PlanShort));
     let id = market.offer(1, 100, 3).await.unwrap();
-    market.sql(vec!["update member_month set bought = 2 where member_id = 1".to_owned()]).await;
+    market
+        .sql(vec![
+            "update member_month set bought = 2 where member_id = 1".to_owned(),
+        ])
+        .await;
     let over = market.edit(id, new_data(1, 100, 6, false)).await;
     assert_eq!(over, Err(Failure::PlanShort));
     market.edit(id, new_data(1, 100, 5, false)).await.unwrap();
     // A plan that changes in the month changes the next month.
-    market.sql(vec!["update plan set providing = 9 where member_id = 1".to_owned()]).await;
+    market
+        .sql(vec![
+            "update plan set providing = 9 where member_id = 1".to_owned(),
+        ])
+        .await;
     assert_eq!(market.offer(1, 100, 1).await, Err(Failure::PlanShort));
-    market.base.clock.advance(Duration::from_secs(20 * 24 * 3_600));
+    market
+        .base
+        .clock
+        .advance(Duration::from_secs(20 * 24 * 3_600));
     market.offer(1, 100, 9).await.unwrap();
 }
 
@@ -89,10 +102,24 @@ async fn split_offer_costs_its_unit_price_and_a_whole_one_its_total(on: On) {
     let split = market.offer_as(1, 101, 20, true).await.unwrap();
     let whole = market.offer_as(2, 101, 20, false).await.unwrap();
     market.sell(split, 3).await;
-    let split = market.products.data(member(1), product(split)).await.unwrap();
-    let whole = market.products.data(member(1), product(whole)).await.unwrap();
-    assert_eq!((split.price, split.unit_price), (Won::new(6 * 17), Won::new(6)));
-    assert_eq!((whole.price, whole.unit_price), (Won::new(101), Won::new(6)));
+    let split = market
+        .products
+        .data(member(1), product(split))
+        .await
+        .unwrap();
+    let whole = market
+        .products
+        .data(member(1), product(whole))
+        .await
+        .unwrap();
+    assert_eq!(
+        (split.price, split.unit_price),
+        (Won::new(6 * 17), Won::new(6))
+    );
+    assert_eq!(
+        (whole.price, whole.unit_price),
+        (Won::new(101), Won::new(6))
+    );
     assert!(split.mine && !whole.mine);
 }
 
@@ -102,18 +129,31 @@ async fn edit_is_refused_where_it_cannot_be(on: On) {
     let to = |by| new_data(by, 200, 5, true);
     let spot = market.spot(1, 100, SEOUL).await;
     let id = market.offer(1, 100, 5).await.unwrap();
-    assert_eq!(market.edit(id + 100, to(1)).await, Err(Failure::ProductUnknown));
-    assert_eq!(market.edit(spot, to(1)).await, Err(Failure::MobileDataUnknown));
+    assert_eq!(
+        market.edit(id + 100, to(1)).await,
+        Err(Failure::ProductUnknown)
+    );
+    assert_eq!(
+        market.edit(spot, to(1)).await,
+        Err(Failure::MobileDataUnknown)
+    );
     assert_eq!(market.edit(id, to(2)).await, Err(Failure::NotMyProduct));
     market.sell(id, 1).await;
     assert_eq!(market.edit(id, to(1)).await, Err(Failure::SplitPartlySold));
     market.sell(id, 4).await;
     assert_eq!(market.edit(id, to(1)).await, Err(Failure::ProductNotValid));
     let id = market.offer(1, 100, 5).await.unwrap();
-    market.products.delete(member(1), product(id)).await.unwrap();
+    market
+        .products
+        .delete(member(1), product(id))
+        .await
+        .unwrap();
     assert_eq!(market.edit(id, to(1)).await, Err(Failure::ProductNotValid));
     let id = market.offer(1, 100, 5).await.unwrap();
-    market.base.clock.advance(Duration::from_secs(20 * 24 * 3_600));
+    market
+        .base
+        .clock
+        .advance(Duration::from_secs(20 * 24 * 3_600));
     assert_eq!(market.edit(id, to(1)).await, Err(Failure::ProductNotValid));
 }
 
@@ -133,7 +173,10 @@ async fn edit_marks_what_became_dearer(on: On) {
         (100, 10, true, false),
     ] {
         market.base.clock.advance(second);
-        market.edit(id, new_data(1, price, units, split)).await.unwrap();
+        market
+            .edit(id, new_data(1, price, units, split))
+            .await
+            .unwrap();
         let at = market.int(&raised).await;
         assert_eq!(at > last, dearer, "{price} {units} {split}");
         last = at;
@@ -173,7 +216,9 @@ async fn deletion_and_sales_at_once_lose_no_unit(on: On) {
         tasks.join_all().await;
     }
     // The table's own constraint says listed = left + sold + returned.
-    let rows = market.rows("select state, units_left from product".to_owned()).await;
+    let rows = market
+        .rows("select state, units_left from product".to_owned())
+        .await;
     assert_eq!(rows.len(), 10);
     for row in rows {
         let (state, left): (String, i64) = (row.try_get(0).unwrap(), row.try_get(1).unwrap());
@@ -189,7 +234,10 @@ async fn month_end_hides_offers_and_gives_their_rest_back_once(on: On) {
     let spot = market.spot(1, 100, SEOUL).await;
     assert_eq!(market.products.expire().await, Ok(0));
     // 2026-12-01 00:00 in Seoul.
-    market.base.clock.advance(Duration::from_secs(15 * 24 * 3_600 + 12 * 3_600));
+    market
+        .base
+        .clock
+        .advance(Duration::from_secs(15 * 24 * 3_600 + 12 * 3_600));
     assert_eq!(market.products.expire().await, Ok(1));
     assert_eq!(market.products.expire().await, Ok(0));
     let text = "select id, state, coalesce(units_left, -1), coalesce(units_returned, -1) \
@@ -202,7 +250,10 @@ async fn month_end_hides_offers_and_gives_their_rest_back_once(on: On) {
             (int(0), row.try_get(1).unwrap(), int(2), int(3))
         })
         .collect();
-    let expected = [(id, "HIDDEN".to_owned(), 0, 3), (spot, "ACTIVE".to_owned(), -1, -1)];
+    let expected = [
+        (id, "HIDDEN".to_owned(), 0, 3),
+        (spot, "ACTIVE".to_owned(), -1, -1),
+    ];
     assert_eq!(rows, expected);
 }
 
@@ -212,8 +263,15 @@ async fn spot_is_offered_changed_and_deleted(on: On) {
     for kind in [Kind::Wifi, Kind::Hotspot] {
         let parse = |by, form| NewSpot::parse(member(by), kind, form).unwrap();
         let products = &market.products;
-        let id = products.offer_spot(parse(1, spot_form(500, SEOUL))).await.unwrap();
-        let other = if kind == Kind::Wifi { Kind::Hotspot } else { Kind::Wifi };
+        let id = products
+            .offer_spot(parse(1, spot_form(500, SEOUL)))
+            .await
+            .unwrap();
+        let other = if kind == Kind::Wifi {
+            Kind::Hotspot
+        } else {
+            Kind::Wifi
+        };
         let detail = products.spot(member(2), kind, id).await.unwrap();
         assert_eq!((detail.title.as_str(), detail.images.len()), ("Café", 1));
         assert_eq!((detail.mine, detail.open), (false, true));
@@ -225,8 +283,14 @@ async fn spot_is_offered_changed_and_deleted(on: On) {
         let theirs = products.change_spot(id, parse(2, form.clone())).await;
         assert_eq!(theirs, Err(Failure::NotMyProduct));
         let as_other = NewSpot::parse(member(1), other, form.clone()).unwrap();
-        assert_eq!(products.change_spot(id, as_other).await, Err(Failure::WifiUnknown));
-        products.change_spot(id, parse(1, form.clone())).await.unwrap();
+        assert_eq!(
+            products.change_spot(id, as_other).await,
+            Err(Failure::WifiUnknown)
+        );
+        products
+            .change_spot(id, parse(1, form.clone()))
+            .await
+            .unwrap();
         let detail = products.spot(member(1), kind, id).await.unwrap();
         assert_eq!(detail.images, form.images);
         assert_eq!((detail.price, detail.at.latitude()), (Won::new(600), 37.0));
@@ -234,7 +298,10 @@ async fn spot_is_offered_changed_and_deleted(on: On) {
         products.delete(member(1), id).await.unwrap();
         let gone = products.spot(member(1), kind, id).await;
         assert_eq!(gone.err(), Some(Failure::ProductNotValid));
-        assert_eq!(products.change_spot(id, parse(1, form)).await, Err(Failure::ProductNotValid));
+        assert_eq!(
+            products.change_spot(id, parse(1, form)).await,
+            Err(Failure::ProductNotValid)
+        );
     }
 }
 
@@ -246,10 +313,16 @@ async fn detail_is_shown_of_what_is_offered_or_sold_out(on: On) {
     assert_eq!(detail(id + 1).await.err(), Some(Failure::ProductUnknown));
     market.sell(id, 5).await;
     let sold_out = detail(id).await.unwrap();
-    assert_eq!((sold_out.state, sold_out.left), (State::SoldOut, Units::ZERO));
+    assert_eq!(
+        (sold_out.state, sold_out.left),
+        (State::SoldOut, Units::ZERO)
+    );
     let id = market.offer(1, 100, 5).await.unwrap();
     assert_eq!(detail(id).await.unwrap().state, State::Active);
-    market.base.clock.advance(Duration::from_secs(20 * 24 * 3_600));
+    market
+        .base
+        .clock
+        .advance(Duration::from_secs(20 * 24 * 3_600));
     assert_eq!(detail(id).await.err(), Some(Failure::ProductNotValid));
 }
 
@@ -262,7 +335,11 @@ async fn own_offers_are_listed_by_state(on: On) {
     }
     let spot = market.spot(1, 100, SEOUL).await;
     market.sell(ids[0], 4).await;
-    market.products.delete(member(1), product(ids[1])).await.unwrap();
+    market
+        .products
+        .delete(member(1), product(ids[1]))
+        .await
+        .unwrap();
     let mut query = SellingQuery {
         seller: member(1),
         reader: member(1),
@@ -272,12 +349,21 @@ async fn own_offers_are_listed_by_state(on: On) {
     };
     let page = market.products.selling(&query).await.unwrap();
     let page_ids = |page: &market_api::products::SellingPage| -> Vec<i64> {
-        page.rows.iter().map(|row| number(row.id().unwrap())).collect()
+        page.rows
+            .iter()
+            .map(|row| number(row.id().unwrap()))
+            .collect()
     };
-    assert_eq!((page_ids(&page), page.count, page.has_next), (vec![spot, ids[3]], 3, true));
+    assert_eq!(
+        (page_ids(&page), page.count, page.has_next),
+        (vec![spot, ids[3]], 3, true)
+    );
     query.after = Some(product(ids[3]));
     let page = market.products.selling(&query).await.unwrap();
-    assert_eq!((page_ids(&page), page.count, page.has_next), (vec![ids[2]], 3, false));
+    assert_eq!(
+        (page_ids(&page), page.count, page.has_next),
+        (vec![ids[2]], 3, false)
+    );
     query.after = None;
     for (state, expected) in [(State::SoldOut, ids[0]), (State::Deleted, ids[1])] {
         query.state = state;
@@ -290,9 +376,15 @@ async fn own_offers_are_listed_by_state(on: On) {
     query.state = State::SoldOut;
     assert_eq!(market.products.selling(&query).await.unwrap().count, 1);
     query.seller = member(3);
-    assert_eq!(market.products.selling(&query).await.err(), Some(Failure::MemberUnknown));
+    assert_eq!(
+        market.products.selling(&query).await.err(),
+        Some(Failure::MemberUnknown)
+    );
     // What has expired is hidden before it is marked so, and counts the same after.
-    market.base.clock.advance(Duration::from_secs(20 * 24 * 3_600));
+    market
+        .base
+        .clock
+        .advance(Duration::from_secs(20 * 24 * 3_600));
     (query.seller, query.reader, query.state) = (member(1), member(1), State::Hidden);
     for _ in 0..2 {
         let page = market.products.selling(&query).await.unwrap();
@@ -326,7 +418,10 @@ async fn market_price_is_that_of_the_last_thirty_days(on: On) {
     .await;
     assert_eq!(price(Kind::Wifi).await, (600, 550));
     assert_eq!(price(Kind::Hotspot).await, (100, 100));
-    market.base.clock.advance(Duration::from_secs(31 * 24 * 3_600));
+    market
+        .base
+        .clock
+        .advance(Duration::from_secs(31 * 24 * 3_600));
     for kind in Kind::ALL {
         assert_eq!(price(kind).await, (0, 0));
     }
@@ -340,6 +435,10 @@ async fn rating_shows_in_new_offers(on: On) {
     let id = market.spot(1, 100, SEOUL).await;
     let rate = format!("select seller_rate from product where id = {id}");
     assert_eq!(market.int(&rate).await, 4_333);
-    let spot = market.products.spot(member(1), Kind::Wifi, product(id)).await.unwrap();
+    let spot = market
+        .products
+        .spot(member(1), Kind::Wifi, product(id))
+        .await
+        .unwrap();
     assert_eq!((spot.seller.rate, spot.seller.ratings), (4_333, 3));
 }

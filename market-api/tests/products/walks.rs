@@ -62,18 +62,19 @@ async fn change_one(market: &Market, kind: Kind, id: i64, rng: &mut StdRng) {
         .await;
     let by: i64 = sqlx::Row::try_get(&row[0], 0).unwrap();
     match (rng.random_range(0..4), kind) {
-        (0, _) => drop(market.products.delete(member(by), product(id)).await),
+        // Refused where it is gone already.
+        (0, _) => _ = market.products.delete(member(by), product(id)).await,
         (1, _) => market.rate(id, rng.random_range(0..5) * 1_000).await,
         (_, Kind::MobileData) if rng.random() => market.sell(id, rng.random_range(1..=4)).await,
         (_, Kind::MobileData) => {
             let units = rng.random_range(1..=4);
             let to = new_data(by, rng.random_range(1..=12), units, rng.random());
             // Sold in part, or over its seller's limit: then it stays.
-            drop(market.edit(id, to).await);
+            _ = market.edit(id, to).await;
         }
         (_, Kind::Wifi | Kind::Hotspot) => {
             let spot = NewSpot::parse(member(by), kind, random_form(rng)).unwrap();
-            drop(market.products.change_spot(product(id), spot).await);
+            _ = market.products.change_spot(product(id), spot).await;
         }
     }
 }

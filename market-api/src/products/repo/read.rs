@@ -88,9 +88,7 @@ const fn in_state(state: State) -> &'static str {
     match state {
         State::Active => "p.state = 'ACTIVE' and (p.expires_at is null or p.expires_at > $2)",
         State::SoldOut => "p.state = 'SOLD_OUT' and $2 > 0",
-        State::Hidden => {
-            "(p.state = 'HIDDEN' or (p.state = 'ACTIVE' and p.expires_at <= $2))"
-        }
+        State::Hidden => "(p.state = 'HIDDEN' or (p.state = 'ACTIVE' and p.expires_at <= $2))",
         State::Deleted => "p.state = 'DELETED' and $2 > 0",
     }
 }
