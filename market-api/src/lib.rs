@@ -18,6 +18,8 @@
 //! | 2 | http | what surrounds routes: failures, limits, documents |
 //! | 1 | metrics, db | counters; transactions |
 
+pub mod auth;
 pub mod db;
 pub mod http;
 pub mod metrics;
+pub mod outbox;
