@@ -21,5 +21,8 @@
 pub mod auth;
 pub mod db;
 pub mod http;
+pub mod idempotency;
+pub mod images;
 pub mod metrics;
 pub mod outbox;
+pub mod schedule;
