@@ -18,8 +18,13 @@
 //! | 2 | http | what surrounds routes: failures, limits, documents |
 //! | 1 | metrics, db | counters; transactions |
 
+pub mod auth;
 pub mod cache;
 pub mod db;
 pub mod http;
+pub mod idempotency;
+pub mod images;
 pub mod metrics;
+pub mod outbox;
 pub mod products;
+pub mod schedule;

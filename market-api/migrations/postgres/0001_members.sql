@@ -13,7 +13,6 @@ create table member (
     -- Sum in tenths of a star, so that a mean never drifts.
     rating_sum bigint not null default 0 check (rating_sum >= 0),
     rating_count bigint not null default 0 check (rating_count >= 0),
-    purchase_count bigint not null default 0 check (purchase_count >= 0),
     created_at bigint not null,
     updated_at bigint not null,
     unique (provider, provider_id)
@@ -31,6 +30,17 @@ create table token_family (
     revoked_at bigint
 );
 create index token_family_member on token_family (member_id);
+
+-- A login under way: what must come back from the provider, and to which browser.
+create table login_attempt (
+    state text primary key,
+    provider text not null,
+    browser text not null,
+    nonce text not null,
+    verifier text not null,
+    expires_at bigint not null
+);
+create index login_attempt_age on login_attempt (expires_at);
 
 create table plan (
     member_id bigint primary key references member (id),

@@ -83,6 +83,12 @@ create table outbox (
 );
 create index outbox_open on outbox (id) where done_at is null;
 
+-- The last number of each aggregate; told events are removed.
+create table outbox_number (
+    aggregate text primary key,
+    last bigint not null
+);
+
 -- What has to happen at a time. One instance takes each; what it took and did not finish is taken again.
 create table schedule (
     name text not null,

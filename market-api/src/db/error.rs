@@ -77,6 +77,12 @@ impl From<sqlx::Error> for DbError {
     }
 }
 
+/// Whether somebody else held a lock for longer than one waits for it.
+#[must_use]
+pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    code_of(error).is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+}
+
 /// Whether the whole transaction may be run again.
 pub(super) fn may_run_again(error: &sqlx::Error) -> bool {
     code_of(error).is_some_and(|code| RUN_AGAIN.contains(&code.as_str()))

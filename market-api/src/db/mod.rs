@@ -30,7 +30,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool};
 use tokio::sync::oneshot;
 
-pub use error::{DbError, Stop, WriteError};
+pub use error::{DbError, Stop, WriteError, is_lock_timeout};
 use job::{Job, Pending};
 
 /// How long a reader waits for a connection.
