@@ -13,6 +13,7 @@
 mod data;
 mod form;
 mod geo;
+mod http;
 mod lists;
 mod near;
 mod read;
@@ -38,6 +39,7 @@ use rows::Batch;
 pub use data::{DataChange, NewData};
 pub use form::{NewSpot, Price, SpotForm, listed_units};
 pub use geo::Position;
+pub use http::routes;
 pub use lists::ListQuery;
 pub use read::{
     DataDetail, MarketPrice, Seller, SellingPage, SellingQuery, SellingRow, SpotDetail, mean_rate,
