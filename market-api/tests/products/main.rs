@@ -14,5 +14,6 @@ mod defects;
 mod distance;
 mod fixtures;
 mod kept;
+mod rest;
 mod rules;
 mod walks;
