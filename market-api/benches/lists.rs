@@ -50,9 +50,9 @@ async fn main() {
 
 async fn run() {
     println!(
-        "| database | offers | cache | list | p50 ms | p95 ms | p99 ms | worst ms | requests/s | queries |"
+        "| database | offers | cache | list | p50 ms | p95 ms | p99 ms | worst ms | requests/s | queries | busy |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for on in [On::Postgres, On::Sqlite] {
         for offers in [50, 100_000] {
             let market = Market::open(on).await;
@@ -108,11 +108,12 @@ async fn measure(market: &Market, on: On, offers: i64, cache: &str, what: (Kind,
     let changing = change(market, &products, kind);
     let (times, ()) = tokio::join!(members.join_all(), changing);
     let elapsed = begun.elapsed().as_secs_f64();
-    let mut times: Vec<f64> = times.into_iter().flatten().collect();
+    let busy: usize = times.iter().map(|(_, busy)| busy).sum();
+    let mut times: Vec<f64> = times.into_iter().flat_map(|(times, _)| times).collect();
     times.sort_by(f64::total_cmp);
     let at = |part: usize| times[(times.len() - 1) * part / 100];
     println!(
-        "| {on:?} | {offers} | {cache} | {} {sort:?} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {} |",
+        "| {on:?} | {offers} | {cache} | {} {sort:?} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} | {} | {busy} |",
         kind.name(),
         at(50),
         at(95),
@@ -123,15 +124,16 @@ async fn measure(market: &Market, on: On, offers: i64, cache: &str, what: (Kind,
     );
 }
 
-/// A member looks at first pages, and from some goes on to the second.
-async fn ask(products: Products, kind: Kind, sort: Sort, reader: i64) -> Vec<f64> {
+/// A member looks at first pages, and from some goes on to the second. The times, and how many were
+/// refused.
+async fn ask(products: Products, kind: Kind, sort: Sort, reader: i64) -> (Vec<f64>, usize) {
     let mut rng = StdRng::seed_from_u64(reader.unsigned_abs());
     let here = Position::new(
         37.5665 + rng.random_range(-0.05..0.05),
         126.978 + rng.random_range(-0.05..0.05),
     );
     let mut times = Vec::with_capacity(REQUESTS_EACH);
-    let mut after = None;
+    let (mut after, mut busy) = (None, 0);
     while times.len() < REQUESTS_EACH {
         let query = ListQuery {
             reader: member(reader),
@@ -141,11 +143,14 @@ async fn ask(products: Products, kind: Kind, sort: Sort, reader: i64) -> Vec<f64
             ..first_page(kind, sort, 20)
         };
         let begun = Instant::now();
-        let page = products.list(query).await.unwrap();
+        let page = products.list(query).await;
         times.push(begun.elapsed().as_secs_f64() * 1_000.0);
-        after = page.next.filter(|_| rng.random_bool(0.3));
+        // Refused after two seconds: it counts with its time, and apart.
+        busy += usize::from(page.is_err());
+        let next = page.ok().and_then(|page| page.next);
+        after = next.filter(|_| rng.random_bool(0.3));
     }
-    times
+    (times, busy)
 }
 
 /// Offers come and go meanwhile.

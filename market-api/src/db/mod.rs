@@ -115,6 +115,8 @@ macro_rules! locking {
     };
 }
 
+pub use locking;
+
 impl Db {
     /// Opens the database and brings its tables up to date. Its tasks run in `drain`.
     ///

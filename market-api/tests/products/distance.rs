@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use market_api::cache::RedisCache;
 use market_api::products::{Filter, Kind, ListQuery, Position, Sort};
+use rand::RngExt as _;
 use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 use shared::config::Secret;
 
-use crate::fixtures::{Market, SEOUL, at, first_page, ids_of, page_size};
+use crate::fixtures::{Market, SEOUL, at, first_page, ids_of, page_size, random};
 use crate::on_both;
 use crate::support::On;
 
@@ -84,9 +84,7 @@ async fn walk(products: &market_api::products::Products, mut query: ListQuery) -
 }
 
 async fn distance_order_is_that_of_brute_force_on_a_thousand_sets(on: On) {
-    let seed = std::env::var("TEST_SEED").map_or_else(|_| rand::random(), |s| s.parse().unwrap());
-    println!("TEST_SEED={seed}");
-    let mut rng = StdRng::seed_from_u64(seed);
+    let mut rng = random();
     let market = Market::open(on).await;
     market.members(1, 1).await;
     // Nothing listens there: this instance always asks the index.
@@ -129,9 +127,7 @@ async fn distance_order_is_that_of_brute_force_on_a_thousand_sets(on: On) {
 /// More spots than are kept for a cell: pages near by come from the cell, those farther out from the
 /// index, and nobody can tell.
 async fn crowded_cell_answers_as_the_index_does(on: On) {
-    let seed = std::env::var("TEST_SEED").map_or_else(|_| rand::random(), |s| s.parse().unwrap());
-    println!("TEST_SEED={seed}");
-    let mut rng = StdRng::seed_from_u64(seed);
+    let mut rng = random();
     let market = Market::open(on).await;
     market.members(3, 1).await;
     let places: Vec<_> = (0..1_500).map(|_| random_place(0, &mut rng)).collect();

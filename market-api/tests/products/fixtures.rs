@@ -12,6 +12,8 @@ use market_api::products::{
     Cursor, DataChange, Filter, Kind, ListQuery, NewData, NewSpot, OfferPage, Position, Price,
     Products, Sort, SpotForm,
 };
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use shared::ids::{MemberId, ProductId};
 use shared::money::Units;
 use shared::web::PageSize;
@@ -51,6 +53,14 @@ pub(crate) fn at(latitude: f64, longitude: f64) -> Position {
 }
 
 pub(crate) const SEOUL: (f64, f64) = (37.5665, 126.978);
+
+/// Chance, which is told and can be had again: `TEST_SEED=… cargo test …`.
+#[expect(clippy::print_stdout, reason = "a test that fails must say with what")]
+pub(crate) fn random() -> StdRng {
+    let seed = std::env::var("TEST_SEED").map_or_else(|_| rand::random(), |s| s.parse().unwrap());
+    println!("TEST_SEED={seed}");
+    StdRng::seed_from_u64(seed)
+}
 
 /// Waits until something holds.
 pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {

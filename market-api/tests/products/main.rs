@@ -5,8 +5,13 @@
     clippy::panic,
     reason = "a test fails by panicking, also in its helpers"
 )]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the services' addresses are in the environment"
+)]
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "other tests need more of it")]
 mod support;
 
 mod cursors;

@@ -30,6 +30,8 @@ on_both! {
     spots_are_offered_listed_changed_and_deleted,
     pages_lead_to_each_other_and_end,
     what_cannot_be_is_refused_with_its_code,
+    form_that_cannot_be_is_refused_with_its_code,
+    nobody_is_refused,
     prices_and_own_offers_are_told,
 }
 
@@ -337,6 +339,11 @@ async fn what_cannot_be_is_refused_with_its_code(on: On) {
             "{path}"
         );
     }
+}
+
+async fn form_that_cannot_be_is_refused_with_its_code(on: On) {
+    let site = Site::open(on).await;
+    let data = "/api/products/mobile-data";
     for (amount, code) in [
         (json!(0), 3006),
         (json!(0.05), 3006),
@@ -374,8 +381,11 @@ async fn what_cannot_be_is_refused_with_its_code(on: On) {
             .await,
         3007
     );
+}
 
-    // Nobody is nobody.
+async fn nobody_is_refused(on: On) {
+    let site = Site::open(on).await;
+    let data = "/api/products/mobile-data";
     let address: SocketAddr = "127.0.0.1:5000".parse().unwrap();
     let mut request = Request::get(format!("{data}?size=2")).header(COOKIE, "a=b");
     request

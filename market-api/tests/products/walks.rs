@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::fixtures::{
-    Market, counted, first_page, ids_of, member, new_data, page_size, product, spot_form,
+    Market, counted, first_page, ids_of, member, new_data, page_size, product, random, spot_form,
 };
 use crate::on_both;
 use crate::support::On;
@@ -19,12 +19,6 @@ on_both! {
 }
 
 const MEMBERS: i64 = 40;
-
-fn random() -> StdRng {
-    let seed = std::env::var("TEST_SEED").map_or_else(|_| rand::random(), |s| s.parse().unwrap());
-    println!("TEST_SEED={seed}");
-    StdRng::seed_from_u64(seed)
-}
 
 /// A few keys for many rows, so that ties are the rule.
 async fn offer_one(market: &Market, kind: Kind, rng: &mut StdRng) -> Option<i64> {

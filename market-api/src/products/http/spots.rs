@@ -52,7 +52,6 @@ pub(super) struct ListParameters {
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(dead_code, reason = "stands for a text in the document")]
-#[expect(clippy::enum_variant_names, reason = "the wire's names")]
 enum SpotSort {
     DistanceAsc,
     PriceAsc,

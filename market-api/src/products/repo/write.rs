@@ -4,8 +4,7 @@ use sqlx::{Row as _, query};
 
 use super::super::form::NewSpot;
 use super::super::read::mean_rate;
-use crate::db::Tx;
-use crate::locking;
+use crate::db::{Tx, locking};
 
 type Sql<T> = Result<T, sqlx::Error>;
 
