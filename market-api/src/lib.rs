@@ -16,15 +16,21 @@
 //! | 4 | auth | who asks: keys, tokens, sessions |
 //! | 3 | outbox, idempotency, cache, schedule, images | |
 //! | 2 | http | what surrounds routes: failures, limits, documents |
-//! | 1 | metrics, db | counters; transactions |
+//! | 1 | metrics, db, fakes | counters; transactions; who stands in for others |
 
+pub mod admin;
+pub mod app;
 pub mod auth;
 pub mod cache;
+pub mod config;
 pub mod db;
+pub mod fakes;
 pub mod http;
 pub mod idempotency;
 pub mod images;
+pub mod members;
 pub mod metrics;
 pub mod outbox;
+pub mod plans;
 pub mod products;
 pub mod schedule;

@@ -33,7 +33,7 @@ use crate::metrics::Metrics;
 pub use caller::{Admin, Caller, InfoCaller};
 pub use cookies::CookieSettings;
 pub use keys::{KeyRing, KeysError, REREAD_EVERY};
-pub use repo::end_all_in;
+pub use repo::{end_all_in, forget_in};
 pub use session::{FAMILY_LIFETIME, REUSE_GRACE, ROTATE_AFTER};
 use session::{Renewal, Session};
 

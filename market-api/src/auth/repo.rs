@@ -1,7 +1,7 @@
 //! Sessions in the database.
 
 use serde_json::json;
-use shared::claims::{FamilyId, TokenId};
+use shared::claims::{FamilyId, REFRESH_LIFETIME, TokenId};
 use shared::clock::UnixMillis;
 use shared::ids::MemberId;
 use sqlx::any::AnyRow;
@@ -169,4 +169,19 @@ async fn tell_revoked(tx: &mut Tx<'_>, member: MemberId, family: &str) -> Result
         data: json!({ "sid": family }),
     };
     outbox::append(tx, &event).await
+}
+
+/// Removes sessions whose last token has expired.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_in(tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
+    let keep = i64::try_from(REFRESH_LIFETIME.as_millis()).unwrap_or(i64::MAX);
+    let now = tx.now().get();
+    query("delete from token_family where expires_at <= $1 or revoked_at <= $2")
+        .bind(now)
+        .bind(now.saturating_sub(keep))
+        .execute(tx.connection())
+        .await?;
+    Ok(())
 }

@@ -97,13 +97,11 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .filter_map(Option::as_mut)
 }
 
-/// 429 and 503 may come everywhere; 401 and 403 where a login is needed; 413 where there is a body.
+/// 429 may come everywhere; 401, 403 and 503 where a login is needed; 413 where there is a body.
 fn add_common_answers(operation: &mut Operation) {
-    let mut answers = vec![
-        ("429", "Too many requests (1009)"),
-        ("503", "Not possible right now (1010), or busy (5006)"),
-    ];
+    let mut answers = vec![("429", "Too many requests (1009)")];
     if operation.security.is_some() {
+        answers.push(("503", "Not possible right now (1010), or busy (5006)"));
         answers.push(("401", "No login (2014), or one that is not valid (2007)"));
         answers.push(("403", "Blocked (2012), or not allowed (1003)"));
     }
