@@ -12,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::admin::{self, Admins};
 use crate::auth::{self, Auth, KeyRing, KeysError, REREAD_EVERY};
+use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCache};
 use crate::config::{Config, ImagesUrl};
 use crate::db::{Db, DbError, Stop, WriteError};
 use crate::http::{self, Limits, Operation, Rate, Surroundings};
@@ -23,6 +24,7 @@ use crate::members::login::{self, LoginParts, Logins, NoClient};
 use crate::members::{self, Members};
 use crate::metrics::Metrics;
 use crate::plans::{self, Plans};
+use crate::products::{self, Products};
 use crate::schedule::{self, Handler, HandlerError, Outcome, Schedule};
 
 pub use shared::web::{listen, serve};
@@ -48,6 +50,9 @@ pub enum BuildError {
     /// The object store.
     #[error("the object store cannot be used")]
     Images(#[from] StoreError),
+    /// The cache's address. One that is away only makes lists slower.
+    #[error("the cache cannot be used")]
+    Cache(#[from] CacheError),
 }
 
 /// A market, ready to be served.
@@ -61,6 +66,7 @@ pub struct Market {
     local_images: Option<Arc<LocalImages>>,
     members: Members,
     logins: Logins,
+    products: Products,
 }
 
 impl Market {
@@ -99,8 +105,16 @@ impl Market {
             metrics: Arc::clone(&metrics),
             settings: config.logins(),
         })?;
+        let cache = ListCache::new(open_cache(config)?, Arc::clone(&metrics), drain.clone());
+        let products = Products::new(
+            db.clone(),
+            cache,
+            Arc::clone(&clock),
+            drain.clone(),
+            Arc::clone(&metrics),
+        );
         let health = Arc::new(Health::new());
-        start_schedule(&db, &metrics, drain).await?;
+        start_schedule(&db, &products, &metrics, drain).await?;
         start_tasks(keys, &health, drain);
         Ok(Self {
             surroundings: surroundings(config, &metrics, &clock),
@@ -115,6 +129,7 @@ impl Market {
             local_images,
             members,
             logins,
+            products,
         })
     }
 
@@ -170,9 +185,17 @@ impl Market {
                 Plans::new(self.db().clone()),
                 Arc::clone(&self.clock),
             ))
+            .merge(products::routes(self.products.clone(), self.images.clone()))
             .merge(admin::routes(Admins::new(self.db().clone())))
             .layer(Extension(self.auth.clone()))
     }
+}
+
+fn open_cache(config: &Config) -> Result<Arc<dyn Cache>, CacheError> {
+    Ok(match &config.cache {
+        CacheUrl::Local => Arc::new(LocalCache::new()),
+        CacheUrl::Redis(url) => Arc::new(RedisCache::connect(url)?),
+    })
 }
 
 type Store = (Arc<dyn ObjectStore>, Option<Arc<LocalImages>>);
@@ -207,7 +230,12 @@ fn surroundings(config: &Config, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>)
     }
 }
 
-async fn start_schedule(db: &Db, metrics: &Arc<Metrics>, drain: &Drain) -> Result<(), DbError> {
+async fn start_schedule(
+    db: &Db,
+    products: &Products,
+    metrics: &Arc<Metrics>,
+    drain: &Drain,
+) -> Result<(), DbError> {
     let put = db.write((), |(), tx| {
         Box::pin(async move {
             let now = tx.now();
@@ -219,8 +247,11 @@ async fn start_schedule(db: &Db, metrics: &Arc<Metrics>, drain: &Drain) -> Resul
         WriteError::Refused(()) => DbError::Defect("putting work refuses nothing".to_owned()),
         WriteError::Db(error) => error,
     })?;
-    let housekeeping = db.clone();
-    let handler: Handler = Box::new(move |_| keep_house(housekeeping.clone()));
+    let housekeeping = (db.clone(), products.clone());
+    let handler: Handler = Box::new(move |_| {
+        let (db, products) = housekeeping.clone();
+        keep_house(db, products)
+    });
     let handlers = vec![(HOUSEKEEPING, handler)];
     let schedule = Schedule::new(db.clone(), Arc::clone(metrics), handlers);
     Arc::new(schedule).start(drain);
@@ -228,8 +259,9 @@ async fn start_schedule(db: &Db, metrics: &Arc<Metrics>, drain: &Drain) -> Resul
 }
 
 /// Removes what nobody needs any more.
-fn keep_house(db: Db) -> BoxFuture<'static, Result<Outcome, HandlerError>> {
+fn keep_house(db: Db, products: Products) -> BoxFuture<'static, Result<Outcome, HandlerError>> {
     Box::pin(async move {
+        products.keep_house().await?;
         let kept = db.write((), |(), tx| {
             Box::pin(async move {
                 login::forget_in(tx).await?;

@@ -11,6 +11,7 @@ use shared::config::{Mistake, Mistakes, Secret, Settings, parse_duration};
 use shared::telemetry::{LogFilter, LogFormat};
 
 use crate::auth::CookieSettings;
+use crate::cache::CacheUrl;
 use crate::db::DbUrl;
 use crate::images::s3::S3Settings;
 use crate::members::Provider;
@@ -48,6 +49,18 @@ pub struct Config {
         value_parser = parse_db
     )]
     pub db: DbUrl,
+
+    /// Where lists are kept for a while: redis://…, redis-cluster://…, redis-sentinel://… for all
+    /// instances, or local: one instance alone
+    #[arg(
+        long,
+        env = "MARKET_CACHE",
+        default_value = "local",
+        hide_env_values = true,
+        value_name = "URL",
+        value_parser = parse_cache
+    )]
+    pub cache: CacheUrl,
 
     /// Who asks, and how they log in
     #[command(flatten)]
@@ -418,6 +431,22 @@ fn parse_db(text: &str) -> Result<DbUrl, NotAccepted> {
     match text.strip_prefix("sqlite:") {
         Some(path) if !path.is_empty() => Ok(DbUrl::Sqlite(path.into())),
         _ => Err(NotAccepted("neither postgres:// nor sqlite:")),
+    }
+}
+
+fn parse_cache(text: &str) -> Result<CacheUrl, NotAccepted> {
+    let schemes = [
+        "redis://",
+        "rediss://",
+        "redis-cluster://",
+        "redis-sentinel://",
+    ];
+    if text == "local" {
+        Ok(CacheUrl::Local)
+    } else if schemes.iter().any(|scheme| text.starts_with(scheme)) {
+        Ok(CacheUrl::Redis(Secret::new(text.to_owned())))
+    } else {
+        Err(NotAccepted("neither redis:// nor local"))
     }
 }
 

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use shared::config::Secret;
 
 pub use flight::{Flights, Joined};
 pub use guard::{ListCache, Seen};
@@ -31,6 +32,15 @@ pub use redis::RedisCache;
 /// Bytes of one value; what is larger is not kept. A page of 100 spots with the longest texts has
 /// about 300 KiB.
 pub const VALUE_BYTES_MAX: usize = 512 << 10;
+
+/// Which cache.
+#[derive(Clone, Debug)]
+pub enum CacheUrl {
+    /// This process's own: for one instance, or where a list may be up to its time old on another.
+    Local,
+    /// `redis://…`, `redis-cluster://…`, `redis-sentinel://…`, with its password.
+    Redis(Secret<String>),
+}
 
 /// Keys whose versions go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

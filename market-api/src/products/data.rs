@@ -44,7 +44,7 @@ impl Products {
             let work = db.write(offer, |offer, tx| Box::pin(offer_data_in(offer, tx)));
             Ok((Some(Kind::MobileData), work.await?))
         };
-        self.change(write).await
+        Ok(self.change(write).await?)
     }
 
     /// Changes an offer of which nothing is sold yet. The amount is the new one, not a difference.
@@ -58,7 +58,7 @@ impl Products {
             let work = db.write(change, |change, tx| Box::pin(change_data_in(change, tx)));
             Ok((Some(Kind::MobileData), work.await?))
         };
-        self.change(write).await
+        Ok(self.change(write).await?)
     }
 }
 

@@ -173,10 +173,11 @@ impl Products {
 
     /// Writes, then lets the lists of the kind that changed be read anew. In a task of its own, because
     /// a caller who leaves between the two would leave old lists behind.
-    async fn change<T, F>(&self, write: F) -> Result<T, Failure>
+    async fn change<T, E, F>(&self, write: F) -> Result<T, WriteError<E>>
     where
-        F: Future<Output = Result<(Option<Kind>, T), WriteError<Failure>>> + Send + 'static,
+        F: Future<Output = Result<(Option<Kind>, T), WriteError<E>>> + Send + 'static,
         T: Send + 'static,
+        E: Send + 'static,
     {
         let own = self.clone();
         let task = self.drain.spawn("product-change", async move {
@@ -188,7 +189,7 @@ impl Products {
         });
         match task.await {
             Ok(done) => done,
-            Err(lost) => Err(DbError::Unavailable(lost.to_string()).into()),
+            Err(lost) => Err(WriteError::Db(DbError::Unavailable(lost.to_string()))),
         }
     }
 }

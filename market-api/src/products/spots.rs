@@ -18,7 +18,7 @@ impl Products {
             let work = db.write(spot, |spot, tx| Box::pin(offer_spot_in(spot, tx)));
             Ok((Some(kind), work.await?))
         };
-        self.change(write).await
+        Ok(self.change(write).await?)
     }
 
     /// Makes an offered spot what `spot` says. Its bookings stay as they were made.
@@ -34,7 +34,7 @@ impl Products {
             });
             Ok((Some(kind), work.await?))
         };
-        self.change(write).await
+        Ok(self.change(write).await?)
     }
 }
 

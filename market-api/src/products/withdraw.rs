@@ -1,6 +1,7 @@
 //! Taking offers back: by their seller, or because their month has ended. And forgetting where they
 //! stood in lists of yesterday.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use shared::ids::{MemberId, ProductId};
@@ -18,7 +19,31 @@ const FORGET_MAX: i64 = 5_000;
 /// How long the place of a row that has moved is kept: nobody takes a day to a next page.
 const PLACE_KEPT: Duration = Duration::from_secs(24 * 3_600);
 
+/// What only the database refuses.
+type Never = WriteError<Infallible>;
+
+/// Transactions of one housekeeping; what is left waits for the next.
+const ROUNDS_MAX: u32 = 100;
+
 impl Products {
+    /// What is to be done every hour: hides what has expired, forgets old places.
+    ///
+    /// # Errors
+    /// The database's. What was done by then stays done.
+    pub async fn keep_house(&self) -> Result<(), Never> {
+        for _ in 0..ROUNDS_MAX {
+            if self.expire().await? == 0 {
+                break;
+            }
+        }
+        for _ in 0..ROUNDS_MAX {
+            if self.forget_places().await? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes an offer back. What is sold of it stays sold; bookings of a spot stay.
     ///
     /// # Errors
@@ -32,7 +57,7 @@ impl Products {
             });
             Ok((Kind::parse(&work.await?), ()))
         };
-        self.change(write).await
+        Ok(self.change(write).await?)
     }
 
     /// Hides the offers whose month has ended, and gives their rest back; the schedule calls it
@@ -40,7 +65,7 @@ impl Products {
     ///
     /// # Errors
     /// The database's.
-    pub async fn expire(&self) -> Result<u64, Failure> {
+    pub async fn expire(&self) -> Result<u64, Never> {
         let db = self.db.clone();
         let write = async move {
             let hidden = db.write((), |(), tx| Box::pin(expire_in(tx))).await?;
@@ -54,12 +79,9 @@ impl Products {
     ///
     /// # Errors
     /// The database's.
-    pub async fn forget_places(&self) -> Result<u64, Failure> {
-        let written: Result<u64, WriteError<Failure>> = self
-            .db
-            .write((), |(), tx| Box::pin(forget_places_in(tx)))
-            .await;
-        Ok(written?)
+    pub async fn forget_places(&self) -> Result<u64, Never> {
+        let work = self.db.write((), |(), tx| Box::pin(forget_places_in(tx)));
+        work.await
     }
 }
 
@@ -83,7 +105,7 @@ async fn delete_in(member: MemberId, product: ProductId, tx: &mut Tx<'_>) -> Ste
     })
 }
 
-async fn expire_in(tx: &mut Tx<'_>) -> Step<u64> {
+async fn expire_in(tx: &mut Tx<'_>) -> Result<u64, Stop<Infallible>> {
     // In the order of their ids, as purchases lock theirs: one statement alone has no order.
     let last = repo::lock_expired(tx, EXPIRE_MAX).await?;
     match last {
@@ -92,7 +114,7 @@ async fn expire_in(tx: &mut Tx<'_>) -> Step<u64> {
     }
 }
 
-async fn forget_places_in(tx: &mut Tx<'_>) -> Result<u64, Stop<Failure>> {
+async fn forget_places_in(tx: &mut Tx<'_>) -> Result<u64, Stop<Infallible>> {
     let now = tx.now();
     repo::date_places(tx, now.get()).await?;
     let kept_ms = i64::try_from(PLACE_KEPT.as_millis()).unwrap_or(i64::MAX);

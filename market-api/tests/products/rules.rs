@@ -232,14 +232,14 @@ async fn month_end_hides_offers_and_gives_their_rest_back_once(on: On) {
     let id = market.offer(1, 100, 5).await.unwrap();
     market.sell(id, 2).await;
     let spot = market.spot(1, 100, SEOUL).await;
-    assert_eq!(market.products.expire().await, Ok(0));
+    assert_eq!(market.products.expire().await.unwrap(), 0);
     // 2026-12-01 00:00 in Seoul.
     market
         .base
         .clock
         .advance(Duration::from_secs(15 * 24 * 3_600 + 12 * 3_600));
-    assert_eq!(market.products.expire().await, Ok(1));
-    assert_eq!(market.products.expire().await, Ok(0));
+    assert_eq!(market.products.expire().await.unwrap(), 1);
+    assert_eq!(market.products.expire().await.unwrap(), 0);
     let text = "select id, state, coalesce(units_left, -1), coalesce(units_returned, -1) \
          from product order by id";
     let rows = market.rows(text.to_owned()).await;
