@@ -14,6 +14,7 @@ use crate::support::On;
 on_both! {
     page_goes_on_where_the_last_row_stood_whatever_became_of_it,
     page_by_distance_goes_on_where_the_last_spot_stood,
+    tables_themselves_keep_where_rows_stood,
     cursor_of_another_list_is_refused,
     place_of_a_moved_row_is_forgotten_after_a_day,
 }
@@ -92,6 +93,54 @@ async fn page_by_distance_goes_on_where_the_last_spot_stood(on: On) {
         .await
         .unwrap();
     assert_eq!(ids_of(&market.list(query).await), [ids[2], ids[3]]);
+}
+
+/// The triggers of `0002_products.sql`: whoever writes, nobody can forget it, and what moves nothing
+/// leaves nothing.
+async fn tables_themselves_keep_where_rows_stood(on: On) {
+    let (market, ids, _) = five(on).await;
+    let spot = market.spot(1, 100, crate::fixtures::SEOUL).await;
+    let (data, places) = (ids[0], "select count(*) from product_place");
+    for (text, kept) in [
+        (format!("update product set price = 7 where id = {data}"), 1),
+        (format!("update product set price = 7 where id = {data}"), 0),
+        (
+            format!("update product set unit_price = 7 where id = {data}"),
+            1,
+        ),
+        (
+            format!("update product set units_left = 0, units_sold = 1 where id = {data}"),
+            1,
+        ),
+        (
+            format!("update product set seller_rate = 7 where id = {data}"),
+            1,
+        ),
+        (
+            format!("update product set updated_at = 7 where id = {data}"),
+            1,
+        ),
+        (
+            format!("update product set state = 'SOLD_OUT' where id = {data}"),
+            0,
+        ),
+        (
+            format!("update spot set latitude = 7 where product_id = {spot}"),
+            1,
+        ),
+        (
+            format!("update spot set longitude = 7 where product_id = {spot}"),
+            1,
+        ),
+        (
+            format!("update spot set listed = 0, title = 'x' where product_id = {spot}"),
+            0,
+        ),
+    ] {
+        let before = market.int(places).await;
+        market.sql(vec![text.clone()]).await;
+        assert_eq!(market.int(places).await - before, kept, "{text}");
+    }
 }
 
 async fn cursor_of_another_list_is_refused(on: On) {
