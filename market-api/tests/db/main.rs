@@ -8,7 +8,7 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::excessive_nesting,
-    reason = "callers that leave are tasks of their own; the service's address is in the environment"
+    reason = "callers that leave are tasks of their own"
 )]
 
 #[path = "../support/mod.rs"]
