@@ -11,7 +11,7 @@ struct Seam {
     adapters: &'static [&'static str],
 }
 
-const SEAMS: [Seam; 3] = [
+const SEAMS: [Seam; 4] = [
     Seam {
         server: "chat-server",
         home: "bus",
@@ -29,6 +29,12 @@ const SEAMS: [Seam; 3] = [
         home: "store",
         contract: "RoomStore",
         adapters: &["EmbeddedStore", "ScyllaStore"],
+    },
+    Seam {
+        server: "market-api",
+        home: "images",
+        contract: "ObjectStore",
+        adapters: &["LocalImages", "S3Images"],
     },
 ];
 
