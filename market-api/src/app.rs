@@ -164,6 +164,12 @@ impl Market {
         &self.members
     }
 
+    /// The keys that sign, for those who rotate them by hand.
+    #[must_use]
+    pub fn keys(&self) -> &KeyRing {
+        self.auth.keys()
+    }
+
     /// The database, for those who set a market up.
     #[must_use]
     pub fn db(&self) -> &Db {

@@ -169,7 +169,9 @@ impl Due {
     }
 
     fn retry_delay(&self) -> Duration {
-        let doublings = u32::try_from(self.attempts - 1).unwrap_or(0).min(16);
+        let doublings = u32::try_from(self.attempts.saturating_sub(1))
+            .unwrap_or(u32::MAX)
+            .min(16);
         (RETRY.0 * 2_u32.pow(doublings)).min(RETRY.1)
     }
 }

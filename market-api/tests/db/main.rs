@@ -8,7 +8,7 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::excessive_nesting,
-    reason = "callers that leave are tasks of their own; the service's address is in the environment"
+    reason = "callers that leave are tasks of their own"
 )]
 
 #[path = "../support/mod.rs"]
@@ -31,6 +31,7 @@ on_both! {
     writes_at_once_lose_nothing,
     write_goes_on_when_its_caller_is_gone,
     several_instances_make_the_tables_at_once,
+    every_migration_is_applied_in_its_order,
     books_refuse_to_be_changed,
     panicking_closure_ends_nobody_else,
     broken_text_is_told_as_a_defect,
@@ -438,4 +439,17 @@ mod two_writers {
         leave.wait().await;
         holder.await.unwrap().unwrap();
     }
+}
+
+async fn every_migration_is_applied_in_its_order(on: On) {
+    let base = open(on).await;
+    let mut connection = base.db.read().await.unwrap();
+    let rows = query("select version, description from _sqlx_migrations order by version");
+    let rows = rows.fetch_all(&mut *connection).await.unwrap();
+    let name = |row: &sqlx::any::AnyRow| {
+        let (version, name): (i64, String) = (row.try_get(0).unwrap(), row.try_get(1).unwrap());
+        format!("{version:04}_{}", name.replace(' ', "_"))
+    };
+    let applied: Vec<_> = rows.iter().map(name).collect();
+    assert_eq!(applied, ["0001_members", "0002_products", "0003_money"]);
 }

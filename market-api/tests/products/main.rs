@@ -11,7 +11,6 @@
 )]
 
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "other tests need more of it")]
 mod support;
 
 mod cursors;

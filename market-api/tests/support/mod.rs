@@ -1,5 +1,11 @@
 //! Databases for tests: a fresh one of each kind.
 
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test program uses its own part of this"
+)]
+
 use std::sync::Arc;
 
 use market_api::db::{Db, DbUrl};
@@ -33,6 +39,10 @@ pub(crate) fn noon() -> UnixMillis {
 }
 
 /// The address of a database that nobody else uses.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a service's address is in the environment"
+)]
 pub(crate) async fn fresh_url(on: On, folder: &TempDir) -> DbUrl {
     match on {
         On::Sqlite => DbUrl::Sqlite(folder.path().join("market.db")),

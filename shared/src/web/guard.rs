@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
 use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, CorsLayer};
@@ -27,6 +29,10 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 
 /// From a request's head to its answer. The store's own deadlines are shorter.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
+
+/// Bytes of a body that is too long which are taken in nevertheless, beyond those that may come:
+/// clients that are a little wrong get their answer, others a reset.
+const DISCARD_BYTES_MAX: usize = 1 << 20;
 
 /// How long a browser may remember what a page is allowed to do.
 const CORS_AGE: Duration = Duration::from_secs(600);
@@ -132,9 +138,21 @@ async fn refuse_long_bodies(
     let announced = request.headers().get(CONTENT_LENGTH);
     let length = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if length.is_some_and(|length| length > bytes_max) {
+        discard(
+            request.into_body(),
+            bytes_max.saturating_add(DISCARD_BYTES_MAX),
+        )
+        .await;
         return Refusal::TooLarge.into_response();
     }
     next.run(request).await
+}
+
+/// Takes in what a client is just sending. A connection that ends with bytes unread is reset, and
+/// the reset may overtake the answer.
+async fn discard(body: Body, bytes_max: usize) {
+    let mut body = Limited::new(body, bytes_max);
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 async fn limit_time(request: Request, next: Next) -> Response {
@@ -187,7 +205,7 @@ fn named(headers: &HeaderMap) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::{Body, to_bytes};
+    use axum::body::to_bytes;
     use axum::routing::get;
     use tower::ServiceExt as _;
 

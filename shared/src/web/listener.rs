@@ -1,7 +1,8 @@
 //! Ports: accepting connections and speaking HTTP on them, with bounds on strangers.
 //!
 //! Before an upgrade a connection is HTTP, and nothing is known of the peer: it gets a time for its
-//! request and a place among a bounded number. After the upgrade the WebSocket's own bounds hold.
+//! request and a place among a bounded number. After the upgrade the WebSocket's own bounds hold; the
+//! upgraded connection is a `TokioIo<TcpStream>`, to which hyper's own `Upgraded::downcast` leads.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
@@ -97,9 +98,9 @@ async fn speak_http(tcp: TcpStream, peer: Peer, router: Router, drain: Drain, he
     if let Err(error) = tcp.set_nodelay(true) {
         debug!("a connection keeps Nagle's algorithm: {error}");
     }
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // HTTP/1 and nothing to guess: what waits for bytes to tell it from HTTP/2 waits without end.
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(head_time);
     let named = router.map_request(move |mut request: http::Request<_>| {
@@ -107,7 +108,9 @@ async fn speak_http(tcp: TcpStream, peer: Peer, router: Router, drain: Drain, he
         request
     });
     let service = TowerToHyperService::new(named);
-    let serving = builder.serve_connection_with_upgrades(TokioIo::new(tcp), service);
+    let serving = builder
+        .serve_connection(TokioIo::new(tcp), service)
+        .with_upgrades();
     let mut serving = pin!(serving);
     let ended = match drain.soft().run_until_cancelled(serving.as_mut()).await {
         Some(ended) => ended,

@@ -11,7 +11,7 @@ struct Seam {
     adapters: &'static [&'static str],
 }
 
-const SEAMS: [Seam; 4] = [
+const SEAMS: [Seam; 5] = [
     Seam {
         server: "chat-server",
         home: "bus",
@@ -35,6 +35,12 @@ const SEAMS: [Seam; 4] = [
         home: "cache",
         contract: "Cache",
         adapters: &["LocalCache", "RedisCache"],
+    },
+    Seam {
+        server: "market-api",
+        home: "images",
+        contract: "ObjectStore",
+        adapters: &["LocalImages", "S3Images"],
     },
 ];
 
