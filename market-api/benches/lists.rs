@@ -18,7 +18,6 @@
 #[expect(dead_code, reason = "shared with the tests, which need more of it")]
 mod fixtures;
 #[path = "../tests/support/mod.rs"]
-#[expect(dead_code, reason = "shared with the tests")]
 mod support;
 
 use std::sync::Arc;
