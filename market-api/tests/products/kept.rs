@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,8 @@ use market_api::products::{Kind, Sort};
 use shared::config::Secret;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
@@ -26,6 +28,7 @@ on_both! {
     redis_killed_lists_stay_right,
     redis_frozen_lists_stay_right,
     redis_slow_lists_stay_right,
+    change_that_redis_did_not_hear_of_is_in_the_lists_when_it_is_back,
 }
 
 const SPACE: Namespace = Namespace("TEST");
@@ -140,10 +143,7 @@ impl Redis {
     async fn answers(&mut self) {
         let mut look = tokio::time::interval(Duration::from_millis(5));
         let up = async {
-            while tokio::net::TcpStream::connect(("127.0.0.1", self.port))
-                .await
-                .is_err()
-            {
+            while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
                 look.tick().await;
             }
         };
@@ -372,41 +372,80 @@ async fn redis_frozen_lists_stay_right(on: On) {
 
 async fn redis_slow_lists_stay_right(on: On) {
     let redis = Redis::start().await;
-    let slow = Slow::before(redis.port).await;
-    let (market, id) = with_kept_lists(on, &slow.url()).await;
-    slow.slow.store(true, Ordering::SeqCst);
+    let wire = Wire::before(redis.port).await;
+    let (market, id) = with_kept_lists(on, &wire.url()).await;
+    wire.state.store(SLOW, Ordering::SeqCst);
     check_away(&market, id).await;
-    slow.slow.store(false, Ordering::SeqCst);
+    wire.state.store(WHOLE, Ordering::SeqCst);
     check_back(&market, id).await;
 }
 
-/// A wire that can be made slow: every answer a second late.
-struct Slow {
-    slow: Arc<AtomicBool>,
+/// Redis is well and keeps the old lists, only this instance does not reach it: whether the change is
+/// what finds that out, or comes later.
+async fn change_that_redis_did_not_hear_of_is_in_the_lists_when_it_is_back(on: On) {
+    let redis = Redis::start().await;
+    let wire = Wire::before(redis.port).await;
+    let (market, id) = with_kept_lists(on, &wire.url()).await;
+    let metrics = &market.metrics;
+    for (price, reads_first) in [(700, false), (800, true)] {
+        wire.state.store(CUT, Ordering::SeqCst);
+        if reads_first {
+            market
+                .list(first_page(Kind::MobileData, Sort::Recent, 20))
+                .await;
+            assert_eq!(metrics.cache_opened.get(), metrics.cache_closed.get() + 1);
+        }
+        let to = new_data(2, price, 5, false);
+        market.edit(id, to).await.unwrap();
+        wire.state.store(WHOLE, Ordering::SeqCst);
+        eventually("the cache is back", || {
+            metrics.cache_opened.get() == metrics.cache_closed.get()
+        })
+        .await;
+        check_kept(&market, id, price).await;
+    }
+    assert_eq!(metrics.cache_opened.get(), 2);
+}
+
+const WHOLE: u8 = 0;
+const SLOW: u8 = 1;
+const CUT: u8 = 2;
+
+/// The way to a Redis. It can be slow, every answer a second late, or cut: what is sent is lost and
+/// the connection with it.
+struct Wire {
+    state: Arc<AtomicU8>,
     port: u16,
     _tasks: JoinSet<()>,
 }
 
-impl Slow {
+impl Wire {
     async fn before(port: u16) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = listener.local_addr().unwrap().port();
-        let slow = Arc::new(AtomicBool::new(false));
+        let state = Arc::new(AtomicU8::new(WHOLE));
         let mut tasks = JoinSet::new();
-        let lagging = Arc::clone(&slow);
+        let seen = Arc::clone(&state);
         tasks.spawn(async move {
             let mut wires = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let server = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
-                let (from_client, to_client) = client.into_split();
-                let (from_server, to_server) = server.unwrap().into_split();
-                let never = Arc::new(AtomicBool::new(false));
-                wires.spawn(carry(from_client, to_server, never));
-                wires.spawn(carry(from_server, to_client, Arc::clone(&lagging)));
+                if seen.load(Ordering::SeqCst) == CUT {
+                    continue;
+                }
+                let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let seen = Arc::clone(&seen);
+                wires.spawn(async move {
+                    let (from_client, to_client) = client.into_split();
+                    let (from_server, to_server) = server.into_split();
+                    tokio::select! {
+                        () = carry(from_client, to_server, &seen, Duration::ZERO) => {}
+                        () = carry(from_server, to_client, &seen, Duration::from_secs(1)) => {}
+                    }
+                });
             }
         });
         Self {
-            slow,
+            state,
             port: own,
             _tasks: tasks,
         }
@@ -417,15 +456,14 @@ impl Slow {
     }
 }
 
-async fn carry(
-    mut from: tokio::net::tcp::OwnedReadHalf,
-    mut to: tokio::net::tcp::OwnedWriteHalf,
-    slow: Arc<AtomicBool>,
-) {
+/// One way, `late` where it is slow.
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &AtomicU8, late: Duration) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        if slow.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        match state.load(Ordering::SeqCst) {
+            CUT => return,
+            SLOW => tokio::time::sleep(late).await,
+            _ => {}
         }
         if to.write_all(&buffer[..count]).await.is_err() {
             return;
