@@ -1,12 +1,13 @@
 //! Words that both servers use.
 //!
 //! Here lives what would otherwise be written twice and could then differ: the identifiers, amounts
-//! and times of the wire, the claims of a token and their checking, and the four things every
-//! process has: a clock, settings, logs, an orderly stop.
+//! and times of the wire, the claims of a token and their checking, the four things every process
+//! has (a clock, settings, logs, an orderly stop), and the HTTP conventions of the site ([`web`]).
 //!
 //! What may live here: a type or rule that both servers need in the same form. It knows nothing of
-//! rooms, offers or purchases beyond their names; it has no SQL, no HTTP, no STOMP; it opens no
-//! socket and no file. What one server alone needs lives there, even if it looks general.
+//! rooms, offers or purchases beyond their names; it has no SQL and no STOMP; only [`web`] knows
+//! HTTP and opens a socket, nothing opens a file. What one server alone needs lives there, even if
+//! it looks general.
 
 pub mod claims;
 pub mod clock;
@@ -15,3 +16,4 @@ pub mod drain;
 pub mod ids;
 pub mod money;
 pub mod telemetry;
+pub mod web;

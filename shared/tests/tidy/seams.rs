@@ -11,7 +11,11 @@ struct Seam {
     adapters: &'static [&'static str],
 }
 
+<<<<<<< HEAD
 const SEAMS: [Seam; 4] = [
+=======
+const SEAMS: [Seam; 5] = [
+>>>>>>> products
     Seam {
         server: "chat-server",
         home: "bus",
@@ -31,10 +35,23 @@ const SEAMS: [Seam; 4] = [
         adapters: &["EmbeddedStore", "ScyllaStore"],
     },
     Seam {
+<<<<<<< HEAD
         server: "chat-server",
         home: "store",
         contract: "MemberStore",
         adapters: &["EmbeddedStore", "ScyllaStore"],
+=======
+        server: "market-api",
+        home: "cache",
+        contract: "Cache",
+        adapters: &["LocalCache", "RedisCache"],
+    },
+    Seam {
+        server: "market-api",
+        home: "images",
+        contract: "ObjectStore",
+        adapters: &["LocalImages", "S3Images"],
+>>>>>>> products
     },
 ];
 

@@ -1,0 +1,75 @@
+//! `/api/admin`.
+
+use axum::Json;
+use axum::extract::State;
+use http::HeaderMap;
+use shared::ids::MemberId;
+use shared::web::{Done, FailureBody, InPath, REQUEST_ID, done};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Admins, Order, Standing};
+use crate::auth::Admin;
+use crate::http::Failure;
+
+/// The routes.
+pub fn routes(admins: Admins) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(block))
+        .routes(routes!(unblock))
+        .with_state(admins)
+}
+
+/// Shuts a member out, from their next request on.
+#[utoipa::path(
+    post, path = "/api/admin/members/{id}/block", tag = "admin",
+    params(("id" = u32, Path, description = "The member", minimum = 1)),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "They are shut out", body = Done),
+        (status = 400, description = "No such member (2005), or no member id (1006)",
+            body = FailureBody),
+    ),
+)]
+async fn block(
+    State(admins): State<Admins>,
+    admin: Admin,
+    InPath(member): InPath<MemberId>,
+    headers: HeaderMap,
+) -> Result<Json<Done>, Failure> {
+    let order = order(&admin, member, Standing::Blocked, &headers);
+    admins.carry_out(order).await?;
+    Ok(done())
+}
+
+/// Lets a member in again.
+#[utoipa::path(
+    post, path = "/api/admin/members/{id}/unblock", tag = "admin",
+    params(("id" = u32, Path, description = "The member", minimum = 1)),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "They may come in", body = Done),
+        (status = 400, description = "No such member (2005), or no member id (1006)",
+            body = FailureBody),
+    ),
+)]
+async fn unblock(
+    State(admins): State<Admins>,
+    admin: Admin,
+    InPath(member): InPath<MemberId>,
+    headers: HeaderMap,
+) -> Result<Json<Done>, Failure> {
+    let order = order(&admin, member, Standing::Welcome, &headers);
+    admins.carry_out(order).await?;
+    Ok(done())
+}
+
+fn order(admin: &Admin, member: MemberId, standing: Standing, headers: &HeaderMap) -> Order {
+    let request = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    Order {
+        by: admin.0.member,
+        member,
+        standing,
+        request: request.map(str::to_owned),
+    }
+}

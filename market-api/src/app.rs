@@ -1,0 +1,305 @@
+//! Puts a market together: the one place that names concrete adapters.
+
+use std::sync::Arc;
+
+use axum::{Extension, Router};
+use futures_util::future::BoxFuture;
+use shared::clock::Clock;
+use shared::drain::Drain;
+use shared::web::{Health, Log, RequestIds};
+use tokio::time::{MissedTickBehavior, interval};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::admin::{self, Admins};
+use crate::auth::{self, Auth, KeyRing, KeysError, REREAD_EVERY};
+use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCache};
+use crate::config::{Config, ImagesUrl};
+use crate::db::{Db, DbError, Stop, WriteError};
+use crate::http::{self, Limits, Operation, Rate, Surroundings};
+use crate::idempotency;
+use crate::images::local::LocalImages;
+use crate::images::s3::S3Images;
+use crate::images::{Images, ObjectStore, StoreError};
+use crate::members::login::{self, LoginParts, Logins, NoClient};
+use crate::members::{self, Members};
+use crate::metrics::Metrics;
+use crate::plans::{self, Plans};
+use crate::products::{self, Products};
+use crate::schedule::{self, Handler, HandlerError, Outcome, Schedule};
+
+pub use shared::web::{listen, serve};
+
+/// The work that removes what nobody needs any more.
+const HOUSEKEEPING: &str = "housekeeping";
+
+/// How often it is done.
+const HOUSEKEEPING_EVERY: std::time::Duration = std::time::Duration::from_secs(3_600);
+
+/// Why a market could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The database.
+    #[error("the database cannot be opened")]
+    Db(#[from] DbError),
+    /// The keys.
+    #[error("the keys that sign tokens cannot be had")]
+    Keys(#[from] KeysError),
+    /// The login providers.
+    #[error("the login providers cannot be asked")]
+    Logins(#[from] NoClient),
+    /// The object store.
+    #[error("the object store cannot be used")]
+    Images(#[from] StoreError),
+    /// The cache's address. One that is away only makes lists slower.
+    #[error("the cache cannot be used")]
+    Cache(#[from] CacheError),
+}
+
+/// A market, ready to be served.
+#[derive(Debug)]
+pub struct Market {
+    surroundings: Surroundings,
+    operation: Operation,
+    clock: Arc<dyn Clock>,
+    auth: Auth,
+    images: Images,
+    local_images: Option<Arc<LocalImages>>,
+    members: Members,
+    logins: Logins,
+    products: Products,
+}
+
+impl Market {
+    /// Opens what the settings name and starts the market's own tasks in `drain`.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub async fn build(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        drain: &Drain,
+    ) -> Result<Self, BuildError> {
+        let db = Db::open(&config.db, Arc::clone(&clock), drain).await?;
+        let metrics = Arc::new(Metrics::new());
+        let keys = KeyRing::open(
+            &config.login.signing_keys,
+            config.token_scope(),
+            Arc::clone(&clock),
+        );
+        let keys = Arc::new(keys?);
+        let auth = Auth::new(
+            db.clone(),
+            Arc::clone(&keys),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+            config.cookies(),
+        );
+        let (store, local_images) = open_images(config, &clock)?;
+        let images = Images::new(store, db.clone(), Arc::clone(&clock));
+        let members = Members::new(db.clone(), images.clone(), Arc::clone(&clock));
+        let logins = Logins::new(LoginParts {
+            db: db.clone(),
+            members: members.clone(),
+            auth: auth.clone(),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+            settings: config.logins(),
+        })?;
+        let cache = ListCache::new(open_cache(config)?, Arc::clone(&metrics), drain.clone());
+        let products = Products::new(
+            db.clone(),
+            cache,
+            Arc::clone(&clock),
+            drain.clone(),
+            Arc::clone(&metrics),
+        );
+        let health = Arc::new(Health::new());
+        start_schedule(&db, &products, &metrics, drain).await?;
+        start_tasks(keys, &health, drain);
+        Ok(Self {
+            surroundings: surroundings(config, &metrics, &clock),
+            operation: Operation {
+                metrics,
+                health,
+                db,
+            },
+            clock,
+            auth,
+            images,
+            local_images,
+            members,
+            logins,
+            products,
+        })
+    }
+
+    /// What clients use.
+    pub fn public_router(&self) -> Router {
+        let router = http::public_router(&self.surroundings, self.routes());
+        match &self.local_images {
+            Some(images) => router.merge(Arc::clone(images).router().reset_fallback()),
+            None => router,
+        }
+    }
+
+    /// The OpenAPI of what clients use.
+    #[must_use]
+    pub fn document(&self) -> utoipa::openapi::OpenApi {
+        http::document(self.routes())
+    }
+
+    /// What operators and balancers use; never public.
+    pub fn admin_router(&self) -> Router {
+        http::admin_router(self.operation.clone())
+    }
+
+    /// Everything is served: balancers may send clients here.
+    pub fn set_started(&self) {
+        self.operation.health.set_started();
+    }
+
+    /// The members, for those who set a market up.
+    #[must_use]
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// The keys that sign, for those who rotate them by hand.
+    #[must_use]
+    pub fn keys(&self) -> &KeyRing {
+        self.auth.keys()
+    }
+
+    /// The database, for those who set a market up.
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.operation.db
+    }
+
+    /// Every domain's routes.
+    fn routes(&self) -> OpenApiRouter {
+        let origins = &self.surroundings.allowed_origins;
+        OpenApiRouter::new()
+            .merge(login::routes(self.logins.clone()))
+            .merge(members::routes(
+                self.members.clone(),
+                self.images.clone(),
+                self.auth.clone(),
+                Arc::clone(origins),
+            ))
+            .merge(plans::routes(
+                Plans::new(self.db().clone()),
+                Arc::clone(&self.clock),
+            ))
+            .merge(products::routes(self.products.clone(), self.images.clone()))
+            .merge(admin::routes(Admins::new(self.db().clone())))
+            .layer(Extension(self.auth.clone()))
+    }
+}
+
+fn open_cache(config: &Config) -> Result<Arc<dyn Cache>, CacheError> {
+    Ok(match &config.cache {
+        CacheUrl::Local => Arc::new(LocalCache::new()),
+        CacheUrl::Redis(url) => Arc::new(RedisCache::connect(url)?),
+    })
+}
+
+type Store = (Arc<dyn ObjectStore>, Option<Arc<LocalImages>>);
+
+fn open_images(config: &Config, clock: &Arc<dyn Clock>) -> Result<Store, StoreError> {
+    match (&config.images.images, config.images.bucket()) {
+        (ImagesUrl::Folder(folder), _) => {
+            let url = config.public_url.as_str();
+            let local = Arc::new(LocalImages::new(folder.clone(), url, Arc::clone(clock)));
+            Ok((Arc::clone(&local) as Arc<dyn ObjectStore>, Some(local)))
+        }
+        (ImagesUrl::Bucket(_), Some(bucket)) => Ok((Arc::new(S3Images::new(bucket)?), None)),
+        (ImagesUrl::Bucket(_), None) => Err(StoreError("its keys are missing".to_owned())),
+    }
+}
+
+fn surroundings(config: &Config, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) -> Surroundings {
+    let limits = Limits::new(
+        Rate::per_second(config.limits.address_rate),
+        Rate::per_second(config.limits.member_rate),
+        clock,
+    );
+    Surroundings {
+        log: Log {
+            clock: Arc::clone(clock),
+            request_ids: Arc::new(RequestIds::new(rand::random())),
+        },
+        metrics: Arc::clone(metrics),
+        limits: Arc::new(limits),
+        allowed_origins: config.allowed_origins.clone().into(),
+        trusted_hops: config.limits.trusted_hops,
+    }
+}
+
+async fn start_schedule(
+    db: &Db,
+    products: &Products,
+    metrics: &Arc<Metrics>,
+    drain: &Drain,
+) -> Result<(), DbError> {
+    let put = db.write((), |(), tx| {
+        Box::pin(async move {
+            let now = tx.now();
+            schedule::put(tx, HOUSEKEEPING, "", now, "").await?;
+            Ok::<_, Stop<()>>(())
+        })
+    });
+    put.await.map_err(|error| match error {
+        WriteError::Refused(()) => DbError::Defect("putting work refuses nothing".to_owned()),
+        WriteError::Db(error) => error,
+    })?;
+    let housekeeping = (db.clone(), products.clone());
+    let handler: Handler = Box::new(move |_| {
+        let (db, products) = housekeeping.clone();
+        keep_house(db, products)
+    });
+    let handlers = vec![(HOUSEKEEPING, handler)];
+    let schedule = Schedule::new(db.clone(), Arc::clone(metrics), handlers);
+    Arc::new(schedule).start(drain);
+    Ok(())
+}
+
+/// Removes what nobody needs any more.
+fn keep_house(db: Db, products: Products) -> BoxFuture<'static, Result<Outcome, HandlerError>> {
+    Box::pin(async move {
+        products.keep_house().await?;
+        let kept = db.write((), |(), tx| {
+            Box::pin(async move {
+                login::forget_in(tx).await?;
+                auth::forget_in(tx).await?;
+                idempotency::forget_in(tx).await?;
+                Ok::<_, Stop<()>>(tx.now().saturating_add(HOUSEKEEPING_EVERY))
+            })
+        });
+        Ok(Outcome::Again(kept.await?))
+    })
+}
+
+/// The tasks of the process itself. They end at the soft token.
+fn start_tasks(keys: Arc<KeyRing>, health: &Arc<Health>, drain: &Drain) {
+    let soft = drain.soft();
+    drop(drain.spawn("keys", async move {
+        let mut due = interval(REREAD_EVERY);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        due.tick().await; // the first tick is at once, and they have just been read
+        while soft.run_until_cancelled(due.tick()).await.is_some() {
+            let keys = Arc::clone(&keys);
+            let read = tokio::task::spawn_blocking(move || keys.reread()).await;
+            match read {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!("keys not read, going on with the old: {error}"),
+                Err(error) => tracing::error!("keys not read: {error}"),
+            }
+        }
+    }));
+    let (soft, health) = (drain.soft(), Arc::clone(health));
+    drop(drain.spawn("health", async move {
+        soft.cancelled().await;
+        health.set_draining();
+    }));
+}

@@ -1,0 +1,81 @@
+//! The cookies that hold tokens.
+
+use http::HeaderValue;
+use shared::claims::MemberToken;
+use shared::config::Secret;
+use shared::web::{ACCESS_COOKIE, REFRESH_COOKIE};
+
+/// How cookies are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieSettings {
+    /// The site's domain, whose hosts all get the cookies; `None` = this host only.
+    pub domain: Option<String>,
+    /// Whether they go over TLS only. Off only for plain HTTP on one computer.
+    pub secure: bool,
+}
+
+impl CookieSettings {
+    /// A token's cookie: not for scripts, not for requests that other sites cause, for the token's
+    /// life.
+    pub(super) fn set(&self, token: MemberToken, value: &Secret<String>) -> HeaderValue {
+        let seconds = token.lifetime().as_secs();
+        let mut cookie = self.cookie(name(token), value.expose(), seconds);
+        cookie.set_sensitive(true);
+        cookie
+    }
+
+    /// What removes both.
+    pub(super) fn clear(&self) -> Vec<HeaderValue> {
+        [MemberToken::Access, MemberToken::Refresh]
+            .map(|token| self.cookie(name(token), "", 0))
+            .into()
+    }
+
+    fn cookie(&self, name: &str, value: &str, seconds: u64) -> HeaderValue {
+        let domain = self.domain.as_deref();
+        let domain = domain.map_or(String::new(), |domain| format!("; Domain={domain}"));
+        let secure = if self.secure { "; Secure" } else { "" };
+        let text = format!(
+            "{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{domain}{secure}"
+        );
+        HeaderValue::try_from(text).expect("a token and a domain are of plain letters")
+    }
+}
+
+fn name(token: MemberToken) -> &'static str {
+    match token {
+        MemberToken::Access => ACCESS_COOKIE,
+        MemberToken::Refresh => REFRESH_COOKIE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_are_kept_from_scripts_and_other_sites() {
+        let settings = CookieSettings {
+            domain: Some("dapanda.example".to_owned()),
+            secure: true,
+        };
+        let cookie = settings.set(MemberToken::Access, &Secret::new("a.b.c".to_owned()));
+        assert_eq!(
+            cookie,
+            "accessToken=a.b.c; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax; \
+             Domain=dapanda.example; Secure"
+        );
+        assert!(cookie.is_sensitive());
+        let here = CookieSettings {
+            domain: None,
+            secure: false,
+        };
+        assert_eq!(
+            here.clear(),
+            [
+                "accessToken=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax",
+                "refreshToken=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+            ]
+        );
+    }
+}

@@ -1,0 +1,353 @@
+//! Who asks: the keys that sign, tokens and their cookies, sessions that can be ended at once.
+//!
+//! ```text
+//! request ─► bearer token │ access cookie │ refresh cookie ─► claims ─► session and member in the
+//!            database: not revoked, not blocked, the role as it is now ─► Caller
+//! ```
+//!
+//! A token says who somebody is; what they may do is read at every request, so a block, a lost role
+//! or a logout holds for the next one.
+//!
+//! What this module does not do: log somebody in (`members` knows the providers).
+
+mod caller;
+mod cookies;
+mod keys;
+mod repo;
+mod session;
+
+use std::sync::Arc;
+
+use shared::claims::{
+    FamilyId, MemberClaims, MemberGrant, MemberToken, REFRESH_LIFETIME, Role, SignError, TokenId,
+};
+use shared::clock::{Clock, UnixMillis};
+use shared::config::Secret;
+use shared::ids::MemberId;
+use shared::web::{Credentials, Refusal};
+
+use crate::db::{Db, Stop};
+use crate::http::{Failure, Language};
+use crate::metrics::Metrics;
+
+pub use caller::{Admin, Caller, InfoCaller};
+pub use cookies::CookieSettings;
+pub use keys::{KeyRing, KeysError, REREAD_EVERY};
+pub use repo::{end_all_in, forget_in};
+pub use session::{FAMILY_LIFETIME, REUSE_GRACE, ROTATE_AFTER};
+use session::{Renewal, Session};
+
+/// Checks who asks, begins and ends sessions.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    db: Db,
+    keys: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    cookies: CookieSettings,
+}
+
+/// A member who showed a good token, as they are now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Who.
+    pub member: MemberId,
+    /// What they may do, now.
+    pub role: Role,
+    /// The login that the token comes from.
+    pub family: FamilyId,
+    /// How the token came.
+    pub origin: Origin,
+    /// In which language they want to be told.
+    pub language: Language,
+}
+
+/// How a token came. A browser adds cookies to requests of any page; a bearer token it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In a cookie.
+    Cookie,
+    /// In a header that only the site's own code can have set.
+    Bearer,
+}
+
+/// Which token an access cookie may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AccessCookie {
+    /// An access token.
+    Strict,
+    /// Also a refresh token: the first front end's server has only that one.
+    AlsoRefresh,
+}
+
+/// `Set-Cookie` values.
+type SetCookies = Vec<http::HeaderValue>;
+
+impl Auth {
+    /// A checker on this database with these keys.
+    #[must_use]
+    pub fn new(
+        db: Db,
+        keys: Arc<KeyRing>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        cookies: CookieSettings,
+    ) -> Self {
+        Self {
+            db,
+            keys,
+            clock,
+            metrics,
+            cookies,
+        }
+    }
+
+    /// The keys that sign and check.
+    #[must_use]
+    pub fn keys(&self) -> &KeyRing {
+        &self.keys
+    }
+
+    /// How cookies are made here.
+    #[must_use]
+    pub fn cookies(&self) -> &CookieSettings {
+        &self.cookies
+    }
+
+    /// Begins a session of this member: the cookies of its two tokens.
+    ///
+    /// # Errors
+    /// The database's, or the cryptographic library's.
+    pub async fn begin(&self, member: MemberId, role: Role) -> Result<SetCookies, Failure> {
+        let (family, token) = (FamilyId::random(&mut rand::rng()), fresh_token());
+        let context = (member, family.clone(), token.clone());
+        let begun = self.db.write(context, |(member, family, token), tx| {
+            Box::pin(async move {
+                repo::insert_family(tx, *member, family, token).await?;
+                Ok::<_, Stop<Failure>>(tx.now())
+            })
+        });
+        let now = begun.await?;
+        let holder = Holder {
+            member,
+            role,
+            family: &family,
+        };
+        let access = self.sign(&holder, MemberToken::Access, fresh_token(), now)?;
+        let refresh = self.sign(&holder, MemberToken::Refresh, token, now)?;
+        Ok(vec![
+            self.cookies.set(MemberToken::Access, &access),
+            self.cookies.set(MemberToken::Refresh, &refresh),
+        ])
+    }
+
+    /// Ends the session of whoever shows a good token of it, also an access token past its time or
+    /// one of a member who is blocked: leaving is never refused.
+    ///
+    /// # Errors
+    /// No token, or none that is good.
+    pub async fn end(&self, credentials: &Credentials) -> Result<SetCookies, Failure> {
+        let claims = self.claims_of_any(credentials)?;
+        let context = (claims.member, claims.family);
+        let ended = self.db.write(context, |(member, family), tx| {
+            Box::pin(async move {
+                repo::revoke(tx, *member, family).await?;
+                Ok::<_, Stop<Failure>>(())
+            })
+        });
+        ended.await?;
+        Ok(self.cookies.clear())
+    }
+
+    fn claims_of_any(&self, credentials: &Credentials) -> Result<MemberClaims, Failure> {
+        let now = self.clock.unix_millis();
+        let shown = [
+            (&credentials.bearer, MemberToken::Access),
+            (&credentials.access_cookie, MemberToken::Access),
+            (&credentials.access_cookie, MemberToken::Refresh),
+            (&credentials.refresh_cookie, MemberToken::Refresh),
+        ];
+        let mut is_any = false;
+        for (token, expected) in shown {
+            let Some(token) = token else { continue };
+            is_any = true;
+            if let Ok(claims) = self.keys.check(token, expected, now) {
+                return Ok(claims);
+            }
+        }
+        let refusal = if is_any {
+            Refusal::TokenInvalid
+        } else {
+            Refusal::TokenMissing
+        };
+        Err(refusal.into())
+    }
+
+    /// Who shows these, and cookies to be set on the answer.
+    async fn identify(
+        &self,
+        credentials: &Credentials,
+        access_cookie: AccessCookie,
+    ) -> Result<(Identity, SetCookies), Failure> {
+        let now = self.clock.unix_millis();
+        if let Some(bearer) = &credentials.bearer {
+            let claims = self.keys.check(bearer, MemberToken::Access, now);
+            let claims = claims.map_err(|_refused| self.refuse("token"))?;
+            let identity = self.look_up(claims, Origin::Bearer).await?;
+            return Ok((identity, Vec::new()));
+        }
+        let access = credentials.access_cookie.as_ref();
+        if let Some(Ok(claims)) = access.map(|a| self.keys.check(a, MemberToken::Access, now)) {
+            let identity = self.look_up(claims, Origin::Cookie).await?;
+            return Ok((identity, Vec::new()));
+        }
+        let in_access = access.filter(|_| access_cookie == AccessCookie::AlsoRefresh);
+        let in_access = in_access.map(|a| self.keys.check(a, MemberToken::Refresh, now));
+        if let Some(Ok(claims)) = in_access {
+            // Whoever keeps the cookies is not there to be given new ones.
+            let (identity, _) = self.renew(claims, now).await?;
+            return Ok((identity, Vec::new()));
+        }
+        match &credentials.refresh_cookie {
+            Some(refresh) => {
+                let claims = self.keys.check(refresh, MemberToken::Refresh, now);
+                let claims = claims.map_err(|_refused| self.refuse("token"))?;
+                self.renew(claims, now).await
+            }
+            None if access.is_some() => Err(self.refuse("token")),
+            None => Err(Refusal::TokenMissing.into()),
+        }
+    }
+
+    fn refuse(&self, reason: &str) -> Failure {
+        let failures = &self.metrics.auth_failures;
+        failures.with_label_values(&[reason]).inc();
+        Refusal::TokenInvalid.into()
+    }
+
+    async fn look_up(&self, claims: MemberClaims, origin: Origin) -> Result<Identity, Failure> {
+        let session = repo::session(&self.db, claims.member, &claims.family).await?;
+        self.admit(claims, session, origin)
+    }
+
+    fn admit(
+        &self,
+        claims: MemberClaims,
+        session: Option<Session>,
+        origin: Origin,
+    ) -> Result<Identity, Failure> {
+        let open = session.filter(|session| !session.is_revoked);
+        let session = open.ok_or_else(|| self.refuse("revoked"))?;
+        if session.is_blocked {
+            self.refuse("blocked");
+            return Err(Failure::MemberBlocked);
+        }
+        Ok(Identity {
+            member: claims.member,
+            role: session.role,
+            family: claims.family,
+            origin,
+            language: session.language,
+        })
+    }
+
+    /// The member of a refresh token, with a fresh access cookie, and a fresh refresh cookie where
+    /// it is time for one.
+    async fn renew(
+        &self,
+        claims: MemberClaims,
+        now: UnixMillis,
+    ) -> Result<(Identity, SetCookies), Failure> {
+        let token_id = claims.token_id.clone();
+        let session = repo::session(&self.db, claims.member, &claims.family).await?;
+        let renewal = session
+            .as_ref()
+            .map(|session| session.renewal(&token_id, now));
+        let identity = self.admit(claims, session, Origin::Cookie)?;
+        let current = match renewal {
+            Some(Renewal::Keep) => None,
+            Some(Renewal::Rotate) => Some(self.rotate(&identity, token_id).await?),
+            Some(Renewal::Resend(current)) => Some(current),
+            Some(Renewal::Reused) | None => return Err(self.end_stolen(&identity).await),
+        };
+        let holder = Holder {
+            member: identity.member,
+            role: identity.role,
+            family: &identity.family,
+        };
+        let access = self.sign(&holder, MemberToken::Access, fresh_token(), now)?;
+        let mut cookies = vec![self.cookies.set(MemberToken::Access, &access)];
+        if let Some(current) = current {
+            let refresh = self.sign(&holder, MemberToken::Refresh, current, now)?;
+            cookies.push(self.cookies.set(MemberToken::Refresh, &refresh));
+        }
+        Ok((identity, cookies))
+    }
+
+    /// The session's refresh token after this one; of several requests at once one makes it, the
+    /// others get the same.
+    async fn rotate(&self, identity: &Identity, seen: TokenId) -> Result<TokenId, Failure> {
+        let next = fresh_token();
+        let context = (identity.family.clone(), seen, next);
+        let rotated = self.db.write(context, |(family, seen, next), tx| {
+            Box::pin(async move {
+                if repo::rotate(tx, family, seen, next).await? {
+                    return Ok(next.clone());
+                }
+                let current = repo::current_token(tx, family).await?;
+                current.ok_or(Stop::Refused(Failure::Web(Refusal::TokenInvalid)))
+            })
+        });
+        Ok(rotated.await?)
+    }
+
+    /// A refresh token came again long after its successor was made: somebody else has one of the
+    /// two, so the whole session ends (RFC 9700, 4.14.2).
+    async fn end_stolen(&self, identity: &Identity) -> Failure {
+        self.metrics.refresh_reuses.inc();
+        let member = identity.member;
+        tracing::warn!(member.id = %member, "an old refresh token came again: session ended");
+        let context = (member, identity.family.clone());
+        let ended = self.db.write(context, |(member, family), tx| {
+            Box::pin(async move {
+                repo::revoke(tx, *member, family).await?;
+                Ok::<_, Stop<Failure>>(())
+            })
+        });
+        match ended.await {
+            Ok(()) => self.refuse("reused"),
+            Err(error) => error.into(),
+        }
+    }
+
+    fn sign(
+        &self,
+        holder: &Holder<'_>,
+        token: MemberToken,
+        token_id: TokenId,
+        now: UnixMillis,
+    ) -> Result<Secret<String>, Failure> {
+        let grant = MemberGrant {
+            member: holder.member,
+            role: holder.role,
+            token,
+            family: holder.family.clone(),
+            token_id,
+        };
+        self.keys.sign(grant, now).map_err(|error: SignError| {
+            tracing::error!("no token was signed: {error}");
+            Refusal::Internal.into()
+        })
+    }
+}
+
+/// Whose token is signed.
+struct Holder<'a> {
+    member: MemberId,
+    role: Role,
+    family: &'a FamilyId,
+}
+
+fn fresh_token() -> TokenId {
+    TokenId::random(&mut rand::rng())
+}

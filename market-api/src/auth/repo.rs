@@ -1,0 +1,187 @@
+//! Sessions in the database.
+
+use serde_json::json;
+use shared::claims::{FamilyId, REFRESH_LIFETIME, TokenId};
+use shared::clock::UnixMillis;
+use shared::ids::MemberId;
+use sqlx::any::AnyRow;
+use sqlx::{Row as _, query};
+
+use super::session::{FAMILY_LIFETIME, Session};
+use crate::db::{Db, DbError, Tx};
+use crate::http::Language;
+use crate::outbox::{self, Event, EventKind};
+
+/// Begins a session whose first refresh token is this.
+pub(super) async fn insert_family(
+    tx: &mut Tx<'_>,
+    member: MemberId,
+    family: &FamilyId,
+    token: &TokenId,
+) -> Result<(), sqlx::Error> {
+    let now = tx.now();
+    query(
+        "insert into token_family (id, member_id, current_token, rotated_at, expires_at) \
+         values ($1, $2, $3, $4, $5)",
+    )
+    .bind(family.as_str())
+    .bind(i64::from(member.get()))
+    .bind(token.as_str())
+    .bind(now.get())
+    .bind(now.saturating_add(FAMILY_LIFETIME).get())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// The session of this member, with what they may do now.
+pub(super) async fn session(
+    db: &Db,
+    member: MemberId,
+    family: &FamilyId,
+) -> Result<Option<Session>, DbError> {
+    let mut connection = db.read().await?;
+    let row = query(
+        "select m.role, m.blocked, m.language, f.revoked_at, f.current_token, f.previous_token, \
+         f.rotated_at, f.expires_at \
+         from token_family f join member m on m.id = f.member_id \
+         where f.id = $1 and f.member_id = $2",
+    )
+    .bind(family.as_str())
+    .bind(i64::from(member.get()))
+    .fetch_optional(&mut *connection)
+    .await?;
+    row.as_ref()
+        .map(read_session)
+        .transpose()
+        .map_err(Into::into)
+}
+
+fn read_session(row: &AnyRow) -> Result<Session, sqlx::Error> {
+    let decode = |what: &str| sqlx::Error::Decode(format!("a session's {what}").into());
+    let role: String = row.try_get("role")?;
+    let language: String = row.try_get("language")?;
+    let revoked_at: Option<i64> = row.try_get("revoked_at")?;
+    let current: String = row.try_get("current_token")?;
+    let previous: Option<String> = row.try_get("previous_token")?;
+    let moment = |column: &str| {
+        let at: i64 = row.try_get(column)?;
+        UnixMillis::try_from(at).map_err(|_out_of_range| decode(column))
+    };
+    Ok(Session {
+        role: role.parse().map_err(|_unknown| decode("role"))?,
+        is_blocked: row.try_get::<i64, _>("blocked")? != 0,
+        language: Language::parse(&language).unwrap_or_default(),
+        is_revoked: revoked_at.is_some(),
+        current: current.try_into().map_err(|_invalid| decode("token"))?,
+        previous: previous
+            .map(TokenId::try_from)
+            .transpose()
+            .map_err(|_invalid| decode("token"))?,
+        rotated_at: moment("rotated_at")?,
+        expires_at: moment("expires_at")?,
+    })
+}
+
+/// Replaces the refresh token, if it is still the one seen.
+pub(super) async fn rotate(
+    tx: &mut Tx<'_>,
+    family: &FamilyId,
+    seen: &TokenId,
+    next: &TokenId,
+) -> Result<bool, sqlx::Error> {
+    let now = tx.now().get();
+    let done = query(
+        "update token_family set previous_token = current_token, current_token = $3, \
+         rotated_at = $4 where id = $1 and current_token = $2 and revoked_at is null",
+    )
+    .bind(family.as_str())
+    .bind(seen.as_str())
+    .bind(next.as_str())
+    .bind(now)
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The refresh token of a session that is open.
+pub(super) async fn current_token(
+    tx: &mut Tx<'_>,
+    family: &FamilyId,
+) -> Result<Option<TokenId>, sqlx::Error> {
+    let row = query("select current_token from token_family where id = $1 and revoked_at is null")
+        .bind(family.as_str())
+        .fetch_optional(tx.connection())
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let text: String = row.try_get(0)?;
+    Ok(TokenId::try_from(text).ok())
+}
+
+/// Ends a session, once, and tells of it.
+pub(super) async fn revoke(
+    tx: &mut Tx<'_>,
+    member: MemberId,
+    family: &FamilyId,
+) -> Result<(), sqlx::Error> {
+    let now = tx.now().get();
+    let done = query(
+        "update token_family set revoked_at = $3 \
+         where id = $1 and member_id = $2 and revoked_at is null",
+    )
+    .bind(family.as_str())
+    .bind(i64::from(member.get()))
+    .bind(now)
+    .execute(tx.connection())
+    .await?;
+    if done.rows_affected() == 1 {
+        tell_revoked(tx, member, family.as_str()).await?;
+    }
+    Ok(())
+}
+
+/// Ends every session of a member, in the caller's transaction.
+///
+/// # Errors
+/// The database's.
+pub async fn end_all_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Error> {
+    let now = tx.now().get();
+    let ended = query(
+        "update token_family set revoked_at = $2 \
+         where member_id = $1 and revoked_at is null and expires_at > $2 returning id",
+    )
+    .bind(i64::from(member.get()))
+    .bind(now)
+    .fetch_all(tx.connection())
+    .await?;
+    for row in ended {
+        let family: String = row.try_get(0)?;
+        tell_revoked(tx, member, &family).await?;
+    }
+    Ok(())
+}
+
+async fn tell_revoked(tx: &mut Tx<'_>, member: MemberId, family: &str) -> Result<(), sqlx::Error> {
+    let event = Event {
+        kind: EventKind::SessionRevoked,
+        aggregate: format!("member:{member}"),
+        members: vec![member],
+        data: json!({ "sid": family }),
+    };
+    outbox::append(tx, &event).await
+}
+
+/// Removes sessions whose last token has expired.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_in(tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
+    let keep = i64::try_from(REFRESH_LIFETIME.as_millis()).unwrap_or(i64::MAX);
+    let now = tx.now().get();
+    query("delete from token_family where expires_at <= $1 or revoked_at <= $2")
+        .bind(now)
+        .bind(now.saturating_sub(keep))
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! What a session is, and when its refresh token is replaced.
+
+use std::time::Duration;
+
+use shared::claims::{Role, TokenId};
+use shared::clock::UnixMillis;
+
+use super::REFRESH_LIFETIME;
+use crate::http::Language;
+
+/// A session ends after so long whatever happens: 90 days. Its last refresh token is not replaced
+/// any more when the next one would outlive it, so nobody is cut off in the middle of a visit.
+pub const FAMILY_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// The refresh token is replaced at most once a day: its cookie goes out with every answer that
+/// does so, and each replacement is a moment in which an answer can be lost.
+pub const ROTATE_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// So long the token before is taken, too: several tabs renew at once, and an answer may be lost.
+pub const REUSE_GRACE: Duration = Duration::from_secs(60);
+
+/// A session and its member, as the database has them.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) role: Role,
+    pub(super) is_blocked: bool,
+    pub(super) language: Language,
+    pub(super) is_revoked: bool,
+    pub(super) current: TokenId,
+    pub(super) previous: Option<TokenId>,
+    pub(super) rotated_at: UnixMillis,
+    pub(super) expires_at: UnixMillis,
+}
+
+/// What a refresh token that was shown is worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Renewal {
+    /// It is the current one, and young.
+    Keep,
+    /// It is the current one, and due.
+    Rotate,
+    /// Its successor is so young that it may not have arrived: send that again.
+    Resend(TokenId),
+    /// It was replaced long ago.
+    Reused,
+}
+
+impl Session {
+    pub(super) fn renewal(&self, shown: &TokenId, now: UnixMillis) -> Renewal {
+        let age = now.saturating_since(self.rotated_at);
+        if *shown == self.current {
+            let outlives = now.saturating_add(REFRESH_LIFETIME) > self.expires_at;
+            return if age < ROTATE_AFTER || outlives {
+                Renewal::Keep
+            } else {
+                Renewal::Rotate
+            };
+        }
+        if self.previous.as_ref() == Some(shown) && age <= REUSE_GRACE {
+            Renewal::Resend(self.current.clone())
+        } else {
+            Renewal::Reused
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> TokenId {
+        text.parse().unwrap()
+    }
+
+    /// So long after a rotation from `old` to `new`, this token is worth that.
+    fn check(shown: &str, after: Duration, expected: Renewal) {
+        let session = Session {
+            role: Role::Member,
+            is_blocked: false,
+            language: Language::Korean,
+            is_revoked: false,
+            current: id("new"),
+            previous: Some(id("old")),
+            rotated_at: UnixMillis::EPOCH,
+            expires_at: UnixMillis::EPOCH.saturating_add(FAMILY_LIFETIME),
+        };
+        let now = UnixMillis::EPOCH.saturating_add(after);
+        assert_eq!(
+            session.renewal(&id(shown), now),
+            expected,
+            "{shown} {after:?}"
+        );
+    }
+
+    #[test]
+    fn a_token_is_replaced_once_a_day_until_the_end() {
+        let moment = Duration::from_millis(1);
+        check("new", Duration::ZERO, Renewal::Keep);
+        check("new", ROTATE_AFTER - moment, Renewal::Keep);
+        check("new", ROTATE_AFTER, Renewal::Rotate);
+        check("new", FAMILY_LIFETIME - REFRESH_LIFETIME, Renewal::Rotate);
+        check(
+            "new",
+            FAMILY_LIFETIME - REFRESH_LIFETIME + moment,
+            Renewal::Keep,
+        );
+    }
+
+    #[test]
+    fn the_one_before_is_taken_for_a_minute() {
+        let moment = Duration::from_millis(1);
+        check("old", Duration::ZERO, Renewal::Resend(id("new")));
+        check("old", REUSE_GRACE, Renewal::Resend(id("new")));
+        check("old", REUSE_GRACE + moment, Renewal::Reused);
+        check("older", Duration::ZERO, Renewal::Reused);
+    }
+}

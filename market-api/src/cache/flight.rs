@@ -1,0 +1,175 @@
+//! One look-up at a time for each key: who asks meanwhile waits for the same answer.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use shared::drain::Drain;
+use tokio::sync::watch;
+
+/// Keys looked up at once; beyond that everybody looks up for themselves. There are never more than
+/// requests under way.
+const FLIGHTS_MAX: usize = 4_096;
+
+/// Look-ups under way. Clones are the same.
+#[derive(Clone)]
+pub struct Flights<T> {
+    under_way: Arc<Mutex<UnderWay<T>>>,
+    drain: Drain,
+}
+
+type UnderWay<T> = HashMap<String, watch::Receiver<Option<T>>>;
+
+impl<T> fmt::Debug for Flights<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flights").finish_non_exhaustive()
+    }
+}
+
+/// An answer, and whose look-up it is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined<T> {
+    /// The caller's own.
+    Led(T),
+    /// Another's that was under way.
+    Followed(T),
+}
+
+impl<T> Joined<T> {
+    /// The answer.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Led(answer) | Self::Followed(answer) => answer,
+        }
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Flights<T> {
+    /// None under way.
+    #[must_use]
+    pub fn new(drain: Drain) -> Self {
+        Self {
+            under_way: Arc::default(),
+            drain,
+        }
+    }
+
+    /// The answer of the look-up under `key` that is under way, or else of `work`, which goes on when
+    /// its caller is gone, since others may have joined. `None` if it panicked.
+    ///
+    /// Whoever joins is given what may have been read before they asked, so a key has in it whatever
+    /// must be seen (see [`super::Seen`]).
+    pub async fn join<F>(&self, key: String, work: F) -> Option<Joined<T>>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (mut answer, led) = self.enter(key, work);
+        let answer = answer.wait_for(Option::is_some).await.ok()?.clone()?;
+        Some(if led {
+            Joined::Led(answer)
+        } else {
+            Joined::Followed(answer)
+        })
+    }
+
+    fn enter<F>(&self, key: String, work: F) -> (watch::Receiver<Option<T>>, bool)
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let mut under_way = lock(&self.under_way);
+        if let Some(answer) = under_way.get(&key) {
+            return (answer.clone(), false);
+        }
+        let (tell, answer) = watch::channel(None);
+        let landing = if under_way.len() < FLIGHTS_MAX {
+            under_way.insert(key.clone(), answer.clone());
+            Some(Landing {
+                under_way: Arc::clone(&self.under_way),
+                key,
+            })
+        } else {
+            None
+        };
+        drop(under_way);
+        drop(self.drain.spawn("list-look-up", async move {
+            let found = work.await;
+            drop(landing);
+            tell.send_replace(Some(found));
+        }));
+        (answer, true)
+    }
+}
+
+fn lock<T>(under_way: &Mutex<UnderWay<T>>) -> MutexGuard<'_, UnderWay<T>> {
+    // One insertion or removal under the lock: a panic elsewhere leaves nothing half done.
+    under_way.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes a look-up off the table, also when it panics.
+struct Landing<T> {
+    under_way: Arc<Mutex<UnderWay<T>>>,
+    key: String,
+}
+
+impl<T> Drop for Landing<T> {
+    fn drop(&mut self) {
+        lock(&self.under_way).remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn thousand_at_once_look_up_once() {
+        let flights = Flights::new(Drain::new());
+        let (count, leave) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
+        let callers: Vec<_> = (0..1_000)
+            .map(|_| {
+                let (count, leave) = (Arc::clone(&count), Arc::clone(&leave));
+                flights.enter("key".to_owned(), async move {
+                    leave.notified().await;
+                    count.fetch_add(1, Ordering::SeqCst) + 7
+                })
+            })
+            .collect();
+        assert_eq!(callers.iter().filter(|(_, led)| *led).count(), 1);
+        leave.notify_one();
+        for (mut answer, _) in callers {
+            assert_eq!(*answer.wait_for(Option::is_some).await.unwrap(), Some(7));
+        }
+        // Landed: the next one looks up again.
+        let again = flights.join("key".to_owned(), async { 9 }).await;
+        assert_eq!(again, Some(Joined::Led(9)));
+    }
+
+    #[tokio::test]
+    async fn look_up_that_panics_leaves_nothing_behind() {
+        let flights: Flights<u32> = Flights::new(Drain::new());
+        let broken = flights.join("key".to_owned(), async { panic!("on purpose") });
+        assert_eq!(broken.await, None);
+        let again = flights.join("key".to_owned(), async { 9 }).await;
+        assert_eq!(again, Some(Joined::Led(9)));
+    }
+
+    #[tokio::test]
+    async fn look_up_goes_on_when_its_caller_is_gone() {
+        let flights = Flights::new(Drain::new());
+        let leave = Arc::new(Notify::new());
+        let waiting = Arc::clone(&leave);
+        let (first, _) = flights.enter("key".to_owned(), async move {
+            waiting.notified().await;
+            9
+        });
+        drop(first);
+        let (mut second, led) = flights.enter("key".to_owned(), async { 10 });
+        assert!(!led);
+        leave.notify_one();
+        assert_eq!(*second.wait_for(Option::is_some).await.unwrap(), Some(9));
+    }
+}

@@ -1,0 +1,207 @@
+//! The cache as its users see it: never an error, never in the way, never old.
+//!
+//! A call that fails or takes too long opens the breaker: from then on everybody goes to the
+//! database at once. A probe tries again and closes it only after every version that could not be
+//! replaced meanwhile has been, because what is kept under those is old.
+//!
+//! What this cannot do: tell other instances of a change while the cache is away from here only.
+//! They may show a list from before until this one's probe gets through, or the value's time is over.
+
+use std::collections::BTreeSet;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use shared::drain::Drain;
+use tokio::time::{sleep, timeout};
+
+use super::{Cache, CacheError, Namespace, VALUE_BYTES_MAX, Version};
+use crate::metrics::Metrics;
+
+/// How long the cache may take. An adapter has a limit of its own; this one holds for all of them.
+const ANSWER_MAX: Duration = Duration::from_millis(250);
+
+/// Between two probes. Short: meanwhile the database does all the work.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+
+/// What the probe asks when nothing was missed.
+const PROBED: Namespace = Namespace("PROBE");
+
+/// What a look-up must not be older than. Part of every key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// The version of the namespace.
+    Version(Version),
+    /// The cache is away; how many changes this process had made by then. Two who saw the same
+    /// number may share a look-up, but not keep it.
+    Away(u64),
+}
+
+/// A cache behind its breaker. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct ListCache {
+    cache: Arc<dyn Cache>,
+    metrics: Arc<Metrics>,
+    drain: Drain,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    away: bool,
+    /// Namespaces that changed, and whose version may not have been replaced.
+    missed: BTreeSet<Namespace>,
+    changes: u64,
+}
+
+impl ListCache {
+    /// `cache`, taken to be there. The probe runs in `drain`.
+    #[must_use]
+    pub fn new(cache: Arc<dyn Cache>, metrics: Arc<Metrics>, drain: Drain) -> Self {
+        Self {
+            cache,
+            metrics,
+            drain,
+            state: Arc::default(),
+        }
+    }
+
+    /// Whether the breaker is open.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.state().away
+    }
+
+    /// What a look-up that begins now must not be older than.
+    pub async fn seen(&self, space: Namespace) -> Seen {
+        let changes = {
+            let state = self.state();
+            if state.away {
+                return Seen::Away(state.changes);
+            }
+            state.changes
+        };
+        match self.ask("version", self.cache.version(space)).await {
+            Some(version) => Seen::Version(version),
+            None => Seen::Away(changes),
+        }
+    }
+
+    /// What is kept under a key, if the cache is there.
+    pub async fn get(&self, key: &str) -> Option<Bytes> {
+        if self.is_away() {
+            return None;
+        }
+        self.ask("get", self.cache.get(key)).await.flatten()
+    }
+
+    /// Keeps a value, if the cache is there and takes it.
+    pub async fn set(&self, key: &str, value: Bytes, ttl: Duration) {
+        if self.is_away() || value.len() > VALUE_BYTES_MAX || ttl.is_zero() {
+            return;
+        }
+        self.ask("set", self.cache.set(key, value, ttl)).await;
+    }
+
+    /// Something that the namespace shows has changed, and is committed. When this returns, nobody
+    /// in this process is given what was kept before.
+    pub async fn bump(&self, space: Namespace) {
+        {
+            let mut state = self.state();
+            state.changes += 1;
+            if state.away {
+                state.missed.insert(space);
+                return;
+            }
+        }
+        let answered = timeout(ANSWER_MAX, self.cache.bump(space)).await;
+        if let Some(error) = failure(answered) {
+            self.open("bump", &error, Some(space));
+        }
+    }
+
+    async fn ask<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, CacheError>>,
+    ) -> Option<T> {
+        match timeout(ANSWER_MAX, call).await {
+            Ok(Ok(answer)) => Some(answer),
+            Ok(Err(error)) => {
+                self.open(operation, &error, None);
+                None
+            }
+            Err(_elapsed) => {
+                self.open(operation, &late(), None);
+                None
+            }
+        }
+    }
+
+    fn open(&self, operation: &'static str, error: &CacheError, missed: Option<Namespace>) {
+        let failures = &self.metrics.cache_failures;
+        failures.with_label_values(&[operation]).inc();
+        let mut state = self.state();
+        state.missed.extend(missed);
+        if mem::replace(&mut state.away, true) {
+            return;
+        }
+        drop(state);
+        self.metrics.cache_opened.inc();
+        tracing::warn!("lists come from the database for now: {error}");
+        let own = self.clone();
+        drop(self.drain.spawn("cache-probe", async move {
+            let stopping = own.drain.soft();
+            stopping.run_until_cancelled(own.probe()).await;
+        }));
+    }
+
+    /// Tries until the cache is there and has missed nothing.
+    async fn probe(&self) {
+        loop {
+            sleep(PROBE_EVERY).await;
+            let missed = mem::take(&mut self.state().missed);
+            match self.catch_up(&missed).await {
+                Err(_still_away) => self.state().missed.extend(missed),
+                Ok(()) => {
+                    let mut state = self.state();
+                    // A change while the probe was under way may have come after its bump.
+                    if state.missed.is_empty() {
+                        state.away = false;
+                        break;
+                    }
+                }
+            }
+        }
+        self.metrics.cache_closed.inc();
+        tracing::info!("the cache is back");
+    }
+
+    async fn catch_up(&self, missed: &BTreeSet<Namespace>) -> Result<(), CacheError> {
+        let version = timeout(ANSWER_MAX, self.cache.version(PROBED)).await;
+        version.unwrap_or_else(|_elapsed| Err(late()))?;
+        for space in missed {
+            let bumped = timeout(ANSWER_MAX, self.cache.bump(*space)).await;
+            bumped.unwrap_or_else(|_elapsed| Err(late()))?;
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Plain assignments under the lock: a panic elsewhere leaves nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn late() -> CacheError {
+    CacheError(format!("no answer within {ANSWER_MAX:?}"))
+}
+
+fn failure<E>(answered: Result<Result<(), CacheError>, E>) -> Option<CacheError> {
+    match answered {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error),
+        Err(_elapsed) => Some(late()),
+    }
+}

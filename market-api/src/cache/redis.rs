@@ -1,0 +1,130 @@
+//! The cache that all instances share, in Redis.
+//!
+//! A call fails at once while Redis is not connected, and after [`ANSWER_MAX`] while it does not
+//! answer; the client reconnects by itself. Values may be evicted (`maxmemory-policy` of any kind),
+//! versions too.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fred::clients::Client;
+use fred::interfaces::{ClientLike as _, KeysInterface as _};
+use fred::prelude::ReconnectPolicy;
+use fred::types::config::{Config, Options};
+use fred::types::{Builder, Expiration, SetOptions};
+use shared::config::Secret;
+
+use super::{Cache, CacheError, Namespace, Version};
+
+/// How long a call may take. A page from the database takes less: waiting longer is no gain.
+const ANSWER_MAX: Duration = Duration::from_millis(200);
+
+/// Calls that wait for the connection; more fail at once.
+const CALLS_MAX: usize = 4_096;
+
+/// Between two attempts to connect, at most.
+const RECONNECT_MS_MAX: u32 = 2_000;
+
+/// A connection to Redis, there or being made.
+#[derive(Clone)]
+pub struct RedisCache {
+    client: Client,
+}
+
+impl std::fmt::Debug for RedisCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisCache").finish_non_exhaustive()
+    }
+}
+
+impl RedisCache {
+    /// Begins to connect and does not wait for it. `url` is `redis://…`, `redis-cluster://…` or
+    /// `redis-sentinel://…`, with its password.
+    ///
+    /// # Errors
+    /// The address is none.
+    pub fn connect(url: &Secret<String>) -> Result<Self, CacheError> {
+        let mut config = Config::from_url(url.expose()).map_err(away)?;
+        // Else a Redis that is away at the start would be given up for good.
+        config.fail_fast = false;
+        let client = Builder::from_config(config)
+            .with_performance_config(|performance| {
+                performance.default_command_timeout = ANSWER_MAX;
+            })
+            .with_connection_config(|connection| {
+                connection.connection_timeout = Duration::from_secs(2);
+                connection.internal_command_timeout = Duration::from_secs(2);
+                connection.max_command_attempts = 1;
+                connection.max_command_buffer_len = CALLS_MAX;
+                // Closes a connection on which nothing answers, so that a new one is tried.
+                connection.unresponsive.max_timeout = Some(Duration::from_secs(5));
+            })
+            .set_policy(ReconnectPolicy::new_exponential(0, 50, RECONNECT_MS_MAX, 2))
+            .build()
+            .map_err(away)?;
+        // Its task ends with `close`.
+        drop(client.connect());
+        Ok(Self { client })
+    }
+
+    /// Disconnects.
+    pub async fn close(&self) {
+        // It may be away already, which is as good.
+        self.client.quit().await.ok();
+    }
+
+    fn asking(&self) -> fred::clients::WithOptions<Client> {
+        self.client.with_options(&Options {
+            max_attempts: Some(1),
+            timeout: Some(ANSWER_MAX),
+            fail_fast: true,
+            ..Options::default()
+        })
+    }
+}
+
+fn away(error: fred::error::Error) -> CacheError {
+    CacheError(error.to_string())
+}
+
+fn version_key(space: Namespace) -> String {
+    format!("list:{}:version", space.0)
+}
+
+#[async_trait]
+impl Cache for RedisCache {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError> {
+        self.asking().get(key).await.map_err(away)
+    }
+
+    async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), CacheError> {
+        let ttl_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX).max(1);
+        let expiration = Some(Expiration::PX(ttl_ms));
+        let set = self.asking().set(key, value, expiration, None, false).await;
+        set.map_err(away)
+    }
+
+    async fn version(&self, space: Namespace) -> Result<Version, CacheError> {
+        let key = version_key(space);
+        let known: Option<u64> = self.asking().get(&key).await.map_err(away)?;
+        if let Some(version) = known {
+            return Ok(Version(version));
+        }
+        // Lost, or never drawn. Of those who draw at once one wins, and all read that one.
+        let Version(fresh) = Version::fresh();
+        let asking = self.asking();
+        let first = asking.set::<(), _, _>(&key, fresh, None, Some(SetOptions::NX), false);
+        first.await.map_err(away)?;
+        let drawn: Option<u64> = self.asking().get(&key).await.map_err(away)?;
+        let drawn = drawn.ok_or_else(|| CacheError("a version went at once".to_owned()))?;
+        Ok(Version(drawn))
+    }
+
+    async fn bump(&self, space: Namespace) -> Result<(), CacheError> {
+        let Version(fresh) = Version::fresh();
+        let asking = self.asking();
+        let set = asking.set(version_key(space), fresh, None, None, false);
+        set.await.map_err(away)
+    }
+}

@@ -1,0 +1,333 @@
+//! The settings of the market API; `--help` is their reference.
+
+mod images;
+mod login;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser};
+use reqwest::Url;
+use shared::claims::TokenScope;
+use shared::config::{Mistake, Mistakes, Secret, Settings, parse_duration};
+use shared::telemetry::{LogFilter, LogFormat};
+
+use crate::auth::CookieSettings;
+use crate::cache::CacheUrl;
+use crate::db::DbUrl;
+use crate::members::login::LoginSettings;
+
+pub use images::{ImageSettings, ImagesUrl};
+pub use login::Login;
+
+/// The market API: members, offers, trades and payments over REST
+#[derive(Clone, Debug, Parser)]
+#[command(name = "market-api", version)]
+pub struct Config {
+    /// Where clients connect
+    #[arg(
+        long,
+        env = "MARKET_LISTEN",
+        default_value = "127.0.0.1:8082",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub listen: SocketAddr,
+
+    /// Where metrics and health are served; never public
+    #[arg(
+        long,
+        env = "MARKET_ADMIN_LISTEN",
+        default_value = "127.0.0.1:9082",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub admin_listen: SocketAddr,
+
+    /// Where everything is kept: postgres://USER:PASSWORD@HOST:PORT/DATABASE, or sqlite:FILE
+    #[arg(
+        long,
+        env = "MARKET_DB",
+        default_value = "sqlite:./data/market.db",
+        hide_env_values = true,
+        value_name = "URL",
+        value_parser = parse_db
+    )]
+    pub db: DbUrl,
+
+    /// Where lists are kept for a while: redis://…, redis-cluster://…, redis-sentinel://… for all
+    /// instances, or local: one instance alone
+    #[arg(
+        long,
+        env = "MARKET_CACHE",
+        default_value = "local",
+        hide_env_values = true,
+        value_name = "URL",
+        value_parser = parse_cache
+    )]
+    pub cache: CacheUrl,
+
+    /// Who asks, and how they log in
+    #[command(flatten)]
+    pub login: Login,
+
+    /// Where pictures go
+    #[command(flatten)]
+    pub images: ImageSettings,
+
+    /// Under which URL browsers reach this server
+    #[arg(
+        long,
+        env = "MARKET_PUBLIC_URL",
+        default_value = "http://localhost:8082",
+        value_name = "URL"
+    )]
+    pub public_url: Url,
+
+    /// Where the front end is: whoever has logged in is sent to its /data
+    #[arg(
+        long,
+        env = "MARKET_FRONT_URL",
+        default_value = "http://localhost:3000",
+        value_name = "URL"
+    )]
+    pub front_url: Url,
+
+    /// Pages of these origins may use cookies here; the server's own always may. Comma-separated
+    #[arg(
+        long,
+        env = "MARKET_ALLOWED_ORIGINS",
+        default_value = "http://localhost:3000",
+        value_delimiter = ',',
+        value_name = "ORIGIN"
+    )]
+    pub allowed_origins: Vec<String>,
+
+    /// How much it takes
+    #[command(flatten)]
+    pub limits: MarketLimits,
+
+    /// How long stopping may take: requests under way
+    #[arg(long, env = "MARKET_STOP_GRACE", default_value = "15s", value_parser = parse_duration,
+        value_name = "TIME")]
+    pub stop_grace: Duration,
+
+    /// How logs look
+    #[arg(long, env = "MARKET_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
+    pub log_format: LogFormat,
+
+    /// What is logged: a level, or levels by module
+    #[arg(
+        long,
+        env = "MARKET_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    pub log: LogFilter,
+}
+
+/// How much a market API takes. A struct of its own, so that a program with one inside has the
+/// same flags.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct MarketLimits {
+    /// Proxies of ours before this server: the client's address stands so many entries from the end
+    /// of X-Forwarded-For. 0: clients connect directly
+    #[arg(
+        long,
+        env = "MARKET_TRUSTED_HOPS",
+        default_value_t = 0,
+        value_name = "COUNT"
+    )]
+    pub trusted_hops: usize,
+
+    /// Requests a second from one client address, with bursts of five times as many; 0: no limit
+    #[arg(
+        long,
+        env = "MARKET_ADDRESS_RATE",
+        default_value_t = 200,
+        value_name = "COUNT"
+    )]
+    pub address_rate: u32,
+
+    /// Requests a second of one member, with bursts of five times as many; 0: no limit
+    #[arg(
+        long,
+        env = "MARKET_MEMBER_RATE",
+        default_value_t = 20,
+        value_name = "COUNT"
+    )]
+    pub member_rate: u32,
+
+    /// From a connection's start, or the last answer, to the end of the next request's head
+    #[arg(long, env = "MARKET_HEAD_TIME", default_value = "10s", value_parser = parse_duration,
+        value_name = "TIME")]
+    pub head_time: Duration,
+}
+
+impl Config {
+    /// For whom tokens are.
+    #[must_use]
+    pub fn token_scope(&self) -> TokenScope {
+        TokenScope {
+            issuer: self.login.token_issuer.clone(),
+            audience: self.login.token_audience.clone(),
+        }
+    }
+
+    /// How cookies are made.
+    #[must_use]
+    pub fn cookies(&self) -> CookieSettings {
+        CookieSettings {
+            domain: self.login.cookie_domain.clone(),
+            secure: !self.login.insecure_cookies,
+        }
+    }
+
+    /// What logins need to know.
+    #[must_use]
+    pub fn logins(&self) -> LoginSettings {
+        LoginSettings {
+            public_url: self.public_url.clone(),
+            front_url: self.front_url.clone(),
+            providers: self.login.providers(),
+            secure_cookies: !self.login.insecure_cookies,
+        }
+    }
+}
+
+impl Settings for Config {
+    fn check(&self, mistakes: &mut Mistakes) {
+        self.login.check(mistakes);
+        self.images.check(mistakes);
+        for (setting, url) in [
+            ("public_url", &self.public_url),
+            ("front_url", &self.front_url),
+        ] {
+            if !matches!(url.scheme(), "http" | "https") || url.query().is_some() {
+                let what = format!("{url} is not accepted");
+                let right = "http://HOST or https://HOST".to_owned();
+                mistakes.add(setting, Mistake { what, right });
+            }
+        }
+        for origin in &self.allowed_origins {
+            let is_origin =
+                Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+            if !is_origin {
+                let what = format!("{origin:?} is no origin");
+                let right = "https://HOST, without a path".to_owned();
+                mistakes.add("allowed_origins", Mistake { what, right });
+            }
+        }
+    }
+}
+
+/// Why a text is not accepted; the setting's help says what is.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotAccepted(&'static str);
+
+fn parse_db(text: &str) -> Result<DbUrl, NotAccepted> {
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        return Ok(DbUrl::Postgres(Secret::new(text.to_owned())));
+    }
+    match text.strip_prefix("sqlite:") {
+        Some(path) if !path.is_empty() => Ok(DbUrl::Sqlite(path.into())),
+        _ => Err(NotAccepted("neither postgres:// nor sqlite:")),
+    }
+}
+
+fn parse_cache(text: &str) -> Result<CacheUrl, NotAccepted> {
+    let schemes = [
+        "redis://",
+        "rediss://",
+        "redis-cluster://",
+        "redis-sentinel://",
+    ];
+    if text == "local" {
+        Ok(CacheUrl::Local)
+    } else if schemes.iter().any(|scheme| text.starts_with(scheme)) {
+        Ok(CacheUrl::Redis(Secret::new(text.to_owned())))
+    } else {
+        Err(NotAccepted("neither redis:// nor local"))
+    }
+}
+
+fn parse_url(text: &str) -> Result<Url, NotAccepted> {
+    let url = Url::parse(text).ok();
+    let web = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    web.ok_or(NotAccepted("not an http or https URL"))
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::config::{NoSettings, parse};
+
+    use super::*;
+
+    fn check(args: &[&str], expected: &[&str]) {
+        let words = std::iter::once(&"market-api").chain(args);
+        let Err(NoSettings::Wrong(mistakes)) = parse::<Config>(words) else {
+            panic!("accepted: {args:?}")
+        };
+        let report = mistakes.to_string();
+        for part in expected {
+            assert!(report.contains(part), "{part} is missing in: {report}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_good() {
+        let config: Config = parse(["market-api"]).unwrap();
+        assert!(config.logins().providers.is_empty());
+        assert!(config.cookies().secure);
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        check(
+            &[
+                "--db",
+                "mysql://x",
+                "--listen",
+                "here",
+                "--images",
+                "s3:x",
+                "--kakao-url",
+                "x",
+            ],
+            &["--db", "--listen", "--images", "--kakao-url"],
+        );
+    }
+
+    #[test]
+    fn what_belongs_together_comes_together() {
+        check(
+            &[
+                "--kakao-id=x",
+                "--naver-secret=hunter2",
+                "--cookie-domain=a b",
+                "--images=https://bucket.example",
+                "--allowed-origins=https://x.example/path",
+                "--front-url=ftp://x.example",
+            ],
+            &[
+                "--kakao-secret",
+                "--naver-id",
+                "--cookie-domain",
+                "--images-access-key",
+                "--images-secret-key",
+                "--allowed-origins",
+                "--front-url",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let report = parse::<Config>(["market-api", "--db=mysql://u:hunter2@h/x"]);
+        let Err(NoSettings::Wrong(mistakes)) = report else {
+            panic!("accepted")
+        };
+        assert!(!mistakes.to_string().contains("hunter2"), "{mistakes}");
+        let config: Config = parse(["market-api", "--db=postgres://u:hunter2@h/x"]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,144 @@
+//! Settings of tokens, cookies and login providers.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use shared::config::{Mistake, Mistakes, Secret};
+
+use super::{NotAccepted, parse_url};
+use crate::members::Provider;
+use crate::members::login::{Endpoints, ProviderSettings, StandIn};
+
+/// Tokens, cookies and providers.
+#[derive(Clone, Debug, Args)]
+pub struct Login {
+    /// Folder of the keys that sign tokens (P-256, PKCS #8, *.pem): the newest signs, older ones
+    /// are published until their tokens have expired. It is read again while running; several
+    /// servers share it. An empty one gets a key
+    #[arg(
+        long,
+        env = "MARKET_SIGNING_KEYS",
+        default_value = "./data/keys",
+        value_name = "DIR"
+    )]
+    pub signing_keys: PathBuf,
+
+    /// The `iss` of tokens
+    #[arg(long, env = "MARKET_TOKEN_ISSUER", default_value = "dapanda")]
+    pub token_issuer: String,
+
+    /// The `aud` of tokens
+    #[arg(long, env = "MARKET_TOKEN_AUDIENCE", default_value = "dapanda")]
+    pub token_audience: String,
+
+    /// The site's domain, all of whose hosts get the cookies; without it only this host does
+    #[arg(long, env = "MARKET_COOKIE_DOMAIN", value_name = "DOMAIN")]
+    pub cookie_domain: Option<String>,
+
+    /// Send cookies over plain HTTP, too: on one's own computer only
+    #[arg(long, env = "MARKET_INSECURE_COOKIES")]
+    pub insecure_cookies: bool,
+
+    /// This site's id at Kakao; without it nobody logs in with Kakao
+    #[arg(long, env = "MARKET_KAKAO_ID", value_name = "ID")]
+    pub kakao_id: Option<String>,
+
+    /// This site's secret at Kakao
+    #[arg(long, env = "MARKET_KAKAO_SECRET", value_name = "SECRET")]
+    pub kakao_secret: Option<Secret<String>>,
+
+    /// Somebody who stands in for Kakao: URL for browsers, or two, the second for this server
+    #[arg(long, env = "MARKET_KAKAO_URL", value_name = "URL[,URL]", value_parser = parse_stand_in)]
+    pub kakao_url: Option<StandIn>,
+
+    /// This site's id at Google; without it nobody logs in with Google
+    #[arg(long, env = "MARKET_GOOGLE_ID", value_name = "ID")]
+    pub google_id: Option<String>,
+
+    /// This site's secret at Google
+    #[arg(long, env = "MARKET_GOOGLE_SECRET", value_name = "SECRET")]
+    pub google_secret: Option<Secret<String>>,
+
+    /// Somebody who stands in for Google: URL for browsers, or two, the second for this server
+    #[arg(long, env = "MARKET_GOOGLE_URL", value_name = "URL[,URL]", value_parser = parse_stand_in)]
+    pub google_url: Option<StandIn>,
+
+    /// This site's id at Naver; without it nobody logs in with Naver
+    #[arg(long, env = "MARKET_NAVER_ID", value_name = "ID")]
+    pub naver_id: Option<String>,
+
+    /// This site's secret at Naver
+    #[arg(long, env = "MARKET_NAVER_SECRET", value_name = "SECRET")]
+    pub naver_secret: Option<Secret<String>>,
+
+    /// Somebody who stands in for Naver: URL for browsers, or two, the second for this server
+    #[arg(long, env = "MARKET_NAVER_URL", value_name = "URL[,URL]", value_parser = parse_stand_in)]
+    pub naver_url: Option<StandIn>,
+}
+
+/// What the settings say of one provider.
+type Said<'a> = (
+    Provider,
+    &'a Option<String>,
+    &'a Option<Secret<String>>,
+    &'a Option<StandIn>,
+);
+
+impl Login {
+    fn all(&self) -> [Said<'_>; 3] {
+        let kakao = (&self.kakao_id, &self.kakao_secret, &self.kakao_url);
+        let google = (&self.google_id, &self.google_secret, &self.google_url);
+        let naver = (&self.naver_id, &self.naver_secret, &self.naver_url);
+        [
+            (Provider::Kakao, kakao.0, kakao.1, kakao.2),
+            (Provider::Google, google.0, google.1, google.2),
+            (Provider::Naver, naver.0, naver.1, naver.2),
+        ]
+    }
+
+    pub(super) fn providers(&self) -> Vec<ProviderSettings> {
+        let known = self.all().into_iter();
+        let known = known.filter_map(|(provider, id, secret, url)| {
+            Some(ProviderSettings {
+                provider,
+                client_id: id.clone()?,
+                client_secret: secret.clone()?,
+                endpoints: Endpoints::of(provider, url.as_ref()),
+            })
+        });
+        known.collect()
+    }
+
+    pub(super) fn check(&self, mistakes: &mut Mistakes) {
+        for (provider, id, secret, _) in self.all() {
+            if id.is_some() == secret.is_some() {
+                continue;
+            }
+            let (missing, there) = if id.is_some() {
+                ("secret", "id")
+            } else {
+                ("id", "secret")
+            };
+            let setting = format!("{}_{missing}", provider.path());
+            let what = format!("is missing, while the {there} is there");
+            let right = "both, or neither".to_owned();
+            mistakes.add(&setting, Mistake { what, right });
+        }
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+        if let Some(domain) = &self.cookie_domain
+            && (domain.is_empty() || !domain.bytes().all(is_letter))
+        {
+            let what = format!("{domain:?} is no domain");
+            let right = "the like of dapanda.example".to_owned();
+            mistakes.add("cookie_domain", Mistake { what, right });
+        }
+    }
+}
+
+fn parse_stand_in(text: &str) -> Result<StandIn, NotAccepted> {
+    let (browsers, servers) = text.split_once(',').unwrap_or((text, text));
+    Ok(StandIn {
+        browsers: parse_url(browsers)?,
+        servers: parse_url(servers)?,
+    })
+}

@@ -1,0 +1,201 @@
+//! The database: PostgreSQL, or SQLite in the embedded mode, with one set of SQL texts.
+//!
+//! ```text
+//! read  ─► pool of readers
+//! write ─► PostgreSQL: a transaction of the pool, run again after a serialization failure
+//!          SQLite: a bounded queue ─► one writer ─► up to 16 closures in one transaction
+//! ```
+//!
+//! A write is a closure over a [`Tx`]. It reads, computes and writes, and touches nothing but the
+//! database, since it may be run again. Its answer leaves after the COMMIT that holds it.
+//!
+//! What this module does not do: SQL of its own, but for settings and migrations.
+
+mod error;
+mod job;
+mod migrate;
+mod postgres;
+mod sqlite;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use shared::clock::{Clock, LocalDateTime, UnixMillis};
+use shared::config::Secret;
+use shared::drain::Drain;
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool};
+use tokio::sync::oneshot;
+
+pub use error::{DbError, Stop, WriteError, is_lock_timeout};
+use job::{Job, Pending};
+
+/// How long a reader waits for a connection.
+const ACQUIRE_MAX: Duration = Duration::from_secs(2);
+
+/// Where the data is.
+#[derive(Clone, Debug)]
+pub enum DbUrl {
+    /// `postgres://…`, with its password.
+    Postgres(Secret<String>),
+    /// A file of this computer.
+    Sqlite(PathBuf),
+}
+
+/// Which database it is. The few texts that differ ask this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// PostgreSQL.
+    Postgres,
+    /// SQLite.
+    Sqlite,
+}
+
+/// The open database. Clones are the same one.
+#[derive(Clone)]
+pub struct Db {
+    dialect: Dialect,
+    readers: AnyPool,
+    writer: Arc<dyn Writer>,
+}
+
+/// Takes closures and gets them into transactions.
+trait Writer: Send + Sync {
+    /// Every job is answered, unless the process ends.
+    fn submit(&self, job: Box<dyn Job>);
+}
+
+/// A transaction under way.
+#[derive(Debug)]
+pub struct Tx<'c> {
+    connection: &'c mut AnyConnection,
+    dialect: Dialect,
+    now: UnixMillis,
+}
+
+impl Tx<'_> {
+    /// What queries are executed on.
+    pub fn connection(&mut self) -> &mut AnyConnection {
+        self.connection
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// The one reading of the clock that decides everything in this attempt.
+    #[must_use]
+    pub fn now(&self) -> UnixMillis {
+        self.now
+    }
+
+    /// The Seoul month of this attempt, such as 202611.
+    #[must_use]
+    pub fn month(&self) -> i64 {
+        LocalDateTime::from_unix(self.now).month_key()
+    }
+}
+
+/// A text that locks the rows it reads: `locking!(tx, "select … where id = $1")`.
+///
+/// Plain `for update` would also block inserts of rows that refer to these. SQLite has one writer,
+/// so there everything is locked already.
+#[macro_export]
+macro_rules! locking {
+    ($tx:expr, $text:literal) => {
+        match $tx.dialect() {
+            $crate::db::Dialect::Postgres => concat!($text, " for no key update"),
+            $crate::db::Dialect::Sqlite => $text,
+        }
+    };
+}
+
+pub use locking;
+
+impl Db {
+    /// Opens the database and brings its tables up to date. Its tasks run in `drain`.
+    ///
+    /// # Errors
+    /// It cannot be reached or migrated.
+    pub async fn open(url: &DbUrl, clock: Arc<dyn Clock>, drain: &Drain) -> Result<Self, DbError> {
+        sqlx::any::install_default_drivers();
+        match url {
+            DbUrl::Postgres(url) => {
+                let pool = postgres::open(url.expose()).await?;
+                migrate::run(&pool, Dialect::Postgres).await?;
+                let writer = postgres::PostgresWriter::new(pool.clone(), clock, drain.clone());
+                Ok(Self {
+                    dialect: Dialect::Postgres,
+                    readers: pool,
+                    writer: Arc::new(writer),
+                })
+            }
+            DbUrl::Sqlite(path) => {
+                let (readers, writing) = sqlite::open(path).await?;
+                let writer = sqlite::SqliteWriter::start(writing, clock, drain);
+                Ok(Self {
+                    dialect: Dialect::Sqlite,
+                    readers,
+                    writer: Arc::new(writer),
+                })
+            }
+        }
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// A connection for reading what is committed.
+    ///
+    /// # Errors
+    /// [`DbError::Busy`] when none is free in time.
+    pub async fn read(&self) -> Result<PoolConnection<Any>, DbError> {
+        Ok(self.readers.acquire().await?)
+    }
+
+    /// Runs `work` on `context` in a transaction of its own and commits what it did, or nothing.
+    ///
+    /// It goes on when the caller is gone. It may be run more than once, so it must do nothing that
+    /// the database does not undo.
+    ///
+    /// # Errors
+    /// [`WriteError::Refused`] is the closure's own no; [`WriteError::Db`] the database's.
+    pub async fn write<C, T, E>(&self, context: C, work: Work<C, T, E>) -> Result<T, WriteError<E>>
+    where
+        C: Send + Sync + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job = Pending::new(context, work, answer);
+        self.writer.submit(Box::new(job));
+        answered
+            .await
+            .unwrap_or_else(|_| Err(WriteError::Db(DbError::Unavailable("stopping".to_owned()))))
+    }
+
+    /// Waits until every reader is back, and closes them.
+    pub async fn close(&self) {
+        self.readers.close().await;
+    }
+}
+
+/// What is done in a transaction. A function and not a closure with captures, since it may be run
+/// again: what it needs is in its context, which it borrows.
+pub type Work<C, T, E> = for<'t, 'c> fn(&'t C, &'t mut Tx<'c>) -> BoxFuture<'t, Result<T, Stop<E>>>;
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db")
+            .field("dialect", &self.dialect)
+            .finish_non_exhaustive()
+    }
+}

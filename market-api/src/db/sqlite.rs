@@ -1,0 +1,206 @@
+//! Writing to SQLite: one connection, a bounded queue, several closures in one transaction.
+//!
+//! SQLite has one writer at a time and a COMMIT waits for the disk, so closures that come together
+//! share one. Each is in a savepoint: a refusal undoes its own work and nobody else's. Every answer
+//! leaves after the COMMIT.
+
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use shared::clock::Clock;
+use shared::drain::Drain;
+use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::error::is_about_the_statement;
+use super::job::{End, Job, Step};
+use super::{ACQUIRE_MAX, DbError, Dialect, Tx, Writer, migrate};
+
+/// Closures that share a COMMIT. Larger groups gain little and make the first one wait.
+const GROUP_MAX: usize = 16;
+
+/// Closures that wait; more are answered busy. At a millisecond each it is a second's work.
+const QUEUE_MAX: usize = 1_024;
+
+/// A closure takes so long at most: it holds up all others, and awaits nothing but the database.
+const CLOSURE_MAX: Duration = Duration::from_secs(1);
+
+/// Readers beside the writer.
+const READERS_MAX: u32 = 8;
+
+/// Every connection. FULL, because NORMAL may lose acknowledged commits when the power fails.
+const SESSION: &str = "pragma busy_timeout = 5000; pragma foreign_keys = on; \
+     pragma journal_mode = wal; pragma synchronous = full";
+
+/// The writing connection, open or to be opened again.
+pub(super) struct Writing {
+    url: String,
+    connection: Option<AnyConnection>,
+}
+
+/// Opens the file, or makes it, and brings its tables up to date.
+pub(super) async fn open(path: &Path) -> Result<(AnyPool, Writing), DbError> {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| DbError::Unavailable(format!("{}: {error}", folder.display())))?;
+    }
+    let url = format!("sqlite://{}?mode=rwc", path.display());
+    let mut writing = Writing {
+        url: url.clone(),
+        connection: None,
+    };
+    migrate::run_on(writing.connection().await?, Dialect::Sqlite).await?;
+    let readers = AnyPoolOptions::new()
+        .max_connections(READERS_MAX)
+        .acquire_timeout(ACQUIRE_MAX)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                connection.execute(SESSION).await?;
+                connection.execute("pragma query_only = on").await?;
+                Ok(())
+            })
+        })
+        .connect(&url)
+        .await?;
+    Ok((readers, writing))
+}
+
+impl Writing {
+    async fn connection(&mut self) -> Result<&mut AnyConnection, sqlx::Error> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let options: sqlx::any::AnyConnectOptions = self.url.parse()?;
+                let mut connection = options.connect().await?;
+                connection.execute(SESSION).await?;
+                connection
+            }
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    /// What was begun on it is undone by SQLite when it closes.
+    async fn abandon(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.close_hard().await.ok();
+        }
+    }
+}
+
+/// The way to the writer.
+pub(super) struct SqliteWriter {
+    queue: mpsc::Sender<Box<dyn Job>>,
+}
+
+impl SqliteWriter {
+    /// Starts the writer; it ends when this is dropped and the queue is empty, or at the drain's
+    /// hard token.
+    pub(super) fn start(writing: Writing, clock: Arc<dyn Clock>, drain: &Drain) -> Self {
+        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        let hard = drain.hard();
+        drop(drain.spawn(
+            "db-writer",
+            hard.run_until_cancelled_owned(serve(writing, jobs, clock)),
+        ));
+        Self { queue }
+    }
+}
+
+impl Writer for SqliteWriter {
+    fn submit(&self, job: Box<dyn Job>) {
+        let refused = match self.queue.try_send(job) {
+            Ok(()) => return,
+            Err(mpsc::error::TrySendError::Full(job)) => (job, DbError::Busy),
+            Err(mpsc::error::TrySendError::Closed(job)) => {
+                (job, DbError::Unavailable("stopping".to_owned()))
+            }
+        };
+        refused.0.answer(End::Failed(refused.1));
+    }
+}
+
+async fn serve(
+    mut writing: Writing,
+    mut jobs: mpsc::Receiver<Box<dyn Job>>,
+    clock: Arc<dyn Clock>,
+) {
+    let mut group = Vec::with_capacity(GROUP_MAX);
+    while jobs.recv_many(&mut group, GROUP_MAX).await > 0 {
+        let ends = commit_group(&mut writing, &mut group, &*clock).await;
+        match ends {
+            Ok(ends) => {
+                for (job, end) in group.drain(..).zip(ends) {
+                    job.answer(end);
+                }
+            }
+            Err(error) => {
+                // Whatever the connection holds is undone; nobody was told that it happened.
+                tracing::error!("a group of writes failed: {error}");
+                writing.abandon().await;
+                for job in group.drain(..) {
+                    job.answer(End::Failed(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// Runs the closures and commits. An error means that nothing of the group holds.
+async fn commit_group(
+    writing: &mut Writing,
+    group: &mut [Box<dyn Job>],
+    clock: &dyn Clock,
+) -> Result<Vec<End>, DbError> {
+    let connection = writing.connection().await?;
+    connection.execute("begin immediate").await?;
+    let mut ends = Vec::with_capacity(group.len());
+    for job in group {
+        ends.push(run_in_savepoint(connection, &mut **job, clock).await?);
+    }
+    connection.execute("commit").await?;
+    Ok(ends)
+}
+
+async fn run_in_savepoint(
+    connection: &mut AnyConnection,
+    job: &mut dyn Job,
+    clock: &dyn Clock,
+) -> Result<End, DbError> {
+    connection.execute("savepoint closure").await?;
+    let mut tx = Tx {
+        connection,
+        dialect: Dialect::Sqlite,
+        now: clock.unix_millis(),
+    };
+    let running = AssertUnwindSafe(job.run(&mut tx)).catch_unwind();
+    let step = match timeout(CLOSURE_MAX, running).await {
+        Ok(Ok(step)) => step,
+        Ok(Err(_panic)) => return Err(DbError::Unavailable("a closure panicked".to_owned())),
+        Err(_elapsed) => {
+            return Err(DbError::Unavailable(format!(
+                "a closure took longer than {CLOSURE_MAX:?}"
+            )));
+        }
+    };
+    let end = match step {
+        Step::Keep => {
+            connection.execute("release closure").await?;
+            return Ok(End::Settled);
+        }
+        Step::Undo => End::Settled,
+        Step::Failed(error) if is_about_the_statement(&error) => End::Failed(error.into()),
+        Step::Failed(error) => return Err(error.into()),
+    };
+    connection
+        .execute("rollback to closure; release closure")
+        .await?;
+    Ok(end)
+}

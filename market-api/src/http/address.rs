@@ -1,0 +1,92 @@
+//! Whose request it is, as far as the network can say.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use http::Extensions;
+use http::{HeaderMap, HeaderName};
+use shared::web::Peer;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Entries that are looked at: nobody has more proxies.
+const ENTRIES_MAX: usize = 64;
+
+/// A client, as limits tell them apart: an IPv4 address, or the /64 of an IPv6 address, which one
+/// household has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientAddress(IpAddr);
+
+impl ClientAddress {
+    /// The client of a request that came through so many proxies of ours.
+    ///
+    /// Each proxy appends the address it was called from, so the client's stands that many entries
+    /// from the end of `X-Forwarded-For`; whatever the client wrote there itself stands before it.
+    /// A request with fewer entries did not come through them, and is its peer's.
+    #[must_use]
+    pub fn of(extensions: &Extensions, headers: &HeaderMap, trusted_hops: usize) -> Self {
+        let unknown = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let peer = extensions.get::<Peer>().map_or(unknown, |peer| peer.0.ip());
+        Self(network(forwarded(headers, trusted_hops).unwrap_or(peer)))
+    }
+}
+
+fn forwarded(headers: &HeaderMap, trusted_hops: usize) -> Option<IpAddr> {
+    let place = trusted_hops.checked_sub(1)?;
+    let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+    let entries = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+    let entry = entries.take(ENTRIES_MAX).nth(place)?.trim();
+    let bare = entry
+        .strip_prefix('[')
+        .and_then(|rest| rest.split(']').next());
+    bare.unwrap_or(entry).parse().ok()
+}
+
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        v4 @ IpAddr::V4(_) => v4,
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    /// With so many proxies and these lines of the header, the client is this.
+    fn check(hops: usize, lines: &[&str], expected: &str) {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(FORWARDED_FOR, line.parse().unwrap());
+        }
+        let mut extensions = Extensions::new();
+        let peer: SocketAddr = "10.0.0.9:1".parse().unwrap();
+        extensions.insert(Peer(peer));
+        let found = ClientAddress::of(&extensions, &headers, hops);
+        assert_eq!(found.0.to_string(), expected, "{hops} {lines:?}");
+    }
+
+    #[test]
+    fn what_a_client_writes_itself_is_not_believed() {
+        check(0, &["1.1.1.1"], "10.0.0.9");
+        check(1, &["6.6.6.6, 1.1.1.1"], "1.1.1.1");
+        check(1, &["6.6.6.6", "1.1.1.1"], "1.1.1.1");
+        check(2, &["6.6.6.6, 1.1.1.1, 10.0.0.1"], "1.1.1.1");
+        check(2, &["6.6.6.6, 1.1.1.1", "10.0.0.1"], "1.1.1.1");
+    }
+
+    #[test]
+    fn a_request_past_the_proxies_is_its_peers() {
+        check(1, &[], "10.0.0.9");
+        check(2, &["1.1.1.1"], "10.0.0.9");
+        check(1, &["somebody"], "10.0.0.9");
+    }
+
+    #[test]
+    fn a_household_is_one_client() {
+        check(1, &["2001:db8:1:2:3:4:5:6"], "2001:db8:1:2::");
+        check(1, &["[2001:db8:1:2::7]:443"], "2001:db8:1:2::");
+        check(1, &["::ffff:1.1.1.1"], "1.1.1.1");
+    }
+}

@@ -1,0 +1,165 @@
+//! Metrics, and what balancers and supervisors ask.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::{Json, Router};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+use shared::web::{Health, guarded};
+use tokio::time::timeout;
+use utoipa::ToSchema;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{BODY_BYTES_MAX, docs};
+use crate::db::Db;
+use crate::metrics::Metrics;
+
+/// How long the database may take to answer. Balancers give up after a second or two.
+const DATABASE_ANSWER_MAX: Duration = Duration::from_millis(500);
+
+/// Prometheus' text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What operators look at.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// What balancers are told.
+    pub health: Arc<Health>,
+    /// Whether it answers.
+    pub db: Db,
+}
+
+/// What operators and balancers look at. Never public. Not logged: it is asked every second.
+pub fn admin_router(operation: Operation) -> Router {
+    let (routes, _) = admin_routes().split_for_parts();
+    guarded(routes, BODY_BYTES_MAX).with_state(operation)
+}
+
+/// The OpenAPI of [`admin_router`].
+#[must_use]
+pub fn admin_document() -> OpenApi {
+    admin_routes().into_openapi()
+}
+
+fn admin_routes() -> OpenApiRouter<Operation> {
+    OpenApiRouter::with_openapi(docs::internal())
+        .routes(routes!(metrics))
+        .routes(routes!(live))
+        .routes(routes!(ready))
+        .routes(routes!(started))
+}
+
+/// The metrics.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operation",
+    responses((status = 200, description = "Prometheus' text format", body = String)),
+)]
+async fn metrics(
+    State(state): State<Operation>,
+) -> ([(http::HeaderName, &'static str); 1], String) {
+    ([(CONTENT_TYPE, METRICS_TYPE)], state.metrics.render())
+}
+
+/// The process answers.
+#[derive(Debug, Serialize, ToSchema)]
+struct Live {
+    /// Always true: what is not alive does not answer.
+    live: bool,
+}
+
+/// Whether to leave the process alone.
+#[utoipa::path(
+    get, path = "/livez", tag = "operation",
+    responses((status = 200, description = "It runs", body = Live)),
+)]
+async fn live() -> Json<Live> {
+    Json(Live { live: true })
+}
+
+/// Whether to send clients here.
+#[derive(Debug, Serialize, ToSchema)]
+struct Ready {
+    /// Whether this node wants clients.
+    ready: bool,
+    /// Whether it is about to stop.
+    draining: bool,
+    /// Whether the database answers. All nodes share it, so it does not make this one unready.
+    database: DatabaseState,
+}
+
+/// Whether the database answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum DatabaseState {
+    /// It does.
+    Ok,
+    /// It does not, or not in time.
+    Unavailable,
+}
+
+/// Whether to send clients here.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operation",
+    responses(
+        (status = 200, description = "Yes", body = Ready),
+        (status = 503, description = "No: starting or stopping", body = Ready),
+    ),
+)]
+async fn ready(State(state): State<Operation>) -> (StatusCode, Json<Ready>) {
+    let asked = timeout(DATABASE_ANSWER_MAX, ask(&state.db)).await;
+    let database = match asked {
+        Ok(true) => DatabaseState::Ok,
+        Ok(false) | Err(_) => DatabaseState::Unavailable,
+    };
+    let ready = state.health.is_ready();
+    let draining = state.health.is_draining();
+    let body = Ready {
+        ready,
+        draining,
+        database,
+    };
+    (status(ready), Json(body))
+}
+
+async fn ask(db: &Db) -> bool {
+    let Ok(mut connection) = db.read().await else {
+        return false;
+    };
+    let asked = sqlx::query("select 1").fetch_one(&mut *connection).await;
+    asked.is_ok()
+}
+
+/// Whether the start is over.
+#[derive(Debug, Serialize, ToSchema)]
+struct Started {
+    /// Whether everything is built and served.
+    started: bool,
+}
+
+/// Whether the start is over.
+#[utoipa::path(
+    get, path = "/startupz", tag = "operation",
+    responses(
+        (status = 200, description = "Yes", body = Started),
+        (status = 503, description = "Not yet", body = Started),
+    ),
+)]
+async fn started(State(state): State<Operation>) -> (StatusCode, Json<Started>) {
+    let started = state.health.is_started();
+    (status(started), Json(Started { started }))
+}
+
+fn status(good: bool) -> StatusCode {
+    if good {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}

@@ -1,0 +1,250 @@
+//! Requests that come with a key and are done once: `Idempotency-Key`.
+//!
+//! ```text
+//! begin_in(tx): the key's row, first thing in the effect's transaction
+//!     new ─► the effect ─► finish_in(tx): the answer ─► COMMIT, both or neither
+//!     known ─► the stored answer, byte for byte, with `Idempotent-Replayed: true`
+//! ```
+//!
+//! A refusal rolls the row back with everything else, so it may be asked again. Two at once: the
+//! second waits at the row for the first one's end, at most the database's `lock_timeout`.
+//!
+//! Without the header every request is its own.
+
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode};
+use shared::ids::MemberId;
+use shared::web::Refusal;
+use sqlx::any::AnyRow;
+use sqlx::{Row as _, query};
+
+use crate::db::{Db, Stop, Tx, is_lock_timeout};
+use crate::http::Failure;
+
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Longer than any name that somebody needs for a request.
+const KEY_CHARS_MAX: usize = 255;
+
+/// How long an answer is kept: a day covers every client that tries again.
+const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The key that a request came with, if it did: 1 to 255 visible characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey(pub Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let mut values = parts.headers.get_all(KEY).iter();
+        let Some(first) = values.next() else {
+            return Ok(Self(None));
+        };
+        let visible = |byte: &u8| (b'!'..=b'~').contains(byte);
+        let bytes = first.as_bytes();
+        let is_key = values.next().is_none()
+            && (1..=KEY_CHARS_MAX).contains(&bytes.len())
+            && bytes.iter().all(visible);
+        let text = first.to_str().ok().filter(|_| is_key);
+        let key = text.ok_or(Refusal::Parameter)?;
+        Ok(Self(Some(key.to_owned())))
+    }
+}
+
+/// A request that is to be done once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Once {
+    scope: String,
+    key: String,
+    fingerprint: String,
+}
+
+impl Once {
+    /// A member's request on a route, known by its key; `body` tells another request under the same
+    /// key from a repetition.
+    #[must_use]
+    pub fn new(member: MemberId, route: &str, key: String, body: &[u8]) -> Self {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body);
+        Self {
+            scope: format!("{member} {route}"),
+            key,
+            fingerprint: URL_SAFE_NO_PAD.encode(digest),
+        }
+    }
+}
+
+/// An answer that was given, or is to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body: JSON.
+    pub body: String,
+}
+
+/// What is known of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// Nothing: do it, and finish.
+    New,
+    /// It was done: this is the answer.
+    Replay(Answer),
+}
+
+/// An answer that was given before.
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (REPLAYED, HeaderValue::from_static("true")),
+        ];
+        (self.status, headers, self.body).into_response()
+    }
+}
+
+/// The answer given to this key, if it is done: before anything else is read.
+///
+/// # Errors
+/// [`Failure::KeyReused`], or the database's.
+pub async fn look_up(db: &Db, once: &Once) -> Result<Option<Answer>, Failure> {
+    let mut connection = db.read().await?;
+    let row =
+        query("select fingerprint, status, body from idempotency where scope = $1 and key = $2")
+            .bind(once.scope.as_str())
+            .bind(once.key.as_str())
+            .fetch_optional(&mut *connection)
+            .await?;
+    row.map(|row| replay(once, &row)).transpose()
+}
+
+/// Writes the key's row, the first statement of the effect's transaction.
+///
+/// # Errors
+/// [`Failure::KeyReused`], [`Failure::KeyRunning`], or the database's.
+pub async fn begin_in(tx: &mut Tx<'_>, once: &Once) -> Result<Begun, Stop<Failure>> {
+    let now = tx.now().get();
+    let written = query(
+        "insert into idempotency (scope, key, fingerprint, created_at) values ($1, $2, $3, $4) \
+         on conflict (scope, key) do nothing",
+    )
+    .bind(once.scope.as_str())
+    .bind(once.key.as_str())
+    .bind(once.fingerprint.as_str())
+    .bind(now)
+    .execute(tx.connection())
+    .await;
+    let written = written.map_err(|error| {
+        // The one thing this statement waits for is the other request's end.
+        if is_lock_timeout(&error) {
+            Stop::Refused(Failure::KeyRunning)
+        } else {
+            Stop::Sql(error)
+        }
+    })?;
+    if written.rows_affected() == 1 {
+        return Ok(Begun::New);
+    }
+    let row =
+        query("select fingerprint, status, body from idempotency where scope = $1 and key = $2")
+            .bind(once.scope.as_str())
+            .bind(once.key.as_str())
+            .fetch_one(tx.connection())
+            .await?;
+    replay(once, &row).map(Begun::Replay).map_err(Stop::Refused)
+}
+
+/// Stores the answer with the effect.
+///
+/// # Errors
+/// The database's.
+pub async fn finish_in(tx: &mut Tx<'_>, once: &Once, answer: &Answer) -> Result<(), sqlx::Error> {
+    query("update idempotency set status = $3, body = $4 where scope = $1 and key = $2")
+        .bind(once.scope.as_str())
+        .bind(once.key.as_str())
+        .bind(i64::from(answer.status.as_u16()))
+        .bind(answer.body.as_str())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// Removes answers that nobody asks for any more.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_in(tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
+    let keep = i64::try_from(KEEP.as_millis()).unwrap_or(i64::MAX);
+    let before = tx.now().get().saturating_sub(keep);
+    query("delete from idempotency where created_at < $1")
+        .bind(before)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+fn replay(once: &Once, row: &AnyRow) -> Result<Answer, Failure> {
+    let fingerprint: String = row.try_get(0)?;
+    if fingerprint != once.fingerprint {
+        return Err(Failure::KeyReused);
+    }
+    let (status, body): (Option<i64>, Option<String>) = (row.try_get(1)?, row.try_get(2)?);
+    let status = status
+        .and_then(|status| u16::try_from(status).ok())
+        .and_then(|status| StatusCode::from_u16(status).ok());
+    match (status, body) {
+        (Some(status), Some(body)) => Ok(Answer { status, body }),
+        _ => {
+            tracing::error!("an idempotency row was committed without its answer");
+            Err(Refusal::Internal.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// These headers are a key, none, or wrong.
+    async fn check(values: &[&str], expected: Result<Option<&str>, Refusal>) {
+        let mut request = http::Request::builder();
+        for value in values {
+            request = request.header(KEY, *value);
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let found = IdempotencyKey::from_request_parts(&mut parts, &()).await;
+        let found = found.map(|key| key.0);
+        assert_eq!(
+            found,
+            expected.map(|key| key.map(str::to_owned)),
+            "{values:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_key_is_one_visible_text() {
+        check(&[], Ok(None)).await;
+        check(&["a b"], Err(Refusal::Parameter)).await;
+        check(&[""], Err(Refusal::Parameter)).await;
+        check(&["a", "a"], Err(Refusal::Parameter)).await;
+        let long = "x".repeat(KEY_CHARS_MAX);
+        check(&[&long], Ok(Some(&long))).await;
+        check(&[&format!("{long}x")], Err(Refusal::Parameter)).await;
+    }
+
+    #[test]
+    fn another_body_is_another_request() {
+        let member = MemberId::try_from(1_u64).unwrap();
+        let of = |body: &[u8]| Once::new(member, "POST /x", "k".to_owned(), body);
+        assert_eq!(of(b"1"), of(b"1"));
+        assert_ne!(of(b"1"), of(b"2"));
+    }
+}

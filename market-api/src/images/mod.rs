@@ -1,0 +1,378 @@
+//! Pictures that members upload: places to put them, and a look at what was put there.
+//!
+//! The file goes from the browser to the object store; this server hands out a URL for that, and
+//! looks at the file when it is used: whose it is, how large, and by its first bytes what it is.
+//! Whatever is never used harms nobody.
+
+pub mod local;
+pub mod s3;
+mod sniff;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shared::clock::{Clock, UnixMillis};
+use shared::ids::MemberId;
+use sqlx::{Row as _, query};
+
+use crate::db::{Db, DbError, Stop, Tx, WriteError};
+
+pub use sniff::{Format, HEAD_BYTES};
+
+/// How long a place stays open.
+pub const UPLOAD_TIME: Duration = Duration::from_secs(5 * 60);
+
+/// 5 MiB: a photograph of a phone, made smaller by the page.
+pub const IMAGE_BYTES_MAX: u64 = 5 << 20;
+
+/// Files asked for at once: a form takes 10.
+pub const FILENAMES_MAX: usize = 10;
+
+/// Places of one member that are open at a time. A form that is begun again asks again.
+const OPEN_MAX: i64 = 60;
+
+/// The longest file name that is looked at: that of most file systems.
+const FILENAME_BYTES_MAX: usize = 255;
+
+/// Where a file lies: `images/{member}/{random}.{format}`. Nobody can guess it, and nothing of it
+/// comes from the file's own name but its kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    member: MemberId,
+    name: String,
+}
+
+/// The text is no key of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the place of a picture")]
+pub struct InvalidKey;
+
+impl Key {
+    fn new(member: MemberId, extension: &str) -> Self {
+        let random = format!("{:032x}", rand::random::<u128>());
+        let parts = [
+            &random[..8],
+            &random[8..12],
+            &random[12..16],
+            &random[16..20],
+            &random[20..],
+        ];
+        Self {
+            member,
+            name: format!("{}.{extension}", parts.join("-")),
+        }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn member(&self) -> MemberId {
+        self.member
+    }
+
+    /// What its name says it is.
+    #[must_use]
+    pub fn format(&self) -> Option<Format> {
+        extension(&self.name).map(|(format, _)| format)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "images/{}/{}", self.member, self.name)
+    }
+}
+
+impl FromStr for Key {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        let rest = text.strip_prefix("images/").ok_or(InvalidKey)?;
+        let (member, name) = rest.split_once('/').ok_or(InvalidKey)?;
+        let member = member.parse().map_err(|_not_an_id| InvalidKey)?;
+        let (stem, ending) = name.split_once('.').ok_or(InvalidKey)?;
+        let is_random = stem.len() == 36
+            && stem
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || b"abcdef-".contains(&byte));
+        let is_known = extension(name).is_some_and(|(_, known)| known == ending);
+        if !is_random || !is_known {
+            return Err(InvalidKey);
+        }
+        Ok(Self {
+            member,
+            name: name.to_owned(),
+        })
+    }
+}
+
+/// The kind of file by its name, and the ending in small letters.
+fn extension(name: &str) -> Option<(Format, &'static str)> {
+    let (stem, ending) = name.rsplit_once('.')?;
+    if stem.is_empty() || name.len() > FILENAME_BYTES_MAX {
+        return None;
+    }
+    let known = [
+        (Format::Jpeg, "jpg"),
+        (Format::Jpeg, "jpeg"),
+        (Format::Png, "png"),
+    ];
+    known
+        .into_iter()
+        .find(|(_, known)| ending.eq_ignore_ascii_case(known))
+}
+
+/// The beginning of a file that was put somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its first bytes, up to [`HEAD_BYTES`].
+    pub bytes: Vec<u8>,
+    /// How long the whole file is.
+    pub size: u64,
+}
+
+/// The object store does not do what it is asked. The same again may work.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the object store does not answer: {0}")]
+pub struct StoreError(pub String);
+
+/// Keeps files.
+///
+/// Contract: whoever has an upload URL may put one file at its key until the URL ends, and nothing
+/// else; whoever knows a public URL may read. `head` answers `None` while there is no file.
+#[async_trait]
+pub trait ObjectStore: Send + Sync + fmt::Debug {
+    /// Where a browser may PUT the file, until [`UPLOAD_TIME`] from now.
+    fn upload_url(&self, key: &Key, now: UnixMillis) -> String;
+
+    /// Where everybody may read it.
+    fn public_url(&self, key: &Key) -> String;
+
+    /// The key behind a public URL of this store.
+    fn key_of(&self, public_url: &str) -> Option<Key>;
+
+    /// What lies at the key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn head(&self, key: &Key, now: UnixMillis) -> Result<Option<Head>, StoreError>;
+}
+
+/// A place for a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where to PUT it.
+    pub upload_url: String,
+    /// Where it can be read then.
+    pub public_url: String,
+    /// Where it lies.
+    pub key: Key,
+}
+
+/// Why there is no place.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// A name that is not of a picture.
+    #[error("not the name of a picture")]
+    Format,
+    /// Too many names at once, or none.
+    #[error("not 1 to {FILENAMES_MAX} names")]
+    Count,
+    /// Too many open places.
+    #[error("too many uploads at a time")]
+    TooMany,
+    /// The database's.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Why a picture cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum UseError {
+    /// Not one of ours, not this member's, not there, too large, or no picture.
+    #[error("not a picture that this member has uploaded")]
+    NotUsable,
+    /// It cannot be looked at now.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database's.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Members' pictures.
+#[derive(Clone, Debug)]
+pub struct Images {
+    store: Arc<dyn ObjectStore>,
+    db: Db,
+    clock: Arc<dyn Clock>,
+}
+
+impl Images {
+    /// Pictures in this store.
+    #[must_use]
+    pub fn new(store: Arc<dyn ObjectStore>, db: Db, clock: Arc<dyn Clock>) -> Self {
+        Self { store, db, clock }
+    }
+
+    /// A place for each of these files, by their names.
+    ///
+    /// # Errors
+    /// See [`PlaceError`].
+    pub async fn place(
+        &self,
+        member: MemberId,
+        names: &[String],
+    ) -> Result<Vec<Place>, PlaceError> {
+        if !(1..=FILENAMES_MAX).contains(&names.len()) {
+            return Err(PlaceError::Count);
+        }
+        let keys: Option<Vec<Key>> = names
+            .iter()
+            .map(|name| extension(name).map(|(_, ending)| Key::new(member, ending)))
+            .collect();
+        let keys = keys.ok_or(PlaceError::Format)?;
+        self.note(member, keys.clone()).await?;
+        let now = self.clock.unix_millis();
+        let place = |key: Key| Place {
+            upload_url: self.store.upload_url(&key, now),
+            public_url: self.store.public_url(&key),
+            key,
+        };
+        Ok(keys.into_iter().map(place).collect())
+    }
+
+    async fn note(&self, member: MemberId, keys: Vec<Key>) -> Result<(), PlaceError> {
+        let noted = self.db.write((member, keys), |(member, keys), tx| {
+            Box::pin(async move {
+                let open = count_open(tx, *member).await?;
+                let wanted = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+                if open.saturating_add(wanted) > OPEN_MAX {
+                    return Err(Stop::Refused(PlaceError::TooMany));
+                }
+                for key in keys {
+                    insert_upload(tx, key).await?;
+                }
+                Ok(())
+            })
+        });
+        noted.await.map_err(|error| match error {
+            WriteError::Refused(refusal) => refusal,
+            WriteError::Db(error) => error.into(),
+        })
+    }
+
+    /// Checks that a member may use the picture at this public URL: uploaded by them to a place
+    /// they were given, small enough, and of the kind that its name says.
+    ///
+    /// # Errors
+    /// See [`UseError`].
+    pub async fn check(&self, member: MemberId, public_url: &str) -> Result<(), UseError> {
+        let key = self.store.key_of(public_url);
+        let key = key.filter(|key| key.member() == member);
+        let key = key.ok_or(UseError::NotUsable)?;
+        if !self.is_given(&key).await? {
+            return Err(UseError::NotUsable);
+        }
+        let head = self.store.head(&key, self.clock.unix_millis()).await?;
+        let is_usable = head.is_some_and(|head| {
+            let found = Format::of(&head.bytes);
+            head.size <= IMAGE_BYTES_MAX && found.is_some() && found == key.format()
+        });
+        if is_usable {
+            Ok(())
+        } else {
+            Err(UseError::NotUsable)
+        }
+    }
+
+    async fn is_given(&self, key: &Key) -> Result<bool, DbError> {
+        let mut connection = self.db.read().await?;
+        let row = query("select 1 from upload where key = $1 and member_id = $2")
+            .bind(key.to_string())
+            .bind(i64::from(key.member().get()))
+            .fetch_optional(&mut *connection)
+            .await?;
+        Ok(row.is_some())
+    }
+}
+
+async fn count_open(tx: &mut Tx<'_>, member: MemberId) -> Result<i64, sqlx::Error> {
+    let now = tx.now().get();
+    let row = query("select count(*) from upload where member_id = $1 and expires_at > $2")
+        .bind(i64::from(member.get()))
+        .bind(now)
+        .fetch_one(tx.connection())
+        .await?;
+    row.try_get(0)
+}
+
+async fn insert_upload(tx: &mut Tx<'_>, key: &Key) -> Result<(), sqlx::Error> {
+    let now = tx.now();
+    query("insert into upload (key, member_id, created_at, expires_at) values ($1, $2, $3, $4)")
+        .bind(key.to_string())
+        .bind(i64::from(key.member().get()))
+        .bind(now.get())
+        .bind(now.saturating_add(UPLOAD_TIME).get())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member() -> MemberId {
+        MemberId::try_from(7_u64).unwrap()
+    }
+
+    #[test]
+    fn keys_round_trip_and_cannot_be_guessed() {
+        let key = Key::new(member(), "png");
+        assert_eq!(key.to_string().parse(), Ok(key.clone()));
+        assert_eq!(key.format(), Some(Format::Png));
+        assert_ne!(Key::new(member(), "png"), key);
+    }
+
+    #[test]
+    fn nothing_of_a_path_gets_into_a_key() {
+        let good = Key::new(member(), "jpg").to_string();
+        for text in [
+            "",
+            "images/7/../8/x.png",
+            "images/7/x.png",
+            "images//x.png",
+            &good.replace("images/", "other/"),
+            &good.replace("/7/", "/07/"),
+            &good.replace(".jpg", ".exe"),
+            &good.replace(".jpg", ".php.jpg"),
+            &good.replace('-', "/"),
+        ] {
+            assert_eq!(text.parse::<Key>(), Err(InvalidKey), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_says_what_a_file_is() {
+        let ending = |name: &str| extension(name).map(|(_, ending)| ending);
+        assert_eq!(ending("사진.JPG"), Some("jpg"));
+        assert_eq!(ending("a.b.jpeg"), Some("jpeg"));
+        assert_eq!(ending("../../etc/x.png"), Some("png"));
+        for name in [
+            "",
+            ".png",
+            "png",
+            "a.gif",
+            "a.png.exe",
+            "a.svg",
+            "a.png ",
+            "a.",
+        ] {
+            assert_eq!(ending(name), None, "{name}");
+        }
+        assert_eq!(ending(&format!("{}.png", "x".repeat(252))), None);
+    }
+}

@@ -1,0 +1,245 @@
+//! Pictures in an object store that speaks S3.
+//!
+//! URLs are signed in their query (AWS Signature Version 4, "Authenticating Requests: Using Query
+//! Parameters"). It is three hashes over a text, so it is here and not a crate.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_lc_rs::{digest, hmac};
+use http::StatusCode;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+use shared::clock::{LocalDateTime, UnixMillis};
+use shared::config::Secret;
+
+use super::{HEAD_BYTES, Head, Key, ObjectStore, StoreError, UPLOAD_TIME};
+
+/// Looking at a file takes milliseconds; whoever waits for it has a page open.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
+
+/// How to reach the bucket.
+#[derive(Clone, Debug)]
+pub struct S3Settings {
+    /// The bucket's own address: `https://bucket.s3.ap-northeast-2.amazonaws.com`, or with the
+    /// bucket as its path.
+    pub bucket_url: Url,
+    /// Where everybody reads: the bucket's address, or that of what caches it.
+    pub public_url: Url,
+    /// `ap-northeast-2`.
+    pub region: String,
+    /// Who signs.
+    pub access_key: String,
+    /// With what.
+    pub secret_key: Secret<String>,
+}
+
+/// Pictures in a bucket.
+#[derive(Debug)]
+pub struct S3Images {
+    settings: S3Settings,
+    client: Client,
+}
+
+impl S3Images {
+    /// A bucket.
+    ///
+    /// # Errors
+    /// The system's TLS settings cannot be used.
+    pub fn new(settings: S3Settings) -> Result<Self, StoreError> {
+        let client = Client::builder()
+            .timeout(ANSWER_MAX)
+            .redirect(Policy::none())
+            .build()
+            .map_err(|error| StoreError(error.to_string()))?;
+        Ok(Self { settings, client })
+    }
+
+    fn signed(&self, method: &str, key: &Key, now: UnixMillis) -> String {
+        let mut url = self.settings.bucket_url.clone();
+        url.set_path(&at(&url, key));
+        sign(&self.settings, method, &url, now, UPLOAD_TIME)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for S3Images {
+    fn upload_url(&self, key: &Key, now: UnixMillis) -> String {
+        self.signed("PUT", key, now)
+    }
+
+    fn public_url(&self, key: &Key) -> String {
+        let mut url = self.settings.public_url.clone();
+        url.set_path(&at(&url, key));
+        url.into()
+    }
+
+    fn key_of(&self, public_url: &str) -> Option<Key> {
+        let base = self.settings.public_url.as_str().trim_end_matches('/');
+        let rest = public_url.strip_prefix(base)?.strip_prefix('/')?;
+        rest.parse().ok()
+    }
+
+    async fn head(&self, key: &Key, now: UnixMillis) -> Result<Option<Head>, StoreError> {
+        let range = format!("bytes=0-{}", HEAD_BYTES - 1);
+        let request = self
+            .client
+            .get(self.signed("GET", key, now))
+            .header(RANGE, range);
+        // The URL holds a signature and stays out of errors.
+        let failed = |error: reqwest::Error| StoreError(error.without_url().to_string());
+        let mut response = request.send().await.map_err(failed)?;
+        match response.status() {
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
+            StatusCode::NOT_FOUND => return Ok(None),
+            // An empty file has no first byte.
+            StatusCode::RANGE_NOT_SATISFIABLE => {
+                return Ok(Some(Head {
+                    bytes: Vec::new(),
+                    size: 0,
+                }));
+            }
+            status => return Err(StoreError(format!("it answers {status}"))),
+        }
+        let size = size(response.headers()).ok_or(StoreError("it tells no size".to_owned()))?;
+        let mut bytes = Vec::new();
+        while bytes.len() < HEAD_BYTES {
+            let Some(chunk) = response.chunk().await.map_err(failed)? else {
+                break;
+            };
+            bytes.extend_from_slice(&chunk[..chunk.len().min(HEAD_BYTES - bytes.len())]);
+        }
+        Ok(Some(Head { bytes, size }))
+    }
+}
+
+/// The path of a key below the path of a URL.
+fn at(url: &Url, key: &Key) -> String {
+    format!("{}/{key}", url.path().trim_end_matches('/'))
+}
+
+/// The length of the whole file: `Content-Range: bytes 0-15/4711`, or `Content-Length` where the
+/// range was passed over.
+fn size(headers: &http::HeaderMap) -> Option<u64> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    match text(CONTENT_RANGE) {
+        Some(range) => range.rsplit_once('/')?.1.parse().ok(),
+        None => text(CONTENT_LENGTH)?.parse().ok(),
+    }
+}
+
+/// The URL with what lets its holder do this one thing until `lifetime` from `now`. Only the host
+/// is signed of the headers, and nothing of the body.
+fn sign(
+    settings: &S3Settings,
+    method: &str,
+    url: &Url,
+    now: UnixMillis,
+    lifetime: Duration,
+) -> String {
+    let time = basic_time(now);
+    let day = &time[..8];
+    let scope = format!("{day}/{}/s3/aws4_request", settings.region);
+    let credential = format!("{}/{scope}", settings.access_key);
+    let seconds = lifetime.as_secs();
+    let query = format!(
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}&X-Amz-Date={time}\
+         &X-Amz-Expires={seconds}&X-Amz-SignedHeaders=host",
+        percent(&credential)
+    );
+    let port = url.port().map_or(String::new(), |port| format!(":{port}"));
+    let host = format!("{}{port}", url.host_str().unwrap_or_default());
+    let path = url.path();
+    let request = format!("{method}\n{path}\n{query}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD");
+    let hash = hex(digest::digest(&digest::SHA256, request.as_bytes()).as_ref());
+    let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hash}");
+    let first = format!("AWS4{}", settings.secret_key.expose());
+    let mut key = first.into_bytes();
+    for part in [day, settings.region.as_str(), "s3", "aws4_request"] {
+        key = mac(&key, part);
+    }
+    let signature = hex(&mac(&key, &text));
+    format!(
+        "{}://{host}{path}?{query}&X-Amz-Signature={signature}",
+        url.scheme()
+    )
+}
+
+fn mac(key: &[u8], text: &str) -> Vec<u8> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a String cannot fail.
+        write!(text, "{byte:02x}").ok();
+        text
+    })
+}
+
+/// A value in a query (RFC 3986, 2.3: all but the unreserved characters).
+fn percent(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            write!(out, "%{byte:02X}").ok();
+        }
+        out
+    })
+}
+
+/// ISO 8601's basic form in UTC: `20130524T000000Z`. The wire's form is nine hours ahead, and has
+/// a few characters more.
+fn basic_time(now: UnixMillis) -> String {
+    const AHEAD_MS: i64 = 9 * 3_600_000;
+    let shifted = UnixMillis::try_from(now.get().saturating_sub(AHEAD_MS)).unwrap_or_default();
+    let text = LocalDateTime::from_unix(shifted).to_string();
+    let whole = text.split('.').next().unwrap_or_default();
+    format!("{}Z", whole.replace(['-', ':'], ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of Amazon's own documentation.
+    #[test]
+    fn the_published_example_gets_its_published_signature() {
+        let url: Url = "https://examplebucket.s3.amazonaws.com/test.txt"
+            .parse()
+            .unwrap();
+        let settings = S3Settings {
+            bucket_url: url.clone(),
+            public_url: url.clone(),
+            region: "us-east-1".to_owned(),
+            access_key: "AKIAIOSFODNN7EXAMPLE".to_owned(),
+            secret_key: Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()),
+        };
+        let now = UnixMillis::from_seconds(1_369_353_600).unwrap();
+        let signed = sign(&settings, "GET", &url, now, Duration::from_secs(86_400));
+        assert_eq!(
+            signed,
+            "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256\
+             &X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request\
+             &X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host\
+             &X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+        );
+    }
+
+    fn check(seconds: i64, expected: &str) {
+        let now = UnixMillis::from_seconds(seconds).unwrap();
+        assert_eq!(basic_time(now), expected);
+    }
+
+    #[test]
+    fn times_are_utc() {
+        check(86_399, "19700101T235959Z");
+        check(951_782_399, "20000228T235959Z");
+        check(951_782_400, "20000229T000000Z");
+        check(1_798_761_599, "20261231T235959Z");
+    }
+}

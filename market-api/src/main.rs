@@ -1,0 +1,65 @@
+//! The market API as a program: settings, logs, serve, stop.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use market_api::app::{self, Market};
+use market_api::config::Config;
+use shared::clock::SystemClock;
+use shared::config::parse_or_exit;
+use shared::drain::Drain;
+use shared::telemetry;
+use tracing::{error, info};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let config: Config = parse_or_exit();
+    if let Err(error) = telemetry::init(config.log_format, &config.log) {
+        error!("{error}");
+    }
+    match serve(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+            let causes: String = causes.map(|cause| format!(": {cause}")).collect();
+            error!("{error}{causes}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
+    telemetry::log_build_info(&shared::build_info!());
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let drain = Drain::new();
+        drain.stop_on_signals()?;
+        let market = Market::build(config, Arc::new(SystemClock), &drain).await?;
+        let (public, admin) = (
+            app::listen(config.listen)?,
+            app::listen(config.admin_listen)?,
+        );
+        info!(
+            "clients at http://{}, admin at http://{}",
+            public.local_addr()?,
+            admin.local_addr()?
+        );
+        market.set_started();
+        let head_time = config.limits.head_time;
+        let served = tokio::try_join!(
+            app::serve(public, market.public_router(), &drain, head_time),
+            app::serve(admin, market.admin_router(), &drain, head_time),
+        );
+        drain.begin();
+        served?;
+        // The database's writer ends when nobody can write any more.
+        drop(market);
+        if let Err(still) = drain.wait(config.stop_grace).await {
+            error!("{still}");
+        }
+        info!("stopped");
+        Ok(())
+    })
+}

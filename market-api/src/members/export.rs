@@ -1,0 +1,197 @@
+//! Everything that is kept of a member, for that member.
+
+use serde::Serialize;
+use shared::clock::{LocalDateTime, UnixMillis};
+use shared::ids::MemberId;
+use sqlx::any::AnyRow;
+use sqlx::{Row as _, query};
+use utoipa::ToSchema;
+
+use super::Members;
+use crate::http::Failure;
+
+/// Rows of each kind, the newest: years of a busy member.
+const ROWS_MAX: i64 = 10_000;
+
+/// A member's own data.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Export {
+    /// The account.
+    account: Account,
+    /// Their logins.
+    logins: Vec<Login>,
+    /// Their offers, the newest 10,000.
+    offers: Vec<Offer>,
+    /// Their trades, the newest 10,000.
+    trades: Vec<Trade>,
+    /// Their uploads, the newest 10,000.
+    uploads: Vec<Upload>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Account {
+    member_id: i64,
+    provider: String,
+    provider_id: String,
+    email: Option<String>,
+    name: String,
+    image_url: Option<String>,
+    role: String,
+    language: String,
+    #[schema(value_type = String)]
+    created_at: LocalDateTime,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Login {
+    #[schema(value_type = String)]
+    renewed_at: LocalDateTime,
+    #[schema(value_type = String)]
+    ends_at: LocalDateTime,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Offer {
+    product_id: i64,
+    kind: String,
+    state: String,
+    price: i64,
+    title: Option<String>,
+    content: Option<String>,
+    address: Option<String>,
+    #[schema(value_type = String)]
+    created_at: LocalDateTime,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Trade {
+    trade_id: i64,
+    kind: String,
+    price: i64,
+    units: Option<i64>,
+    minutes: Option<i64>,
+    #[schema(value_type = String)]
+    created_at: LocalDateTime,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Upload {
+    key: String,
+    #[schema(value_type = String)]
+    created_at: LocalDateTime,
+}
+
+impl Members {
+    /// Everything that is kept of this member.
+    ///
+    /// # Errors
+    /// [`Failure::MemberUnknown`], or the database's.
+    pub(super) async fn export(&self, member: MemberId) -> Result<Export, Failure> {
+        macro_rules! rows {
+            ($text:literal, $read:expr) => {{
+                let mut connection = self.db.read().await?;
+                let rows = query(concat!($text, " limit $2"))
+                    .bind(i64::from(member.get()))
+                    .bind(ROWS_MAX)
+                    .fetch_all(&mut *connection)
+                    .await?;
+                rows.iter()
+                    .map($read)
+                    .collect::<Result<Vec<_>, sqlx::Error>>()?
+            }};
+        }
+        let accounts = rows!(
+            "select id, provider, provider_id, email, name, image_url, role, language, \
+             created_at from member where id = $1",
+            read_account
+        );
+        Ok(Export {
+            account: accounts.into_iter().next().ok_or(Failure::MemberUnknown)?,
+            logins: rows!(
+                "select rotated_at, expires_at from token_family where member_id = $1 \
+                 order by rotated_at desc",
+                read_login
+            ),
+            offers: rows!(
+                "select p.id, p.kind, p.state, p.price, p.created_at, s.title, s.content, \
+                 s.address from product p left join spot s on s.product_id = p.id \
+                 where p.member_id = $1 order by p.id desc",
+                read_offer
+            ),
+            trades: rows!(
+                "select id, kind, price, units, minutes, created_at from trade \
+                 where member_id = $1 order by id desc",
+                read_trade
+            ),
+            uploads: rows!(
+                "select key, created_at from upload where member_id = $1 \
+                 order by created_at desc",
+                read_upload
+            ),
+        })
+    }
+}
+
+fn read_account(row: &AnyRow) -> Result<Account, sqlx::Error> {
+    Ok(Account {
+        member_id: row.try_get("id")?,
+        provider: row.try_get("provider")?,
+        provider_id: row.try_get("provider_id")?,
+        email: row.try_get("email")?,
+        name: row.try_get("name")?,
+        image_url: row.try_get("image_url")?,
+        role: row.try_get("role")?,
+        language: row.try_get("language")?,
+        created_at: time(row, "created_at")?,
+    })
+}
+
+fn read_login(row: &AnyRow) -> Result<Login, sqlx::Error> {
+    Ok(Login {
+        renewed_at: time(row, "rotated_at")?,
+        ends_at: time(row, "expires_at")?,
+    })
+}
+
+fn read_offer(row: &AnyRow) -> Result<Offer, sqlx::Error> {
+    Ok(Offer {
+        product_id: row.try_get("id")?,
+        kind: row.try_get("kind")?,
+        state: row.try_get("state")?,
+        price: row.try_get("price")?,
+        title: row.try_get("title")?,
+        content: row.try_get("content")?,
+        address: row.try_get("address")?,
+        created_at: time(row, "created_at")?,
+    })
+}
+
+fn read_trade(row: &AnyRow) -> Result<Trade, sqlx::Error> {
+    Ok(Trade {
+        trade_id: row.try_get("id")?,
+        kind: row.try_get("kind")?,
+        price: row.try_get("price")?,
+        units: row.try_get("units")?,
+        minutes: row.try_get("minutes")?,
+        created_at: time(row, "created_at")?,
+    })
+}
+
+fn read_upload(row: &AnyRow) -> Result<Upload, sqlx::Error> {
+    Ok(Upload {
+        key: row.try_get("key")?,
+        created_at: time(row, "created_at")?,
+    })
+}
+
+fn time(row: &AnyRow, column: &str) -> Result<LocalDateTime, sqlx::Error> {
+    let at: i64 = row.try_get(column)?;
+    let at = UnixMillis::try_from(at).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(LocalDateTime::from_unix(at))
+}

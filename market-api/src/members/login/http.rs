@@ -1,0 +1,149 @@
+//! `/oauth2/authorization/{provider}` and `/login/oauth2/code/{provider}`: a browser, on its way.
+
+#![expect(
+    unused_qualifications,
+    reason = "utoipa's macro writes the path of a type of parameters in full"
+)]
+
+use axum::extract::State;
+use axum::response::{AppendHeaders, IntoResponse as _, Response};
+use http::header::{LOCATION, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Deserialize;
+use shared::web::{FailureBody, InPath, InQuery, Refusal, cookie};
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{ATTEMPT_TIME, LoginError, Logins, PARAMETER_BYTES_MAX, Returned, secret_text};
+use crate::http::Failure;
+
+/// Which browser began a login: a random text, not for scripts, sent to these paths only.
+const BROWSER_COOKIE: &str = "loginAttempt";
+
+/// The length of [`secret_text`].
+const BROWSER_BYTES: usize = 43;
+
+/// The routes.
+pub fn routes(logins: Logins) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(begin))
+        .routes(routes!(finish))
+        .with_state(logins)
+}
+
+/// Sends a browser to a provider: `kakao`, `google` or `naver`.
+#[utoipa::path(
+    get, path = "/oauth2/authorization/{provider}", tag = "login",
+    params(("provider" = String, Path, description = "kakao, google or naver")),
+    responses(
+        (status = 302, description = "To the provider"),
+        (status = 404, description = "Not a provider of this site (1004)", body = FailureBody),
+        (status = 503, description = "Not possible right now (1010)", body = FailureBody),
+    ),
+)]
+async fn begin(
+    State(logins): State<Logins>,
+    InPath(provider): InPath<String>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let at = logins.provider(&provider).ok_or(Refusal::Path)?;
+    // Two tabs that log in at once share the cookie, so that the later does not undo the earlier.
+    let known = cookie(&headers, BROWSER_COOKIE).filter(|c| c.expose().len() == BROWSER_BYTES);
+    let browser = known.map_or_else(secret_text, shared::config::Secret::into_exposed);
+    let url = logins.begin(at, &browser).await?;
+    let secure = if logins.settings.secure_cookies {
+        "; Secure"
+    } else {
+        ""
+    };
+    let cookie = format!(
+        "{BROWSER_COOKIE}={browser}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}",
+        ATTEMPT_TIME.as_secs()
+    );
+    let mut cookie = HeaderValue::try_from(cookie).map_err(|_odd| Refusal::Internal)?;
+    cookie.set_sensitive(true);
+    Ok(redirect(url.as_str(), vec![cookie]))
+}
+
+/// What a provider sends along.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Query {
+    /// For a token.
+    code: Option<String>,
+    /// Of the attempt.
+    state: Option<String>,
+    /// Why not.
+    error: Option<String>,
+    /// Who says so (RFC 9207).
+    iss: Option<String>,
+}
+
+/// Takes a browser back from a provider and sends it to the front end, logged in: to `/data`, or to
+/// `/login?error=…` with 2006 (no login of this browser), 2009 (the provider refuses), 2012
+/// (blocked), 1010 or 5006 (try again).
+#[utoipa::path(
+    get, path = "/login/oauth2/code/{provider}", tag = "login",
+    params(("provider" = String, Path, description = "kakao, google or naver"), Query),
+    responses(
+        (status = 302, description = "To the front end"),
+        (status = 400, description = "A parameter comes twice (1006)", body = FailureBody),
+        (status = 404, description = "Not a provider of this site (1004)", body = FailureBody),
+    ),
+)]
+async fn finish(
+    State(logins): State<Logins>,
+    InPath(provider): InPath<String>,
+    InQuery(query): InQuery<Query>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let at = logins.provider(&provider).ok_or(Refusal::Path)?;
+    let browser = cookie(&headers, BROWSER_COOKIE);
+    let browser = browser.as_ref().map(|browser| browser.expose().as_str());
+    let finished = match returned(query) {
+        Some(returned) => logins.finish(at, returned, browser).await,
+        None => Err(LoginError::Unknown),
+    };
+    let outcome = finished.as_ref().map_or_else(LoginError::outcome, |_| "ok");
+    let labels = [at.provider.path(), outcome];
+    logins.metrics.logins.with_label_values(&labels).inc();
+    let front = logins.settings.front_url.as_str().trim_end_matches('/');
+    Ok(match finished {
+        Ok(cookies) => redirect(&format!("{front}/data"), cookies),
+        Err(error) => {
+            tracing::info!(
+                provider = at.provider.path(),
+                "nobody was logged in: {error}"
+            );
+            redirect(&format!("{front}/login?error={}", error.code()), Vec::new())
+        }
+    })
+}
+
+/// Nothing longer than a provider sends is looked at.
+fn returned(query: Query) -> Option<Returned> {
+    let Query {
+        code,
+        state,
+        error,
+        iss,
+    } = query;
+    let parts = [&code, &state, &error, &iss];
+    let is_short = |part: &&Option<String>| {
+        part.as_ref()
+            .is_none_or(|text| text.len() <= PARAMETER_BYTES_MAX)
+    };
+    parts.iter().all(is_short).then_some(Returned {
+        code,
+        state,
+        error,
+        issuer: iss,
+    })
+}
+
+fn redirect(to: &str, cookies: Vec<HeaderValue>) -> Response {
+    let cookies = cookies.into_iter().map(|cookie| (SET_COOKIE, cookie));
+    let cookies = AppendHeaders(cookies.collect::<Vec<_>>());
+    (StatusCode::FOUND, cookies, [(LOCATION, to)]).into_response()
+}

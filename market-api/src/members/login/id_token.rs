@@ -1,0 +1,168 @@
+//! What Google says in an ID token.
+//!
+//! It came over TLS from the token endpoint, so its signature need not be checked (OpenID Connect
+//! Core, 3.1.3.7, 6); what it says is: that it was made by that provider, for us, for this attempt.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use shared::clock::UnixMillis;
+
+use super::client::Granted;
+use super::{Provider, ProviderSettings, is_past};
+
+/// What is wrong with an ID token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Wrong {
+    /// It should be there.
+    #[error("no ID token")]
+    Missing,
+    /// It cannot be read.
+    #[error("an ID token that cannot be read")]
+    Unreadable,
+    /// Somebody else made it, or for somebody else.
+    #[error("an ID token of another issuer or for another client")]
+    Elsewhere,
+    /// Its time is over.
+    #[error("an ID token that has expired")]
+    Expired,
+    /// It was made for another attempt.
+    #[error("an ID token of another login")]
+    Nonce,
+    /// It speaks of somebody else than the profile.
+    #[error("an ID token of somebody else")]
+    Subject,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    aud: Audience,
+    sub: String,
+    exp: i64,
+    nonce: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Audience {
+    fn holds(&self, client: &str) -> bool {
+        match self {
+            Self::One(one) => one == client,
+            Self::Many(many) => many.iter().any(|one| one == client),
+        }
+    }
+}
+
+/// Checks the ID token that came with a grant. Only Google is asked for one.
+pub(super) fn check(
+    at: &ProviderSettings,
+    granted: &Granted,
+    nonce: &str,
+    subject: &str,
+    now: UnixMillis,
+) -> Result<(), Wrong> {
+    let Some(token) = &granted.id_token else {
+        return match at.provider {
+            Provider::Google => Err(Wrong::Missing),
+            Provider::Kakao | Provider::Naver => Ok(()),
+        };
+    };
+    let claims = read(token.expose()).ok_or(Wrong::Unreadable)?;
+    let bare = at.endpoints.issuer.trim_start_matches("https://");
+    let is_theirs = claims.iss == at.endpoints.issuer || claims.iss == bare;
+    if !is_theirs || !claims.aud.holds(&at.client_id) {
+        return Err(Wrong::Elsewhere);
+    }
+    let expires_at = UnixMillis::from_seconds(claims.exp).unwrap_or_default();
+    if is_past(expires_at, now) {
+        return Err(Wrong::Expired);
+    }
+    if claims.nonce.as_deref() != Some(nonce) {
+        return Err(Wrong::Nonce);
+    }
+    if claims.sub != subject {
+        return Err(Wrong::Subject);
+    }
+    Ok(())
+}
+
+fn read(token: &str) -> Option<Claims> {
+    let payload = token.split('.').nth(1)?;
+    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    serde_json::from_slice(&payload).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use shared::config::Secret;
+
+    use super::*;
+    use crate::members::login::Endpoints;
+
+    fn google(provider: Provider) -> ProviderSettings {
+        let url: reqwest::Url = "https://accounts.google.com/".parse().unwrap();
+        ProviderSettings {
+            provider,
+            client_id: "us".to_owned(),
+            client_secret: Secret::new("s".to_owned()),
+            endpoints: Endpoints {
+                authorize: url.clone(),
+                token: url.clone(),
+                profile: url,
+                issuer: "https://accounts.google.com".to_owned(),
+            },
+        }
+    }
+
+    fn granted(claims: Option<&Value>) -> Granted {
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let token = |claims| format!("{}.{}.x", encode(&json!({})), encode(claims));
+        Granted {
+            access_token: Secret::new("t".to_owned()),
+            id_token: claims.map(|claims| Secret::new(token(claims))),
+        }
+    }
+
+    /// A good token with this one claim changed is this.
+    fn with(claim: &str, value: Value, expected: Result<(), Wrong>) {
+        let mut claims = json!({"iss": "https://accounts.google.com", "aud": "us", "sub": "s",
+            "exp": 100, "nonce": "n"});
+        claims[claim] = value;
+        let granted = granted(Some(&claims));
+        let now = UnixMillis::from_seconds(99).unwrap();
+        let found = check(&google(Provider::Google), &granted, "n", "s", now);
+        assert_eq!(found, expected, "{claims}");
+    }
+
+    #[test]
+    fn each_claim_counts() {
+        with("more", json!(1), Ok(()));
+        with("iss", json!("accounts.google.com"), Ok(()));
+        with("aud", json!(["x", "us"]), Ok(()));
+        with("iss", json!("https://evil.example"), Err(Wrong::Elsewhere));
+        with("aud", json!("them"), Err(Wrong::Elsewhere));
+        with("exp", json!(99), Err(Wrong::Expired));
+        with("nonce", json!("another"), Err(Wrong::Nonce));
+        with("nonce", json!(null), Err(Wrong::Nonce));
+        with("sub", json!("t"), Err(Wrong::Subject));
+        with("aud", json!(7), Err(Wrong::Unreadable));
+    }
+
+    #[test]
+    fn only_google_must_give_one() {
+        let missing = |provider| {
+            let now = UnixMillis::EPOCH;
+            check(&google(provider), &granted(None), "n", "s", now)
+        };
+        assert_eq!(missing(Provider::Google), Err(Wrong::Missing));
+        assert_eq!(missing(Provider::Kakao), Ok(()));
+        assert_eq!(missing(Provider::Naver), Ok(()));
+    }
+}

@@ -1,0 +1,210 @@
+//! Members: who they are, what they have, and how they log in.
+
+mod export;
+mod http;
+pub mod login;
+mod repo;
+
+use std::sync::Arc;
+
+use serde_json::json;
+use shared::claims::Role;
+use shared::clock::{Clock, LocalDateTime, UnixMillis};
+use shared::ids::MemberId;
+use shared::money::{Units, Won};
+
+use crate::db::{Db, DbError, Stop, Tx};
+use crate::http::{Failure, Language};
+use crate::images::{Images, UseError};
+use crate::outbox::{self, Event, EventKind};
+use crate::plans::{self, Plan};
+
+pub use http::routes;
+pub use login::Provider;
+
+/// What everybody may know of a member.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Info {
+    /// Who.
+    pub member: MemberId,
+    /// The name shown to others.
+    pub name: String,
+    /// Their picture.
+    pub image_url: Option<String>,
+    /// Since when.
+    pub joined_at: UnixMillis,
+    /// Stars in tenths, all together.
+    pub rating_sum: i64,
+    /// How many ratings that were.
+    pub rating_count: u64,
+    /// What they have bought.
+    pub purchases: u64,
+}
+
+/// Amounts of data of one month.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MonthOfData {
+    /// Bought.
+    pub bought: Units,
+    /// Listed: of offers that are active or sold out.
+    pub listed: Units,
+    /// Sold.
+    pub sold: Units,
+}
+
+/// What a provider says of somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Whose word it is.
+    pub provider: Provider,
+    /// Who, to that provider. Never changes; the member's key together with the provider.
+    pub provider_id: String,
+    /// A way to write to them, if they gave one and the provider vouches for it. Never a key.
+    pub email: Option<String>,
+    /// What they are called.
+    pub name: String,
+    /// Their picture.
+    pub image_url: Option<String>,
+}
+
+/// Members.
+#[derive(Clone, Debug)]
+pub struct Members {
+    db: Db,
+    images: Images,
+    clock: Arc<dyn Clock>,
+}
+
+impl Members {
+    /// The members of this database.
+    #[must_use]
+    pub fn new(db: Db, images: Images, clock: Arc<dyn Clock>) -> Self {
+        Self { db, images, clock }
+    }
+
+    /// The member that a provider knows, made if they come for the first time: with a random plan
+    /// and an empty wallet.
+    ///
+    /// # Errors
+    /// [`Failure::MemberBlocked`], or the database's.
+    pub async fn welcome(&self, profile: Profile) -> Result<(MemberId, Role), Failure> {
+        // Chosen here, since a closure may be run again.
+        let plan = Plan::random(&mut rand::rng());
+        let welcomed = self.db.write((profile, plan), |(profile, plan), tx| {
+            Box::pin(async move {
+                if let Some(member) = repo::insert_member(tx, profile).await? {
+                    repo::insert_wallet(tx, member).await?;
+                    plans::insert_in(tx, member, plan).await?;
+                    return Ok((member, Role::NewMember));
+                }
+                let known = repo::update_from_profile(tx, profile).await?;
+                if known.is_blocked {
+                    return Err(Stop::Refused(Failure::MemberBlocked));
+                }
+                Ok((known.member, known.role))
+            })
+        });
+        Ok(welcomed.await?)
+    }
+
+    /// What everybody may know of this member.
+    ///
+    /// # Errors
+    /// [`Failure::MemberUnknown`], or the database's.
+    pub async fn info(&self, member: MemberId) -> Result<Info, Failure> {
+        let info = repo::info(&self.db, member).await?;
+        info.ok_or(Failure::MemberUnknown)
+    }
+
+    /// Onboarding is over.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn become_member(&self, member: MemberId) -> Result<(), Failure> {
+        let changed = self.db.write(member, |member, tx| {
+            Box::pin(async move {
+                repo::become_member(tx, *member).await?;
+                Ok::<_, Stop<Failure>>(())
+            })
+        });
+        Ok(changed.await?)
+    }
+
+    /// What they can spend.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn cash(&self, member: MemberId) -> Result<Won, DbError> {
+        repo::cash(&self.db, member).await
+    }
+
+    /// What they bought, listed and sold in this month.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn this_month(&self, member: MemberId) -> Result<MonthOfData, DbError> {
+        let month = LocalDateTime::from_unix(self.clock.unix_millis()).month_key();
+        repo::month_of_data(&self.db, member, month).await
+    }
+
+    /// In which language they want to be told.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn speak(&self, member: MemberId, language: Language) -> Result<(), Failure> {
+        let changed = self.db.write((member, language), |(member, language), tx| {
+            Box::pin(async move {
+                repo::set_language(tx, *member, *language).await?;
+                Ok::<_, Stop<Failure>>(())
+            })
+        });
+        Ok(changed.await?)
+    }
+
+    /// A picture that they have uploaded becomes theirs for everybody.
+    ///
+    /// # Errors
+    /// [`Failure::ImageFormat`], or what is away.
+    pub async fn show(&self, member: MemberId, image_url: String) -> Result<(), Failure> {
+        self.images.check(member, &image_url).await?;
+        let changed = self
+            .db
+            .write((member, image_url), |(member, image_url), tx| {
+                Box::pin(async move {
+                    let name = repo::set_image(tx, *member, image_url).await?;
+                    let data = json!({ "name": name, "imageUrl": image_url });
+                    tell(tx, EventKind::MemberUpdated, *member, data).await?;
+                    Ok::<_, Stop<Failure>>(())
+                })
+            });
+        Ok(changed.await?)
+    }
+}
+
+async fn tell(
+    tx: &mut Tx<'_>,
+    kind: EventKind,
+    member: MemberId,
+    data: serde_json::Value,
+) -> Result<(), sqlx::Error> {
+    let event = Event {
+        kind,
+        aggregate: format!("member:{member}"),
+        members: vec![member],
+        data,
+    };
+    outbox::append(tx, &event).await
+}
+
+impl From<UseError> for Failure {
+    fn from(error: UseError) -> Self {
+        match error {
+            UseError::NotUsable => Self::ImageFormat,
+            UseError::Store(error) => {
+                tracing::warn!("{error}");
+                Self::Web(shared::web::Refusal::Unavailable)
+            }
+            UseError::Db(error) => error.into(),
+        }
+    }
+}

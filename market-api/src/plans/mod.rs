@@ -1,0 +1,113 @@
+//! What a member's mobile plan gives in a month.
+//!
+//! A plan is random, as the first site had it: nobody's carrier is asked. What is left of it is
+//! derived from the month's offers and purchases; nothing is reset and nothing carried over.
+
+mod http;
+mod repo;
+
+use rand::Rng;
+use rand::seq::IndexedRandom as _;
+use shared::ids::MemberId;
+use shared::money::{Units, Won};
+
+use crate::db::{Db, DbError};
+
+pub use http::routes;
+pub use repo::insert_in;
+
+/// Gigabytes that plans give a month (`domain.md` 5).
+const GIGABYTES: [u16; 8] = [3, 5, 10, 15, 20, 30, 50, 100];
+
+/// Won that plans cost a month.
+const PRICES: [i64; 7] = [9_000, 12_000, 18_000, 25_000, 32_000, 45_000, 59_000];
+
+const CATEGORIES: [&str; 3] = ["5G", "LTE", "NUGET"];
+
+const AGE_GROUPS: [&str; 3] = ["ALL", "YOUTH", "SENIOR"];
+
+/// A plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What it is called.
+    pub name: String,
+    /// 5G, LTE or NUGET.
+    pub category: &'static str,
+    /// For whom it is.
+    pub age_group: &'static str,
+    /// What it gives a month.
+    pub providing: Units,
+    /// What it costs a month.
+    pub monthly_price: Won,
+}
+
+impl Plan {
+    /// Any plan.
+    pub fn random(rng: &mut impl Rng) -> Self {
+        let gigabytes = *GIGABYTES.choose(rng).unwrap_or(&GIGABYTES[0]);
+        let category = CATEGORIES.choose(rng).unwrap_or(&CATEGORIES[0]);
+        Self {
+            name: format!("{category} {gigabytes}GB"),
+            category,
+            age_group: AGE_GROUPS.choose(rng).unwrap_or(&AGE_GROUPS[0]),
+            providing: Units::new(gigabytes * 10),
+            monthly_price: Won::new(*PRICES.choose(rng).unwrap_or(&PRICES[0])),
+        }
+    }
+}
+
+/// What is left of a plan this month.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Balance {
+    /// The plan's name.
+    pub name: String,
+    /// What it gave this month.
+    pub providing: Units,
+    /// That, and what was bought, less what is listed or sold.
+    pub current: Units,
+    /// What it costs a month.
+    pub monthly_price: Won,
+}
+
+/// Members' plans.
+#[derive(Clone, Debug)]
+pub struct Plans {
+    db: Db,
+}
+
+impl Plans {
+    /// The plans of this database.
+    #[must_use]
+    pub fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// What is left of this member's plan in a month; `None` without a plan.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn balance(&self, member: MemberId, month: i64) -> Result<Option<Balance>, DbError> {
+        repo::balance(&self.db, member, month).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn every_plan_is_one_of_the_first_sites() {
+        let mut rng = StdRng::seed_from_u64(7);
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..1_000 {
+            let plan = Plan::random(&mut rng);
+            assert!(GIGABYTES.contains(&(plan.providing.get() / 10)), "{plan:?}");
+            assert!(PRICES.contains(&plan.monthly_price.get()), "{plan:?}");
+            seen.insert(plan.providing.get());
+        }
+        assert_eq!(seen.len(), GIGABYTES.len());
+    }
+}

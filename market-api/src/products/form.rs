@@ -1,0 +1,262 @@
+//! What members may put into an offer: checked once, at the door.
+
+use shared::clock::LocalDateTime;
+use shared::ids::MemberId;
+use shared::money::{Units, Won};
+use shared::web::Refusal;
+
+use super::{Kind, Position};
+use crate::http::Failure;
+
+/// Won; `money.md` has the cap.
+const PRICE_MAX: i64 = 10_000_000;
+
+/// Two gigabytes: what may be sold, and bought, in a month.
+pub(super) const MONTH_UNITS_MAX: u16 = 20;
+
+/// The original's form has 30; its column, and old rows, more.
+const TITLE_CHARS_MAX: usize = 100;
+const CONTENT_CHARS_MAX: usize = 1_000;
+const ADDRESS_CHARS_MAX: usize = 300;
+
+/// Pictures of a spot. The front end shows a handful.
+const IMAGES_MAX: usize = 10;
+const IMAGE_URL_CHARS_MAX: usize = 2_048;
+const IMAGE_ENDINGS: [&str; 3] = [".jpg", ".jpeg", ".png"];
+
+/// Guests at a time where the seller does not say: a router serves several.
+const CAPACITY_DEFAULT: u16 = 10;
+const CAPACITY_MAX: u16 = 1_000;
+
+/// A price that may be asked: 1 to 10,000,000 won.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Price(Won);
+
+impl Price {
+    /// # Errors
+    /// [`Refusal::Parameter`] outside the bounds.
+    pub fn parse(won: i64) -> Result<Self, Failure> {
+        if (1..=PRICE_MAX).contains(&won) {
+            Ok(Self(Won::new(won)))
+        } else {
+            Err(Failure::Web(Refusal::Parameter))
+        }
+    }
+
+    /// The won.
+    #[must_use]
+    pub const fn won(self) -> Won {
+        self.0
+    }
+
+    /// For each unit, rounded up: what is sold in parts brings no less than was asked for.
+    pub(super) fn per_unit(self, units: Units) -> Won {
+        let price = self.0.checked_div_ceil(u32::from(units.get()));
+        price.expect("an offer has a unit at least")
+    }
+}
+
+/// An amount that may be offered, from gigabytes as they stand on the wire.
+///
+/// # Errors
+/// [`Failure::TransferAmount`] for what is no whole number of units or none at all,
+/// [`Failure::SellLimit`] for more than a month allows.
+pub fn listed_units(gigabytes: f64) -> Result<Units, Failure> {
+    let units = match Units::from_gigabytes(gigabytes) {
+        Ok(units) if units > Units::ZERO => units,
+        Ok(_) | Err(_) => return Err(Failure::TransferAmount),
+    };
+    if units.get() > MONTH_UNITS_MAX {
+        return Err(Failure::SellLimit);
+    }
+    Ok(units)
+}
+
+/// A spot as it comes in, unchecked.
+#[derive(Clone, Debug)]
+pub struct SpotForm {
+    /// Won for each started ten minutes.
+    pub price: i64,
+    /// One line.
+    pub title: String,
+    /// More about it.
+    pub content: String,
+    /// Degrees.
+    pub latitude: f64,
+    /// Degrees.
+    pub longitude: f64,
+    /// For people.
+    pub address: String,
+    /// From when; only the time of day counts.
+    pub opens_at: LocalDateTime,
+    /// Until when; only the time of day counts. The front end sends a day more.
+    pub closes_at: LocalDateTime,
+    /// Addresses of pictures, the first one shown in lists.
+    pub images: Vec<String>,
+    /// Guests at a time.
+    pub capacity: Option<u16>,
+}
+
+/// A spot that may be offered.
+#[derive(Clone, Debug)]
+pub struct NewSpot {
+    pub(super) member: MemberId,
+    pub(super) kind: Kind,
+    pub(super) price: Price,
+    pub(super) title: String,
+    pub(super) content: String,
+    pub(super) at: Position,
+    pub(super) address: String,
+    pub(super) opens_at: LocalDateTime,
+    pub(super) closes_at: LocalDateTime,
+    pub(super) images: Vec<String>,
+    pub(super) capacity: u16,
+}
+
+impl NewSpot {
+    /// Checks a form.
+    ///
+    /// # Errors
+    /// [`Failure::ItemType`] for mobile data, which is nowhere; else what is wrong with it.
+    pub fn parse(member: MemberId, kind: Kind, form: SpotForm) -> Result<Self, Failure> {
+        match kind {
+            Kind::Wifi | Kind::Hotspot => {}
+            Kind::MobileData => return Err(Failure::ItemType),
+        }
+        if form.opens_at > form.closes_at {
+            return Err(Failure::StartAfterEnd);
+        }
+        let at = Position::new(form.latitude, form.longitude);
+        let capacity = form.capacity.unwrap_or(CAPACITY_DEFAULT);
+        if !(1..=CAPACITY_MAX).contains(&capacity) {
+            return Err(Failure::Web(Refusal::Parameter));
+        }
+        let title = text(form.title, TITLE_CHARS_MAX)?;
+        if title.is_empty() {
+            return Err(Failure::Web(Refusal::Parameter));
+        }
+        Ok(Self {
+            member,
+            kind,
+            price: Price::parse(form.price)?,
+            title,
+            content: text(form.content, CONTENT_CHARS_MAX)?,
+            at: at.ok_or(Failure::Web(Refusal::Parameter))?,
+            address: text(form.address, ADDRESS_CHARS_MAX)?,
+            opens_at: form.opens_at,
+            closes_at: form.closes_at,
+            images: images(form.images)?,
+            capacity,
+        })
+    }
+}
+
+/// A text without spaces around it. PostgreSQL stores no NUL.
+fn text(text: String, chars_max: usize) -> Result<String, Failure> {
+    let trimmed = text.trim();
+    if trimmed.chars().count() > chars_max || trimmed.contains('\0') {
+        return Err(Failure::Web(Refusal::Parameter));
+    }
+    Ok(trimmed.to_owned())
+}
+
+fn images(urls: Vec<String>) -> Result<Vec<String>, Failure> {
+    if urls.len() > IMAGES_MAX {
+        return Err(Failure::Web(Refusal::Parameter));
+    }
+    for url in &urls {
+        let known = url.starts_with("https://") || url.starts_with("http://");
+        let plain = url.chars().all(|c| !c.is_control() && !c.is_whitespace());
+        if !known || !plain || url.chars().count() > IMAGE_URL_CHARS_MAX {
+            return Err(Failure::Web(Refusal::Parameter));
+        }
+        let path = url.split(['?', '#']).next().unwrap_or_default();
+        let path = path.to_ascii_lowercase();
+        if !IMAGE_ENDINGS.iter().any(|ending| path.ends_with(ending)) {
+            return Err(Failure::ImageFormat);
+        }
+    }
+    Ok(urls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form() -> SpotForm {
+        SpotForm {
+            price: 500,
+            title: "Café".to_owned(),
+            content: String::new(),
+            latitude: 37.5,
+            longitude: 127.0,
+            address: String::new(),
+            opens_at: "2026-11-15T09:00:00".parse().unwrap(),
+            closes_at: "2026-11-16T18:00:00".parse().unwrap(),
+            images: vec!["https://img.example/a.JPG?w=1".to_owned()],
+            capacity: None,
+        }
+    }
+
+    /// What a form is refused with; `None` if it is taken.
+    fn refusal(change: impl FnOnce(&mut SpotForm)) -> Option<Failure> {
+        let mut form = form();
+        change(&mut form);
+        let member = MemberId::try_from(1_u64).unwrap();
+        NewSpot::parse(member, Kind::Wifi, form).err()
+    }
+
+    #[test]
+    fn form_is_taken_or_refused_by_its_values() {
+        assert_eq!(refusal(|_| {}), None);
+        assert_eq!(refusal(|form| form.closes_at = form.opens_at), None);
+        let image = |url: &str| vec![url.to_owned()];
+        let bad = [
+            refusal(|form| form.price = 0),
+            refusal(|form| form.price = 10_000_001),
+            refusal(|form| form.title = "  ".to_owned()),
+            refusal(|form| form.title = "가".repeat(101)),
+            refusal(|form| form.content = "a\0b".to_owned()),
+            refusal(|form| form.address = "x".repeat(301)),
+            refusal(|form| form.latitude = 90.1),
+            refusal(|form| form.capacity = Some(0)),
+            refusal(|form| form.images = image("javascript:x.png")),
+            refusal(|form| form.images = vec!["https://i/a.png".to_owned(); 11]),
+        ];
+        for (nth, found) in bad.into_iter().enumerate() {
+            assert_eq!(found, Some(Failure::Web(Refusal::Parameter)), "{nth}");
+        }
+        let gif = refusal(|form| form.images = image("https://i/a.gif"));
+        assert_eq!(gif, Some(Failure::ImageFormat));
+        let early: LocalDateTime = "2026-11-15T08:59:59".parse().unwrap();
+        let turned = refusal(|form| form.closes_at = early);
+        assert_eq!(turned, Some(Failure::StartAfterEnd));
+    }
+
+    #[test]
+    fn amount_is_whole_tenths_up_to_two_gigabytes() {
+        assert_eq!(listed_units(0.1 + 0.2).unwrap(), Units::new(3));
+        assert_eq!(listed_units(2.0).unwrap(), Units::new(20));
+        for bad in [0.0, -0.1, 0.05, 1.25, f64::NAN] {
+            assert!(
+                matches!(listed_units(bad), Err(Failure::TransferAmount)),
+                "{bad}"
+            );
+        }
+        assert!(matches!(listed_units(2.1), Err(Failure::SellLimit)));
+    }
+
+    #[test]
+    fn unit_price_is_rounded_up_to_one_won_at_least() {
+        let unit = |price, units| {
+            Price::parse(price)
+                .unwrap()
+                .per_unit(Units::new(units))
+                .get()
+        };
+        assert_eq!(unit(101, 20), 6);
+        assert_eq!(unit(100, 20), 5);
+        assert_eq!(unit(1, 20), 1);
+        assert_eq!(unit(10_000_000, 3), 3_333_334);
+    }
+}

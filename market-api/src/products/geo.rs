@@ -1,0 +1,263 @@
+//! Places on a sphere: how far apart they are, and the boxes that hold all that is near.
+//!
+//! A database finds what lies in a box; what is nearest is decided here, by the exact distance. So
+//! both databases give the same order to the last bit.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+/// The sphere's radius in metres, as MySQL's `ST_Distance_Sphere` has it (`domain.md` §3.2).
+const RADIUS_M: f64 = 6_370_986.0;
+
+/// Half of the way around: nothing is farther away.
+pub(super) const FARTHEST_M: f64 = RADIUS_M * std::f64::consts::PI;
+
+/// A box is made so much larger than its circle, for what rounding may take away.
+const SLACK_M: f64 = 1.0;
+
+/// A place: degrees of latitude from -90 to 90 and of longitude from -180 to 180.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Position {
+    latitude: f64,
+    longitude: f64,
+}
+
+impl Position {
+    /// A place; `None` for what is none, not a number included.
+    #[must_use]
+    pub fn new(latitude: f64, longitude: f64) -> Option<Self> {
+        let valid = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
+        // Adding zero makes of -0 a 0, so that equal places have equal bits.
+        valid.then_some(Self {
+            latitude: latitude + 0.0,
+            longitude: longitude + 0.0,
+        })
+    }
+
+    /// Degrees to the north.
+    #[must_use]
+    pub const fn latitude(self) -> f64 {
+        self.latitude
+    }
+
+    /// Degrees to the east.
+    #[must_use]
+    pub const fn longitude(self) -> f64 {
+        self.longitude
+    }
+
+    /// Metres along the sphere, by the haversine formula (R. W. Sinnott, "Virtues of the Haversine",
+    /// Sky and Telescope 68, 1984): exact for what is near, where the law of cosines is not.
+    #[must_use]
+    pub fn distance_m(self, other: Self) -> f64 {
+        let (from, to) = (self.latitude.to_radians(), other.latitude.to_radians());
+        let across = (other.longitude - self.longitude).to_radians();
+        let haversine = ((to - from) / 2.0).sin().powi(2)
+            + from.cos() * to.cos() * (across / 2.0).sin().powi(2);
+        2.0 * RADIUS_M * haversine.sqrt().min(1.0).asin()
+    }
+
+    /// Boxes that together hold every place within `radius_m`: one, or two where it crosses the 180th
+    /// meridian.
+    pub(super) fn boxes(self, radius_m: f64) -> Vec<Bounds> {
+        let angle = (radius_m + SLACK_M) / RADIUS_M;
+        let reach = angle.to_degrees();
+        let (south, north) = (self.latitude - reach, self.latitude + reach);
+        // A circle that holds a pole holds every longitude there.
+        if south <= -90.0 || north >= 90.0 {
+            return vec![Bounds {
+                south: south.max(-90.0),
+                north: north.min(90.0),
+                west: -180.0,
+                east: 180.0,
+            }];
+        }
+        // The meridian that touches the circle, not the one through its centre's parallel.
+        let sine = (angle.sin() / self.latitude.to_radians().cos()).min(1.0);
+        let across = sine.asin().to_degrees();
+        let (west, east) = (self.longitude - across, self.longitude + across);
+        let part = |west: f64, east: f64| Bounds {
+            south,
+            north,
+            west,
+            east,
+        };
+        if west < -180.0 {
+            vec![part(-180.0, east), part(west + 360.0, 180.0)]
+        } else if east > 180.0 {
+            vec![part(west, 180.0), part(-180.0, east - 360.0)]
+        } else {
+            vec![part(west, east)]
+        }
+    }
+}
+
+/// A box in degrees, its edges included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Bounds {
+    pub(super) south: f64,
+    pub(super) north: f64,
+    pub(super) west: f64,
+    pub(super) east: f64,
+}
+
+/// A row and how far away it is. Ordered by distance, then id.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Hit {
+    pub(super) distance_m: f64,
+    pub(super) id: i64,
+    pub(super) at: Position,
+}
+
+impl Hit {
+    fn order(&self, other: &Self) -> Ordering {
+        let by_distance = self.distance_m.total_cmp(&other.distance_m);
+        by_distance.then(self.id.cmp(&other.id))
+    }
+
+    /// Whether it comes after a place in the order.
+    pub(super) fn is_after(&self, place: Option<(f64, i64)>) -> bool {
+        place.is_none_or(|(distance_m, id)| {
+            let by_distance = self.distance_m.total_cmp(&distance_m);
+            by_distance.then(self.id.cmp(&id)) == Ordering::Greater
+        })
+    }
+}
+
+/// The first few of many, whatever the order they come in. Holds no more than those.
+#[derive(Debug)]
+pub(super) struct FirstFew {
+    few: usize,
+    kept: BinaryHeap<Farthest>,
+}
+
+#[derive(Debug)]
+struct Farthest(Hit);
+
+impl PartialEq for Farthest {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Farthest {}
+
+impl PartialOrd for Farthest {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Farthest {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.order(&other.0)
+    }
+}
+
+impl FirstFew {
+    pub(super) fn new(few: usize) -> Self {
+        Self {
+            few,
+            kept: BinaryHeap::with_capacity(few + 1),
+        }
+    }
+
+    pub(super) fn offer(&mut self, hit: Hit) {
+        self.kept.push(Farthest(hit));
+        if self.kept.len() > self.few {
+            self.kept.pop();
+        }
+    }
+
+    /// In their order.
+    pub(super) fn into_sorted(self) -> Vec<Hit> {
+        let kept = self.kept.into_sorted_vec();
+        kept.into_iter().map(|Farthest(hit)| hit).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(latitude: f64, longitude: f64) -> Position {
+        Position::new(latitude, longitude).unwrap()
+    }
+
+    /// Independent of the haversine formula: the angle between the two unit vectors, by the arc
+    /// tangent of cross and dot product.
+    fn distance_by_vectors_m(a: Position, b: Position) -> f64 {
+        let vector = |p: Position| {
+            let (lat, lon) = (p.latitude.to_radians(), p.longitude.to_radians());
+            [lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()]
+        };
+        let (a, b) = (vector(a), vector(b));
+        let cross = [
+            a[1] * b[2] - a[2] * b[1],
+            a[2] * b[0] - a[0] * b[2],
+            a[0] * b[1] - a[1] * b[0],
+        ];
+        let length = cross.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let dot: f64 = a.iter().zip(b).map(|(x, y)| x * y).sum();
+        RADIUS_M * length.atan2(dot)
+    }
+
+    #[test]
+    fn degree_of_a_great_circle_is_its_360th() {
+        let degree_m = 2.0 * FARTHEST_M / 360.0;
+        assert!((at(0.0, 0.0).distance_m(at(0.0, 1.0)) - degree_m).abs() < 1e-6);
+        assert!((at(36.0, 127.0).distance_m(at(37.0, 127.0)) - degree_m).abs() < 1e-6);
+        assert!((at(0.0, 179.5).distance_m(at(0.0, -179.5)) - degree_m).abs() < 1e-6);
+        assert!((at(90.0, 0.0).distance_m(at(-90.0, 5.0)) - FARTHEST_M).abs() < 1e-6);
+    }
+
+    #[test]
+    fn no_place_is_refused() {
+        for (latitude, longitude) in [
+            (91.0, 0.0),
+            (0.0, -180.1),
+            (f64::NAN, 0.0),
+            (0.0, f64::INFINITY),
+        ] {
+            assert_eq!(Position::new(latitude, longitude), None);
+        }
+    }
+
+    fn anywhere() -> impl Strategy<Value = Position> {
+        (-90.0..=90.0_f64, -180.0..=180.0_f64).prop_map(|(lat, lon)| at(lat, lon))
+    }
+
+    proptest! {
+        #[test]
+        fn distance_agrees_with_the_vectors(a in anywhere(), b in anywhere()) {
+            prop_assert!((a.distance_m(b) - distance_by_vectors_m(a, b)).abs() < 0.5);
+        }
+
+        #[test]
+        fn boxes_hold_all_that_is_near(a in anywhere(), b in anywhere(), more in 0.0..1e6_f64) {
+            let radius_m = a.distance_m(b) + more;
+            let boxes = a.boxes(radius_m);
+            let holds = |part: &Bounds| {
+                (part.south..=part.north).contains(&b.latitude)
+                    && (part.west..=part.east).contains(&b.longitude)
+            };
+            prop_assert_eq!(boxes.iter().filter(|part| holds(part)).count(), 1);
+        }
+
+        #[test]
+        fn first_few_are_those_of_the_sorted_whole(
+            distances in proptest::collection::vec(0..20_u8, 0..50), few in 1..10_usize
+        ) {
+            let hits: Vec<Hit> = (0..).zip(distances)
+                .map(|(id, d)| Hit { distance_m: f64::from(d), id, at: at(0.0, 0.0) }).collect();
+            let mut kept = FirstFew::new(few);
+            hits.iter().rev().for_each(|hit| kept.offer(*hit));
+            let mut sorted = hits;
+            sorted.sort_by(Hit::order);
+            sorted.truncate(few);
+            prop_assert_eq!(kept.into_sorted(), sorted);
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Mobile data.
+
+#![expect(
+    unused_qualifications,
+    reason = "utoipa's macro writes the path of a type of parameters in full"
+)]
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use shared::clock::LocalDateTime;
+use shared::ids::ProductId;
+use shared::money::{Units, Won};
+use shared::web::{
+    Done, Envelope, FailureBody, InBody, InPath, InQuery, Page, PageInfo, PageSize, Refusal, done,
+    parameter, success,
+};
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::{
+    Cursor, DataChange, DataDetail, Filter, Kind, ListQuery, ListedOffer, NewData, Price, Sort,
+    listed_units,
+};
+use super::{Api, Changed, stars};
+use crate::auth::Caller;
+use crate::http::Failure;
+
+/// Which page of which list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListParameters {
+    /// Rows of the page.
+    #[param(required = true, value_type = u32, minimum = 1, maximum = 100)]
+    size: Option<String>,
+    /// `nextCursorId` of the page before.
+    #[param(value_type = Option<u64>)]
+    cursor_id: Option<String>,
+    /// The order: newest first, by price for 0.1 GB, by what is left.
+    #[param(value_type = Option<DataSort>, default = "RECENT")]
+    product_sort_option: Option<String>,
+    /// Only offers with exactly so many gigabytes left.
+    #[param(value_type = Option<f64>, example = 1.5)]
+    data_amount: Option<String>,
+}
+
+/// The orders of mobile data. Only for the document: [`Sort::parse`] reads them.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(dead_code, reason = "stands for a text in the document")]
+enum DataSort {
+    Recent,
+    PriceAsc,
+    AmountAsc,
+    AmountDesc,
+}
+
+/// A row of the list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DataRow {
+    #[schema(value_type = u32)]
+    product_id: ProductId,
+    /// Won for all that is left.
+    #[schema(value_type = i64)]
+    price: Won,
+    #[schema(value_type = u32)]
+    item_id: ProductId,
+    /// Who sells.
+    member_name: String,
+    /// Their picture.
+    profile_image_url: Option<String>,
+    /// Gigabytes.
+    #[schema(value_type = f64, example = 1.5)]
+    remain_amount: Units,
+    /// Won.
+    #[serde(rename = "pricePer100MB")]
+    #[schema(value_type = i64)]
+    unit_price: Won,
+    /// Whether a part can be bought.
+    split_type: bool,
+    #[schema(value_type = String, example = "2025-08-07T12:34:56.789")]
+    updated_at: LocalDateTime,
+}
+
+impl From<&ListedOffer> for DataRow {
+    fn from(offer: &ListedOffer) -> Self {
+        Self {
+            product_id: offer.id,
+            price: offer.price(),
+            item_id: offer.id,
+            member_name: offer.member_name().to_owned(),
+            profile_image_url: offer.member_image().map(str::to_owned),
+            remain_amount: offer.left(),
+            unit_price: offer.unit_price(),
+            split_type: offer.split(),
+            updated_at: offer.updated_at(),
+        }
+    }
+}
+
+/// Mobile data that can be bought.
+#[utoipa::path(
+    get, path = "/api/products/mobile-data", tag = "products", params(ListParameters),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "A page", body = Envelope<Page<DataRow>>),
+        (status = 400, description = "No such order (3000); a parameter that cannot be, or a cursor \
+            of another list (1006)", body = FailureBody),
+    ),
+)]
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    InQuery(asked): InQuery<ListParameters>,
+) -> Result<Json<Envelope<Page<DataRow>>>, Failure> {
+    let size = PageSize::parse_required(asked.size.as_deref())?;
+    let amount: Option<Units> = parameter(asked.data_amount.as_deref())?;
+    let query = ListQuery {
+        reader: caller.member,
+        kind: Kind::MobileData,
+        sort: sort(Kind::MobileData, asked.product_sort_option.as_deref())?,
+        filter: amount.map_or(Filter::None, Filter::Units),
+        size,
+        after: after(asked.cursor_id.as_deref())?,
+        at: None,
+    };
+    let page = api.products.list(query).await?;
+    Ok(success(Page {
+        data: page.rows.iter().map(DataRow::from).collect(),
+        page_info: PageInfo::new(page.next.map(Cursor::get), size),
+    }))
+}
+
+/// An order by its name; the first of its kind where there is none.
+pub(super) fn sort(kind: Kind, name: Option<&str>) -> Result<Sort, Failure> {
+    match name.filter(|name| !name.is_empty()) {
+        Some(name) => Sort::parse(kind, name).ok_or(Failure::SortOption),
+        None => Sort::of(kind).first().copied().ok_or(Failure::SortOption),
+    }
+}
+
+/// Where the page before ended.
+pub(super) fn after(text: Option<&str>) -> Result<Option<Cursor>, Refusal> {
+    let number: Option<u64> = parameter(text)?;
+    let cursor = number.map(|number| Cursor::parse(number).ok_or(Refusal::Parameter));
+    cursor.transpose()
+}
+
+/// An offer in full.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DataView {
+    #[schema(value_type = u32)]
+    product_id: ProductId,
+    #[schema(value_type = u32)]
+    item_id: ProductId,
+    /// Won for all that is left.
+    #[schema(value_type = i64)]
+    price: Won,
+    /// Who sells.
+    #[schema(value_type = u32)]
+    member_id: shared::ids::MemberId,
+    member_name: String,
+    profile_image_url: Option<String>,
+    /// Gigabytes.
+    #[schema(value_type = f64, example = 1.5)]
+    remain_amount: Units,
+    /// Won.
+    #[serde(rename = "pricePer100MB")]
+    #[schema(value_type = i64)]
+    unit_price: Won,
+    /// Stars; 0 without ratings.
+    average_rate: f64,
+    review_count: i64,
+    /// Whether the asking member sells it.
+    my_product: bool,
+    /// Whether a part can be bought.
+    split_type: bool,
+    #[schema(value_type = String, example = "2025-08-07T12:34:56.789")]
+    updated_at: LocalDateTime,
+    /// `ACTIVE` or `SOLD_OUT`.
+    product_state: &'static str,
+}
+
+impl From<DataDetail> for DataView {
+    fn from(detail: DataDetail) -> Self {
+        Self {
+            product_id: detail.id,
+            item_id: detail.id,
+            price: detail.price,
+            member_id: detail.seller.id,
+            member_name: detail.seller.name,
+            profile_image_url: detail.seller.image,
+            remain_amount: detail.left,
+            unit_price: detail.unit_price,
+            average_rate: stars(detail.seller.rate),
+            review_count: detail.seller.ratings,
+            my_product: detail.mine,
+            split_type: detail.split,
+            updated_at: LocalDateTime::from_unix(detail.updated_at),
+            product_state: detail.state.name(),
+        }
+    }
+}
+
+/// An offer of mobile data.
+#[utoipa::path(
+    get, path = "/api/products/mobile-data/{id}", tag = "products",
+    params(("id" = u32, Path, description = "The product", minimum = 1)),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "It is this", body = Envelope<DataView>),
+        (status = 400, description = "No such product (3002), none of mobile data (3009), no longer \
+            offered (3003), no product id (1006)", body = FailureBody),
+    ),
+)]
+pub(super) async fn detail(
+    State(api): State<Api>,
+    caller: Caller,
+    InPath(id): InPath<ProductId>,
+) -> Result<Json<Envelope<DataView>>, Failure> {
+    let detail = api.products.data(caller.member, id).await?;
+    Ok(success(detail.into()))
+}
+
+/// An offer to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DataForm {
+    /// Won for all of it.
+    #[schema(minimum = 1, maximum = 10_000_000)]
+    price: i64,
+    /// Gigabytes with one decimal, up to 2.
+    #[schema(example = 1.5)]
+    data_amount: f64,
+    /// Whether a part can be bought.
+    is_split_type: bool,
+}
+
+/// Offers mobile data until the end of the month.
+#[utoipa::path(
+    post, path = "/api/products/mobile-data", tag = "products", request_body = DataForm,
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "Offered", body = Done),
+        (status = 400, description = "Over the month's 2 GB (3005), no such amount (3006), no plan \
+            (3011), not enough in it (3014), no such price (1006)", body = FailureBody),
+    ),
+)]
+pub(super) async fn offer(
+    State(api): State<Api>,
+    caller: Caller,
+    InBody(form): InBody<DataForm>,
+) -> Result<Json<Done>, Failure> {
+    let offer = NewData {
+        member: caller.member,
+        price: Price::parse(form.price)?,
+        units: listed_units(form.data_amount)?,
+        split: form.is_split_type,
+    };
+    api.products.offer_data(offer).await?;
+    Ok(done())
+}
+
+/// An offer as it shall be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DataChangeForm {
+    #[schema(value_type = u32)]
+    product_id: ProductId,
+    /// Won for all of it.
+    #[schema(minimum = 1, maximum = 10_000_000)]
+    price: i64,
+    /// Gigabytes that it shall have, not a difference.
+    #[schema(example = 1.5)]
+    changed_amount: f64,
+    /// Whether a part can be bought.
+    is_split_type: bool,
+}
+
+/// Changes an offer of which nothing is sold yet.
+#[utoipa::path(
+    put, path = "/api/products/mobile-data", tag = "products", request_body = DataChangeForm,
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "Changed", body = Envelope<Changed>),
+        (status = 400, description = "No such product (3002), none of mobile data (3009), another \
+            member's (3004), no longer offered (3003), partly sold (3015); else as for an offer",
+            body = FailureBody),
+    ),
+)]
+pub(super) async fn change(
+    State(api): State<Api>,
+    caller: Caller,
+    InBody(form): InBody<DataChangeForm>,
+) -> Result<Json<Envelope<Changed>>, Failure> {
+    let product_id = form.product_id;
+    let to = NewData {
+        member: caller.member,
+        price: Price::parse(form.price)?,
+        units: listed_units(form.changed_amount)?,
+        split: form.is_split_type,
+    };
+    let change = DataChange {
+        product: product_id,
+        to,
+    };
+    api.products.change_data(change).await?;
+    Ok(success(Changed { product_id }))
+}

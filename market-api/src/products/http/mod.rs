@@ -1,0 +1,59 @@
+//! `/api/products`, `/api/selling-products`.
+
+mod data;
+mod selling;
+mod spot_view;
+mod spots;
+
+use serde::Serialize;
+use shared::ids::ProductId;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Products;
+use crate::images::Images;
+
+#[derive(Clone, Debug)]
+struct Api {
+    products: Products,
+    images: Images,
+}
+
+/// The routes.
+pub fn routes(products: Products, images: Images) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(data::list, data::offer, data::change))
+        .routes(routes!(data::detail))
+        .routes(routes!(
+            spots::list_wifi,
+            spots::offer_wifi,
+            spots::change_wifi
+        ))
+        .routes(routes!(spots::wifi))
+        .routes(routes!(
+            spots::list_hotspots,
+            spots::offer_hotspot,
+            spots::change_hotspot
+        ))
+        .routes(routes!(spots::hotspot))
+        .routes(routes!(selling::delete))
+        .routes(routes!(selling::market_price))
+        .routes(routes!(selling::own))
+        .routes(routes!(selling::of_member))
+        .with_state(Api { products, images })
+}
+
+/// Which product it was.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Changed {
+    #[schema(value_type = u32)]
+    product_id: ProductId,
+}
+
+/// A mean rating as it is shown: stars.
+fn stars(thousandths: i64) -> f64 {
+    // At most 5,000 (CHECK).
+    f64::from(i32::try_from(thousandths).unwrap_or(0)) / 1_000.0
+}

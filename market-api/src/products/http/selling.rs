@@ -1,0 +1,251 @@
+//! What concerns products of all kinds.
+
+#![expect(
+    unused_qualifications,
+    reason = "utoipa's macro writes the path of a type of parameters in full"
+)]
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use shared::clock::LocalDateTime;
+use shared::ids::{MemberId, ProductId};
+use shared::money::{Units, Won};
+use shared::web::{
+    CountPage, Done, Envelope, FailureBody, InPath, InQuery, PageInfo, PageSize, Refusal, done,
+    parameter, success,
+};
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::{Kind, SellingQuery, SellingRow, State as ProductState};
+use super::Api;
+use crate::auth::Caller;
+use crate::http::Failure;
+
+/// Takes one's offer back.
+#[utoipa::path(
+    delete, path = "/api/products/{id}", tag = "products",
+    params(("id" = u32, Path, description = "The product", minimum = 1)),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "Deleted", body = Done),
+        (status = 400, description = "No such product (3002), another member's (3004), deleted \
+            before (3008), sold out or expired (3003), no product id (1006)", body = FailureBody),
+    ),
+)]
+pub(super) async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    InPath(id): InPath<ProductId>,
+) -> Result<Json<Done>, Failure> {
+    api.products.delete(caller.member, id).await?;
+    Ok(done())
+}
+
+/// What of.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(super) struct PriceParameters {
+    /// The kind of product.
+    #[param(required = true, value_type = ProductType)]
+    product_type: Option<String>,
+}
+
+/// The kinds of products. Only for the document: [`Kind::parse`] reads them.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(dead_code, reason = "stands for a text in the document")]
+enum ProductType {
+    MobileData,
+    Wifi,
+    Hotspot,
+}
+
+/// What others were paid, in won; 0 where nobody was.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Prices {
+    /// The last one.
+    #[schema(value_type = i64)]
+    recent_price: Won,
+    /// The mean.
+    #[schema(value_type = i64)]
+    average_price: Won,
+}
+
+/// What others were paid in the last thirty days: for 0.1 GB, or for ten minutes.
+#[utoipa::path(
+    get, path = "/api/products/market-price", tag = "products", params(PriceParameters),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "It is this", body = Envelope<Prices>),
+        (status = 400, description = "No such kind (3001)", body = FailureBody),
+    ),
+)]
+pub(super) async fn market_price(
+    State(api): State<Api>,
+    _caller: Caller,
+    InQuery(asked): InQuery<PriceParameters>,
+) -> Result<Json<Envelope<Prices>>, Failure> {
+    let kind = asked.product_type.as_deref().and_then(Kind::parse);
+    let price = api
+        .products
+        .market_price(kind.ok_or(Failure::ItemType)?)
+        .await?;
+    Ok(success(Prices {
+        recent_price: price.recent,
+        average_price: price.average,
+    }))
+}
+
+/// Which page of which state.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(super) struct SellingParameters {
+    /// Which offers.
+    #[param(required = true, value_type = StateName)]
+    product_state: Option<String>,
+    /// Rows of the page.
+    #[param(required = true, value_type = u32, minimum = 1, maximum = 100)]
+    size: Option<String>,
+    /// `nextCursorId` of the page before.
+    #[param(value_type = Option<u32>)]
+    cursor_id: Option<String>,
+}
+
+/// Where an offer stands. Only for the document: `State::parse` reads it.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(dead_code, reason = "stands for a text in the document")]
+enum StateName {
+    Active,
+    SoldOut,
+    Hidden,
+    Deleted,
+}
+
+/// A row of a seller's offers.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SellingView {
+    #[schema(value_type = u32)]
+    product_id: ProductId,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    state: &'static str,
+    /// Gigabytes that were offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, example = 1.5)]
+    data_amount: Option<Units>,
+    /// Gigabytes that are left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, example = 1.5)]
+    remain_amount: Option<Units>,
+    /// Opening hours of a spot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "2025-08-07T09:00:00.000")]
+    start_time: Option<LocalDateTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "2025-08-08T18:00:00.000")]
+    end_time: Option<LocalDateTime>,
+    /// A spot's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// A spot's first picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product_image_url: Option<String>,
+    #[schema(value_type = String, example = "2025-08-07T12:34:56.789")]
+    created_at: LocalDateTime,
+    #[schema(value_type = String, example = "2025-08-07T12:34:56.789")]
+    updated_at: LocalDateTime,
+}
+
+impl TryFrom<SellingRow> for SellingView {
+    type Error = Failure;
+
+    fn try_from(row: SellingRow) -> Result<Self, Failure> {
+        let (start_time, end_time) = row.hours().unzip();
+        Ok(Self {
+            product_id: row.id()?,
+            kind: row.kind().ok_or(Refusal::Internal)?.name(),
+            state: row.state.name(),
+            data_amount: row.listed(),
+            remain_amount: row.left(),
+            start_time,
+            end_time,
+            created_at: row.created_at(),
+            updated_at: row.updated_at(),
+            title: row.title,
+            product_image_url: row.image,
+        })
+    }
+}
+
+/// My offers.
+#[utoipa::path(
+    get, path = "/api/selling-products", tag = "products", params(SellingParameters),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "A page, the newest first", body = Envelope<CountPage<SellingView>>),
+        (status = 400, description = "A parameter that cannot be (1006)", body = FailureBody),
+    ),
+)]
+pub(super) async fn own(
+    State(api): State<Api>,
+    caller: Caller,
+    InQuery(asked): InQuery<SellingParameters>,
+) -> Result<Json<Envelope<CountPage<SellingView>>>, Failure> {
+    selling(&api, caller.member, caller.member, &asked).await
+}
+
+/// A member's offers: those that can be bought, or are sold out.
+#[utoipa::path(
+    get, path = "/api/members/{id}/selling-products", tag = "products",
+    params(("id" = u32, Path, description = "The member", minimum = 1), SellingParameters),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "A page, the newest first", body = Envelope<CountPage<SellingView>>),
+        (status = 400, description = "No such member (2005), a parameter that cannot be (1006)",
+            body = FailureBody),
+    ),
+)]
+pub(super) async fn of_member(
+    State(api): State<Api>,
+    caller: Caller,
+    InPath(id): InPath<MemberId>,
+    InQuery(asked): InQuery<SellingParameters>,
+) -> Result<Json<Envelope<CountPage<SellingView>>>, Failure> {
+    selling(&api, caller.member, id, &asked).await
+}
+
+async fn selling(
+    api: &Api,
+    reader: MemberId,
+    seller: MemberId,
+    asked: &SellingParameters,
+) -> Result<Json<Envelope<CountPage<SellingView>>>, Failure> {
+    let state = asked.product_state.as_deref().and_then(ProductState::parse);
+    let size = PageSize::parse_required(asked.size.as_deref())?;
+    let query = SellingQuery {
+        seller,
+        reader,
+        state: state.ok_or(Refusal::Parameter)?,
+        size,
+        after: parameter(asked.cursor_id.as_deref())?,
+    };
+    let page = api.products.selling(&query).await?;
+    let rows: Vec<SellingView> = page
+        .rows
+        .into_iter()
+        .map(SellingView::try_from)
+        .collect::<Result<_, _>>()?;
+    let last = rows.last().filter(|_| page.has_next);
+    let next = last.map(|row| u64::from(row.product_id.get()));
+    Ok(success(CountPage {
+        data: rows,
+        page_info: PageInfo::new(next, size),
+        count: u64::try_from(page.count).unwrap_or(0),
+    }))
+}

@@ -1,0 +1,211 @@
+//! Wi-Fi and hotspots on the wire: rows, details, forms.
+
+use serde::{Deserialize, Serialize};
+use shared::clock::LocalDateTime;
+use shared::ids::{MemberId, ProductId};
+use shared::money::Won;
+use utoipa::ToSchema;
+
+use super::super::{ListedOffer, SpotDetail, SpotForm};
+use super::stars;
+
+/// A row of the list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SpotRow {
+    #[schema(value_type = u32)]
+    product_id: ProductId,
+    /// Won for each started ten minutes.
+    #[schema(value_type = i64)]
+    price: Won,
+    #[schema(value_type = u32)]
+    item_id: ProductId,
+    /// Who sells.
+    member_name: String,
+    /// Their picture.
+    profile_image_url: Option<String>,
+    title: String,
+    /// The first picture.
+    image_url: Option<String>,
+    latitude: f64,
+    longitude: f64,
+    address: String,
+    /// Stars; 0 without ratings.
+    average_rate: f64,
+    /// Kilometres to the metre.
+    distance_km: f64,
+    /// Whether it is open now.
+    open: bool,
+    /// A time of day.
+    #[schema(example = "09:00:00")]
+    start_time: String,
+    #[schema(example = "18:00:00")]
+    end_time: String,
+}
+
+impl SpotRow {
+    /// `None` for what is no spot.
+    pub(super) fn new(offer: &ListedOffer) -> Option<Self> {
+        let (title, address, image) = offer.texts()?;
+        let (opens_at, closes_at) = offer.hours()?;
+        let at = offer.position()?;
+        Some(Self {
+            product_id: offer.id,
+            price: offer.price(),
+            item_id: offer.id,
+            member_name: offer.member_name().to_owned(),
+            profile_image_url: offer.member_image().map(str::to_owned),
+            title: title.to_owned(),
+            image_url: image.map(str::to_owned),
+            latitude: at.latitude(),
+            longitude: at.longitude(),
+            address: address.to_owned(),
+            average_rate: stars(offer.seller_rate()),
+            distance_km: offer.distance_m?.round() / 1_000.0,
+            open: offer.open?,
+            start_time: time_of_day(opens_at),
+            end_time: time_of_day(closes_at),
+        })
+    }
+}
+
+/// `HH:mm:ss`.
+fn time_of_day(at: LocalDateTime) -> String {
+    let text = at.to_string();
+    text.get(11..19).unwrap_or_default().to_owned()
+}
+
+/// A spot in full.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SpotView {
+    #[schema(value_type = u32)]
+    product_id: ProductId,
+    #[schema(value_type = u32)]
+    item_id: ProductId,
+    /// Won for each started ten minutes.
+    #[schema(value_type = i64)]
+    price: Won,
+    /// Who sells.
+    #[schema(value_type = u32)]
+    member_id: MemberId,
+    member_name: String,
+    profile_image_url: Option<String>,
+    title: String,
+    content: String,
+    latitude: f64,
+    longitude: f64,
+    address: String,
+    /// Stars; 0 without ratings.
+    average_rate: f64,
+    review_count: i64,
+    /// Whether the asking member sells it.
+    my_product: bool,
+    /// Pictures in their order.
+    image_urls: Vec<String>,
+    /// Only the time of day counts.
+    #[schema(value_type = String, example = "2025-08-07T09:00:00.000")]
+    start_time: LocalDateTime,
+    #[schema(value_type = String, example = "2025-08-08T18:00:00.000")]
+    end_time: LocalDateTime,
+    /// Whether it is open now.
+    open: bool,
+    #[schema(value_type = String, example = "2025-08-07T12:34:56.789")]
+    updated_at: LocalDateTime,
+}
+
+impl From<SpotDetail> for SpotView {
+    fn from(detail: SpotDetail) -> Self {
+        Self {
+            product_id: detail.id,
+            item_id: detail.id,
+            price: detail.price,
+            member_id: detail.seller.id,
+            member_name: detail.seller.name,
+            profile_image_url: detail.seller.image,
+            title: detail.title,
+            content: detail.content,
+            latitude: detail.at.latitude(),
+            longitude: detail.at.longitude(),
+            address: detail.address,
+            average_rate: stars(detail.seller.rate),
+            review_count: detail.seller.ratings,
+            my_product: detail.mine,
+            image_urls: detail.images,
+            start_time: detail.opens_at,
+            end_time: detail.closes_at,
+            open: detail.open,
+            updated_at: LocalDateTime::from_unix(detail.updated_at),
+        }
+    }
+}
+
+/// A spot to be offered.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfferForm {
+    #[serde(flatten)]
+    pub(super) spot: SpotFields,
+    /// Public URLs of pictures that the member has uploaded, the first one for lists; up to 10.
+    #[serde(default)]
+    pub(super) images: Vec<String>,
+}
+
+/// A spot as it shall be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ChangeForm {
+    #[schema(value_type = u32)]
+    pub(super) product_id: ProductId,
+    #[serde(flatten)]
+    pub(super) spot: SpotFields,
+    /// As in an offer; those it has already may stay.
+    #[serde(default)]
+    pub(super) image_urls: Vec<String>,
+}
+
+/// What both forms have.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SpotFields {
+    /// Won for each started ten minutes.
+    #[schema(minimum = 1, maximum = 10_000_000)]
+    price: i64,
+    /// 1 to 100 characters.
+    title: String,
+    /// Up to 1,000 characters.
+    #[serde(default)]
+    content: String,
+    latitude: f64,
+    longitude: f64,
+    /// Up to 300 characters.
+    #[serde(default)]
+    address: String,
+    /// Only the time of day counts. Not after `endTime`.
+    #[schema(value_type = String, example = "2025-08-07T09:00:00")]
+    start_time: LocalDateTime,
+    /// Of this or a later day; over midnight where its time of day is before the start's, all day where
+    /// it is the same.
+    #[schema(value_type = String, example = "2025-08-08T18:00:00")]
+    end_time: LocalDateTime,
+    /// Guests at a time.
+    #[schema(minimum = 1, maximum = 1_000)]
+    capacity: Option<u16>,
+}
+
+impl SpotFields {
+    pub(super) fn with(self, images: Vec<String>) -> SpotForm {
+        SpotForm {
+            price: self.price,
+            title: self.title,
+            content: self.content,
+            latitude: self.latitude,
+            longitude: self.longitude,
+            address: self.address,
+            opens_at: self.start_time,
+            closes_at: self.end_time,
+            images,
+            capacity: self.capacity,
+        }
+    }
+}

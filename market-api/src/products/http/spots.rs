@@ -1,0 +1,293 @@
+//! Wi-Fi and hotspots, which are asked for alike.
+
+#![expect(
+    unused_qualifications,
+    reason = "utoipa's macro writes the path of a type of parameters in full"
+)]
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use shared::ids::ProductId;
+use shared::web::{
+    Done, Envelope, FailureBody, InBody, InPath, InQuery, Page, PageInfo, PageSize, Refusal, done,
+    parameter, success,
+};
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::{Cursor, Filter, Kind, ListQuery, NewSpot, Position};
+use super::data::{after, sort};
+use super::spot_view::{ChangeForm, OfferForm, SpotRow, SpotView};
+use super::{Api, Changed};
+use crate::auth::Caller;
+use crate::http::Failure;
+use crate::images::UseError;
+
+/// Which page of which list, and where one is.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListParameters {
+    /// Rows of the page.
+    #[param(required = true, value_type = u32, minimum = 1, maximum = 100)]
+    size: Option<String>,
+    /// `nextCursorId` of the page before.
+    #[param(value_type = Option<u64>)]
+    cursor_id: Option<String>,
+    /// The order: by distance, by price for ten minutes, by the seller's rating.
+    #[param(value_type = Option<SpotSort>, default = "DISTANCE_ASC")]
+    product_sort_option: Option<String>,
+    /// `true`: only what is open now.
+    #[param(value_type = Option<bool>)]
+    open: Option<String>,
+    /// Degrees to the north.
+    #[param(required = true, value_type = f64, minimum = -90, maximum = 90)]
+    latitude: Option<String>,
+    /// Degrees to the east.
+    #[param(required = true, value_type = f64, minimum = -180, maximum = 180)]
+    longitude: Option<String>,
+}
+
+/// The orders of spots. Only for the document: `Sort::parse` reads them.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(dead_code, reason = "stands for a text in the document")]
+enum SpotSort {
+    DistanceAsc,
+    PriceAsc,
+    AverageRateDesc,
+}
+
+async fn list(
+    api: &Api,
+    caller: &Caller,
+    kind: Kind,
+    asked: &ListParameters,
+) -> Result<Json<Envelope<Page<SpotRow>>>, Failure> {
+    let size = PageSize::parse_required(asked.size.as_deref())?;
+    let degrees = |text: Option<&str>| parameter::<f64>(text)?.ok_or(Refusal::Parameter);
+    let latitude = degrees(asked.latitude.as_deref())?;
+    let longitude = degrees(asked.longitude.as_deref())?;
+    let at = Position::new(latitude, longitude).ok_or(Refusal::Parameter)?;
+    let open: Option<bool> = parameter(asked.open.as_deref())?;
+    let query = ListQuery {
+        reader: caller.member,
+        kind,
+        sort: sort(kind, asked.product_sort_option.as_deref())?,
+        filter: if open == Some(true) {
+            Filter::Open
+        } else {
+            Filter::None
+        },
+        size,
+        after: after(asked.cursor_id.as_deref())?,
+        at: Some(at),
+    };
+    let page = api.products.list(query).await?;
+    Ok(success(Page {
+        data: page.rows.iter().filter_map(SpotRow::new).collect(),
+        page_info: PageInfo::new(page.next.map(Cursor::get), size),
+    }))
+}
+
+async fn offer(
+    api: &Api,
+    caller: &Caller,
+    kind: Kind,
+    form: OfferForm,
+) -> Result<Json<Done>, Failure> {
+    let form = form.spot.with(form.images);
+    let images = form.images.clone();
+    let spot = NewSpot::parse(caller.member, kind, form)?;
+    check_images(api, caller, &images, &[]).await?;
+    api.products.offer_spot(spot).await?;
+    Ok(done())
+}
+
+async fn change(
+    api: &Api,
+    caller: &Caller,
+    kind: Kind,
+    form: ChangeForm,
+) -> Result<Json<Envelope<Changed>>, Failure> {
+    let product_id = form.product_id;
+    let form = form.spot.with(form.image_urls);
+    let images = form.images.clone();
+    let spot = NewSpot::parse(caller.member, kind, form)?;
+    let shown = api.products.spot(caller.member, kind, product_id).await?;
+    if !shown.mine {
+        return Err(Failure::NotMyProduct);
+    }
+    check_images(api, caller, &images, &shown.images).await?;
+    api.products.change_spot(product_id, spot).await?;
+    Ok(success(Changed { product_id }))
+}
+
+/// New pictures must be the member's own, and what their names say. At most ten (`form`).
+async fn check_images(
+    api: &Api,
+    caller: &Caller,
+    images: &[String],
+    shown: &[String],
+) -> Result<(), Failure> {
+    for image in images.iter().filter(|image| !shown.contains(image)) {
+        let checked = api.images.check(caller.member, image).await;
+        checked.map_err(|error| match error {
+            UseError::NotUsable => Failure::ImageFormat,
+            UseError::Db(error) => error.into(),
+            UseError::Store(error) => {
+                tracing::warn!("{error}");
+                Refusal::Unavailable.into()
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Wi-Fi that can be bought.
+#[utoipa::path(
+    get, path = "/api/products/wifi", tag = "products", params(ListParameters),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "A page", body = Envelope<Page<SpotRow>>),
+        (status = 400, description = "No such order (3000); a parameter that cannot be, or a cursor \
+            of another list (1006)", body = FailureBody),
+    ),
+)]
+pub(super) async fn list_wifi(
+    State(api): State<Api>,
+    caller: Caller,
+    InQuery(asked): InQuery<ListParameters>,
+) -> Result<Json<Envelope<Page<SpotRow>>>, Failure> {
+    list(&api, &caller, Kind::Wifi, &asked).await
+}
+
+/// An offer of Wi-Fi.
+#[utoipa::path(
+    get, path = "/api/products/wifi/{id}", tag = "products",
+    params(("id" = u32, Path, description = "The product", minimum = 1)),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "It is this", body = Envelope<SpotView>),
+        (status = 400, description = "No such product (3002), no Wi-Fi (3010), no longer offered \
+            (3003), no product id (1006)", body = FailureBody),
+    ),
+)]
+pub(super) async fn wifi(
+    State(api): State<Api>,
+    caller: Caller,
+    InPath(id): InPath<ProductId>,
+) -> Result<Json<Envelope<SpotView>>, Failure> {
+    let detail = api.products.spot(caller.member, Kind::Wifi, id).await?;
+    Ok(success(detail.into()))
+}
+
+/// Offers Wi-Fi.
+#[utoipa::path(
+    post, path = "/api/products/wifi", tag = "products", request_body = OfferForm,
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "Offered", body = Done),
+        (status = 400, description = "The start is after the end (3007), a picture that cannot be \
+            used (3013), a value that cannot be (1006)", body = FailureBody),
+    ),
+)]
+pub(super) async fn offer_wifi(
+    State(api): State<Api>,
+    caller: Caller,
+    InBody(form): InBody<OfferForm>,
+) -> Result<Json<Done>, Failure> {
+    offer(&api, &caller, Kind::Wifi, form).await
+}
+
+/// Changes an offer of Wi-Fi. What is booked stays booked.
+#[utoipa::path(
+    put, path = "/api/products/wifi", tag = "products", request_body = ChangeForm,
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "Changed", body = Envelope<Changed>),
+        (status = 400, description = "No such product (3002), no Wi-Fi (3010), another member's (3004), \
+            no longer offered (3003); else as for an offer", body = FailureBody),
+    ),
+)]
+pub(super) async fn change_wifi(
+    State(api): State<Api>,
+    caller: Caller,
+    InBody(form): InBody<ChangeForm>,
+) -> Result<Json<Envelope<Changed>>, Failure> {
+    change(&api, &caller, Kind::Wifi, form).await
+}
+
+/// Hotspots that can be bought.
+#[utoipa::path(
+    get, path = "/api/products/hotspot", tag = "products", params(ListParameters),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "A page", body = Envelope<Page<SpotRow>>),
+        (status = 400, description = "No such order (3000); a parameter that cannot be, or a cursor \
+            of another list (1006)", body = FailureBody),
+    ),
+)]
+pub(super) async fn list_hotspots(
+    State(api): State<Api>,
+    caller: Caller,
+    InQuery(asked): InQuery<ListParameters>,
+) -> Result<Json<Envelope<Page<SpotRow>>>, Failure> {
+    list(&api, &caller, Kind::Hotspot, &asked).await
+}
+
+/// An offer of a hotspot.
+#[utoipa::path(
+    get, path = "/api/products/hotspot/{id}", tag = "products",
+    params(("id" = u32, Path, description = "The product", minimum = 1)),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "It is this", body = Envelope<SpotView>),
+        (status = 400, description = "No such product (3002), no hotspot (3010), no longer offered \
+            (3003), no product id (1006)", body = FailureBody),
+    ),
+)]
+pub(super) async fn hotspot(
+    State(api): State<Api>,
+    caller: Caller,
+    InPath(id): InPath<ProductId>,
+) -> Result<Json<Envelope<SpotView>>, Failure> {
+    let detail = api.products.spot(caller.member, Kind::Hotspot, id).await?;
+    Ok(success(detail.into()))
+}
+
+/// Offers a hotspot.
+#[utoipa::path(
+    post, path = "/api/products/hotspot", tag = "products", request_body = OfferForm,
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "Offered", body = Done),
+        (status = 400, description = "The start is after the end (3007), a picture that cannot be \
+            used (3013), a value that cannot be (1006)", body = FailureBody),
+    ),
+)]
+pub(super) async fn offer_hotspot(
+    State(api): State<Api>,
+    caller: Caller,
+    InBody(form): InBody<OfferForm>,
+) -> Result<Json<Done>, Failure> {
+    offer(&api, &caller, Kind::Hotspot, form).await
+}
+
+/// Changes an offer of a hotspot. What is booked stays booked.
+#[utoipa::path(
+    put, path = "/api/products/hotspot", tag = "products", request_body = ChangeForm,
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "Changed", body = Envelope<Changed>),
+        (status = 400, description = "No such product (3002), no hotspot (3010), another member's (3004), \
+            no longer offered (3003); else as for an offer", body = FailureBody),
+    ),
+)]
+pub(super) async fn change_hotspot(
+    State(api): State<Api>,
+    caller: Caller,
+    InBody(form): InBody<ChangeForm>,
+) -> Result<Json<Envelope<Changed>>, Failure> {
+    change(&api, &caller, Kind::Hotspot, form).await
+}

@@ -1,0 +1,205 @@
+//! Offers: mobile data, and time on Wi-Fi and hotspots.
+//!
+//! ```text
+//! change ─► one transaction ─► COMMIT ─► the kind's lists get a new version
+//! list   ─► cache, by version ─► one query at a time for each page that is missing
+//! detail ─► database
+//! ```
+//!
+//! What can still be registered, sold or returned is counted from the month's offers themselves
+//! (`money.md`): nothing is reset when a month ends. Buying is not here; it changes `product` in its
+//! own transaction, and tells [`Products::changed`] afterwards.
+
+mod data;
+mod form;
+mod geo;
+mod http;
+mod lists;
+mod near;
+mod read;
+mod repo;
+mod rows;
+mod sort;
+mod spots;
+mod withdraw;
+
+use std::sync::Arc;
+
+use shared::clock::Clock;
+use shared::drain::Drain;
+use shared::ids::{MemberId, ProductId};
+
+use crate::cache::{Flights, ListCache, Namespace};
+use crate::db::{Db, DbError, Stop, WriteError};
+use crate::http::Failure;
+use crate::metrics::Metrics;
+
+use rows::Batch;
+
+pub use data::{DataChange, NewData};
+pub use form::{NewSpot, Price, SpotForm, listed_units};
+pub use geo::Position;
+pub use http::routes;
+pub use lists::ListQuery;
+pub use read::{
+    DataDetail, MarketPrice, Seller, SellingPage, SellingQuery, SellingRow, SpotDetail, mean_rate,
+};
+pub use rows::{ListedOffer, OfferPage};
+pub use sort::{Cursor, Filter, Sort};
+
+/// What a product sells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Mobile data.
+    MobileData,
+    /// Time on a shop's Wi-Fi.
+    Wifi,
+    /// Time on a telephone's hotspot.
+    Hotspot,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::MobileData, Self::Wifi, Self::Hotspot];
+
+    /// As it is stored, and named on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MobileData => "MOBILE_DATA",
+            Self::Wifi => "WIFI",
+            Self::Hotspot => "HOTSPOT",
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// The lists that show it.
+    #[must_use]
+    pub const fn namespace(self) -> Namespace {
+        Namespace(self.name())
+    }
+
+    /// What somebody is told who names a product of another kind.
+    const fn unknown(self) -> Failure {
+        match self {
+            Self::MobileData => Failure::MobileDataUnknown,
+            Self::Wifi | Self::Hotspot => Failure::WifiUnknown,
+        }
+    }
+}
+
+/// Where an offer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It can be bought.
+    Active,
+    /// Nothing is left of it.
+    SoldOut,
+    /// Its month has ended.
+    Hidden,
+    /// Its seller took it back.
+    Deleted,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Active, Self::SoldOut, Self::Hidden, Self::Deleted];
+
+    /// As it is stored, and named on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::SoldOut => "SOLD_OUT",
+            Self::Hidden => "HIDDEN",
+            Self::Deleted => "DELETED",
+        }
+    }
+
+    /// The state of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// A step inside a transaction.
+type Step<T> = Result<T, Stop<Failure>>;
+
+const fn refuse<T>(error: Failure) -> Step<T> {
+    Err(Stop::Refused(error))
+}
+
+/// The offers. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Products {
+    db: Db,
+    cache: ListCache,
+    clock: Arc<dyn Clock>,
+    drain: Drain,
+    metrics: Arc<Metrics>,
+    flights: Flights<Result<Arc<Batch>, Failure>>,
+}
+
+impl Products {
+    /// Offers of `db`, their lists kept in `cache`. What is begun goes on in `drain`.
+    #[must_use]
+    pub fn new(
+        db: Db,
+        cache: ListCache,
+        clock: Arc<dyn Clock>,
+        drain: Drain,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            flights: Flights::new(drain.clone()),
+            db,
+            cache,
+            clock,
+            drain,
+            metrics,
+        }
+    }
+
+    /// To be called after every COMMIT that changed what a kind's lists show. They are read anew.
+    pub async fn changed(&self, kind: Kind) {
+        self.cache.bump(kind.namespace()).await;
+    }
+
+    /// Writes, then lets the lists of the kind that changed be read anew. In a task of its own, because
+    /// a caller who leaves between the two would leave old lists behind.
+    async fn change<T, E, F>(&self, write: F) -> Result<T, WriteError<E>>
+    where
+        F: Future<Output = Result<(Option<Kind>, T), WriteError<E>>> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let own = self.clone();
+        let task = self.drain.spawn("product-change", async move {
+            let (changed, value) = write.await?;
+            if let Some(kind) = changed {
+                own.changed(kind).await;
+            }
+            Ok(value)
+        });
+        match task.await {
+            Ok(done) => done,
+            Err(lost) => Err(WriteError::Db(DbError::Unavailable(lost.to_string()))),
+        }
+    }
+}
+
+/// A column's id. The tables hold no other (CHECK).
+fn product_id(id: i64) -> Result<ProductId, DbError> {
+    ProductId::try_from(id).map_err(|error| DbError::Defect(error.to_string()))
+}
+
+/// See [`product_id`].
+fn member_id(id: i64) -> Result<MemberId, DbError> {
+    MemberId::try_from(id).map_err(|error| DbError::Defect(error.to_string()))
+}

@@ -1,0 +1,252 @@
+//! Lists by distance, exact to the last bit: boxes grow until the last row of a page lies inside the
+//! circle that the box holds whole.
+//!
+//! What is near the middle of a cell is read once for all who are in the cell, and is enough for a
+//! page of theirs as far as it reaches.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use shared::clock::UnixMillis;
+use shared::web::Refusal;
+use sqlx::AnyConnection;
+
+use super::geo::{FARTHEST_M, FirstFew, Hit};
+use super::lists::{Asked, Place, jittered, resolve};
+use super::read::is_open;
+use super::repo::{self, Spots, Within};
+use super::rows::{Batch, OfferRow, SpotRow};
+use super::sort::{Cursor, Filter, SortKey, Walk};
+use super::{Kind, Position, Products, product_id};
+use crate::db::Dialect;
+use crate::http::Failure;
+
+impl Products {
+    /// A page by distance: from what is near the cell, if that reaches so far, else from the index.
+    pub(super) async fn read_near_page(
+        &self,
+        asked: Asked,
+        at: Position,
+    ) -> Result<Batch, Failure> {
+        let walk = asked.walk();
+        let few = usize::from(asked.query.size.get()) + 1;
+        let after = match asked.query.after {
+            None => None,
+            Some(cursor) => {
+                let mut connection = self.db.read().await?;
+                match resolve(&mut connection, walk, cursor).await? {
+                    SortKey::Place(place) => Some((at.distance_m(place), cursor.id())),
+                    SortKey::Number(_) => return Err(Refusal::Parameter.into()),
+                }
+            }
+        };
+        // Without a cache nobody would share what is near the cell.
+        if !self.cache.is_away() {
+            let cell = Cell::of(at);
+            let own = self.clone();
+            let kind = walk.kind;
+            let work = Box::pin(async move { own.read_cell(kind, cell.middle()).await });
+            let near = self.batch(cell.place(kind, asked.now), work).await?;
+            let whole_m = near.whole_within_m - at.distance_m(cell.middle()) - SLACK_M;
+            if let Some(hits) = first_of(&near, asked, at, after, (few, whole_m)) {
+                return near_page(walk, hits, near.rows.clone(), few);
+            }
+        }
+        let mut connection = self.db.read().await?;
+        let spots = Spots {
+            dialect: self.db.dialect(),
+            kind: walk.kind,
+            open_at: (walk.filter == Filter::Open).then(|| asked.minute()),
+        };
+        let hits = nearest(&mut connection, spots, at, after, few).await?;
+        let ids: Vec<_> = hits.iter().map(|hit| hit.id).collect();
+        let rows = repo::offers(&mut connection, &ids).await?;
+        near_page(walk, hits, rows, few)
+    }
+
+    /// What is near the middle of a cell, for all who are in it.
+    async fn read_cell(&self, kind: Kind, middle: Position) -> Result<Batch, Failure> {
+        let mut connection = self.db.read().await?;
+        let spots = Spots {
+            dialect: self.db.dialect(),
+            kind,
+            open_at: None,
+        };
+        let hits = nearest(&mut connection, spots, middle, None, CELL_SPOTS).await?;
+        let ids: Vec<_> = hits.iter().map(|hit| hit.id).collect();
+        let rows = repo::offers(&mut connection, &ids).await?;
+        let mut batch = Batch::page(in_order(&hits, rows), None);
+        if let Some(last) = hits.last().filter(|_| hits.len() == CELL_SPOTS) {
+            batch.whole_within_m = last.distance_m;
+        }
+        Ok(batch)
+    }
+}
+
+/// The first rows of what is near a cell, as long as nothing that is nearer can be missing: all within
+/// `whole_m` is there.
+fn first_of(
+    near: &Batch,
+    asked: Asked,
+    at: Position,
+    after: Option<(f64, i64)>,
+    (few, whole_m): (usize, f64),
+) -> Option<Vec<Hit>> {
+    let minute = asked.minute();
+    let mut first = FirstFew::new(few);
+    for row in &near.rows {
+        let Some((spot, place)) = row
+            .spot
+            .as_ref()
+            .zip(row.spot.as_ref().and_then(SpotRow::at))
+        else {
+            continue;
+        };
+        let hit = Hit {
+            distance_m: at.distance_m(place),
+            id: row.id,
+            at: place,
+        };
+        let shown = match asked.query.filter {
+            Filter::Open => is_open(spot.open_minute, spot.close_minute, minute),
+            Filter::None | Filter::Units(_) => true,
+        };
+        if shown && hit.is_after(after) {
+            first.offer(hit);
+        }
+    }
+    let hits = first.into_sorted();
+    let reaches = hits.len() == few && hits.last().is_some_and(|hit| hit.distance_m < whole_m);
+    (reaches || whole_m.is_infinite()).then_some(hits)
+}
+
+/// The page of the first `few - 1` hits; one more tells that another page follows.
+fn near_page(
+    walk: Walk,
+    mut hits: Vec<Hit>,
+    rows: Vec<OfferRow>,
+    few: usize,
+) -> Result<Batch, Failure> {
+    let more = hits.len() == few;
+    hits.truncate(few - 1);
+    let next = match hits.last().filter(|_| more) {
+        None => None,
+        Some(last) => {
+            let id = product_id(last.id)?;
+            Some(Cursor::new(walk, SortKey::Place(last.at), id))
+        }
+    };
+    Ok(Batch::page(in_order(&hits, rows), next))
+}
+
+/// The rows of the hits in their order. A row that went or moved since it was hit is left out.
+fn in_order(hits: &[Hit], rows: Vec<OfferRow>) -> Vec<OfferRow> {
+    let mut by_id: HashMap<i64, OfferRow> = rows.into_iter().map(|row| (row.id, row)).collect();
+    let found = hits.iter().filter_map(|hit| {
+        let row = by_id.remove(&hit.id)?;
+        let at = row.spot.as_ref().and_then(SpotRow::at);
+        (at == Some(hit.at)).then_some(row)
+    });
+    found.collect()
+}
+
+/// Where a member is, for keys.
+pub(super) fn place_of(at: Position) -> String {
+    let (north, east) = rounded(at, PLACES_PER_DEGREE);
+    format!("{north}:{east}")
+}
+
+/// What rounding may take from a distance that two computations compare.
+const SLACK_M: f64 = 1.0;
+
+/// Members are at the same place within a thousandth of a degree: 110 m.
+const PLACES_PER_DEGREE: f64 = 1_000.0;
+
+/// A cell is a hundredth of a degree: 1.1 km from north to south.
+const CELLS_PER_DEGREE: f64 = 100.0;
+
+/// Spots that are kept for a cell: five pages of twenty, and what lies between its middle and its
+/// corners.
+const CELL_SPOTS: usize = 200;
+
+/// How long what is near a cell is kept for all who are in it.
+const CELL_KEPT: Duration = Duration::from_secs(60);
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a degree is at most 180 and its parts are thousandths"
+)]
+fn rounded(at: Position, per_degree: f64) -> (i32, i32) {
+    let part = |degrees: f64| (degrees * per_degree).round() as i32;
+    (part(at.latitude()), part(at.longitude()))
+}
+
+/// A square of the map in which all share what is near.
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    north: i32,
+    east: i32,
+}
+
+impl Cell {
+    fn of(at: Position) -> Self {
+        let (north, east) = rounded(at, CELLS_PER_DEGREE);
+        Self { north, east }
+    }
+
+    fn middle(self) -> Position {
+        let degrees = |part: i32| f64::from(part) / CELLS_PER_DEGREE;
+        Position::new(degrees(self.north), degrees(self.east))
+            .expect("rounding keeps whole degrees within their bounds")
+    }
+
+    fn place(self, kind: Kind, now: UnixMillis) -> Place {
+        Place {
+            kind,
+            rest: format!("cell:{}:{}", self.north, self.east),
+            ttl: jittered(CELL_KEPT),
+            until: now.saturating_add(CELL_KEPT).get(),
+        }
+    }
+}
+
+/// The first ring that is looked through where nothing says how far the next spot is.
+const FIRST_RING_M: f64 = 500.0;
+
+/// The first `few` spots behind a place in the order by distance. Fewer only if there are no more.
+///
+/// Memory is bounded by `few`. Time is not: a page far out reads all that is nearer, as any page by
+/// distance must; 100,000 spots take tens of milliseconds.
+pub(super) async fn nearest(
+    connection: &mut AnyConnection,
+    spots: Spots,
+    centre: Position,
+    after: Option<(f64, i64)>,
+    few: usize,
+) -> Result<Vec<Hit>, sqlx::Error> {
+    let inner_m = after.map_or(0.0, |(distance_m, _)| distance_m);
+    let mut radius_m = match (spots.dialect, after) {
+        (Dialect::Postgres, None) => repo::guess_radius_m(connection, spots, centre, few)
+            .await?
+            .unwrap_or(FARTHEST_M),
+        (Dialect::Postgres | Dialect::Sqlite, _) => inner_m + FIRST_RING_M.max(inner_m / 8.0),
+    };
+    // Doubling from 500 m reaches around the world in 16 steps.
+    loop {
+        let whole = radius_m >= FARTHEST_M;
+        let within = Within {
+            centre,
+            radius_m: if whole { f64::INFINITY } else { radius_m },
+            after,
+        };
+        let mut first = FirstFew::new(few);
+        for bounds in centre.boxes(radius_m.min(FARTHEST_M)) {
+            repo::scan_box(connection, spots, bounds, &within, &mut first).await?;
+        }
+        let hits = first.into_sorted();
+        if hits.len() == few || whole {
+            return Ok(hits);
+        }
+        radius_m = inner_m + (radius_m - inner_m).max(FIRST_RING_M) * 2.0;
+    }
+}

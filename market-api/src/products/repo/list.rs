@@ -1,0 +1,170 @@
+//! Pages of lists.
+//!
+//! A page is read in two ranges of its order's index: what is equal to the last row and has a higher
+//! id, then what comes after. One condition with `or` would be the same rows, but both databases
+//! would read the index from its beginning.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _, query};
+
+use super::super::rows::{OfferRow, SpotRow};
+use super::super::sort::{Filter, Order, Walk};
+use super::super::{Kind, Position};
+
+type Sql<T> = Result<T, sqlx::Error>;
+
+/// What a row of a list shows, from `product p`, its seller and its spot.
+const COLUMNS: &str = "p.id, p.member_id, p.price, p.unit_price, p.units_left, p.split, \
+     p.seller_rate, p.updated_at, p.expires_at, m.name, m.image_url, s.title, s.address, s.latitude, \
+     s.longitude, s.opens_at, s.closes_at, s.open_minute, s.close_minute, \
+     (select i.url from product_image i where i.product_id = p.id order by i.priority limit 1) \
+     as image";
+
+const TABLES: &str = "product p join member m on m.id = p.member_id \
+     left join spot s on s.product_id = p.id";
+
+/// Which rows a page may have, and where it begins.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::products) struct Range {
+    pub(in crate::products) walk: Walk,
+    /// Behind this key and id.
+    pub(in crate::products) after: Option<(i64, i64)>,
+    pub(in crate::products) limit: i64,
+    pub(in crate::products) now: i64,
+    /// The minute of the day in Seoul.
+    pub(in crate::products) minute: i64,
+}
+
+/// `open = close` is all day, as bookings have it; else `domain.md` §3.2.
+const OPEN: &str = "(s.open_minute = s.close_minute \
+     or (s.open_minute < s.close_minute and $2 between s.open_minute and s.close_minute) \
+     or (s.open_minute > s.close_minute and ($2 >= s.open_minute or $2 <= s.close_minute)))";
+
+/// The rows of a list that may be shown: `$1` now, `$2` the minute of the day or the units.
+fn shown(walk: Walk) -> (String, &'static str) {
+    let kind = walk.kind.name();
+    let shown = match walk.kind {
+        Kind::MobileData => {
+            format!("p.kind = '{kind}' and p.state = 'ACTIVE' and p.expires_at > $1")
+        }
+        // The first parameter must be named in every text.
+        Kind::Wifi | Kind::Hotspot => {
+            format!("p.kind = '{kind}' and p.state = 'ACTIVE' and $1 > 0")
+        }
+    };
+    match walk.filter {
+        Filter::None => (format!("{shown} and $2 >= 0"), "product p"),
+        Filter::Units(_) => (format!("{shown} and p.units_left = $2"), "product p"),
+        Filter::Open => (
+            format!("{shown} and {OPEN}"),
+            "product p join spot s on s.product_id = p.id",
+        ),
+    }
+}
+
+/// A page in an order of whole numbers.
+pub(in crate::products) async fn page(
+    connection: &mut AnyConnection,
+    range: &Range,
+) -> Sql<Vec<OfferRow>> {
+    let (column, way, beyond) = match range.walk.sort.order() {
+        Order::Ascending(column) => (column, "", ">"),
+        Order::Descending(column) => (column, " desc", "<"),
+        Order::Distance => return Ok(Vec::new()),
+    };
+    let (shown, tables) = shown(range.walk);
+    let second = match range.walk.filter {
+        Filter::None | Filter::Open => range.minute,
+        Filter::Units(units) => i64::from(units.get()),
+    };
+    let order = format!("p.{column}{way}, p.id");
+    let rows = match range.after {
+        None => {
+            let text = format!(
+                "select {COLUMNS} from {TABLES} where p.id in \
+                 (select p.id from {tables} where {shown} order by {order} limit $3) \
+                 order by {order} limit $3"
+            );
+            let rows = query(AssertSqlSafe(text)).bind(range.now).bind(second);
+            rows.bind(range.limit).fetch_all(connection).await?
+        }
+        Some((key, id)) => {
+            let text = format!(
+                "select {COLUMNS} from {TABLES} where p.id in \
+                 (select a.id from (select p.id from {tables} where {shown} and p.{column} = $4 \
+                 and p.id > $5 order by p.id limit $3) a union all \
+                 select b.id from (select p.id from {tables} where {shown} and p.{column} {beyond} $4 \
+                 order by {order} limit $3) b) \
+                 order by {order} limit $3"
+            );
+            let rows = query(AssertSqlSafe(text)).bind(range.now).bind(second);
+            let rows = rows.bind(range.limit).bind(key).bind(id);
+            rows.fetch_all(connection).await?
+        }
+    };
+    rows.iter().map(offer_row).collect()
+}
+
+/// Ids asked for in one statement: the largest page and the row behind it.
+const IDS_MAX: usize = 128;
+
+/// The offers of these ids that are still offered, in no order.
+pub(in crate::products) async fn offers(
+    connection: &mut AnyConnection,
+    ids: &[i64],
+) -> Sql<Vec<OfferRow>> {
+    let mut found = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(IDS_MAX) {
+        // A few texts, so that each is prepared once: the last id again fills the places.
+        let places = ids.len().next_power_of_two().max(8);
+        let marks: Vec<_> = (1..=places).map(|n| format!("${n}")).collect();
+        let text = format!(
+            "select {COLUMNS} from {TABLES} where p.state = 'ACTIVE' and p.id in ({})",
+            marks.join(", ")
+        );
+        let mut asked = query(AssertSqlSafe(text));
+        let filled = ids.iter().chain(ids.last().into_iter().cycle());
+        for id in filled.take(places) {
+            asked = asked.bind(*id);
+        }
+        let rows = asked.fetch_all(&mut *connection).await?;
+        for row in &rows {
+            found.push(offer_row(row)?);
+        }
+    }
+    Ok(found)
+}
+
+fn offer_row(row: &AnyRow) -> Sql<OfferRow> {
+    let latitude: Option<f64> = row.try_get("latitude")?;
+    let longitude: Option<f64> = row.try_get("longitude")?;
+    let at = latitude.zip(longitude);
+    let at = at.and_then(|(latitude, longitude)| Position::new(latitude, longitude));
+    Ok(OfferRow {
+        id: row.try_get("id")?,
+        member: row.try_get("member_id")?,
+        price: row.try_get("price")?,
+        unit_price: row.try_get::<Option<_>, _>("unit_price")?.unwrap_or(0),
+        units_left: row.try_get::<Option<_>, _>("units_left")?.unwrap_or(0),
+        split: row.try_get::<Option<i64>, _>("split")? == Some(1),
+        seller_rate: row.try_get("seller_rate")?,
+        updated_at: row.try_get("updated_at")?,
+        member_name: row.try_get("name")?,
+        member_image: row.try_get("image_url")?,
+        spot: at.map(|at| spot_row(row, at)).transpose()?,
+    })
+}
+
+fn spot_row(row: &AnyRow, at: Position) -> Sql<SpotRow> {
+    Ok(SpotRow {
+        title: row.try_get("title")?,
+        address: row.try_get("address")?,
+        latitude: at.latitude(),
+        longitude: at.longitude(),
+        opens_at: row.try_get("opens_at")?,
+        closes_at: row.try_get("closes_at")?,
+        open_minute: row.try_get("open_minute")?,
+        close_minute: row.try_get("close_minute")?,
+        image: row.try_get("image")?,
+    })
+}

@@ -1,0 +1,123 @@
+//! What is near a place: found by an index, ordered by exact distance.
+
+use futures_util::TryStreamExt as _;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _, query};
+
+use super::super::geo::{Bounds, FirstFew, Hit};
+use super::super::{Kind, Position};
+use crate::db::Dialect;
+
+type Sql<T> = Result<T, sqlx::Error>;
+
+/// Which spots are looked for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::products) struct Spots {
+    pub(in crate::products) dialect: Dialect,
+    pub(in crate::products) kind: Kind,
+    /// Only those open at this minute of the day in Seoul.
+    pub(in crate::products) open_at: Option<i64>,
+}
+
+/// The rows that are left of the spots of a kind. `$1` is its name, `$2` the minute or -1.
+const SHOWN: &str = "p.kind = $1 and p.state = 'ACTIVE' and (cast($2 as bigint) < 0 \
+     or s.open_minute = s.close_minute \
+     or (s.open_minute < s.close_minute and $2 between s.open_minute and s.close_minute) \
+     or (s.open_minute > s.close_minute and ($2 >= s.open_minute or $2 <= s.close_minute)))";
+
+/// The distance within which there are `few` spots, from PostgreSQL's index of nearest neighbours: an
+/// upper bound, as the index measures on a flat map. `None` if there are not so many.
+pub(in crate::products) async fn guess_radius_m(
+    connection: &mut AnyConnection,
+    spots: Spots,
+    centre: Position,
+    few: usize,
+) -> Sql<Option<f64>> {
+    let text = format!(
+        "select p.id, s.latitude, s.longitude from spot s join product p on p.id = s.product_id \
+         where s.place is not null and {SHOWN} \
+         order by s.place <-> point($4 * 0.804, $3) limit $5"
+    );
+    let limit = i64::try_from(few).unwrap_or(i64::MAX);
+    let rows = query(AssertSqlSafe(text))
+        .bind(spots.kind.name())
+        .bind(spots.open_at.unwrap_or(-1))
+        .bind(centre.latitude())
+        .bind(centre.longitude())
+        .bind(limit)
+        .fetch_all(connection)
+        .await?;
+    if rows.len() < few {
+        return Ok(None);
+    }
+    let mut radius_m = 0.0_f64;
+    for row in &rows {
+        if let Some(hit) = hit(row, centre)? {
+            radius_m = radius_m.max(hit.distance_m);
+        }
+    }
+    Ok(Some(radius_m))
+}
+
+/// Gives `first` the spots of a box that are at most `radius_m` away and come after a place in the
+/// order. One by one: the box may hold very many.
+pub(in crate::products) async fn scan_box(
+    connection: &mut AnyConnection,
+    spots: Spots,
+    bounds: Bounds,
+    within: &Within,
+    first: &mut FirstFew,
+) -> Sql<()> {
+    let from = match spots.dialect {
+        Dialect::Postgres => {
+            "spot s join product p on p.id = s.product_id \
+             where s.place <@ box(point($5 * 0.804, $3), point($6 * 0.804, $4))"
+        }
+        Dialect::Sqlite => {
+            "spot_place r join spot s on s.product_id = r.product_id \
+             join product p on p.id = r.product_id \
+             where r.latitude_max >= $3 and r.latitude_min <= $4 \
+             and r.longitude_max >= $5 and r.longitude_min <= $6"
+        }
+    };
+    let text = format!("select p.id, s.latitude, s.longitude from {from} and {SHOWN}");
+    let mut rows = query(AssertSqlSafe(text))
+        .bind(spots.kind.name())
+        .bind(spots.open_at.unwrap_or(-1))
+        .bind(bounds.south)
+        .bind(bounds.north)
+        .bind(bounds.west)
+        .bind(bounds.east)
+        .fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let Some(hit) = hit(&row, within.centre)? else {
+            continue;
+        };
+        // The single precision and the slack of a box let two boxes meet: each row is in one.
+        let inside = (bounds.south..=bounds.north).contains(&hit.at.latitude())
+            && (bounds.west..=bounds.east).contains(&hit.at.longitude());
+        if inside && hit.distance_m <= within.radius_m && hit.is_after(within.after) {
+            first.offer(hit);
+        }
+    }
+    Ok(())
+}
+
+/// A ring around a place.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::products) struct Within {
+    pub(in crate::products) centre: Position,
+    pub(in crate::products) radius_m: f64,
+    /// Behind this distance and id.
+    pub(in crate::products) after: Option<(f64, i64)>,
+}
+
+fn hit(row: &AnyRow, centre: Position) -> Sql<Option<Hit>> {
+    let id = row.try_get(0)?;
+    let at = Position::new(row.try_get(1)?, row.try_get(2)?);
+    Ok(at.map(|at| Hit {
+        distance_m: centre.distance_m(at),
+        id,
+        at,
+    }))
+}

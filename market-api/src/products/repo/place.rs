@@ -1,0 +1,93 @@
+//! Where rows stand in the orders of lists, and where they stood.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _, query};
+
+use super::super::Position;
+use super::super::sort::{Order, Sort, SortKey};
+use crate::db::Tx;
+
+type Sql<T> = Result<T, sqlx::Error>;
+
+/// Old places of one product that are looked through: more than a day of changes by hand.
+const PLACES_MAX: i64 = 1_000;
+
+/// A product's kind and its present key in an order.
+pub(in crate::products) async fn key_now(
+    connection: &mut AnyConnection,
+    id: i64,
+    sort: Sort,
+) -> Sql<Option<(String, Option<SortKey>)>> {
+    let row = query(
+        "select p.kind, p.price, p.unit_price, p.units_left, p.seller_rate, p.updated_at, \
+         s.latitude, s.longitude \
+         from product p left join spot s on s.product_id = p.id where p.id = $1",
+    )
+    .bind(id)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| Ok((row.try_get(0)?, key_of(&row, sort)?)))
+        .transpose()
+}
+
+/// The keys it had before, the newest first.
+pub(in crate::products) async fn keys_before(
+    connection: &mut AnyConnection,
+    id: i64,
+    sort: Sort,
+) -> Sql<Vec<SortKey>> {
+    let rows = query(
+        "select id, price, unit_price, units_left, seller_rate, updated_at, latitude, longitude \
+         from product_place where product_id = $1 order by id desc limit $2",
+    )
+    .bind(id)
+    .bind(PLACES_MAX)
+    .fetch_all(connection)
+    .await?;
+    let keys: Sql<Vec<_>> = rows.iter().map(|row| key_of(row, sort)).collect();
+    Ok(keys?.into_iter().flatten().collect())
+}
+
+/// Both statements above name their columns alike.
+fn key_of(row: &AnyRow, sort: Sort) -> Sql<Option<SortKey>> {
+    match sort.order() {
+        Order::Ascending(column) | Order::Descending(column) => {
+            let number: Option<i64> = row.try_get(column)?;
+            Ok(number.map(SortKey::Number))
+        }
+        Order::Distance => {
+            let latitude: Option<f64> = row.try_get("latitude")?;
+            let longitude: Option<f64> = row.try_get("longitude")?;
+            let at = latitude.zip(longitude);
+            Ok(at
+                .and_then(|(latitude, longitude)| Position::new(latitude, longitude))
+                .map(SortKey::Place))
+        }
+    }
+}
+
+/// Dates the places that are not dated yet.
+pub(in crate::products) async fn date_places(tx: &mut Tx<'_>, now: i64) -> Sql<()> {
+    query("update product_place set replaced_at = $1 where replaced_at is null")
+        .bind(now)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// Removes places dated before a time, at most `limit`.
+pub(in crate::products) async fn forget_places(
+    tx: &mut Tx<'_>,
+    before: i64,
+    limit: i64,
+) -> Sql<u64> {
+    let done = query(
+        "delete from product_place where id in \
+         (select id from product_place where replaced_at < $1 order by replaced_at limit $2)",
+    )
+    .bind(before)
+    .bind(limit)
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,270 @@
+//! The orders of lists, and the place in one where the next page begins.
+//!
+//! Every order is total: what is equal otherwise is ordered by id, ascending. A page tells its place
+//! in one integer below 2^53, so that a browser keeps it exact: a hash of the last row's sort key,
+//! and its id. The row has moved meanwhile when its present key hashes to something else; where it
+//! stood is then found among the keys it had before.
+//!
+//! What this file does not do: SQL.
+
+use serde::{Deserialize, Serialize};
+use shared::ids::ProductId;
+use shared::money::Units;
+
+use super::Kind;
+use super::geo::Position;
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sort {
+    /// What changed last comes first.
+    Recent,
+    /// By won for 0.1 GB.
+    UnitPrice,
+    /// By won for ten minutes.
+    Price,
+    /// Who has little left comes first.
+    FewestUnits,
+    /// Who has much left comes first.
+    MostUnits,
+    /// By the seller's mean rating.
+    BestRated,
+    /// By the distance from where one is.
+    Nearest,
+}
+
+/// A column of whole numbers that a list is ordered by, and which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Ascending(&'static str),
+    Descending(&'static str),
+    /// By no column: by distance.
+    Distance,
+}
+
+impl Sort {
+    /// The order by its name on the wire (`domain.md` §3.2); `None` where the kind has none such.
+    #[must_use]
+    pub fn parse(kind: Kind, name: &str) -> Option<Self> {
+        match (kind, name) {
+            (Kind::MobileData, "RECENT") => Some(Self::Recent),
+            (Kind::MobileData, "PRICE_ASC") => Some(Self::UnitPrice),
+            (Kind::MobileData, "AMOUNT_ASC") => Some(Self::FewestUnits),
+            (Kind::MobileData, "AMOUNT_DESC") => Some(Self::MostUnits),
+            (Kind::Wifi | Kind::Hotspot, "PRICE_ASC") => Some(Self::Price),
+            (Kind::Wifi | Kind::Hotspot, "AVERAGE_RATE_DESC") => Some(Self::BestRated),
+            (Kind::Wifi | Kind::Hotspot, "DISTANCE_ASC") => Some(Self::Nearest),
+            (Kind::MobileData | Kind::Wifi | Kind::Hotspot, _) => None,
+        }
+    }
+
+    /// The orders of a kind, its default first.
+    #[must_use]
+    pub fn of(kind: Kind) -> &'static [Self] {
+        match kind {
+            Kind::MobileData => &[
+                Self::Recent,
+                Self::UnitPrice,
+                Self::FewestUnits,
+                Self::MostUnits,
+            ],
+            Kind::Wifi | Kind::Hotspot => &[Self::Nearest, Self::Price, Self::BestRated],
+        }
+    }
+
+    /// Its name in keys of the cache and in cursors. Never changed, or cursors of old pages end.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Recent => "recent",
+            Self::UnitPrice => "unit-price",
+            Self::Price => "price",
+            Self::FewestUnits => "fewest",
+            Self::MostUnits => "most",
+            Self::BestRated => "rated",
+            Self::Nearest => "nearest",
+        }
+    }
+
+    pub(super) const fn order(self) -> Order {
+        match self {
+            Self::Recent => Order::Descending("updated_at"),
+            Self::UnitPrice => Order::Ascending("unit_price"),
+            Self::Price => Order::Ascending("price"),
+            Self::FewestUnits => Order::Ascending("units_left"),
+            Self::MostUnits => Order::Descending("units_left"),
+            Self::BestRated => Order::Descending("seller_rate"),
+            Self::Nearest => Order::Distance,
+        }
+    }
+}
+
+/// Which rows a list has, besides those of its kind that can be bought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Filter {
+    /// All.
+    None,
+    /// Exactly so much left.
+    Units(Units),
+    /// Open at the time of asking.
+    Open,
+}
+
+/// What a row is ordered by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum SortKey {
+    Number(i64),
+    /// Where it is; the distance depends on who asks.
+    Place(Position),
+}
+
+/// Bits of a cursor that hold an id.
+const ID_BITS: u32 = 31;
+
+/// Bits that hold the hash: with an id's 31 that is 52, below the 53 a browser's number holds. A row
+/// whose key changed is taken for unchanged once in two million such cases, and its page then begins
+/// where it stands now.
+const HASH_BITS: u32 = 21;
+
+/// Where a page ended: `nextCursorId` on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cursor(u64);
+
+/// A list whose pages belong together. A cursor of another one is told from its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    pub(super) kind: Kind,
+    pub(super) sort: Sort,
+    pub(super) filter: Filter,
+}
+
+impl Cursor {
+    /// The number as it came in, if a page could have ended there.
+    #[must_use]
+    pub fn parse(number: u64) -> Option<Self> {
+        let id = number & ((1 << ID_BITS) - 1);
+        (number >> (ID_BITS + HASH_BITS) == 0 && id > 0).then_some(Self(number))
+    }
+
+    /// The number for the wire.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    pub(super) fn new(walk: Walk, key: SortKey, id: ProductId) -> Self {
+        Self(hash(walk, key) << ID_BITS | u64::from(id.get()))
+    }
+
+    /// The row it was.
+    pub(super) fn id(self) -> i64 {
+        i64::try_from(self.0 & ((1 << ID_BITS) - 1)).expect("31 bits")
+    }
+
+    /// Whether the row had this key when the page ended.
+    pub(super) fn is_at(self, walk: Walk, key: SortKey) -> bool {
+        self.0 >> ID_BITS == hash(walk, key)
+    }
+}
+
+/// FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>), folded to 21 bits. The same on every
+/// instance and in every version; it keeps no secret, a made-up cursor shows nothing but a list.
+fn hash(walk: Walk, key: SortKey) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut eat = |bytes: &[u8]| {
+        for byte in bytes {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    };
+    eat(walk.kind.name().as_bytes());
+    eat(b"/");
+    eat(walk.sort.name().as_bytes());
+    match walk.filter {
+        Filter::None => eat(b"/-"),
+        Filter::Open => eat(b"/open"),
+        Filter::Units(units) => eat(&units.get().to_be_bytes()),
+    }
+    match key {
+        SortKey::Number(number) => eat(&number.to_be_bytes()),
+        SortKey::Place(at) => {
+            eat(&at.latitude().to_be_bytes());
+            eat(&at.longitude().to_be_bytes());
+        }
+    }
+    (hash ^ (hash >> HASH_BITS) ^ (hash >> (2 * HASH_BITS))) & ((1 << HASH_BITS) - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WALK: Walk = Walk {
+        kind: Kind::MobileData,
+        sort: Sort::Recent,
+        filter: Filter::None,
+    };
+
+    fn id(id: u64) -> ProductId {
+        ProductId::try_from(id).unwrap()
+    }
+
+    #[test]
+    fn cursor_names_its_row_and_its_key() {
+        for (key, product) in [(0, 1), (-5, 77), (i64::MAX, (1 << 31) - 1)] {
+            let cursor = Cursor::new(WALK, SortKey::Number(key), id(product));
+            assert!(cursor.get() < 1 << 53);
+            assert_eq!(Cursor::parse(cursor.get()), Some(cursor));
+            assert_eq!(cursor.id(), i64::try_from(product).unwrap());
+            assert!(cursor.is_at(WALK, SortKey::Number(key)));
+            assert!(!cursor.is_at(WALK, SortKey::Number(key ^ 1)));
+        }
+    }
+
+    #[test]
+    fn cursor_of_another_list_is_told_apart() {
+        let cursor = Cursor::new(WALK, SortKey::Number(5), id(9));
+        let others = [
+            Walk {
+                kind: Kind::Wifi,
+                ..WALK
+            },
+            Walk {
+                sort: Sort::UnitPrice,
+                ..WALK
+            },
+            Walk {
+                filter: Filter::Open,
+                ..WALK
+            },
+            Walk {
+                filter: Filter::Units(Units::new(3)),
+                ..WALK
+            },
+        ];
+        for other in others {
+            assert!(!cursor.is_at(other, SortKey::Number(5)), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn hash_is_the_same_in_every_version() {
+        assert_eq!(hash(WALK, SortKey::Number(1_794_711_600_000)), PINNED.0);
+        let at = Position::new(37.5665, 126.978).unwrap();
+        let walk = Walk {
+            kind: Kind::Wifi,
+            sort: Sort::Nearest,
+            ..WALK
+        };
+        assert_eq!(hash(walk, SortKey::Place(at)), PINNED.1);
+    }
+
+    /// Changed only together with a reason to end all cursors that are out.
+    const PINNED: (u64, u64) = (1_048_615, 917_112);
+
+    #[test]
+    fn number_that_no_page_ends_with_is_refused() {
+        for number in [0, 1 << 31, 1 << 52, u64::MAX, (1 << 53) | 1] {
+            assert_eq!(Cursor::parse(number), None, "{number}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Offering time on Wi-Fi or a hotspot. A spot never sells out and does not expire.
+
+use shared::ids::ProductId;
+
+use super::form::NewSpot;
+use super::{Products, State, Step, product_id, refuse, repo};
+use crate::db::{Stop, Tx};
+use crate::http::Failure;
+
+impl Products {
+    /// Offers a spot.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn offer_spot(&self, spot: NewSpot) -> Result<ProductId, Failure> {
+        let (db, kind) = (self.db.clone(), spot.kind);
+        let write = async move {
+            let work = db.write(spot, |spot, tx| Box::pin(offer_spot_in(spot, tx)));
+            Ok((Some(kind), work.await?))
+        };
+        Ok(self.change(write).await?)
+    }
+
+    /// Makes an offered spot what `spot` says. Its bookings stay as they were made.
+    ///
+    /// # Errors
+    /// [`Failure::WifiUnknown`] for a product of another kind, [`Failure::ProductNotValid`] for a
+    /// deleted one, [`Failure::NotMyProduct`].
+    pub async fn change_spot(&self, id: ProductId, spot: NewSpot) -> Result<(), Failure> {
+        let (db, kind) = (self.db.clone(), spot.kind);
+        let write = async move {
+            let work = db.write((id, spot), |(id, spot), tx| {
+                Box::pin(change_spot_in(*id, spot, tx))
+            });
+            Ok((Some(kind), work.await?))
+        };
+        Ok(self.change(write).await?)
+    }
+}
+
+async fn offer_spot_in(spot: &NewSpot, tx: &mut Tx<'_>) -> Step<ProductId> {
+    let member = i64::from(spot.member.get());
+    let rate = repo::lock_rate(tx, member).await?;
+    let id = repo::insert_spot_product(tx, spot, rate).await?;
+    repo::insert_spot(tx, id, spot).await?;
+    repo::insert_images(tx, id, &spot.images).await?;
+    product_id(id).map_err(|error| Stop::Refused(error.into()))
+}
+
+async fn change_spot_in(id: ProductId, spot: &NewSpot, tx: &mut Tx<'_>) -> Step<()> {
+    let old = repo::lock_product(tx, i64::from(id.get())).await?;
+    let Some(old) = old else {
+        return refuse(Failure::ProductUnknown);
+    };
+    if old.kind != spot.kind.name() {
+        return refuse(Failure::WifiUnknown);
+    }
+    if old.member != i64::from(spot.member.get()) {
+        return refuse(Failure::NotMyProduct);
+    }
+    if old.state != State::Active.name() {
+        return refuse(Failure::ProductNotValid);
+    }
+    let price = spot.price.won().get();
+    repo::update_price(tx, old.id, price, price > old.price).await?;
+    repo::update_spot(tx, old.id, spot).await?;
+    repo::delete_images(tx, old.id).await?;
+    repo::insert_images(tx, old.id, &spot.images).await?;
+    Ok(())
+}

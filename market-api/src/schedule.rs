@@ -1,0 +1,381 @@
+//! What has to happen at a time, in a table: it survives restarts, and one instance does each.
+//!
+//! ```text
+//! put(tx) ─► row ─► due ─► taken for a while (a lease) ─► handler ─► done: removed │ again at a time
+//! ```
+//!
+//! An instance that dies leaves its row taken; when the lease has run out another takes it. So work
+//! may be done twice: a handler that writes finishes the row in its own transaction
+//! ([`Due::finish_in`]), which fails if somebody else has taken the row meanwhile.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use shared::clock::UnixMillis;
+use shared::drain::Drain;
+use sqlx::any::AnyRow;
+use sqlx::{Row as _, query};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::db::{Db, DbError, Dialect, Stop, Tx, WriteError};
+use crate::metrics::Metrics;
+
+/// How often the table is looked at. Due work is this late at most, and an idle instance asks one
+/// indexed question a second.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Rows taken at once, and done one after the other.
+const BATCH_MAX: i64 = 16;
+
+/// Handlers of one program, as many as the question has places.
+pub const NAMES_MAX: usize = 8;
+
+/// How long a row is this instance's: longer than a batch takes whose every handler is cut off.
+const LEASE: Duration = Duration::from_secs(330);
+
+/// A handler that takes longer has failed.
+const HANDLER_MAX: Duration = Duration::from_secs(20);
+
+/// From a failure to the next attempt, doubling from the first to the second.
+const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3_600));
+
+/// A piece of work that this instance has taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Which handler's.
+    pub name: String,
+    /// Which of its pieces.
+    pub key: String,
+    /// What the handler needs to know.
+    pub body: String,
+    /// When it was to be done.
+    pub due_at: UnixMillis,
+    /// How often it was taken, this time included.
+    pub attempts: i64,
+    taken_until: i64,
+}
+
+/// What becomes of a piece of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done: its row goes, if the handler has not removed it itself.
+    Done,
+    /// It is to be done at this time again.
+    Again(UnixMillis),
+}
+
+/// Somebody else has taken the row meanwhile, or removed it: nothing may be written for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the work is no longer this instance's")]
+pub struct Lost;
+
+/// Does the work of one name. An error is logged, and the work tried again later.
+pub type Handler =
+    Box<dyn Fn(Due) -> BoxFuture<'static, Result<Outcome, HandlerError>> + Send + Sync>;
+
+/// Why work was not done.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct HandlerError(pub String);
+
+impl From<DbError> for HandlerError {
+    fn from(error: DbError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl<E: fmt::Debug> From<WriteError<E>> for HandlerError {
+    fn from(error: WriteError<E>) -> Self {
+        match error {
+            WriteError::Refused(refusal) => Self(format!("refused: {refusal:?}")),
+            WriteError::Db(error) => error.into(),
+        }
+    }
+}
+
+/// Puts work into this transaction; of one name and key there is one piece, the earliest.
+///
+/// # Errors
+/// The database's.
+pub async fn put(
+    tx: &mut Tx<'_>,
+    name: &str,
+    key: &str,
+    due_at: UnixMillis,
+    body: &str,
+) -> Result<(), sqlx::Error> {
+    query(
+        "insert into schedule (name, key, due_at, body) values ($1, $2, $3, $4) \
+         on conflict (name, key) do update set due_at = \
+         case when excluded.due_at < schedule.due_at then excluded.due_at \
+         else schedule.due_at end",
+    )
+    .bind(name)
+    .bind(key)
+    .bind(due_at.get())
+    .bind(body)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Takes work back, if it is not done yet.
+///
+/// # Errors
+/// The database's.
+pub async fn remove(tx: &mut Tx<'_>, name: &str, key: &str) -> Result<(), sqlx::Error> {
+    query("delete from schedule where name = $1 and key = $2")
+        .bind(name)
+        .bind(key)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+impl Due {
+    /// Removes the row in the handler's own transaction, so that what it wrote and the end of the
+    /// work are one.
+    ///
+    /// # Errors
+    /// [`Lost`], as the closure's refusal, or the database's.
+    pub async fn finish_in(&self, tx: &mut Tx<'_>) -> Result<(), Stop<Lost>> {
+        let done = query("delete from schedule where name = $1 and key = $2 and taken_until = $3")
+            .bind(self.name.as_str())
+            .bind(self.key.as_str())
+            .bind(self.taken_until)
+            .execute(tx.connection())
+            .await?;
+        if done.rows_affected() == 1 {
+            Ok(())
+        } else {
+            Err(Stop::Refused(Lost))
+        }
+    }
+
+    fn read(row: &AnyRow, taken_until: i64) -> Result<Self, sqlx::Error> {
+        let due_at: i64 = row.try_get("due_at")?;
+        let due_at = UnixMillis::try_from(due_at);
+        Ok(Self {
+            name: row.try_get("name")?,
+            key: row.try_get("key")?,
+            body: row.try_get("body")?,
+            due_at: due_at.map_err(|error| sqlx::Error::Decode(error.into()))?,
+            attempts: row.try_get("attempts")?,
+            taken_until,
+        })
+    }
+
+    fn retry_delay(&self) -> Duration {
+        let doublings = u32::try_from(self.attempts.saturating_sub(1))
+            .unwrap_or(u32::MAX)
+            .min(16);
+        (RETRY.0 * 2_u32.pow(doublings)).min(RETRY.1)
+    }
+}
+
+/// Does what is due.
+pub struct Schedule {
+    db: Db,
+    metrics: Arc<Metrics>,
+    handlers: HashMap<&'static str, Handler>,
+}
+
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.handlers.keys().collect();
+        f.debug_struct("Schedule")
+            .field("handlers", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Schedule {
+    /// A worker of these handlers; work of other names is left to other versions of the program.
+    ///
+    /// # Panics
+    /// With more than [`NAMES_MAX`] handlers, which are fixed in the program.
+    #[must_use]
+    pub fn new(db: Db, metrics: Arc<Metrics>, handlers: Vec<(&'static str, Handler)>) -> Self {
+        assert!(handlers.len() <= NAMES_MAX, "make room for more handlers");
+        Self {
+            db,
+            metrics,
+            handlers: handlers.into_iter().collect(),
+        }
+    }
+
+    /// Looks for due work until the drain's soft token.
+    pub fn start(self: Arc<Self>, drain: &Drain) {
+        let soft = drain.soft();
+        drop(drain.spawn("schedule", async move {
+            let mut due = interval(LOOK_EVERY);
+            due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            // Between pieces, never in the middle of one.
+            while soft.run_until_cancelled(due.tick()).await.is_some() {
+                if let Err(error) = self.work().await {
+                    tracing::warn!("due work cannot be looked for: {error}");
+                }
+            }
+        }));
+    }
+
+    /// Does what is due now, once; how many pieces that were.
+    ///
+    /// # Errors
+    /// What is due cannot be found out.
+    pub async fn work(&self) -> Result<usize, DbError> {
+        let taken = self.take().await?;
+        let count = taken.len();
+        for due in taken {
+            self.do_one(due).await;
+        }
+        Ok(count)
+    }
+
+    async fn take(&self) -> Result<Vec<Due>, DbError> {
+        let mut known = self.handlers.keys();
+        let names: [String; NAMES_MAX] = std::array::from_fn(|_| {
+            known
+                .next()
+                .map_or(String::new(), |name| (*name).to_owned())
+        });
+        let taken = self.db.write(names, |names, tx| Box::pin(take(tx, names)));
+        taken.await.map_err(|error| match error {
+            WriteError::Refused(()) => DbError::Defect("taking work refuses nothing".to_owned()),
+            WriteError::Db(error) => error,
+        })
+    }
+
+    async fn do_one(&self, due: Due) {
+        let Some(handler) = self.handlers.get(due.name.as_str()) else {
+            return;
+        };
+        let done = tokio::time::timeout(HANDLER_MAX, handler(due.clone())).await;
+        let outcome = match done {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_elapsed) => Err(format!("not done in {HANDLER_MAX:?}")),
+        };
+        let label = match &outcome {
+            Ok(Outcome::Done) => "done",
+            Ok(Outcome::Again(_)) => "again",
+            Err(_) => "failed",
+        };
+        let scheduled = &self.metrics.scheduled;
+        scheduled.with_label_values(&[&due.name, label]).inc();
+        if let Err(error) = &outcome {
+            tracing::error!(attempts = due.attempts, "{} {}: {error}", due.name, due.key);
+        }
+        if let Err(error) = self.settle(due, outcome).await {
+            // The lease runs out and it is done again.
+            tracing::warn!("the end of due work could not be noted: {error}");
+        }
+    }
+
+    async fn settle(
+        &self,
+        due: Due,
+        outcome: Result<Outcome, String>,
+    ) -> Result<(), WriteError<()>> {
+        let settled = self.db.write((due, outcome), |(due, outcome), tx| {
+            Box::pin(async move {
+                let next = match outcome {
+                    Ok(Outcome::Done) => {
+                        // Nothing to do if the handler did it, or if it is lost.
+                        match due.finish_in(tx).await {
+                            Ok(()) | Err(Stop::Refused(Lost)) => return Ok(()),
+                            Err(Stop::Sql(error)) => return Err(Stop::Sql(error)),
+                        }
+                    }
+                    Ok(Outcome::Again(at)) => (*at, 0),
+                    Err(_) => (tx.now().saturating_add(due.retry_delay()), due.attempts),
+                };
+                query(
+                    "update schedule set due_at = $4, attempts = $5, taken_until = 0 \
+                     where name = $1 and key = $2 and taken_until = $3",
+                )
+                .bind(due.name.as_str())
+                .bind(due.key.as_str())
+                .bind(due.taken_until)
+                .bind(next.0.get())
+                .bind(next.1)
+                .execute(tx.connection())
+                .await?;
+                Ok(())
+            })
+        });
+        settled.await
+    }
+}
+
+/// Rows that another instance is just taking are passed over (`skip locked`).
+async fn take(tx: &mut Tx<'_>, names: &[String; NAMES_MAX]) -> Result<Vec<Due>, Stop<()>> {
+    macro_rules! due {
+        ($suffix:literal) => {
+            concat!(
+                "select name, key, due_at, body, attempts + 1 as attempts from schedule \
+                 where due_at <= $1 and taken_until <= $1 \
+                 and name in ($3, $4, $5, $6, $7, $8, $9, $10) order by due_at, name, key limit $2",
+                $suffix
+            )
+        };
+    }
+    let text = match tx.dialect() {
+        Dialect::Postgres => due!(" for update skip locked"),
+        Dialect::Sqlite => due!(""),
+    };
+    let now = tx.now();
+    // Tells this taking from every other, also from one in the same millisecond.
+    let until = now.saturating_add(LEASE).get() + rand::random_range(0..1_000);
+    let mut select = query(text).bind(now.get()).bind(BATCH_MAX);
+    for name in names {
+        select = select.bind(name.as_str());
+    }
+    let rows = select.fetch_all(tx.connection()).await?;
+    let mut taken = Vec::new();
+    for row in &rows {
+        let due = Due::read(row, until)?;
+        query("update schedule set taken_until = $3, attempts = $4 where name = $1 and key = $2")
+            .bind(due.name.as_str())
+            .bind(due.key.as_str())
+            .bind(until)
+            .bind(due.attempts)
+            .execute(tx.connection())
+            .await?;
+        taken.push(due);
+    }
+    Ok(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(attempts: i64, seconds: u64) {
+        let due = Due {
+            name: String::new(),
+            key: String::new(),
+            body: String::new(),
+            due_at: UnixMillis::EPOCH,
+            attempts,
+            taken_until: 0,
+        };
+        assert_eq!(
+            due.retry_delay(),
+            Duration::from_secs(seconds),
+            "{attempts}"
+        );
+    }
+
+    #[test]
+    fn retries_come_slower_and_slower() {
+        check(1, 5);
+        check(2, 10);
+        check(3, 20);
+        check(12, 3_600);
+        check(i64::MAX, 3_600);
+    }
+}

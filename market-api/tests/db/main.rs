@@ -1,0 +1,455 @@
+//! Transactions, on both databases.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, also in its helpers"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::excessive_nesting,
+    reason = "callers that leave are tasks of their own"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use market_api::db::{Db, DbError, Stop, WriteError};
+use market_api::locking;
+use sqlx::{Row as _, query};
+use support::{Base, On, open};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+on_both! {
+    what_is_committed_is_read,
+    refusal_undoes_its_own_work_and_no_others,
+    broken_constraint_undoes_its_own_work_and_no_others,
+    writes_at_once_lose_nothing,
+    write_goes_on_when_its_caller_is_gone,
+    several_instances_make_the_tables_at_once,
+    every_migration_is_applied_in_its_order,
+    books_refuse_to_be_changed,
+    panicking_closure_ends_nobody_else,
+    broken_text_is_told_as_a_defect,
+    amounts_beyond_their_caps_are_refused,
+    reading_the_month_and_the_time_is_one_reading,
+}
+
+async fn member(db: &Db, name: &str) -> i64 {
+    let added = db.write(name.to_owned(), |name, tx| {
+        Box::pin(async move {
+            let now = tx.now().get();
+            let row = query(
+                "insert into member (provider, provider_id, name, role, created_at, updated_at) \
+                 values ('KAKAO', $1, $1, 'ROLE_MEMBER', $2, $2) returning id",
+            )
+            .bind(name.as_str())
+            .bind(now)
+            .fetch_one(tx.connection())
+            .await?;
+            Ok::<i64, Stop<()>>(row.try_get(0)?)
+        })
+    });
+    added.await.unwrap()
+}
+
+async fn members(db: &Db) -> i64 {
+    let mut connection = db.read().await.unwrap();
+    let row = query("select count(*) from member").fetch_one(&mut *connection);
+    row.await.unwrap().try_get(0).unwrap()
+}
+
+async fn what_is_committed_is_read(on: On) {
+    let base = open(on).await;
+    let first = member(&base.db, "first").await;
+    let second = member(&base.db, "second").await;
+    assert!(first < second);
+    assert_eq!(members(&base.db).await, 2);
+}
+
+/// Writes that hurt nobody, all at once with `odd`, so that they may share a group.
+async fn crowd<T: Send + 'static>(base: &Base, odd: impl Future<Output = T> + Send + 'static) -> T {
+    let mut others = JoinSet::new();
+    for n in 0..20 {
+        let db = base.db.clone();
+        others.spawn(async move { member(&db, &format!("member {n}")).await });
+    }
+    let odd = tokio::spawn(odd).await.unwrap();
+    others.join_all().await;
+    odd
+}
+
+async fn refusal_undoes_its_own_work_and_no_others(on: On) {
+    let base = open(on).await;
+    let db = base.db.clone();
+    let refused = crowd(&base, async move {
+        db.write((), |(), tx| {
+            Box::pin(async move {
+                query(
+                    "insert into member (provider, provider_id, name, role, created_at, updated_at) \
+                     values ('NAVER', 'x', 'x', 'ROLE_MEMBER', 1, 1)",
+                )
+                .execute(tx.connection())
+                .await?;
+                Err::<(), _>(Stop::Refused("no"))
+            })
+        })
+        .await
+    });
+    let refused = refused.await;
+    assert!(
+        matches!(refused, Err(WriteError::Refused("no"))),
+        "{refused:?}"
+    );
+    assert_eq!(members(&base.db).await, 20);
+}
+
+async fn broken_constraint_undoes_its_own_work_and_no_others(on: On) {
+    let base = open(on).await;
+    let db = base.db.clone();
+    let broken = crowd(&base, async move {
+        db.write((), |(), tx| {
+            Box::pin(async move {
+                for role in ["ROLE_MEMBER", "KING"] {
+                    query(
+                        "insert into member (provider, provider_id, name, role, created_at, updated_at) \
+                         values ('NAVER', $1, 'x', $1, 1, 1)",
+                    )
+                    .bind(role)
+                    .execute(tx.connection())
+                    .await?;
+                }
+                Ok::<(), Stop<()>>(())
+            })
+        })
+        .await
+    });
+    let broken = broken.await;
+    assert!(
+        matches!(broken, Err(WriteError::Db(DbError::Defect(_)))),
+        "{broken:?}"
+    );
+    assert_eq!(members(&base.db).await, 20);
+}
+
+async fn broken_text_is_told_as_a_defect(on: On) {
+    let base = open(on).await;
+    let broken = base.db.write((), |(), tx| {
+        Box::pin(async move {
+            query("select nothing from nowhere")
+                .execute(tx.connection())
+                .await?;
+            Ok::<(), Stop<()>>(())
+        })
+    });
+    let broken = broken.await;
+    assert!(
+        matches!(broken, Err(WriteError::Db(DbError::Defect(_)))),
+        "{broken:?}"
+    );
+    member(&base.db, "after").await;
+}
+
+async fn amounts_beyond_their_caps_are_refused(on: On) {
+    let base = open(on).await;
+    let id = member(&base.db, "rich").await;
+    for amount in [-1, 1_000_000_000_001, i64::MAX] {
+        let refused = base.db.write((id, amount), |(id, amount), tx| {
+            Box::pin(async move {
+                query("insert into wallet (member_id, charged) values ($1, $2)")
+                    .bind(*id)
+                    .bind(*amount)
+                    .execute(tx.connection())
+                    .await?;
+                Ok::<(), Stop<()>>(())
+            })
+        });
+        let refused = refused.await;
+        assert!(
+            matches!(refused, Err(WriteError::Db(DbError::Defect(_)))),
+            "{amount}: {refused:?}"
+        );
+    }
+}
+
+async fn writes_at_once_lose_nothing(on: On) {
+    let base = open(on).await;
+    let id = member(&base.db, "counter").await;
+    let mut tasks = JoinSet::new();
+    for _ in 0..100 {
+        let db = base.db.clone();
+        tasks.spawn(async move {
+            let added = db.write(id, |id, tx| {
+                Box::pin(async move {
+                    // Read, compute, write: only the lock keeps another from coming between.
+                    let text = locking!(tx, "select rating_sum from member where id = $1");
+                    let row = query(text).bind(*id).fetch_one(tx.connection()).await?;
+                    let sum: i64 = row.try_get(0)?;
+                    query("update member set rating_sum = $2 where id = $1")
+                        .bind(*id)
+                        .bind(sum + 1)
+                        .execute(tx.connection())
+                        .await?;
+                    Ok::<(), Stop<()>>(())
+                })
+            });
+            added.await.unwrap();
+        });
+    }
+    tasks.join_all().await;
+    let mut connection = base.db.read().await.unwrap();
+    let row = query("select rating_sum from member where id = $1").bind(id);
+    let sum: i64 = row
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap()
+        .try_get(0)
+        .unwrap();
+    assert_eq!(sum, 100);
+}
+
+async fn write_goes_on_when_its_caller_is_gone(on: On) {
+    let base = open(on).await;
+    let (entered, leave) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let db = base.db.clone();
+    let gates = (Arc::clone(&entered), Arc::clone(&leave));
+    let caller = tokio::spawn(async move {
+        db.write(gates, |(entered, leave), tx| {
+            Box::pin(async move {
+                entered.wait().await;
+                leave.wait().await;
+                query(
+                    "insert into member (provider, provider_id, name, role, created_at, updated_at) \
+                     values ('NAVER', 'x', 'x', 'ROLE_MEMBER', 1, 1)",
+                )
+                .execute(tx.connection())
+                .await?;
+                Ok::<(), Stop<()>>(())
+            })
+        })
+        .await
+    });
+    entered.wait().await;
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
+    leave.wait().await;
+    // What comes later in the same queue, or after all tasks, finds it.
+    member(&base.db, "later").await;
+    let idle = async {
+        while base
+            .drain
+            .running()
+            .iter()
+            .any(|(name, _)| *name == "db-write")
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), idle)
+        .await
+        .unwrap();
+    assert_eq!(members(&base.db).await, 2);
+}
+
+async fn several_instances_make_the_tables_at_once(on: On) {
+    let instances = match on {
+        On::Postgres => 5,
+        On::Sqlite => 1, // one process has the file
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let url = support::fresh_url(on, &folder).await;
+    let opening = (0..instances).map(async |_| {
+        let clock = Arc::new(shared::clock::SystemClock);
+        let db = Db::open(&url, clock, &shared::drain::Drain::new())
+            .await
+            .unwrap();
+        members(&db).await
+    });
+    let found = futures_util::future::join_all(opening).await;
+    assert_eq!(found, vec![0; instances]);
+    // Again, on tables that are there.
+    let clock = Arc::new(shared::clock::SystemClock);
+    let again = Db::open(&url, clock, &shared::drain::Drain::new())
+        .await
+        .unwrap();
+    assert_eq!(members(&again).await, 0);
+}
+
+async fn books_refuse_to_be_changed(on: On) {
+    let base = open(on).await;
+    let written = base.db.write((), |(), tx| {
+        Box::pin(async move {
+            query("insert into journal (kind, ref_id, created_at) values ('test', 1, 1)")
+                .execute(tx.connection())
+                .await?;
+            query(
+                "insert into posting (journal_id, line, account, amount) values (1, 1, 'bank', 5)",
+            )
+            .execute(tx.connection())
+            .await?;
+            Ok::<(), Stop<()>>(())
+        })
+    });
+    written.await.unwrap();
+    for text in [
+        "update posting set amount = 6",
+        "delete from posting",
+        "update journal set ref_id = 2",
+        "delete from journal",
+    ] {
+        let changed = base.db.write(text, |text, tx| {
+            Box::pin(async move {
+                query(*text).execute(tx.connection()).await?;
+                Ok::<(), Stop<()>>(())
+            })
+        });
+        let changed = changed.await;
+        assert!(
+            matches!(changed, Err(WriteError::Db(_))),
+            "{text}: {changed:?}"
+        );
+    }
+    let mut connection = base.db.read().await.unwrap();
+    let row = query("select amount from posting").fetch_one(&mut *connection);
+    let amount: i64 = row.await.unwrap().try_get(0).unwrap();
+    assert_eq!(amount, 5);
+}
+
+async fn panicking_closure_ends_nobody_else(on: On) {
+    let base = open(on).await;
+    let ended = base
+        .db
+        .write((), |(), _tx| Box::pin(async move { panic!("on purpose") }));
+    let ended: Result<(), WriteError<()>> = ended.await;
+    assert!(
+        matches!(ended, Err(WriteError::Db(DbError::Unavailable(_)))),
+        "{ended:?}"
+    );
+    member(&base.db, "after").await;
+    assert_eq!(members(&base.db).await, 1);
+}
+
+async fn reading_the_month_and_the_time_is_one_reading(on: On) {
+    let base = open(on).await;
+    let read = base.db.write((), |(), tx| {
+        Box::pin(async move { Ok::<_, Stop<()>>((tx.now(), tx.month())) })
+    });
+    assert_eq!(read.await.unwrap(), (support::noon(), 202_611));
+    base.clock.advance(Duration::from_secs(30 * 24 * 3600));
+    let read = base.db.write((), |(), tx| {
+        Box::pin(async move { Ok::<_, Stop<()>>(tx.month()) })
+    });
+    assert_eq!(read.await.unwrap(), 202_612);
+    let _ = &base.url;
+}
+
+/// What only PostgreSQL can do: two writers at a time.
+mod two_writers {
+    use super::*;
+
+    /// Locks two rows, one after the other, with everybody else in between.
+    async fn lock_both(
+        db: Db,
+        first: i64,
+        second: i64,
+        met: Arc<Barrier>,
+    ) -> Result<(), WriteError<()>> {
+        db.write((first, second, met), |(first, second, met), tx| {
+            Box::pin(async move {
+                for (nth, id) in [first, second].into_iter().enumerate() {
+                    let text = locking!(tx, "select id from member where id = $1");
+                    query(text).bind(*id).fetch_one(tx.connection()).await?;
+                    if nth == 0 {
+                        // Once: the one that is run again finds nobody waiting.
+                        tokio::time::timeout(Duration::from_millis(500), met.wait())
+                            .await
+                            .ok();
+                    }
+                }
+                query("update member set rating_count = rating_count + 1 where id = $1")
+                    .bind(*first)
+                    .execute(tx.connection())
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn deadlock_is_run_again() {
+        let base = open(On::Postgres).await;
+        let (a, b) = (member(&base.db, "a").await, member(&base.db, "b").await);
+        let met = Arc::new(Barrier::new(2));
+        let one = lock_both(base.db.clone(), a, b, Arc::clone(&met));
+        let other = lock_both(base.db.clone(), b, a, met);
+        let (one, other) = tokio::join!(one, other);
+        assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+        let mut connection = base.db.read().await.unwrap();
+        let row = query("select cast(sum(rating_count) as bigint) from member");
+        let sum: i64 = row
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap()
+            .try_get(0)
+            .unwrap();
+        assert_eq!(sum, 2);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn lock_that_is_not_had_in_time_is_busy() {
+        let base = open(On::Postgres).await;
+        let id = member(&base.db, "a").await;
+        let (locked, leave) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+        let holder = {
+            let (db, gates) = (
+                base.db.clone(),
+                (id, Arc::clone(&locked), Arc::clone(&leave)),
+            );
+            tokio::spawn(async move {
+                db.write(gates, |(id, locked, leave), tx| {
+                    Box::pin(async move {
+                        let text = locking!(tx, "select id from member where id = $1");
+                        query(text).bind(*id).fetch_one(tx.connection()).await?;
+                        locked.wait().await;
+                        leave.wait().await;
+                        Ok::<(), Stop<()>>(())
+                    })
+                })
+                .await
+            })
+        };
+        locked.wait().await;
+        let waiting = base.db.write(id, |id, tx| {
+            Box::pin(async move {
+                let text = locking!(tx, "select id from member where id = $1");
+                query(text).bind(*id).fetch_one(tx.connection()).await?;
+                Ok::<(), Stop<()>>(())
+            })
+        });
+        let waiting = waiting.await;
+        assert!(
+            matches!(waiting, Err(WriteError::Db(DbError::Busy))),
+            "{waiting:?}"
+        );
+        leave.wait().await;
+        holder.await.unwrap().unwrap();
+    }
+}
+
+async fn every_migration_is_applied_in_its_order(on: On) {
+    let base = open(on).await;
+    let mut connection = base.db.read().await.unwrap();
+    let rows = query("select version, description from _sqlx_migrations order by version");
+    let rows = rows.fetch_all(&mut *connection).await.unwrap();
+    let name = |row: &sqlx::any::AnyRow| {
+        let (version, name): (i64, String) = (row.try_get(0).unwrap(), row.try_get(1).unwrap());
+        format!("{version:04}_{}", name.replace(' ', "_"))
+    };
+    let applied: Vec<_> = rows.iter().map(name).collect();
+    assert_eq!(applied, ["0001_members", "0002_products", "0003_money"]);
+}

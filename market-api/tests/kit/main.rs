@@ -1,0 +1,13 @@
+//! What domains are built from: keys of requests, events, due work, on both databases.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, also in its helpers"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod idempotency;
+mod outbox;
+mod schedule;

@@ -1,0 +1,108 @@
+//! Events are committed with what they tell of, and numbered.
+
+use market_api::db::{Db, Stop, WriteError};
+use market_api::outbox::{Event, EventKind, append};
+use serde_json::{Value, json};
+use shared::ids::MemberId;
+use sqlx::{Row as _, query};
+use tokio::task::JoinSet;
+
+use crate::on_both;
+use crate::support::{On, open};
+
+on_both! {
+    an_event_holds_what_the_wire_wants,
+    events_of_an_aggregate_are_numbered_without_holes,
+    an_event_of_a_refused_write_is_none,
+    numbers_go_on_when_told_events_are_removed,
+}
+
+fn event(aggregate: &str) -> Event {
+    Event {
+        kind: EventKind::MemberBlocked,
+        aggregate: aggregate.to_owned(),
+        members: vec![MemberId::try_from(7_u64).unwrap()],
+        data: json!({"why": "\"because\""}),
+    }
+}
+
+async fn tell(db: &Db, aggregate: &str) {
+    let told = db.write(event(aggregate), |event, tx| {
+        Box::pin(async move {
+            append(tx, event).await?;
+            Ok::<_, Stop<()>>(())
+        })
+    });
+    told.await.unwrap();
+}
+
+async fn bodies(db: &Db) -> Vec<Value> {
+    let mut connection = db.read().await.unwrap();
+    let rows = query("select body from outbox order by id").fetch_all(&mut *connection);
+    let read = |row: &sqlx::any::AnyRow| {
+        let text: String = row.try_get(0).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    rows.await.unwrap().iter().map(read).collect()
+}
+
+async fn an_event_holds_what_the_wire_wants(on: On) {
+    let base = open(on).await;
+    tell(&base.db, "member:7").await;
+    let mut body = bodies(&base.db).await.remove(0);
+    let id = body.as_object_mut().unwrap().remove("eventId").unwrap();
+    assert_eq!(id.as_str().unwrap().len(), 22);
+    let expected = json!({
+        "v": 1, "kind": "member.blocked", "aggregate": "member:7", "aggregateSeq": 1,
+        "occurredAt": "2026-11-15T12:00:00.000", "members": [7], "data": {"why": "\"because\""},
+    });
+    assert_eq!(body, expected);
+}
+
+async fn events_of_an_aggregate_are_numbered_without_holes(on: On) {
+    let base = open(on).await;
+    let mut all = JoinSet::new();
+    for n in 0..40 {
+        let db = base.db.clone();
+        all.spawn(async move { tell(&db, if n % 2 == 0 { "a" } else { "b" }).await });
+    }
+    all.join_all().await;
+    for aggregate in ["a", "b"] {
+        let told = bodies(&base.db).await;
+        let mine = told.iter().filter(|body| body["aggregate"] == aggregate);
+        let mut seqs: Vec<_> = mine
+            .map(|body| body["aggregateSeq"].as_i64().unwrap())
+            .collect();
+        seqs.sort_unstable();
+        assert_eq!(seqs, (1..=20).collect::<Vec<_>>());
+    }
+}
+
+async fn an_event_of_a_refused_write_is_none(on: On) {
+    let base = open(on).await;
+    let refused = base.db.write(event("a"), |event, tx| {
+        Box::pin(async move {
+            append(tx, event).await?;
+            Err::<(), _>(Stop::Refused("no"))
+        })
+    });
+    assert!(matches!(refused.await, Err(WriteError::Refused("no"))));
+    tell(&base.db, "a").await;
+    let told = bodies(&base.db).await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["aggregateSeq"], 1, "no hole");
+}
+
+async fn numbers_go_on_when_told_events_are_removed(on: On) {
+    let base = open(on).await;
+    tell(&base.db, "a").await;
+    let removed = base.db.write((), |(), tx| {
+        Box::pin(async move {
+            query("delete from outbox").execute(tx.connection()).await?;
+            Ok::<_, Stop<()>>(())
+        })
+    });
+    removed.await.unwrap();
+    tell(&base.db, "a").await;
+    assert_eq!(bodies(&base.db).await[0]["aggregateSeq"], 2);
+}

@@ -1,0 +1,250 @@
+//! Due work: each piece once, by one instance, also after a crash.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use market_api::db::{Db, Stop, WriteError};
+use market_api::metrics::Metrics;
+use market_api::schedule::{Due, Handler, HandlerError, Lost, Outcome, Schedule, put, remove};
+use shared::clock::{Clock as _, UnixMillis};
+use sqlx::{Row as _, query};
+use tokio::task::JoinSet;
+
+use crate::on_both;
+use crate::support::{Base, On, noon, open};
+
+on_both! {
+    work_is_done_when_it_is_due_and_once,
+    several_instances_share_the_work,
+    work_of_an_instance_that_died_is_taken_by_another,
+    work_that_fails_is_tried_again_later,
+    work_may_come_again,
+    work_that_was_taken_back_is_not_done,
+    the_earliest_time_counts,
+    work_of_other_programs_is_left_alone,
+    what_was_lost_is_not_finished,
+}
+
+type Seen = Arc<Mutex<Vec<String>>>;
+
+fn later(seconds: u64) -> UnixMillis {
+    noon().saturating_add(Duration::from_secs(seconds))
+}
+
+async fn plan(db: &Db, name: &'static str, key: &str, at: UnixMillis) {
+    let planned = db.write((name, key.to_owned(), at), |(name, key, at), tx| {
+        Box::pin(async move {
+            put(tx, name, key, *at, "body").await?;
+            Ok::<_, Stop<()>>(())
+        })
+    });
+    planned.await.unwrap();
+}
+
+async fn rows(db: &Db) -> i64 {
+    let mut connection = db.read().await.unwrap();
+    let row = query("select count(*) from schedule").fetch_one(&mut *connection);
+    row.await.unwrap().try_get(0).unwrap()
+}
+
+/// An instance whose handler notes what it does and then answers so.
+fn instance(
+    base: &Base,
+    seen: &Seen,
+    outcome: impl Fn(&Due) -> Result<Outcome, HandlerError> + Send + Sync + 'static,
+) -> Schedule {
+    let seen = Arc::clone(seen);
+    let outcome = Arc::new(outcome);
+    let handler: Handler = Box::new(move |due| {
+        let (seen, outcome) = (Arc::clone(&seen), Arc::clone(&outcome));
+        Box::pin(async move {
+            assert_eq!(due.body, "body");
+            let outcome = outcome(&due);
+            seen.lock().unwrap().push(due.key);
+            outcome
+        })
+    });
+    let metrics = Arc::new(Metrics::new());
+    Schedule::new(base.db.clone(), metrics, vec![("test", handler)])
+}
+
+fn done(_: &Due) -> Result<Outcome, HandlerError> {
+    Ok(Outcome::Done)
+}
+
+async fn work_is_done_when_it_is_due_and_once(on: On) {
+    let base = open(on).await;
+    let seen = Seen::default();
+    let schedule = instance(&base, &seen, done);
+    plan(&base.db, "test", "soon", later(10)).await;
+    plan(&base.db, "test", "now", later(0)).await;
+    assert_eq!(schedule.work().await.unwrap(), 1);
+    assert_eq!(schedule.work().await.unwrap(), 0);
+    base.clock.advance(Duration::from_secs(10));
+    assert_eq!(schedule.work().await.unwrap(), 1);
+    assert_eq!(*seen.lock().unwrap(), ["now", "soon"]);
+    assert_eq!(rows(&base.db).await, 0);
+}
+
+async fn several_instances_share_the_work(on: On) {
+    let base = open(on).await;
+    let seen = Seen::default();
+    for n in 0..100 {
+        plan(&base.db, "test", &format!("{n:03}"), later(0)).await;
+    }
+    let mut all = JoinSet::new();
+    for _ in 0..5 {
+        let schedule = instance(&base, &seen, done);
+        all.spawn(async move { while schedule.work().await.unwrap() > 0 {} });
+    }
+    all.join_all().await;
+    let mut did = seen.lock().unwrap().clone();
+    did.sort();
+    let expected: Vec<_> = (0..100).map(|n| format!("{n:03}")).collect();
+    assert_eq!(did, expected, "each once");
+    assert_eq!(rows(&base.db).await, 0);
+}
+
+async fn work_of_an_instance_that_died_is_taken_by_another(on: On) {
+    let base = open(on).await;
+    let seen = Seen::default();
+    plan(&base.db, "test", "k", later(0)).await;
+    // It dies in the middle of its work: the future is dropped.
+    let handler: Handler = Box::new(|_| Box::pin(std::future::pending()));
+    let dying = Schedule::new(
+        base.db.clone(),
+        Arc::new(Metrics::new()),
+        vec![("test", handler)],
+    );
+    let cut = tokio::time::timeout(Duration::from_millis(300), dying.work()).await;
+    assert!(cut.is_err());
+    let other = instance(&base, &seen, done);
+    assert_eq!(other.work().await.unwrap(), 0, "its lease holds");
+    base.clock.advance(Duration::from_secs(332));
+    assert_eq!(other.work().await.unwrap(), 1);
+    assert_eq!(*seen.lock().unwrap(), ["k"]);
+    assert_eq!(rows(&base.db).await, 0);
+}
+
+async fn work_that_fails_is_tried_again_later(on: On) {
+    let base = open(on).await;
+    let seen = Seen::default();
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&attempts);
+    let schedule = instance(&base, &seen, move |due| {
+        let before = counted.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(due.attempts, i64::try_from(before).unwrap() + 1);
+        if before < 2 {
+            return Err(HandlerError("away".to_owned()));
+        }
+        Ok(Outcome::Done)
+    });
+    plan(&base.db, "test", "k", later(0)).await;
+    for seconds in [5, 10] {
+        assert_eq!(schedule.work().await.unwrap(), 1);
+        assert_eq!(schedule.work().await.unwrap(), 0);
+        base.clock.advance(Duration::from_secs(seconds));
+    }
+    assert_eq!(schedule.work().await.unwrap(), 1);
+    assert_eq!(rows(&base.db).await, 0);
+}
+
+async fn work_may_come_again(on: On) {
+    let base = open(on).await;
+    let (seen, clock) = (Seen::default(), Arc::clone(&base.clock));
+    let schedule = instance(&base, &seen, move |due| {
+        assert_eq!(due.attempts, 1, "an end, not a failure");
+        let next = clock.unix_millis().saturating_add(Duration::from_secs(60));
+        Ok(Outcome::Again(next))
+    });
+    plan(&base.db, "test", "hourly", later(0)).await;
+    for _ in 0..3 {
+        assert_eq!(schedule.work().await.unwrap(), 1);
+        assert_eq!(schedule.work().await.unwrap(), 0);
+        base.clock.advance(Duration::from_secs(60));
+    }
+    assert_eq!(seen.lock().unwrap().len(), 3);
+}
+
+async fn work_that_was_taken_back_is_not_done(on: On) {
+    let base = open(on).await;
+    let seen = Seen::default();
+    plan(&base.db, "test", "k", later(0)).await;
+    let removed = base.db.write((), |(), tx| {
+        Box::pin(async move {
+            remove(tx, "test", "k").await?;
+            Ok::<_, Stop<()>>(())
+        })
+    });
+    removed.await.unwrap();
+    assert_eq!(instance(&base, &seen, done).work().await.unwrap(), 0);
+}
+
+async fn the_earliest_time_counts(on: On) {
+    let base = open(on).await;
+    let seen = Seen::default();
+    for seconds in [20, 10, 30] {
+        plan(&base.db, "test", "k", later(seconds)).await;
+    }
+    base.clock.advance(Duration::from_secs(10));
+    let schedule = instance(&base, &seen, done);
+    assert_eq!(schedule.work().await.unwrap(), 1);
+    assert_eq!(rows(&base.db).await, 0);
+}
+
+async fn work_of_other_programs_is_left_alone(on: On) {
+    let base = open(on).await;
+    let seen = Seen::default();
+    // More of it than one look takes.
+    for n in 0..40 {
+        plan(&base.db, "of a newer version", &n.to_string(), later(0)).await;
+    }
+    plan(&base.db, "test", "k", later(1)).await;
+    base.clock.advance(Duration::from_secs(1));
+    assert_eq!(instance(&base, &seen, done).work().await.unwrap(), 1);
+    assert_eq!(*seen.lock().unwrap(), ["k"]);
+    assert_eq!(rows(&base.db).await, 40);
+}
+
+/// A handler that was too slow: somebody else has its row, so what it wrote must not stay.
+async fn what_was_lost_is_not_finished(on: On) {
+    let base = open(on).await;
+    plan(&base.db, "test", "k", later(0)).await;
+    let taken: Arc<Mutex<Vec<Due>>> = Arc::default();
+    let keep = Arc::clone(&taken);
+    let handler: Handler = Box::new(move |due| {
+        keep.lock().unwrap().push(due);
+        Box::pin(std::future::pending())
+    });
+    let slow = Schedule::new(
+        base.db.clone(),
+        Arc::new(Metrics::new()),
+        vec![("test", handler)],
+    );
+    for _ in 0..2 {
+        let cut = tokio::time::timeout(Duration::from_millis(300), slow.work()).await;
+        assert!(cut.is_err());
+        base.clock.advance(Duration::from_secs(332));
+    }
+    let [first, second]: [Due; 2] = taken.lock().unwrap().clone().try_into().unwrap();
+    let finish = |due: Due| {
+        base.db.write(due, |due, tx| {
+            Box::pin(async move {
+                query("insert into audit (actor_id, action, target, created_at) values (1, 'x', 'x', 1)")
+                    .execute(tx.connection())
+                    .await?;
+                due.finish_in(tx).await
+            })
+        })
+    };
+    assert!(matches!(
+        finish(first).await,
+        Err(WriteError::Refused(Lost))
+    ));
+    finish(second).await.unwrap();
+    let mut connection = base.db.read().await.unwrap();
+    let row = query("select count(*) from audit").fetch_one(&mut *connection);
+    let effects: i64 = row.await.unwrap().try_get(0).unwrap();
+    assert_eq!(effects, 1);
+}

@@ -1,0 +1,472 @@
+//! What is kept: the contract of the cache, one look-up for all who ask, and Redis in trouble.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use market_api::cache::{Cache, LocalCache, Namespace, RedisCache};
+use market_api::products::{Kind, Sort};
+use shared::config::Secret;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+
+use crate::fixtures::{Market, SEOUL, eventually, first_page, member, new_data, product};
+use crate::on_both;
+use crate::support::On;
+
+on_both! {
+    thousand_misses_of_one_key_make_one_query,
+    thousand_misses_without_a_cache_make_few_queries,
+    answer_from_before_a_change_is_not_given_after_it,
+    redis_killed_lists_stay_right,
+    redis_frozen_lists_stay_right,
+    redis_slow_lists_stay_right,
+    change_that_redis_did_not_hear_of_is_in_the_lists_when_it_is_back,
+}
+
+const SPACE: Namespace = Namespace("TEST");
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// What every adapter must do.
+async fn check_contract(cache: &dyn Cache) {
+    let key = format!("key{:x}", rand::random::<u64>());
+    assert_eq!(cache.get(&key).await.unwrap(), None);
+    for value in [
+        Bytes::from_static(b"\0\xff\r\n"),
+        Bytes::from(vec![7; 512 << 10]),
+        Bytes::new(),
+    ] {
+        cache.set(&key, value.clone(), HOUR).await.unwrap();
+        assert_eq!(cache.get(&key).await.unwrap(), Some(value));
+    }
+    assert_eq!(cache.get(&format!("{key}x")).await.unwrap(), None);
+
+    // Its time is over some day, and not before another's.
+    let short = format!("{key}short");
+    let value = Bytes::from_static(b"1");
+    cache
+        .set(&short, value.clone(), Duration::from_millis(30))
+        .await
+        .unwrap();
+    cache.set(&key, value.clone(), HOUR).await.unwrap();
+    let mut look = tokio::time::interval(Duration::from_millis(5));
+    let gone = async {
+        while cache.get(&short).await.unwrap().is_some() {
+            look.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone)
+        .await
+        .unwrap();
+    assert_eq!(cache.get(&key).await.unwrap(), Some(value));
+
+    let first = cache.version(SPACE).await.unwrap();
+    assert_eq!(cache.version(SPACE).await.unwrap(), first);
+    let other = cache.version(Namespace("OTHER")).await.unwrap();
+    let mut drawn = vec![first];
+    for _ in 0..20 {
+        cache.bump(SPACE).await.unwrap();
+        let version = cache.version(SPACE).await.unwrap();
+        assert!(!drawn.contains(&version), "{drawn:?} {version}");
+        drawn.push(version);
+    }
+    assert_eq!(cache.version(Namespace("OTHER")).await.unwrap(), other);
+}
+
+#[tokio::test]
+async fn cache_in_the_process_keeps_the_contract() {
+    check_contract(&LocalCache::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cache_in_redis_keeps_the_contract() {
+    let redis = Redis::start().await;
+    let cache = connected(&redis.url()).await;
+    check_contract(&cache).await;
+    // All who ask for a version that was never drawn, or lost, are given the same.
+    let other = connected(&redis.url()).await;
+    for n in 0..50 {
+        let space = Namespace(["A", "B", "C", "D", "E"][n % 5]);
+        let (one, two) = tokio::join!(cache.version(space), other.version(space));
+        assert_eq!(one.unwrap(), two.unwrap());
+    }
+    cache.bump(SPACE).await.unwrap();
+    assert_eq!(
+        cache.version(SPACE).await.unwrap(),
+        other.version(SPACE).await.unwrap()
+    );
+}
+
+/// A Redis of this test, that it may hurt.
+struct Redis {
+    process: Child,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Redis {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Another process may take the port in between; then this one ends, and the test fails.
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let mut redis = Self {
+            process: Self::spawn(port, &folder),
+            port,
+            folder,
+        };
+        redis.answers().await;
+        redis
+    }
+
+    fn spawn(port: u16, folder: &TempDir) -> Child {
+        Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no", "--dir"])
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("redis-server, as infra/services installs it")
+    }
+
+    async fn answers(&mut self) {
+        let mut look = tokio::time::interval(Duration::from_millis(5));
+        let up = async {
+            while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+                look.tick().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), up)
+            .await
+            .unwrap();
+        assert_eq!(self.process.try_wait().unwrap(), None, "Redis has ended");
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    async fn kill(&mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    /// Again, empty.
+    async fn restart(&mut self) {
+        self.process = Self::spawn(self.port, &self.folder);
+        self.answers().await;
+    }
+
+    async fn signal(&self, name: &str) {
+        let pid = self.process.id().unwrap().to_string();
+        let done = Command::new("kill").args(["-s", name, &pid]).status().await;
+        assert!(done.unwrap().success());
+    }
+}
+
+async fn connected(url: &str) -> RedisCache {
+    let cache = RedisCache::connect(&Secret::new(url.to_owned())).unwrap();
+    let mut look = tokio::time::interval(Duration::from_millis(5));
+    let there = async {
+        while cache.version(SPACE).await.is_err() {
+            look.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), there)
+        .await
+        .unwrap();
+    cache
+}
+
+async fn thousand_misses_of_one_key_make_one_query(on: On) {
+    let redis = Redis::start().await;
+    for cache in [
+        Arc::new(LocalCache::new()) as Arc<dyn Cache>,
+        Arc::new(connected(&redis.url()).await),
+    ] {
+        let market = Market::with(on, cache).await;
+        market.members(1, 100).await;
+        market.offer(1, 100, 5).await.unwrap();
+        market.spot(1, 100, SEOUL).await;
+        for kind in [Kind::MobileData, Kind::Wifi] {
+            let sort = if kind == Kind::Wifi {
+                Sort::Price
+            } else {
+                Sort::Recent
+            };
+            let before = market.metrics.list_queries.get();
+            let mut tasks = JoinSet::new();
+            for _ in 0..1_000 {
+                let products = market.products.clone();
+                tasks.spawn(async move { products.list(first_page(kind, sort, 20)).await });
+            }
+            for page in tasks.join_all().await {
+                assert_eq!(page.unwrap().rows.len(), 1);
+            }
+            assert_eq!(market.metrics.list_queries.get() - before, 1);
+        }
+        assert_eq!(market.metrics.cache_opened.get(), 0);
+    }
+}
+
+async fn thousand_misses_without_a_cache_make_few_queries(on: On) {
+    let nowhere = RedisCache::connect(&Secret::new("redis://127.0.0.1:1".to_owned())).unwrap();
+    let market = Market::with(on, Arc::new(nowhere)).await;
+    market.members(1, 100).await;
+    market.offer(1, 100, 5).await.unwrap();
+    let mut tasks = JoinSet::new();
+    for _ in 0..1_000 {
+        let products = market.products.clone();
+        let query = first_page(Kind::MobileData, Sort::Recent, 20);
+        tasks.spawn(async move { products.list(query).await });
+    }
+    for page in tasks.join_all().await {
+        assert_eq!(page.unwrap().rows.len(), 1);
+    }
+    let shared = market
+        .metrics
+        .list_pages
+        .with_label_values(&["shared"])
+        .get();
+    let queries = market.metrics.list_queries.get();
+    assert_eq!(shared + queries, 1_000);
+    assert!(shared > 0, "{queries} queries");
+}
+
+/// Who reads and who changes at the same time, again and again: once a change is told to be done,
+/// nobody is shown what was before.
+async fn answer_from_before_a_change_is_not_given_after_it(on: On) {
+    let market = Arc::new(Market::open(on).await);
+    market.members(1, 100).await;
+    let id = market.offer(1, 1, 5).await.unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let mut readers = JoinSet::new();
+    for _ in 0..4 {
+        let (market, done) = (Arc::clone(&market), Arc::clone(&done));
+        readers.spawn(async move {
+            while !done.load(Ordering::SeqCst) {
+                let query = first_page(Kind::MobileData, Sort::Recent, 20);
+                market.list(query).await;
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    for price in 2..200 {
+        market.edit(id, new_data(1, price, 1, false)).await.unwrap();
+        let page = market
+            .list(first_page(Kind::MobileData, Sort::Recent, 20))
+            .await;
+        assert_eq!(page.rows[0].price().get(), price);
+    }
+    done.store(true, Ordering::SeqCst);
+    readers.join_all().await;
+}
+
+/// An offer comes, changes, and goes; after each step every list shows it.
+async fn check_lists(market: &Market) {
+    let id = market.offer_as(1, 500, 5, false).await.unwrap();
+    let shown = async |price: Option<i64>| {
+        let mut tasks = JoinSet::new();
+        for sort in Sort::of(Kind::MobileData).repeat(5) {
+            let products = market.products.clone();
+            let query = first_page(Kind::MobileData, sort, 100);
+            tasks.spawn(async move { products.list(query).await });
+        }
+        for page in tasks.join_all().await {
+            let page = page.expect("no error, whatever the cache does");
+            let found = page.rows.iter().find(|row| row.id == product(id));
+            assert_eq!(found.map(|row| row.price().get()), price);
+        }
+        let spots = first_page(Kind::Wifi, Sort::Nearest, 5);
+        assert_eq!(market.list(spots).await.rows.len(), 1);
+    };
+    shown(Some(500)).await;
+    market.edit(id, new_data(1, 600, 6, false)).await.unwrap();
+    shown(Some(600)).await;
+    market
+        .products
+        .delete(member(1), product(id))
+        .await
+        .unwrap();
+    shown(None).await;
+}
+
+/// A market whose lists are kept, and one offer whose price is 500 in them.
+async fn with_kept_lists(on: On, url: &str) -> (Market, i64) {
+    let market = Market::with(on, Arc::new(connected(url).await)).await;
+    market.members(2, 100).await;
+    market.spot(1, 100, SEOUL).await;
+    let id = market.offer_as(2, 500, 5, false).await.unwrap();
+    check_lists(&market).await;
+    check_kept(&market, id, 500).await;
+    assert_eq!(market.metrics.cache_opened.get(), 0);
+    (market, id)
+}
+
+/// The lists show this price, the second time from the cache.
+async fn check_kept(market: &Market, id: i64, price: i64) {
+    let from_cache = || {
+        market
+            .metrics
+            .list_pages
+            .with_label_values(&["cache"])
+            .get()
+    };
+    let query = first_page(Kind::MobileData, Sort::Recent, 20);
+    let before = from_cache();
+    for _ in 0..2 {
+        let page = market.list(query).await;
+        let found = page.rows.iter().find(|row| row.id == product(id));
+        assert_eq!(found.unwrap().price().get(), price);
+    }
+    assert!(from_cache() > before);
+}
+
+/// While the cache is away the price changes; when it is back, the new one is in the lists.
+async fn check_away(market: &Market, id: i64) {
+    check_lists(market).await;
+    market.edit(id, new_data(2, 700, 5, false)).await.unwrap();
+    check_lists(market).await;
+    assert_eq!(market.metrics.cache_opened.get(), 1);
+    assert_eq!(market.metrics.cache_closed.get(), 0);
+}
+
+async fn check_back(market: &Market, id: i64) {
+    let metrics = &market.metrics;
+    eventually("the cache is back", || {
+        metrics.cache_opened.get() == metrics.cache_closed.get()
+    })
+    .await;
+    check_kept(market, id, 700).await;
+    check_lists(market).await;
+}
+
+async fn redis_killed_lists_stay_right(on: On) {
+    let mut redis = Redis::start().await;
+    let (market, id) = with_kept_lists(on, &redis.url()).await;
+    redis.kill().await;
+    check_away(&market, id).await;
+    redis.restart().await;
+    check_back(&market, id).await;
+}
+
+async fn redis_frozen_lists_stay_right(on: On) {
+    let redis = Redis::start().await;
+    let (market, id) = with_kept_lists(on, &redis.url()).await;
+    redis.signal("STOP").await;
+    check_away(&market, id).await;
+    redis.signal("CONT").await;
+    // What was kept at 500 is in there still, under a version that nobody is given any more.
+    check_back(&market, id).await;
+}
+
+async fn redis_slow_lists_stay_right(on: On) {
+    let redis = Redis::start().await;
+    let wire = Wire::before(redis.port).await;
+    let (market, id) = with_kept_lists(on, &wire.url()).await;
+    wire.state.store(SLOW, Ordering::SeqCst);
+    check_away(&market, id).await;
+    wire.state.store(WHOLE, Ordering::SeqCst);
+    check_back(&market, id).await;
+}
+
+/// Redis is well and keeps the old lists, only this instance does not reach it: whether the change is
+/// what finds that out, or comes later.
+async fn change_that_redis_did_not_hear_of_is_in_the_lists_when_it_is_back(on: On) {
+    let redis = Redis::start().await;
+    let wire = Wire::before(redis.port).await;
+    let (market, id) = with_kept_lists(on, &wire.url()).await;
+    let metrics = &market.metrics;
+    for (price, reads_first) in [(700, false), (800, true)] {
+        wire.state.store(CUT, Ordering::SeqCst);
+        if reads_first {
+            market
+                .list(first_page(Kind::MobileData, Sort::Recent, 20))
+                .await;
+            assert_eq!(metrics.cache_opened.get(), metrics.cache_closed.get() + 1);
+        }
+        let to = new_data(2, price, 5, false);
+        market.edit(id, to).await.unwrap();
+        wire.state.store(WHOLE, Ordering::SeqCst);
+        eventually("the cache is back", || {
+            metrics.cache_opened.get() == metrics.cache_closed.get()
+        })
+        .await;
+        check_kept(&market, id, price).await;
+    }
+    assert_eq!(metrics.cache_opened.get(), 2);
+}
+
+const WHOLE: u8 = 0;
+const SLOW: u8 = 1;
+const CUT: u8 = 2;
+
+/// The way to a Redis. It can be slow, every answer a second late, or cut: what is sent is lost and
+/// the connection with it.
+struct Wire {
+    state: Arc<AtomicU8>,
+    port: u16,
+    _tasks: JoinSet<()>,
+}
+
+impl Wire {
+    async fn before(port: u16) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let state = Arc::new(AtomicU8::new(WHOLE));
+        let mut tasks = JoinSet::new();
+        let seen = Arc::clone(&state);
+        tasks.spawn(async move {
+            let mut wires = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                if seen.load(Ordering::SeqCst) == CUT {
+                    continue;
+                }
+                let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let seen = Arc::clone(&seen);
+                wires.spawn(async move {
+                    let (from_client, to_client) = client.into_split();
+                    let (from_server, to_server) = server.into_split();
+                    tokio::select! {
+                        () = carry(from_client, to_server, &seen, Duration::ZERO) => {}
+                        () = carry(from_server, to_client, &seen, Duration::from_secs(1)) => {}
+                    }
+                });
+            }
+        });
+        Self {
+            state,
+            port: own,
+            _tasks: tasks,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+}
+
+/// One way, `late` where it is slow.
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &AtomicU8, late: Duration) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        match state.load(Ordering::SeqCst) {
+            CUT => return,
+            SLOW => tokio::time::sleep(late).await,
+            _ => {}
+        }
+        if to.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}

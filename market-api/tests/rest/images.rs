@@ -1,0 +1,279 @@
+//! Pictures: places for them, and a look at what was put there (F3).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{HeaderMap, Method, StatusCode};
+use market_api::images::s3::{S3Images, S3Settings};
+use market_api::images::{Head, Key, ObjectStore as _};
+use serde_json::{Value, json};
+use shared::config::Secret;
+use shared::drain::Drain;
+
+use crate::on_both;
+use crate::site::{Answer, Cookies, Site};
+use crate::support::{On, noon};
+
+on_both! {
+    a_picture_is_put_and_becomes_the_members,
+    only_names_of_pictures_get_a_place,
+    a_place_is_for_one_file_and_some_minutes,
+    a_picture_must_be_ones_own_and_there,
+    a_picture_must_be_what_its_name_says,
+    places_at_a_time_are_bounded,
+}
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0";
+const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01";
+
+async fn presign(site: &Site, who: &Cookies, names: &Value) -> Answer {
+    let ask = site.ask(Method::POST, "/api/images/presign").by(who);
+    ask.json(&json!({ "filenames": names })).send().await
+}
+
+/// A place for a file of this name: (where to put it, where it is read).
+async fn place(site: &Site, who: &Cookies, name: &str) -> (String, String) {
+    let answer = presign(site, who, &json!([name])).await;
+    answer.is(200, 0);
+    let one = answer.json()["data"][0].clone();
+    let text = |field: &str| one[field].as_str().unwrap().to_owned();
+    (text("url"), text("publicUrl"))
+}
+
+async fn put(site: &Site, url: &str, bytes: impl Into<reqwest::Body>) -> u16 {
+    site.ask_url(Method::PUT, url)
+        .body(bytes)
+        .send()
+        .await
+        .status
+}
+
+async fn show(site: &Site, who: &Cookies, url: &str) -> Answer {
+    let ask = site.ask(Method::POST, "/api/members/profile-image").by(who);
+    ask.json(&json!({ "imageUrl": url })).send().await
+}
+
+async fn a_picture_is_put_and_becomes_the_members(on: On) {
+    let site = Site::start(on).await;
+    let one = site.log_in("kakao", 1).await;
+    let id = site.id(&one).await;
+    let answer = presign(&site, &one, &json!(["내 사진.PNG", "b.jpeg"])).await;
+    let places = answer.json()["data"].as_array().unwrap().clone();
+    assert_eq!(places[0]["filename"], "내 사진.PNG");
+    for (place, (ending, bytes)) in places.iter().zip([("png", PNG), ("jpeg", JPEG)]) {
+        let text = |field: &str| place[field].as_str().unwrap();
+        let key = text("key");
+        assert!(
+            key.starts_with(&format!("images/{id}/")) && key.ends_with(ending),
+            "{key}"
+        );
+        assert_eq!(put(&site, text("url"), bytes).await, 200);
+        show(&site, &one, text("publicUrl")).await.is(200, 0);
+        let info = site.data(&one, "/api/members/info").await;
+        assert_eq!(info["profileImageUrl"], place["publicUrl"]);
+        let read = site.ask_url(Method::GET, text("publicUrl")).send().await;
+        assert_eq!(read.status, 200);
+        assert!(
+            read.headers["content-type"]
+                .to_str()
+                .unwrap()
+                .starts_with("image/")
+        );
+        assert_eq!(read.headers["x-content-type-options"], "nosniff");
+    }
+    let told = "select count(*) from outbox where kind = 'member.updated'";
+    assert_eq!(site.number(told).await, 2);
+}
+
+async fn only_names_of_pictures_get_a_place(on: On) {
+    let site = Site::start(on).await;
+    let one = site.log_in("kakao", 1).await;
+    for name in ["a.gif", "a.svg", "a.png.html", "png", ".png", "", "a.png/"] {
+        presign(&site, &one, &json!([name])).await.is(400, 3013);
+        presign(&site, &one, &json!(["good.png", name]))
+            .await
+            .is(400, 3013);
+    }
+    for names in [
+        json!([]),
+        json!(vec!["a.png"; 11]),
+        json!("a.png"),
+        json!([7]),
+        json!(null),
+    ] {
+        presign(&site, &one, &names).await.is(400, 1006);
+    }
+    assert_eq!(site.number("select count(*) from upload").await, 0);
+    // What a name says of folders does not get into the key.
+    let (_, url) = place(&site, &one, "../../../etc/passwd.png").await;
+    assert!(!url.contains("passwd") && !url.contains(".."), "{url}");
+}
+
+async fn a_place_is_for_one_file_and_some_minutes(on: On) {
+    let site = Site::start(on).await;
+    let one = site.log_in("kakao", 1).await;
+    let (url, public) = place(&site, &one, "a.png").await;
+    let (other, _) = place(&site, &one, "a.png").await;
+    let query = url.split_once('?').unwrap().1;
+    let elsewhere = format!("{}?{query}", other.split('?').next().unwrap());
+    assert_eq!(put(&site, &elsewhere, PNG).await, 403);
+    assert_eq!(put(&site, &public, PNG).await, 403);
+    let longer = url.replacen("expires=", "expires=9", 1);
+    assert_eq!(put(&site, &longer, PNG).await, 403);
+    let too_long = vec![0_u8; (5 << 20) + 1];
+    assert_eq!(put(&site, &url, too_long).await, 413);
+    assert_eq!(put(&site, &url, PNG).await, 200);
+    site.wait(Duration::from_secs(300));
+    assert_eq!(put(&site, &url, PNG).await, 403);
+    for path in ["/api/images/files/1/..%2Fkeys", "/api/images/files/1/x.png"] {
+        site.ask(Method::GET, path).send().await.is(404, 1004);
+    }
+}
+
+async fn a_picture_must_be_ones_own_and_there(on: On) {
+    let site = Site::start(on).await;
+    let (one, other) = (site.log_in("kakao", 1).await, site.log_in("kakao", 2).await);
+    let (url, public) = place(&site, &one, "a.png").await;
+    show(&site, &one, &public).await.is(400, 3013);
+    assert_eq!(put(&site, &url, PNG).await, 200);
+    show(&site, &other, &public).await.is(400, 3013);
+    for odd in [
+        "",
+        "https://evil.example/a.png",
+        "javascript:alert(1)",
+        &format!("{public}?x=1"),
+        &public.replace("/api/", "/../api/"),
+        &format!("{public}.png"),
+        &"x".repeat(3_000),
+    ] {
+        show(&site, &one, odd).await.is(400, 3013);
+    }
+    // A place that was never given out, where somebody has put a file nevertheless.
+    site.sql("delete from upload").await;
+    show(&site, &one, &public).await.is(400, 3013);
+}
+
+async fn a_picture_must_be_what_its_name_says(on: On) {
+    let site = Site::start(on).await;
+    let one = site.log_in("kakao", 1).await;
+    for (name, bytes, status) in [
+        ("a.png", PNG, 200),
+        ("a.jpg", JPEG, 200),
+        ("a.png", JPEG, 400),
+        ("a.jpg", PNG, 400),
+        ("a.png", b"<svg onload=alert(1)>".as_slice(), 400),
+        ("a.jpg", b"<html>".as_slice(), 400),
+        ("a.png", b"".as_slice(), 400),
+        ("a.png", &PNG[..10], 400),
+    ] {
+        let (url, public) = place(&site, &one, name).await;
+        assert_eq!(put(&site, &url, bytes.to_vec()).await, 200);
+        let answer = show(&site, &one, &public).await;
+        assert_eq!(answer.status, status, "{name} {bytes:?}: {answer:?}");
+    }
+}
+
+async fn places_at_a_time_are_bounded(on: On) {
+    let site = Site::start(on).await;
+    let (one, other) = (site.log_in("kakao", 1).await, site.log_in("kakao", 2).await);
+    let ten = json!(vec!["a.png"; 10]);
+    for _ in 0..6 {
+        presign(&site, &one, &ten).await.is(200, 0);
+    }
+    let answer = presign(&site, &one, &json!(["a.png"])).await;
+    answer.is(429, 1009);
+    assert!(answer.headers.contains_key("retry-after"));
+    presign(&site, &other, &ten).await.is(200, 0);
+    site.wait(Duration::from_secs(300));
+    presign(&site, &one, &ten).await.is(200, 0);
+}
+
+/// An object store with two files and moods.
+async fn object(State(()): State<()>, Path(path): Path<String>, headers: HeaderMap) -> Response {
+    let ranged = headers
+        .get("range")
+        .is_some_and(|range| range == "bytes=0-15");
+    assert!(ranged, "{headers:?}");
+    let whole = [PNG, &[0; 984]].concat();
+    let total = format!("bytes 0-15/{}", whole.len());
+    if path.contains("/1/") {
+        let part = whole[..16].to_vec();
+        (
+            StatusCode::PARTIAL_CONTENT,
+            [("content-range", total)],
+            part,
+        )
+            .into_response()
+    } else if path.contains("/2/") {
+        whole.into_response()
+    } else if path.contains("/3/") {
+        StatusCode::RANGE_NOT_SATISFIABLE.into_response()
+    } else if path.contains("/4/") {
+        StatusCode::NOT_FOUND.into_response()
+    } else {
+        StatusCode::FORBIDDEN.into_response()
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_is_asked_for_the_first_bytes_only() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/bucket", listener.local_addr().unwrap());
+    let drain = Drain::new();
+    let routes = Router::new()
+        .route("/bucket/{*path}", get(object))
+        .with_state(());
+    let hard = drain.hard();
+    drop(drain.spawn("bucket", async move {
+        hard.run_until_cancelled(async { axum::serve(listener, routes).await })
+            .await
+    }));
+    let store = S3Images::new(S3Settings {
+        bucket_url: base.parse().unwrap(),
+        public_url: "https://pictures.example/".parse().unwrap(),
+        region: "ap-northeast-2".to_owned(),
+        access_key: "key".to_owned(),
+        secret_key: Secret::new("hunter2".to_owned()),
+    });
+    let store = Arc::new(store.unwrap());
+    let key = |member: u32| -> Key {
+        let text = format!("images/{member}/00000000-0000-0000-0000-000000000000.png");
+        text.parse().unwrap()
+    };
+    let public = store.public_url(&key(1));
+    let expected = format!("https://pictures.example/{}", key(1));
+    assert_eq!(public, expected);
+    assert_eq!(store.key_of(&public), Some(key(1)));
+    assert_eq!(store.key_of("https://evil.example/x"), None);
+    let upload = store.upload_url(&key(1), noon());
+    assert!(
+        upload.starts_with(&format!("{base}/{}?X-Amz-", key(1))),
+        "{upload}"
+    );
+    assert!(!upload.contains("hunter2"));
+
+    let head = async |member| store.head(&key(member), noon()).await;
+    let whole = Some(Head {
+        bytes: PNG[..16].to_vec(),
+        size: PNG.len() as u64 + 984,
+    });
+    assert_eq!(head(1).await.unwrap(), whole);
+    assert_eq!(
+        head(2).await.unwrap(),
+        whole,
+        "also where ranges are not understood"
+    );
+    let empty = Head {
+        bytes: Vec::new(),
+        size: 0,
+    };
+    assert_eq!(head(3).await.unwrap(), Some(empty));
+    assert_eq!(head(4).await.unwrap(), None);
+    let error = head(5).await.unwrap_err().to_string();
+    assert!(error.contains("403") && !error.contains("X-Amz"), "{error}");
+    drain.hard().cancel();
+}

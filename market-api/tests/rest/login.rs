@@ -1,0 +1,300 @@
+//! Logging in, as browsers and as attackers do it.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::json;
+
+use crate::on_both;
+use crate::site::{Cookies, Site};
+use crate::support::On;
+
+on_both! {
+    first_login_makes_a_member_with_a_plan,
+    the_same_person_is_the_same_member,
+    people_of_two_providers_are_two_members_also_with_one_address,
+    an_address_is_kept_only_if_the_provider_vouches_for_it,
+    a_login_must_come_back_to_the_browser_that_began_it,
+    a_login_comes_back_once,
+    a_login_must_be_in_time,
+    a_login_must_come_back_from_the_provider_it_went_to,
+    the_code_of_another_login_is_refused,
+    whoever_declines_is_told_so,
+    a_blocked_member_does_not_come_in,
+    two_tabs_log_in_at_once,
+    many_first_logins_at_once_make_one_member,
+    nobody_is_sent_to_another_site,
+    a_provider_that_is_away_is_told,
+    an_unknown_provider_is_no_path,
+}
+
+/// The browser is sent to the front end with this error.
+async fn refused(ask: crate::site::Ask<'_>, code: u16) {
+    let answer = ask.send().await;
+    let expected = format!("http://localhost:3000/login?error={code}");
+    assert_eq!(
+        (answer.status, answer.location()),
+        (302, expected),
+        "{answer:?}"
+    );
+    let mut cookies = Cookies::default();
+    cookies.take(&answer.headers);
+    assert_eq!(cookies, Cookies::default());
+}
+
+/// The URL with this parameter changed.
+fn with(url: &str, name: &str, value: &str) -> String {
+    let mut url: reqwest::Url = url.parse().unwrap();
+    let pairs = url.query_pairs().into_owned();
+    let mut pairs: Vec<_> = pairs.filter(|(known, _)| known != name).collect();
+    pairs.push((name.to_owned(), value.to_owned()));
+    url.query_pairs_mut().clear().extend_pairs(pairs);
+    url.into()
+}
+
+async fn first_login_makes_a_member_with_a_plan(on: On) {
+    let site = Site::start(on).await;
+    for (provider, n) in [("kakao", 1), ("google", 2), ("naver", 3)] {
+        let cookies = site.log_in(provider, n).await;
+        let info = site.data(&cookies, "/api/members/info").await;
+        assert_eq!(info["name"], format!("사람 {n}"));
+        assert_eq!(info["joinedAt"], "2026-11-15");
+        let plan = site.data(&cookies, "/api/plans/my-data").await;
+        let providing = plan["providingDataAmount"].as_f64().unwrap();
+        assert!([3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 50.0, 100.0].contains(&providing));
+        assert_eq!(plan["currentDataAmount"], plan["providingDataAmount"]);
+        let cash = site.data(&cookies, "/api/members/cash").await;
+        assert_eq!(cash, json!({"cash": 0}));
+    }
+    assert_eq!(site.number("select count(*) from wallet").await, 3);
+    let new = "select count(*) from member where role = 'ROLE_NEW_MEMBER'";
+    assert_eq!(site.number(new).await, 3);
+}
+
+async fn the_same_person_is_the_same_member(on: On) {
+    let site = Site::start(on).await;
+    let first = site.log_in("kakao", 1).await;
+    let plan = site.data(&first, "/api/plans/my-data").await;
+    let again = site.log_in("kakao", 1).await;
+    assert_ne!(first, again);
+    assert_eq!(site.id(&first).await, site.id(&again).await);
+    assert_eq!(site.data(&again, "/api/plans/my-data").await, plan);
+}
+
+/// A4: whoever has an address elsewhere does not get into the account of its owner here.
+async fn people_of_two_providers_are_two_members_also_with_one_address(on: On) {
+    let site = Site::start(on).await;
+    let mut ids = Vec::new();
+    for provider in ["kakao", "google", "naver"] {
+        let cookies = site.log_in(provider, 1).await;
+        ids.push(site.id(&cookies).await);
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
+    let same = "select count(*) from member where email = 'person1@example.com'";
+    assert_eq!(site.number(same).await, 3);
+}
+
+async fn an_address_is_kept_only_if_the_provider_vouches_for_it(on: On) {
+    let site = Site::start(on).await;
+    for provider in ["kakao", "google"] {
+        for person in [4, 5] {
+            site.log_in(provider, person).await;
+        }
+    }
+    site.log_in("naver", 5).await;
+    assert_eq!(site.number("select count(email) from member").await, 0);
+    assert_eq!(site.number("select count(*) from member").await, 5);
+}
+
+/// A4: an attacker's login slipped into somebody's browser.
+async fn a_login_must_come_back_to_the_browser_that_began_it(on: On) {
+    let site = Site::start(on).await;
+    let (_, to_provider) = site.begin("kakao").await;
+    let to_site = site.choose(&to_provider, 1).await;
+    refused(site.ask_url(Method::GET, &to_site), 2006).await;
+    let (other_browser, _) = site.begin("kakao").await;
+    let (_, to_provider) = site.begin("kakao").await;
+    let to_site = site.choose(&to_provider, 1).await;
+    let ask = site
+        .ask_url(Method::GET, &to_site)
+        .header("cookie", &other_browser);
+    refused(ask, 2006).await;
+    assert_eq!(site.number("select count(*) from member").await, 0);
+}
+
+/// A4: state missing, wrong, used before; a code used before.
+async fn a_login_comes_back_once(on: On) {
+    let site = Site::start(on).await;
+    let (browser, to_provider) = site.begin("kakao").await;
+    let to_site = site.choose(&to_provider, 1).await;
+    let ask = |url: &str| site.ask_url(Method::GET, url).header("cookie", &browser);
+    let bare = to_site.split('?').next().unwrap();
+    refused(ask(bare), 2006).await;
+    refused(ask(&with(&to_site, "state", "guessed")), 2006).await;
+    refused(ask(&with(&to_site, "state", &"x".repeat(5_000))), 2006).await;
+    let answer = ask(&to_site).send().await;
+    assert_eq!(answer.location(), "http://localhost:3000/data");
+    refused(ask(&to_site), 2006).await;
+    // The code alone, with a fresh state of the same browser.
+    let answer = site.ask(Method::GET, "/oauth2/authorization/kakao");
+    let answer = answer.header("cookie", &browser).send().await;
+    let url: reqwest::Url = answer.location().parse().unwrap();
+    let (_, state) = url.query_pairs().find(|(name, _)| name == "state").unwrap();
+    refused(ask(&with(&to_site, "state", &state)), 2009).await;
+}
+
+async fn a_login_must_be_in_time(on: On) {
+    let site = Site::start(on).await;
+    let (browser, to_provider) = site.begin("naver").await;
+    site.wait(Duration::from_secs(601));
+    let to_site = site.choose(&to_provider, 1).await;
+    let ask = site
+        .ask_url(Method::GET, &to_site)
+        .header("cookie", &browser);
+    refused(ask, 2006).await;
+}
+
+/// A4: mix-up, by path and by `iss`.
+async fn a_login_must_come_back_from_the_provider_it_went_to(on: On) {
+    let site = Site::start(on).await;
+    let (browser, to_provider) = site.begin("kakao").await;
+    let to_site = site
+        .choose(&to_provider, 1)
+        .await
+        .replace("/code/kakao", "/code/naver");
+    let ask = site
+        .ask_url(Method::GET, &to_site)
+        .header("cookie", &browser);
+    refused(ask, 2006).await;
+    let (browser, to_provider) = site.begin("google").await;
+    let to_site = site.choose(&to_provider, 1).await;
+    assert!(to_site.contains("iss="), "{to_site}");
+    let other = with(&to_site, "iss", "https://accounts.evil.example");
+    let ask = site.ask_url(Method::GET, &other).header("cookie", &browser);
+    refused(ask, 2006).await;
+}
+
+/// A4: PKCE and the nonce bind a code to its login.
+async fn the_code_of_another_login_is_refused(on: On) {
+    let site = Site::start(on).await;
+    for provider in ["kakao", "google", "naver"] {
+        let (_, to_provider) = site.begin(provider).await;
+        let stolen: reqwest::Url = site.choose(&to_provider, 1).await.parse().unwrap();
+        let (_, code) = stolen
+            .query_pairs()
+            .find(|(name, _)| name == "code")
+            .unwrap();
+        let (browser, to_provider) = site.begin(provider).await;
+        let own = site.choose(&to_provider, 2).await;
+        let ask = site.ask_url(Method::GET, &with(&own, "code", &code));
+        refused(ask.header("cookie", &browser), 2009).await;
+    }
+    // A page that changes the nonce on its way gets a code that is worth nothing here.
+    let (browser, to_provider) = site.begin("google").await;
+    let to_site = site
+        .choose(&with(&to_provider, "nonce", "another"), 1)
+        .await;
+    let ask = site
+        .ask_url(Method::GET, &to_site)
+        .header("cookie", &browser);
+    refused(ask, 2009).await;
+    assert_eq!(site.number("select count(*) from member").await, 0);
+}
+
+async fn whoever_declines_is_told_so(on: On) {
+    let site = Site::start(on).await;
+    let (browser, to_provider) = site.begin("kakao").await;
+    let url: reqwest::Url = to_provider.parse().unwrap();
+    let (_, state) = url.query_pairs().find(|(name, _)| name == "state").unwrap();
+    let path = format!("/login/oauth2/code/kakao?error=access_denied&state={state}");
+    let ask = site.ask(Method::GET, &path).header("cookie", &browser);
+    refused(ask, 2009).await;
+}
+
+async fn a_blocked_member_does_not_come_in(on: On) {
+    let site = Site::start(on).await;
+    site.log_in("kakao", 1).await;
+    site.sql("update member set blocked = 1").await;
+    refused(site.come_back("kakao", 1).await, 2012).await;
+}
+
+async fn two_tabs_log_in_at_once(on: On) {
+    let site = Site::start(on).await;
+    let (browser, first) = site.begin("kakao").await;
+    let answer = site.ask(Method::GET, "/oauth2/authorization/google");
+    let answer = answer.header("cookie", &browser).send().await;
+    let set = answer.headers["set-cookie"].to_str().unwrap();
+    assert!(set.starts_with(&format!("{browser};")), "{set}");
+    for (to_provider, person) in [(first, 1), (answer.location(), 2)] {
+        let to_site = site.choose(&to_provider, person).await;
+        let ask = site
+            .ask_url(Method::GET, &to_site)
+            .header("cookie", &browser);
+        assert_eq!(ask.send().await.location(), "http://localhost:3000/data");
+    }
+}
+
+async fn many_first_logins_at_once_make_one_member(on: On) {
+    let site = Site::start(on).await;
+    let all = (0..20).map(|_| site.log_in("naver", 1));
+    let all = futures_util::future::join_all(all).await;
+    assert_eq!(all.len(), 20);
+    assert_eq!(site.number("select count(*) from member").await, 1);
+    assert_eq!(site.number("select count(*) from plan").await, 1);
+}
+
+/// A4: an open redirect, and an address for us that is not the registered one.
+async fn nobody_is_sent_to_another_site(on: On) {
+    let site = Site::start(on).await;
+    for more in [
+        "?redirect_uri=https://evil.example",
+        "?next=//evil.example",
+        "?continue=x",
+    ] {
+        let path = format!("/oauth2/authorization/kakao{more}");
+        let answer = site.ask(Method::GET, &path).send().await;
+        assert!(!answer.location().contains("evil"), "{answer:?}");
+    }
+    let (_, to_provider) = site.begin("kakao").await;
+    let registered = format!("{}/login/oauth2/code/kakao", site.base);
+    for other in [
+        format!("{registered}/../evil"),
+        format!("{registered}.evil.example"),
+        "https://evil.example".to_owned(),
+    ] {
+        let url = with(&to_provider, "redirect_uri", &other);
+        let answer = site.ask_url(Method::GET, &url).send().await;
+        assert_eq!(answer.status, 400, "{other}");
+    }
+}
+
+async fn a_provider_that_is_away_is_told(on: On) {
+    // Bound and let go: nobody listens there.
+    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", port.local_addr().unwrap());
+    drop(port);
+    let site = Site::start_with(on, &[&format!("--kakao-url={url}")]).await;
+    let (browser, to_provider) = site.begin("kakao").await;
+    let url: reqwest::Url = to_provider.parse().unwrap();
+    let (_, state) = url.query_pairs().find(|(name, _)| name == "state").unwrap();
+    let path = format!("/login/oauth2/code/kakao?code=x&state={state}");
+    refused(
+        site.ask(Method::GET, &path).header("cookie", &browser),
+        1010,
+    )
+    .await;
+}
+
+async fn an_unknown_provider_is_no_path(on: On) {
+    let site = Site::start(on).await;
+    for provider in ["github", "KAKAO", "kakao%2F", "%00"] {
+        for path in ["/oauth2/authorization/", "/login/oauth2/code/"] {
+            let answer = site
+                .ask(Method::GET, &format!("{path}{provider}"))
+                .send()
+                .await;
+            answer.is(404, 1004);
+        }
+    }
+}

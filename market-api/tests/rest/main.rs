@@ -1,0 +1,19 @@
+//! The market over HTTP, on both databases.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, also in its helpers"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod contract;
+mod guard;
+mod images;
+mod login;
+mod members;
+mod products;
+mod session;
+mod site;

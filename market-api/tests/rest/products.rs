@@ -1,0 +1,73 @@
+//! The products' part of the contract. What products do is shown in `tests/products`.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::site::{Cookies, Site};
+
+fn spot(product: u32) -> Option<Value> {
+    Some(json!({
+        "productId": product, "price": 500, "title": "t", "latitude": 37.5, "longitude": 127.0,
+        "startTime": "2026-11-15T09:00:00", "endTime": "2026-11-15T18:00:00",
+    }))
+}
+
+fn data(product: u32) -> Option<Value> {
+    Some(json!({
+        "productId": product, "price": 100, "dataAmount": 1, "changedAmount": 1,
+        "isSplitType": true,
+    }))
+}
+
+/// Each operation as it works, on the products 1 to 3, which the first three make.
+pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
+    let here = "/api/products/wifi?size=2&latitude=37&longitude=127";
+    let there = "/api/products/hotspot?size=2&latitude=37&longitude=127";
+    let own = "/api/selling-products?size=2&productState=ACTIVE";
+    let of_member = "/api/members/1/selling-products?size=2&productState=ACTIVE";
+    vec![
+        (Method::POST, "/api/products/mobile-data", data(1)),
+        (Method::POST, "/api/products/wifi", spot(2)),
+        (Method::POST, "/api/products/hotspot", spot(3)),
+        (Method::PUT, "/api/products/mobile-data", data(1)),
+        (Method::PUT, "/api/products/wifi", spot(2)),
+        (Method::PUT, "/api/products/hotspot", spot(3)),
+        (Method::GET, "/api/products/mobile-data?size=2", None),
+        (Method::GET, here, None),
+        (Method::GET, there, None),
+        (Method::GET, "/api/products/mobile-data/1", None),
+        (Method::GET, "/api/products/wifi/2", None),
+        (Method::GET, "/api/products/hotspot/3", None),
+        (
+            Method::GET,
+            "/api/products/market-price?productType=WIFI",
+            None,
+        ),
+        (Method::GET, own, None),
+        (Method::GET, of_member, None),
+        (Method::DELETE, "/api/products/1", None),
+    ]
+}
+
+/// What the document says may be wrong and has no body.
+pub(crate) async fn refusals(site: &Site, who: &Cookies) {
+    for (path, code) in [
+        ("/api/products/mobile-data", 1006),
+        ("/api/products/wifi", 1006),
+        ("/api/products/hotspot", 1006),
+        ("/api/products/mobile-data/77", 3002),
+        ("/api/products/wifi/77", 3002),
+        ("/api/products/hotspot/77", 3002),
+        ("/api/products/market-price", 3001),
+        ("/api/selling-products", 1006),
+        (
+            "/api/members/77/selling-products?size=2&productState=ACTIVE",
+            2005,
+        ),
+    ] {
+        let answer = site.ask(Method::GET, path).by(who).send().await;
+        answer.is(400, code);
+    }
+    let deleted = site.ask(Method::DELETE, "/api/products/77").by(who);
+    deleted.send().await.is(400, 3002);
+}

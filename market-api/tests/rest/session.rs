@@ -1,0 +1,578 @@
+//! Tokens, sessions, and who may do what.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::Method;
+use serde_json::{Value, json};
+use shared::claims::{
+    FamilyId, MemberGrant, MemberToken, Role, ServiceGrant, Signer, TokenId, TokenScope,
+    generate_key,
+};
+use shared::clock::Clock as _;
+use shared::config::Secret;
+
+use crate::on_both;
+use crate::site::{Answer, Ask, Cookies, PAGE, Site};
+use crate::support::On;
+
+on_both! {
+    no_route_answers_without_a_login,
+    forged_tokens_are_refused,
+    a_token_is_taken_only_where_its_type_belongs,
+    only_member_info_takes_a_refresh_token_in_the_access_cookie,
+    an_expired_access_cookie_is_renewed_on_the_same_answer,
+    the_refresh_token_is_replaced_once_a_day,
+    a_lost_answer_and_parallel_renewals_are_forgiven_for_a_minute,
+    an_old_refresh_token_ends_the_session,
+    a_session_ends_after_ninety_days_at_the_latest,
+    logout_ends_the_session_at_once,
+    logout_works_with_whatever_token_is_left,
+    defect_22_a_block_holds_for_the_next_request,
+    operators_only_and_as_they_are_now,
+    what_operators_do_is_noted_and_told,
+    a_new_key_signs_and_the_old_one_still_counts,
+    changes_by_cookie_come_from_our_pages,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+fn info(site: &Site) -> Ask<'_> {
+    site.ask(Method::GET, "/api/members/info")
+}
+
+fn cash(site: &Site) -> Ask<'_> {
+    site.ask(Method::GET, "/api/members/cash")
+}
+
+/// Asks with these cookies, and keeps what is set.
+async fn visit(site: &Site, who: &mut Cookies) -> Answer {
+    let answer = cash(site).by(who).send().await;
+    who.take(&answer.headers);
+    answer
+}
+
+/// Defect 19: a missing login is 401, and no route forgets to ask.
+async fn no_route_answers_without_a_login(on: On) {
+    let site = Site::start(on).await;
+    let document = serde_json::to_value(site.market.document()).unwrap();
+    let mut asked = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            if operation.get("security").is_none() {
+                let open = ["/oauth2/", "/login/", "/.well-known/"];
+                assert!(
+                    open.iter().any(|start| path.starts_with(start)),
+                    "{path} is open"
+                );
+                continue;
+            }
+            let path = path.replace("{id}", "1");
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let ask = || site.ask(method.clone(), &path).json(&json!({}));
+            ask().send().await.is(401, 2014);
+            ask().header("origin", PAGE).send().await.is(401, 2014);
+            ask().bearer("a.b.c").send().await.is(401, 2007);
+            let cookies = Cookies {
+                access: Some("a.b.c".to_owned()),
+                refresh: Some("d.e.f".to_owned()),
+            };
+            ask().by(&cookies).send().await.is(401, 2007);
+            asked += 1;
+        }
+    }
+    assert!(asked > 10, "{asked}");
+}
+
+fn decode(part: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+fn encode(value: &Value) -> String {
+    URL_SAFE_NO_PAD.encode(value.to_string())
+}
+
+/// A1.
+async fn forged_tokens_are_refused(on: On) {
+    let site = Site::start(on).await;
+    let cookies = site.log_in("kakao", 1).await;
+    let token = cookies.access.clone().unwrap();
+    let parts: Vec<_> = token.split('.').collect();
+    let (header, claims) = (decode(parts[0]), decode(parts[1]));
+    cash(&site).bearer(&token).send().await.is(200, 0);
+
+    let mut forged = vec![token[..token.len() - 2].to_owned(), format!("{token}A")];
+    for alg in ["none", "HS256", "ES384"] {
+        let mut header = header.clone();
+        header["alg"] = json!(alg);
+        forged.push(format!("{}.{}.", encode(&header), parts[1]));
+        forged.push(format!("{}.{}.{}", encode(&header), parts[1], parts[2]));
+    }
+    for (name, value) in [
+        ("kid", json!("unknown")),
+        ("jku", json!("https://evil.example")),
+    ] {
+        let mut header = header.clone();
+        header[name] = value;
+        forged.push(format!("{}.{}.{}", encode(&header), parts[1], parts[2]));
+    }
+    for (name, value) in [
+        ("sub", json!("2")),
+        ("role", json!("ROLE_ADMIN")),
+        ("exp", json!(4_102_444_800_i64)),
+        ("aud", json!("other")),
+    ] {
+        let mut claims = claims.clone();
+        claims[name] = value;
+        forged.push(format!("{}.{}.{}", parts[0], encode(&claims), parts[2]));
+    }
+    let stranger = generate_key().unwrap().private_pem;
+    forged.push(signed(&site, &stranger, "dapanda", &claims));
+    let ours = std::fs::read_to_string(site.keys.join("first.pem")).unwrap();
+    forged.push(signed(
+        &site,
+        &Secret::new(ours),
+        "another audience",
+        &claims,
+    ));
+    for token in forged {
+        cash(&site).bearer(&token).send().await.is(401, 2007);
+        let cookies = Cookies {
+            access: Some(token),
+            refresh: None,
+        };
+        cash(&site).by(&cookies).send().await.is(401, 2007);
+    }
+}
+
+/// An access token of this session, signed with this key.
+fn signed(site: &Site, pem: &Secret<String>, audience: &str, claims: &Value) -> String {
+    let scope = TokenScope {
+        issuer: "dapanda".to_owned(),
+        audience: audience.to_owned(),
+    };
+    let grant = MemberGrant {
+        member: claims["sub"].as_str().unwrap().parse().unwrap(),
+        role: Role::Member,
+        token: MemberToken::Access,
+        family: claims["sid"].as_str().unwrap().parse::<FamilyId>().unwrap(),
+        token_id: "t".parse::<TokenId>().unwrap(),
+    };
+    let signer = Signer::from_pem(pem, scope).unwrap();
+    let token = signer.member_token(grant, site.clock.unix_millis());
+    token.unwrap().into_exposed()
+}
+
+/// A1: a refresh token where an access token belongs, and a service's.
+async fn a_token_is_taken_only_where_its_type_belongs(on: On) {
+    let site = Site::start(on).await;
+    let cookies = site.log_in("kakao", 1).await;
+    let (access, refresh) = (cookies.access.unwrap(), cookies.refresh.unwrap());
+    cash(&site).bearer(&refresh).send().await.is(401, 2007);
+    let in_access = Cookies {
+        access: Some(refresh),
+        refresh: None,
+    };
+    cash(&site).by(&in_access).send().await.is(401, 2007);
+    let in_refresh = Cookies {
+        access: None,
+        refresh: Some(access),
+    };
+    cash(&site).by(&in_refresh).send().await.is(401, 2007);
+    let pem = std::fs::read_to_string(site.keys.join("first.pem")).unwrap();
+    let scope = TokenScope {
+        issuer: "dapanda".to_owned(),
+        audience: "dapanda".to_owned(),
+    };
+    let signer = Signer::from_pem(&Secret::new(pem), scope).unwrap();
+    let grant = ServiceGrant {
+        service: "market-api".parse().unwrap(),
+        token_id: "t".parse().unwrap(),
+    };
+    let service = signer
+        .service_token(grant, site.clock.unix_millis())
+        .unwrap();
+    cash(&site)
+        .bearer(service.expose())
+        .send()
+        .await
+        .is(401, 2007);
+}
+
+async fn only_member_info_takes_a_refresh_token_in_the_access_cookie(on: On) {
+    let site = Site::start(on).await;
+    let cookies = site.log_in("kakao", 1).await;
+    let odd = Cookies {
+        access: cookies.refresh.clone(),
+        refresh: None,
+    };
+    site.wait(2 * DAY);
+    let answer = info(&site).by(&odd).send().await;
+    answer.is(200, 0);
+    assert!(!answer.headers.contains_key("set-cookie"), "{answer:?}");
+    let document = serde_json::to_value(site.market.document()).unwrap();
+    let mut asked = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let is_logout = path == "/api/auth/logout";
+            let is_info = path == "/api/members/info";
+            if operation.get("security").is_none() || is_logout || is_info {
+                continue;
+            }
+            let path = path.replace("{id}", "1");
+            let method: Method = method.to_uppercase().parse().unwrap();
+            site.ask(method, &path).by(&odd).send().await.is(401, 2007);
+            asked += 1;
+        }
+    }
+    assert!(asked > 10);
+    site.ask(Method::POST, "/api/auth/logout")
+        .by(&cookies)
+        .send()
+        .await
+        .is(200, 0);
+    info(&site).by(&odd).send().await.is(401, 2007);
+}
+
+async fn an_expired_access_cookie_is_renewed_on_the_same_answer(on: On) {
+    let site = Site::start(on).await;
+    let mut cookies = site.log_in("kakao", 1).await;
+    let before = cookies.clone();
+    let answer = visit(&site, &mut cookies).await;
+    answer.is(200, 0);
+    assert_eq!(cookies, before, "nothing to renew");
+    site.wait(Duration::from_secs(3_600));
+    let answer = visit(&site, &mut cookies).await;
+    answer.is(200, 0);
+    let set = answer.headers["set-cookie"].to_str().unwrap();
+    assert!(
+        set.ends_with("; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax"),
+        "{set}"
+    );
+    assert_ne!(cookies.access, before.access);
+    assert_eq!(cookies.refresh, before.refresh);
+    // Without the access cookie, which browsers drop at its Max-Age, it is the same.
+    cash(&site)
+        .by(&cookies.only_refresh())
+        .send()
+        .await
+        .is(200, 0);
+    // A bearer token cannot be renewed.
+    let token = before.access.unwrap();
+    cash(&site).bearer(&token).send().await.is(401, 2007);
+}
+
+async fn the_refresh_token_is_replaced_once_a_day(on: On) {
+    let site = Site::start(on).await;
+    let mut cookies = site.log_in("kakao", 1).await;
+    for day in 1..=30 {
+        let before = cookies.refresh.clone();
+        site.wait(DAY / 2);
+        visit(&site, &mut cookies).await.is(200, 0);
+        assert_eq!(cookies.refresh, before, "day {day}");
+        site.wait(DAY / 2);
+        visit(&site, &mut cookies).await.is(200, 0);
+        assert_ne!(cookies.refresh, before, "day {day}");
+    }
+    // Two weeks without a visit, and one must log in again.
+    site.wait(14 * DAY);
+    visit(&site, &mut cookies).await.is(401, 2007);
+}
+
+/// A3.
+async fn a_lost_answer_and_parallel_renewals_are_forgiven_for_a_minute(on: On) {
+    let site = Site::start(on).await;
+    let cookies = site.log_in("kakao", 1).await;
+    site.wait(DAY);
+    let old = cookies.only_refresh();
+    let all = (0..20).map(|_| cash(&site).by(&old).send());
+    let mut successors = Vec::new();
+    for answer in futures_util::future::join_all(all).await {
+        answer.is(200, 0);
+        let mut mine = Cookies::default();
+        mine.take(&answer.headers);
+        successors.push(decode(mine.refresh.unwrap().split('.').nth(1).unwrap())["jti"].clone());
+    }
+    successors.dedup();
+    assert_eq!(successors.len(), 1, "one live branch");
+    // An answer that was lost: the old one again, 60 s later.
+    site.wait(Duration::from_secs(60));
+    let mut again = old.clone();
+    visit(&site, &mut again).await.is(200, 0);
+    visit(&site, &mut again.only_refresh()).await.is(200, 0);
+}
+
+/// A3.
+async fn an_old_refresh_token_ends_the_session(on: On) {
+    let site = Site::start(on).await;
+    let mut cookies = site.log_in("kakao", 1).await;
+    let stolen = cookies.only_refresh();
+    site.wait(DAY);
+    visit(&site, &mut cookies).await.is(200, 0);
+    site.wait(Duration::from_secs(61));
+    cash(&site).by(&stolen).send().await.is(401, 2007);
+    // The owner is out, too, with either token, and so is the thief.
+    cash(&site)
+        .bearer(&cookies.access.clone().unwrap())
+        .send()
+        .await
+        .is(401, 2007);
+    cash(&site)
+        .by(&cookies.only_refresh())
+        .send()
+        .await
+        .is(401, 2007);
+    let told = "select count(*) from outbox where kind = 'session.revoked'";
+    assert_eq!(site.number(told).await, 1);
+    // Other sessions of the same member go on.
+    let other = site.log_in("kakao", 1).await;
+    cash(&site).by(&other).send().await.is(200, 0);
+}
+
+async fn a_session_ends_after_ninety_days_at_the_latest(on: On) {
+    let site = Site::start(on).await;
+    let mut cookies = site.log_in("kakao", 1).await;
+    let begun = site.now_ms();
+    let mut days = 0;
+    while visit(&site, &mut cookies).await.status == 200 {
+        site.wait(DAY);
+        days += 1;
+        assert!(days <= 90, "still logged in");
+    }
+    assert!(days >= 76, "{days}");
+    assert!(site.now_ms() - begun <= 90 * 86_400_000);
+}
+
+/// A5.
+async fn logout_ends_the_session_at_once(on: On) {
+    let site = Site::start(on).await;
+    let cookies = site.log_in("kakao", 1).await;
+    let other = site.log_in("kakao", 1).await;
+    let second = site.second(&[]).await;
+    let mut after = cookies.clone();
+    let answer = site
+        .ask(Method::POST, "/api/auth/logout")
+        .by(&cookies)
+        .send()
+        .await;
+    answer.is(200, 0);
+    after.take(&answer.headers);
+    assert_eq!(after, Cookies::default());
+    let token = cookies.access.clone().unwrap();
+    for site in [&site, &second] {
+        cash(site).bearer(&token).send().await.is(401, 2007);
+        cash(site).by(&cookies).send().await.is(401, 2007);
+        cash(site)
+            .by(&cookies.only_refresh())
+            .send()
+            .await
+            .is(401, 2007);
+        cash(site).by(&other).send().await.is(200, 0);
+    }
+}
+
+async fn logout_works_with_whatever_token_is_left(on: On) {
+    let site = Site::start(on).await;
+    let log_out = || site.ask(Method::POST, "/api/auth/logout");
+    log_out().send().await.is(401, 2014);
+    let cookies = site.log_in("kakao", 1).await;
+    site.wait(2 * DAY);
+    log_out()
+        .by(&cookies.only_refresh())
+        .send()
+        .await
+        .is(200, 0);
+    let cookies = site.log_in("kakao", 1).await;
+    site.sql("update member set blocked = 1").await;
+    log_out()
+        .bearer(&cookies.access.clone().unwrap())
+        .send()
+        .await
+        .is(200, 0);
+    // Again: it is over already.
+    log_out().by(&cookies).send().await.is(200, 0);
+    let ask = log_out().header("cookie", &cookies.header());
+    let answer = ask.header("origin", "https://evil.example").send().await;
+    answer.is(403, 1003);
+}
+
+async fn defect_22_a_block_holds_for_the_next_request(on: On) {
+    let site = Site::start(on).await;
+    let (admin, member) = (site.admin().await, site.log_in("kakao", 1).await);
+    let id = site.id(&member).await;
+    let token = member.access.clone().unwrap();
+    let order = |what: &str| {
+        let path = format!("/api/admin/members/{id}/{what}");
+        site.ask(Method::POST, &path).by(&admin).send()
+    };
+    cash(&site).bearer(&token).send().await.is(200, 0);
+    order("block").await.is(200, 0);
+    cash(&site).bearer(&token).send().await.is(403, 2012);
+    cash(&site).by(&member).send().await.is(403, 2012);
+    cash(&site)
+        .by(&member.only_refresh())
+        .send()
+        .await
+        .is(403, 2012);
+    info(&site).by(&member).send().await.is(403, 2012);
+    order("unblock").await.is(200, 0);
+    cash(&site).bearer(&token).send().await.is(200, 0);
+}
+
+/// B4: the role is the one in the database, not the token's.
+async fn operators_only_and_as_they_are_now(on: On) {
+    let site = Site::start(on).await;
+    let (admin, member) = (site.admin().await, site.log_in("kakao", 1).await);
+    let (admin_id, id) = (site.id(&admin).await, site.id(&member).await);
+    for what in ["block", "unblock"] {
+        let order = |id: &str| site.ask(Method::POST, &format!("/api/admin/members/{id}/{what}"));
+        let id = id.to_string();
+        order(&id).by(&member).send().await.is(403, 1003);
+        order(&admin_id.to_string())
+            .by(&member)
+            .send()
+            .await
+            .is(403, 1003);
+        order(&admin_id.to_string())
+            .by(&admin)
+            .send()
+            .await
+            .is(403, 1003);
+        order("999999").by(&admin).send().await.is(400, 2005);
+        for odd in ["0", "x", "-1", "2147483648", "1.0", "%20"] {
+            order(odd).by(&admin).send().await.is(400, 1006);
+        }
+    }
+    assert_eq!(
+        site.number("select count(*) from member where blocked = 1")
+            .await,
+        0
+    );
+    // The token was signed for an operator; its holder is one no more.
+    let admin = site.log_in("kakao", 40).await;
+    site.sql(&format!(
+        "update member set role = 'ROLE_MEMBER' where id = {admin_id}"
+    ))
+    .await;
+    let path = format!("/api/admin/members/{id}/block");
+    site.ask(Method::POST, &path)
+        .by(&admin)
+        .send()
+        .await
+        .is(403, 1003);
+}
+
+/// G3.
+async fn what_operators_do_is_noted_and_told(on: On) {
+    let site = Site::start(on).await;
+    let (admin, member) = (site.admin().await, site.log_in("kakao", 1).await);
+    let (admin_id, id) = (site.id(&admin).await, site.id(&member).await);
+    for what in ["block", "block", "unblock"] {
+        let ask = site.ask(Method::POST, &format!("/api/admin/members/{id}/{what}"));
+        let ask = ask.by(&admin).header("x-request-id", "the-order");
+        ask.send().await.is(200, 0);
+    }
+    let noted = format!(
+        "select count(*) from audit where actor_id = {admin_id} and target = 'member:{id}' \
+         and request_id = 'the-order'"
+    );
+    assert_eq!(site.number(&noted).await, 3);
+    // Blocking somebody blocked is nothing new to others.
+    let told = |n: i64, kind: &str| {
+        format!(
+            "select count(*) from outbox where aggregate = 'member:{id}' \
+             and aggregate_seq = {n} and kind = '{kind}'"
+        )
+    };
+    assert_eq!(site.number(&told(1, "member.blocked")).await, 1);
+    assert_eq!(site.number(&told(2, "member.unblocked")).await, 1);
+    assert_eq!(site.number("select count(*) from outbox").await, 2);
+}
+
+/// A2, on this side: what is published, what signs, what is taken.
+async fn a_new_key_signs_and_the_old_one_still_counts(on: On) {
+    let site = Site::start(on).await;
+    let published = async || {
+        let answer = site.ask(Method::GET, "/.well-known/jwks.json").send().await;
+        assert_eq!(answer.headers["cache-control"], "public, max-age=300");
+        let keys = answer.json()["keys"].as_array().unwrap().clone();
+        keys.iter()
+            .map(|key| key["kid"].clone())
+            .collect::<Vec<_>>()
+    };
+    let kid = |cookies: &Cookies| {
+        decode(
+            cookies
+                .access
+                .as_deref()
+                .unwrap()
+                .split('.')
+                .next()
+                .unwrap(),
+        )["kid"]
+            .clone()
+    };
+    let old = site.log_in("kakao", 1).await;
+    assert_eq!(published().await, [kid(&old)]);
+    let changed = |name: &str, ms: i64| {
+        let time = std::time::UNIX_EPOCH + Duration::from_millis(ms.try_into().unwrap());
+        let file = std::fs::File::options()
+            .write(true)
+            .open(site.keys.join(name))
+            .unwrap();
+        file.set_modified(time).unwrap();
+    };
+    changed("first.pem", site.now_ms() - 1);
+    let fresh = generate_key().unwrap();
+    std::fs::write(site.keys.join("second.pem"), fresh.private_pem.expose()).unwrap();
+    changed("second.pem", site.now_ms());
+    site.reread_keys();
+    // Published first …
+    let new_kid = json!(fresh.public.kid());
+    assert_eq!(published().await, [new_kid.clone(), kid(&old)]);
+    assert_eq!(kid(&site.log_in("kakao", 1).await), kid(&old));
+    // … then it signs, and the old one's tokens are good …
+    site.wait(Duration::from_secs(60));
+    site.reread_keys();
+    let new = site.log_in("kakao", 1).await;
+    assert_eq!(kid(&new), new_kid);
+    cash(&site)
+        .bearer(old.access.as_deref().unwrap())
+        .send()
+        .await
+        .is(200, 0);
+    // … until they have all expired.
+    site.wait(14 * DAY);
+    site.reread_keys();
+    assert_eq!(published().await, [new_kid]);
+    // A file that is no key changes nothing.
+    std::fs::write(site.keys.join("third.pem"), "garbage").unwrap();
+    site.reread_keys();
+    assert_eq!(kid(&site.log_in("kakao", 1).await), kid(&new));
+}
+
+async fn changes_by_cookie_come_from_our_pages(on: On) {
+    let site = Site::start(on).await;
+    let cookies = site.log_in("kakao", 1).await;
+    let ask = |origin: Option<&str>| {
+        let ask = site.ask(Method::POST, "/api/members/role");
+        let ask = ask.header("cookie", &cookies.header());
+        match origin {
+            Some(origin) => ask.header("origin", origin),
+            None => ask,
+        }
+    };
+    for origin in [None, Some("null"), Some("https://evil.example"), Some("")] {
+        ask(origin).send().await.is(403, 1003);
+    }
+    let longer = format!("{PAGE}.evil.example");
+    ask(Some(&longer)).send().await.is(403, 1003);
+    for origin in [PAGE, &site.base] {
+        assert_eq!(ask(Some(origin)).send().await.status, 204);
+    }
+    // A bearer token is nothing that a browser adds by itself.
+    let ask = site.ask(Method::POST, "/api/members/role");
+    let answer = ask.bearer(cookies.access.as_deref().unwrap()).send().await;
+    assert_eq!(answer.status, 204);
+}

@@ -1,0 +1,473 @@
+//! A market on a free port with a login provider beside it, and requests to them.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use http::header::{COOKIE, LOCATION, SET_COOKIE};
+use http::{HeaderMap, Method};
+use market_api::app::{self, Market};
+use market_api::config::Config;
+use market_api::db::{DbUrl, Stop};
+use market_api::fakes::login::{CLIENT_ID, CLIENT_SECRET, Email, FakeLogin, Person};
+use serde_json::Value;
+use shared::clock::{Clock as _, ManualClock};
+use shared::config::parse;
+use shared::drain::Drain;
+use sqlx::{Row as _, query};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::support::{On, fresh_url, noon};
+
+/// The origin of the site's pages.
+pub(crate) const PAGE: &str = "https://dapanda.example";
+
+/// An answer that the document speaks of.
+pub(crate) type Known = (String, String, u16);
+
+/// A market, and what stands around it.
+pub(crate) struct Site {
+    pub(crate) market: Market,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) base: String,
+    pub(crate) admin_base: String,
+    pub(crate) keys: PathBuf,
+    /// Which documented answers were given: (method, path, status).
+    pub(crate) seen: Arc<Mutex<BTreeSet<Known>>>,
+    documented: BTreeSet<Known>,
+    client: reqwest::Client,
+    url: DbUrl,
+    drain: Drain,
+    folder: Arc<TempDir>,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.drain.hard().cancel();
+    }
+}
+
+/// Somebody's cookies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cookies {
+    pub(crate) access: Option<String>,
+    pub(crate) refresh: Option<String>,
+}
+
+impl Cookies {
+    /// Takes over what an answer sets.
+    pub(crate) fn take(&mut self, headers: &HeaderMap) {
+        for cookie in headers.get_all(SET_COOKIE) {
+            let text = cookie.to_str().unwrap();
+            let (name, rest) = text.split_once('=').unwrap();
+            let value = rest.split(';').next().unwrap().to_owned();
+            let value = (!value.is_empty()).then_some(value);
+            match name {
+                "accessToken" => self.access = value,
+                "refreshToken" => self.refresh = value,
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn header(&self) -> String {
+        let pair = |name: &str, value: &Option<String>| {
+            value.as_ref().map(|value| format!("{name}={value}"))
+        };
+        let pairs = [
+            pair("accessToken", &self.access),
+            pair("refreshToken", &self.refresh),
+        ];
+        pairs.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+
+    pub(crate) fn only_refresh(&self) -> Self {
+        Self {
+            access: None,
+            refresh: self.refresh.clone(),
+        }
+    }
+}
+
+/// Demo people: 1 to 3 with an address, 4 with one that nobody vouches for, 5 without.
+pub(crate) fn people() -> Vec<Person> {
+    let email = |id: u64, verified| Email {
+        address: format!("person{id}@example.com"),
+        verified,
+    };
+    let person = |id: u64, email| Person {
+        id,
+        name: format!("사람 {id}"),
+        email,
+    };
+    let mut people: Vec<_> = (1..=3)
+        .map(|id| person(id, Some(email(id, true))))
+        .collect();
+    people.push(person(4, Some(email(4, false))));
+    people.push(person(5, None));
+    people.extend((6..=40).map(|id| person(id, None)));
+    people
+}
+
+impl Site {
+    pub(crate) async fn start(on: On) -> Self {
+        Self::start_with(on, &[]).await
+    }
+
+    /// A market with these flags besides.
+    pub(crate) async fn start_with(on: On, more: &[&str]) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let url = fresh_url(on, &folder).await;
+        let clock = Arc::new(ManualClock::new(noon()));
+        Self::serve(url, clock, folder, more).await
+    }
+
+    /// Another instance on the same database and the same keys.
+    pub(crate) async fn second(&self, more: &[&str]) -> Self {
+        let (clock, folder) = (Arc::clone(&self.clock), Arc::clone(&self.folder));
+        let mut second = Self::serve(self.url.clone(), clock, folder, more).await;
+        second.seen = Arc::clone(&self.seen);
+        second
+    }
+
+    async fn serve(
+        url: DbUrl,
+        clock: Arc<ManualClock>,
+        folder: Arc<TempDir>,
+        more: &[&str],
+    ) -> Self {
+        let drain = Drain::new();
+        let [public, admin, fake] = [bind().await, bind().await, bind().await];
+        let [base, admin_base, fake_base] = [&public, &admin, &fake].map(address);
+        let config = config(&url, &folder, &base, &fake_base, more);
+        let market = Market::build(&config, clock.clone(), &drain).await.unwrap();
+        let login = FakeLogin::new(people(), &base, &fake_base, clock.clone());
+        serve(&drain, public, market.public_router());
+        serve(&drain, admin, market.admin_router());
+        serve(&drain, fake, Arc::new(login).router());
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none());
+        Self {
+            documented: documented(&market),
+            market,
+            clock,
+            base,
+            admin_base,
+            keys: folder.path().join("keys"),
+            seen: Arc::default(),
+            client: client.build().unwrap(),
+            url,
+            drain,
+            folder,
+        }
+    }
+
+    pub(crate) fn documented(&self) -> &BTreeSet<Known> {
+        &self.documented
+    }
+
+    /// A request to the market.
+    pub(crate) fn ask(&self, method: Method, path: &str) -> Ask<'_> {
+        let url = format!("{}{path}", self.base);
+        self.ask_url(method, &url)
+    }
+
+    /// A request to anybody.
+    pub(crate) fn ask_url(&self, method: Method, url: &str) -> Ask<'_> {
+        let request = self.client.request(method.clone(), url);
+        let path = url.strip_prefix(&self.base).map(|path| {
+            let path = path.split('?').next().unwrap();
+            path.to_owned()
+        });
+        Ask {
+            site: self,
+            method,
+            path,
+            request: request.timeout(Duration::from_secs(20)),
+        }
+    }
+
+    /// Somebody's GET that works: its `data`.
+    pub(crate) async fn data(&self, who: &Cookies, path: &str) -> Value {
+        let answer = self.ask(Method::GET, path).by(who).send().await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (200, 0),
+            "{path}: {answer:?}"
+        );
+        answer.json()["data"].clone()
+    }
+
+    /// Somebody logs in, as a browser does it; their cookies.
+    pub(crate) async fn log_in(&self, provider: &str, person: u64) -> Cookies {
+        let back = self.come_back(provider, person).await;
+        let answer = back.send().await;
+        assert_eq!(
+            answer.location(),
+            "http://localhost:3000/data",
+            "{answer:?}"
+        );
+        let mut cookies = Cookies::default();
+        cookies.take(&answer.headers);
+        cookies
+    }
+
+    /// Somebody has chosen who to be: the request that the provider sends their browser back with.
+    pub(crate) async fn come_back(&self, provider: &str, person: u64) -> Ask<'_> {
+        let (browser, to_provider) = self.begin(provider).await;
+        let to_site = self.choose(&to_provider, person).await;
+        self.ask_url(Method::GET, &to_site)
+            .header("cookie", &browser)
+    }
+
+    /// A login begins: the browser's cookie, and where it is sent.
+    pub(crate) async fn begin(&self, provider: &str) -> (String, String) {
+        let path = format!("/oauth2/authorization/{provider}");
+        let begun = self.ask(Method::GET, &path).send().await;
+        assert_eq!(begun.status, 302, "{begun:?}");
+        let cookie = begun.headers[SET_COOKIE].to_str().unwrap();
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        (cookie, begun.location())
+    }
+
+    /// At the provider: where the browser is sent back to.
+    pub(crate) async fn choose(&self, to_provider: &str, person: u64) -> String {
+        let page = self.ask_url(Method::GET, to_provider).send().await;
+        assert_eq!(page.status, 200, "{page:?}");
+        let wanted = format!("person={person}\"");
+        let mut links = page.text.split("href=\"").skip(1);
+        let link = links.find(|link| link.contains(&wanted)).unwrap();
+        let link = link.split('"').next().unwrap().replace("&amp;", "&");
+        self.ask_url(Method::GET, &link).send().await.location()
+    }
+
+    /// An operator's cookies; person 40 is one.
+    pub(crate) async fn admin(&self) -> Cookies {
+        let cookies = self.log_in("kakao", 40).await;
+        let id = self.id(&cookies).await;
+        self.sql(&format!(
+            "update member set role = 'ROLE_ADMIN' where id = {id}"
+        ))
+        .await;
+        cookies
+    }
+
+    /// Whose cookies they are.
+    pub(crate) async fn id(&self, who: &Cookies) -> u64 {
+        let info = self.data(who, "/api/members/info").await;
+        info["memberId"].as_u64().unwrap()
+    }
+
+    /// Changes rows, as something else in the market will one day.
+    pub(crate) async fn sql(&self, text: &str) {
+        let done = self.market.db().write(text.to_owned(), |text, tx| {
+            Box::pin(async move {
+                query(sqlx::AssertSqlSafe(text.clone()))
+                    .execute(tx.connection())
+                    .await?;
+                Ok::<_, Stop<()>>(())
+            })
+        });
+        done.await.unwrap();
+    }
+
+    /// One number.
+    pub(crate) async fn number(&self, text: &str) -> i64 {
+        let mut connection = self.market.db().read().await.unwrap();
+        let row = query(sqlx::AssertSqlSafe(text.to_owned())).fetch_one(&mut *connection);
+        row.await.unwrap().try_get(0).unwrap()
+    }
+
+    /// The folder of keys is read, as it is every now and then.
+    pub(crate) fn reread_keys(&self) {
+        // What cannot be read changes nothing; the test sees by what is published.
+        self.market.keys().reread().ok();
+    }
+
+    pub(crate) fn wait(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.unix_millis().get()
+    }
+}
+
+fn config(url: &DbUrl, folder: &TempDir, base: &str, fake: &str, more: &[&str]) -> Config {
+    let db = match url {
+        DbUrl::Postgres(url) => url.expose().clone(),
+        DbUrl::Sqlite(path) => format!("sqlite:{}", path.display()),
+    };
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let mut args = vec![
+        "market-api".to_owned(),
+        format!("--db={db}"),
+        format!("--signing-keys={}", path("keys")),
+        format!("--images=file:{}", path("images")),
+        format!("--public-url={base}"),
+        format!("--allowed-origins={PAGE}"),
+        "--address-rate=0".to_owned(),
+        "--member-rate=0".to_owned(),
+        "--insecure-cookies".to_owned(),
+    ];
+    for provider in ["kakao", "google", "naver"] {
+        args.push(format!("--{provider}-id={CLIENT_ID}"));
+        args.push(format!("--{provider}-secret={CLIENT_SECRET}"));
+        args.push(format!("--{provider}-url={fake}/{provider}"));
+    }
+    let named = |flag: &String| flag.split('=').next().unwrap().to_owned();
+    for flag in more {
+        let flag = (*flag).to_owned();
+        args.retain(|arg| named(arg) != named(&flag));
+        args.push(flag);
+    }
+    parse(args).unwrap()
+}
+
+async fn bind() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+fn address(listener: &TcpListener) -> String {
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+fn serve(drain: &Drain, listener: TcpListener, routes: Router) {
+    let within = drain.clone();
+    drop(drain.spawn("site", async move {
+        app::serve(listener, routes, &within, Duration::from_secs(5)).await
+    }));
+}
+
+fn documented(market: &Market) -> BTreeSet<Known> {
+    let document = serde_json::to_value(market.document()).unwrap();
+    let mut all = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            for status in operation["responses"].as_object().unwrap().keys() {
+                let status = status.parse().unwrap();
+                all.insert((method.to_uppercase(), path.clone(), status));
+            }
+        }
+    }
+    all
+}
+
+/// A request on its way.
+pub(crate) struct Ask<'a> {
+    site: &'a Site,
+    method: Method,
+    path: Option<String>,
+    request: reqwest::RequestBuilder,
+}
+
+impl Ask<'_> {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    /// A page of ours asks, with these cookies.
+    pub(crate) fn by(self, who: &Cookies) -> Self {
+        self.header(COOKIE.as_str(), &who.header())
+            .header("origin", PAGE)
+    }
+
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<reqwest::Body>) -> Self {
+        self.request = self.request.body(body);
+        self
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.header("content-type", "application/json")
+            .body(body.to_string())
+    }
+
+    /// Sends it. An answer of ours that no document speaks of fails the test.
+    pub(crate) async fn send(self) -> Answer {
+        let (site, method, path) = (self.site, self.method.clone(), self.path.clone());
+        let answer = self.send_unchecked().await;
+        if let Some(path) = &path {
+            site.check(&method, path, &answer);
+        }
+        answer
+    }
+
+    /// Sends it; the answer may be one that no document promises, a defect's.
+    pub(crate) async fn send_unchecked(self) -> Answer {
+        let response = self.request.send().await.unwrap();
+        Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: String::from_utf8_lossy(&response.bytes().await.unwrap()).into_owned(),
+        }
+    }
+}
+
+impl Site {
+    fn check(&self, method: &Method, path: &str, answer: &Answer) {
+        let paths: BTreeSet<_> = self.documented.iter().map(|(_, path, _)| path).collect();
+        let Some(pattern) = paths.into_iter().find(|pattern| fits(pattern, path)) else {
+            return;
+        };
+        let known = (method.to_string(), pattern.clone(), answer.status);
+        let is_route = self
+            .documented
+            .iter()
+            .any(|(m, p, _)| (m, p) == (&known.0, &known.1));
+        if !is_route {
+            assert!([405, 200].contains(&answer.status), "{known:?}");
+            return;
+        }
+        assert!(
+            self.documented.contains(&known),
+            "undocumented: {known:?} {answer:?}"
+        );
+        self.seen.lock().unwrap().insert(known);
+    }
+}
+
+fn fits(pattern: &str, path: &str) -> bool {
+    let (wanted, given): (Vec<_>, Vec<_>) =
+        (pattern.split('/').collect(), path.split('/').collect());
+    let same = |(wanted, given): (&&str, &&str)| wanted.starts_with('{') || wanted == given;
+    wanted.len() == given.len() && wanted.iter().zip(&given).all(same)
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    pub(crate) fn code(&self) -> u64 {
+        self.json()["code"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no code: {self:?}"))
+    }
+
+    pub(crate) fn is(&self, status: u16, code: u64) {
+        assert_eq!((self.status, self.code()), (status, code), "{self:?}");
+    }
+
+    pub(crate) fn location(&self) -> String {
+        let location = self.headers.get(LOCATION);
+        let location = location.unwrap_or_else(|| panic!("nowhere to go: {self:?}"));
+        location.to_str().unwrap().to_owned()
+    }
+}

@@ -1,0 +1,234 @@
+//! The envelope that every answer of the site's REST comes in, and the failures that both servers
+//! have.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// The message of every success; the front end looks at the code only.
+const DONE: &str = "요청을 처리했습니다.";
+
+/// A success.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Envelope<T> {
+    /// Always 0.
+    #[schema(example = 0)]
+    code: u16,
+    /// For people.
+    message: &'static str,
+    /// What was asked for.
+    data: T,
+}
+
+/// A success that has nothing to give.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Done {
+    /// Always 0.
+    #[schema(example = 0)]
+    code: u16,
+    /// For people.
+    message: &'static str,
+}
+
+/// A failure.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FailureBody {
+    /// What went wrong, for programs.
+    #[schema(example = 1006)]
+    code: u16,
+    /// What went wrong, for people.
+    message: &'static str,
+    /// What to do instead, where there is something: a new quote, for example.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object, required = false)]
+    data: Option<Value>,
+}
+
+/// `data` in its envelope.
+pub fn success<T>(data: T) -> Json<Envelope<T>> {
+    Json(Envelope {
+        code: 0,
+        message: DONE,
+        data,
+    })
+}
+
+/// The envelope of nothing.
+pub fn done() -> Json<Done> {
+    Json(Done {
+        code: 0,
+        message: DONE,
+    })
+}
+
+/// A row of a table of failures: what programs and people are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The site's own number.
+    pub code: u16,
+    /// In Korean.
+    pub ko: &'static str,
+    /// In English.
+    pub en: &'static str,
+}
+
+/// The failure that a response tells of, among its extensions: whoever knows that somebody reads
+/// English tells it again.
+#[derive(Clone, Debug)]
+pub struct Told {
+    row: Row,
+    data: Option<Value>,
+}
+
+impl Told {
+    /// What was told.
+    #[must_use]
+    pub fn row(&self) -> Row {
+        self.row
+    }
+
+    /// The same in English.
+    #[must_use]
+    pub fn in_english(&self) -> FailureBody {
+        self.body(self.row.en)
+    }
+
+    fn body(&self, message: &'static str) -> FailureBody {
+        FailureBody {
+            code: self.row.code,
+            message,
+            data: self.data.clone(),
+        }
+    }
+}
+
+/// The response of a failure, in Korean.
+pub fn failure(row: Row) -> Response {
+    tell(Told { row, data: None })
+}
+
+/// The response of a failure that says what would be right.
+pub fn failure_with(row: Row, data: Value) -> Response {
+    tell(Told {
+        row,
+        data: Some(data),
+    })
+}
+
+fn tell(told: Told) -> Response {
+    let mut response = (told.row.status, Json(told.body(told.row.ko))).into_response();
+    response.extensions_mut().insert(told);
+    response
+}
+
+/// What both servers refuse alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// A defect of ours.
+    Internal,
+    /// Not this member's, or not from this page.
+    Forbidden,
+    /// Nothing is at this path.
+    Path,
+    /// A parameter or body that cannot be.
+    Parameter,
+    /// The path does not know this method.
+    Method,
+    /// The body is too long.
+    TooLarge,
+    /// Too many requests.
+    TooMany,
+    /// Not possible right now.
+    Unavailable,
+    /// A token was shown and is not good.
+    TokenInvalid,
+    /// No token was shown.
+    TokenMissing,
+}
+
+impl Refusal {
+    /// Status, number and texts (`domain.md` 3.6, `wire.md`).
+    #[must_use]
+    pub const fn row(self) -> Row {
+        use StatusCode as S;
+        let (status, code, ko, en) = match self {
+            Self::Internal => (
+                S::INTERNAL_SERVER_ERROR,
+                1000,
+                "서버에서 오류가 발생했습니다.",
+                "Something went wrong on our side.",
+            ),
+            Self::Forbidden => (
+                S::FORBIDDEN,
+                1003,
+                "이 작업을 할 권한이 없습니다.",
+                "You are not allowed to do this.",
+            ),
+            Self::Path => (
+                S::NOT_FOUND,
+                1004,
+                "요청한 주소를 찾을 수 없습니다.",
+                "There is nothing at this address.",
+            ),
+            Self::Parameter => (
+                S::BAD_REQUEST,
+                1006,
+                "요청 값이 올바르지 않습니다.",
+                "A value of the request is not valid.",
+            ),
+            Self::Method => (
+                S::METHOD_NOT_ALLOWED,
+                1007,
+                "이 주소에서 지원하지 않는 메서드입니다.",
+                "This address does not know this method.",
+            ),
+            Self::TooLarge => (
+                S::PAYLOAD_TOO_LARGE,
+                1008,
+                "요청 본문이 너무 큽니다.",
+                "The body of the request is too large.",
+            ),
+            Self::TooMany => (
+                S::TOO_MANY_REQUESTS,
+                1009,
+                "요청이 너무 많습니다. 잠시 후 다시 시도해 주세요.",
+                "Too many requests. Please try again in a moment.",
+            ),
+            Self::Unavailable => (
+                S::SERVICE_UNAVAILABLE,
+                1010,
+                "지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요.",
+                "Not possible right now. Please try again in a moment.",
+            ),
+            Self::TokenInvalid => (
+                S::UNAUTHORIZED,
+                2007,
+                "로그인 정보가 유효하지 않습니다. 다시 로그인해 주세요.",
+                "Your login is no longer valid. Please log in again.",
+            ),
+            Self::TokenMissing => (
+                S::UNAUTHORIZED,
+                2014,
+                "로그인이 필요합니다.",
+                "Please log in first.",
+            ),
+        };
+        Row {
+            status,
+            code,
+            ko,
+            en,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        failure(self.row())
+    }
+}

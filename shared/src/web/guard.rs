@@ -1,0 +1,236 @@
+//! What surrounds every handler: a name for the request, a line in the log, bounds, and an envelope
+//! for what no handler answers.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use tokio::time::timeout;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowHeaders, CorsLayer};
+
+use super::envelope::Refusal;
+use crate::clock::Clock;
+
+/// What a request is called, in both directions and in the log.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Names of others that are taken over: a UUID has 36 characters, a trace id 32.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// From a request's head to its answer. The store's own deadlines are shorter.
+const REQUEST_MAX: Duration = Duration::from_secs(10);
+
+/// Bytes of a body that is too long which are taken in nevertheless, beyond those that may come:
+/// clients that are a little wrong get their answer, others a reset.
+const DISCARD_BYTES_MAX: usize = 1 << 20;
+
+/// How long a browser may remember what a page is allowed to do.
+const CORS_AGE: Duration = Duration::from_secs(600);
+
+/// Seconds after which a client may ask again where something is away.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// Names for requests that come without one.
+#[derive(Debug)]
+pub struct RequestIds {
+    node: u64,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    /// Names that begin with this random number, which tells nodes and starts apart.
+    #[must_use]
+    pub fn new(node: u64) -> Self {
+        Self {
+            node,
+            count: AtomicU64::new(0),
+        }
+    }
+
+    fn next(&self) -> HeaderValue {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{:016x}-{count:x}", self.node);
+        HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static("-"))
+    }
+}
+
+/// Within the log and CORS: bounds on time and body, panics, methods that a path does not know.
+pub fn guarded<S>(routes: Router<S>, body_bytes_max: usize) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    routes
+        .method_not_allowed_fallback(unknown_method)
+        .layer(from_fn_with_state(body_bytes_max, refuse_long_bodies))
+        .layer(from_fn(limit_time))
+        .layer(CatchPanicLayer::custom(answer_panic))
+}
+
+/// What a line in the log takes.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// For how long it took.
+    pub clock: Arc<dyn Clock>,
+    /// Names for requests that come without one.
+    pub request_ids: Arc<RequestIds>,
+}
+
+/// Around everything: the request's name and its line in the log. Handlers find the name in the
+/// request's header [`REQUEST_ID`].
+pub fn logged<S>(routes: Router<S>, log: Log) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    routes.layer(from_fn_with_state(log, name_and_log))
+}
+
+/// Pages of these origins may call with cookies, and read the answer. Which headers they may send
+/// is not restricted: none of them means more than a cookie does.
+pub fn cors(allowed: &[String]) -> CorsLayer {
+    let origins = allowed.iter().filter_map(|origin| origin.parse().ok());
+    let origins: Vec<HeaderValue> = origins.collect();
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_credentials(true)
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([REQUEST_ID])
+        .max_age(CORS_AGE)
+}
+
+/// Nothing is at this path.
+pub async fn unknown_path() -> Refusal {
+    Refusal::Path
+}
+
+async fn unknown_method() -> Refusal {
+    Refusal::Method
+}
+
+/// The hook of the process has logged the panic itself.
+fn answer_panic(_: Box<dyn Any + Send>) -> Response {
+    Refusal::Internal.into_response()
+}
+
+/// Refuses what announces a long body before it is read. What announces nothing is bounded where
+/// it is read; a handler that takes no body reads none.
+async fn refuse_long_bodies(
+    State(bytes_max): State<usize>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let announced = request.headers().get(CONTENT_LENGTH);
+    let length = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > bytes_max) {
+        discard(
+            request.into_body(),
+            bytes_max.saturating_add(DISCARD_BYTES_MAX),
+        )
+        .await;
+        return Refusal::TooLarge.into_response();
+    }
+    next.run(request).await
+}
+
+/// Takes in what a client is just sending. A connection that ends with bytes unread is reset, and
+/// the reset may overtake the answer.
+async fn discard(body: Body, bytes_max: usize) {
+    let mut body = Limited::new(body, bytes_max);
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+async fn limit_time(request: Request, next: Next) -> Response {
+    match timeout(REQUEST_MAX, next.run(request)).await {
+        Ok(response) => response,
+        Err(_elapsed) => Refusal::Unavailable.into_response(),
+    }
+}
+
+async fn name_and_log(State(state): State<Log>, mut request: Request, next: Next) -> Response {
+    let begun = state.clock.now();
+    let id = named(request.headers()).unwrap_or_else(|| state.request_ids.next());
+    request.headers_mut().insert(REQUEST_ID, id.clone());
+    let method = request.method().clone();
+    // The pattern, not the path: it is what one counts by, and nothing private can be in it.
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    let status = response.status();
+    if matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    ) {
+        let headers = response.headers_mut();
+        headers.entry(RETRY_AFTER).or_insert(RETRY_AFTER_SECONDS);
+    }
+    let elapsed_ms = state
+        .clock
+        .now()
+        .saturating_duration_since(begun)
+        .as_millis();
+    let path = path.as_ref().map_or("unknown path", MatchedPath::as_str);
+    tracing::info!(
+        request.id = id.to_str().unwrap_or_default(),
+        status = status.as_u16(),
+        elapsed_ms,
+        "{method} {path}"
+    );
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// The name that came with the request, if it is harmless in logs.
+fn named(headers: &HeaderMap) -> Option<HeaderValue> {
+    let id = headers.get(REQUEST_ID)?;
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let bytes = id.as_bytes();
+    let harmless = (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(plain);
+    harmless.then(|| id.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// The envelope's code in the answer to this path.
+    async fn check(path: &str, expected: (StatusCode, u64)) {
+        let routes = Router::new()
+            .route("/panic", get(async || -> Refusal { panic!("on purpose") }))
+            .route("/hang", get(std::future::pending::<Refusal>));
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let response = guarded(routes, 10).oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 1_000).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((status, body["code"].as_u64().unwrap()), expected, "{path}");
+    }
+
+    #[tokio::test]
+    async fn a_defect_comes_in_the_envelope() {
+        check("/panic", (StatusCode::INTERNAL_SERVER_ERROR, 1000)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_request_hangs_for_ever() {
+        check("/hang", (StatusCode::SERVICE_UNAVAILABLE, 1010)).await;
+    }
+}

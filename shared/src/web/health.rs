@@ -1,0 +1,65 @@
+//! What this node says about itself to balancers and supervisors.
+//!
+//! Only what concerns this node alone makes it unready. Trouble that all nodes share, such as the
+//! store's, is shown and does not: else the balancer would have nobody.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The state of the node.
+#[derive(Debug, Default)]
+pub struct Health {
+    started: AtomicBool,
+    draining: AtomicBool,
+}
+
+impl Health {
+    /// Not started yet, not draining.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Everything is built and served.
+    pub fn set_started(&self) {
+        self.started.store(true, Ordering::Release);
+    }
+
+    /// The node is about to stop: balancers should send nobody here.
+    pub fn set_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether everything is built and served.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+
+    /// Whether the node is about to stop.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether balancers should send clients here.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.is_started() && !self.is_draining()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_ready_between_its_start_and_its_drain() {
+        let health = Health::new();
+        assert!(!health.is_ready());
+        health.set_started();
+        assert!(health.is_ready());
+        health.set_draining();
+        assert!(!health.is_ready());
+        assert!(health.is_started());
+    }
+}
