@@ -6,16 +6,17 @@ use axum::{Extension, Router};
 use futures_util::future::BoxFuture;
 use shared::clock::Clock;
 use shared::drain::Drain;
+use shared::ids::MemberId;
 use shared::web::{Health, Log, RequestIds};
 use tokio::time::{MissedTickBehavior, interval};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::admin::{self, Admins};
-use crate::auth::{self, Auth, KeyRing, KeysError, REREAD_EVERY};
+use crate::auth::{self, Auth, KeyRing, KeysError, REREAD_EVERY, Tokens};
 use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCache};
 use crate::config::{Config, ImagesUrl};
 use crate::db::{Db, DbError, Stop, WriteError};
-use crate::http::{self, Limits, Operation, Rate, Surroundings};
+use crate::http::{self, Failure, Limits, Operation, Rate, Surroundings};
 use crate::idempotency;
 use crate::images::local::LocalImages;
 use crate::images::s3::S3Images;
@@ -162,6 +163,15 @@ impl Market {
     #[must_use]
     pub fn members(&self) -> &Members {
         &self.members
+    }
+
+    /// Logs a member in without a provider: for a program that knows who it is.
+    ///
+    /// # Errors
+    /// [`Failure::MemberUnknown`], [`Failure::MemberBlocked`], or the database's.
+    pub async fn log_in(&self, member: MemberId) -> Result<Tokens, Failure> {
+        let role = self.members.role(member).await?;
+        self.auth.issue(member, role).await
     }
 
     /// The keys that sign, for those who rotate them by hand.

@@ -79,8 +79,8 @@ struct MadeRoom {
 /// See [`CommandError`].
 pub(crate) fn token(settings: &Token) -> Result<(), CommandError> {
     let key = DevKey::open(&settings.data)?;
-    let tokens = key.log_in(settings.member, SystemClock.unix_millis())?;
-    writeln!(io::stdout(), "{}", tokens.access.expose())?;
+    let token = key.access_token(settings.member, SystemClock.unix_millis())?;
+    writeln!(io::stdout(), "{}", token.expose())?;
     Ok(())
 }
 

@@ -68,15 +68,6 @@ pub(crate) enum KeyError {
     Generation(#[from] KeyGenerationFailed),
 }
 
-/// The tokens of one login.
-#[derive(Debug)]
-pub(crate) struct Tokens {
-    /// For requests.
-    pub(crate) access: Secret<String>,
-    /// For renewing it.
-    pub(crate) refresh: Secret<String>,
-}
-
 impl DevKey {
     /// The key of this data folder; folder and key are made if they are not there. Two processes
     /// may do this at once: both get the same key.
@@ -145,26 +136,23 @@ impl DevKey {
         }
     }
 
-    /// The two tokens of a new login.
+    /// An access token of a login that the market does not know: the chat server takes it.
     ///
     /// # Errors
     /// See [`SignError`].
-    pub(crate) fn log_in(&self, member: MemberId, now: UnixMillis) -> Result<Tokens, SignError> {
-        let family = FamilyId::random(&mut rand::rng());
-        let sign = |token| {
-            let grant = MemberGrant {
-                member,
-                role: Role::Member,
-                token,
-                family: family.clone(),
-                token_id: TokenId::random(&mut rand::rng()),
-            };
-            self.signer.member_token(grant, now)
+    pub(crate) fn access_token(
+        &self,
+        member: MemberId,
+        now: UnixMillis,
+    ) -> Result<Secret<String>, SignError> {
+        let grant = MemberGrant {
+            member,
+            role: Role::Member,
+            token: MemberToken::Access,
+            family: FamilyId::random(&mut rand::rng()),
+            token_id: TokenId::random(&mut rand::rng()),
         };
-        Ok(Tokens {
-            access: sign(MemberToken::Access)?,
-            refresh: sign(MemberToken::Refresh)?,
-        })
+        self.signer.member_token(grant, now)
     }
 
     /// A token for calling the internal API.
@@ -291,17 +279,14 @@ mod tests {
         let verifier = Verifier::new(KeySet::from_jwks(&jwks), scope);
         let now = UnixMillis::EPOCH;
         let member = "3".parse().unwrap();
-        let tokens = key.log_in(member, now).unwrap();
-        let access = verifier.member(tokens.access.expose(), MemberToken::Access, now);
-        let refresh = verifier.member(tokens.refresh.expose(), MemberToken::Refresh, now);
-        let (access, refresh) = (access.unwrap(), refresh.unwrap());
-        assert_eq!((access.member, refresh.member), (member, member));
-        assert_eq!(access.family, refresh.family);
+        let access = key.access_token(member, now).unwrap();
+        let access = verifier.member(access.expose(), MemberToken::Access, now);
+        assert_eq!(access.unwrap().member, member);
         let service = key.service_token(now).unwrap();
         assert!(verifier.service(service.expose(), now).is_ok());
 
         let other = DevKey::open(&data.path().join("other")).unwrap();
-        let foreign = other.log_in(member, now).unwrap().access;
+        let foreign = other.access_token(member, now).unwrap();
         let refused = verifier.member(foreign.expose(), MemberToken::Access, now);
         assert!(matches!(refused, Err(TokenError::UnknownKey { .. })));
     }

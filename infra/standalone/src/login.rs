@@ -11,22 +11,19 @@ use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use market_api::app::Market;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::claims::{ACCESS_LIFETIME, MemberToken};
-use shared::clock::Clock;
 use shared::config::Secret;
 
 use crate::demo::{self, DemoMember};
-use crate::keys::DevKey;
 
 /// What logging in takes.
 #[derive(Debug)]
 pub(crate) struct Login {
-    /// Signs.
-    pub(crate) key: DevKey,
-    /// Says from when on.
-    pub(crate) clock: Arc<dyn Clock>,
+    /// Begins sessions.
+    pub(crate) market: Arc<Market>,
     /// The page tells writers before the server refuses them.
     pub(crate) message_chars_max: usize,
 }
@@ -46,12 +43,11 @@ struct LoggedIn<'a> {
     expires_in_seconds: u64,
 }
 
-/// `/dev/members`, `/dev/login`, `/.well-known/jwks.json`.
+/// `/dev/members`, `/dev/login`.
 pub(crate) fn router(login: Login) -> Router {
     Router::new()
         .route("/dev/members", get(list_members))
         .route("/dev/login", post(log_in))
-        .route("/.well-known/jwks.json", get(list_keys))
         .with_state(Arc::new(login))
 }
 
@@ -60,26 +56,15 @@ async fn list_members(State(login): State<Arc<Login>>) -> Response {
     success(&json!({"members": members, "messageCharsMax": login.message_chars_max}))
 }
 
-async fn list_keys(State(login): State<Arc<Login>>) -> Response {
-    Json(login.key.jwks()).into_response()
-}
-
 /// The body must say that it is JSON, so that no other site's page can send it unasked.
 async fn log_in(State(login): State<Arc<Login>>, Json(request): Json<LoginRequest>) -> Response {
     let wanted = |one: &DemoMember| u64::from(u32::from(one.member_id)) == request.member_id;
     let Some(member) = demo::members().find(wanted) else {
         return failure(StatusCode::BAD_REQUEST, 2005, "demo members are 1 to 8");
     };
-    let tokens = match login
-        .key
-        .log_in(member.member_id, login.clock.unix_millis())
-    {
+    let tokens = match login.market.log_in(member.member_id).await {
         Ok(tokens) => tokens,
-        Err(error) => {
-            tracing::error!("no token was signed: {error}");
-            let status = StatusCode::INTERNAL_SERVER_ERROR;
-            return failure(status, 1000, "no token could be signed");
-        }
+        Err(failure) => return failure.into_response(),
     };
     let cookies = AppendHeaders([
         (

@@ -7,6 +7,7 @@ mod commands;
 mod demo;
 mod keys;
 mod login;
+mod market;
 mod page;
 mod serve;
 mod settings;

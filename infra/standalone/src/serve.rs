@@ -10,7 +10,9 @@ use chat_server::app::{self, BuildError, Node};
 use chat_server::auth::KeySource;
 use chat_server::config::{BusUrl, Config, ScyllaFlags, StopTimes, StoreUrl};
 use chat_server::store::StoreError;
-use shared::clock::SystemClock;
+use market_api::app::{BuildError as MarketBuildError, Market};
+use market_api::http::Failure;
+use shared::clock::{Clock, SystemClock};
 use shared::drain::Drain;
 use shared::telemetry;
 use tokio::net::TcpListener;
@@ -20,6 +22,7 @@ use tracing::{info, warn};
 use crate::demo::{self, DemoError};
 use crate::keys::{DevKey, KeyError, SITE};
 use crate::login::{self, Login};
+use crate::market::{self, Urls};
 use crate::page;
 use crate::settings::Serve;
 
@@ -58,6 +61,12 @@ pub(crate) enum ServeError {
         /// Why.
         source: BuildError,
     },
+    /// The market.
+    #[error("the market cannot start")]
+    Market(#[from] MarketBuildError),
+    /// The market's demo members.
+    #[error("demo members cannot be made: {}", .0.row().en)]
+    Members(Failure),
     /// Demo data.
     #[error(transparent)]
     Demo(#[from] DemoError),
@@ -82,22 +91,28 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     let address = listener.local_addr()?;
     let key = DevKey::open(&settings.data)?;
     let config = chat_config(settings, &key)?;
-    let clock = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node = Node::build(&config, clock.clone(), drain.clone()).await;
     let node = node.map_err(|source| ServeError::Build {
         folder: settings.data.display().to_string(),
         source,
     })?;
     demo::set_up(&node.services.rooms).await?;
+    let urls = Urls::of(address).ok_or_else(|| io::Error::other("the address has no URL"))?;
+    let head_time = settings.chat.login_timeout;
+    let market = market::config(settings, &urls, head_time);
+    let market = Arc::new(Market::build(&market, clock.clone(), &drain).await?);
+    market::set_up(&market).await.map_err(ServeError::Members)?;
     let login = Login {
-        key,
-        clock,
+        market: Arc::clone(&market),
         message_chars_max: settings.chat.message_chars_max,
     };
-    let router = router(&node, login);
+    let router = router(&node, login).merge(market::router(&market, &urls, clock));
+    market.set_started();
+    drop(market);
     node.set_started();
     announce(address);
-    let served = serve(listener, router, &drain, settings.chat.login_timeout).await;
+    let served = serve(listener, router, &drain, head_time).await;
     if timeout(GOODBYE_MAX, drain.wait(GOODBYE_MAX)).await.is_err() {
         info!("not waiting for: {:?}", drain.running());
     }

@@ -110,6 +110,7 @@ impl Server {
 fn client() -> Client {
     let client = Client::builder()
         .timeout(PATIENCE)
+        .redirect(reqwest::redirect::Policy::none())
         .tls_certs_only([])
         .no_proxy();
     client.build().unwrap()
@@ -282,6 +283,10 @@ async fn everything_is_on_the_one_port() {
         "/dev/members",
         "/.well-known/jwks.json",
         "/docs/chat/",
+        "/docs/",
+        "/docs/openapi.json",
+        "/admin/market/metrics",
+        "/admin/market/readyz",
         "/metrics",
         "/livez",
         "/readyz",
@@ -339,6 +344,72 @@ async fn a_login_sets_the_cookies_of_the_site() {
     let form = [("content-type", "text/plain")];
     let forged = server.ask(Method::POST, "/dev/login", &form).await;
     assert!(forged.status().is_client_error());
+}
+
+/// The demo members log in to the market as members of a site do, and with what they get there they
+/// are known to both servers.
+#[tokio::test]
+async fn a_login_by_provider_is_known_to_both_servers() {
+    let (_here, data) = folder();
+    let server = Server::start(Path::new(&data)).await;
+    let ours = |url: &str| {
+        let path = url.split_once("//localhost").unwrap().1;
+        path.split_once('/')
+            .map(|(_, path)| format!("/{path}"))
+            .unwrap()
+    };
+    let header =
+        |response: &Response, name: &str| response.headers()[name].to_str().unwrap().to_owned();
+    let begun = server
+        .ask(Method::GET, "/oauth2/authorization/kakao", &[])
+        .await;
+    let browser = header(&begun, "set-cookie");
+    let browser = browser.split(';').next().unwrap();
+    let page = ours(&header(&begun, "location"));
+    let page = server
+        .ask(Method::GET, &page, &[])
+        .await
+        .text()
+        .await
+        .unwrap();
+    let link = page
+        .split("href=\"")
+        .find(|link| link.contains("person=2\""))
+        .unwrap();
+    let link = link.split('"').next().unwrap().replace("&amp;", "&");
+    let chosen = server.ask(Method::GET, &ours(&link), &[]).await;
+    let back = ours(&header(&chosen, "location"));
+    let done = server.ask(Method::GET, &back, &[("cookie", browser)]).await;
+    assert!(header(&done, "location").ends_with("/data"), "{done:?}");
+    let cookie = header(&done, "set-cookie");
+    let cookie = [("cookie", cookie.split(';').next().unwrap())];
+    let info = server.ask(Method::GET, "/api/members/info", &cookie).await;
+    let info: Value = info.json().await.unwrap();
+    assert_eq!(
+        (&info["data"]["memberId"], &info["data"]["name"]),
+        (&2.into(), &"이하늘".into())
+    );
+    let rooms = server
+        .ask(Method::GET, "/api/chat-room?size=10", &cookie)
+        .await;
+    let rooms: Value = rooms.json().await.unwrap();
+    assert_eq!(
+        rooms["data"]["data"].as_array().unwrap().len(),
+        2,
+        "{rooms}"
+    );
+
+    // The page's own login is one of the market, too.
+    let answer: Value = server.log_in(1).await.json().await.unwrap();
+    let bearer = format!("Bearer {}", answer["data"]["accessToken"].as_str().unwrap());
+    let cash = server
+        .ask(
+            Method::GET,
+            "/api/members/cash",
+            &[("authorization", &bearer)],
+        )
+        .await;
+    assert_eq!(cash.status(), StatusCode::OK);
 }
 
 #[tokio::test]

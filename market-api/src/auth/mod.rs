@@ -62,6 +62,15 @@ pub struct Identity {
     pub language: Language,
 }
 
+/// The two tokens of a session.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// For requests.
+    pub access: Secret<String>,
+    /// For renewing it.
+    pub refresh: Secret<String>,
+}
+
 /// How a token came. A browser adds cookies to requests of any page; a bearer token it does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -119,6 +128,18 @@ impl Auth {
     /// # Errors
     /// The database's, or the cryptographic library's.
     pub async fn begin(&self, member: MemberId, role: Role) -> Result<SetCookies, Failure> {
+        let tokens = self.issue(member, role).await?;
+        Ok(vec![
+            self.cookies.set(MemberToken::Access, &tokens.access),
+            self.cookies.set(MemberToken::Refresh, &tokens.refresh),
+        ])
+    }
+
+    /// Begins a session of this member: its two tokens.
+    ///
+    /// # Errors
+    /// The database's, or the cryptographic library's.
+    pub async fn issue(&self, member: MemberId, role: Role) -> Result<Tokens, Failure> {
         let (family, token) = (FamilyId::random(&mut rand::rng()), fresh_token());
         let context = (member, family.clone(), token.clone());
         let begun = self.db.write(context, |(member, family, token), tx| {
@@ -133,12 +154,10 @@ impl Auth {
             role,
             family: &family,
         };
-        let access = self.sign(&holder, MemberToken::Access, fresh_token(), now)?;
-        let refresh = self.sign(&holder, MemberToken::Refresh, token, now)?;
-        Ok(vec![
-            self.cookies.set(MemberToken::Access, &access),
-            self.cookies.set(MemberToken::Refresh, &refresh),
-        ])
+        Ok(Tokens {
+            access: self.sign(&holder, MemberToken::Access, fresh_token(), now)?,
+            refresh: self.sign(&holder, MemberToken::Refresh, token, now)?,
+        })
     }
 
     /// Ends the session of whoever shows a good token of it, also an access token past its time or

@@ -11,7 +11,7 @@ use axum::response::AppendHeaders;
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
-use shared::claims::Jwks;
+use shared::claims::{Jwk, Jwks};
 use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use shared::money::{Units, Won};
@@ -383,8 +383,7 @@ fn has_cookie(credentials: &Credentials) -> bool {
 #[derive(Debug, Serialize, ToSchema)]
 struct PublicKeys {
     #[schema(value_type = Vec<Object>)]
-    #[serde(flatten)]
-    keys: Jwks,
+    keys: Vec<Jwk>,
 }
 
 /// The public keys that tokens are checked with.
@@ -393,7 +392,7 @@ struct PublicKeys {
     responses((status = 200, description = "They are these", body = PublicKeys)),
 )]
 async fn keys(State(api): State<Api>) -> ([(HeaderName, HeaderValue); 1], Json<PublicKeys>) {
-    let keys = api.auth.keys().published();
+    let Jwks { keys } = api.auth.keys().published();
     ([(CACHE_CONTROL, KEYS_AGE)], Json(PublicKeys { keys }))
 }
 

@@ -116,6 +116,19 @@ impl Members {
         info.ok_or(Failure::MemberUnknown)
     }
 
+    /// What this member may do.
+    ///
+    /// # Errors
+    /// [`Failure::MemberUnknown`], [`Failure::MemberBlocked`], or the database's.
+    pub async fn role(&self, member: MemberId) -> Result<Role, Failure> {
+        let known = repo::known(&self.db, member).await?;
+        let known = known.ok_or(Failure::MemberUnknown)?;
+        if known.is_blocked {
+            return Err(Failure::MemberBlocked);
+        }
+        Ok(known.role)
+    }
+
     /// Onboarding is over.
     ///
     /// # Errors

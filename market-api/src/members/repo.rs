@@ -58,9 +58,22 @@ pub(super) async fn update_from_profile(
     .bind(now)
     .fetch_one(tx.connection())
     .await?;
+    read_known(&row)
+}
+
+pub(super) async fn known(db: &Db, member: MemberId) -> Result<Option<Known>, DbError> {
+    let mut connection = db.read().await?;
+    let row = query("select id, role, blocked from member where id = $1")
+        .bind(i64::from(member.get()))
+        .fetch_optional(&mut *connection)
+        .await?;
+    Ok(row.as_ref().map(read_known).transpose()?)
+}
+
+fn read_known(row: &AnyRow) -> Result<Known, sqlx::Error> {
     let role: String = row.try_get("role")?;
     Ok(Known {
-        member: id(&row, "id")?,
+        member: id(row, "id")?,
         role: role.parse().map_err(|_unknown| decode("role"))?,
         is_blocked: row.try_get::<i64, _>("blocked")? != 0,
     })

@@ -11,11 +11,7 @@ struct Seam {
     adapters: &'static [&'static str],
 }
 
-<<<<<<< HEAD
-const SEAMS: [Seam; 4] = [
-=======
-const SEAMS: [Seam; 5] = [
->>>>>>> products
+const SEAMS: [Seam; 6] = [
     Seam {
         server: "chat-server",
         home: "bus",
@@ -35,12 +31,12 @@ const SEAMS: [Seam; 5] = [
         adapters: &["EmbeddedStore", "ScyllaStore"],
     },
     Seam {
-<<<<<<< HEAD
         server: "chat-server",
         home: "store",
         contract: "MemberStore",
         adapters: &["EmbeddedStore", "ScyllaStore"],
-=======
+    },
+    Seam {
         server: "market-api",
         home: "cache",
         contract: "Cache",
@@ -51,7 +47,6 @@ const SEAMS: [Seam; 5] = [
         home: "images",
         contract: "ObjectStore",
         adapters: &["LocalImages", "S3Images"],
->>>>>>> products
     },
 ];
 

@@ -1,0 +1,184 @@
+//! The market inside: its settings, its demo members, and the provider they log in with.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Redirect;
+use axum::routing::get;
+use market_api::app::Market;
+use market_api::cache::CacheUrl;
+use market_api::config::{Config, ImageSettings, ImagesUrl, Login, MarketLimits};
+use market_api::db::DbUrl;
+use market_api::fakes::login::{CLIENT_ID, CLIENT_SECRET, Email, FakeLogin, Person};
+use market_api::http::Failure;
+use market_api::members::login::StandIn;
+use market_api::members::{Profile, Provider};
+use reqwest::Url;
+use shared::clock::Clock;
+use shared::config::Secret;
+use shared::ids::MemberId;
+use tracing::warn;
+
+use crate::demo;
+use crate::keys::SITE;
+use crate::settings::Serve;
+
+/// Where the login provider is.
+const PROVIDER: &str = "/fake";
+
+/// Under which URLs this program is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Urls {
+    /// By browsers.
+    browsers: Url,
+    /// By itself.
+    itself: Url,
+}
+
+impl Urls {
+    /// The URLs of a port of this computer.
+    pub(crate) fn of(address: SocketAddr) -> Option<Self> {
+        let ip = match address.ip() {
+            any if any.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ip => ip,
+        };
+        let itself = format!("http://{}", SocketAddr::new(ip, address.port()));
+        let browsers = if ip.is_ipv4() && ip.is_loopback() {
+            format!("http://localhost:{}", address.port())
+        } else {
+            itself.clone()
+        };
+        Some(Self {
+            browsers: Url::parse(&browsers).ok()?,
+            itself: Url::parse(&itself).ok()?,
+        })
+    }
+
+    fn provider(&self, provider: Provider) -> Option<StandIn> {
+        let path = format!("{PROVIDER}/{}", provider.path());
+        Some(StandIn {
+            browsers: self.browsers.join(&path).ok()?,
+            servers: self.itself.join(&path).ok()?,
+        })
+    }
+}
+
+/// The settings of the market inside.
+pub(crate) fn config(settings: &Serve, urls: &Urls, head_time: Duration) -> Config {
+    let data = &settings.data;
+    Config {
+        listen: settings.listen,
+        admin_listen: settings.listen,
+        db: DbUrl::Sqlite(data.join("market.db")),
+        cache: CacheUrl::Local,
+        login: login(settings, urls),
+        images: ImageSettings {
+            images: ImagesUrl::Folder(data.join("images")),
+            images_public_url: None,
+            images_region: String::new(),
+            images_access_key: None,
+            images_secret_key: None,
+        },
+        public_url: urls.browsers.clone(),
+        front_url: urls.browsers.clone(),
+        // A front end in development; the page here is of the server's own origin.
+        allowed_origins: vec!["http://localhost:3000".to_owned()],
+        limits: MarketLimits {
+            trusted_hops: 0,
+            // All come from this computer.
+            address_rate: 0,
+            member_rate: 20,
+            head_time,
+        },
+        stop_grace: Duration::ZERO,
+        log_format: settings.log_format,
+        log: settings.log.clone(),
+    }
+}
+
+fn login(settings: &Serve, urls: &Urls) -> Login {
+    let (id, secret) = (
+        Some(CLIENT_ID.to_owned()),
+        Some(Secret::new(CLIENT_SECRET.to_owned())),
+    );
+    Login {
+        // The development key lies there.
+        signing_keys: settings.data.clone(),
+        token_issuer: SITE.to_owned(),
+        token_audience: SITE.to_owned(),
+        cookie_domain: None,
+        insecure_cookies: true,
+        kakao_id: id.clone(),
+        kakao_secret: secret.clone(),
+        kakao_url: urls.provider(Provider::Kakao),
+        google_id: id.clone(),
+        google_secret: secret.clone(),
+        google_url: urls.provider(Provider::Google),
+        naver_id: id,
+        naver_secret: secret,
+        naver_url: urls.provider(Provider::Naver),
+    }
+}
+
+/// Makes the demo members that are not there yet. On a fresh database they get the ids that the
+/// demo rooms know.
+///
+/// # Errors
+/// The market's.
+pub(crate) async fn set_up(market: &Market) -> Result<(), Failure> {
+    for demo in demo::members() {
+        let id = demo.member_id;
+        let profile = Profile {
+            provider: Provider::Kakao,
+            provider_id: id.to_string(),
+            email: None,
+            name: demo.name.to_owned(),
+            image_url: None,
+        };
+        let member = match market.members().welcome(profile).await {
+            // An operator has shut them out, which a restart does not change.
+            Err(Failure::MemberBlocked) => continue,
+            other => other?.0,
+        };
+        if member != id {
+            warn!("demo member {id} is member {member} of the market: they do not share a chat");
+        }
+        market.members().become_member(member).await?;
+    }
+    Ok(())
+}
+
+/// What the market serves here: its own routes, what operators look at (below `/admin/market`,
+/// since the chat server has the same paths), and the login provider.
+pub(crate) fn router(market: &Market, urls: &Urls, clock: Arc<dyn Clock>) -> Router {
+    let base = format!("{}{PROVIDER}", urls.browsers.as_str().trim_end_matches('/'));
+    let provider = FakeLogin::new(people(), urls.browsers.as_str(), &base, clock);
+    // Where logins lead to; this page is the front end.
+    let home = || get(async || Redirect::to("/"));
+    market
+        .public_router()
+        .reset_fallback()
+        .nest("/admin/market", market.admin_router().reset_fallback())
+        .nest(PROVIDER, Arc::new(provider).router())
+        .route("/data", home())
+        .route("/login", home())
+}
+
+/// The demo members, as the provider knows them: half of them with an address.
+fn people() -> Vec<Person> {
+    let person = |demo: demo::DemoMember| {
+        let id = u64::from(MemberId::get(demo.member_id));
+        let email = (id % 2 == 1).then(|| Email {
+            address: format!("member{id}@example.com"),
+            verified: true,
+        });
+        Person {
+            id,
+            name: demo.name.to_owned(),
+            email,
+        }
+    };
+    demo::members().map(person).collect()
+}
