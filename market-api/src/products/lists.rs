@@ -151,6 +151,21 @@ impl Products {
         }
     }
 
+    /// Whether somebody has asked about a place under its present version, as this caller does now. What
+    /// only one asks for is not worth more than they asked for.
+    pub(super) async fn is_asked_again(&self, place: &Place) -> bool {
+        let Seen::Version(version) = self.cache.seen(place.kind.namespace()).await else {
+            return false;
+        };
+        let key = format!("list:{}:v{version}:{}:asked", place.kind.name(), place.rest);
+        let again = self.cache.get(&key).await.is_some();
+        if !again {
+            let mark = bytes::Bytes::from_static(b"1");
+            self.cache.set(&key, mark, place.ttl).await;
+        }
+        again
+    }
+
     async fn kept(&self, key: &str) -> Option<Arc<Batch>> {
         let bytes = self.cache.get(key).await?;
         let now = self.clock.unix_millis().get();
