@@ -45,8 +45,8 @@ pub struct Config {
     )]
     pub admin_listen: SocketAddr,
 
-    /// Where messages are kept: file:FOLDER, by this process alone; or
-    /// scylla://[USER:PASSWORD@]HOST[:PORT],HOST…/KEYSPACE, the password taken as it stands
+    /// Where messages are kept: file:FOLDER, by this process alone; or scylla://HOST,HOST/KEYSPACE,
+    /// where USER:PASSWORD@ may stand before the hosts (the password as it is) and :PORT behind each
     #[arg(
         long,
         env = "CHAT_STORE",
@@ -61,8 +61,8 @@ pub struct Config {
     pub scylla: ScyllaFlags,
 
     /// How nodes hear of each other: local (this is the only node),
-    /// redis://[USER:PASSWORD@]HOST[:PORT][/DB], redis-cluster://HOST,HOST or
-    /// redis-sentinel://HOST,HOST/SERVICE; rediss for TLS
+    /// redis://HOST, redis-cluster://HOST,HOST or redis-sentinel://HOST,HOST/SERVICE, where
+    /// USER:PASSWORD@ may stand before the hosts, :PORT behind each, /DB at the end; rediss for TLS
     #[arg(
         long,
         env = "CHAT_BUS",
