@@ -1,6 +1,7 @@
 // What the page must do. The checks build on each other: one conversation, from the first visit on.
 
 import assert from 'node:assert/strict';
+import { fits, isTouchable } from './layout.js';
 import { Tab } from './tab.js';
 import { until } from './until.js';
 
@@ -336,27 +337,4 @@ async function isWhole(tab) {
   const ids = (await tab.messages()).map(({ id }) => id);
   assert.ok(ids.length > 0);
   ids.forEach((id, index) => assert.equal(id, ids[0] + index, `at ${index} of ${ids.length}`));
-}
-
-async function fits(tab) {
-  const over = await tab.page.evaluate(() => {
-    const { scrollWidth, clientWidth } = document.documentElement;
-    const wide = [...document.querySelectorAll('body *')].filter((one) => {
-      const { right, width } = one.getBoundingClientRect();
-      return width > 0 && right > clientWidth + 0.5 && !one.closest('.filters');
-    });
-    return { by: scrollWidth - clientWidth, wide: wide.map((one) => one.className || one.tagName) };
-  });
-  assert.deepEqual(over, { by: 0, wide: [] });
-}
-
-/** What is pressed is large enough for a finger. */
-async function isTouchable(tab) {
-  const small = await tab.page.evaluate(() =>
-    [...document.querySelectorAll('button, a')]
-      .map((one) => ({ name: one.id || one.className, ...one.getBoundingClientRect().toJSON() }))
-      .filter(({ width, height }) => width > 0 && (width < 44 || height < 44))
-      .map(({ name }) => name),
-  );
-  assert.deepEqual(small, []);
 }

@@ -3,7 +3,8 @@
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { checks } from './checks.js';
+import { checks as chatChecks } from './checks.js';
+import { checks as marketChecks } from './market-checks.js';
 import { Server } from './server.js';
 import { Tab } from './tab.js';
 
@@ -30,7 +31,7 @@ try {
   const world = { server, browser, context, shots };
   world.one = await Tab.open(context, server.url);
   world.two = await Tab.open(context, server.url);
-  for (const [name, check] of checks) {
+  for (const [name, check] of [...chatChecks, ...marketChecks]) {
     if (counts.failed === 0) await run(name, () => check(world), world);
     else skip(name);
   }

@@ -165,6 +165,12 @@ impl Market {
         &self.members
     }
 
+    /// The offers, for those who set a market up.
+    #[must_use]
+    pub fn products(&self) -> &Products {
+        &self.products
+    }
+
     /// Logs a member in without a provider: for a program that knows who it is.
     ///
     /// # Errors

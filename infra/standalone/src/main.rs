@@ -8,6 +8,7 @@ mod demo;
 mod keys;
 mod login;
 mod market;
+mod offers;
 mod page;
 mod serve;
 mod settings;

@@ -1,10 +1,12 @@
-//! The market inside: its settings, its demo members, and the provider they log in with.
+//! The market inside: its settings, its demo members and what they sell, and the provider they log in
+//! with.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::RawQuery;
 use axum::response::Redirect;
 use axum::routing::get;
 use market_api::app::Market;
@@ -23,6 +25,7 @@ use tracing::warn;
 
 use crate::demo;
 use crate::keys::SITE;
+use crate::offers;
 use crate::settings::Serve;
 
 /// Where the login provider is.
@@ -122,12 +125,13 @@ fn login(settings: &Serve, urls: &Urls) -> Login {
     }
 }
 
-/// Makes the demo members that are not there yet. On a fresh database they get the ids that the
-/// demo rooms know.
+/// Makes the demo members and offers that are not there yet. On a fresh database the members get the
+/// ids that the demo rooms know.
 ///
 /// # Errors
 /// The market's.
 pub(crate) async fn set_up(market: &Market) -> Result<(), Failure> {
+    let mut sellers = Vec::new();
     for demo in demo::members() {
         let id = demo.member_id;
         let profile = Profile {
@@ -139,15 +143,19 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), Failure> {
         };
         let member = match market.members().welcome(profile).await {
             // An operator has shut them out, which a restart does not change.
-            Err(Failure::MemberBlocked) => continue,
+            Err(Failure::MemberBlocked) => {
+                sellers.push(None);
+                continue;
+            }
             other => other?.0,
         };
         if member != id {
             warn!("demo member {id} is member {member} of the market: they do not share a chat");
         }
         market.members().become_member(member).await?;
+        sellers.push(Some(member));
     }
-    Ok(())
+    offers::set_up(market.products(), &sellers).await
 }
 
 /// What the market serves here: its own routes, what operators look at (below `/admin/market`,
@@ -155,15 +163,22 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), Failure> {
 pub(crate) fn router(market: &Market, urls: &Urls, clock: Arc<dyn Clock>) -> Router {
     let base = format!("{}{PROVIDER}", urls.browsers.as_str().trim_end_matches('/'));
     let provider = FakeLogin::new(people(), urls.browsers.as_str(), &base, clock);
-    // Where logins lead to; this page is the front end.
-    let home = || get(async || Redirect::to("/"));
+    // Where logins lead to; this page is the front end. It reads from the query that it is one who
+    // came back from a provider, or why they are not let in.
+    let came_back = get(async || Redirect::to("/?login=ok"));
+    let refused = get(async |RawQuery(why): RawQuery| {
+        // A number of the market's; nothing else of the query is passed on.
+        let code = why.as_deref().and_then(|why| why.strip_prefix("error="));
+        let code: u16 = code.and_then(|code| code.parse().ok()).unwrap_or(0);
+        Redirect::to(&format!("/?login={code}"))
+    });
     market
         .public_router()
         .reset_fallback()
         .nest("/admin/market", market.admin_router().reset_fallback())
         .nest(PROVIDER, Arc::new(provider).router())
-        .route("/data", home())
-        .route("/login", home())
+        .route("/data", came_back)
+        .route("/login", refused)
 }
 
 /// The demo members, as the provider knows them: half of them with an address.

@@ -65,7 +65,7 @@ pub(crate) enum ServeError {
     #[error("the market cannot start")]
     Market(#[from] MarketBuildError),
     /// The market's demo members.
-    #[error("demo members cannot be made: {}", .0.row().en)]
+    #[error("demo members and offers cannot be made: {}", .0.row().en)]
     Members(Failure),
     /// Demo data.
     #[error(transparent)]

@@ -380,7 +380,16 @@ async fn a_login_by_provider_is_known_to_both_servers() {
     let chosen = server.ask(Method::GET, &ours(&link), &[]).await;
     let back = ours(&header(&chosen, "location"));
     let done = server.ask(Method::GET, &back, &[("cookie", browser)]).await;
-    assert!(header(&done, "location").ends_with("/data"), "{done:?}");
+    let front = ours(&header(&done, "location"));
+    assert_eq!(front, "/data");
+    let front = server.ask(Method::GET, &front, &[]).await;
+    assert_eq!(header(&front, "location"), "/?login=ok");
+    let refused = server.ask(Method::GET, "/login?error=2009", &[]).await;
+    assert_eq!(header(&refused, "location"), "/?login=2009");
+    let forged = server
+        .ask(Method::GET, "/login?error=2009&to=//x", &[])
+        .await;
+    assert_eq!(header(&forged, "location"), "/?login=0");
     let cookie = header(&done, "set-cookie");
     let cookie = [("cookie", cookie.split(';').next().unwrap())];
     let info = server.ask(Method::GET, "/api/members/info", &cookie).await;
@@ -410,6 +419,47 @@ async fn a_login_by_provider_is_known_to_both_servers() {
         )
         .await;
     assert_eq!(cash.status(), StatusCode::OK);
+}
+
+/// The ids of all offers of a kind.
+async fn offers(server: &Server, kind: &str, bearer: &str) -> Vec<u64> {
+    let place = "latitude=37.5665&longitude=126.978";
+    let path = format!("/api/products/{kind}?size=100&{place}");
+    let (status, answer) = server.get(&path, bearer).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let rows = answer["data"]["data"].as_array().unwrap();
+    let mut ids: Vec<_> = rows
+        .iter()
+        .map(|row| row["productId"].as_u64().unwrap())
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// What is taken back does not come again.
+#[tokio::test]
+async fn demo_offers_are_made_once() {
+    let (_here, data) = folder();
+    let mut server = Server::start(Path::new(&data)).await;
+    let token = line(&["token", "--member", "2", "--data", &data]).await;
+    let (mut mobile, wifi) = (
+        offers(&server, "mobile-data", &token).await,
+        offers(&server, "wifi", &token).await,
+    );
+    assert_eq!((mobile.len(), wifi.len()), (50, 50));
+
+    // The first room's product is member 2's.
+    assert_eq!(mobile.remove(0), 1);
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    let taken_back = server
+        .ask(Method::DELETE, "/api/products/1", &headers)
+        .await;
+    assert_eq!(taken_back.status(), StatusCode::OK);
+    assert_eq!(server.interrupt().await, Some(0));
+    let server = Server::start(Path::new(&data)).await;
+    assert_eq!(offers(&server, "mobile-data", &token).await, mobile);
+    assert_eq!(offers(&server, "wifi", &token).await, wifi);
 }
 
 #[tokio::test]

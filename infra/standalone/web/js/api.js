@@ -1,10 +1,13 @@
-// The chat's REST, as the signed-in member.
+// The REST of chat and market, as the signed-in member.
 
 /** Rows of one page of the list of rooms: the most there are. */
 const ROOMS_PAGE = 100;
 
 /** 1,000 rooms are shown; nobody scrolls further. */
 const ROOM_PAGES_MAX = 10;
+
+/** Offers of a page of a list: more than a screen of them. */
+const OFFERS_PAGE = 20;
 
 /** Longer than the server itself takes to give up. */
 const ANSWER_MAX_MS = 15_000;
@@ -55,6 +58,22 @@ export class Api {
     return this.call('DELETE', `/api/chat-messages/${messageId}`);
   }
 
+  /** A page of offers that can be bought: `path` is `mobile-data` or `wifi`, `query` its order and filters. */
+  async offers(path, query, cursorId) {
+    const parameters = new URLSearchParams({ size: OFFERS_PAGE, ...query });
+    if (cursorId != null) parameters.set('cursorId', cursorId);
+    const { data, pageInfo } = await this.call('GET', `/api/products/${path}?${parameters}`);
+    return { rows: data, next: pageInfo.hasNext ? pageInfo.nextCursorId : null };
+  }
+
+  offer(path, productId) {
+    return this.call('GET', `/api/products/${path}/${productId}`);
+  }
+
+  member(memberId) {
+    return this.call('GET', `/api/members/info?memberId=${memberId}`);
+  }
+
   async call(method, path) {
     let response = await this.ask(method, path);
     if (response.status === 401) {
@@ -67,7 +86,6 @@ export class Api {
   }
 
   ask(method, path) {
-    const headers = { authorization: `Bearer ${this.session.token}` };
-    return fetch(path, { method, headers, signal: AbortSignal.timeout(ANSWER_MAX_MS) });
+    return fetch(path, { method, ...this.session.proof, signal: AbortSignal.timeout(ANSWER_MAX_MS) });
   }
 }

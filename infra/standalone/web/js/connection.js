@@ -21,7 +21,8 @@ export class Connection {
         heartbeatOutgoing: 0,
         discardWebsocketOnCommFailure: true,
       },
-      token: (wish) => this.token(wish),
+      // Without a token of its own the browser's cookies say who this is.
+      ...(session.token && { token: (wish) => this.token(wish) }),
       onState: (state) => {
         if (state === 'stopped') return;
         on.state(state);

@@ -1,27 +1,81 @@
-// The first screen: which demo member this tab is.
+// The first screen: who this tab is. By a provider one signs in to the site; a demo member is one of this tab only.
 
 import { avatar, byId, element } from './dom.js';
-import { Session, fetchDemo } from './session.js';
+import { DemoSession, ProviderSession, fetchDemo, signedInMember } from './session.js';
+
+const PROVIDERS = [
+  ['kakao', '카카오로 시작하기'],
+  ['google', 'Google로 시작하기'],
+  ['naver', '네이버로 시작하기'],
+];
+
+/** What the market says of a login that came to nothing; the rest is worth another try. */
+const REFUSALS = {
+  2009: '로그인을 취소했어요.',
+  2012: '이용이 제한된 회원이에요.',
+};
+
+const TRY_AGAIN = '들어가지 못했어요. 잠시 뒤에 다시 눌러 주세요.';
+
+/** The session of a browser that has just come back from a provider; `problem` if it was not let in. */
+export async function comeBack() {
+  const outcome = new URLSearchParams(location.search).get('login');
+  if (outcome === null) return {};
+  if (outcome !== 'ok') {
+    history.replaceState(null, '', '/');
+    return { problem: REFUSALS[outcome] ?? TRY_AGAIN };
+  }
+  history.replaceState(null, '', '/#/market/data');
+  const session = await ProviderSession.begin().catch(() => null);
+  return session ? { session } : { problem: TRY_AGAIN };
+}
 
 /** Shows the screen until somebody is chosen. */
-export function chooseMember() {
+export function chooseMember(why = '') {
   const screen = byId('login');
   const problem = byId('login-problem');
   screen.hidden = false;
-  document.title = '다판다 채팅';
+  problem.textContent = why;
+  document.title = '다판다';
   return new Promise((resolve) => {
-    const choose = async (memberId) => {
+    const enter = async (begin) => {
       problem.textContent = '';
       try {
-        const session = await Session.logIn(memberId);
+        const session = await begin();
         screen.hidden = true;
         resolve(session);
       } catch {
-        problem.textContent = '들어가지 못했어요. 잠시 뒤에 다시 눌러 주세요.';
+        problem.textContent = TRY_AGAIN;
       }
     };
-    showMembers(choose, problem);
+    showProviders(enter);
+    showMembers((memberId) => enter(() => DemoSession.logIn(memberId)), problem);
   });
+}
+
+function showProviders(enter) {
+  const buttons = PROVIDERS.map(([name, text]) =>
+    element('a', { href: siteUrl(`/oauth2/authorization/${name}`), class: `provider ${name}`, 'data-provider': name }, text),
+  );
+  const member = signedInMember();
+  if (member) {
+    const goOn = () =>
+      enter(() => {
+        location.hash = '#/market/data';
+        return ProviderSession.begin();
+      });
+    const { memberId, name } = member;
+    const text = element('span', {}, `${name} 님으로 계속하기`);
+    buttons.unshift(
+      element('button', { type: 'button', id: 'go-on', class: 'provider', onclick: goOn }, avatar(memberId, name, 'small'), text),
+    );
+  }
+  byId('providers').replaceChildren(...buttons);
+}
+
+/** Providers send browsers back to `localhost`, and the cookies of 127.0.0.1 are not seen there. */
+function siteUrl(path) {
+  return location.hostname === '127.0.0.1' ? `http://localhost:${location.port}${path}` : path;
 }
 
 async function showMembers(choose, problem) {

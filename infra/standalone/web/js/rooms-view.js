@@ -40,7 +40,7 @@ export class RoomsView {
     reconcile(byId('rooms'), rows);
     const unread = rooms.list().reduce((sum, room) => sum + room.unread, 0);
     const count = unread > 99 ? '99+' : unread;
-    document.title = unread > 0 ? `(${count}) 다판다 채팅 · ${this.chat.session.name}` : `다판다 채팅 · ${this.chat.session.name}`;
+    document.title = unread > 0 ? `(${count}) 다판다 · ${this.chat.session.name}` : `다판다 · ${this.chat.session.name}`;
   }
 
   tab(key, text) {

@@ -85,6 +85,7 @@ function toRoom(row, before) {
     unread: isOld ? before.unread : row.unreadCount,
     otherId: row.senderId ?? null,
     otherName: row.senderName ?? '',
+    productId: row.productId ?? null,
     item: ITEMS[row.itemType] ?? null,
     hours: row.startTime && row.endTime ? `${hour(row.startTime)}~${hour(row.endTime)}` : null,
     members: before?.members ?? null,

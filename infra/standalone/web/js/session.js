@@ -1,11 +1,15 @@
 // Who this tab is.
 //
-// Two tabs are to be two members, but cookies are shared by all tabs of a browser. So the token of
-// a login is kept in sessionStorage, which belongs to one tab, and shown as `Authorization` at
-// CONNECT and with every request; there a bearer token wins over the cookies that the login also
-// sets. It is renewed before it ends, by logging in again: this is a demo without passwords.
+// Two tabs are to be two members, but cookies are shared by all tabs of a browser. So there are two kinds of sessions:
+//
+// - A demo member's: the token of a login is kept in sessionStorage, which belongs to one tab, and shown as
+//   `Authorization` at CONNECT and with every request, where it wins over cookies. Its requests neither send nor take
+//   cookies. It is renewed before it ends, by logging in again: this is a demo without passwords.
+// - One by a provider: the site's cookies say who it is, in all tabs that are not a demo member's. Scripts cannot read
+//   them, so localStorage notes whose they are.
 
 const KEY = 'dapanda.session';
+const SIGNED_IN_KEY = 'dapanda.signed-in';
 
 /** So long before its end a token is renewed. */
 const RENEW_BEFORE_MS = 5 * 60 * 1000;
@@ -13,19 +17,23 @@ const RENEW_BEFORE_MS = 5 * 60 * 1000;
 /** Timers of sleeping tabs come late; so look again at least this often. */
 const LOOK_EVERY_MS = 60 * 1000;
 
-export class Session {
-  /** The login of this tab, if it has one. */
-  static restore() {
-    try {
-      const stored = JSON.parse(sessionStorage.getItem(KEY));
-      return stored ? new Session(stored) : null;
-    } catch {
-      return null;
-    }
-  }
+/** The login of this tab, if it has one. */
+export function restore() {
+  const stored = read(sessionStorage, KEY);
+  if (stored?.accessToken) return new DemoSession(stored);
+  const signedIn = signedInMember();
+  return stored?.byProvider && signedIn ? new ProviderSession(signedIn) : null;
+}
 
+/** Whom the site's cookies are of, if somebody signed in by a provider and did not sign out since. */
+export function signedInMember() {
+  const stored = read(localStorage, SIGNED_IN_KEY);
+  return Number.isSafeInteger(stored?.memberId) ? stored : null;
+}
+
+export class DemoSession {
   static async logIn(memberId) {
-    return new Session(await requestLogin(memberId));
+    return new DemoSession(await requestLogin(memberId));
   }
 
   constructor(login) {
@@ -47,6 +55,11 @@ export class Session {
     return this.login.accessToken;
   }
 
+  /** How a request shows who asks: options of `fetch`. */
+  get proof() {
+    return { headers: { authorization: `Bearer ${this.token}` }, credentials: 'omit' };
+  }
+
   /** Gets a new token now. Calls at the same time share one. */
   renew() {
     this.renewing ??= requestLogin(this.memberId)
@@ -66,7 +79,8 @@ export class Session {
     await this.renew().catch(() => {});
   }
 
-  end() {
+  /** Forgets the token; others of this member stay as they are. */
+  async end() {
     clearInterval(this.timer);
     sessionStorage.removeItem(KEY);
   }
@@ -77,15 +91,73 @@ export class Session {
   }
 }
 
+export class ProviderSession {
+  /** After the browser came back from a provider, or where somebody is signed in already. */
+  static async begin() {
+    const member = await fetchSelf();
+    // A new member's onboarding is this page's first look; for others nothing happens.
+    await fetch('/api/members/role', { method: 'POST' });
+    localStorage.setItem(SIGNED_IN_KEY, JSON.stringify(member));
+    return new ProviderSession(member);
+  }
+
+  constructor({ memberId, name }) {
+    this.memberId = memberId;
+    this.name = name;
+    this.onRenewed = () => {};
+    sessionStorage.setItem(KEY, JSON.stringify({ byProvider: true }));
+    // Another tab signed in as somebody else, or out: the cookies are no longer this member's.
+    this.onStorage = ({ key }) => {
+      if ((key === SIGNED_IN_KEY || key === null) && signedInMember()?.memberId !== memberId) location.reload();
+    };
+    window.addEventListener('storage', this.onStorage);
+  }
+
+  /** Cookies speak for themselves. */
+  get token() {
+    return null;
+  }
+
+  get proof() {
+    return { headers: {}, credentials: 'same-origin' };
+  }
+
+  /** The market renews the cookies of whoever asks it with a good refresh cookie. */
+  async renew() {
+    const { memberId } = await fetchSelf();
+    if (memberId !== this.memberId) location.reload();
+  }
+
+  async renewInTime() {}
+
+  /** Signs out: the server forgets the tokens and removes the cookies. */
+  async end() {
+    const response = await fetch('/api/auth/logout', { method: 'POST' });
+    if (!response.ok) throw new Error(`signing out: ${response.status}`);
+    window.removeEventListener('storage', this.onStorage);
+    localStorage.removeItem(SIGNED_IN_KEY);
+    sessionStorage.removeItem(KEY);
+  }
+}
+
 /** The demo members, and how long a message may be. */
 export async function fetchDemo() {
   const response = await fetch('/dev/members');
   return (await response.json()).data;
 }
 
+/** Whose the cookies are. */
+async function fetchSelf() {
+  const response = await fetch('/api/members/info');
+  const { code, message, data } = await response.json();
+  if (code !== 0) throw new Error(message);
+  return { memberId: data.memberId, name: data.name };
+}
+
 async function requestLogin(memberId) {
   const response = await fetch('/dev/login', {
     method: 'POST',
+    credentials: 'omit',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ memberId }),
   });
@@ -93,4 +165,12 @@ async function requestLogin(memberId) {
   if (answer.code !== 0) throw new Error(answer.message);
   const { expiresInSeconds, ...login } = answer.data;
   return { ...login, endsAt: Date.now() + expiresInSeconds * 1000 };
+}
+
+function read(storage, key) {
+  try {
+    return JSON.parse(storage.getItem(key));
+  } catch {
+    return null;
+  }
 }

@@ -1,0 +1,27 @@
+// How the page lies on the screen.
+
+import assert from 'node:assert/strict';
+
+/** Nothing is wider than the screen. */
+export async function fits(tab) {
+  const over = await tab.page.evaluate(() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    const wide = [...document.querySelectorAll('body *')].filter((one) => {
+      const { right, width } = one.getBoundingClientRect();
+      return width > 0 && right > clientWidth + 0.5 && !one.closest('.filters');
+    });
+    return { by: scrollWidth - clientWidth, wide: wide.map((one) => one.className || one.tagName) };
+  });
+  assert.deepEqual(over, { by: 0, wide: [] });
+}
+
+/** What is pressed is large enough for a finger. */
+export async function isTouchable(tab) {
+  const small = await tab.page.evaluate(() =>
+    [...document.querySelectorAll('button, a, select')]
+      .map((one) => ({ name: one.id || one.className, ...one.getBoundingClientRect().toJSON() }))
+      .filter(({ width, height }) => width > 0 && (width < 44 || height < 44))
+      .map(({ name }) => name),
+  );
+  assert.deepEqual(small, []);
+}

@@ -1,0 +1,295 @@
+// What the market's part of the page must do. They follow the checks of the chat, on the same server, with tabs of
+// their own.
+
+import assert from 'node:assert/strict';
+import { fits, isTouchable } from './layout.js';
+import { Tab } from './tab.js';
+import { until } from './until.js';
+
+const ALL = 50;
+
+/** What the two browsers of these checks are left with between checks. */
+const tabs = {};
+
+export const checks = [
+  ['offers of mobile data are listed, and more come on scrolling', async ({ browser, server, shots }) => {
+    const tab = (tabs.demo = await openTab(browser, server));
+    await tab.logIn(3);
+    await tab.page.click('#to-market');
+    await tab.page.waitForSelector('[data-offer]');
+    assert.equal(await tab.text('#market-me'), '박\n박도윤');
+    const atFirst = await tab.page.locator('[data-offer]').count();
+    assert.ok(atFirst < ALL, `${atFirst} offers at once`);
+    await tab.shot(shots, '20-market-data');
+    const ids = await readAll(tab);
+    assert.equal(new Set(ids).size, ALL);
+    assert.equal(await tab.text('.list-end'), `상품 ${ALL}개를 모두 보았어요.`);
+  }],
+
+  ['another order sorts the whole list', async () => {
+    const tab = tabs.demo;
+    const recent = await readAll(tab);
+    for (const [sort, selector, sign] of [
+      ['PRICE_ASC', '.offer-unit', 1], ['AMOUNT_DESC', '.room-title strong', -1], ['AMOUNT_ASC', '.room-title strong', 1],
+    ]) {
+      await choose(tab, 'sort', sort);
+      const ids = await readAll(tab);
+      assert.deepEqual([...ids].sort(), [...recent].sort(), 'the same offers');
+      assert.notDeepEqual(ids, recent);
+      isSorted((await numbers(tab, selector)).map((number) => sign * number));
+    }
+  }],
+
+  ['an amount leaves the others out', async ({ shots }) => {
+    const tab = tabs.demo;
+    await choose(tab, 'amount', '0.3');
+    const ids = await readAll(tab);
+    assert.ok(ids.length > 0 && ids.length < ALL, `${ids.length} offers`);
+    const amounts = await tab.page.locator('#offers .room-title strong').allInnerTexts();
+    assert.deepEqual(new Set(amounts), new Set(['0.3GB']));
+    await choose(tab, 'amount', '2');
+    await until('none is left', async () => (await tab.text('.list-end')) === '조건에 맞는 상품이 없어요.');
+    await tab.shot(shots, '21-market-none');
+  }],
+
+  ['Wi-Fi is listed by its distance from the chosen place', async ({ shots }) => {
+    const tab = tabs.demo;
+    await tab.page.click('[data-kind="wifi"]');
+    const fromCityHall = await readAll(tab);
+    assert.equal(fromCityHall.length, ALL);
+    isSorted(await distances(tab));
+    await choose(tab, 'place', '1');
+    const fromGangnam = await readAll(tab);
+    assert.notDeepEqual(fromGangnam, fromCityHall);
+    assert.deepEqual([...fromGangnam].sort(), [...fromCityHall].sort());
+    isSorted(await distances(tab));
+    assert.match(await tab.text(`[data-offer="${fromGangnam[0]}"]`), /강남 판다오피스/);
+    await tab.page.evaluate(() => (document.getElementById('offers').scrollTop = 0));
+    await tab.shot(shots, '22-market-wifi');
+  }],
+
+  ['only what is open now, if one wants', async () => {
+    const tab = tabs.demo;
+    await fresh(tab, () => tab.page.click('#open-now'));
+    const ids = await readAll(tab);
+    assert.ok(ids.length > 0 && ids.length < ALL, `${ids.length} offers`);
+    assert.equal(await tab.page.locator('#offers .open-tag').count(), ids.length);
+    await fresh(tab, () => tab.page.click('#open-now'));
+    assert.equal((await readAll(tab)).length, ALL);
+  }],
+
+  ['an offer shows what it is and whose, also after a reload', async ({ shots }) => {
+    const tab = tabs.demo;
+    await tab.page.click('#offers [data-offer] >> nth=0');
+    const look = async () => {
+      await tab.page.waitForSelector('.seller');
+      assert.match(await tab.text('.offer-title'), /강남 판다오피스/);
+      assert.match(await tab.text('.facts'), /10분에 600원[^]*07:00~23:00[^]*강남구 판다로 101/);
+      assert.match(await tab.text('.seller'), /아직 후기 없음 · \d+년 \d+월 \d+일 가입/);
+    };
+    await look();
+    assert.match(await tab.text('.facts'), /강남역에서 \d+m/);
+    await tab.shot(shots, '23-offer-wifi');
+    await tab.page.reload();
+    await look();
+  }],
+
+  ['an offer leads to the conversation about it', async ({ browser, server, shots }) => {
+    const tab = await openTab(browser, server);
+    await tab.logIn(1);
+    await tab.page.evaluate(() => (location.hash = '#/market/data/1'));
+    await tab.page.waitForSelector('.offer-room');
+    assert.match(await tab.text('.seller'), /이하늘/);
+    await tab.shot(shots, '24-offer-data');
+    await tab.page.click('.offer-room');
+    await tab.page.waitForSelector('#conversation:not([hidden])');
+    assert.equal(await tab.text('#title'), '이하늘');
+    await tab.page.context().close();
+  }],
+
+  ['one signs in by a provider, and market and chat know who it is', async ({ browser, server, shots }) => {
+    const tab = (tabs.signedIn = await openTab(browser, server));
+    await signIn(tab, 'kakao', '이하늘');
+    assert.equal(await tab.text('#market-me'), '이\n이하늘');
+    await tab.page.waitForSelector('[data-offer]');
+    await tab.page.click('#to-chat');
+    await tab.connected();
+    await tab.enter(1);
+    await tab.send('카카오로 들어왔어요');
+    await tab.shows('카카오로 들어왔어요');
+    await tab.shot(shots, '25-signed-in');
+    await tab.page.reload();
+    await tab.connected();
+    assert.equal(await tab.text('#me'), '이\n이하늘');
+    await tab.shows('카카오로 들어왔어요');
+  }],
+
+  ['a demo member of another tab leaves the signed-in one alone', async ({ server }) => {
+    const { signedIn } = tabs;
+    const other = await Tab.open(signedIn.page.context(), server.url);
+    await other.logIn(5);
+    assert.equal(await other.text('#me'), '정\n정지호');
+    await signedIn.page.reload();
+    await signedIn.connected();
+    await signedIn.send('저는 그대로예요');
+    await signedIn.shows('저는 그대로예요');
+    assert.equal((await signedIn.messages()).at(-1).isMine, true);
+    await isClean(other);
+    await other.page.close();
+  }],
+
+  ['signing out ends it in all tabs and on the server', async ({ server, shots }) => {
+    const { signedIn } = tabs;
+    const context = signedIn.page.context();
+    const other = await Tab.open(context, server.url);
+    await other.page.waitForSelector('#go-on');
+    await other.shot(shots, '26-go-on');
+    await other.page.click('#go-on');
+    await other.page.waitForSelector('[data-offer]');
+    assert.equal(await other.text('#market-me'), '이\n이하늘');
+    const before = await context.cookies();
+    assert.ok(before.some(({ name }) => name === 'refreshToken'));
+
+    await other.page.click('#market-leave');
+    for (const tab of [other, signedIn]) await tab.page.waitForSelector('[data-provider="naver"]', { state: 'visible' });
+    assert.equal(await other.page.locator('#go-on').count(), 0);
+    const kept = (await context.cookies()).filter(({ name }) => name !== 'loginAttempt');
+    assert.deepEqual(kept, []);
+    const cookie = before.map(({ name, value }) => `${name}=${value}`).join('; ');
+    const replayed = await fetch(`${server.url}/api/members/info`, { headers: { cookie } });
+    assert.equal(replayed.status, 401);
+    await isClean(other);
+    await isClean(signedIn);
+    await context.close();
+  }],
+
+  ['a new member comes by another provider', async ({ browser, server, shots }) => {
+    for (const [provider, name] of [['google', '최서연'], ['naver', '한유나']]) {
+      const tab = await openTab(browser, server);
+      await signIn(tab, provider, name);
+      await tab.page.waitForSelector('[data-offer]');
+      assert.equal(await tab.text('#market-me'), `${[...name][0]}\n${name}`);
+      await tab.page.click('#to-chat');
+      await tab.connected();
+      assert.match(await tab.text('#rooms'), /아직 채팅방이 없어요/);
+      if (provider === 'google') await tab.shot(shots, '27-new-member');
+      await isClean(tab);
+      await tab.page.context().close();
+    }
+  }],
+
+  ['a login that came to nothing says so', async ({ browser, server }) => {
+    const tab = await openTab(browser, server);
+    await tab.page.goto(`${server.url}/login?error=2009`);
+    await until('it says so', async () => (await tab.text('#login-problem')) === '로그인을 취소했어요.');
+    await tab.page.waitForSelector('[data-member="1"]');
+    assert.equal(new URL(tab.page.url()).search, '');
+    await isClean(tab);
+    await tab.page.context().close();
+  }],
+
+  ['the market fits a phone, and one leafs between list and offer', async ({ browser, server, shots }) => {
+    for (const [colorScheme, width] of [['light', 360], ['dark', 390]]) {
+      const tab = await openTab(browser, server, {
+        colorScheme, viewport: { width, height: 780 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true,
+      });
+      await tab.page.waitForSelector('[data-member="1"]');
+      await tab.logIn(4);
+      await tab.page.click('#to-market');
+      for (const kind of ['data', 'wifi']) {
+        await tab.page.click(`[data-kind="${kind}"]`);
+        await tab.page.waitForSelector('[data-offer]');
+        await fits(tab);
+        await isTouchable(tab);
+        await tab.shot(shots, `28-phone-${kind}-${colorScheme}`);
+        assert.equal(await tab.page.locator('#offer').isVisible(), false);
+        await tab.page.click('#offers [data-offer] >> nth=0');
+        await tab.page.waitForSelector('.seller');
+        await fits(tab);
+        await isTouchable(tab);
+        assert.equal(await tab.page.locator('.offers').isVisible(), false);
+        await tab.shot(shots, `29-phone-offer-${kind}-${colorScheme}`);
+        await tab.page.click('.offer .back');
+        await tab.page.waitForSelector('.offers', { state: 'visible' });
+      }
+      await isClean(tab);
+      await tab.page.context().close();
+    }
+  }],
+
+  ['the market is dark where the system is', async ({ browser, server, shots }) => {
+    const tab = await openTab(browser, server, { colorScheme: 'dark' });
+    await tab.logIn(4);
+    await tab.page.evaluate(() => (location.hash = '#/market/wifi/2'));
+    await tab.page.waitForSelector('.seller');
+    await tab.page.waitForSelector('[data-offer]');
+    await tab.shot(shots, '30-market-dark');
+    await isClean(tab);
+    await tab.page.context().close();
+  }],
+
+  ['the market asked nobody else, and nothing complained', async () => {
+    await isClean(tabs.demo);
+    await tabs.demo.page.context().close();
+  }],
+];
+
+async function openTab(browser, server, options = {}) {
+  const context = await browser.newContext({
+    locale: 'ko-KR', timezoneId: 'Asia/Seoul', viewport: { width: 1180, height: 800 }, ...options,
+  });
+  context.setDefaultTimeout(20_000);
+  return Tab.open(context, server.url);
+}
+
+/** As a visitor does: to the provider, choosing somebody there, and back. */
+async function signIn(tab, provider, name) {
+  await tab.page.click(`[data-provider="${provider}"]`);
+  await tab.page.waitForURL(`**/fake/${provider}/**`);
+  await tab.page.click(`a:has-text("${name}")`);
+  await tab.page.waitForURL('**/#/market/data');
+  await tab.page.waitForSelector('#market:not([hidden])');
+}
+
+/** Scrolls to the end of the list; the ids of all its offers, in their order. */
+async function readAll(tab) {
+  await until('the end of the list', async () => {
+    await tab.page.evaluate(() => (document.getElementById('offers').scrollTop = 1e6));
+    return (await tab.text('.list-end')).includes('모두 보았어요');
+  });
+  return tab.page.$$eval('#offers [data-offer]', (rows) => rows.map((row) => Number(row.dataset.offer)));
+}
+
+/** Chooses in one of the lists above the offers. */
+function choose(tab, name, value) {
+  return fresh(tab, () => tab.page.selectOption(`#choice-${name}`, value));
+}
+
+/** Does what makes the list begin anew, and waits until the old rows are gone. */
+async function fresh(tab, change) {
+  await tab.page.evaluate(() => {
+    for (const row of document.querySelectorAll('#offers [data-offer]')) row.classList.add('old');
+  });
+  await change();
+  await until('the list began anew', async () => (await tab.page.locator('#offers .old').count()) === 0);
+  await until('its first answer', async () => !(await tab.text('.list-end')).includes('불러오는') || (await tab.page.locator('[data-offer]').count()) > 0);
+}
+
+function numbers(tab, selector) {
+  const all = tab.page.locator(`#offers ${selector}`).allInnerTexts();
+  return all.then((texts) => texts.map((text) => Number(text.replaceAll(',', '').match(/[\d.]+(?=원|GB)/)[0])));
+}
+
+async function distances(tab) {
+  const texts = await tab.page.locator('#offers .offer-unit').allInnerTexts();
+  return texts.map((text) => (text.endsWith('km') ? 1_000 : 1) * Number.parseFloat(text));
+}
+
+function isSorted(all) {
+  all.forEach((one, index) => assert.ok(index === 0 || all[index - 1] <= one, `at ${index}: ${all}`));
+}
+
+async function isClean(tab) {
+  assert.deepEqual(tab.strangers, []);
+  assert.deepEqual(tab.complaints, []);
+}

@@ -1,0 +1,285 @@
+//! What the demo members sell: fifty offers of mobile data and fifty of Wi-Fi around Seoul.
+//!
+//! They are made as members make them, within the monthly limits, at the first start. Later starts
+//! add only what an interrupted first one did not come to: what was changed, sold or taken back
+//! since stays so, and a month's expired data does not come again.
+
+use market_api::http::Failure;
+use market_api::products::{
+    Kind, NewData, NewSpot, Price, Products, SellingQuery, SpotForm, State,
+};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use shared::clock::LocalDateTime;
+use shared::ids::MemberId;
+use shared::money::Units;
+use shared::web::PageSize;
+use tracing::info;
+
+/// A line each: title, more about it, address, degrees north, degrees east, hours, won for ten
+/// minutes. Shops and streets are invented, districts are not.
+const SPOTS: &str = include_str!("offers/spots.txt");
+
+/// Offers of mobile data.
+const DATA_COUNT: usize = 50;
+
+/// What a seller offers in the month of the first start: 0.2 GB less than they may, so that whoever
+/// plays them can still offer something.
+const SELLER_UNITS: u16 = 18;
+
+/// The most that is added to one of a seller's offers at once while the amount is spread.
+const CHUNK_UNITS_MAX: u16 = 4;
+
+/// Won for 0.1 GB, in steps of five.
+const UNIT_PRICE_FIVES: std::ops::RangeInclusive<i64> = 16..=50;
+
+/// The same offers on every computer.
+const SEED: u64 = 20_250_807;
+
+/// An offer of the seller with this place among the demo members.
+#[derive(Clone, Debug)]
+struct Offer {
+    seller: usize,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Data { price: i64, units: u16, split: bool },
+    Spot(SpotForm),
+}
+
+/// Makes the offers that were not made yet. A seller who is `None` offers nothing.
+///
+/// # Errors
+/// The market's.
+pub(crate) async fn set_up(
+    products: &Products,
+    sellers: &[Option<MemberId>],
+) -> Result<(), Failure> {
+    let mut made_before = Vec::new();
+    for seller in sellers {
+        made_before.push(match seller {
+            Some(member) => count(products, *member).await?,
+            None => 0,
+        });
+    }
+    for offer in all(sellers.len()) {
+        let Some(member) = sellers[offer.seller] else {
+            continue;
+        };
+        // Offers are never removed, and each seller's are made in the same order.
+        let before = &mut made_before[offer.seller];
+        if *before > 0 {
+            *before -= 1;
+            continue;
+        }
+        match make(products, member, offer.what).await {
+            Err(Failure::SellLimit | Failure::PlanShort) => {
+                info!("member {member} sells something else this month");
+            }
+            made => made?,
+        }
+    }
+    Ok(())
+}
+
+/// How many offers this member has made, whatever became of them.
+async fn count(products: &Products, member: MemberId) -> Result<i64, Failure> {
+    let mut sum = 0;
+    for state in State::ALL {
+        let query = SellingQuery {
+            seller: member,
+            reader: member,
+            state,
+            size: PageSize::LIST,
+            after: None,
+        };
+        sum += products.selling(&query).await?.count;
+    }
+    Ok(sum)
+}
+
+async fn make(products: &Products, member: MemberId, what: What) -> Result<(), Failure> {
+    match what {
+        What::Data {
+            price,
+            units,
+            split,
+        } => {
+            let offer = NewData {
+                member,
+                price: Price::parse(price)?,
+                units: Units::new(units),
+                split,
+            };
+            products.offer_data(offer).await?;
+        }
+        What::Spot(form) => {
+            let spot = NewSpot::parse(member, Kind::Wifi, form)?;
+            products.offer_spot(spot).await?;
+        }
+    }
+    Ok(())
+}
+
+/// All offers in the order in which they are made: data and Wi-Fi in turns, of one seller after the
+/// other. On a fresh database the first two are the products that the demo rooms are about.
+fn all(sellers: usize) -> Vec<Offer> {
+    let mut rng = StdRng::seed_from_u64(SEED);
+    let data: Vec<_> = (0..DATA_COUNT).map(|nth| (nth + 1) % sellers).collect();
+    let share = |seller: usize| data.iter().filter(|one| **one == seller).count();
+    let mut amounts: Vec<Vec<u16>> = (0..sellers)
+        .map(|seller| spread(SELLER_UNITS, share(seller), &mut rng))
+        .collect();
+    let spots = SPOTS
+        .lines()
+        .map(spot)
+        .enumerate()
+        .map(|(nth, form)| Offer {
+            seller: nth % sellers,
+            what: What::Spot(form),
+        });
+    let data = data.iter().map(|&seller| {
+        let units = amounts[seller].pop().expect("each share has its amount");
+        let what = data_of(units, &mut rng);
+        Offer { seller, what }
+    });
+    data.zip(spots).flat_map(<[Offer; 2]>::from).collect()
+}
+
+/// An offer of so many units; what is sold as a whole is a little cheaper.
+fn data_of(units: u16, rng: &mut StdRng) -> What {
+    let unit_price = 5 * rng.random_range(UNIT_PRICE_FIVES);
+    let split = units > 1 && rng.random_range(0..2) == 0;
+    let sum = unit_price * i64::from(units);
+    let price = if split { sum } else { sum - sum % 100 }.max(unit_price);
+    What::Data {
+        price,
+        units,
+        split,
+    }
+}
+
+/// `units` in `parts` of one at least, some much larger than others.
+fn spread(units: u16, parts: usize, rng: &mut StdRng) -> Vec<u16> {
+    let mut amounts = vec![1; parts];
+    let mut left = units.saturating_sub(u16::try_from(parts).unwrap_or(u16::MAX));
+    while left > 0 {
+        let chunk = rng.random_range(1..=CHUNK_UNITS_MAX).min(left);
+        amounts[rng.random_range(0..parts)] += chunk;
+        left -= chunk;
+    }
+    amounts
+}
+
+/// A line of [`SPOTS`].
+fn spot(line: &str) -> SpotForm {
+    let parts: Vec<_> = line.split('|').collect();
+    let [title, content, address, north, east, hours, price] = parts[..] else {
+        unreachable!("a line has seven parts: {line}")
+    };
+    let (opens, closes) = hours.split_once('-').expect("hours are from and to");
+    // Only the time of day counts; an end that is not later is one of the next day.
+    let closing_day = if closes > opens { 1 } else { 2 };
+    let time = |day: u8, clock: &str| -> LocalDateTime {
+        let text = format!("2025-08-0{day}T{clock}:00");
+        text.parse().expect("hours are times of day")
+    };
+    SpotForm {
+        price: price.parse().expect("a price is a number"),
+        title: title.to_owned(),
+        content: content.to_owned(),
+        latitude: north.parse().expect("degrees are a number"),
+        longitude: east.parse().expect("degrees are a number"),
+        address: format!("서울 {address}"),
+        opens_at: time(1, opens),
+        closes_at: time(closing_day, closes),
+        images: Vec::new(),
+        capacity: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const SELLERS: usize = 8;
+
+    #[test]
+    fn offers_are_fifty_of_each_kind_within_the_limits() {
+        let mut month = [0; SELLERS];
+        let mut amounts = BTreeSet::new();
+        let (mut data, mut spots) = (0, 0);
+        for Offer { seller, what } in all(SELLERS) {
+            match what {
+                What::Data { price, units, .. } => {
+                    assert!(Price::parse(price).is_ok(), "{price}");
+                    month[seller] += units;
+                    amounts.insert(units);
+                    data += 1;
+                }
+                What::Spot(form) => {
+                    let member = MemberId::try_from(1_u64).unwrap();
+                    assert!(form.title.chars().count() <= 30, "{}", form.title);
+                    assert!(form.content.chars().count() <= 63, "{}", form.content);
+                    assert!((37.42..37.71).contains(&form.latitude), "{}", form.title);
+                    assert!((126.76..127.19).contains(&form.longitude), "{}", form.title);
+                    NewSpot::parse(member, Kind::Wifi, form).unwrap();
+                    spots += 1;
+                }
+            }
+        }
+        assert_eq!((data, spots), (50, 50));
+        assert_eq!(month, [SELLER_UNITS; SELLERS]);
+        assert!(amounts.len() >= 6, "{amounts:?}");
+    }
+
+    #[test]
+    fn the_first_two_are_what_the_demo_rooms_are_about() {
+        let all = all(SELLERS);
+        assert!(matches!(
+            &all[0],
+            Offer {
+                seller: 1,
+                what: What::Data { .. }
+            }
+        ));
+        let Offer {
+            seller: 0,
+            what: What::Spot(form),
+        } = &all[1]
+        else {
+            panic!("{:?}", all[1])
+        };
+        let hours = (
+            form.opens_at.minute_of_day(),
+            form.closes_at.minute_of_day(),
+        );
+        assert_eq!(hours, (10 * 60, 22 * 60));
+    }
+
+    #[test]
+    fn at_every_hour_some_are_open_and_some_are_not() {
+        let hours: Vec<_> = SPOTS
+            .lines()
+            .map(spot)
+            .map(|form| {
+                (
+                    form.opens_at.minute_of_day(),
+                    form.closes_at.minute_of_day(),
+                )
+            })
+            .collect();
+        for now in (0..24).map(|hour| hour * 60 + 30) {
+            let open = |&&(from, to): &&(u16, u16)| match from < to {
+                true => (from..=to).contains(&now),
+                false => now >= from || now <= to,
+            };
+            let count = hours.iter().filter(open).count();
+            assert!((5..=45).contains(&count), "{count} of 50 at minute {now}");
+        }
+    }
+}
