@@ -178,6 +178,17 @@ export const checks = [
     }
   }],
 
+  ['a login that has ended leads to the first screen', async ({ browser, server }) => {
+    const tab = await openTab(browser, server);
+    await signIn(tab, 'kakao', '오민준');
+    await tab.page.waitForSelector('[data-offer]');
+    await tab.page.context().clearCookies();
+    await tab.page.selectOption('#choice-sort', 'PRICE_ASC');
+    await tab.page.waitForSelector('[data-provider="naver"]', { state: 'visible' });
+    assert.equal(await tab.page.locator('#go-on').count(), 0);
+    await tab.page.context().close();
+  }],
+
   ['a login that came to nothing says so', async ({ browser, server }) => {
     const tab = await openTab(browser, server);
     await tab.page.goto(`${server.url}/login?error=2009`);
@@ -281,8 +292,8 @@ function numbers(tab, selector) {
 }
 
 async function distances(tab) {
-  const texts = await tab.page.locator('#offers .offer-unit').allInnerTexts();
-  return texts.map((text) => (text.endsWith('km') ? 1_000 : 1) * Number.parseFloat(text));
+  const texts = await tab.page.locator('#offers .room-last').allInnerTexts();
+  return texts.map((text) => (/^[\d.]+km/.test(text) ? 1_000 : 1) * Number.parseFloat(text));
 }
 
 function isSorted(all) {

@@ -1,7 +1,8 @@
 //! Logging in without a password, for the page: only this program has it, and only demo members.
 //!
 //! The answer sets the cookies that the market sets, and also shows the access token: cookies are
-//! shared by all tabs of a browser, and two tabs are to be two members.
+//! shared by all tabs of a browser, and two tabs are to be two members. So the page leaves the
+//! cookies alone; there they belong to whoever signed in by a provider.
 
 use std::sync::Arc;
 

@@ -134,14 +134,7 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), Failure> {
     let mut sellers = Vec::new();
     for demo in demo::members() {
         let id = demo.member_id;
-        let profile = Profile {
-            provider: Provider::Kakao,
-            provider_id: id.to_string(),
-            email: None,
-            name: demo.name.to_owned(),
-            image_url: None,
-        };
-        let member = match market.members().welcome(profile).await {
+        let member = match market.members().welcome(profile(demo)).await {
             // An operator has shut them out, which a restart does not change.
             Err(Failure::MemberBlocked) => {
                 sellers.push(None);
@@ -156,6 +149,17 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), Failure> {
         sellers.push(Some(member));
     }
     offers::set_up(market.products(), &sellers).await
+}
+
+/// A demo member as the login provider would tell of them.
+pub(crate) fn profile(demo: demo::DemoMember) -> Profile {
+    Profile {
+        provider: Provider::Kakao,
+        provider_id: demo.member_id.to_string(),
+        email: None,
+        name: demo.name.to_owned(),
+        image_url: None,
+    }
 }
 
 /// What the market serves here: its own routes, what operators look at (below `/admin/market`,

@@ -203,8 +203,20 @@ fn spot(line: &str) -> SpotForm {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use market_api::app::Market;
+    use shared::clock::SystemClock;
+    use shared::config::parse;
+    use shared::drain::Drain;
 
     use super::*;
+    use crate::demo;
+    use crate::keys::DevKey;
+    use crate::market::{self, Urls};
+    use crate::settings::Serve;
 
     const SELLERS: usize = 8;
 
@@ -280,6 +292,40 @@ mod tests {
             };
             let count = hours.iter().filter(open).count();
             assert!((5..=45).contains(&count), "{count} of 50 at minute {now}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_first_start_is_made_whole_by_the_next() {
+        let data = tempfile::tempdir().unwrap();
+        DevKey::open(data.path()).unwrap();
+        let folder = data.path().to_str().unwrap();
+        let settings: Serve = parse(["dapanda", "--data", folder]).unwrap();
+        let urls = Urls::of(SocketAddr::from(([127, 0, 0, 1], 8_080))).unwrap();
+        let config = market::config(&settings, &urls, Duration::from_secs(1));
+        let drain = Drain::new();
+        let market = Market::build(&config, Arc::new(SystemClock), &drain);
+        let market = market.await.unwrap();
+        let mut sellers = Vec::new();
+        for one in demo::members() {
+            let profile = market::profile(one);
+            let (member, _) = market.members().welcome(profile).await.unwrap();
+            sellers.push(Some(member));
+        }
+
+        let products = market.products();
+        for Offer { seller, what } in all(SELLERS).into_iter().take(33) {
+            make(products, sellers[seller].unwrap(), what)
+                .await
+                .unwrap();
+        }
+        for _ in 0..2 {
+            set_up(products, &sellers).await.unwrap();
+            let mut sum = 0;
+            for seller in &sellers {
+                sum += count(products, seller.unwrap()).await.unwrap();
+            }
+            assert_eq!(sum, 100);
         }
     }
 }

@@ -441,7 +441,8 @@ async fn offers(server: &Server, kind: &str, bearer: &str) -> Vec<u64> {
 async fn demo_offers_are_made_once() {
     let (_here, data) = folder();
     let mut server = Server::start(Path::new(&data)).await;
-    let token = line(&["token", "--member", "2", "--data", &data]).await;
+    let answer: Value = server.log_in(2).await.json().await.unwrap();
+    let token = answer["data"]["accessToken"].as_str().unwrap().to_owned();
     let (mut mobile, wifi) = (
         offers(&server, "mobile-data", &token).await,
         offers(&server, "wifi", &token).await,

@@ -1,6 +1,6 @@
 // The list of offers: which kind, in which order, what is left out; it goes on as one scrolls.
 
-import { avatar, byId, element, icon, reconcile } from './dom.js';
+import { byId, element, icon, reconcile } from './dom.js';
 import { KINDS, PLACES, dataText, distanceText, hoursText, wonText } from './market.js';
 
 /** The next page is asked for so long before the end is in sight. */
@@ -52,7 +52,7 @@ export class MarketView {
   }
 
   place() {
-    const options = PLACES.map(([name], index) => [String(index), `${name} 근처`]);
+    const options = PLACES.map(([name], index) => [String(index), name]);
     return this.select('place', '내 위치', options, String(this.market.choice.place));
   }
 
@@ -126,7 +126,7 @@ export class MarketView {
 function dataRow(row) {
   const how = row.splitType ? element('span', { class: 'tag' }, '나눠 사기') : null;
   return [
-    avatar(nameNumber(row.memberName), row.memberName),
+    picture('data'),
     middle([element('strong', {}, dataText(row.remainAmount)), how], row.memberName),
     end(wonText(row.price), `100MB당 ${wonText(row.pricePer100MB)}`),
   ];
@@ -134,12 +134,17 @@ function dataRow(row) {
 
 function wifiRow(row) {
   const state = element('span', { class: row.open ? 'tag open-tag' : 'tag closed-tag' }, row.open ? '영업 중' : '준비 중');
-  const where = `${row.address.split(' ')[1]} · ${hoursText(row.startTime, row.endTime)} · ${row.memberName}`;
+  const where = `${distanceText(row.distanceKm)} · ${hoursText(row.startTime, row.endTime)} · ${row.memberName}`;
   return [
-    element('span', { class: 'avatar group', 'aria-hidden': 'true' }, icon('wifi')),
+    picture('wifi'),
     middle([element('strong', {}, row.title), state], where),
-    end(`${wonText(row.price)}`, distanceText(row.distanceKm)),
+    end(wonText(row.price), '10분당'),
   ];
+}
+
+/** Of the kind: the list names sellers without their numbers, which choose their colours elsewhere. */
+function picture(kind) {
+  return element('span', { class: 'avatar group', 'aria-hidden': 'true' }, icon(kind));
 }
 
 function middle(title, below) {
@@ -158,9 +163,4 @@ function end(price, below) {
     element('span', { class: 'offer-price' }, price),
     element('span', { class: 'offer-unit' }, below),
   );
-}
-
-/** The list names sellers without their numbers; one name has one colour. */
-function nameNumber(name) {
-  return [...name].reduce((sum, letter) => sum + letter.codePointAt(0), 0);
 }

@@ -85,7 +85,7 @@ function dataParts(detail) {
       ['100MB당', wonText(detail.pricePer100MB)],
       ['사는 방법', detail.splitType ? '필요한 만큼 나눠 살 수 있어요' : '한 번에 모두 사는 상품이에요'],
       ['올린 때', shortText(detail.updatedAt)],
-      ['사용 기한', '이번 달 말일까지'],
+      ['판매 기한', '이번 달 말일까지'],
     ]),
   ];
 }

@@ -11,6 +11,8 @@
 const KEY = 'dapanda.session';
 const SIGNED_IN_KEY = 'dapanda.signed-in';
 
+const UNAUTHORIZED = 401;
+
 /** So long before its end a token is renewed. */
 const RENEW_BEFORE_MS = 5 * 60 * 1000;
 
@@ -124,8 +126,17 @@ export class ProviderSession {
 
   /** The market renews the cookies of whoever asks it with a good refresh cookie. */
   async renew() {
-    const { memberId } = await fetchSelf();
-    if (memberId !== this.memberId) location.reload();
+    try {
+      const { memberId } = await fetchSelf();
+      if (memberId !== this.memberId) location.reload();
+    } catch (error) {
+      if (error.status === UNAUTHORIZED) {
+        // Nobody is signed in any more: the login has run out, or was ended elsewhere.
+        this.forget();
+        location.reload();
+      }
+      throw error;
+    }
   }
 
   async renewInTime() {}
@@ -133,7 +144,11 @@ export class ProviderSession {
   /** Signs out: the server forgets the tokens and removes the cookies. */
   async end() {
     const response = await fetch('/api/auth/logout', { method: 'POST' });
-    if (!response.ok) throw new Error(`signing out: ${response.status}`);
+    if (!response.ok && response.status !== UNAUTHORIZED) throw new Error(`signing out: ${response.status}`);
+    this.forget();
+  }
+
+  forget() {
     window.removeEventListener('storage', this.onStorage);
     localStorage.removeItem(SIGNED_IN_KEY);
     sessionStorage.removeItem(KEY);
@@ -150,7 +165,7 @@ export async function fetchDemo() {
 async function fetchSelf() {
   const response = await fetch('/api/members/info');
   const { code, message, data } = await response.json();
-  if (code !== 0) throw new Error(message);
+  if (code !== 0) throw Object.assign(new Error(message), { status: response.status });
   return { memberId: data.memberId, name: data.name };
 }
 
