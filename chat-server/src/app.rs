@@ -11,6 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use shared::clock::Clock;
 use shared::drain::Drain;
+use shared::web::{Log, RequestIds};
 use tokio::sync::mpsc;
 
 use crate::auth::{Authenticator, OpenError};
@@ -20,7 +21,7 @@ use crate::bus::{Bus, BusError, BusEvent};
 use crate::config::{BusUrl, Config, StopTimes, StoreUrl};
 use crate::connection::{Orders, Services};
 use crate::health::Health;
-use crate::http::{self, HttpState, RequestIds};
+use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
 use crate::stopping::{Stop, Stopping};
 use crate::store::embedded::EmbeddedStore;
@@ -29,7 +30,7 @@ use crate::store::{MemberStore, MessageStore, RoomStore, StoreError};
 use crate::transport::websocket::{self, Upgrades};
 use parts::Parts;
 
-pub use crate::transport::listener::{listen, serve};
+pub use shared::web::{listen, serve};
 
 /// What other nodes said and was not yet taken in.
 const BUS_EVENTS_MAX: usize = 65_536;
@@ -144,8 +145,10 @@ impl Node {
             metrics: Arc::clone(&services.metrics),
             allowed_origins: config.allowed_origins.clone().into(),
             health,
-            clock: Arc::clone(&services.clock),
-            request_ids: Arc::new(RequestIds::new(rand::random())),
+            log: Log {
+                clock: Arc::clone(&services.clock),
+                request_ids: Arc::new(RequestIds::new(rand::random())),
+            },
         };
         Ok(Self {
             services,

@@ -5,7 +5,6 @@
 //! nothing here renews or revokes one: that is the market's work, and the caller's, who has the
 //! token's family.
 
-mod credentials;
 mod keys;
 
 use std::path::PathBuf;
@@ -18,8 +17,8 @@ use shared::claims::{
 use shared::clock::{Clock, UnixMillis};
 use shared::config::Secret;
 use shared::ids::MemberId;
+use shared::web::Credentials;
 
-pub use credentials::Credentials;
 pub use keys::OpenError;
 use keys::{Freshness, Keys};
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use shared::web::Credentials;
 use stomp::{CloseCode, Output, Receipt, Session};
 use tokio::time::{Sleep, sleep_until};
 
@@ -20,7 +21,6 @@ use super::page::{PageRead, read_page};
 use super::registry::Card;
 use super::retire::{Retirement, rebalance_at};
 use super::socket::{Read, Socket, SocketEvent};
-use crate::auth::Credentials;
 use crate::hub::{Delivery, Mailbox, Slot};
 
 /// Sends under way of one connection; beyond, its frames wait.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use shared::config::Secret;
 use shared::ids::{MemberId, RoomId};
+use shared::web::Credentials;
 use stomp::{Command, Commit, Output, Receipt, Send, Subscribe};
 use tracing::debug;
 
@@ -13,7 +14,7 @@ use super::actor::{Actor, Farewell};
 use super::failure::{BLOCKED, Failure};
 use super::registry::Card;
 use super::subscribe::Begun;
-use crate::auth::{Credentials, Identity, Origin};
+use crate::auth::{Identity, Origin};
 use crate::hub::{Letter, Slot};
 use crate::metrics::ShutOut;
 use crate::store::Room;

@@ -29,11 +29,12 @@ use std::time::Duration;
 
 use shared::clock::Clock;
 use shared::drain::Drain;
+use shared::web::Credentials;
 use stomp::{CloseCode, SessionConfig};
 use tokio::net::TcpStream;
 
 use crate::append::Appender;
-use crate::auth::{Authenticator, Credentials};
+use crate::auth::Authenticator;
 use crate::hub::{Hub, Letter};
 use crate::members::Members;
 use crate::metrics::Metrics;

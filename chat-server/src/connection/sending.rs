@@ -6,6 +6,7 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use shared::config::Secret;
 use shared::ids::{MemberId, RoomId};
+use shared::web::Credentials;
 use stomp::{Commit, Receipt, Send};
 
 use super::Services;
@@ -16,7 +17,6 @@ use super::failure::Failure;
 use super::message::{MessageRules, read_message};
 use super::transaction;
 use crate::append::Outcome;
-use crate::auth::Credentials;
 use crate::destination::SendTo;
 use crate::hub::Letter;
 use crate::log::{Draft, RoomEvent, Topic};

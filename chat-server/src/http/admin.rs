@@ -8,11 +8,11 @@ use axum::extract::State;
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use shared::web::{FailureBody, Refusal};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::HttpState;
-use super::envelope::{Failure, FailureBody};
 use crate::bus::BusState;
 use crate::health::Health;
 use crate::stopping::Stop;
@@ -161,11 +161,11 @@ pub(super) struct Draining {
 pub(super) async fn drain(
     State(state): State<StopState>,
     headers: HeaderMap,
-) -> Result<(StatusCode, Json<Draining>), Failure> {
+) -> Result<(StatusCode, Json<Draining>), Refusal> {
     // Browsers say where a request comes from, programs do not: no page that an operator has open
     // may stop a node.
     if headers.contains_key(ORIGIN) {
-        return Err(Failure::Forbidden);
+        return Err(Refusal::Forbidden);
     }
     state.stop.begin();
     let draining = Draining {

@@ -4,11 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::ids::{ItemId, MemberId, ProductId, RoomId};
+use shared::web::{Envelope, FailureBody, InBody, InPath, success};
 use utoipa::ToSchema;
 
 use super::HttpState;
-use super::envelope::{Envelope, Failure, FailureBody, success};
-use super::extract::{InBody, InPath, Service};
+use super::extract::Service;
+use super::failure::Failure;
 use crate::rooms::RoomSpec;
 use crate::store::{ItemType, Product, Role, RoomMember};
 

@@ -10,12 +10,15 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::clock::LocalDateTime;
 use shared::ids::{MemberId, MessageId, RoomId};
+use shared::web::{
+    Done, Envelope, FailureBody, InPath, InQuery, PageInfo, PageSize, ReceiverPage, done,
+    parameter, success,
+};
 use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
-use super::envelope::{Done, Envelope, Failure, FailureBody, done, success};
-use super::extract::{Caller, InPath, InQuery, parameter};
-use super::page::{PageInfo, PageSize, ReceiverPage};
+use super::extract::Caller;
+use super::failure::Failure;
 use crate::log::{Entry, Kind, Topic};
 
 /// The parameters of the history, as text; checked by the handler.

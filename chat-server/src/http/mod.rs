@@ -5,20 +5,18 @@
 
 mod admin;
 mod docs;
-mod envelope;
 mod extract;
-mod guard;
+mod failure;
 mod internal;
 mod messages;
 mod operators;
-mod page;
 mod rooms;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use shared::clock::Clock;
+use shared::web;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -30,8 +28,6 @@ use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::stopping::Stop;
-
-pub use guard::RequestIds;
 
 /// 64 KiB: the longest body of a client is a few hundred bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -60,10 +56,8 @@ pub struct HttpState {
     pub allowed_origins: Arc<[String]>,
     /// What balancers are told.
     pub health: Arc<Health>,
-    /// For the durations in the log.
-    pub clock: Arc<dyn Clock>,
-    /// Names for requests that come without one.
-    pub request_ids: Arc<RequestIds>,
+    /// For the line in the log.
+    pub log: web::Log,
 }
 
 /// What clients call, with its documentation at `/docs/chat`. It answers unknown paths, too: reset
@@ -71,10 +65,10 @@ pub struct HttpState {
 pub fn public_router(state: HttpState) -> Router {
     let (routes, document) = public_routes().split_for_parts();
     let routes = routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-    let routes = routes.fallback(guard::unknown_path);
-    let guarded = guard::guarded(routes, BODY_BYTES_MAX);
-    let cors = guard::cors(&state.allowed_origins);
-    let logged = guard::logged(guarded.layer(cors), &state);
+    let routes = routes.fallback(web::unknown_path);
+    let guarded = web::guarded(routes, BODY_BYTES_MAX);
+    let cors = web::cors(&state.allowed_origins);
+    let logged = web::logged(guarded.layer(cors), state.log.clone());
     logged.with_state(state).merge(docs::router(document))
 }
 
@@ -82,21 +76,21 @@ pub fn public_router(state: HttpState) -> Router {
 pub fn internal_router(state: HttpState) -> Router {
     let (routes, _) = internal_routes().split_for_parts();
     let routes = routes.layer(DefaultBodyLimit::max(ROOM_BYTES_MAX));
-    let guarded = guard::guarded(routes, ROOM_BYTES_MAX);
-    guard::logged(guarded, &state).with_state(state)
+    let guarded = web::guarded(routes, ROOM_BYTES_MAX);
+    web::logged(guarded, state.log.clone()).with_state(state)
 }
 
 /// What operators and balancers look at. Never public. Not logged: it is asked every second.
 pub fn admin_router(state: HttpState) -> Router {
     let (routes, _) = admin_routes().split_for_parts();
-    guard::guarded(routes, BODY_BYTES_MAX).with_state(state)
+    web::guarded(routes, BODY_BYTES_MAX).with_state(state)
 }
 
 /// What stops this node. Never public, and not where clients and operators share a port.
 pub fn stop_router(state: HttpState, stop: Stop) -> Router {
     let (routes, _) = stop_routes().split_for_parts();
     let health = state.health;
-    guard::guarded(routes, BODY_BYTES_MAX).with_state(admin::StopState { health, stop })
+    web::guarded(routes, BODY_BYTES_MAX).with_state(admin::StopState { health, stop })
 }
 
 fn public_routes() -> OpenApiRouter<HttpState> {

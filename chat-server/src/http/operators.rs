@@ -6,11 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::ids::MemberId;
+use shared::web::{FailureBody, InPath, InQuery, Refusal, parameter};
 use utoipa::ToSchema;
 
 use super::HttpState;
-use super::envelope::{Failure, FailureBody};
-use super::extract::{InPath, InQuery, Operator, parameter};
+use super::extract::Operator;
+use super::failure::Failure;
 use crate::connection::SlowConnection;
 use crate::hub::{BehindTopic, RingSize};
 use crate::store::Standing;
@@ -28,11 +29,11 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    fn rows(&self) -> Result<usize, Failure> {
+    fn rows(&self) -> Result<usize, Refusal> {
         match parameter::<usize>(self.limit.as_deref())? {
             None => Ok(ROWS),
             Some(rows) if (1..=ROWS_MAX).contains(&rows) => Ok(rows),
-            Some(_) => Err(Failure::Parameter),
+            Some(_) => Err(Refusal::Parameter),
         }
     }
 }
@@ -223,7 +224,9 @@ pub(super) async fn connections(
     let rows = limit.rows()?;
     let lags = state.hub.survey(0).await.connections_behind;
     let lag_of = |connection: u64| lags.get(&connection).copied().unwrap_or(0);
-    let survey = state.connections.survey(state.clock.now(), rows, lag_of);
+    let survey = state
+        .connections
+        .survey(state.log.clock.now(), rows, lag_of);
     let [v1_0, v1_1, v1_2] = survey.by_version;
     Ok(Json(ConnectionsReport {
         connections: survey.connections,

@@ -12,12 +12,14 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::clock::LocalDateTime;
 use shared::ids::{ItemId, MemberId, ProductId, RoomId};
+use shared::web::{
+    Envelope, FailureBody, InPath, InQuery, Page, PageInfo, PageSize, Refusal, parameter, success,
+};
 use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
-use super::envelope::{Envelope, Failure, FailureBody, success};
-use super::extract::{Caller, InPath, InQuery, parameter};
-use super::page::{Page, PageInfo, PageSize};
+use super::extract::Caller;
+use super::failure::Failure;
 use crate::rooms::{ListCursor, ListedRoom, RoomFilter};
 use crate::store::{ItemType, Role, RoomMember};
 
@@ -54,14 +56,14 @@ enum ReadOption {
 }
 
 impl FromStr for ReadOption {
-    type Err = Failure;
+    type Err = Refusal;
 
-    fn from_str(text: &str) -> Result<Self, Failure> {
+    fn from_str(text: &str) -> Result<Self, Refusal> {
         match text {
             "ALL" => Ok(Self::All),
             "BUYER" => Ok(Self::Buyer),
             "SELLER" => Ok(Self::Seller),
-            _ => Err(Failure::Parameter),
+            _ => Err(Refusal::Parameter),
         }
     }
 }

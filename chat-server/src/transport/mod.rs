@@ -1,4 +1,3 @@
 //! From HTTP to connections.
 
-pub mod listener;
 pub mod websocket;

@@ -7,14 +7,13 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use http::header::{CONNECTION, HOST, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{CONNECTION, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use hyper_util::rt::TokioIo;
-use hyper_util::server::conn::auto::upgrade::downcast;
+use shared::web::{Credentials, is_own_page};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 
-use crate::auth::Credentials;
 use crate::connection::{Permit, Services};
 use crate::health::Health;
 
@@ -87,7 +86,7 @@ async fn upgrade(State(upgrades): State<Upgrades>, mut request: Request) -> Resp
         let Ok(upgraded) = on_upgrade.await else {
             return;
         };
-        let Ok(parts) = downcast::<TokioIo<TcpStream>>(upgraded) else {
+        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
             return;
         };
         let early = parts.read_buf.to_vec();
@@ -144,17 +143,9 @@ impl Upgrades {
     /// (cross-site WebSocket hijacking, RFC 6455 §10.2). Programs send no Origin.
     fn forbids(&self, headers: &HeaderMap, credentials: &Credentials) -> Option<&'static str> {
         let cookies = credentials.access_cookie.is_some() || credentials.refresh_cookie.is_some();
-        let origin = headers.get(ORIGIN).filter(|_| cookies)?;
-        let origin = origin.to_str().unwrap_or_default();
-        let host = headers
-            .get(HOST)
-            .and_then(|host| host.to_str().ok())
-            .unwrap_or_default();
-        let own = origin
-            .split_once("://")
-            .is_some_and(|(_, authority)| authority == host);
-        let listed = self.allowed_origins.iter().any(|allowed| allowed == origin);
-        (!own && !listed).then_some("this origin may not use cookies here")
+        headers.get(ORIGIN).filter(|_| cookies)?;
+        let ours = is_own_page(headers, &self.allowed_origins);
+        (!ours).then_some("this origin may not use cookies here")
     }
 }
 

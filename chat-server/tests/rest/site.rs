@@ -11,7 +11,7 @@ use chat_server::auth::{Authenticator, KeySource};
 use chat_server::bus::local::{LocalBus, LocalNode};
 use chat_server::connection::{Connections, Orders, OrdersParts};
 use chat_server::health::Health;
-use chat_server::http::{self as rest, HttpState, RequestIds};
+use chat_server::http::{self as rest, HttpState};
 use chat_server::hub::Hub;
 use chat_server::log::{Draft, Kind, Topic, Uid};
 use chat_server::members::{Members, MembersParts};
@@ -31,8 +31,12 @@ use shared::clock::{Clock, ManualClock, UnixMillis};
 use shared::config::Secret;
 use shared::drain::Drain;
 use shared::ids::{MemberId, MessageId, RoomId, Seq};
+use shared::web::{self, Log, RequestIds};
 
 use crate::outage::Outage;
+
+/// No request takes this long; what does has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The origin of the site's pages.
 pub(crate) const PAGE: &str = "https://dapanda.example";
@@ -164,10 +168,9 @@ impl Site {
             metrics,
             allowed_origins: Arc::new([PAGE.to_owned()]),
             health: Arc::clone(&health),
-            clock: clock.clone(),
-            request_ids: Arc::new(RequestIds::new(7)),
+            log: log(clock.clone()),
         };
-        let base = listen(&drain, all_routes(state, Stop::new(drain.clone()))).await;
+        let base = listen(&drain, all_routes(state, Stop::new(drain.clone())));
         Self {
             clock,
             store,
@@ -200,7 +203,7 @@ impl Site {
         let request = self
             .client
             .request(method.clone(), format!("{}{path}", self.base))
-            .timeout(Duration::from_secs(20));
+            .timeout(PATIENCE);
         Ask {
             site: self,
             known_by: (method, path.split('?').next().unwrap().to_owned()),
@@ -308,6 +311,13 @@ fn members(
     (members, connections, Arc::new(orders))
 }
 
+fn log(clock: Arc<ManualClock>) -> Log {
+    Log {
+        clock,
+        request_ids: Arc::new(RequestIds::new(7)),
+    }
+}
+
 /// All on one port, as the standalone program has it.
 fn all_routes(state: HttpState, stop: Stop) -> Router {
     rest::public_router(state.clone())
@@ -316,13 +326,13 @@ fn all_routes(state: HttpState, stop: Stop) -> Router {
         .merge(rest::stop_router(state, stop))
 }
 
-async fn listen(drain: &Drain, routes: Router) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+fn listen(drain: &Drain, routes: Router) -> String {
+    let listener = web::listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    let server = axum::serve(listener, routes);
-    let hard = drain.hard();
+    let (hard, within) = (drain.hard(), drain.clone());
     drop(drain.spawn("rest", async move {
-        hard.run_until_cancelled(async { server.await }).await
+        let serving = web::serve(listener, routes, &within, PATIENCE);
+        hard.run_until_cancelled(serving).await
     }));
     base
 }

@@ -144,12 +144,35 @@ async fn frames_may_follow_the_upgrade_request_at_once() {
     raw.expect(Command::Connected).await;
 }
 
+/// The node ends a connection on which this came, and nothing more.
+async fn check_given_up(node: &TestNode, sent: &[u8]) {
+    let mut tcp = TcpStream::connect(node.address).await.unwrap();
+    tcp.write_all(sent).await.unwrap();
+    let mut answer = Vec::new();
+    let end = timeout(PATIENCE, tcp.read_to_end(&mut answer)).await;
+    let end = end.unwrap_or_else(|_| panic!("still open after {:?}", sent.escape_ascii()));
+    end.unwrap();
+}
+
 #[tokio::test]
 async fn a_peer_that_never_ends_its_request_is_given_up() {
     let node = node(&["--login-timeout", "1s"]).await;
-    let mut tcp = TcpStream::connect(node.address).await.unwrap();
-    tcp.write_all(b"GET /conn HTTP/1.1\r\nHost:").await.unwrap();
-    let mut answer = Vec::new();
-    let end = timeout(PATIENCE, tcp.read_to_end(&mut answer)).await;
-    end.expect("the server ends it").unwrap();
+    check_given_up(&node, b"GET /conn HTTP/1.1\r\nHost:").await;
+}
+
+/// A listener that first waits for enough bytes to tell HTTP/1 from HTTP/2, whose connections begin
+/// with `PRI`, waits for these without end.
+#[tokio::test]
+async fn a_peer_that_says_nothing_or_hardly_anything_is_given_up() {
+    let node = node(&["--login-timeout", "1s"]).await;
+    for sent in ["", "P", "PRI * HTTP/2.0\r\n"] {
+        check_given_up(&node, sent.as_bytes()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_says_nothing_after_an_answer_is_given_up() {
+    let node = node(&["--login-timeout", "1s"]).await;
+    let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", node.address);
+    check_given_up(&node, request.as_bytes()).await;
 }

@@ -90,8 +90,8 @@ pub(crate) fn config(settings: &Serve, urls: &Urls, head_time: Duration) -> Conf
         allowed_origins: vec!["http://localhost:3000".to_owned()],
         limits: MarketLimits {
             trusted_hops: 0,
-            // All come from this computer.
-            address_rate: 0,
+            // The market's own defaults.
+            address_rate: 200,
             member_rate: 20,
             head_time,
         },

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use chat_server::app::{self, BuildError, Node};
+use chat_server::app::{BuildError, Node};
 use chat_server::auth::KeySource;
 use chat_server::config::{BusUrl, Config, ScyllaFlags, StopTimes, StoreUrl};
 use chat_server::store::StoreError;
@@ -15,6 +15,7 @@ use market_api::http::Failure;
 use shared::clock::{Clock, SystemClock};
 use shared::drain::Drain;
 use shared::telemetry;
+use shared::web;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -122,7 +123,7 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    app::listen(address).map_err(|source| {
+    web::listen(address).map_err(|source| {
         if source.kind() == io::ErrorKind::AddrInUse {
             ServeError::PortTaken { address }
         } else {
@@ -168,7 +169,7 @@ async fn serve(
 ) -> io::Result<()> {
     let (soft, within) = (drain.soft(), drain.clone());
     let serving = drain.spawn("http", async move {
-        app::serve(listener, router, &within, head_time).await
+        web::serve(listener, router, &within, head_time).await
     });
     match soft.run_until_cancelled(serving).await {
         Some(Ok(served)) => served,
