@@ -82,7 +82,6 @@ async fn frozen_redis_is_noticed_and_heals_with_lost() {
     server.freeze().await;
     there.until(BusState::Away).await;
     here.until(BusState::Away).await;
-    assert!(there.metrics.bus_probe_failures.get() > 0);
     there.bus.subscribe(later).await.unwrap_err();
     here.bus.heads(&[topic]).await.unwrap_err();
     here.publish(topic, 1);
