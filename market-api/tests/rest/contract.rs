@@ -205,6 +205,7 @@ async fn the_document_and_its_page_come_from_the_binary(on: On) {
     let expected = serde_json::to_value(site.market.document()).unwrap();
     assert_eq!(served.json(), expected);
     assert!(expected["openapi"].as_str().unwrap().starts_with("3.1"));
+    assert_references_lead_somewhere(&expected, &expected);
     let page = site.ask(Method::GET, "/docs/").send().await;
     assert!(page.text.contains("swagger-ui-bundle.js"), "{page:?}");
     let script = site
@@ -220,6 +221,25 @@ async fn the_document_and_its_page_come_from_the_binary(on: On) {
         // Written, so that one can look at the difference and commit it.
         std::fs::write(&path, &now).unwrap();
         panic!("openapi.json was not that of the routes; it is now");
+    }
+}
+
+/// Everything that the document refers to is in it.
+fn assert_references_lead_somewhere(part: &Value, document: &Value) {
+    match part {
+        Value::Object(fields) => {
+            if let Some(Value::String(reference)) = fields.get("$ref") {
+                let path = reference.trim_start_matches('#');
+                assert!(document.pointer(path).is_some(), "{reference}");
+            }
+            let parts = fields.values();
+            parts.for_each(|part| assert_references_lead_somewhere(part, document));
+        }
+        Value::Array(parts) => {
+            let parts = parts.iter();
+            parts.for_each(|part| assert_references_lead_somewhere(part, document));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) struct ListParameters {
     #[param(value_type = Option<u64>)]
     cursor_id: Option<String>,
     /// The order: newest first, by price for 0.1 GB, by what is left.
-    #[param(value_type = Option<DataSort>, default = "RECENT")]
+    #[param(inline, value_type = Option<DataSort>, default = "RECENT")]
     product_sort_option: Option<String>,
     /// Only offers with exactly so many gigabytes left.
     #[param(value_type = Option<f64>, example = 1.5)]

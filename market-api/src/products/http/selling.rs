@@ -48,7 +48,7 @@ pub(super) async fn delete(
 #[into_params(parameter_in = Query)]
 pub(super) struct PriceParameters {
     /// The kind of product.
-    #[param(required = true, value_type = ProductType)]
+    #[param(inline, required = true, value_type = ProductType)]
     product_type: Option<String>,
 }
 
@@ -105,7 +105,7 @@ pub(super) async fn market_price(
 #[into_params(parameter_in = Query)]
 pub(super) struct SellingParameters {
     /// Which offers.
-    #[param(required = true, value_type = StateName)]
+    #[param(inline, required = true, value_type = StateName)]
     product_state: Option<String>,
     /// Rows of the page.
     #[param(required = true, value_type = u32, minimum = 1, maximum = 100)]

@@ -35,7 +35,7 @@ pub(super) struct ListParameters {
     #[param(value_type = Option<u64>)]
     cursor_id: Option<String>,
     /// The order: by distance, by price for ten minutes, by the seller's rating.
-    #[param(value_type = Option<SpotSort>, default = "DISTANCE_ASC")]
+    #[param(inline, value_type = Option<SpotSort>, default = "DISTANCE_ASC")]
     product_sort_option: Option<String>,
     /// `true`: only what is open now.
     #[param(value_type = Option<bool>)]
