@@ -67,6 +67,31 @@ pub enum Kind {
     Notice,
 }
 
+impl Kind {
+    /// Its number in what is stored and in what nodes tell each other; never used again for another.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Chat => 0,
+            Self::Opaque => 1,
+            Self::Alarm => 2,
+            Self::Notice => 3,
+        }
+    }
+
+    /// The kind of this number; `None`: a newer build's, or damage.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Chat),
+            1 => Some(Self::Opaque),
+            2 => Some(Self::Alarm),
+            3 => Some(Self::Notice),
+            _ => None,
+        }
+    }
+}
+
 /// Header names and values, in the order sent.
 pub type Headers = Vec<(Box<str>, Box<str>)>;
 

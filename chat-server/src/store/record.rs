@@ -56,7 +56,7 @@ pub(super) fn encode_entry(entry: &Entry) -> Vec<u8> {
     let draft = &entry.draft;
     let stored = StoredEntry {
         uid: draft.uid.0.to_le_bytes(),
-        kind: kind_code(draft.kind),
+        kind: draft.kind.code(),
         sender: draft.sender.map(u32::from),
         client_message_id: draft.client_message_id.as_deref(),
         headers: draft.headers.as_slice(),
@@ -92,7 +92,7 @@ pub(super) fn decode_entry(seq: Seq, bytes: &[u8]) -> Result<Entry, StoreError> 
     let stored: StoredEntry<'_, Headers> = decode(WHAT, bytes)?;
     let draft = Draft {
         uid: Uid(u128::from_le_bytes(stored.uid)),
-        kind: kind_of(stored.kind).ok_or_else(|| corrupt(WHAT, "unknown kind"))?,
+        kind: Kind::from_code(stored.kind).ok_or_else(|| corrupt(WHAT, "unknown kind"))?,
         sender: stored.sender.map(|id| member(WHAT, id)).transpose()?,
         client_message_id: stored.client_message_id.map(Box::from),
         headers: stored.headers,
@@ -227,25 +227,6 @@ fn body_of<'a>(what: &str, bytes: &'a [u8]) -> Result<&'a [u8], StoreError> {
         [VERSION, body @ ..] => Ok(body),
         [version, ..] => Err(corrupt(what, &format!("unknown version {version}"))),
         [] => Err(corrupt(what, "no bytes")),
-    }
-}
-
-pub(super) fn kind_code(kind: Kind) -> u8 {
-    match kind {
-        Kind::Chat => 0,
-        Kind::Opaque => 1,
-        Kind::Alarm => 2,
-        Kind::Notice => 3,
-    }
-}
-
-pub(super) fn kind_of(code: u8) -> Option<Kind> {
-    match code {
-        0 => Some(Kind::Chat),
-        1 => Some(Kind::Opaque),
-        2 => Some(Kind::Alarm),
-        3 => Some(Kind::Notice),
-        _ => None,
     }
 }
 

@@ -140,7 +140,7 @@ pub(super) fn entries(node: u64, entries: &[Arc<Entry>]) -> Option<(Seq, Bytes)>
         let sent = SentEntry {
             seq: entry.seq.get(),
             uid: draft.uid.0.to_le_bytes(),
-            kind: kind_code(draft.kind),
+            kind: draft.kind.code(),
             sender: draft.sender.map(u32::from),
             client_message_id: draft.client_message_id.as_deref(),
             headers: draft.headers.as_slice(),
@@ -286,7 +286,7 @@ fn read_entry(sent: SentEntry<'_, Vec<(Box<str>, Box<str>)>>) -> Option<Entry> {
     let seq = Seq::try_from(u64::from(sent.seq)).ok()?;
     let draft = Draft {
         uid: Uid(u128::from_le_bytes(sent.uid)),
-        kind: kind_of(sent.kind)?,
+        kind: Kind::from_code(sent.kind)?,
         sender: match sent.sender {
             Some(id) => Some(member(id)?),
             None => None,
@@ -343,25 +343,6 @@ fn read_control(sent: SentControl) -> Option<Control> {
 
 fn member(id: u32) -> Option<MemberId> {
     MemberId::try_from(u64::from(id)).ok()
-}
-
-fn kind_code(kind: Kind) -> u8 {
-    match kind {
-        Kind::Chat => 0,
-        Kind::Opaque => 1,
-        Kind::Alarm => 2,
-        Kind::Notice => 3,
-    }
-}
-
-fn kind_of(code: u8) -> Option<Kind> {
-    match code {
-        0 => Some(Kind::Chat),
-        1 => Some(Kind::Opaque),
-        2 => Some(Kind::Alarm),
-        3 => Some(Kind::Notice),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use shared::ids::Seq;
 
 use super::fault::corrupt;
 use super::search::bucket_of;
-use crate::log::{Draft, Entry, Headers, Topic, Uid};
-use crate::store::{StoreError, record};
+use crate::log::{Draft, Entry, Headers, Kind, Topic, Uid};
+use crate::store::StoreError;
 
 /// Whose log it is, as a number; room and member ids are below 2^31.
 pub(super) fn owner(topic: Topic) -> i32 {
@@ -88,7 +88,7 @@ fn insert(
         bucket,
         number(entry.seq.get()),
         uid.as_slice(),
-        record::kind_code(draft.kind).cast_signed(),
+        draft.kind.code().cast_signed(),
         set(draft.sender.map(|sender| number(sender.get()))),
         set(draft.client_message_id.as_deref()),
         set((!headers.is_empty()).then_some(headers)),
@@ -126,7 +126,7 @@ impl StoredRow<'_> {
         let uid = <[u8; 16]>::try_from(uid).map_err(|error| corrupt(&what, error))?;
         let missing = |column| corrupt(&what, format!("no {column}"));
         let code = self.kind.ok_or_else(|| missing("kind"))?;
-        let kind = record::kind_of(code.cast_unsigned());
+        let kind = Kind::from_code(code.cast_unsigned());
         let sender = self.sender_id.map(|id| i64::from(id).try_into());
         let sent_at = self.sent_at.ok_or_else(|| missing("time"))?;
         let deleted = self.deleted.unwrap_or(false);

@@ -1,6 +1,8 @@
 //! What changes an offer.
 
-use sqlx::{Row as _, query};
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
+use sqlx::{Any, Row as _, query};
 
 use super::super::form::NewSpot;
 use super::super::read::mean_rate;
@@ -219,25 +221,27 @@ pub(in crate::products) async fn insert_spot_product(
     inserted.try_get(0)
 }
 
+/// $1 is the product, $2 to $11 what stands in a spot, in the order of its columns.
+fn bind_spot<'q>(text: &'static str, id: i64, spot: &'q NewSpot) -> Query<'q, Any, AnyArguments> {
+    query(text)
+        .bind(id)
+        .bind(spot.title.as_str())
+        .bind(spot.content.as_str())
+        .bind(spot.at.latitude())
+        .bind(spot.at.longitude())
+        .bind(spot.address.as_str())
+        .bind(spot.opens_at.to_unix().get())
+        .bind(spot.closes_at.to_unix().get())
+        .bind(i64::from(spot.opens_at.minute_of_day()))
+        .bind(i64::from(spot.closes_at.minute_of_day()))
+        .bind(i64::from(spot.capacity))
+}
+
 pub(in crate::products) async fn insert_spot(tx: &mut Tx<'_>, id: i64, spot: &NewSpot) -> Sql<()> {
-    query(
-        "insert into spot (product_id, title, content, latitude, longitude, address, opens_at, \
+    let text = "insert into spot (product_id, title, content, latitude, longitude, address, opens_at, \
          closes_at, open_minute, close_minute, capacity) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-    )
-    .bind(id)
-    .bind(spot.title.as_str())
-    .bind(spot.content.as_str())
-    .bind(spot.at.latitude())
-    .bind(spot.at.longitude())
-    .bind(spot.address.as_str())
-    .bind(spot.opens_at.to_unix().get())
-    .bind(spot.closes_at.to_unix().get())
-    .bind(i64::from(spot.opens_at.minute_of_day()))
-    .bind(i64::from(spot.closes_at.minute_of_day()))
-    .bind(i64::from(spot.capacity))
-    .execute(tx.connection())
-    .await?;
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    bind_spot(text, id, spot).execute(tx.connection()).await?;
     Ok(())
 }
 
@@ -262,24 +266,10 @@ pub(in crate::products) async fn update_price(
 }
 
 pub(in crate::products) async fn update_spot(tx: &mut Tx<'_>, id: i64, spot: &NewSpot) -> Sql<()> {
-    query(
-        "update spot set title = $2, content = $3, latitude = $4, longitude = $5, address = $6, \
+    let text = "update spot set title = $2, content = $3, latitude = $4, longitude = $5, address = $6, \
          opens_at = $7, closes_at = $8, open_minute = $9, close_minute = $10, capacity = $11 \
-         where product_id = $1",
-    )
-    .bind(id)
-    .bind(spot.title.as_str())
-    .bind(spot.content.as_str())
-    .bind(spot.at.latitude())
-    .bind(spot.at.longitude())
-    .bind(spot.address.as_str())
-    .bind(spot.opens_at.to_unix().get())
-    .bind(spot.closes_at.to_unix().get())
-    .bind(i64::from(spot.opens_at.minute_of_day()))
-    .bind(i64::from(spot.closes_at.minute_of_day()))
-    .bind(i64::from(spot.capacity))
-    .execute(tx.connection())
-    .await?;
+         where product_id = $1";
+    bind_spot(text, id, spot).execute(tx.connection()).await?;
     Ok(())
 }
 
