@@ -303,7 +303,8 @@ async fn join_redis(
 ) -> Result<(Arc<dyn Bus>, mpsc::Receiver<BusEvent>), BuildError> {
     let parts = RedisParts {
         url: url.clone(),
-        prefix: config.bus_prefix.clone(),
+        ca: config.redis.bus_ca.clone(),
+        prefix: config.redis.bus_prefix.clone(),
         tuning: RedisTuning::default(),
         clock: Arc::clone(clock),
         metrics: Arc::clone(metrics),

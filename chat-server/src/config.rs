@@ -17,9 +17,8 @@ use shared::telemetry::{LogFilter, LogFormat};
 use stomp::HeartBeat;
 
 use crate::auth::KeySource;
-use crate::bus::redis::is_prefix;
 use crate::store::SyncMode;
-pub use bus::BusUrl;
+pub use bus::{BusUrl, RedisFlags};
 pub use stop::{CLOSE_MAX, Rebalance, StopTimes};
 pub use store::{ConsistencyFlag, ScyllaFlags, StoreUrl};
 
@@ -72,14 +71,9 @@ pub struct Config {
     )]
     pub bus: BusUrl,
 
-    /// What the names of channels and keys in Redis begin with; nodes with the same hear each other
-    #[arg(
-        long,
-        env = "CHAT_BUS_PREFIX",
-        default_value = "dapanda",
-        value_name = "NAME"
-    )]
-    pub bus_prefix: String,
+    /// How a bus of Redis is used
+    #[command(flatten)]
+    pub redis: RedisFlags,
 
     /// Public keys that tokens are checked with: a URL, or file:PATH
     #[arg(
@@ -342,6 +336,7 @@ impl Settings for Config {
         self.limits.check(mistakes);
         self.stop.check(mistakes);
         self.scylla.check(mistakes);
+        self.redis.check(&self.bus, mistakes);
         let mut must = |good, setting, what, right| must(mistakes, good, setting, what, right);
         let has_bytes = |text: &str| !text.is_empty();
         must(
@@ -355,12 +350,6 @@ impl Settings for Config {
             "token_audience",
             String::new(),
             "the site's name",
-        );
-        must(
-            is_prefix(&self.bus_prefix),
-            "bus_prefix",
-            self.bus_prefix.clone(),
-            "1 to 64 of letters, digits, - _ and .",
         );
         for origin in &self.allowed_origins {
             let right = "the like of https://dapanda.example: scheme and host, no path";
@@ -457,6 +446,7 @@ mod tests {
             ["--bus", "redis"],
             ["--bus", "redis-cluster://a/b"],
             ["--bus-prefix", "a{b}"],
+            ["--bus-ca", "ca.pem"],
         ] {
             let args = ["chat-server", args[0], args[1]];
             assert!(

@@ -15,7 +15,7 @@
 //! | 4 | hub | the live half of a topic: ring, subscriptions, cursors |
 //! | 3 | append, config | batches and de-duplicates what goes to the store; settings |
 //! | 2 | bus, store, auth, wire | traits and their adapters; the JSON of the wire |
-//! | 1 | metrics, log, destination, health, dev_token | counters; the words of the log |
+//! | 1 | metrics, log, destination, health, dev_token, tls | counters; the words of the log; whom to trust |
 
 pub mod app;
 pub mod append;
@@ -34,5 +34,6 @@ pub mod metrics;
 pub mod rooms;
 pub mod stopping;
 pub mod store;
+pub mod tls;
 pub mod transport;
 pub mod wire;

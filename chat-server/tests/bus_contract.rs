@@ -66,6 +66,7 @@ impl Subject for Redis {
     async fn attach(&self, capacity: usize) -> Node {
         let parts = RedisParts {
             url: self.url.parse().unwrap(),
+            ca: None,
             prefix: self.prefix.clone(),
             tuning: RedisTuning::default(),
             clock: Arc::new(SystemClock),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
@@ -12,6 +13,7 @@ use shared::claims::{
 use shared::clock::{Clock as _, SystemClock};
 use shared::config::Secret;
 use shared::ids::{InvalidId, MemberId};
+use tokio::time::sleep;
 
 /// Why a server could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,11 @@ pub(crate) enum PrepareError {
         body: String,
     },
 }
+
+/// How often a room is asked for while the server says that it cannot at the moment, and the pause
+/// before the next time.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// `loadtest key`
 #[derive(Debug, Args)]
@@ -153,8 +160,19 @@ impl Issuer {
 }
 
 impl RoomMaker {
-    /// A room with these members.
+    /// A room with these members. A store that is busy with what came before is asked again.
     pub(crate) async fn put(&self, room: u32, members: &[u32]) -> Result<(), PrepareError> {
+        let mut left = TRIES;
+        loop {
+            left -= 1;
+            match self.try_put(room, members).await {
+                Err(PrepareError::Refused { status: 503, .. }) if left > 0 => sleep(PAUSE).await,
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_put(&self, room: u32, members: &[u32]) -> Result<(), PrepareError> {
         let members: Vec<_> = members
             .iter()
             .map(|id| json!({"memberId": id, "role": "MEMBER", "name": format!("member {id}")}))

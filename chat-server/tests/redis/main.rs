@@ -9,8 +9,11 @@
     reason = "a test fails by panicking, also in its helpers"
 )]
 
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod client;
 mod cluster;
+mod encrypted;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 #[path = "../contract/make.rs"]
 mod make;

@@ -1,5 +1,6 @@
 //! Nodes on a Redis bus.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,9 +49,18 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn join(url: &str, tuning: RedisTuning) -> Self {
+        Self::join_with(url, None, tuning).await
+    }
+
+    pub(crate) async fn join_trusting(url: &str, authority: &Path, tuning: RedisTuning) -> Self {
+        Self::join_with(url, Some(authority.to_owned()), tuning).await
+    }
+
+    async fn join_with(url: &str, ca: Option<PathBuf>, tuning: RedisTuning) -> Self {
         let metrics = Arc::new(Metrics::new());
         let parts = RedisParts {
             url: url.parse().unwrap(),
+            ca,
             prefix: PREFIX.to_owned(),
             tuning,
             clock: Arc::new(SystemClock),

@@ -1,6 +1,7 @@
 //! Redis servers of a test's own.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+
+use crate::certificates::Signed;
 
 /// No step of a test takes this long; what does has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,6 +49,28 @@ impl Server {
 
     pub(crate) async fn start_with(args: &[&str]) -> Self {
         let mut server = Self::prepare(args);
+        server.resume().await;
+        server
+    }
+
+    /// One that speaks TLS only.
+    pub(crate) async fn start_encrypted(signed: &Signed) -> Self {
+        let mut server = Self::prepare(&[]);
+        let port = server.port.to_string();
+        let path = |path: &Path| path.to_str().unwrap().to_owned();
+        let args = [
+            ("--tls-port", port),
+            // Said again: the last word counts.
+            ("--port", "0".to_owned()),
+            ("--tls-cert-file", path(&signed.certificate)),
+            ("--tls-key-file", path(&signed.key)),
+            ("--tls-ca-cert-file", path(&signed.authority)),
+            ("--tls-auth-clients", "no".to_owned()),
+        ];
+        server.args = args
+            .into_iter()
+            .flat_map(|(name, value)| [name.to_owned(), value])
+            .collect();
         server.resume().await;
         server
     }

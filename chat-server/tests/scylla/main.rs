@@ -10,7 +10,11 @@
 #[path = "../contract/make.rs"]
 mod make;
 
+#[path = "../support/certificates.rs"]
+mod certificates;
+
 mod borders;
+mod encrypted;
 mod outcomes;
 mod proxy;
 mod rooms;

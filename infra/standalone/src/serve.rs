@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use chat_server::app::{BuildError, Node};
 use chat_server::auth::KeySource;
-use chat_server::config::{BusUrl, Config, ScyllaFlags, StopTimes, StoreUrl};
+use chat_server::config::{BusUrl, Config, RedisFlags, ScyllaFlags, StopTimes, StoreUrl};
 use chat_server::store::StoreError;
 use market_api::app::{BuildError as MarketBuildError, Market};
 use market_api::http::Failure;
@@ -140,7 +140,7 @@ fn chat_config(settings: &Serve, key: &DevKey) -> Result<Config, KeyError> {
         store: StoreUrl::File(settings.data.join("chat")),
         scylla: ScyllaFlags::default(),
         bus: BusUrl::Local,
-        bus_prefix: SITE.to_owned(),
+        redis: RedisFlags::default(),
         jwks: KeySource::File(key.publish()?),
         token_issuer: SITE.to_owned(),
         token_audience: SITE.to_owned(),

@@ -1,6 +1,7 @@
 //! One connection to Redis, or one set of them to a cluster, that ends at its first failure.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::RedisTuning;
 use super::url::{RedisKind, RedisUrl};
+use crate::bus::BusError;
+use crate::tls;
 
 /// Commands waiting for a connection at most. One batch or plan is on its way at a time, so this is
 /// never reached; without it there would be no bound at all.
@@ -74,9 +77,16 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
+    /// Servers of an encrypted connection are those that the authorities of the file `ca` know, or
+    /// else the system's.
+    ///
     /// # Errors
-    /// The system has no certificates that can be read.
-    pub(super) fn new(url: &RedisUrl, tuning: RedisTuning) -> Result<Self, Error> {
+    /// There are no certificates that can be read.
+    pub(super) fn new(
+        url: &RedisUrl,
+        ca: Option<&Path>,
+        tuning: RedisTuning,
+    ) -> Result<Self, BusError> {
         let hosts = url
             .hosts
             .iter()
@@ -97,18 +107,10 @@ impl Settings {
                 password: None,
             },
         };
-        let tls = if url.tls {
-            // Fails if there is one already: then that one is used.
-            rustls::crypto::aws_lc_rs::default_provider()
-                .install_default()
-                .ok();
-            Some(TlsConnector::default_rustls()?.into())
-        } else {
-            None
-        };
+        let tls = url.tls.then(|| trusted(ca)).transpose()?;
         let config = Config {
             server,
-            tls,
+            tls: tls.map(Into::into),
             username: url.user.clone(),
             // It goes with the login of each connection.
             password: url
@@ -155,6 +157,18 @@ impl Settings {
             None,
         )
     }
+}
+
+fn trusted(ca: Option<&Path>) -> Result<TlsConnector, BusError> {
+    if let Some(ca) = ca {
+        let config = tls::trusting(ca).map_err(|error| BusError(error.to_string()))?;
+        return Ok(config.into());
+    }
+    // Fails if there is one already: then that one is used.
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .ok();
+    TlsConnector::default_rustls().map_err(|error| BusError(error.to_string()))
 }
 
 /// A connected client. Dropping it closes the connection.

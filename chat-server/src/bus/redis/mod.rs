@@ -27,6 +27,7 @@ mod topology;
 mod url;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -94,6 +95,8 @@ impl Default for RedisTuning {
 pub struct RedisParts {
     /// Where Redis is.
     pub url: RedisUrl,
+    /// Certificates (PEM) that those of its servers are signed with; the system's without.
+    pub ca: Option<PathBuf>,
     /// What all names in Redis begin with: nodes with the same one hear each other. See
     /// [`is_prefix`].
     pub prefix: String,
@@ -149,13 +152,14 @@ impl RedisBus {
     ) -> Result<(Self, mpsc::Receiver<BusEvent>), BusError> {
         let RedisParts {
             url,
+            ca,
             prefix,
             tuning,
             clock,
             metrics,
             mut random,
         } = parts;
-        let settings = Settings::new(&url, tuning).map_err(|error| BusError(error.to_string()))?;
+        let settings = Settings::new(&url, ca.as_deref(), tuning)?;
         let node = random.random();
         let (inlet, events) = Inlet::new(capacity);
         let shared = Arc::new(Shared {

@@ -1,12 +1,9 @@
 //! Getting a session: who to connect to, encrypted or not, and for how long to try.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::Statement;
@@ -18,6 +15,7 @@ use super::settings::ScyllaSettings;
 use super::statements::Statements;
 use super::{cql, schema};
 use crate::store::StoreError;
+use crate::tls;
 
 /// How long a start waits for the servers: they may be starting, too.
 const START_WAIT: Duration = Duration::from_secs(60);
@@ -38,9 +36,6 @@ const KEEP_ALIVE_WAIT: Duration = Duration::from_secs(3);
 const AGREEMENT_WAIT: Duration = Duration::from_secs(20);
 const AGREEMENT_POLL: Duration = Duration::from_millis(100);
 
-/// Certificates in the file of authorities at most.
-const CERTIFICATES_MAX: usize = 256;
-
 /// A session whose keyspace and tables are there, and its statements.
 pub(super) struct Opened {
     pub(super) session: Session,
@@ -53,7 +48,9 @@ pub(super) async fn open(
     settings: &ScyllaSettings,
     clock: &dyn Clock,
 ) -> Result<Opened, StoreError> {
-    let tls = settings.ca.as_deref().map(tls).transpose()?;
+    let tls = settings.ca.as_deref().map(tls::trusting).transpose();
+    let tls = tls.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    let tls = tls.map(Arc::new);
     let begun = clock.now();
     let mut pause = PAUSE_MIN;
     loop {
@@ -143,53 +140,4 @@ async fn release(session: &Session) -> Result<String, Box<dyn std::error::Error 
         .into_rows_result()?;
     let (release,) = rows.single_row::<(String,)>()?;
     Ok(release)
-}
-
-/// Trusts the certificates of the file, and no others.
-fn tls(path: &Path) -> Result<Arc<ClientConfig>, StoreError> {
-    let cannot = |why: String| {
-        StoreError::Unavailable(format!("the authorities in {}: {why}", path.display()))
-    };
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(path);
-    let certificates = certificates.map_err(|error| cannot(error.to_string()))?;
-    for certificate in certificates.take(CERTIFICATES_MAX) {
-        let certificate = certificate.map_err(|error| cannot(error.to_string()))?;
-        roots
-            .add(certificate)
-            .map_err(|error| cannot(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(cannot("no certificate in it".to_owned()));
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| cannot(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn file_without_certificates_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ca.pem");
-        assert!(
-            matches!(tls(&path), Err(StoreError::Unavailable(_))),
-            "no file"
-        );
-        std::fs::write(&path, "nothing").unwrap();
-        let Err(StoreError::Unavailable(why)) = tls(&path) else {
-            panic!("accepted")
-        };
-        assert!(
-            why.contains("ca.pem") && why.contains("no certificate"),
-            "{why}"
-        );
-    }
 }
