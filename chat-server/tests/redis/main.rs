@@ -11,6 +11,7 @@
 
 mod client;
 mod cluster;
+mod line;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 #[path = "../contract/make.rs"]
 mod make;

@@ -50,6 +50,9 @@ pub(super) enum LinkError {
     /// What the node said to itself did not come back.
     #[error("silent for {0:?}")]
     Silent(Duration),
+    /// Answers belong to other questions.
+    #[error("its answers are out of step")]
+    Muddled,
     /// The sender met an answer that a new connection may cure.
     #[error("given up after a failed publish")]
     GivenUp,
