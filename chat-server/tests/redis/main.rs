@@ -17,5 +17,8 @@ mod line;
 mod make;
 mod node;
 mod outage;
+mod ready;
 mod sentinel;
 mod server;
+#[path = "../support/mod.rs"]
+mod support;
