@@ -113,11 +113,12 @@ impl Plain {
     async fn new(servers: &str, keyspace: &str) -> Result<Self, Failure> {
         let session = SessionBuilder::new()
             .known_nodes(servers.split(','))
-            .use_keyspace(keyspace, false)
             .build()
             .await?;
-        let text = "INSERT INTO messages (room_id, bucket, seq, uid, kind, body) \
-                    VALUES (?, 0, ?, ?, 0, ?)";
+        let text = format!(
+            "INSERT INTO {keyspace}.messages (room_id, bucket, seq, uid, kind, body) \
+             VALUES (?, 0, ?, ?, 0, ?)"
+        );
         let mut insert = session.prepare(text).await?;
         insert.set_consistency(Consistency::LocalQuorum);
         Ok(Self { session, insert })

@@ -13,7 +13,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use shared::claims::MemberToken;
-use support::{PATIENCE, TestNode};
+use support::{PATIENCE, Site, TestNode};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -66,9 +66,13 @@ async fn check_stompjs(scenario: &str, settings: &[&str]) {
     check(client, scenario).await;
 }
 
-/// Runs one file of our own client's tests by Node's test runner.
+/// Runs one file of our own client's tests by Node's test runner, on a node of its own.
 async fn check_client(file: &str, settings: &[&str]) {
-    let node = node(settings).await;
+    check_client_on(&node(settings).await, file, &[]).await;
+}
+
+/// The same on this node; the file is told this besides.
+async fn check_client_on(node: &TestNode, file: &str, more: &[(&str, String)]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("client");
     installed(folder.join("node_modules/@stomp/stompjs"));
     // It ends 8 s from now; before that Node has to start and log in.
@@ -82,7 +86,8 @@ async fn check_client(file: &str, settings: &[&str]) {
         .env("CHAT_URL", format!("ws://{}/conn", node.address))
         .env("CHAT_TOKEN", node.token(1))
         .env("CHAT_OTHER_TOKEN", node.token(2))
-        .env("CHAT_ENDING_TOKEN", ending);
+        .env("CHAT_ENDING_TOKEN", ending)
+        .envs(more.iter().map(|(name, value)| (name, value)));
     let running = runner.kill_on_drop(true).output();
     let ended = timeout(PATIENCE * 3, running).await;
     let Output { status, stdout, .. } = ended.expect("the tests end").unwrap();
@@ -172,6 +177,46 @@ async fn our_client_misses_and_doubles_nothing_over_broken_connections() {
 #[tokio::test(flavor = "multi_thread")]
 async fn our_client_moves_before_it_leaves() {
     check_client("moving.test.js", &["--rebalance-age", "1s"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_is_sure_of_the_next_connection_before_it_leaves_the_last() {
+    check_client("overlap.test.js", &[]).await;
+}
+
+/// Two nodes, the client being on the first; it is asked to come again, and comes to the second.
+async fn check_client_on_two(settings: &[&str], more: impl FnOnce(&TestNode) -> (&str, String)) {
+    let site = Site::new();
+    let (first, second) = (site.node(settings).await, site.node(&[]).await);
+    first.room(1, &[1, 2]).await;
+    let next = ("CHAT_NEXT_URL", format!("ws://{}/conn", second.address));
+    let more = [next, more(&first)];
+    check_client_on(&first, "nodes.test.js", &more).await;
+    for node in [first, second] {
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_moves_from_an_old_connection_to_another_node() {
+    check_client_on_two(&["--rebalance-age", "1s"], |_| {
+        ("CHAT_STOP_URL", String::new())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_moves_from_a_node_that_stops_to_another() {
+    let stop = |node: &TestNode| format!("http://{}/admin/drain", node.admin_address);
+    let quick = [
+        "--lame-duck",
+        "0s",
+        "--notice-min",
+        "200ms",
+        "--notice-max",
+        "200ms",
+    ];
+    check_client_on_two(&quick, |node| ("CHAT_STOP_URL", stop(node))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

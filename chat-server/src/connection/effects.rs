@@ -126,7 +126,7 @@ impl Actor {
     pub(super) fn shut_out(&mut self) {
         if self.farewell.is_none() {
             let (code, reason) = BLOCKED;
-            self.farewell = Some(Farewell::Server(code, reason));
+            self.dismiss(code, reason);
             self.services.metrics.shut_out.count(ShutOut::Open);
         }
     }

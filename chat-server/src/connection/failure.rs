@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use shared::web;
 use stomp::{CloseCode, Receipt, Refusal};
 
 use crate::append::AppendError;
@@ -61,7 +62,11 @@ impl Failure {
     pub(super) const REJECTED: Self =
         final_failure(1006, "BAD_PARAMETER", "refused by its receiver twice");
     pub(super) const TOKEN: Self = final_failure(2007, "TOKEN_INVALID", "the token is not valid");
-    pub(super) const BLOCKED: Self = final_failure(2015, "MEMBER_BLOCKED", "the member is blocked");
+    pub(super) const BLOCKED: Self = final_failure(
+        web::Refusal::MemberBlocked.row().code,
+        "MEMBER_BLOCKED",
+        "the member is blocked",
+    );
     pub(super) const ROOM_UNKNOWN: Self =
         final_failure(8001, "CHAT_ROOM_NOT_FOUND", "no such room");
     pub(super) const NOT_PARTICIPANT: Self = final_failure(

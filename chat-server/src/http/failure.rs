@@ -13,8 +13,6 @@ use crate::rooms::{DeleteError, MarkError, PageError, PutError, RoomError};
 pub(super) enum Failure {
     /// What both servers refuse alike.
     Web(Refusal),
-    /// The member is blocked.
-    Blocked,
     /// No such room.
     RoomUnknown,
     /// Not in the room.
@@ -33,12 +31,6 @@ impl Failure {
         use StatusCode as S;
         let (status, code, ko, en) = match self {
             Self::Web(refusal) => return refusal.row(),
-            Self::Blocked => (
-                S::FORBIDDEN,
-                2015,
-                "이용이 제한된 회원입니다.",
-                "This member has been blocked.",
-            ),
             Self::RoomUnknown => (
                 S::BAD_REQUEST,
                 8001,
@@ -104,7 +96,7 @@ impl From<AuthError> for Failure {
 impl From<MemberError> for Failure {
     fn from(error: MemberError) -> Self {
         match error {
-            MemberError::Blocked(_) => Self::Blocked,
+            MemberError::Blocked(_) => Self::Web(Refusal::MemberBlocked),
             MemberError::Unavailable => Self::StoreUnavailable,
         }
     }

@@ -97,7 +97,7 @@ impl HistoryRow {
         (status = 400, description = "1006: a parameter is wrong, 8001: no such room, 8002: not in it",
             body = FailureBody),
         (status = 401, description = "2014: no login, 2007: not a good one", body = FailureBody),
-        (status = 403, description = "2015: blocked", body = FailureBody),
+        (status = 403, description = "2012: blocked", body = FailureBody),
         (status = 503, description = "8007, 1010: not now", body = FailureBody),
     ),
 )]
@@ -133,7 +133,7 @@ pub(super) async fn history(
         (status = 400, description = "1006: not a message id, 8001: no such room, 8002: not in it, \
             8004: no such message", body = FailureBody),
         (status = 401, description = "2014: no login, 2007: not a good one", body = FailureBody),
-        (status = 403, description = "1003: from a foreign page, 2015: blocked", body = FailureBody),
+        (status = 403, description = "1003: from a foreign page, 2012: blocked", body = FailureBody),
         (status = 413, description = "1008: a body that is too long", body = FailureBody),
         (status = 503, description = "8007, 1010: not now", body = FailureBody),
     ),
@@ -158,7 +158,7 @@ pub(super) async fn mark_read(
             8004: no such message", body = FailureBody),
         (status = 401, description = "2014: no login, 2007: not a good one", body = FailureBody),
         (status = 403, description = "1003: somebody else's, too old, or from a foreign page, \
-            2015: blocked",
+            2012: blocked",
             body = FailureBody),
         (status = 413, description = "1008: a body that is too long", body = FailureBody),
         (status = 503, description = "8007, 1010: not now", body = FailureBody),

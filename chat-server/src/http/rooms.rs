@@ -161,7 +161,7 @@ impl RoomRow {
         (status = 200, description = "A page", body = Envelope<Page<RoomRow>>),
         (status = 400, description = "1006: a parameter is wrong", body = FailureBody),
         (status = 401, description = "2014: no login, 2007: not a good one", body = FailureBody),
-        (status = 403, description = "2015: blocked", body = FailureBody),
+        (status = 403, description = "2012: blocked", body = FailureBody),
         (status = 503, description = "8007, 1010: not now", body = FailureBody),
     ),
 )]
@@ -227,7 +227,7 @@ impl From<&RoomMember> for MemberRow {
         (status = 400, description = "1006: not a room id, 8001: no such room, 8002: not in it",
             body = FailureBody),
         (status = 401, description = "2014: no login, 2007: not a good one", body = FailureBody),
-        (status = 403, description = "2015: blocked", body = FailureBody),
+        (status = 403, description = "2012: blocked", body = FailureBody),
         (status = 503, description = "8007, 1010: not now", body = FailureBody),
     ),
 )]

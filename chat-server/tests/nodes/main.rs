@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
 
 mod members;
+mod moving;
 mod reports;
 mod rooms;
 #[path = "../support/mod.rs"]

@@ -26,7 +26,7 @@ async fn is_turned_away(node: &TestNode, member: i64) {
     .await;
     let ending = raw.ending().await;
     assert_eq!(ending.code, Some(4403));
-    assert_eq!(ending.error().header("code"), Some("2015"));
+    assert_eq!(ending.error().header("code"), Some("2012"));
     // Front ends stop coming back at exactly this.
     let says = ending.error().header("message");
     assert_eq!(says, Some(stomp::AUTHENTICATION_FAILED));
@@ -57,7 +57,7 @@ async fn who_is_blocked_is_out_on_all_nodes_until_unblocked() {
     ends_with(&mut there, 4403).await;
     for node in [&a, &b] {
         is_turned_away(node, 1).await;
-        assert_eq!(get(node, 1, "/api/chat-room").await, (403, 2015));
+        assert_eq!(get(node, 1, "/api/chat-room").await, (403, 2012));
     }
     other.subscribe("s", "/sub/1", &[]).await;
 
@@ -131,7 +131,7 @@ async fn who_is_blocked_does_nothing_more_once_a_minute_has_passed() {
         }
         ends_with(&mut client, 4403).await;
     }
-    assert_eq!(get(&deaf, 1, "/api/chat-room").await, (403, 2015));
+    assert_eq!(get(&deaf, 1, "/api/chat-room").await, (403, 2012));
     let shut_out = &deaf.node.services.metrics.shut_out;
     assert_eq!(shut_out.get(chat_server::metrics::ShutOut::Open), 3);
     deaf.stop().await;

@@ -120,8 +120,9 @@ async fn commands_end_while_redis_stands_still() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_connection_is_replaced_and_shows_as_lost() {
     let server = Server::start().await;
-    let here = Node::join(&server.url(), QUICK).await;
-    let mut there = Node::join(&server.url(), QUICK).await;
+    // No probe is needed to notice it.
+    let here = Node::join(&server.url(), PATIENT).await;
+    let mut there = Node::join(&server.url(), PATIENT).await;
     let topics: Vec<_> = (0..1_500).map(|_| fresh_topic()).collect();
     for topic in &topics {
         there.follow(*topic).await;

@@ -1,14 +1,23 @@
 //! The bus on a cluster whose nodes fail and whose slots move.
 
-use chat_server::bus::BusState;
+use std::time::Duration;
+
 use chat_server::bus::redis::RedisTuning;
+use chat_server::bus::{Bus as _, BusState};
 use chat_server::log::Topic;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::line::Line;
 use crate::make::fresh_topic;
 use crate::node::{Node, PATIENT, PREFIX, QUICK};
 use crate::server::{PATIENCE, Server, free_port};
+
+/// Looks for moved slots only when there is a reason.
+const UNWATCHED: RedisTuning = RedisTuning {
+    topology_every: Duration::from_secs(600),
+    ..PATIENT
+};
 
 /// Three primaries.
 struct Cluster {
@@ -33,14 +42,14 @@ impl Cluster {
         assert!(created.expect("an end").unwrap().status.success());
         let cluster = Self { servers };
         for server in &cluster.servers {
-            cluster.until_told(server, "cluster_state:ok").await;
+            cluster.until_told(server, "info", "cluster_state:ok").await;
         }
         cluster
     }
 
     /// Until a node's idea of the cluster says so: nodes tell each other, in their own time.
-    async fn until_told(&self, server: &Server, line: &str) {
-        let told = async { while !server.command(&["cluster", "info"]).await.contains(line) {} };
+    async fn until_told(&self, server: &Server, about: &str, line: &str) {
+        let told = async { while !server.command(&["cluster", about]).await.contains(line) {} };
         timeout(PATIENCE, told).await.expect("nodes that agree");
     }
 
@@ -52,12 +61,37 @@ impl Cluster {
         format!("redis-cluster://{}", ports.collect::<Vec<_>>().join(","))
     }
 
+    async fn slot(&self, topic: Topic) -> String {
+        let ask = ["cluster", "keyslot", &channel(topic)];
+        self.servers[0].command(&ask).await
+    }
+
+    /// Topics in slots of this server.
+    async fn topics_of<const N: usize>(&self, place: usize) -> [Topic; N] {
+        let mut topics = Vec::new();
+        while topics.len() < N {
+            let topic = fresh_topic();
+            if self.owner(topic).await.1 == place {
+                topics.push(topic);
+            }
+        }
+        topics.try_into().unwrap()
+    }
+
+    /// Clients are told another port of this server.
+    async fn announce(&self, place: usize, port: u16) {
+        let port = port.to_string();
+        let order = ["config", "set", "cluster-announce-port", &port];
+        assert_eq!(self.servers[place].command(&order).await, "OK");
+        for server in &self.servers {
+            self.until_told(server, "nodes", &format!("127.0.0.1:{port}@"))
+                .await;
+        }
+    }
+
     /// The topic's slot and the place of its owner.
     async fn owner(&self, topic: Topic) -> (String, usize) {
-        let channel = format!("{PREFIX}:{{{topic}}}");
-        let slot = self.servers[0]
-            .command(&["cluster", "keyslot", &channel])
-            .await;
+        let slot = self.slot(topic).await;
         let number: u32 = slot.parse().unwrap();
         let nodes = self.servers[0].command(&["cluster", "nodes"]).await;
         let owns = |range: &str| {
@@ -86,6 +120,10 @@ impl Cluster {
             assert_eq!(self.servers[place].command(&order).await, "OK");
         }
     }
+}
+
+fn channel(topic: Topic) -> String {
+    format!("{PREFIX}:{{{topic}}}")
 }
 
 /// Its old node ends the subscription, and the client library drops the message that says so.
@@ -118,6 +156,48 @@ async fn slot_that_moved_is_heard_again() {
     for node in [&here, &there] {
         assert_eq!(node.metrics.bus_disconnects.get(), 0, "in one session");
     }
+}
+
+/// Redis refuses to let go of a channel whose slot has moved, and it takes that for the answer to what
+/// it asks next, and the next answer for that to what follows. A single thread makes sure that
+/// leaving and following are asked for at once.
+#[tokio::test]
+async fn following_is_confirmed_also_after_leaving_a_slot_that_moved() {
+    let cluster = Cluster::start().await;
+    let [moved, one, other] = cluster.topics_of(0).await;
+    let line = Line::to(cluster.servers[0].port).await;
+    cluster.announce(0, line.port).await;
+    let there = Node::join(&cluster.url(), UNWATCHED).await;
+    there.follow(moved).await;
+    let slot = cluster.slot(moved).await;
+    cluster.give(&slot, 0, 1).await;
+    line.let_one_follow();
+    there.bus.unsubscribe(moved).await;
+    let both = async { tokio::join!(there.bus.subscribe(one), there.bus.subscribe(other)) };
+    // What does not wait for Redis takes a thousandth of this.
+    let early = timeout(Duration::from_millis(300), both).await;
+    assert!(
+        early.is_err(),
+        "Redis was not asked for both and yet: {early:?}"
+    );
+    line.open();
+    there.follow(one).await;
+    there.follow(other).await;
+}
+
+/// Long before the next look that is due.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn command_that_is_sent_on_is_a_reason_to_look_for_moved_slots() {
+    let cluster = Cluster::start().await;
+    let here = Node::join(&cluster.url(), UNWATCHED).await;
+    let mut there = Node::join(&cluster.url(), UNWATCHED).await;
+    let topic = fresh_topic();
+    there.follow(topic).await;
+    let (slot, from) = cluster.owner(topic).await;
+    cluster.give(&slot, from, (from + 1) % 3).await;
+    there.bus.heads(&[topic]).await.unwrap();
+    there.until_lost().await;
+    there.until_heard(&here, topic, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

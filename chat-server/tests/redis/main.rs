@@ -14,10 +14,14 @@ mod certificates;
 mod client;
 mod cluster;
 mod encrypted;
+mod line;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 #[path = "../contract/make.rs"]
 mod make;
 mod node;
 mod outage;
+mod ready;
 mod sentinel;
 mod server;
+#[path = "../support/mod.rs"]
+mod support;

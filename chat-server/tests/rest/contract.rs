@@ -207,7 +207,7 @@ async fn blocked(site: &Site) {
     assert_eq!(block("block").await, expected);
     for (method, path) in member_routes() {
         let answer = site.ask(method, &path).by(1).send().await;
-        assert_eq!((answer.status, answer.code()), (403, 2015), "{path}");
+        assert_eq!((answer.status, answer.code()), (403, 2012), "{path}");
     }
     let expected = json!({"memberId": 1, "blocked": false, "closed": 0});
     assert_eq!(block("unblock").await, expected);

@@ -176,10 +176,17 @@ async fn requests_have_a_name() {
 async fn the_store_away_shows_and_makes_no_node_unready() {
     let site = Site::start().await;
     site.health.set_started();
+    let ready = async |store| {
+        let answer = site.ask(Method::GET, "/readyz").send().await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.json()["store"], store);
+    };
+    site.store.freeze();
+    ready("unavailable").await;
+    site.store.thaw();
+    ready("ok").await;
     site.store.begin();
-    let answer = site.ask(Method::GET, "/readyz").send().await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.json()["store"], "unavailable");
+    ready("unavailable").await;
     site.put(1, group(&[1])).await;
     let page = site.ask(Method::GET, "/metrics").send().await;
     assert!(

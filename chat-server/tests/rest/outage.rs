@@ -1,9 +1,8 @@
 //! The real store with a switch: while it is off, every question gets the answer of a store that
-//! is away. Nothing is imitated but that.
+//! is away, or none while it stands still. Nothing is imitated but that.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,23 +24,42 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Outage {
     store: EmbeddedStore,
-    away: AtomicBool,
+    state: watch::Sender<State>,
     /// The newest message of each room that lists know of.
     noted: watch::Sender<HashMap<RoomId, Seq>>,
+}
+
+/// What becomes of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Answered,
+    Away,
+    /// It waits.
+    Frozen,
 }
 
 impl Outage {
     pub(crate) fn new(store: EmbeddedStore) -> Self {
         Self {
             store,
-            away: AtomicBool::new(false),
+            state: watch::Sender::new(State::Answered),
             noted: watch::Sender::default(),
         }
     }
 
     /// From now on the store is away.
     pub(crate) fn begin(&self) {
-        self.away.store(true, Ordering::Release);
+        self.state.send_replace(State::Away);
+    }
+
+    /// From now on the store stands still.
+    pub(crate) fn freeze(&self) {
+        self.state.send_replace(State::Frozen);
+    }
+
+    /// It goes on, with those who wait first.
+    pub(crate) fn thaw(&self) {
+        self.state.send_replace(State::Answered);
     }
 
     /// Waits until lists know of this message. They hear of it after its sender: it is a hint.
@@ -52,11 +70,13 @@ impl Outage {
         drop(waited.unwrap().unwrap());
     }
 
-    fn asked(&self) -> Result<&EmbeddedStore, StoreError> {
-        if self.away.load(Ordering::Acquire) {
-            return Err(StoreError::Unavailable("switched off".to_owned()));
+    async fn asked(&self) -> Result<&EmbeddedStore, StoreError> {
+        let mut state = self.state.subscribe();
+        let moving = state.wait_for(|state| *state != State::Frozen).await;
+        match moving.as_deref() {
+            Ok(State::Answered) => Ok(&self.store),
+            _ => Err(StoreError::Unavailable("switched off".to_owned())),
         }
-        Ok(&self.store)
     }
 }
 
@@ -68,11 +88,11 @@ impl MessageStore for Outage {
         head: Seq,
         entries: Vec<Arc<Entry>>,
     ) -> Result<Append, StoreError> {
-        self.asked()?.append(topic, head, entries).await
+        self.asked().await?.append(topic, head, entries).await
     }
 
     async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
-        self.asked()?.head(topic, view).await
+        self.asked().await?.head(topic, view).await
     }
 
     async fn read(
@@ -82,43 +102,43 @@ impl MessageStore for Outage {
         last: Seq,
         view: View,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
-        self.asked()?.read(topic, first, last, view).await
+        self.asked().await?.read(topic, first, last, view).await
     }
 
     async fn delete(&self, topic: Topic, seq: Seq) -> Result<(), StoreError> {
-        self.asked()?.delete(topic, seq).await
+        self.asked().await?.delete(topic, seq).await
     }
 }
 
 #[async_trait]
 impl RoomStore for Outage {
     async fn room(&self, room: RoomId) -> Result<Option<Room>, StoreError> {
-        self.asked()?.room(room).await
+        self.asked().await?.room(room).await
     }
 
     async fn put_room(&self, room: &Room) -> Result<(), StoreError> {
-        self.asked()?.put_room(room).await
+        self.asked().await?.put_room(room).await
     }
 
     async fn memberships(&self, member: MemberId) -> Result<Vec<Membership>, StoreError> {
-        self.asked()?.memberships(member).await
+        self.asked().await?.memberships(member).await
     }
 
     async fn last_read(&self, member: MemberId, room: RoomId) -> Result<Seq, StoreError> {
-        self.asked()?.last_read(member, room).await
+        self.asked().await?.last_read(member, room).await
     }
 
     async fn mark_read(&self, member: MemberId, room: RoomId, seq: Seq) -> Result<(), StoreError> {
-        self.asked()?.mark_read(member, room, seq).await
+        self.asked().await?.mark_read(member, room, seq).await
     }
 
     async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<RoomHead>, StoreError> {
-        self.asked()?.heads(rooms).await
+        self.asked().await?.heads(rooms).await
     }
 
     async fn note_head(&self, head: RoomHead) -> Result<(), StoreError> {
         let (room, seq) = (head.room, head.seq);
-        self.asked()?.note_head(head).await?;
+        self.asked().await?.note_head(head).await?;
         self.noted.send_modify(|noted| {
             noted.insert(room, seq);
         });
@@ -129,7 +149,7 @@ impl RoomStore for Outage {
 #[async_trait]
 impl MemberStore for Outage {
     async fn standing(&self, member: MemberId) -> Result<Standing, StoreError> {
-        self.asked()?.standing(member).await
+        self.asked().await?.standing(member).await
     }
 
     async fn set_standing(
@@ -138,6 +158,6 @@ impl MemberStore for Outage {
         standing: Standing,
         at: UnixMillis,
     ) -> Result<(), StoreError> {
-        self.asked()?.set_standing(member, standing, at).await
+        self.asked().await?.set_standing(member, standing, at).await
     }
 }

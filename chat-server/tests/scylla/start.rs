@@ -1,6 +1,7 @@
 //! Starting: several nodes at once, before the server is there, and without one.
 
-use std::sync::Arc;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chat_server::metrics::Metrics;
@@ -11,6 +12,9 @@ use shared::clock::{ManualClock, SystemClock};
 use shared::ids::Seq;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::field::Field;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::make::{batch, fresh_topic, millis, seq};
 use super::proxy::{Mode, Proxy};
@@ -61,6 +65,47 @@ async fn start_without_servers_ends_and_says_why() {
         panic!("{outcome:?}")
     };
     assert!(why.contains(&address), "{why}");
+}
+
+/// What the driver complains of, the servers' warnings among it.
+#[derive(Clone, Default)]
+struct Complaints(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Complaints {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("scylla") && *metadata.level() <= Level::WARN
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut text = String::new();
+        event.record(&mut |field: &Field, value: &dyn Debug| {
+            text.push_str(&format!("{field}={value:?} "));
+        });
+        self.0.lock().unwrap().push(text);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// Of every statement that is prepared without its keyspace Cassandra says that this is no good.
+#[tokio::test]
+async fn servers_have_nothing_to_warn_of() {
+    let complaints = Complaints::default();
+    let _noted = tracing::subscriber::set_default(complaints.clone());
+    // It says so only to who is the first to prepare a statement.
+    let store = connect(&settings_at(&servers(), &fresh_keyspace())).await;
+    let topic = fresh_topic();
+    assert_eq!(append(&store, topic, 0, 2).await, Append::Applied);
+    assert_eq!(append(&store, topic, 0, 1).await, super::conflict(2));
+    assert_eq!(head(&store, topic).await, 2);
+    assert_eq!(*complaints.0.lock().unwrap(), [""; 0]);
 }
 
 #[tokio::test]

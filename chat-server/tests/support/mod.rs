@@ -78,6 +78,28 @@ impl TestNode {
         Self::serve(node, &config, (folder, signer), (clock, drain))
     }
 
+    /// A node on a store that is open already, by this clock.
+    pub async fn start_on(
+        folder: &Arc<TempDir>,
+        (stores, bus): (Stores, &LocalBus),
+        clock: Arc<dyn Clock>,
+        settings: &[&str],
+    ) -> Self {
+        let signer = key_in(folder.path());
+        let config = config_in(folder.path(), settings);
+        let (bus, heard) = bus.attach(1_024);
+        let adapters = Adapters {
+            stores,
+            bus: Arc::new(bus),
+            heard,
+            metrics: Arc::new(Metrics::new()),
+        };
+        let drain = Drain::new();
+        let node = Node::assemble(&config, adapters, Arc::clone(&clock), drain.clone());
+        let node = node.await.unwrap();
+        Self::serve(node, &config, (Arc::clone(folder), signer), (clock, drain))
+    }
+
     /// Serves a node on free ports.
     fn serve(
         node: Node,
@@ -223,21 +245,9 @@ impl Site {
     }
 
     async fn node_on(&self, bus: &LocalBus, settings: &[&str]) -> TestNode {
-        let signer = key_in(self.folder.path());
-        let config = config_in(self.folder.path(), settings);
-        let (bus, heard) = bus.attach(1_024);
-        let adapters = Adapters {
-            stores: Stores::of(&self.store),
-            bus: Arc::new(bus),
-            heard,
-            metrics: Arc::new(Metrics::new()),
-        };
-        let drain = Drain::new();
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let node = Node::assemble(&config, adapters, Arc::clone(&clock), drain.clone());
-        let node = node.await.unwrap();
-        let folder = Arc::clone(&self.folder);
-        TestNode::serve(node, &config, (folder, signer), (clock, drain))
+        let adapters = (Stores::of(&self.store), bus);
+        TestNode::start_on(&self.folder, adapters, clock, settings).await
     }
 }
 

@@ -176,11 +176,11 @@ impl Raw {
         frame
     }
 
-    /// The connection ends, and was not reset.
-    pub async fn is_ended_well(&mut self) -> bool {
+    /// All bytes up to the end of the connection; `None` if it was reset.
+    pub async fn rest(&mut self) -> Option<Vec<u8>> {
         let mut rest = Vec::new();
         let read = timeout(PATIENCE, self.tcp.read_to_end(&mut rest)).await;
-        read.expect("the end in time").is_ok()
+        read.expect("the end in time").ok().map(|_| rest)
     }
 
     /// Everything up to the server's close frame, which is answered; then the connection must end.

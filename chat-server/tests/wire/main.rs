@@ -16,6 +16,9 @@ mod inbox;
 mod leaving;
 mod living;
 mod once;
+#[expect(dead_code, reason = "other tests use the rest of it")]
+#[path = "../rest/outage.rs"]
+mod outage;
 mod rows_connect;
 mod rows_frames;
 mod sending;

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use chat_server::log::Topic;
+use chat_server::store::View;
+use shared::ids::RoomId;
 use stomp::{Command, Frame};
 
 use crate::support::TestNode;
@@ -57,6 +60,18 @@ pub(crate) async fn say(raw: &mut Raw, text: &str) {
     ))
     .await;
     receipt(raw, "say").await;
+}
+
+/// A chat message to room 1 with this receipt.
+pub(crate) fn hello(receipt: usize) -> String {
+    format!("SEND\ndestination:/pub/1\nreceipt:{receipt}\n\n{{\"message\":\"x\"}}\0")
+}
+
+/// How many messages room 1 has.
+pub(crate) async fn stored(node: &TestNode) -> usize {
+    let topic = Topic::Room(RoomId::try_from(1_i64).unwrap());
+    let head = node.node.services.store.head(topic, View::Settled).await;
+    head.unwrap().get() as usize
 }
 
 /// The next frame is this receipt.

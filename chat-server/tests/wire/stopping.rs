@@ -1,24 +1,23 @@
 //! A node that stops closes its connections, each after what is under way.
 
-use chat_server::log::Topic;
-use chat_server::store::View;
-use shared::ids::RoomId;
-use stomp::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::start::{node, session, subscribe};
-use crate::support::raw::{Raw, upgrade_request};
-use crate::support::{PATIENCE, TestNode};
+use chat_server::app::Stores;
+use chat_server::bus::local::LocalBus;
+use chat_server::store::SyncMode;
+use chat_server::store::embedded::EmbeddedStore;
+use shared::clock::Clock;
+use stomp::{CloseCode, Command};
 
-/// A chat message of room 1 with this receipt.
-fn hello(receipt: usize) -> String {
-    format!("SEND\ndestination:/pub/1\nreceipt:{receipt}\n\n{{\"message\":\"x\"}}\0")
-}
+use crate::outage::Outage;
+use crate::start::{connect, hello, node, rooms, say, session, stored, subscribe};
+use crate::support::clock::MovableClock;
+use crate::support::raw::{CLOSE, PING, PONG, Raw, WsFrame, upgrade_request};
+use crate::support::{PATIENCE, TestNode, eventually};
 
-async fn stored(node: &TestNode) -> usize {
-    let topic = Topic::Room(RoomId::try_from(1_i64).unwrap());
-    let head = node.node.services.store.head(topic, View::Settled).await;
-    head.unwrap().get() as usize
-}
+/// Longer than a connection waits for what is under way.
+const LATE: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sends_under_way_get_their_receipts_before_the_close() {
@@ -58,6 +57,69 @@ async fn a_client_that_goes_on_sending_does_not_keep_its_node_from_stopping() {
     assert_eq!(ending.frames.len() + 1, stored(&node).await);
     assert!(stored(&node).await < 2_000, "it was not waited for");
     node.stop().await;
+}
+
+/// A node on a store that can be made to stand still, and its clock.
+async fn freezable() -> (TestNode, Arc<Outage>, Arc<MovableClock>) {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let sync = SyncMode::Every(Duration::from_secs(1));
+    let store = EmbeddedStore::open(folder.path().join("chat"), sync).unwrap();
+    let store = Arc::new(Outage::new(store));
+    let clock = Arc::new(MovableClock::new());
+    let (stores, bus) = (Stores::of(&store), LocalBus::new());
+    let by = Arc::clone(&clock) as Arc<dyn Clock>;
+    let node =
+        TestNode::start_on(&folder, (stores, &bus), by, &["--heart-beat", "100,25000"]).await;
+    rooms(&node).await;
+    (node, store, clock)
+}
+
+/// The next WebSocket frame that is no heart-beat.
+async fn beyond_beats(raw: &mut Raw) -> WsFrame {
+    loop {
+        let frame = raw.ws_frame().await.expect("a frame, not the end");
+        if frame.payload != b"\n" {
+            return frame;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_does_not_wait_for_a_store_that_stands_still() {
+    let (node, store, clock) = freezable().await;
+    let mut raws = Vec::new();
+    for member in [1, 2, 3] {
+        // Its heart-beats are what makes a connection look at the clock.
+        let beats = "accept-version:1.2\nheart-beat:0,100\n";
+        raws.push(connect(&node, member, beats).await.0);
+    }
+    say(&mut raws[0], "all that a send has to know is cached").await;
+    store.freeze();
+    let ask = |room| format!("SUBSCRIBE\nid:s\ndestination:/sub/{room}\nreceipt:s\n\n\0");
+    for (raw, frame) in raws.iter_mut().zip([hello(1), ask(2), ask(3)]) {
+        raw.text(&frame).await;
+        raw.ws(PING, b"").await;
+        assert_eq!(beyond_beats(raw).await.first, PONG, "it is under way");
+    }
+    let services = &node.node.services;
+    let shut_out = (CloseCode(4403), "blocked");
+    let blocked = 3_i64.try_into().unwrap();
+    assert_eq!(services.connections.close_member(blocked, shut_out), 1);
+    services.close_all(CloseCode(1012), "restart");
+    for raw in &mut raws {
+        raw.ws(PING, b"").await;
+        assert_eq!(beyond_beats(raw).await.first, PONG, "it waits");
+    }
+    clock.advance(LATE);
+    node.drain.begin();
+    for (raw, code) in raws.iter_mut().zip([1012, 1012, 4403]) {
+        let close = beyond_beats(raw).await;
+        assert_eq!((close.first, close.close_code()), (CLOSE, Some(code)));
+        raw.ws(CLOSE, &close.payload).await;
+    }
+    eventually("nobody is left", || services.connections.count() == 0).await;
+    store.thaw();
+    assert_eq!(node.drain.wait(PATIENCE).await, Ok(()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

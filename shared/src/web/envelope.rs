@@ -147,6 +147,8 @@ pub enum Refusal {
     Unavailable,
     /// A token was shown and is not good.
     TokenInvalid,
+    /// The member is blocked.
+    MemberBlocked,
     /// No token was shown.
     TokenMissing,
 }
@@ -154,6 +156,7 @@ pub enum Refusal {
 impl Refusal {
     /// Status, number and texts (`domain.md` 3.6, `wire.md`).
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a table, a row each refusal")]
     pub const fn row(self) -> Row {
         use StatusCode as S;
         let (status, code, ko, en) = match self {
@@ -210,6 +213,12 @@ impl Refusal {
                 2007,
                 "로그인 정보가 유효하지 않습니다. 다시 로그인해 주세요.",
                 "Your login is no longer valid. Please log in again.",
+            ),
+            Self::MemberBlocked => (
+                S::FORBIDDEN,
+                2012,
+                "이용이 제한된 계정입니다.",
+                "This account has been blocked.",
             ),
             Self::TokenMissing => (
                 S::UNAUTHORIZED,

@@ -53,6 +53,9 @@ pub(super) enum LinkError {
     /// What the node said to itself did not come back.
     #[error("silent for {0:?}")]
     Silent(Duration),
+    /// Answers belong to other questions.
+    #[error("its answers are out of step")]
+    Muddled,
     /// The sender met an answer that a new connection may cure.
     #[error("given up after a failed publish")]
     GivenUp,
@@ -300,5 +303,36 @@ impl Batch {
     /// The answers, in order; or one error for all.
     pub(super) async fn send(&self) -> Vec<Result<fred::types::Value, Error>> {
         self.commands.try_all().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use fred::error::ErrorKind;
+    use futures_util::FutureExt as _;
+    use tokio::task::unconstrained;
+
+    use super::*;
+
+    /// It would keep any number of them for a server that says nothing.
+    #[tokio::test]
+    async fn more_commands_than_may_wait_are_refused_at_once() {
+        // The system takes connections for it; nobody reads them.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("redis://{}", silent.local_addr().unwrap());
+        let settings = Settings::new(&url.parse().unwrap(), RedisTuning::default()).unwrap();
+        let client = settings.client(TALK_BACKLOG);
+        let router = client.connect();
+        let ask = || unconstrained(client.ping::<()>(None)).now_or_never();
+        for _ in 0..COMMANDS_MAX {
+            assert_eq!(ask(), None, "it waits");
+        }
+        for _ in 0..COMMANDS_MAX {
+            let refused = ask().expect("no wait").unwrap_err();
+            assert_eq!(*refused.kind(), ErrorKind::Backpressure);
+        }
+        router.abort();
     }
 }

@@ -9,6 +9,7 @@ use fred::clients::Client;
 use fred::interfaces::{
     ClientLike as _, ClusterInterface as _, EventInterface as _, PubsubInterface as _,
 };
+use fred::types::config::Server;
 use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -27,6 +28,12 @@ const CHANNELS_MAX: usize = 512;
 
 /// Of a cluster's channels, asked for at a time, each by a command of its own.
 const COMMANDS_AT_ONCE: usize = 64;
+
+/// PINGs until a node's answers are in step: two, and a few where one came late.
+const SETTLE_ROUNDS_MAX: u32 = 100;
+
+/// For an answer that nobody waits for to come, on the same network.
+const SETTLE_PAUSE: Duration = Duration::from_millis(1);
 
 /// Keeps a session until the bus is closed.
 pub(super) async fn run(shared: Arc<Shared>, settings: Settings, mut random: StdRng) {
@@ -274,8 +281,8 @@ impl Hear {
         Ok(answers.try_collect().await?)
     }
 
-    /// On a cluster, Redis refuses to let go of a channel whose slot has moved, and the client would
-    /// take that for the answer to the next command: PING, of each node, is there to take it.
+    /// On a cluster, Redis refuses to let go of a channel whose slot has moved, and the client takes
+    /// that for the answer to the next command: [`settle`](Self::settle) is there to take it.
     async fn leave(&self, channels: Vec<String>) -> Result<(), LinkError> {
         if !self.sharded {
             self.client.unsubscribe(channels).await?;
@@ -286,11 +293,27 @@ impl Hear {
             self.client.sunsubscribe(channel).await?;
         }
         for server in self.client.active_connections() {
-            self.client
-                .with_cluster_node(server)
-                .ping::<()>(None)
-                .await?;
+            self.settle(server).await?;
         }
         Ok(())
+    }
+
+    /// Returns when answers of this node are those to what it was asked.
+    ///
+    /// A PING that took a refusal for its answer is sent again, as the refusal names another node.
+    /// So it is answered twice, and each later command would get the answer to the one before: one
+    /// more PING must come back with its own words. What comes while nothing is asked the client
+    /// drops, so pausing mends it.
+    async fn settle(&self, server: Server) -> Result<(), LinkError> {
+        let node = self.client.with_cluster_node(server);
+        for round in 0..SETTLE_ROUNDS_MAX {
+            let words = round.to_string();
+            let answer: String = node.ping(Some(words.clone())).await?;
+            if round > 0 && answer == words {
+                return Ok(());
+            }
+            sleep(SETTLE_PAUSE).await;
+        }
+        Err(LinkError::Muddled)
     }
 }

@@ -1,8 +1,10 @@
 //! Every CQL text of the store, in one place, so that a test can hold them to what both ScyllaDB and
 //! Apache Cassandra accept.
 //!
-//! Names are not qualified: the session uses the keyspace. Values are `?` markers, bound by
-//! position, never null. Only [`LogCql::begin`] and [`LogCql::extend`] are conditional.
+//! Tables are named as `{keyspace}.table`, and [`within`] puts the keyspace in: a statement that is
+//! prepared without one means another table wherever the session uses another keyspace, of which
+//! Cassandra warns with each. Values are `?` markers, bound by position, never null. Only
+//! [`LogCql::begin`] and [`LogCql::extend`] are conditional.
 
 /// Created in this order, each `IF NOT EXISTS`; the names are what a start looks for first.
 ///
@@ -14,16 +16,16 @@
 pub(super) const TABLES: [(&str, &str); 6] = [
     (
         "messages",
-        "CREATE TABLE IF NOT EXISTS messages (room_id int, bucket int, seq int, head int static, \
-         uid blob, kind tinyint, sender_id int, client_message_id text, \
+        "CREATE TABLE IF NOT EXISTS {keyspace}.messages (room_id int, bucket int, seq int, \
+         head int static, uid blob, kind tinyint, sender_id int, client_message_id text, \
          headers frozen<list<frozen<tuple<text, text>>>>, content_type text, body blob, \
          sent_at timestamp, deleted boolean, PRIMARY KEY ((room_id, bucket), seq)) \
          WITH CLUSTERING ORDER BY (seq DESC) AND speculative_retry = '50ms'",
     ),
     (
         "inbox",
-        "CREATE TABLE IF NOT EXISTS inbox (member_id int, bucket int, seq int, head int static, \
-         uid blob, kind tinyint, sender_id int, client_message_id text, \
+        "CREATE TABLE IF NOT EXISTS {keyspace}.inbox (member_id int, bucket int, seq int, \
+         head int static, uid blob, kind tinyint, sender_id int, client_message_id text, \
          headers frozen<list<frozen<tuple<text, text>>>>, content_type text, body blob, \
          sent_at timestamp, deleted boolean, PRIMARY KEY ((member_id, bucket), seq)) \
          WITH CLUSTERING ORDER BY (seq DESC) AND speculative_retry = '50ms'",
@@ -32,23 +34,23 @@ pub(super) const TABLES: [(&str, &str); 6] = [
         "rooms",
         // One cell is the whole room: of two that are put at once one stays whole, also if their
         // timestamps are the same, where several cells would be decided one by one.
-        "CREATE TABLE IF NOT EXISTS rooms (room_id int PRIMARY KEY, room blob, once_in set<int>) \
-         WITH speculative_retry = '50ms'",
+        "CREATE TABLE IF NOT EXISTS {keyspace}.rooms (room_id int PRIMARY KEY, room blob, \
+         once_in set<int>) WITH speculative_retry = '50ms'",
     ),
     (
         "room_heads",
-        "CREATE TABLE IF NOT EXISTS room_heads (room_id int PRIMARY KEY, seq int, body text, \
+        "CREATE TABLE IF NOT EXISTS {keyspace}.room_heads (room_id int PRIMARY KEY, seq int, body text, \
          sent_at timestamp) WITH speculative_retry = '50ms'",
     ),
     (
         "rooms_by_member",
-        "CREATE TABLE IF NOT EXISTS rooms_by_member (member_id int, room_id int, role tinyint, \
-         hidden boolean, last_read int, PRIMARY KEY ((member_id), room_id)) \
+        "CREATE TABLE IF NOT EXISTS {keyspace}.rooms_by_member (member_id int, room_id int, \
+         role tinyint, hidden boolean, last_read int, PRIMARY KEY ((member_id), room_id)) \
          WITH speculative_retry = '50ms'",
     ),
     (
         "members",
-        "CREATE TABLE IF NOT EXISTS members (member_id int PRIMARY KEY, name text, image text, \
+        "CREATE TABLE IF NOT EXISTS {keyspace}.members (member_id int PRIMARY KEY, name text, image text, \
          blocked boolean) WITH speculative_retry = '50ms'",
     ),
 ];
@@ -59,6 +61,11 @@ pub(super) const TABLE_NAMES: &str =
 
 /// What the server says it is.
 pub(super) const RELEASE: &str = "SELECT release_version FROM system.local WHERE key = 'local'";
+
+/// A text with the keyspace put in, whose name has been checked: small letters, digits and `_`.
+pub(super) fn within(keyspace: &str, text: &str) -> String {
+    text.replace("{keyspace}", keyspace)
+}
 
 /// Before the names of data centres with their factors, as [`keyspace`] writes them.
 const CREATE_KEYSPACE: &str = "CREATE KEYSPACE IF NOT EXISTS ";
@@ -114,7 +121,7 @@ macro_rules! log_cql {
     ($table:literal, $owner:literal, $using:literal) => {
         LogCql {
             begin: concat!(
-                "UPDATE ",
+                "UPDATE {keyspace}.",
                 $table,
                 " SET head = ? WHERE ",
                 $owner,
@@ -122,7 +129,7 @@ macro_rules! log_cql {
                  IF head = null"
             ),
             extend: concat!(
-                "UPDATE ",
+                "UPDATE {keyspace}.",
                 $table,
                 " SET head = ? WHERE ",
                 $owner,
@@ -130,7 +137,7 @@ macro_rules! log_cql {
                  IF head = ?"
             ),
             insert: concat!(
-                "INSERT INTO ",
+                "INSERT INTO {keyspace}.",
                 $table,
                 " (",
                 $owner,
@@ -140,7 +147,7 @@ macro_rules! log_cql {
                 $using
             ),
             head: concat!(
-                "SELECT DISTINCT head FROM ",
+                "SELECT DISTINCT head FROM {keyspace}.",
                 $table,
                 " WHERE ",
                 $owner,
@@ -148,7 +155,7 @@ macro_rules! log_cql {
             ),
             read: concat!(
                 "SELECT seq, uid, kind, sender_id, client_message_id, headers, content_type, body, \
-                 sent_at, deleted FROM ",
+                 sent_at, deleted FROM {keyspace}.",
                 $table,
                 " WHERE ",
                 $owner,
@@ -156,7 +163,7 @@ macro_rules! log_cql {
                  AND seq >= ? AND seq <= ?"
             ),
             find: concat!(
-                "SELECT uid, TTL(uid) AS seconds_left FROM ",
+                "SELECT uid, TTL(uid) AS seconds_left FROM {keyspace}.",
                 $table,
                 " WHERE ",
                 $owner,
@@ -164,7 +171,7 @@ macro_rules! log_cql {
                  AND bucket = ? AND seq = ?"
             ),
             delete: concat!(
-                "UPDATE ",
+                "UPDATE {keyspace}.",
                 $table,
                 " USING TIMESTAMP ? AND TTL ? SET deleted = true WHERE ",
                 $owner,
@@ -181,54 +188,55 @@ pub(super) const MESSAGES: LogCql = log_cql!("messages", "room_id", "");
 pub(super) const INBOX: LogCql = log_cql!("inbox", "member_id", " USING TTL 7776000");
 
 /// A room.
-pub(super) const ROOM: &str = "SELECT room FROM rooms WHERE room_id = ?";
+pub(super) const ROOM: &str = "SELECT room FROM {keyspace}.rooms WHERE room_id = ?";
 
 /// Writes a room and adds to those who were ever in it.
-pub(super) const PUT_ROOM: &str =
-    "UPDATE rooms USING TIMESTAMP ? SET room = ?, once_in = once_in + ? WHERE room_id = ?";
+pub(super) const PUT_ROOM: &str = "UPDATE {keyspace}.rooms USING TIMESTAMP ? \
+     SET room = ?, once_in = once_in + ? WHERE room_id = ?";
 
 /// The room as it is now, since when, and whose memberships may have to follow it.
 pub(super) const ROOM_TO_FOLLOW: &str =
-    "SELECT room, WRITETIME(room) AS written, once_in FROM rooms WHERE room_id = ?";
+    "SELECT room, WRITETIME(room) AS written, once_in FROM {keyspace}.rooms WHERE room_id = ?";
 
 /// Forgets those whose memberships are hidden.
 pub(super) const FORGET_LEFT: &str =
-    "UPDATE rooms USING TIMESTAMP ? SET once_in = once_in - ? WHERE room_id = ?";
+    "UPDATE {keyspace}.rooms USING TIMESTAMP ? SET once_in = once_in - ? WHERE room_id = ?";
 
 /// A membership of somebody who is in the room.
-pub(super) const SHOW_MEMBERSHIP: &str = "UPDATE rooms_by_member USING TIMESTAMP ? \
+pub(super) const SHOW_MEMBERSHIP: &str = "UPDATE {keyspace}.rooms_by_member USING TIMESTAMP ? \
      SET role = ?, hidden = false WHERE member_id = ? AND room_id = ?";
 
 /// A membership of somebody who left. The row stays, for its read mark.
-pub(super) const HIDE_MEMBERSHIP: &str = "UPDATE rooms_by_member USING TIMESTAMP ? \
+pub(super) const HIDE_MEMBERSHIP: &str = "UPDATE {keyspace}.rooms_by_member USING TIMESTAMP ? \
      SET hidden = true WHERE member_id = ? AND room_id = ?";
 
 /// The rooms of a member.
 pub(super) const MEMBERSHIPS: &str =
-    "SELECT room_id, role, hidden, last_read FROM rooms_by_member WHERE member_id = ?";
+    "SELECT room_id, role, hidden, last_read FROM {keyspace}.rooms_by_member WHERE member_id = ?";
 
 /// A read mark.
 pub(super) const LAST_READ: &str =
-    "SELECT last_read FROM rooms_by_member WHERE member_id = ? AND room_id = ?";
+    "SELECT last_read FROM {keyspace}.rooms_by_member WHERE member_id = ? AND room_id = ?";
 
 /// Moves a read mark; its timestamp is the position, so the greatest wins. The only statement that
 /// writes this column.
-pub(super) const MARK_READ: &str = "UPDATE rooms_by_member USING TIMESTAMP ? SET last_read = ? \
-     WHERE member_id = ? AND room_id = ?";
+pub(super) const MARK_READ: &str = "UPDATE {keyspace}.rooms_by_member USING TIMESTAMP ? \
+     SET last_read = ? WHERE member_id = ? AND room_id = ?";
 
 /// A room's newest message.
-pub(super) const ROOM_HEAD: &str = "SELECT seq, body, sent_at FROM room_heads WHERE room_id = ?";
+pub(super) const ROOM_HEAD: &str =
+    "SELECT seq, body, sent_at FROM {keyspace}.room_heads WHERE room_id = ?";
 
 /// Notes a room's newest message; its timestamp is the position, so the greatest wins.
-pub(super) const NOTE_HEAD: &str =
-    "UPDATE room_heads USING TIMESTAMP ? SET seq = ?, body = ?, sent_at = ? WHERE room_id = ?";
+pub(super) const NOTE_HEAD: &str = "UPDATE {keyspace}.room_heads USING TIMESTAMP ? \
+     SET seq = ?, body = ?, sent_at = ? WHERE room_id = ?";
 
 /// Whether a member is shut out.
-pub(super) const STANDING: &str = "SELECT blocked FROM members WHERE member_id = ?";
+pub(super) const STANDING: &str = "SELECT blocked FROM {keyspace}.members WHERE member_id = ?";
 
 /// Sets it; its timestamp is when it was decided, so the latest wins.
 pub(super) const SET_STANDING: &str =
-    "UPDATE members USING TIMESTAMP ? SET blocked = ? WHERE member_id = ?";
+    "UPDATE {keyspace}.members USING TIMESTAMP ? SET blocked = ? WHERE member_id = ?";
 
 #[cfg(test)]
 mod tests {
@@ -327,6 +335,29 @@ mod tests {
                 assert!(!upper.contains(word), "{word} in: {text}");
             }
         }
+    }
+
+    #[test]
+    fn every_table_is_named_with_its_keyspace() {
+        let before_a_table = [
+            "FROM ",
+            "UPDATE ",
+            "INSERT INTO ",
+            "CREATE TABLE IF NOT EXISTS ",
+        ];
+        for text in all() {
+            let tables = before_a_table
+                .into_iter()
+                .flat_map(|words| text.split(words).skip(1));
+            for table in tables {
+                let is_whole = table.starts_with("{keyspace}.") || table.starts_with("system");
+                assert!(is_whole, "{text}");
+            }
+        }
+        assert_eq!(
+            within("chat", ROOM),
+            "SELECT room FROM chat.rooms WHERE room_id = ?"
+        );
     }
 
     #[test]

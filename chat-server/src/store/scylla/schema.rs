@@ -26,7 +26,7 @@ use crate::store::StoreError;
 /// where they are well.
 const CHANGE_WAIT: Duration = Duration::from_secs(10);
 
-/// Sees to it that the keyspace and all tables are there, and uses the keyspace.
+/// Sees to it that the keyspace and all tables are there.
 pub(super) async fn ensure(session: &Session, settings: &ScyllaSettings) -> Result<(), StoreError> {
     let keyspace = &settings.address.keyspace;
     let route = one_server(session)?;
@@ -35,14 +35,11 @@ pub(super) async fn ensure(session: &Session, settings: &ScyllaSettings) -> Resu
     if tables(session, keyspace).await?.is_empty() {
         create_keyspace(session, settings, &route).await?;
     }
-    session
-        .use_keyspace(keyspace, false)
-        .await
-        .map_err(|error| unavailable("the keyspace cannot be used", &error))?;
     let there = tables(session, keyspace).await?;
     for (table, text) in cql::TABLES {
         if !there.contains(table) {
-            change(session, text, &route).await.map_err(|error| {
+            let text = cql::within(keyspace, text);
+            change(session, &text, &route).await.map_err(|error| {
                 unavailable(&format!("table {table} cannot be created"), &error)
             })?;
         }

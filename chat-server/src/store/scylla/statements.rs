@@ -105,11 +105,12 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    /// Prepares them; the session uses the keyspace and its tables are there.
+    /// Prepares them; the keyspace and its tables are there.
     pub(super) async fn prepare(
         session: &Session,
         settings: &ScyllaSettings,
     ) -> Result<Self, PrepareError> {
+        let keyspace = &settings.address.keyspace;
         let profiles = Profiles::new(settings);
         let plain = [
             cql::ROOM,
@@ -140,11 +141,12 @@ impl Statements {
             note_head,
             standing,
             set_standing,
-        ] = prepare_all(session, plain).await?;
+        ] = prepare_all(session, keyspace, plain).await?;
         let plain = |statement| repeatable(statement, &profiles.plain);
+        let log = |texts| LogStatements::prepare(session, keyspace, texts, &profiles);
         Ok(Self {
-            messages: LogStatements::prepare(session, &cql::MESSAGES, &profiles).await?,
-            inbox: LogStatements::prepare(session, &cql::INBOX, &profiles).await?,
+            messages: log(&cql::MESSAGES).await?,
+            inbox: log(&cql::INBOX).await?,
             append_profile: profiles.append.clone(),
             room: plain(room),
             put_room: plain(put_room),
@@ -174,13 +176,15 @@ impl Statements {
 impl LogStatements {
     async fn prepare(
         session: &Session,
+        keyspace: &str,
         cql: &LogCql,
         profiles: &Profiles,
     ) -> Result<Self, PrepareError> {
         let texts = [
             cql.begin, cql.extend, cql.insert, cql.head, cql.read, cql.find, cql.delete,
         ];
-        let [begin, extend, insert, head, read, find, delete] = prepare_all(session, texts).await?;
+        let [begin, extend, insert, head, read, find, delete] =
+            prepare_all(session, keyspace, texts).await?;
         Ok(Self {
             begin,
             extend,
@@ -197,10 +201,12 @@ impl LogStatements {
 
 async fn prepare_all<const N: usize>(
     session: &Session,
+    keyspace: &str,
     texts: [&'static str; N],
 ) -> Result<[PreparedStatement; N], PrepareError> {
     // Boxed: each of them is some kilobytes of state.
-    let prepare = |text| -> BoxFuture<'_, _> { Box::pin(session.prepare(text)) };
+    let prepare =
+        |text| -> BoxFuture<'_, _> { Box::pin(session.prepare(cql::within(keyspace, text))) };
     let prepared = try_join_all(texts.map(prepare)).await?;
     Ok(prepared.try_into().expect("as many as were asked for"))
 }

@@ -1,7 +1,7 @@
 //! What programs and people are told of each failure.
 
 use http::StatusCode;
-use shared::web::Row;
+use shared::web::{Refusal, Row};
 
 use super::Failure;
 
@@ -19,12 +19,7 @@ impl Failure {
                 "존재하지 않는 회원입니다.",
                 "There is no such member.",
             ),
-            Self::MemberBlocked => (
-                S::FORBIDDEN,
-                2012,
-                "이용이 제한된 계정입니다.",
-                "This account has been blocked.",
-            ),
+            Self::MemberBlocked => return Refusal::MemberBlocked.row(),
             Self::SortOption => (
                 S::BAD_REQUEST,
                 3000,
