@@ -20,27 +20,34 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A server that answers every request with its name, and `/readyz` with its state.
 struct Named {
     address: SocketAddr,
-    ready: Arc<AtomicBool>,
+    state: Arc<State>,
     serving: JoinSet<()>,
+}
+
+/// What a server says of itself, and whether it answers anything else.
+#[derive(Default)]
+struct State {
+    unready: AtomicBool,
+    refuses: AtomicBool,
 }
 
 impl Named {
     async fn start(name: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let ready = Arc::new(AtomicBool::new(true));
-        let state = Arc::clone(&ready);
+        let state = Arc::<State>::default();
+        let shared = Arc::clone(&state);
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (tcp, _) = listener.accept().await.unwrap();
-                connections.spawn(answer(tcp, name, Arc::clone(&state)));
+                connections.spawn(answer(tcp, name, Arc::clone(&shared)));
             }
         });
         Self {
             address,
-            ready,
+            state,
             serving,
         }
     }
@@ -51,12 +58,16 @@ impl Named {
     }
 
     fn set_ready(&self, ready: bool) {
-        self.ready.store(ready, Ordering::Relaxed);
+        self.state.unready.store(!ready, Ordering::Relaxed);
+    }
+
+    fn refuse(&self) {
+        self.state.refuses.store(true, Ordering::Relaxed);
     }
 }
 
 /// One request of a connection, which is closed after it.
-async fn answer(tcp: TcpStream, name: &str, ready: Arc<AtomicBool>) -> Option<()> {
+async fn answer(tcp: TcpStream, name: &str, state: Arc<State>) -> Option<()> {
     let mut tcp = BufReader::new(tcp);
     let mut first = String::new();
     tcp.read_line(&mut first).await.ok()?;
@@ -64,8 +75,12 @@ async fn answer(tcp: TcpStream, name: &str, ready: Arc<AtomicBool>) -> Option<()
     while tcp.read_line(&mut line).await.ok()? > 2 {
         line.clear();
     }
-    let health = first.starts_with("GET /readyz ");
-    let status = if health && !ready.load(Ordering::Relaxed) {
+    let trouble = if first.starts_with("GET /readyz ") {
+        &state.unready
+    } else {
+        &state.refuses
+    };
+    let status = if trouble.load(Ordering::Relaxed) {
         "503 Service Unavailable"
     } else {
         "200 OK"
@@ -179,6 +194,18 @@ async fn paths_go_to_the_program_that_serves_them_and_to_no_other() {
     {
         assert_eq!(site.ask(path).await, "market", "{path}");
     }
+}
+
+/// It stops, and its next health check is still to come.
+#[tokio::test]
+async fn connection_that_a_node_refuses_goes_to_another() {
+    let site = Site::start().await;
+    site.chat[0].refuse();
+    for _ in 0..20 {
+        assert_eq!(site.ask("/conn").await, "chat b");
+    }
+    // Other requests may have had an effect: whether to repeat them is their sender's choice.
+    site.eventually("/api/chat-room", &["503", "chat b"]).await;
 }
 
 #[tokio::test]

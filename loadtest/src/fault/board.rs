@@ -131,6 +131,15 @@ impl Board {
 }
 
 impl State {
+    /// Who shares a room with this member.
+    pub(crate) fn neighbours_of(&self, member: u32) -> BTreeSet<u32> {
+        let rooms = self.members_of.values();
+        let own = rooms.filter(|members| members.contains(&member));
+        let mut others: BTreeSet<u32> = own.flatten().copied().collect();
+        others.remove(&member);
+        others
+    }
+
     /// From now on it is looked for which rooms deliver.
     pub(crate) fn watch_deliveries(&mut self, since: Instant) {
         self.watch = Some(Watch {
@@ -246,6 +255,14 @@ mod tests {
         member: 1,
         number: 1,
     };
+
+    #[test]
+    fn neighbours_share_a_room() {
+        let mut state = board(["a", "a", "b"]);
+        state.members_of.insert(8, vec![3, 4]);
+        assert_eq!(state.neighbours_of(3), [1, 2, 4].into());
+        assert_eq!(state.neighbours_of(4), [3].into());
+    }
 
     #[test]
     fn a_room_delivers_when_another_node_hears_it() {

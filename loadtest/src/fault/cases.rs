@@ -170,8 +170,9 @@ async fn freeze_subscriber(stage: &mut Stage) -> Result<(), FaultError> {
     const READER: u32 = 1;
     let crowd = &stage.crowd;
     crowd.order(Order::Freeze, |member| member == READER).await;
+    let neighbours = crowd.board.with(|s| s.neighbours_of(READER));
     crowd
-        .burst(stage.pace.burst, |member| member != READER)
+        .burst(stage.pace.burst, |member| neighbours.contains(&member))
         .await?;
     crowd.order(Order::Thaw, |member| member == READER).await;
     Ok(())
