@@ -10,6 +10,7 @@ use clap::{Args, Parser};
 use reqwest::Url;
 use shared::claims::TokenScope;
 use shared::config::{Mistake, Mistakes, Secret, Settings, parse_duration};
+use shared::redis::BadRedisUrl;
 use shared::telemetry::{LogFilter, LogFormat};
 
 use crate::auth::CookieSettings;
@@ -53,8 +54,9 @@ pub struct Config {
     )]
     pub db: DbUrl,
 
-    /// Where lists are kept for a while: redis://…, redis-cluster://…, redis-sentinel://… for all
-    /// instances, or local: one instance alone
+    /// Where lists are kept for a while: redis://[USER:PASSWORD@]HOST[:PORT][/DB],
+    /// redis-cluster://HOST[:PORT],… or redis-sentinel://HOST[:PORT],…/SERVICE (rediss for TLS) for
+    /// all instances, or local: one instance alone
     #[arg(
         long,
         env = "MARKET_CACHE",
@@ -235,19 +237,11 @@ fn parse_db(text: &str) -> Result<DbUrl, NotAccepted> {
 }
 
 fn parse_cache(text: &str) -> Result<CacheUrl, NotAccepted> {
-    let schemes = [
-        "redis://",
-        "rediss://",
-        "redis-cluster://",
-        "redis-sentinel://",
-    ];
     if text == "local" {
-        Ok(CacheUrl::Local)
-    } else if schemes.iter().any(|scheme| text.starts_with(scheme)) {
-        Ok(CacheUrl::Redis(Secret::new(text.to_owned())))
-    } else {
-        Err(NotAccepted("neither redis:// nor local"))
+        return Ok(CacheUrl::Local);
     }
+    let address = text.parse().map(CacheUrl::Redis);
+    address.map_err(|BadRedisUrl| NotAccepted("neither local nor the address of a Redis"))
 }
 
 fn parse_url(text: &str) -> Result<Url, NotAccepted> {
@@ -327,7 +321,17 @@ mod tests {
             panic!("accepted")
         };
         assert!(!mistakes.to_string().contains("hunter2"), "{mistakes}");
-        let config: Config = parse(["market-api", "--db=postgres://u:hunter2@h/x"]).unwrap();
+        let report = parse::<Config>(["market-api", "--cache=redis://:hunter2@h/x"]);
+        let Err(NoSettings::Wrong(mistakes)) = report else {
+            panic!("accepted")
+        };
+        assert!(!mistakes.to_string().contains("hunter2"), "{mistakes}");
+        let secrets = [
+            "market-api",
+            "--db=postgres://u:hunter2@h/x",
+            "--cache=redis-cluster://:hunter2@a,b:7",
+        ];
+        let config: Config = parse(secrets).unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use shared::config::Secret;
+use shared::redis::RedisUrl;
 
 pub use flight::{Flights, Joined};
 pub use guard::{ListCache, Seen};
@@ -38,8 +38,8 @@ pub const VALUE_BYTES_MAX: usize = 512 << 10;
 pub enum CacheUrl {
     /// This process's own: for one instance, or where a list may be up to its time old on another.
     Local,
-    /// `redis://…`, `redis-cluster://…`, `redis-sentinel://…`, with its password.
-    Redis(Secret<String>),
+    /// One that all instances share.
+    Redis(RedisUrl),
 }
 
 /// Keys whose versions go together.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use market_api::cache::{Cache, LocalCache, Namespace, RedisCache};
 use market_api::products::{Kind, Sort};
-use shared::config::Secret;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -88,10 +87,28 @@ async fn cache_in_the_process_keeps_the_contract() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cache_in_redis_keeps_the_contract() {
     let redis = Redis::start().await;
-    let cache = connected(&redis.url()).await;
+    check_shared(&redis.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cache_behind_a_password_keeps_the_contract() {
+    let redis = Redis::start_with(&["--requirepass", "hun@ter2"]).await;
+    let url = redis.url().replace("redis://", "redis://:hun%40ter2@");
+    check_shared(&url).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cache_in_a_cluster_keeps_the_contract() {
+    let cluster = std::env::var("TEST_REDIS_CLUSTER");
+    check_shared(&cluster.expect("infra/services up redis-cluster")).await;
+}
+
+/// The contract, also between two instances.
+async fn check_shared(url: &str) {
+    let cache = connected(url).await;
     check_contract(&cache).await;
     // All who ask for a version that was never drawn, or lost, are given the same.
-    let other = connected(&redis.url()).await;
+    let other = connected(url).await;
     for n in 0..50 {
         let space = Namespace(["A", "B", "C", "D", "E"][n % 5]);
         let (one, two) = tokio::join!(cache.version(space), other.version(space));
@@ -113,6 +130,10 @@ struct Redis {
 
 impl Redis {
     async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Another process may take the port in between; then this one ends, and the test fails.
         let port = TcpListener::bind("127.0.0.1:0")
@@ -121,7 +142,7 @@ impl Redis {
             .unwrap()
             .port();
         let mut redis = Self {
-            process: Self::spawn(port, &folder),
+            process: Self::spawn(port, &folder, more),
             port,
             folder,
         };
@@ -129,11 +150,12 @@ impl Redis {
         redis
     }
 
-    fn spawn(port: u16, folder: &TempDir) -> Child {
+    fn spawn(port: u16, folder: &TempDir, more: &[&str]) -> Child {
         Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--dir"])
             .arg(folder.path())
+            .args(more)
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
@@ -163,7 +185,7 @@ impl Redis {
 
     /// Again, empty.
     async fn restart(&mut self) {
-        self.process = Self::spawn(self.port, &self.folder);
+        self.process = Self::spawn(self.port, &self.folder, &[]);
         self.answers().await;
     }
 
@@ -175,7 +197,7 @@ impl Redis {
 }
 
 async fn connected(url: &str) -> RedisCache {
-    let cache = RedisCache::connect(&Secret::new(url.to_owned())).unwrap();
+    let cache = RedisCache::connect(&url.parse().unwrap()).unwrap();
     let mut look = tokio::time::interval(Duration::from_millis(5));
     let there = async {
         while cache.version(SPACE).await.is_err() {
@@ -220,7 +242,7 @@ async fn thousand_misses_of_one_key_make_one_query(on: On) {
 }
 
 async fn thousand_misses_without_a_cache_make_few_queries(on: On) {
-    let nowhere = RedisCache::connect(&Secret::new("redis://127.0.0.1:1".to_owned())).unwrap();
+    let nowhere = RedisCache::connect(&"redis://127.0.0.1:1".parse().unwrap()).unwrap();
     let market = Market::with(on, Arc::new(nowhere)).await;
     market.members(1, 100).await;
     market.offer(1, 100, 5).await.unwrap();
@@ -363,11 +385,12 @@ async fn redis_killed_lists_stay_right(on: On) {
 async fn redis_frozen_lists_stay_right(on: On) {
     let redis = Redis::start().await;
     let (market, id) = with_kept_lists(on, &redis.url()).await;
+    let load = Load::start(&market, id);
     redis.signal("STOP").await;
-    check_away(&market, id).await;
+    check_away(&market, id, &load).await;
     redis.signal("CONT").await;
     // What was kept at 500 is in there still, under a version that nobody is given any more.
-    check_back(&market, id).await;
+    check_back(&market, id, load).await;
 }
 
 async fn redis_slow_lists_stay_right(on: On) {

@@ -7,17 +7,14 @@ use bytes::Bytes;
 use fred::clients::{Client, Pipeline};
 use fred::error::Error;
 use fred::interfaces::{ClientLike as _, KeysInterface as _, PubsubInterface as _};
-use fred::types::config::{
-    ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, Server, ServerConfig,
-    TlsConnector, UnresponsiveConfig,
-};
+use fred::types::config::{Config, ConnectionConfig, PerformanceConfig, UnresponsiveConfig};
 use fred::types::{ConnectHandle, Expiration, RespVersion};
 use shared::ids::Seq;
+use shared::redis::{RedisKind, RedisUrl};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::RedisTuning;
-use super::url::{RedisKind, RedisUrl};
 
 /// Commands waiting for a connection at most. One batch or plan is on its way at a time, so this is
 /// never reached; without it there would be no bound at all.
@@ -77,48 +74,10 @@ impl Settings {
     /// # Errors
     /// The system has no certificates that can be read.
     pub(super) fn new(url: &RedisUrl, tuning: RedisTuning) -> Result<Self, Error> {
-        let hosts = url
-            .hosts
-            .iter()
-            .map(|(host, port)| Server::new(host.as_str(), *port));
-        let mut hosts: Vec<_> = hosts.collect();
-        let server = match &url.kind {
-            RedisKind::Single => ServerConfig::Centralized {
-                server: hosts.swap_remove(0),
-            },
-            RedisKind::Cluster => ServerConfig::Clustered {
-                hosts,
-                policy: ClusterDiscoveryPolicy::UseCache,
-            },
-            RedisKind::Sentinel { service } => ServerConfig::Sentinel {
-                hosts,
-                service_name: service.clone(),
-                username: None,
-                password: None,
-            },
-        };
-        let tls = if url.tls {
-            // Fails if there is one already: then that one is used.
-            rustls::crypto::aws_lc_rs::default_provider()
-                .install_default()
-                .ok();
-            Some(TlsConnector::default_rustls()?.into())
-        } else {
-            None
-        };
         let config = Config {
-            server,
-            tls,
-            username: url.user.clone(),
-            // It goes with the login of each connection.
-            password: url
-                .password
-                .as_ref()
-                .map(|password| password.expose().clone()),
-            database: url.database,
             // Other commands than those about channels are possible on a connection that hears.
             version: RespVersion::RESP3,
-            ..Config::default()
+            ..url.client_config()?
         };
         Ok(Self {
             config,
