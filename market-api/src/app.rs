@@ -16,7 +16,7 @@ use crate::auth::{self, Auth, KeyRing, KeysError, REREAD_EVERY, Tokens};
 use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCache};
 use crate::config::{Config, ImagesUrl};
 use crate::db::{Db, DbError, Stop, WriteError};
-use crate::http::{self, Failure, Limits, Operation, Rate, Surroundings};
+use crate::http::{self, Failure, Limits, Rate, Surroundings};
 use crate::idempotency;
 use crate::images::local::LocalImages;
 use crate::images::s3::S3Images;
@@ -24,6 +24,7 @@ use crate::images::{Images, ObjectStore, StoreError};
 use crate::members::login::{self, LoginParts, Logins, NoClient};
 use crate::members::{self, Members};
 use crate::metrics::Metrics;
+use crate::operation::{self, Operation};
 use crate::plans::{self, Plans};
 use crate::products::{self, Products};
 use crate::schedule::{self, Handler, HandlerError, Outcome, Schedule};
@@ -80,8 +81,8 @@ impl Market {
         clock: Arc<dyn Clock>,
         drain: &Drain,
     ) -> Result<Self, BuildError> {
-        let db = Db::open(&config.db, Arc::clone(&clock), drain).await?;
         let metrics = Arc::new(Metrics::new());
+        let db = Db::open(&config.db, Arc::clone(&clock), Arc::clone(&metrics), drain).await?;
         let keys = KeyRing::open(
             &config.login.signing_keys,
             config.token_scope(),
@@ -151,12 +152,34 @@ impl Market {
 
     /// What operators and balancers use; never public.
     pub fn admin_router(&self) -> Router {
-        http::admin_router(self.operation.clone())
+        operation::admin_router(self.operation.clone())
     }
 
     /// Everything is served: balancers may send clients here.
     pub fn set_started(&self) {
         self.operation.health.set_started();
+    }
+
+    /// Stops in two steps, so that nobody is sent to a node that does not answer any more. At the first
+    /// signal the node is no longer ready, and serves on until balancers have noticed: for `lame_duck`,
+    /// or until a second signal. Then the drain begins; a third signal makes it hard.
+    ///
+    /// # Errors
+    /// The operating system refuses the handlers.
+    pub fn stop_on_signals(&self, drain: &Drain, lame_duck: Duration) -> io::Result<()> {
+        let (health, drain) = (Arc::clone(&self.operation.health), drain.clone());
+        on_stop_signals(move || {
+            if health.is_draining() {
+                return drain.stop();
+            }
+            health.set_draining();
+            tracing::info!("not ready any more; serving on for {lame_duck:?}");
+            let (soft, later) = (drain.soft(), drain.clone());
+            drop(drain.spawn("lame-duck", async move {
+                soft.run_until_cancelled(sleep(lame_duck)).await;
+                later.begin();
+            }));
+        })
     }
 
     /// The members, for those who set a market up.
