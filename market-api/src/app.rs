@@ -98,7 +98,13 @@ impl Market {
         );
         let (store, local_images) = open_images(config, &clock)?;
         let images = Images::new(store, db.clone(), Arc::clone(&clock));
-        let members = Members::new(db.clone(), images.clone(), Arc::clone(&clock));
+        let cache = ListCache::new(open_cache(config)?, Arc::clone(&metrics), drain.clone());
+        let members = Members::new(
+            db.clone(),
+            images.clone(),
+            cache.clone(),
+            Arc::clone(&clock),
+        );
         let logins = Logins::new(LoginParts {
             db: db.clone(),
             members: members.clone(),
@@ -107,7 +113,6 @@ impl Market {
             metrics: Arc::clone(&metrics),
             settings: config.logins(),
         })?;
-        let cache = ListCache::new(open_cache(config)?, Arc::clone(&metrics), drain.clone());
         let products = Products::new(
             db.clone(),
             cache,

@@ -46,6 +46,17 @@ pub enum CacheUrl {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Namespace(pub &'static str);
 
+impl Namespace {
+    /// Lists of mobile data.
+    pub const MOBILE_DATA: Self = Self("MOBILE_DATA");
+    /// Lists of Wi-Fi.
+    pub const WIFI: Self = Self("WIFI");
+    /// Lists of hotspots.
+    pub const HOTSPOT: Self = Self("HOTSPOT");
+    /// All lists of what is offered: they show who sells.
+    pub const OFFERS: [Self; 3] = [Self::MOBILE_DATA, Self::WIFI, Self::HOTSPOT];
+}
+
 /// A namespace's version: a number without an order that is drawn anew for each change. Counting
 /// would come to old numbers again when the store that counts forgets, and to old answers with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
