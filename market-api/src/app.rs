@@ -34,8 +34,11 @@ pub use shared::web::{listen, serve};
 /// The work that removes what nobody needs any more.
 const HOUSEKEEPING: &str = "housekeeping";
 
-/// How often it is done.
-const HOUSEKEEPING_EVERY: std::time::Duration = std::time::Duration::from_secs(3_600);
+/// The work that removes files that nobody has used. Apart: an object store that is away stops only it.
+const SWEEPING: &str = "unused-images";
+
+/// How often both are done.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Why a market could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +124,7 @@ impl Market {
             Arc::clone(&metrics),
         );
         let health = Arc::new(Health::new());
-        start_schedule(&db, &products, &metrics, drain).await?;
+        start_schedule(&db, (&products, &images), &metrics, drain).await?;
         start_tasks(keys, &health, drain);
         Ok(Self {
             surroundings: surroundings(config, &metrics, &clock),
@@ -282,14 +285,16 @@ fn surroundings(config: &Config, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>)
 
 async fn start_schedule(
     db: &Db,
-    products: &Products,
+    (products, images): (&Products, &Images),
     metrics: &Arc<Metrics>,
     drain: &Drain,
 ) -> Result<(), DbError> {
     let put = db.write((), |(), tx| {
         Box::pin(async move {
             let now = tx.now();
-            schedule::put(tx, HOUSEKEEPING, "", now, "").await?;
+            for name in [HOUSEKEEPING, SWEEPING] {
+                schedule::put(tx, name, "", now, "").await?;
+            }
             Ok::<_, Stop<()>>(())
         })
     });
@@ -302,7 +307,12 @@ async fn start_schedule(
         let (db, products) = housekeeping.clone();
         keep_house(db, products)
     });
-    let handlers = vec![(HOUSEKEEPING, handler)];
+    let sweeping = (db.clone(), images.clone());
+    let sweeper: Handler = Box::new(move |_| {
+        let (db, images) = sweeping.clone();
+        Box::pin(sweep(db, images))
+    });
+    let handlers = vec![(HOUSEKEEPING, handler), (SWEEPING, sweeper)];
     let schedule = Schedule::new(db.clone(), Arc::clone(metrics), handlers);
     Arc::new(schedule).start(drain);
     Ok(())
@@ -322,6 +332,18 @@ fn keep_house(db: Db, products: Products) -> BoxFuture<'static, Result<Outcome, 
         });
         Ok(Outcome::Again(kept.await?))
     })
+}
+
+/// Removes files that nobody has used, until none are left.
+async fn sweep(db: Db, images: Images) -> Result<Outcome, HandlerError> {
+    let swept = images.sweep().await;
+    let swept = swept.map_err(|error| HandlerError(error.to_string()))?;
+    let next = if swept == 0 {
+        HOUSEKEEPING_EVERY
+    } else {
+        Duration::ZERO
+    };
+    Ok(Outcome::Again(db.now().saturating_add(next)))
 }
 
 /// The tasks of the process itself. They end at the soft token.
