@@ -1,14 +1,16 @@
 //! Puts a market together: the one place that names concrete adapters.
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::{Extension, Router};
 use futures_util::future::BoxFuture;
 use shared::clock::Clock;
-use shared::drain::Drain;
+use shared::drain::{Drain, on_stop_signals};
 use shared::ids::MemberId;
 use shared::web::{Health, Log, RequestIds};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::admin::{self, Admins};

@@ -107,7 +107,13 @@ pub struct Config {
     #[command(flatten)]
     pub limits: MarketLimits,
 
-    /// How long stopping may take: requests under way
+    /// How long a node that is to stop serves on as before, but for /readyz: as long as balancers may
+    /// need to notice
+    #[arg(long, env = "MARKET_LAME_DUCK", default_value = "20s", value_parser = parse_duration,
+        value_name = "TIME")]
+    pub lame_duck: Duration,
+
+    /// How long the rest of stopping may take: requests under way
     #[arg(long, env = "MARKET_STOP_GRACE", default_value = "15s", value_parser = parse_duration,
         value_name = "TIME")]
     pub stop_grace: Duration,
