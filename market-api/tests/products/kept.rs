@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -354,21 +354,72 @@ async fn check_kept(market: &Market, id: i64, price: i64) {
     assert!(from_cache() > before);
 }
 
+/// Members who ask all the time while something happens to the cache: none is told an error, and
+/// none is shown less than what the price was when they asked (it only rises).
+struct Load {
+    price: Arc<AtomicI64>,
+    done: Arc<AtomicBool>,
+    readers: JoinSet<usize>,
+}
+
+impl Load {
+    fn start(market: &Market, id: i64) -> Self {
+        let (price, done) = (
+            Arc::new(AtomicI64::new(500)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let mut readers = JoinSet::new();
+        for sort in Sort::of(Kind::MobileData) {
+            let query = first_page(Kind::MobileData, *sort, 100);
+            let products = market.products.clone();
+            let (price, done) = (Arc::clone(&price), Arc::clone(&done));
+            readers.spawn(async move {
+                let mut asked = 0;
+                while !done.load(Ordering::SeqCst) {
+                    let least = price.load(Ordering::SeqCst);
+                    let page = products.list(query).await;
+                    let page = page.expect("no error, whatever the cache does");
+                    let found = page.rows.iter().find(|row| row.id == product(id));
+                    let found = found.unwrap().price().get();
+                    assert!(found >= least, "{sort:?}: {found} after {least}");
+                    asked += 1;
+                    tokio::task::yield_now().await;
+                }
+                asked
+            });
+        }
+        Self {
+            price,
+            done,
+            readers,
+        }
+    }
+
+    async fn end(self) {
+        self.done.store(true, Ordering::SeqCst);
+        for asked in self.readers.join_all().await {
+            assert!(asked > 0);
+        }
+    }
+}
+
 /// While the cache is away the price changes; when it is back, the new one is in the lists.
-async fn check_away(market: &Market, id: i64) {
+async fn check_away(market: &Market, id: i64, load: &Load) {
     check_lists(market).await;
     market.edit(id, new_data(2, 700, 5, false)).await.unwrap();
+    load.price.store(700, Ordering::SeqCst);
     check_lists(market).await;
     assert_eq!(market.metrics.cache_opened.get(), 1);
     assert_eq!(market.metrics.cache_closed.get(), 0);
 }
 
-async fn check_back(market: &Market, id: i64) {
+async fn check_back(market: &Market, id: i64, load: Load) {
     let metrics = &market.metrics;
     eventually("the cache is back", || {
         metrics.cache_opened.get() == metrics.cache_closed.get()
     })
     .await;
+    load.end().await;
     check_kept(market, id, 700).await;
     check_lists(market).await;
 }
@@ -376,10 +427,11 @@ async fn check_back(market: &Market, id: i64) {
 async fn redis_killed_lists_stay_right(on: On) {
     let mut redis = Redis::start().await;
     let (market, id) = with_kept_lists(on, &redis.url()).await;
+    let load = Load::start(&market, id);
     redis.kill().await;
-    check_away(&market, id).await;
+    check_away(&market, id, &load).await;
     redis.restart().await;
-    check_back(&market, id).await;
+    check_back(&market, id, load).await;
 }
 
 async fn redis_frozen_lists_stay_right(on: On) {
@@ -397,10 +449,11 @@ async fn redis_slow_lists_stay_right(on: On) {
     let redis = Redis::start().await;
     let wire = Wire::before(redis.port).await;
     let (market, id) = with_kept_lists(on, &wire.url()).await;
+    let load = Load::start(&market, id);
     wire.state.store(SLOW, Ordering::SeqCst);
-    check_away(&market, id).await;
+    check_away(&market, id, &load).await;
     wire.state.store(WHOLE, Ordering::SeqCst);
-    check_back(&market, id).await;
+    check_back(&market, id, load).await;
 }
 
 /// Redis is well and keeps the old lists, only this instance does not reach it: whether the change is
