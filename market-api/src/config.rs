@@ -155,7 +155,8 @@ pub struct MarketLimits {
     )]
     pub address_rate: u32,
 
-    /// Requests a second of one member, with bursts of five times as many; 0: no limit
+    /// Requests a second of one member, with bursts of five times as many; 0: no limit. Both limits
+    /// are this node's alone
     #[arg(
         long,
         env = "MARKET_MEMBER_RATE",
