@@ -28,7 +28,6 @@ use market_api::cache::{Cache, LocalCache, RedisCache};
 use market_api::products::{Filter, Kind, ListQuery, NewSpot, Position, Products, Sort};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use shared::config::Secret;
 use support::On;
 use tokio::task::JoinSet;
 
@@ -77,7 +76,7 @@ fn cache_of(name: &str) -> Arc<dyn Cache> {
         // Nothing listens there: every list comes from the database.
         _ => "redis://127.0.0.1:1".to_owned(),
     };
-    Arc::new(RedisCache::connect(&Secret::new(redis)).unwrap())
+    Arc::new(RedisCache::connect(&redis.parse().unwrap()).unwrap())
 }
 
 async fn measure(market: &Market, on: On, offers: i64, cache: &str, what: (Kind, Sort)) {

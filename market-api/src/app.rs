@@ -1,14 +1,16 @@
 //! Puts a market together: the one place that names concrete adapters.
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::{Extension, Router};
 use futures_util::future::BoxFuture;
 use shared::clock::Clock;
-use shared::drain::Drain;
+use shared::drain::{Drain, on_stop_signals};
 use shared::ids::MemberId;
 use shared::web::{Health, Log, RequestIds};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::admin::{self, Admins};
@@ -16,7 +18,7 @@ use crate::auth::{self, Auth, KeyRing, KeysError, REREAD_EVERY, Tokens};
 use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCache};
 use crate::config::{Config, ImagesUrl};
 use crate::db::{Db, DbError, Stop, WriteError};
-use crate::http::{self, Failure, Limits, Operation, Rate, Surroundings};
+use crate::http::{self, Failure, Limits, Rate, Surroundings};
 use crate::idempotency;
 use crate::images::local::LocalImages;
 use crate::images::s3::S3Images;
@@ -24,6 +26,7 @@ use crate::images::{Images, ObjectStore, StoreError};
 use crate::members::login::{self, LoginParts, Logins, NoClient};
 use crate::members::{self, Members};
 use crate::metrics::Metrics;
+use crate::operation::{self, Operation};
 use crate::plans::{self, Plans};
 use crate::products::{self, Products};
 use crate::schedule::{self, Handler, HandlerError, Outcome, Schedule};
@@ -33,8 +36,11 @@ pub use shared::web::{listen, serve};
 /// The work that removes what nobody needs any more.
 const HOUSEKEEPING: &str = "housekeeping";
 
-/// How often it is done.
-const HOUSEKEEPING_EVERY: std::time::Duration = std::time::Duration::from_secs(3_600);
+/// The work that removes files that nobody has used. Apart: an object store that is away stops only it.
+const SWEEPING: &str = "unused-images";
+
+/// How often both are done.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Why a market could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -80,8 +86,8 @@ impl Market {
         clock: Arc<dyn Clock>,
         drain: &Drain,
     ) -> Result<Self, BuildError> {
-        let db = Db::open(&config.db, Arc::clone(&clock), drain).await?;
         let metrics = Arc::new(Metrics::new());
+        let db = Db::open(&config.db, Arc::clone(&clock), Arc::clone(&metrics), drain).await?;
         let keys = KeyRing::open(
             &config.login.signing_keys,
             config.token_scope(),
@@ -97,7 +103,13 @@ impl Market {
         );
         let (store, local_images) = open_images(config, &clock)?;
         let images = Images::new(store, db.clone(), Arc::clone(&clock));
-        let members = Members::new(db.clone(), images.clone(), Arc::clone(&clock));
+        let cache = ListCache::new(open_cache(config)?, Arc::clone(&metrics), drain.clone());
+        let members = Members::new(
+            db.clone(),
+            images.clone(),
+            cache.clone(),
+            Arc::clone(&clock),
+        );
         let logins = Logins::new(LoginParts {
             db: db.clone(),
             members: members.clone(),
@@ -106,7 +118,6 @@ impl Market {
             metrics: Arc::clone(&metrics),
             settings: config.logins(),
         })?;
-        let cache = ListCache::new(open_cache(config)?, Arc::clone(&metrics), drain.clone());
         let products = Products::new(
             db.clone(),
             cache,
@@ -115,7 +126,7 @@ impl Market {
             Arc::clone(&metrics),
         );
         let health = Arc::new(Health::new());
-        start_schedule(&db, &products, &metrics, drain).await?;
+        start_schedule(&db, (&products, &images), &metrics, drain).await?;
         start_tasks(keys, &health, drain);
         Ok(Self {
             surroundings: surroundings(config, &metrics, &clock),
@@ -151,12 +162,34 @@ impl Market {
 
     /// What operators and balancers use; never public.
     pub fn admin_router(&self) -> Router {
-        http::admin_router(self.operation.clone())
+        operation::admin_router(self.operation.clone())
     }
 
     /// Everything is served: balancers may send clients here.
     pub fn set_started(&self) {
         self.operation.health.set_started();
+    }
+
+    /// Stops in two steps, so that nobody is sent to a node that does not answer any more. At the first
+    /// signal the node is no longer ready, and serves on until balancers have noticed: for `lame_duck`,
+    /// or until a second signal. Then the drain begins; a third signal makes it hard.
+    ///
+    /// # Errors
+    /// The operating system refuses the handlers.
+    pub fn stop_on_signals(&self, drain: &Drain, lame_duck: Duration) -> io::Result<()> {
+        let (health, drain) = (Arc::clone(&self.operation.health), drain.clone());
+        on_stop_signals(move || {
+            if health.is_draining() {
+                return drain.stop();
+            }
+            health.set_draining();
+            tracing::info!("not ready any more; serving on for {lame_duck:?}");
+            let (soft, later) = (drain.soft(), drain.clone());
+            drop(drain.spawn("lame-duck", async move {
+                soft.run_until_cancelled(sleep(lame_duck)).await;
+                later.begin();
+            }));
+        })
     }
 
     /// The members, for those who set a market up.
@@ -254,14 +287,16 @@ fn surroundings(config: &Config, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>)
 
 async fn start_schedule(
     db: &Db,
-    products: &Products,
+    (products, images): (&Products, &Images),
     metrics: &Arc<Metrics>,
     drain: &Drain,
 ) -> Result<(), DbError> {
     let put = db.write((), |(), tx| {
         Box::pin(async move {
             let now = tx.now();
-            schedule::put(tx, HOUSEKEEPING, "", now, "").await?;
+            for name in [HOUSEKEEPING, SWEEPING] {
+                schedule::put(tx, name, "", now, "").await?;
+            }
             Ok::<_, Stop<()>>(())
         })
     });
@@ -274,7 +309,12 @@ async fn start_schedule(
         let (db, products) = housekeeping.clone();
         keep_house(db, products)
     });
-    let handlers = vec![(HOUSEKEEPING, handler)];
+    let sweeping = (db.clone(), images.clone());
+    let sweeper: Handler = Box::new(move |_| {
+        let (db, images) = sweeping.clone();
+        Box::pin(sweep(db, images))
+    });
+    let handlers = vec![(HOUSEKEEPING, handler), (SWEEPING, sweeper)];
     let schedule = Schedule::new(db.clone(), Arc::clone(metrics), handlers);
     Arc::new(schedule).start(drain);
     Ok(())
@@ -294,6 +334,18 @@ fn keep_house(db: Db, products: Products) -> BoxFuture<'static, Result<Outcome, 
         });
         Ok(Outcome::Again(kept.await?))
     })
+}
+
+/// Removes files that nobody has used, until none are left.
+async fn sweep(db: Db, images: Images) -> Result<Outcome, HandlerError> {
+    let swept = images.sweep().await;
+    let swept = swept.map_err(|error| HandlerError(error.to_string()))?;
+    let next = if swept == 0 {
+        HOUSEKEEPING_EVERY
+    } else {
+        Duration::ZERO
+    };
+    Ok(Outcome::Again(db.now().saturating_add(next)))
 }
 
 /// The tasks of the process itself. They end at the soft token.

@@ -10,6 +10,7 @@ use clap::{Args, Parser};
 use reqwest::Url;
 use shared::claims::TokenScope;
 use shared::config::{Mistake, Mistakes, Secret, Settings, parse_duration};
+use shared::redis::BadRedisUrl;
 use shared::telemetry::{LogFilter, LogFormat};
 
 use crate::auth::CookieSettings;
@@ -53,8 +54,9 @@ pub struct Config {
     )]
     pub db: DbUrl,
 
-    /// Where lists are kept for a while: redis://…, redis-cluster://…, redis-sentinel://… for all
-    /// instances, or local: one instance alone
+    /// Where lists are kept for a while: redis://[USER:PASSWORD@]HOST[:PORT][/DB],
+    /// redis-cluster://HOST[:PORT],… or redis-sentinel://HOST[:PORT],…/SERVICE (rediss for TLS) for
+    /// all instances, or local: one instance alone
     #[arg(
         long,
         env = "MARKET_CACHE",
@@ -105,7 +107,13 @@ pub struct Config {
     #[command(flatten)]
     pub limits: MarketLimits,
 
-    /// How long stopping may take: requests under way
+    /// How long a node that is to stop serves on as before, but for /readyz: as long as balancers may
+    /// need to notice
+    #[arg(long, env = "MARKET_LAME_DUCK", default_value = "20s", value_parser = parse_duration,
+        value_name = "TIME")]
+    pub lame_duck: Duration,
+
+    /// How long the rest of stopping may take: requests under way
     #[arg(long, env = "MARKET_STOP_GRACE", default_value = "15s", value_parser = parse_duration,
         value_name = "TIME")]
     pub stop_grace: Duration,
@@ -147,7 +155,8 @@ pub struct MarketLimits {
     )]
     pub address_rate: u32,
 
-    /// Requests a second of one member, with bursts of five times as many; 0: no limit
+    /// Requests a second of one member, with bursts of five times as many; 0: no limit. Both limits
+    /// are this node's alone
     #[arg(
         long,
         env = "MARKET_MEMBER_RATE",
@@ -235,19 +244,11 @@ fn parse_db(text: &str) -> Result<DbUrl, NotAccepted> {
 }
 
 fn parse_cache(text: &str) -> Result<CacheUrl, NotAccepted> {
-    let schemes = [
-        "redis://",
-        "rediss://",
-        "redis-cluster://",
-        "redis-sentinel://",
-    ];
     if text == "local" {
-        Ok(CacheUrl::Local)
-    } else if schemes.iter().any(|scheme| text.starts_with(scheme)) {
-        Ok(CacheUrl::Redis(Secret::new(text.to_owned())))
-    } else {
-        Err(NotAccepted("neither redis:// nor local"))
+        return Ok(CacheUrl::Local);
     }
+    let address = text.parse().map(CacheUrl::Redis);
+    address.map_err(|BadRedisUrl| NotAccepted("neither local nor the address of a Redis"))
 }
 
 fn parse_url(text: &str) -> Result<Url, NotAccepted> {
@@ -327,7 +328,17 @@ mod tests {
             panic!("accepted")
         };
         assert!(!mistakes.to_string().contains("hunter2"), "{mistakes}");
-        let config: Config = parse(["market-api", "--db=postgres://u:hunter2@h/x"]).unwrap();
+        let report = parse::<Config>(["market-api", "--cache=redis://:hunter2@h/x"]);
+        let Err(NoSettings::Wrong(mistakes)) = report else {
+            panic!("accepted")
+        };
+        assert!(!mistakes.to_string().contains("hunter2"), "{mistakes}");
+        let secrets = [
+            "market-api",
+            "--db=postgres://u:hunter2@h/x",
+            "--cache=redis-cluster://:hunter2@a,b:7",
+        ];
+        let config: Config = parse(secrets).unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 }

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | 12 | main | telemetry, config, build, serve, drain, exit code |
 //! | 11 | app | the only module that names concrete adapters |
-//! | 10 | reviews, reports, admin, config | ; ; what operators do; settings |
+//! | 10 | reviews, reports, admin, operation, config | ; ; what operators do, and look at; settings |
 //! | 9 | trades, wifi | purchases, history; bookings |
 //! | 8 | payments, scrap | the gateway; quotes |
 //! | 7 | cash, products | wallets and books; offers |
@@ -16,7 +16,8 @@
 //! | 4 | auth | who asks: keys, tokens, sessions |
 //! | 3 | outbox, idempotency, cache, schedule, images | |
 //! | 2 | http | what surrounds routes: failures, limits, documents |
-//! | 1 | metrics, db, fakes | counters; transactions; who stands in for others |
+//! | 1 | db, fakes | transactions; who stands in for others |
+//! | 0 | metrics | counters |
 
 pub mod admin;
 pub mod app;
@@ -30,6 +31,7 @@ pub mod idempotency;
 pub mod images;
 pub mod members;
 pub mod metrics;
+pub mod operation;
 pub mod outbox;
 pub mod plans;
 pub mod products;

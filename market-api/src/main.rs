@@ -35,8 +35,8 @@ fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
     telemetry::log_build_info(&shared::build_info!());
     tokio::runtime::Runtime::new()?.block_on(async {
         let drain = Drain::new();
-        drain.stop_on_signals()?;
         let market = Market::build(config, Arc::new(SystemClock), &drain).await?;
+        market.stop_on_signals(&drain, config.lame_duck)?;
         let (public, admin) = (
             app::listen(config.listen)?,
             app::listen(config.admin_listen)?,

@@ -1,11 +1,13 @@
 //! Every metric of the process, in one struct. `infra/docs/metrics.md` explains them to operators.
 //!
 //! No ids as labels: a label's values are few and known. What comes and goes is a pair of counters
-//! instead of a gauge, so that nothing drifts.
+//! instead of a gauge, so that nothing drifts; gauges are read from where the truth is, when somebody
+//! asks.
 
+use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
-    TextEncoder,
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// From 1 ms to 10 s, about doubling: a read is under the first few, a deadline at the last.
@@ -44,76 +46,89 @@ pub struct Metrics {
     pub cache_closed: IntCounter,
     /// Due work by name and outcome.
     pub scheduled: IntCounterVec,
+    /// The database's.
+    pub db: DbMetrics,
+    /// Events not told yet.
+    pub outbox_pending: IntGauge,
+    /// Seconds since the oldest of them happened; 0 if there is none.
+    pub outbox_oldest: IntGauge,
+}
+
+/// What becomes of reads and writes.
+#[derive(Debug)]
+pub struct DbMetrics {
+    /// Writes asked for; those that wait or run are asked for less ended.
+    pub writes_started: IntCounter,
+    /// Writes ended, by outcome: kept, refused (by the market's rules), busy, unavailable, defect,
+    /// lost (nobody was told).
+    pub writes: IntCounterVec,
+    /// From asking for a write to its end, the time in the queue included.
+    pub write_seconds: Histogram,
+    /// Commits; on SQLite one holds all writes that came together.
+    pub commits: IntCounter,
+    /// Transactions that collided and were run again, by reason: deadlock, serialization.
+    pub reruns: IntCounterVec,
+    /// How long readers waited for a connection.
+    pub read_wait: Histogram,
+    /// Connections of the pool by state: used, idle. On SQLite the writer has one besides.
+    pub connections: IntGaugeVec,
 }
 
 impl Metrics {
     /// All metrics at zero, in a registry of their own.
-    ///
-    /// # Panics
-    /// Never: the names are constants of this file, valid and each used once (a test makes one).
     #[must_use]
     pub fn new() -> Self {
-        let registry = Registry::new();
-        let counter = |name: &str, help: &str| {
-            let metric = IntCounter::new(name, help).expect("a valid name");
-            register(&registry, metric.clone());
-            metric
-        };
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            let metric = IntCounterVec::new(Opts::new(name, help), labels).expect("a valid name");
-            register(&registry, metric.clone());
-            metric
-        };
-        let seconds = |name: &str, help: &str, labels: &[&str]| {
-            let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-            let metric = HistogramVec::new(options, labels).expect("a valid name");
-            register(&registry, metric.clone());
-            metric
-        };
+        let make = Maker(Registry::new());
         Self {
-            requests_started: counter("market_http_requests_started_total", "Requests begun"),
-            requests: counters(
+            requests_started: make.counter("market_http_requests_started_total", "Requests begun"),
+            requests: make.counters(
                 "market_http_requests_total",
                 "Requests answered",
                 &["route", "method", "status"],
             ),
-            request_seconds: seconds(
+            request_seconds: make.times(
                 "market_http_request_duration_seconds",
                 "From a request's head to its answer",
                 &["route"],
             ),
-            rate_limited: counters(
+            rate_limited: make.counters(
                 "market_rate_limited_total",
                 "Requests refused for being too many",
                 &["limit"],
             ),
-            auth_failures: counters(
+            auth_failures: make.counters(
                 "market_auth_failures_total",
                 "Requests with a login that is not good",
                 &["reason"],
             ),
-            logins: counters("market_logins_total", "Logins", &["provider", "outcome"]),
-            refresh_reuses: counter(
+            logins: make.counters("market_logins_total", "Logins", &["provider", "outcome"]),
+            refresh_reuses: make.counter(
                 "market_refresh_reuses_total",
                 "Refresh tokens shown again after their time",
             ),
-            list_pages: counters("market_list_pages_total", "Pages of lists", &["source"]),
-            list_queries: counter(
+            list_pages: make.counters("market_list_pages_total", "Pages of lists", &["source"]),
+            list_queries: make.counter(
                 "market_list_queries_total",
                 "Look-ups for lists in the database",
             ),
-            cache_failures: counters(
+            cache_failures: make.counters(
                 "market_cache_failures_total",
                 "Calls that the cache failed or did not answer in time",
                 &["operation"],
             ),
-            cache_opened: counter(
+            cache_opened: make.counter(
                 "market_cache_opened_total",
                 "Times the cache was taken to be away",
             ),
-            cache_closed: counter("market_cache_closed_total", "Times the cache was back"),
-            scheduled: counters("market_scheduled_total", "Due work", &["name", "outcome"]),
-            registry,
+            cache_closed: make.counter("market_cache_closed_total", "Times the cache was back"),
+            scheduled: make.counters("market_scheduled_total", "Due work", &["name", "outcome"]),
+            db: DbMetrics::new(&make),
+            outbox_pending: make.gauge("market_outbox_pending", "Events not told yet"),
+            outbox_oldest: make.gauge(
+                "market_outbox_oldest_age_seconds",
+                "Since the oldest of them happened",
+            ),
+            registry: make.0,
         }
     }
 
@@ -136,10 +151,73 @@ impl Default for Metrics {
     }
 }
 
-fn register(registry: &Registry, metric: impl prometheus::core::Collector + 'static) {
-    registry
-        .register(Box::new(metric))
-        .expect("each name is used once");
+impl DbMetrics {
+    fn new(make: &Maker) -> Self {
+        Self {
+            writes_started: make.counter("market_db_writes_started_total", "Writes asked for"),
+            writes: make.counters("market_db_writes_total", "Writes ended", &["outcome"]),
+            write_seconds: make.time(
+                "market_db_write_duration_seconds",
+                "From asking for a write to its end",
+            ),
+            commits: make.counter("market_db_commits_total", "Commits"),
+            reruns: make.counters(
+                "market_db_reruns_total",
+                "Transactions that collided and were run again",
+                &["reason"],
+            ),
+            read_wait: make.time(
+                "market_db_read_wait_seconds",
+                "How long readers waited for a connection",
+            ),
+            connections: make.gauges(
+                "market_db_connections",
+                "Connections of the pool",
+                &["state"],
+            ),
+        }
+    }
+}
+
+/// Makes metrics in a registry. Their names are constants of this file, valid and each used once: a
+/// test makes them all.
+struct Maker(Registry);
+
+impl Maker {
+    fn put<M: Collector + Clone + 'static>(&self, made: prometheus::Result<M>) -> M {
+        let metric = made.expect("a valid name");
+        let put = self.0.register(Box::new(metric.clone()));
+        put.expect("each name is used once");
+        metric
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.put(IntCounter::new(name, help))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.put(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.put(IntGauge::new(name, help))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.put(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn time(&self, name: &str, help: &str) -> Histogram {
+        self.put(Histogram::with_opts(seconds(name, help)))
+    }
+
+    fn times(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+        self.put(HistogramVec::new(seconds(name, help), labels))
+    }
+}
+
+fn seconds(name: &str, help: &str) -> HistogramOpts {
+    HistogramOpts::new(name, help).buckets(SECONDS.to_vec())
 }
 
 #[cfg(test)]

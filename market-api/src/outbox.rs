@@ -13,7 +13,7 @@ use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use sqlx::{Row as _, query};
 
-use crate::db::Tx;
+use crate::db::{Db, DbError, Tx};
 
 /// The version of [`Body`]; raised when a reader of the old one could go wrong.
 const VERSION: u32 = 1;
@@ -117,4 +117,30 @@ async fn next_number(tx: &mut Tx<'_>, aggregate: &str) -> Result<i64, sqlx::Erro
     .fetch_one(tx.connection())
     .await?;
     row.try_get(0)
+}
+
+/// What is not told yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// How many events.
+    pub events: i64,
+    /// How long ago the oldest of them happened; 0 if there is none.
+    pub oldest_seconds: i64,
+}
+
+/// How much there is to tell.
+///
+/// # Errors
+/// The database's.
+pub async fn pending(db: &Db) -> Result<Pending, DbError> {
+    let mut connection = db.read().await?;
+    let row = query("select count(*), min(occurred_at) from outbox where done_at is null")
+        .fetch_one(&mut *connection)
+        .await?;
+    let oldest: Option<i64> = row.try_get(1)?;
+    let age_ms = oldest.map_or(0, |oldest| db.now().get().saturating_sub(oldest));
+    Ok(Pending {
+        events: row.try_get(0)?,
+        oldest_seconds: (age_ms / 1_000).max(0),
+    })
 }

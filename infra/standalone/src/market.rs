@@ -95,6 +95,7 @@ pub(crate) fn config(settings: &Serve, urls: &Urls, head_time: Duration) -> Conf
             member_rate: 20,
             head_time,
         },
+        lame_duck: Duration::ZERO,
         stop_grace: Duration::ZERO,
         log_format: settings.log_format,
         log: settings.log.clone(),

@@ -17,6 +17,7 @@ use shared::drain::Drain;
 use tokio::time::{sleep, timeout};
 
 use super::{Cache, CacheError, Namespace, VALUE_BYTES_MAX, Version};
+use crate::db::{DbError, WriteError};
 use crate::metrics::Metrics;
 
 /// How long the cache may take. An adapter has a limit of its own; this one holds for all of them.
@@ -102,6 +103,32 @@ impl ListCache {
             return;
         }
         self.ask("set", self.cache.set(key, value, ttl)).await;
+    }
+
+    /// Writes, then [bumps](Self::bump) what the write says it has changed. In a task of its own,
+    /// because a caller who leaves between the two would leave old lists behind.
+    ///
+    /// # Errors
+    /// The write's.
+    pub async fn change<T, E, S, F>(&self, write: F) -> Result<T, WriteError<E>>
+    where
+        F: Future<Output = Result<(S, T), WriteError<E>>> + Send + 'static,
+        S: IntoIterator<Item = Namespace, IntoIter: Send> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let own = self.clone();
+        let task = self.drain.spawn("listed-change", async move {
+            let (changed, value) = write.await?;
+            for space in changed {
+                own.bump(space).await;
+            }
+            Ok(value)
+        });
+        match task.await {
+            Ok(done) => done,
+            Err(lost) => Err(WriteError::Db(DbError::Unavailable(lost.to_string()))),
+        }
     }
 
     /// Something that the namespace shows has changed, and is committed. When this returns, nobody

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use shared::config::Secret;
+use shared::redis::RedisUrl;
 
 pub use flight::{Flights, Joined};
 pub use guard::{ListCache, Seen};
@@ -38,13 +38,24 @@ pub const VALUE_BYTES_MAX: usize = 512 << 10;
 pub enum CacheUrl {
     /// This process's own: for one instance, or where a list may be up to its time old on another.
     Local,
-    /// `redis://…`, `redis-cluster://…`, `redis-sentinel://…`, with its password.
-    Redis(Secret<String>),
+    /// One that all instances share.
+    Redis(RedisUrl),
 }
 
 /// Keys whose versions go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Namespace(pub &'static str);
+
+impl Namespace {
+    /// Lists of mobile data.
+    pub const MOBILE_DATA: Self = Self("MOBILE_DATA");
+    /// Lists of Wi-Fi.
+    pub const WIFI: Self = Self("WIFI");
+    /// Lists of hotspots.
+    pub const HOTSPOT: Self = Self("HOTSPOT");
+    /// All lists of what is offered: they show who sells.
+    pub const OFFERS: [Self; 3] = [Self::MOBILE_DATA, Self::WIFI, Self::HOTSPOT];
+}
 
 /// A namespace's version: a number without an order that is drawn anew for each change. Counting
 /// would come to old numbers again when the store that counts forgets, and to old answers with them.

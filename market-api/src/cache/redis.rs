@@ -11,9 +11,9 @@ use bytes::Bytes;
 use fred::clients::Client;
 use fred::interfaces::{ClientLike as _, KeysInterface as _};
 use fred::prelude::ReconnectPolicy;
-use fred::types::config::{Config, Options};
+use fred::types::config::Options;
 use fred::types::{Builder, Expiration, SetOptions};
-use shared::config::Secret;
+use shared::redis::RedisUrl;
 
 use super::{Cache, CacheError, Namespace, Version};
 
@@ -39,13 +39,12 @@ impl std::fmt::Debug for RedisCache {
 }
 
 impl RedisCache {
-    /// Begins to connect and does not wait for it. `url` is `redis://…`, `redis-cluster://…` or
-    /// `redis-sentinel://…`, with its password.
+    /// Begins to connect and does not wait for it.
     ///
     /// # Errors
-    /// The address is none.
-    pub fn connect(url: &Secret<String>) -> Result<Self, CacheError> {
-        let mut config = Config::from_url(url.expose()).map_err(away)?;
+    /// With TLS: the system has no certificates that can be read.
+    pub fn connect(url: &RedisUrl) -> Result<Self, CacheError> {
+        let mut config = url.client_config(None).map_err(away)?;
         // Else a Redis that is away at the start would be given up for good.
         config.fail_fast = false;
         let client = Builder::from_config(config)

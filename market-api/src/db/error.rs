@@ -8,8 +8,9 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// PostgreSQL: the statement took longer than `statement_timeout`.
 const QUERY_CANCELED: &str = "57014";
 
-/// PostgreSQL: the transaction may work when it is run again (its manual, 13.5).
-const RUN_AGAIN: [&str; 2] = ["40001", "40P01"];
+/// PostgreSQL: two transactions stood in each other's way, and one may work when it is run again (its
+/// manual, 13.5). With the names for metrics.
+const COLLISIONS: [(&str, &str); 2] = [("40001", "serialization"), ("40P01", "deadlock")];
 
 /// The database did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -55,7 +56,7 @@ impl From<sqlx::Error> for DbError {
     fn from(error: sqlx::Error) -> Self {
         let code = code_of(&error).unwrap_or_default();
         let is_busy = [LOCK_NOT_AVAILABLE, QUERY_CANCELED].contains(&code.as_str())
-            || RUN_AGAIN.contains(&code.as_str())
+            || collision(&error).is_some()
             || matches!(error, sqlx::Error::PoolTimedOut);
         let is_away = matches!(
             error,
@@ -83,9 +84,11 @@ pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
     code_of(error).is_some_and(|code| code == LOCK_NOT_AVAILABLE)
 }
 
-/// Whether the whole transaction may be run again.
-pub(super) fn may_run_again(error: &sqlx::Error) -> bool {
-    code_of(error).is_some_and(|code| RUN_AGAIN.contains(&code.as_str()))
+/// How a transaction collided that may be run again as a whole; `None` if it did not.
+pub(super) fn collision(error: &sqlx::Error) -> Option<&'static str> {
+    let code = code_of(error)?;
+    let found = COLLISIONS.into_iter().find(|(known, _)| *known == code);
+    found.map(|(_, reason)| reason)
 }
 
 /// Whether only this statement was wrong, and the connection is as good as before.

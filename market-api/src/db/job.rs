@@ -1,9 +1,14 @@
 //! A closure on its way into a transaction, and its answer on the way back.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use futures_util::future::BoxFuture;
+use shared::clock::Clock;
 use tokio::sync::oneshot;
 
 use super::{DbError, Stop, Tx, Work, WriteError};
+use crate::metrics::Metrics;
 
 /// A write, whatever its result.
 pub(super) trait Job: Send {
@@ -41,16 +46,24 @@ pub(super) struct Pending<C, T, E> {
     context: C,
     work: Work<C, T, E>,
     outcome: Option<Result<T, E>>,
+    /// Dropped before the answer, so that who is told finds it counted.
+    counted: Counted,
     answer: Answer<T, E>,
 }
 
 impl<C, T, E> Pending<C, T, E> {
-    pub(super) fn new(context: C, work: Work<C, T, E>, answer: Answer<T, E>) -> Self {
+    pub(super) fn new(
+        context: C,
+        work: Work<C, T, E>,
+        answer: Answer<T, E>,
+        counted: Counted,
+    ) -> Self {
         Self {
             context,
             work,
             outcome: None,
             answer,
+            counted,
         }
     }
 }
@@ -88,7 +101,47 @@ where
             ))),
             (End::Failed(error), _) => Err(WriteError::Db(error)),
         };
+        self.counted.end(match &told {
+            Ok(_) => "kept",
+            Err(WriteError::Refused(_)) => "refused",
+            Err(WriteError::Db(DbError::Busy)) => "busy",
+            Err(WriteError::Db(DbError::Unavailable(_))) => "unavailable",
+            Err(WriteError::Db(DbError::Defect(_))) => "defect",
+        });
         // Fails when the caller is gone; what was written stays.
         self.answer.send(told).ok();
+    }
+}
+
+/// Counts a write when it is asked for, and when it ends, whichever way.
+pub(super) struct Counted {
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    begun: Instant,
+    outcome: &'static str,
+}
+
+impl Counted {
+    pub(super) fn begin(metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
+        metrics.db.writes_started.inc();
+        Self {
+            begun: clock.now(),
+            metrics,
+            clock,
+            outcome: "lost",
+        }
+    }
+
+    fn end(mut self, outcome: &'static str) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let elapsed = self.clock.now().saturating_duration_since(self.begun);
+        let metrics = &self.metrics.db;
+        metrics.write_seconds.observe(elapsed.as_secs_f64());
+        metrics.writes.with_label_values(&[self.outcome]).inc();
     }
 }

@@ -30,8 +30,10 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool};
 use tokio::sync::oneshot;
 
+use crate::metrics::Metrics;
+
 pub use error::{DbError, Stop, WriteError, is_lock_timeout};
-use job::{Job, Pending};
+use job::{Counted, Job, Pending};
 
 /// How long a reader waits for a connection.
 const ACQUIRE_MAX: Duration = Duration::from_secs(2);
@@ -60,6 +62,8 @@ pub struct Db {
     dialect: Dialect,
     readers: AnyPool,
     writer: Arc<dyn Writer>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
 }
 
 /// Takes closures and gets them into transactions.
@@ -122,29 +126,33 @@ impl Db {
     ///
     /// # Errors
     /// It cannot be reached or migrated.
-    pub async fn open(url: &DbUrl, clock: Arc<dyn Clock>, drain: &Drain) -> Result<Self, DbError> {
+    pub async fn open(
+        url: &DbUrl,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        drain: &Drain,
+    ) -> Result<Self, DbError> {
         sqlx::any::install_default_drivers();
-        match url {
+        let parts = (Arc::clone(&clock), Arc::clone(&metrics));
+        let (dialect, readers, writer): (_, _, Arc<dyn Writer>) = match url {
             DbUrl::Postgres(url) => {
                 let pool = postgres::open(url.expose()).await?;
-                migrate::run(&pool, Dialect::Postgres).await?;
-                let writer = postgres::PostgresWriter::new(pool.clone(), clock, drain.clone());
-                Ok(Self {
-                    dialect: Dialect::Postgres,
-                    readers: pool,
-                    writer: Arc::new(writer),
-                })
+                let writer = postgres::PostgresWriter::new(pool.clone(), parts, drain.clone());
+                (Dialect::Postgres, pool, Arc::new(writer))
             }
             DbUrl::Sqlite(path) => {
                 let (readers, writing) = sqlite::open(path).await?;
-                let writer = sqlite::SqliteWriter::start(writing, clock, drain);
-                Ok(Self {
-                    dialect: Dialect::Sqlite,
-                    readers,
-                    writer: Arc::new(writer),
-                })
+                let writer = sqlite::SqliteWriter::start(writing, parts, drain);
+                (Dialect::Sqlite, readers, Arc::new(writer))
             }
-        }
+        };
+        Ok(Self {
+            dialect,
+            readers,
+            writer,
+            clock,
+            metrics,
+        })
     }
 
     /// Which database it is.
@@ -158,7 +166,28 @@ impl Db {
     /// # Errors
     /// [`DbError::Busy`] when none is free in time.
     pub async fn read(&self) -> Result<PoolConnection<Any>, DbError> {
-        Ok(self.readers.acquire().await?)
+        let begun = self.clock.now();
+        let connection = self.readers.acquire().await;
+        let waited = self.clock.now().saturating_duration_since(begun);
+        self.metrics.db.read_wait.observe(waited.as_secs_f64());
+        Ok(connection?)
+    }
+
+    /// The time, as transactions have it.
+    #[must_use]
+    pub fn now(&self) -> UnixMillis {
+        self.clock.unix_millis()
+    }
+
+    /// Brings the metrics of the pool up to date.
+    pub fn show_connections(&self) {
+        let idle = i64::try_from(self.readers.num_idle()).unwrap_or(i64::MAX);
+        let all = i64::from(self.readers.size());
+        let connections = &self.metrics.db.connections;
+        connections.with_label_values(&["idle"]).set(idle);
+        connections
+            .with_label_values(&["used"])
+            .set((all - idle).max(0));
     }
 
     /// Runs `work` on `context` in a transaction of its own and commits what it did, or nothing.
@@ -175,7 +204,8 @@ impl Db {
         E: Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job = Pending::new(context, work, answer);
+        let counted = Counted::begin(Arc::clone(&self.metrics), Arc::clone(&self.clock));
+        let job = Pending::new(context, work, answer, counted);
         self.writer.submit(Box::new(job));
         answered
             .await

@@ -6,13 +6,14 @@ use std::time::Duration;
 use shared::clock::Clock;
 use shared::drain::Drain;
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyConnection, AnyPool, Executor as _};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use super::error::may_run_again;
+use super::error::collision;
 use super::job::{End, Job, Step};
-use super::{ACQUIRE_MAX, DbError, Dialect, Tx, Writer};
+use super::{ACQUIRE_MAX, DbError, Dialect, Tx, Writer, migrate};
+use crate::metrics::Metrics;
 
 /// Connections: 8 to 16 are the fastest where it was measured, 100 three times slower. The queue
 /// belongs into the pool, not into PostgreSQL.
@@ -29,7 +30,12 @@ const ATTEMPTS_MAX: u32 = 3;
 const SESSION: &str = "set lock_timeout = '2s'; set statement_timeout = '5s'; \
      set idle_in_transaction_session_timeout = '10s'; set time zone 'UTC'";
 
+/// Brings the tables up to date, then opens the pool.
 pub(super) async fn open(url: &str) -> Result<AnyPool, DbError> {
+    let connected = timeout(ACQUIRE_MAX, AnyConnection::connect(url)).await;
+    let mut first = connected.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+    migrate::run(&mut first, Dialect::Postgres).await?;
+    first.close().await?;
     let options = AnyPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_MAX)
@@ -46,15 +52,21 @@ pub(super) async fn open(url: &str) -> Result<AnyPool, DbError> {
 pub(super) struct PostgresWriter {
     pool: AnyPool,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     drain: Drain,
     places: Arc<Semaphore>,
 }
 
 impl PostgresWriter {
-    pub(super) fn new(pool: AnyPool, clock: Arc<dyn Clock>, drain: Drain) -> Self {
+    pub(super) fn new(
+        pool: AnyPool,
+        (clock, metrics): (Arc<dyn Clock>, Arc<Metrics>),
+        drain: Drain,
+    ) -> Self {
         Self {
             pool,
             clock,
+            metrics,
             drain,
             places: Arc::new(Semaphore::new(WRITES_MAX)),
         }
@@ -67,40 +79,43 @@ impl Writer for PostgresWriter {
             return job.answer(End::Failed(DbError::Busy));
         };
         let (pool, clock) = (self.pool.clone(), Arc::clone(&self.clock));
+        let metrics = Arc::clone(&self.metrics);
         // A task of the process: a client that leaves does not cut a transaction in two.
         drop(self.drain.spawn("db-write", async move {
             let mut job = job;
-            let end = write(&pool, &*clock, &mut *job).await;
+            let end = write(&pool, &*clock, &metrics, &mut *job).await;
             drop(place);
             job.answer(end);
         }));
     }
 }
 
-async fn write(pool: &AnyPool, clock: &dyn Clock, job: &mut dyn Job) -> End {
+async fn write(pool: &AnyPool, clock: &dyn Clock, metrics: &Metrics, job: &mut dyn Job) -> End {
     let mut attempt = 1;
     loop {
-        match attempt_once(pool, clock, job).await {
+        let error = match attempt_once(pool, clock, metrics, job).await {
             Ok(()) => return End::Settled,
-            Err(error) if attempt < ATTEMPTS_MAX && may_run_again(&error) => {
-                tracing::warn!(attempt, "a transaction collided and is run again: {error}");
-                sleep(Duration::from_millis(rand::random_range(10..=50))).await;
-                attempt += 1;
-            }
-            Err(error) => {
-                let error = DbError::from(error);
-                if !matches!(error, DbError::Busy) {
-                    tracing::error!("a transaction failed: {error}");
-                }
-                return End::Failed(error);
-            }
+            Err(error) => error,
+        };
+        if let Some(reason) = collision(&error).filter(|_| attempt < ATTEMPTS_MAX) {
+            metrics.db.reruns.with_label_values(&[reason]).inc();
+            tracing::warn!(attempt, "a transaction collided and is run again: {error}");
+            sleep(Duration::from_millis(rand::random_range(10..=50))).await;
+            attempt += 1;
+            continue;
         }
+        let error = DbError::from(error);
+        if !matches!(error, DbError::Busy) {
+            tracing::error!("a transaction failed: {error}");
+        }
+        return End::Failed(error);
     }
 }
 
 async fn attempt_once(
     pool: &AnyPool,
     clock: &dyn Clock,
+    metrics: &Metrics,
     job: &mut dyn Job,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = pool.begin().await?;
@@ -111,7 +126,11 @@ async fn attempt_once(
         now: clock.unix_millis(),
     };
     match job.run(&mut tx).await {
-        Step::Keep => transaction.commit().await,
+        Step::Keep => {
+            transaction.commit().await?;
+            metrics.db.commits.inc();
+            Ok(())
+        }
         Step::Undo => transaction.rollback().await,
         Step::Failed(error) => {
             // Its own failure adds nothing: the connection is closed then.

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::error::is_about_the_statement;
 use super::job::{End, Job, Step};
 use super::{ACQUIRE_MAX, DbError, Dialect, Tx, Writer, migrate};
+use crate::metrics::Metrics;
 
 /// Closures that share a COMMIT. Larger groups gain little and make the first one wait.
 const GROUP_MAX: usize = 16;
@@ -57,7 +58,7 @@ pub(super) async fn open(path: &Path) -> Result<(AnyPool, Writing), DbError> {
         url: url.clone(),
         connection: None,
     };
-    migrate::run_on(writing.connection().await?, Dialect::Sqlite).await?;
+    migrate::run(writing.connection().await?, Dialect::Sqlite).await?;
     let readers = AnyPoolOptions::new()
         .max_connections(READERS_MAX)
         .acquire_timeout(ACQUIRE_MAX)
@@ -103,12 +104,16 @@ pub(super) struct SqliteWriter {
 impl SqliteWriter {
     /// Starts the writer; it ends when this is dropped and the queue is empty, or at the drain's
     /// hard token.
-    pub(super) fn start(writing: Writing, clock: Arc<dyn Clock>, drain: &Drain) -> Self {
+    pub(super) fn start(
+        writing: Writing,
+        (clock, metrics): (Arc<dyn Clock>, Arc<Metrics>),
+        drain: &Drain,
+    ) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let hard = drain.hard();
         drop(drain.spawn(
             "db-writer",
-            hard.run_until_cancelled_owned(serve(writing, jobs, clock)),
+            hard.run_until_cancelled_owned(serve(writing, jobs, clock, metrics)),
         ));
         Self { queue }
     }
@@ -131,12 +136,14 @@ async fn serve(
     mut writing: Writing,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
 ) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     while jobs.recv_many(&mut group, GROUP_MAX).await > 0 {
         let ends = commit_group(&mut writing, &mut group, &*clock).await;
         match ends {
             Ok(ends) => {
+                metrics.db.commits.inc();
                 for (job, end) in group.drain(..).zip(ends) {
                     job.answer(end);
                 }

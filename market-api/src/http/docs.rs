@@ -77,7 +77,8 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
 }
 
 /// The head of the document for operators.
-pub(super) fn internal() -> OpenApi {
+#[must_use]
+pub fn internal_document() -> OpenApi {
     head(
         "DaPanDa market, internal",
         "What operators call. Never public.",

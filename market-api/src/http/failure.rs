@@ -143,3 +143,94 @@ impl<E: Into<Failure>> From<WriteError<E>> for Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Failure::*;
+    use super::*;
+
+    /// The numbers of `domain.md` 3.6 and `wire.md`, and the statuses that are not 400.
+    const OLD: [(u16, &[Failure]); 7] = [
+        (
+            3000,
+            &[
+                SortOption,
+                ItemType,
+                ProductUnknown,
+                ProductNotValid,
+                NotMyProduct,
+                SellLimit,
+                TransferAmount,
+                StartAfterEnd,
+                AlreadyDeleted,
+                MobileDataUnknown,
+                WifiUnknown,
+                PlanUnknown,
+            ],
+        ),
+        (3013, &[ImageFormat, PlanShort, SplitPartlySold]),
+        (
+            4000,
+            &[
+                TradeUnknown,
+                NotMyTrade,
+                OwnProduct,
+                SoldOut,
+                CashShort,
+                RemainingAmount,
+                OutsideHours,
+                PurchaseLimit,
+                PriceChanged,
+                SlotTaken,
+            ],
+        ),
+        (
+            5001,
+            &[
+                ApprovalFailed,
+                AmountInvalid,
+                AmountMismatch,
+                RequestIdInvalid,
+                RequestRepeated,
+                Busy,
+                CashAmount,
+                BeingVerified,
+                KeyReused,
+                KeyRunning,
+            ],
+        ),
+        (6000, &[SelfReview, NotMyReview, ReviewUnknown]),
+        (7001, &[ReportRepeated, SelfReport]),
+        (8000, &[ChatOwnProduct]),
+    ];
+
+    fn status_of(failure: Failure) -> u16 {
+        match failure.row().code {
+            2012 => 403,
+            4008 | 4009 | 5010 | 7001 => 409,
+            5006 => 503,
+            5008 => 202,
+            5009 => 422,
+            _ => 400,
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_first_front_end_and_texts_are_in_both_languages() {
+        let numbered = OLD.iter().flat_map(|(first, all)| (*first..).zip(*all));
+        let more = [(2005, &MemberUnknown), (2012, &MemberBlocked)];
+        let mut texts = BTreeSet::new();
+        for (code, failure) in numbered.chain(more) {
+            let row = failure.row();
+            assert_eq!(row.code, code, "{failure:?}");
+            assert_eq!(row.status.as_u16(), status_of(*failure), "{failure:?}");
+            let is_korean = row.ko.chars().any(|c| ('가'..='힣').contains(&c));
+            assert!(is_korean && row.ko.ends_with('.'), "{}", row.ko);
+            assert!(row.en.is_ascii() && row.en.ends_with('.'), "{}", row.en);
+            texts.extend([row.ko, row.en]);
+        }
+        assert_eq!(texts.len(), 2 * 43, "each says something else");
+    }
+}

@@ -18,7 +18,6 @@ mod context;
 mod docs;
 mod failure;
 mod limit;
-mod operation;
 
 use std::sync::Arc;
 
@@ -35,13 +34,12 @@ use crate::metrics::Metrics;
 
 pub use address::ClientAddress;
 pub use context::{Exchange, Language};
-pub use docs::document;
+pub use docs::{document, internal_document};
 pub use failure::Failure;
 pub use limit::{Limits, Rate};
-pub use operation::{Operation, admin_document, admin_router};
 
 /// 64 KiB: a page of 20 combinations, the longest body there is, has 6.
-const BODY_BYTES_MAX: usize = 64 << 10;
+pub const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// What surrounds the routes.
 #[derive(Clone, Debug)]

@@ -118,6 +118,15 @@ impl ObjectStore for LocalImages {
         beginning.read_to_end(&mut bytes).await.map_err(failed)?;
         Ok(Some(Head { bytes, size }))
     }
+
+    async fn remove(&self, key: &Key, _: UnixMillis) -> Result<(), StoreError> {
+        match tokio::fs::remove_file(self.path(key)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError(error.to_string()))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]

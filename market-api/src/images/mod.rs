@@ -2,12 +2,21 @@
 //!
 //! The file goes from the browser to the object store; this server hands out a URL for that, and
 //! looks at the file when it is used: whose it is, how large, and by its first bytes what it is.
-//! Whatever is never used harms nobody.
+//! What is not used within a day is removed.
+//!
+//! ```text
+//! OPEN ─► USED (checked; stays for good)
+//!   └───► DOOMED (a day old; cannot be used any more) ─► file removed ─► place forgotten
+//! ```
+//!
+//! What this module does not do: remove a picture that was used and is not shown any more.
 
 pub mod local;
+mod repo;
 pub mod s3;
 mod sniff;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -16,7 +25,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use shared::clock::{Clock, UnixMillis};
 use shared::ids::MemberId;
-use sqlx::{Row as _, query};
 
 use crate::db::{Db, DbError, Stop, Tx, WriteError};
 
@@ -33,6 +41,12 @@ pub const FILENAMES_MAX: usize = 10;
 
 /// Places of one member that are open at a time. A form that is begun again asks again.
 const OPEN_MAX: i64 = 60;
+
+/// What is not used by then is not used any more: nobody takes a day to fill in a form.
+const UNUSED_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// Files removed in one sweep.
+const SWEEP_MAX: i64 = 100;
 
 /// The longest file name that is looked at: that of most file systems.
 const FILENAME_BYTES_MAX: usize = 255;
@@ -141,7 +155,8 @@ pub struct StoreError(pub String);
 /// Keeps files.
 ///
 /// Contract: whoever has an upload URL may put one file at its key until the URL ends, and nothing
-/// else; whoever knows a public URL may read. `head` answers `None` while there is no file.
+/// else; whoever knows a public URL may read. `head` answers `None` while there is no file, and
+/// removing what is not there is no error.
 #[async_trait]
 pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// Where a browser may PUT the file, until [`UPLOAD_TIME`] from now.
@@ -158,6 +173,12 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`StoreError`].
     async fn head(&self, key: &Key, now: UnixMillis) -> Result<Option<Head>, StoreError>;
+
+    /// Removes what lies at the key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn remove(&self, key: &Key, now: UnixMillis) -> Result<(), StoreError>;
 }
 
 /// A place for a file.
@@ -195,6 +216,17 @@ pub enum UseError {
     #[error("not a picture that this member has uploaded")]
     NotUsable,
     /// It cannot be looked at now.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database's.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Why not everything was swept.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// A file cannot be removed now.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The database's.
@@ -247,13 +279,13 @@ impl Images {
     async fn note(&self, member: MemberId, keys: Vec<Key>) -> Result<(), PlaceError> {
         let noted = self.db.write((member, keys), |(member, keys), tx| {
             Box::pin(async move {
-                let open = count_open(tx, *member).await?;
+                let open = repo::count_open(tx, *member).await?;
                 let wanted = i64::try_from(keys.len()).unwrap_or(i64::MAX);
                 if open.saturating_add(wanted) > OPEN_MAX {
                     return Err(Stop::Refused(PlaceError::TooMany));
                 }
                 for key in keys {
-                    insert_upload(tx, key).await?;
+                    repo::insert_upload(tx, key).await?;
                 }
                 Ok(())
             })
@@ -265,7 +297,7 @@ impl Images {
     }
 
     /// Checks that a member may use the picture at this public URL: uploaded by them to a place
-    /// they were given, small enough, and of the kind that its name says.
+    /// they were given, small enough, and of the kind that its name says. From then on it stays.
     ///
     /// # Errors
     /// See [`UseError`].
@@ -273,7 +305,7 @@ impl Images {
         let key = self.store.key_of(public_url);
         let key = key.filter(|key| key.member() == member);
         let key = key.ok_or(UseError::NotUsable)?;
-        if !self.is_given(&key).await? {
+        if !repo::is_given(&self.db, &key).await? {
             return Err(UseError::NotUsable);
         }
         let head = self.store.head(&key, self.clock.unix_millis()).await?;
@@ -281,44 +313,53 @@ impl Images {
             let found = Format::of(&head.bytes);
             head.size <= IMAGE_BYTES_MAX && found.is_some() && found == key.format()
         });
-        if is_usable {
+        // Marked before it is shown anywhere: a sweep comes before, and wins, or finds it used.
+        if is_usable && self.mark_used(key).await? {
             Ok(())
         } else {
             Err(UseError::NotUsable)
         }
     }
 
-    async fn is_given(&self, key: &Key) -> Result<bool, DbError> {
-        let mut connection = self.db.read().await?;
-        let row = query("select 1 from upload where key = $1 and member_id = $2")
-            .bind(key.to_string())
-            .bind(i64::from(key.member().get()))
-            .fetch_optional(&mut *connection)
-            .await?;
-        Ok(row.is_some())
+    /// Removes files that nobody has used within a day, at most [`SWEEP_MAX`] of them; how many.
+    ///
+    /// # Errors
+    /// See [`SweepError`]. What was removed by then stays removed.
+    pub async fn sweep(&self) -> Result<usize, SweepError> {
+        let doomed = self.db.write((), |(), tx| Box::pin(doom_in(tx))).await;
+        let doomed = doomed.map_err(written)?;
+        for key in &doomed {
+            self.store.remove(key, self.clock.unix_millis()).await?;
+            let forgotten = self.db.write(key.clone(), |key, tx| {
+                Box::pin(async move { Ok::<_, Never>(repo::forget(tx, key).await?) })
+            });
+            forgotten.await.map_err(written)?;
+        }
+        Ok(doomed.len())
+    }
+
+    async fn mark_used(&self, key: Key) -> Result<bool, DbError> {
+        let marked = self.db.write(key, |key, tx| {
+            Box::pin(async move { Ok::<_, Never>(repo::mark_used(tx, key).await?) })
+        });
+        marked.await.map_err(written)
     }
 }
 
-async fn count_open(tx: &mut Tx<'_>, member: MemberId) -> Result<i64, sqlx::Error> {
-    let now = tx.now().get();
-    let row = query("select count(*) from upload where member_id = $1 and expires_at > $2")
-        .bind(i64::from(member.get()))
-        .bind(now)
-        .fetch_one(tx.connection())
-        .await?;
-    row.try_get(0)
+/// What only the database refuses.
+type Never = Stop<Infallible>;
+
+fn written(error: WriteError<Infallible>) -> DbError {
+    match error {
+        WriteError::Refused(never) => match never {},
+        WriteError::Db(error) => error,
+    }
 }
 
-async fn insert_upload(tx: &mut Tx<'_>, key: &Key) -> Result<(), sqlx::Error> {
-    let now = tx.now();
-    query("insert into upload (key, member_id, created_at, expires_at) values ($1, $2, $3, $4)")
-        .bind(key.to_string())
-        .bind(i64::from(key.member().get()))
-        .bind(now.get())
-        .bind(now.saturating_add(UPLOAD_TIME).get())
-        .execute(tx.connection())
-        .await?;
-    Ok(())
+async fn doom_in(tx: &mut Tx<'_>) -> Result<Vec<Key>, Never> {
+    let unused_ms = i64::try_from(UNUSED_MAX.as_millis()).unwrap_or(i64::MAX);
+    let before = tx.now().get().saturating_sub(unused_ms);
+    Ok(repo::doom(tx, before, SWEEP_MAX).await?)
 }
 
 #[cfg(test)]

@@ -88,8 +88,6 @@ impl ObjectStore for S3Images {
             .client
             .get(self.signed("GET", key, now))
             .header(RANGE, range);
-        // The URL holds a signature and stays out of errors.
-        let failed = |error: reqwest::Error| StoreError(error.without_url().to_string());
         let mut response = request.send().await.map_err(failed)?;
         match response.status() {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
@@ -113,6 +111,20 @@ impl ObjectStore for S3Images {
         }
         Ok(Some(Head { bytes, size }))
     }
+
+    async fn remove(&self, key: &Key, now: UnixMillis) -> Result<(), StoreError> {
+        let request = self.client.delete(self.signed("DELETE", key, now));
+        let response = request.send().await.map_err(failed)?;
+        match response.status() {
+            status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
+            status => Err(StoreError(format!("it answers {status}"))),
+        }
+    }
+}
+
+/// The URL holds a signature and stays out of errors.
+fn failed(error: reqwest::Error) -> StoreError {
+    StoreError(error.without_url().to_string())
 }
 
 /// The path of a key below the path of a URL.

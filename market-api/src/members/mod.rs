@@ -13,6 +13,7 @@ use shared::clock::{Clock, LocalDateTime, UnixMillis};
 use shared::ids::MemberId;
 use shared::money::{Units, Won};
 
+use crate::cache::{ListCache, Namespace};
 use crate::db::{Db, DbError, Stop, Tx};
 use crate::http::{Failure, Language};
 use crate::images::{Images, UseError};
@@ -72,14 +73,20 @@ pub struct Profile {
 pub struct Members {
     db: Db,
     images: Images,
+    cache: ListCache,
     clock: Arc<dyn Clock>,
 }
 
 impl Members {
-    /// The members of this database.
+    /// The members of this database; `cache` has the lists that show them as sellers.
     #[must_use]
-    pub fn new(db: Db, images: Images, clock: Arc<dyn Clock>) -> Self {
-        Self { db, images, clock }
+    pub fn new(db: Db, images: Images, cache: ListCache, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            db,
+            images,
+            cache,
+            clock,
+        }
     }
 
     /// The member that a provider knows, made if they come for the first time: with a random plan
@@ -174,15 +181,15 @@ impl Members {
         Ok(changed.await?)
     }
 
-    /// A picture that they have uploaded becomes theirs for everybody.
+    /// A picture that they have uploaded becomes theirs for everybody, also in lists of offers.
     ///
     /// # Errors
     /// [`Failure::ImageFormat`], or what is away.
     pub async fn show(&self, member: MemberId, image_url: String) -> Result<(), Failure> {
         self.images.check(member, &image_url).await?;
-        let changed = self
-            .db
-            .write((member, image_url), |(member, image_url), tx| {
+        let db = self.db.clone();
+        let write = async move {
+            let changed = db.write((member, image_url), |(member, image_url), tx| {
                 Box::pin(async move {
                     let name = repo::set_image(tx, *member, image_url).await?;
                     let data = json!({ "name": name, "imageUrl": image_url });
@@ -190,7 +197,9 @@ impl Members {
                     Ok::<_, Stop<Failure>>(())
                 })
             });
-        Ok(changed.await?)
+            Ok((Namespace::OFFERS, changed.await?))
+        };
+        Ok(self.cache.change(write).await?)
     }
 }
 

@@ -6,6 +6,7 @@ use shared::money::{Units, Won};
 
 use super::form::{MONTH_UNITS_MAX, Price};
 use super::{Kind, Products, State, Step, product_id, refuse, repo};
+use crate::cache::Namespace;
 use crate::db::{Stop, Tx};
 use crate::http::Failure;
 
@@ -42,9 +43,9 @@ impl Products {
         let db = self.db.clone();
         let write = async move {
             let work = db.write(offer, |offer, tx| Box::pin(offer_data_in(offer, tx)));
-            Ok((Some(Kind::MobileData), work.await?))
+            Ok(([Namespace::MOBILE_DATA], work.await?))
         };
-        Ok(self.change(write).await?)
+        Ok(self.cache.change(write).await?)
     }
 
     /// Changes an offer of which nothing is sold yet. The amount is the new one, not a difference.
@@ -56,9 +57,9 @@ impl Products {
         let db = self.db.clone();
         let write = async move {
             let work = db.write(change, |change, tx| Box::pin(change_data_in(change, tx)));
-            Ok((Some(Kind::MobileData), work.await?))
+            Ok(([Namespace::MOBILE_DATA], work.await?))
         };
-        Ok(self.change(write).await?)
+        Ok(self.cache.change(write).await?)
     }
 }
 

@@ -12,6 +12,12 @@ const RADIUS_M: f64 = 6_370_986.0;
 /// Half of the way around: nothing is farther away.
 pub(super) const FARTHEST_M: f64 = RADIUS_M * std::f64::consts::PI;
 
+/// A ring is made so much wider: SQLite's index has places in single precision, a metre of error.
+const RING_SLACK_M: f64 = 5.0;
+
+/// A degree of longitude on the flat map: cos 36.5°.
+const FLAT_EAST: f64 = 0.804;
+
 /// A box is made so much larger than its circle, for what rounding may take away.
 const SLACK_M: f64 = 1.0;
 
@@ -57,6 +63,49 @@ impl Position {
         2.0 * RADIUS_M * haversine.sqrt().min(1.0).asin()
     }
 
+    /// The ring from `inner_m` to `outer_m` on a plane that touches the sphere here, so much wider as the
+    /// plane is wrong: what a database can work out by itself.
+    ///
+    /// With latitude φ here and θ the ring's outer angle, the exact distance² differs from the plane's
+    /// by less than its (tan φ + θ) θ th part: that much a parallel's length changes within θ, and the
+    /// curve of the sphere, (θ²/24), is less.
+    pub(super) fn ring(self, inner_m: f64, outer_m: f64) -> Ring {
+        let degrees = |metres: f64| (metres / RADIUS_M).to_degrees();
+        let latitude = self.latitude.to_radians();
+        let angle = (outer_m + RING_SLACK_M) / RADIUS_M;
+        let wrong = (latitude.tan().abs() + angle) * angle * 1.1;
+        let is_local = wrong < 0.5 && self.boxes(outer_m).len() == 1;
+        let (least, most) = if is_local {
+            (
+                degrees((inner_m - RING_SLACK_M).max(0.0)).powi(2) / (1.0 + wrong),
+                degrees(outer_m + RING_SLACK_M).powi(2) / (1.0 - wrong),
+            )
+        } else {
+            // Everything: the plane is no use over such a distance, or across the 180th meridian.
+            (0.0, 1e6)
+        };
+        Ring {
+            centre: self,
+            east_squared: latitude.cos().powi(2),
+            least,
+            most,
+        }
+    }
+
+    /// Degrees on a flat map on which those of longitude are 0.804 of those of latitude: what
+    /// PostgreSQL's index orders by (`0002_products.sql`).
+    pub(super) fn flat_distance(self, other: Self) -> f64 {
+        let north = other.latitude - self.latitude;
+        ((other.longitude - self.longitude) * FLAT_EAST).hypot(north)
+    }
+
+    /// How far away the farthest corner of a box is on that map.
+    pub(super) fn flat_reach(self, bounds: Bounds) -> f64 {
+        let north = (bounds.north - self.latitude).max(self.latitude - bounds.south);
+        let east = (bounds.east - self.longitude).max(self.longitude - bounds.west);
+        (east * FLAT_EAST).hypot(north)
+    }
+
     /// Boxes that together hold every place within `radius_m`: one, or two where it crosses the 180th
     /// meridian.
     pub(super) fn boxes(self, radius_m: f64) -> Vec<Bounds> {
@@ -90,6 +139,15 @@ impl Position {
             vec![part(west, east)]
         }
     }
+}
+
+/// Squares of distances on a plane, in degrees of latitude; one of longitude is `√east_squared` there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Ring {
+    pub(super) centre: Position,
+    pub(super) east_squared: f64,
+    pub(super) least: f64,
+    pub(super) most: f64,
 }
 
 /// A box in degrees, its edges included.
@@ -214,6 +272,14 @@ mod tests {
     }
 
     #[test]
+    fn ring_near_by_is_hardly_wider_than_asked() {
+        let ring = at(37.5665, 126.978).ring(20_000.0, 20_500.0);
+        let metres = |squared: f64| squared.sqrt().to_radians() * RADIUS_M;
+        assert!((19_950.0..20_000.0).contains(&metres(ring.least)));
+        assert!((20_500.0..20_550.0).contains(&metres(ring.most)));
+    }
+
+    #[test]
     fn no_place_is_refused() {
         for (latitude, longitude) in [
             (91.0, 0.0),
@@ -244,6 +310,21 @@ mod tests {
                     && (part.west..=part.east).contains(&b.longitude)
             };
             prop_assert_eq!(boxes.iter().filter(|part| holds(part)).count(), 1);
+        }
+
+        #[test]
+        fn ring_holds_all_that_is_between_its_distances(
+            a in anywhere(), north in -8.0..8.0_f64, east in -8.0..8.0_f64, less in 0.0..9e5_f64,
+            more in 0.0..1e5_f64, nudge in -8e-6..8e-6_f64
+        ) {
+            let b = at((a.latitude + north).clamp(-90.0, 90.0), (a.longitude + east).clamp(-180.0, 180.0));
+            let distance_m = a.distance_m(b);
+            let ring = a.ring((distance_m - less).max(0.0), distance_m + more);
+            // SQLite's index rounds to single precision.
+            let north = b.latitude + nudge - a.latitude;
+            let east = b.longitude - nudge - a.longitude;
+            let plane = north * north + east * east * ring.east_squared;
+            prop_assert!((ring.least..=ring.most).contains(&plane), "{ring:?} {plane}");
         }
 
         #[test]

@@ -30,7 +30,7 @@ use shared::drain::Drain;
 use shared::ids::{MemberId, ProductId};
 
 use crate::cache::{Flights, ListCache, Namespace};
-use crate::db::{Db, DbError, Stop, WriteError};
+use crate::db::{Db, DbError, Stop};
 use crate::http::Failure;
 use crate::metrics::Metrics;
 
@@ -81,7 +81,11 @@ impl Kind {
     /// The lists that show it.
     #[must_use]
     pub const fn namespace(self) -> Namespace {
-        Namespace(self.name())
+        match self {
+            Self::MobileData => Namespace::MOBILE_DATA,
+            Self::Wifi => Namespace::WIFI,
+            Self::Hotspot => Namespace::HOTSPOT,
+        }
     }
 
     /// What somebody is told who names a product of another kind.
@@ -141,7 +145,6 @@ pub struct Products {
     db: Db,
     cache: ListCache,
     clock: Arc<dyn Clock>,
-    drain: Drain,
     metrics: Arc<Metrics>,
     flights: Flights<Result<Arc<Batch>, Failure>>,
 }
@@ -157,11 +160,10 @@ impl Products {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            flights: Flights::new(drain.clone()),
+            flights: Flights::new(drain),
             db,
             cache,
             clock,
-            drain,
             metrics,
         }
     }
@@ -169,28 +171,6 @@ impl Products {
     /// To be called after every COMMIT that changed what a kind's lists show. They are read anew.
     pub async fn changed(&self, kind: Kind) {
         self.cache.bump(kind.namespace()).await;
-    }
-
-    /// Writes, then lets the lists of the kind that changed be read anew. In a task of its own, because
-    /// a caller who leaves between the two would leave old lists behind.
-    async fn change<T, E, F>(&self, write: F) -> Result<T, WriteError<E>>
-    where
-        F: Future<Output = Result<(Option<Kind>, T), WriteError<E>>> + Send + 'static,
-        T: Send + 'static,
-        E: Send + 'static,
-    {
-        let own = self.clone();
-        let task = self.drain.spawn("product-change", async move {
-            let (changed, value) = write.await?;
-            if let Some(kind) = changed {
-                own.changed(kind).await;
-            }
-            Ok(value)
-        });
-        match task.await {
-            Ok(done) => done,
-            Err(lost) => Err(WriteError::Db(DbError::Unavailable(lost.to_string()))),
-        }
     }
 }
 

@@ -13,12 +13,12 @@ impl Products {
     /// # Errors
     /// The database's.
     pub async fn offer_spot(&self, spot: NewSpot) -> Result<ProductId, Failure> {
-        let (db, kind) = (self.db.clone(), spot.kind);
+        let (db, space) = (self.db.clone(), spot.kind.namespace());
         let write = async move {
             let work = db.write(spot, |spot, tx| Box::pin(offer_spot_in(spot, tx)));
-            Ok((Some(kind), work.await?))
+            Ok(([space], work.await?))
         };
-        Ok(self.change(write).await?)
+        Ok(self.cache.change(write).await?)
     }
 
     /// Makes an offered spot what `spot` says. Its bookings stay as they were made.
@@ -27,14 +27,14 @@ impl Products {
     /// [`Failure::WifiUnknown`] for a product of another kind, [`Failure::ProductNotValid`] for a
     /// deleted one, [`Failure::NotMyProduct`].
     pub async fn change_spot(&self, id: ProductId, spot: NewSpot) -> Result<(), Failure> {
-        let (db, kind) = (self.db.clone(), spot.kind);
+        let (db, space) = (self.db.clone(), spot.kind.namespace());
         let write = async move {
             let work = db.write((id, spot), |(id, spot), tx| {
                 Box::pin(change_spot_in(*id, spot, tx))
             });
-            Ok((Some(kind), work.await?))
+            Ok(([space], work.await?))
         };
-        Ok(self.change(write).await?)
+        Ok(self.cache.change(write).await?)
     }
 }
 

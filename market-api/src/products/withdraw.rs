@@ -7,6 +7,7 @@ use std::time::Duration;
 use shared::ids::{MemberId, ProductId};
 
 use super::{Kind, Products, State, Step, refuse, repo};
+use crate::cache::Namespace;
 use crate::db::{Stop, Tx, WriteError};
 use crate::http::Failure;
 
@@ -55,9 +56,9 @@ impl Products {
             let work = db.write((member, product), |(member, product), tx| {
                 Box::pin(delete_in(*member, *product, tx))
             });
-            Ok((Kind::parse(&work.await?), ()))
+            Ok((Kind::parse(&work.await?).map(Kind::namespace), ()))
         };
-        Ok(self.change(write).await?)
+        Ok(self.cache.change(write).await?)
     }
 
     /// Hides the offers whose month has ended, and gives their rest back; the schedule calls it
@@ -69,9 +70,9 @@ impl Products {
         let db = self.db.clone();
         let write = async move {
             let hidden = db.write((), |(), tx| Box::pin(expire_in(tx))).await?;
-            Ok(((hidden > 0).then_some(Kind::MobileData), hidden))
+            Ok(((hidden > 0).then_some(Namespace::MOBILE_DATA), hidden))
         };
-        self.change(write).await
+        self.cache.change(write).await
     }
 
     /// Forgets where rows stood that moved more than a day ago; the schedule calls it every hour. A

@@ -17,9 +17,10 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use market_api::db::{Db, DbError, Stop, WriteError};
+use market_api::db::{Db, DbError, DbUrl, Stop, WriteError};
 use market_api::locking;
-use sqlx::{Row as _, query};
+use market_api::metrics::Metrics;
+use sqlx::{Connection as _, Executor as _, Row as _, query};
 use support::{Base, On, open};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -37,6 +38,7 @@ on_both! {
     broken_text_is_told_as_a_defect,
     amounts_beyond_their_caps_are_refused,
     reading_the_month_and_the_time_is_one_reading,
+    writes_are_counted_by_how_they_end,
 }
 
 async fn member(db: &Db, name: &str) -> i64 {
@@ -255,6 +257,13 @@ async fn write_goes_on_when_its_caller_is_gone(on: On) {
     assert_eq!(members(&base.db).await, 2);
 }
 
+/// As an instance that starts opens it.
+async fn open_again(url: &DbUrl) -> Result<Db, DbError> {
+    let clock = Arc::new(shared::clock::SystemClock);
+    let metrics = Arc::new(Metrics::new());
+    Db::open(url, clock, metrics, &shared::drain::Drain::new()).await
+}
+
 async fn several_instances_make_the_tables_at_once(on: On) {
     let instances = match on {
         On::Postgres => 5,
@@ -262,20 +271,11 @@ async fn several_instances_make_the_tables_at_once(on: On) {
     };
     let folder = tempfile::tempdir().unwrap();
     let url = support::fresh_url(on, &folder).await;
-    let opening = (0..instances).map(async |_| {
-        let clock = Arc::new(shared::clock::SystemClock);
-        let db = Db::open(&url, clock, &shared::drain::Drain::new())
-            .await
-            .unwrap();
-        members(&db).await
-    });
+    let opening = (0..instances).map(async |_| members(&open_again(&url).await.unwrap()).await);
     let found = futures_util::future::join_all(opening).await;
     assert_eq!(found, vec![0; instances]);
     // Again, on tables that are there.
-    let clock = Arc::new(shared::clock::SystemClock);
-    let again = Db::open(&url, clock, &shared::drain::Drain::new())
-        .await
-        .unwrap();
+    let again = open_again(&url).await.unwrap();
     assert_eq!(members(&again).await, 0);
 }
 
@@ -347,6 +347,76 @@ async fn reading_the_month_and_the_time_is_one_reading(on: On) {
     let _ = &base.url;
 }
 
+async fn writes_are_counted_by_how_they_end(on: On) {
+    let base = open(on).await;
+    member(&base.db, "one").await;
+    let refused = base.db.write((), |(), _| {
+        Box::pin(async { Err::<(), _>(Stop::Refused("no")) })
+    });
+    assert!(refused.await.is_err());
+    let broken = base.db.write((), |(), tx| {
+        Box::pin(async move {
+            query("select nothing from nowhere")
+                .execute(tx.connection())
+                .await?;
+            Ok::<(), Stop<()>>(())
+        })
+    });
+    assert!(broken.await.is_err());
+    let panicked = base
+        .db
+        .write((), |(), _tx| Box::pin(async move { panic!("on purpose") }));
+    let panicked: Result<(), WriteError<()>> = panicked.await;
+    assert!(panicked.is_err());
+    let lost = match on {
+        On::Postgres => "lost", // its task ended with it
+        On::Sqlite => "unavailable",
+    };
+    let metrics = &base.metrics.db;
+    for outcome in ["kept", "refused", "defect", lost] {
+        let counted = metrics.writes.with_label_values(&[outcome]).get();
+        assert_eq!(counted, 1, "{outcome}");
+    }
+    assert_eq!(metrics.writes_started.get(), 4);
+    assert_eq!(metrics.write_seconds.get_sample_count(), 4);
+    let mut connection = base.db.read().await.unwrap();
+    query("select 1").execute(&mut *connection).await.unwrap();
+    base.db.show_connections();
+    let state = |state| metrics.connections.with_label_values(&[state]).get();
+    assert_eq!(state("used"), 1);
+    assert!(metrics.read_wait.get_sample_count() > 0);
+}
+
+/// What only SQLite needs: a COMMIT waits for the disk, and there is one at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_come_together_share_a_commit() {
+    let base = open(On::Sqlite).await;
+    let (entered, leave) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (db, gates) = (base.db.clone(), (Arc::clone(&entered), Arc::clone(&leave)));
+    let first = tokio::spawn(async move {
+        let held = db.write(gates, |(entered, leave), _| {
+            Box::pin(async move {
+                entered.wait().await;
+                leave.wait().await;
+                Ok::<(), Stop<()>>(())
+            })
+        });
+        held.await
+    });
+    entered.wait().await;
+    // While that one keeps the writer, 40 more come: they are in the queue once they are polled.
+    let names: Vec<_> = (0..40).map(|n| format!("member {n}")).collect();
+    let more = names.iter().map(|name| member(&base.db, name));
+    let mut more = futures_util::future::join_all(more);
+    assert!(futures_util::poll!(&mut more).is_pending());
+    leave.wait().await;
+    first.await.unwrap().unwrap();
+    more.await;
+    assert_eq!(members(&base.db).await, 40);
+    // One alone, and 16, 16 and 8 together.
+    assert_eq!(base.metrics.db.commits.get(), 4);
+}
+
 /// What only PostgreSQL can do: two writers at a time.
 mod two_writers {
     use super::*;
@@ -398,6 +468,44 @@ mod two_writers {
             .try_get(0)
             .unwrap();
         assert_eq!(sum, 2);
+        let reruns = base.metrics.db.reruns.with_label_values(&["deadlock"]);
+        assert_eq!(reruns.get(), 1);
+    }
+
+    /// An index of a large table is being made elsewhere: whoever starts meanwhile waits, for longer
+    /// than any statement of a request may.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn instance_that_starts_waits_for_a_long_migration() {
+        let base = open(On::Postgres).await;
+        let DbUrl::Postgres(url) = &base.url else {
+            panic!("{:?}", base.url)
+        };
+        let mut migrating = sqlx::AnyConnection::connect(url.expose()).await.unwrap();
+        migrating
+            .execute("begin; lock table _sqlx_migrations in access exclusive mode")
+            .await
+            .unwrap();
+        let url = base.url.clone();
+        let starting = tokio::spawn(async move { open_again(&url).await });
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        let mut looking = base.db.read().await.unwrap();
+        let waits_long = async {
+            // The time-outs of a session are 2 and 5 seconds.
+            let text = "select count(*) from pg_stat_activity where datname = current_database() \
+                and wait_event_type = 'Lock' and clock_timestamp() - query_start > interval '5500 ms'";
+            while !starting.is_finished() {
+                look.tick().await;
+                let row = query(text).fetch_one(&mut *looking).await.unwrap();
+                if row.try_get::<i64, _>(0).unwrap() == 1 {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), waits_long)
+            .await
+            .unwrap();
+        migrating.execute("commit").await.unwrap();
+        starting.await.unwrap().unwrap();
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -451,5 +559,13 @@ async fn every_migration_is_applied_in_its_order(on: On) {
         format!("{version:04}_{}", name.replace(' ', "_"))
     };
     let applied: Vec<_> = rows.iter().map(name).collect();
-    assert_eq!(applied, ["0001_members", "0002_products", "0003_money"]);
+    assert_eq!(
+        applied,
+        [
+            "0001_members",
+            "0002_products",
+            "0003_money",
+            "0004_uploads"
+        ]
+    );
 }

@@ -84,7 +84,7 @@ impl Market {
     }
 
     pub(crate) fn of(base: Base, cache: Arc<dyn Cache>) -> Self {
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::clone(&base.metrics);
         let cache = ListCache::new(cache, Arc::clone(&metrics), base.drain.clone());
         let products = Products::new(
             base.db.clone(),
@@ -181,7 +181,7 @@ impl Market {
     /// Sells units of an offer, as a purchase would.
     pub(crate) async fn sell(&self, id: i64, units: i64) {
         self.base.clock.advance(Duration::from_millis(1));
-        let now = i64::from(market_now(self));
+        let now = self.now_ms();
         self.sql(vec![format!(
             "update product set units_left = units_left - {units}, units_sold = units_sold + {units}, \
              updated_at = {now}, \
@@ -222,10 +222,14 @@ impl Market {
         }
     }
 
+    pub(crate) fn now_ms(&self) -> i64 {
+        shared::clock::Clock::unix_millis(&*self.base.clock).get()
+    }
+
     /// What the tables say the list has, by what orders it. Independent of the server's SQL and of
     /// its distances' boxes.
     pub(crate) async fn truth(&self, asked: &ListQuery) -> Vec<i64> {
-        let now = i64::from(market_now(self));
+        let now = self.now_ms();
         let text = format!(
             "select p.id, p.price, p.unit_price, p.units_left, p.seller_rate, p.updated_at, \
              s.latitude, s.longitude, s.open_minute, s.close_minute \
@@ -271,10 +275,6 @@ impl Market {
 
 pub(crate) fn ids_of(page: &OfferPage) -> Vec<i64> {
     page.rows.iter().map(|row| number(row.id)).collect()
-}
-
-fn market_now(market: &Market) -> shared::clock::UnixMillis {
-    shared::clock::Clock::unix_millis(&*market.base.clock)
 }
 
 pub(crate) fn new_data(by: i64, price: i64, units: u16, split: bool) -> NewData {

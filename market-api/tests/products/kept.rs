@@ -3,13 +3,12 @@
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use market_api::cache::{Cache, LocalCache, Namespace, RedisCache};
 use market_api::products::{Kind, Sort};
-use shared::config::Secret;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -88,10 +87,28 @@ async fn cache_in_the_process_keeps_the_contract() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cache_in_redis_keeps_the_contract() {
     let redis = Redis::start().await;
-    let cache = connected(&redis.url()).await;
+    check_shared(&redis.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cache_behind_a_password_keeps_the_contract() {
+    let redis = Redis::start_with(&["--requirepass", "hun@ter2"]).await;
+    let url = redis.url().replace("redis://", "redis://:hun%40ter2@");
+    check_shared(&url).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cache_in_a_cluster_keeps_the_contract() {
+    let cluster = std::env::var("TEST_REDIS_CLUSTER");
+    check_shared(&cluster.expect("infra/services up redis-cluster")).await;
+}
+
+/// The contract, also between two instances.
+async fn check_shared(url: &str) {
+    let cache = connected(url).await;
     check_contract(&cache).await;
     // All who ask for a version that was never drawn, or lost, are given the same.
-    let other = connected(&redis.url()).await;
+    let other = connected(url).await;
     for n in 0..50 {
         let space = Namespace(["A", "B", "C", "D", "E"][n % 5]);
         let (one, two) = tokio::join!(cache.version(space), other.version(space));
@@ -113,6 +130,10 @@ struct Redis {
 
 impl Redis {
     async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Another process may take the port in between; then this one ends, and the test fails.
         let port = TcpListener::bind("127.0.0.1:0")
@@ -121,7 +142,7 @@ impl Redis {
             .unwrap()
             .port();
         let mut redis = Self {
-            process: Self::spawn(port, &folder),
+            process: Self::spawn(port, &folder, more),
             port,
             folder,
         };
@@ -129,11 +150,12 @@ impl Redis {
         redis
     }
 
-    fn spawn(port: u16, folder: &TempDir) -> Child {
+    fn spawn(port: u16, folder: &TempDir, more: &[&str]) -> Child {
         Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--dir"])
             .arg(folder.path())
+            .args(more)
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
@@ -163,7 +185,7 @@ impl Redis {
 
     /// Again, empty.
     async fn restart(&mut self) {
-        self.process = Self::spawn(self.port, &self.folder);
+        self.process = Self::spawn(self.port, &self.folder, &[]);
         self.answers().await;
     }
 
@@ -175,7 +197,7 @@ impl Redis {
 }
 
 async fn connected(url: &str) -> RedisCache {
-    let cache = RedisCache::connect(&Secret::new(url.to_owned())).unwrap();
+    let cache = RedisCache::connect(&url.parse().unwrap()).unwrap();
     let mut look = tokio::time::interval(Duration::from_millis(5));
     let there = async {
         while cache.version(SPACE).await.is_err() {
@@ -220,7 +242,7 @@ async fn thousand_misses_of_one_key_make_one_query(on: On) {
 }
 
 async fn thousand_misses_without_a_cache_make_few_queries(on: On) {
-    let nowhere = RedisCache::connect(&Secret::new("redis://127.0.0.1:1".to_owned())).unwrap();
+    let nowhere = RedisCache::connect(&"redis://127.0.0.1:1".parse().unwrap()).unwrap();
     let market = Market::with(on, Arc::new(nowhere)).await;
     market.members(1, 100).await;
     market.offer(1, 100, 5).await.unwrap();
@@ -332,21 +354,72 @@ async fn check_kept(market: &Market, id: i64, price: i64) {
     assert!(from_cache() > before);
 }
 
+/// Members who ask all the time while something happens to the cache: none is told an error, and
+/// none is shown less than what the price was when they asked (it only rises).
+struct Load {
+    price: Arc<AtomicI64>,
+    done: Arc<AtomicBool>,
+    readers: JoinSet<usize>,
+}
+
+impl Load {
+    fn start(market: &Market, id: i64) -> Self {
+        let (price, done) = (
+            Arc::new(AtomicI64::new(500)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let mut readers = JoinSet::new();
+        for sort in Sort::of(Kind::MobileData) {
+            let query = first_page(Kind::MobileData, *sort, 100);
+            let products = market.products.clone();
+            let (price, done) = (Arc::clone(&price), Arc::clone(&done));
+            readers.spawn(async move {
+                let mut asked = 0;
+                while !done.load(Ordering::SeqCst) {
+                    let least = price.load(Ordering::SeqCst);
+                    let page = products.list(query).await;
+                    let page = page.expect("no error, whatever the cache does");
+                    let found = page.rows.iter().find(|row| row.id == product(id));
+                    let found = found.unwrap().price().get();
+                    assert!(found >= least, "{sort:?}: {found} after {least}");
+                    asked += 1;
+                    tokio::task::yield_now().await;
+                }
+                asked
+            });
+        }
+        Self {
+            price,
+            done,
+            readers,
+        }
+    }
+
+    async fn end(self) {
+        self.done.store(true, Ordering::SeqCst);
+        for asked in self.readers.join_all().await {
+            assert!(asked > 0);
+        }
+    }
+}
+
 /// While the cache is away the price changes; when it is back, the new one is in the lists.
-async fn check_away(market: &Market, id: i64) {
+async fn check_away(market: &Market, id: i64, load: &Load) {
     check_lists(market).await;
     market.edit(id, new_data(2, 700, 5, false)).await.unwrap();
+    load.price.store(700, Ordering::SeqCst);
     check_lists(market).await;
     assert_eq!(market.metrics.cache_opened.get(), 1);
     assert_eq!(market.metrics.cache_closed.get(), 0);
 }
 
-async fn check_back(market: &Market, id: i64) {
+async fn check_back(market: &Market, id: i64, load: Load) {
     let metrics = &market.metrics;
     eventually("the cache is back", || {
         metrics.cache_opened.get() == metrics.cache_closed.get()
     })
     .await;
+    load.end().await;
     check_kept(market, id, 700).await;
     check_lists(market).await;
 }
@@ -354,30 +427,33 @@ async fn check_back(market: &Market, id: i64) {
 async fn redis_killed_lists_stay_right(on: On) {
     let mut redis = Redis::start().await;
     let (market, id) = with_kept_lists(on, &redis.url()).await;
+    let load = Load::start(&market, id);
     redis.kill().await;
-    check_away(&market, id).await;
+    check_away(&market, id, &load).await;
     redis.restart().await;
-    check_back(&market, id).await;
+    check_back(&market, id, load).await;
 }
 
 async fn redis_frozen_lists_stay_right(on: On) {
     let redis = Redis::start().await;
     let (market, id) = with_kept_lists(on, &redis.url()).await;
+    let load = Load::start(&market, id);
     redis.signal("STOP").await;
-    check_away(&market, id).await;
+    check_away(&market, id, &load).await;
     redis.signal("CONT").await;
     // What was kept at 500 is in there still, under a version that nobody is given any more.
-    check_back(&market, id).await;
+    check_back(&market, id, load).await;
 }
 
 async fn redis_slow_lists_stay_right(on: On) {
     let redis = Redis::start().await;
     let wire = Wire::before(redis.port).await;
     let (market, id) = with_kept_lists(on, &wire.url()).await;
+    let load = Load::start(&market, id);
     wire.state.store(SLOW, Ordering::SeqCst);
-    check_away(&market, id).await;
+    check_away(&market, id, &load).await;
     wire.state.store(WHOLE, Ordering::SeqCst);
-    check_back(&market, id).await;
+    check_back(&market, id, load).await;
 }
 
 /// Redis is well and keeps the old lists, only this instance does not reach it: whether the change is

@@ -15,6 +15,7 @@ use crate::support::On;
 
 on_both! {
     month_holds_two_gigabytes_left_and_sold,
+    month_of_the_limit_begins_at_midnight_in_seoul,
     plan_gives_what_it_has_and_what_was_bought,
     registrations_at_once_keep_the_limits,
     split_offer_costs_its_unit_price_and_a_whole_one_its_total,
@@ -42,6 +43,35 @@ async fn month_holds_two_gigabytes_left_and_sold(on: On) {
     assert_eq!(over, Err(Failure::SellLimit));
     market.edit(id, new_data(1, 100, 7, true)).await.unwrap();
     market.offer(1, 100, 1).await.unwrap();
+}
+
+async fn month_of_the_limit_begins_at_midnight_in_seoul(on: On) {
+    let market = Market::open(on).await;
+    market.members(1, 1_000).await;
+    let clock = &market.base.clock;
+    let moment = Duration::from_millis(1);
+    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    let full = async || {
+        market.offer(1, 100, 20).await.unwrap();
+        assert_eq!(market.offer(1, 100, 1).await, Err(Failure::SellLimit));
+    };
+    full().await;
+    // It is noon of 2026-11-15. December begins in Seoul, nine hours before it does in Greenwich.
+    clock.advance(hours(15 * 24 + 12) - moment);
+    assert_eq!(market.offer(1, 100, 1).await, Err(Failure::SellLimit));
+    clock.advance(moment);
+    full().await;
+    let ends = "select expires_at from product order by id desc limit 1";
+    let december_ms = 31 * 24 * 3_600_000;
+    assert_eq!(market.int(ends).await, market.now_ms() + december_ms);
+    clock.advance(hours(9));
+    assert_eq!(market.offer(1, 100, 1).await, Err(Failure::SellLimit));
+    // And a year.
+    clock.advance(hours(31 * 24 - 9) - moment);
+    assert_eq!(market.offer(1, 100, 1).await, Err(Failure::SellLimit));
+    clock.advance(moment);
+    full().await;
+    assert_eq!(market.int("select max(month) from product").await, 202_701);
 }
 
 async fn plan_gives_what_it_has_and_what_was_bought(on: On) {

@@ -1,11 +1,16 @@
 //! What surrounds the handlers: limits, bounds, other sites' pages, what is let out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use market_api::db::Stop;
+use market_api::locking;
 use serde_json::json;
+use sqlx::query;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Barrier;
 
 use crate::on_both;
 use crate::site::{PAGE, Site};
@@ -281,9 +286,18 @@ async fn health_and_metrics_are_served_apart(on: On) {
     site.market.set_started();
     assert_eq!(get("/startupz").await.status, 200);
     assert_eq!(get("/readyz").await.status, 200);
-    site.log_in("kakao", 1).await;
+    let one = site.log_in("kakao", 1).await;
+    let nothing = get("/metrics").await.text;
+    assert!(nothing.contains("market_outbox_pending 0"), "{nothing}");
+    let logout = site.ask(Method::POST, "/api/auth/logout").by(&one);
+    logout.send().await.is(200, 0);
+    site.wait(Duration::from_secs(7));
     let page = get("/metrics").await.text;
     for line in [
+        "market_outbox_pending 1",
+        "market_outbox_oldest_age_seconds 7",
+        r#"market_db_connections{state="used"} "#,
+        r#"market_db_writes_total{outcome="kept"} "#,
         r#"market_logins_total{outcome="ok",provider="kakao"} 1"#,
         r#"market_http_requests_total{method="GET",route="/oauth2/authorization/{provider}",status="302"} 1"#,
     ] {
@@ -303,4 +317,40 @@ async fn the_database_away_makes_no_node_unready(on: On) {
     let answer = site.ask(Method::GET, CASH).by(&one).send().await;
     answer.is(503, 1010);
     assert_eq!(answer.headers["retry-after"], "1");
+}
+
+/// Somebody else has what a request needs: it waits for two seconds, and is told that nothing was done.
+/// (SQLite has one writer, which nobody keeps so long.)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_is_kept_too_long_is_told_as_busy() {
+    let site = Site::start(On::Postgres).await;
+    let one = site.log_in("kakao", 1).await;
+    let (locked, leave) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let gates = (Arc::clone(&locked), Arc::clone(&leave));
+    let holding = site.market.db().write(gates, |(locked, leave), tx| {
+        Box::pin(async move {
+            let text = locking!(tx, "select member_id from wallet");
+            query(text).fetch_all(tx.connection()).await?;
+            locked.wait().await;
+            leave.wait().await;
+            Ok::<_, Stop<()>>(())
+        })
+    });
+    let form = json!({ "price": 100, "dataAmount": 0.1, "isSplitType": false });
+    let offer = || {
+        let ask = site.ask(Method::POST, "/api/products/mobile-data").by(&one);
+        ask.json(&form).send()
+    };
+    let asking = async {
+        locked.wait().await;
+        let answer = offer().await;
+        leave.wait().await;
+        answer
+    };
+    let (held, answer) = tokio::join!(holding, asking);
+    held.unwrap();
+    answer.is(503, 5006);
+    assert_eq!(answer.headers["retry-after"], "1");
+    offer().await.is(200, 0);
+    assert_eq!(site.number("select count(*) from product").await, 1);
 }

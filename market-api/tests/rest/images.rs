@@ -25,6 +25,8 @@ on_both! {
     a_picture_must_be_ones_own_and_there,
     a_picture_must_be_what_its_name_says,
     places_at_a_time_are_bounded,
+    what_nobody_used_within_a_day_is_removed,
+    a_new_picture_shows_in_lists_that_are_kept,
 }
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0";
@@ -192,6 +194,104 @@ async fn places_at_a_time_are_bounded(on: On) {
     presign(&site, &one, &ten).await.is(200, 0);
 }
 
+/// Waits until a number is that.
+async fn becomes(site: &Site, text: &str, expected: i64) {
+    let mut look = tokio::time::interval(Duration::from_millis(20));
+    let waiting = async {
+        while site.number(text).await != expected {
+            look.tick().await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+    in_time.unwrap_or_else(|_| panic!("in vain: {text} is {expected}"));
+}
+
+async fn what_nobody_used_within_a_day_is_removed(on: On) {
+    let site = Site::start(on).await;
+    let one = site.log_in("kakao", 1).await;
+    let mut used = Vec::new();
+    for _ in 0..2 {
+        let (url, public) = place(&site, &one, "a.png").await;
+        assert_eq!(put(&site, &url, PNG).await, 200);
+        used.push(public);
+    }
+    show(&site, &one, &used[0]).await.is(200, 0);
+    let spot = crate::products::spot_with(&used[1]);
+    let offer = site.ask(Method::POST, "/api/products/wifi").by(&one);
+    offer.json(&spot).send().await.is(200, 0);
+    let (url, unused) = place(&site, &one, "a.png").await;
+    assert_eq!(put(&site, &url, PNG).await, 200);
+    let (_, never_put) = place(&site, &one, "a.png").await;
+    // More than one sweep takes, from long ago.
+    site.sql(
+        "insert into upload (key, member_id, state, created_at, expires_at) \
+         with recursive n (n) as (select 1 union all select n + 1 from n where n < 150) \
+         select 'images/' || m.id || '/00000000-0000-0000-0000-' \
+         || substr('' || (100000000000 + n.n), 1, 12) || '.png', m.id, 'OPEN', 1, 1 \
+         from n cross join member m",
+    )
+    .await;
+    site.wait(Duration::from_secs(3_600));
+    becomes(&site, "select count(*) from upload", 4).await;
+    // A day after the URL's end, less a second.
+    site.wait(Duration::from_secs(23 * 3_600 + 299));
+    becomes(&site, HOUSEKEPT, site.now_ms()).await;
+    assert_eq!(site.number("select count(*) from upload").await, 4);
+    site.wait(Duration::from_secs(3_600));
+    becomes(&site, "select count(*) from upload", 2).await;
+    for (url, status) in [
+        (&used[0], 200),
+        (&used[1], 200),
+        (&unused, 404),
+        (&never_put, 404),
+    ] {
+        let read = site.ask_url(Method::GET, url).send().await;
+        assert_eq!(read.status, status, "{url}");
+    }
+    // Between a place's doom and its end nobody can begin to use it.
+    let one = site.log_in("kakao", 1).await;
+    let (url, public) = place(&site, &one, "a.png").await;
+    assert_eq!(put(&site, &url, PNG).await, 200);
+    site.sql("update upload set state = 'DOOMED' where state = 'OPEN'")
+        .await;
+    show(&site, &one, &public).await.is(400, 3013);
+}
+
+/// When the sweep that ran last ran.
+const HOUSEKEPT: &str = "select due_at - 3600000 from schedule where name = 'unused-images'";
+
+async fn a_new_picture_shows_in_lists_that_are_kept(on: On) {
+    let site = Site::start(on).await;
+    let (one, other) = (site.log_in("kakao", 1).await, site.log_in("kakao", 2).await);
+    let (url, public) = place(&site, &one, "a.png").await;
+    assert_eq!(put(&site, &url, PNG).await, 200);
+    let data = site.ask(Method::POST, "/api/products/mobile-data").by(&one);
+    let form = json!({ "price": 100, "dataAmount": 0.1, "isSplitType": false });
+    data.json(&form).send().await.is(200, 0);
+    for kind in ["wifi", "hotspot"] {
+        let path = format!("/api/products/{kind}");
+        let offer = site.ask(Method::POST, &path).by(&one);
+        let mut spot = crate::products::spot_with("");
+        spot["images"] = json!([]);
+        offer.json(&spot).send().await.is(200, 0);
+    }
+    let lists = [
+        "/api/products/mobile-data?size=5&productSortOption=RECENT",
+        "/api/products/wifi?size=5&productSortOption=PRICE_ASC&latitude=37.5&longitude=127",
+        "/api/products/wifi?size=5&productSortOption=DISTANCE_ASC&latitude=37.5&longitude=127",
+        "/api/products/hotspot?size=5&productSortOption=PRICE_ASC&latitude=37.5&longitude=127",
+    ];
+    for picture in [Value::Null, json!(public)] {
+        if !picture.is_null() {
+            show(&site, &one, &public).await.is(200, 0);
+        }
+        for list in lists.iter().chain(&lists) {
+            let page = site.data(&other, list).await;
+            assert_eq!(page["data"][0]["profileImageUrl"], picture, "{list}");
+        }
+    }
+}
+
 /// An object store with two files and moods.
 async fn object(State(()): State<()>, Path(path): Path<String>, headers: HeaderMap) -> Response {
     let ranged = headers
@@ -219,13 +319,22 @@ async fn object(State(()): State<()>, Path(path): Path<String>, headers: HeaderM
     }
 }
 
+/// It tells whether there was something, or whether it may be asked at all.
+async fn removed(Path(path): Path<String>) -> StatusCode {
+    match path {
+        path if path.contains("/1/") => StatusCode::NO_CONTENT,
+        path if path.contains("/4/") => StatusCode::NOT_FOUND,
+        _ => StatusCode::FORBIDDEN,
+    }
+}
+
 #[tokio::test]
 async fn a_bucket_is_asked_for_the_first_bytes_only() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}/bucket", listener.local_addr().unwrap());
     let drain = Drain::new();
     let routes = Router::new()
-        .route("/bucket/{*path}", get(object))
+        .route("/bucket/{*path}", get(object).delete(removed))
         .with_state(());
     let hard = drain.hard();
     drop(drain.spawn("bucket", async move {
@@ -274,6 +383,12 @@ async fn a_bucket_is_asked_for_the_first_bytes_only() {
     assert_eq!(head(3).await.unwrap(), Some(empty));
     assert_eq!(head(4).await.unwrap(), None);
     let error = head(5).await.unwrap_err().to_string();
+    assert!(error.contains("403") && !error.contains("X-Amz"), "{error}");
+
+    let remove = async |member| store.remove(&key(member), noon()).await;
+    remove(1).await.unwrap();
+    remove(4).await.unwrap();
+    let error = remove(5).await.unwrap_err().to_string();
     assert!(error.contains("403") && !error.contains("X-Amz"), "{error}");
     drain.hard().cancel();
 }

@@ -12,6 +12,13 @@ fn spot(product: u32) -> Option<Value> {
     }))
 }
 
+/// An offer of a spot with this picture.
+pub(crate) fn spot_with(image: &str) -> Value {
+    let mut form = spot(1).unwrap();
+    form["images"] = json!([image]);
+    form
+}
+
 fn data(product: u32) -> Option<Value> {
     Some(json!({
         "productId": product, "price": 100, "dataAmount": 1, "changedAmount": 1,

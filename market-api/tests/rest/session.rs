@@ -18,7 +18,7 @@ use crate::site::{Answer, Ask, Cookies, PAGE, Site};
 use crate::support::On;
 
 on_both! {
-    no_route_answers_without_a_login,
+    defect_19_no_route_answers_without_a_login,
     forged_tokens_are_refused,
     a_token_is_taken_only_where_its_type_belongs,
     only_member_info_takes_a_refresh_token_in_the_access_cookie,
@@ -54,7 +54,7 @@ async fn visit(site: &Site, who: &mut Cookies) -> Answer {
 }
 
 /// Defect 19: a missing login is 401, and no route forgets to ask.
-async fn no_route_answers_without_a_login(on: On) {
+async fn defect_19_no_route_answers_without_a_login(on: On) {
     let site = Site::start(on).await;
     let document = serde_json::to_value(site.market.document()).unwrap();
     let mut asked = 0;

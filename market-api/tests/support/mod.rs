@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use market_api::db::{Db, DbUrl};
+use market_api::metrics::Metrics;
 use shared::clock::{ManualClock, UnixMillis};
 use shared::config::Secret;
 use shared::drain::Drain;
@@ -30,6 +31,7 @@ pub(crate) struct Base {
     pub(crate) db: Db,
     pub(crate) url: DbUrl,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: Drain,
     _folder: TempDir,
 }
@@ -69,14 +71,15 @@ pub(crate) async fn open(on: On) -> Base {
     let folder = tempfile::tempdir().unwrap();
     let url = fresh_url(on, &folder).await;
     let clock = Arc::new(ManualClock::new(noon()));
-    let drain = Drain::new();
-    let db = Db::open(&url, Arc::clone(&clock) as _, &drain)
+    let (metrics, drain) = (Arc::new(Metrics::new()), Drain::new());
+    let db = Db::open(&url, Arc::clone(&clock) as _, Arc::clone(&metrics), &drain)
         .await
         .unwrap();
     Base {
         db,
         url,
         clock,
+        metrics,
         drain,
         _folder: folder,
     }

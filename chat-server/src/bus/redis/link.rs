@@ -8,17 +8,14 @@ use bytes::Bytes;
 use fred::clients::{Client, Pipeline};
 use fred::error::Error;
 use fred::interfaces::{ClientLike as _, KeysInterface as _, PubsubInterface as _};
-use fred::types::config::{
-    ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, Server, ServerConfig,
-    TlsConnector, UnresponsiveConfig,
-};
+use fred::types::config::{Config, ConnectionConfig, PerformanceConfig, UnresponsiveConfig};
 use fred::types::{ConnectHandle, Expiration, RespVersion};
 use shared::ids::Seq;
+use shared::redis::{RedisKind, RedisUrl};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::RedisTuning;
-use super::url::{RedisKind, RedisUrl};
 use crate::bus::BusError;
 use crate::tls;
 
@@ -90,40 +87,13 @@ impl Settings {
         ca: Option<&Path>,
         tuning: RedisTuning,
     ) -> Result<Self, BusError> {
-        let hosts = url
-            .hosts
-            .iter()
-            .map(|(host, port)| Server::new(host.as_str(), *port));
-        let mut hosts: Vec<_> = hosts.collect();
-        let server = match &url.kind {
-            RedisKind::Single => ServerConfig::Centralized {
-                server: hosts.swap_remove(0),
-            },
-            RedisKind::Cluster => ServerConfig::Clustered {
-                hosts,
-                policy: ClusterDiscoveryPolicy::UseCache,
-            },
-            RedisKind::Sentinel { service } => ServerConfig::Sentinel {
-                hosts,
-                service_name: service.clone(),
-                username: None,
-                password: None,
-            },
-        };
-        let tls = url.tls.then(|| trusted(ca)).transpose()?;
+        let trusted = ca.map(tls::trusting).transpose();
+        let trusted = trusted.map_err(|error| BusError(error.to_string()))?;
+        let config = url.client_config(trusted);
         let config = Config {
-            server,
-            tls: tls.map(Into::into),
-            username: url.user.clone(),
-            // It goes with the login of each connection.
-            password: url
-                .password
-                .as_ref()
-                .map(|password| password.expose().clone()),
-            database: url.database,
             // Other commands than those about channels are possible on a connection that hears.
             version: RespVersion::RESP3,
-            ..Config::default()
+            ..config.map_err(|error| BusError(error.to_string()))?
         };
         Ok(Self {
             config,
@@ -160,18 +130,6 @@ impl Settings {
             None,
         )
     }
-}
-
-fn trusted(ca: Option<&Path>) -> Result<TlsConnector, BusError> {
-    if let Some(ca) = ca {
-        let config = tls::trusting(ca).map_err(|error| BusError(error.to_string()))?;
-        return Ok(config.into());
-    }
-    // Fails if there is one already: then that one is used.
-    rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .ok();
-    TlsConnector::default_rustls().map_err(|error| BusError(error.to_string()))
 }
 
 /// A connected client. Dropping it closes the connection.
@@ -322,7 +280,8 @@ mod tests {
         // The system takes connections for it; nobody reads them.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("redis://{}", silent.local_addr().unwrap());
-        let settings = Settings::new(&url.parse().unwrap(), RedisTuning::default()).unwrap();
+        let url = url.parse().unwrap();
+        let settings = Settings::new(&url, None, RedisTuning::default()).unwrap();
         let client = settings.client(TALK_BACKLOG);
         let router = client.connect();
         let ask = || unconstrained(client.ping::<()>(None)).now_or_never();

@@ -24,7 +24,6 @@ mod probe;
 mod sender;
 mod session;
 mod topology;
-mod url;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -51,7 +50,7 @@ use crate::log::{Entry, RoomEvent, Topic};
 use crate::metrics::{BusDirection, Metrics};
 
 pub use names::is_prefix;
-pub use url::{BadRedisUrl, RedisKind, RedisUrl};
+pub use shared::redis::{BadRedisUrl, RedisKind, RedisUrl};
 
 /// Head keys asked for at a time: one command's answer stays below 10 KB.
 const HEADS_MAX: usize = 500;

@@ -4,7 +4,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _, query};
 
-use super::super::geo::{Bounds, FirstFew, Hit};
+use super::super::geo::{Bounds, FirstFew, Hit, Ring};
 use super::super::{Kind, Position};
 use crate::db::Dialect;
 
@@ -25,42 +25,34 @@ const SHOWN: &str = "p.kind = $1 and p.state = 'ACTIVE' and (cast($2 as bigint) 
      or (s.open_minute < s.close_minute and $2 between s.open_minute and s.close_minute) \
      or (s.open_minute > s.close_minute and ($2 >= s.open_minute or $2 <= s.close_minute)))";
 
-/// The distance within which there are `few` spots, from PostgreSQL's index of nearest neighbours: an
-/// upper bound, as the index measures on a flat map. `None` if there are not so many.
-pub(in crate::products) async fn guess_radius_m(
+/// The first spots of PostgreSQL's index of nearest neighbours, by their distance on a flat map:
+/// [`Position::flat_distance`], as the index has it. Fewer than `limit` only if there are no more.
+pub(in crate::products) async fn nearest_on_flat_map(
     connection: &mut AnyConnection,
     spots: Spots,
     centre: Position,
-    few: usize,
-) -> Sql<Option<f64>> {
+    limit: usize,
+) -> Sql<Vec<Hit>> {
     let text = format!(
         "select p.id, s.latitude, s.longitude from spot s join product p on p.id = s.product_id \
          where s.place is not null and {SHOWN} \
          order by s.place <-> point($4 * 0.804, $3) limit $5"
     );
-    let limit = i64::try_from(few).unwrap_or(i64::MAX);
     let rows = query(AssertSqlSafe(text))
         .bind(spots.kind.name())
         .bind(spots.open_at.unwrap_or(-1))
         .bind(centre.latitude())
         .bind(centre.longitude())
-        .bind(limit)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(connection)
         .await?;
-    if rows.len() < few {
-        return Ok(None);
-    }
-    let mut radius_m = 0.0_f64;
-    for row in &rows {
-        if let Some(hit) = hit(row, centre)? {
-            radius_m = radius_m.max(hit.distance_m);
-        }
-    }
-    Ok(Some(radius_m))
+    let hits: Sql<Vec<_>> = rows.iter().map(|row| hit(row, centre)).collect();
+    Ok(hits?.into_iter().flatten().collect())
 }
 
 /// Gives `first` the spots of a box that are at most `radius_m` away and come after a place in the
-/// order. One by one: the box may hold very many.
+/// order. One by one: the box may hold very many. The database passes over those outside of the ring,
+/// before it looks at anything else of them.
 pub(in crate::products) async fn scan_box(
     connection: &mut AnyConnection,
     spots: Spots,
@@ -71,13 +63,17 @@ pub(in crate::products) async fn scan_box(
     let from = match spots.dialect {
         Dialect::Postgres => {
             "spot s join product p on p.id = s.product_id \
-             where s.place <@ box(point($5 * 0.804, $3), point($6 * 0.804, $4))"
+             where s.place <@ box(point($5 * 0.804, $3), point($6 * 0.804, $4)) \
+             and (s.latitude - $7) * (s.latitude - $7) \
+             + (s.longitude - $8) * (s.longitude - $8) * $9 between $10 and $11"
         }
         Dialect::Sqlite => {
             "spot_place r join spot s on s.product_id = r.product_id \
              join product p on p.id = r.product_id \
              where r.latitude_max >= $3 and r.latitude_min <= $4 \
-             and r.longitude_max >= $5 and r.longitude_min <= $6"
+             and r.longitude_max >= $5 and r.longitude_min <= $6 \
+             and (r.latitude_min - $7) * (r.latitude_min - $7) \
+             + (r.longitude_min - $8) * (r.longitude_min - $8) * $9 between $10 and $11"
         }
     };
     let text = format!("select p.id, s.latitude, s.longitude from {from} and {SHOWN}");
@@ -88,9 +84,14 @@ pub(in crate::products) async fn scan_box(
         .bind(bounds.north)
         .bind(bounds.west)
         .bind(bounds.east)
+        .bind(within.ring.centre.latitude())
+        .bind(within.ring.centre.longitude())
+        .bind(within.ring.east_squared)
+        .bind(within.ring.least)
+        .bind(within.ring.most)
         .fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        let Some(hit) = hit(&row, within.centre)? else {
+        let Some(hit) = hit(&row, within.ring.centre)? else {
             continue;
         };
         // The single precision and the slack of a box let two boxes meet: each row is in one.
@@ -106,7 +107,7 @@ pub(in crate::products) async fn scan_box(
 /// A ring around a place.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::products) struct Within {
-    pub(in crate::products) centre: Position,
+    pub(in crate::products) ring: Ring,
     pub(in crate::products) radius_m: f64,
     /// Behind this distance and id.
     pub(in crate::products) after: Option<(f64, i64)>,

@@ -15,9 +15,10 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{BODY_BYTES_MAX, docs};
 use crate::db::Db;
+use crate::http::{BODY_BYTES_MAX, internal_document};
 use crate::metrics::Metrics;
+use crate::outbox;
 
 /// How long the database may take to answer. Balancers give up after a second or two.
 const DATABASE_ANSWER_MAX: Duration = Duration::from_millis(500);
@@ -49,14 +50,14 @@ pub fn admin_document() -> OpenApi {
 }
 
 fn admin_routes() -> OpenApiRouter<Operation> {
-    OpenApiRouter::with_openapi(docs::internal())
+    OpenApiRouter::with_openapi(internal_document())
         .routes(routes!(metrics))
         .routes(routes!(live))
         .routes(routes!(ready))
         .routes(routes!(started))
 }
 
-/// The metrics.
+/// The metrics. Those that are read from the database are as old as its last answer.
 #[utoipa::path(
     get, path = "/metrics", tag = "operation",
     responses((status = 200, description = "Prometheus' text format", body = String)),
@@ -64,6 +65,12 @@ fn admin_routes() -> OpenApiRouter<Operation> {
 async fn metrics(
     State(state): State<Operation>,
 ) -> ([(http::HeaderName, &'static str); 1], String) {
+    state.db.show_connections();
+    let asked = timeout(DATABASE_ANSWER_MAX, outbox::pending(&state.db)).await;
+    if let Ok(Ok(pending)) = asked {
+        state.metrics.outbox_pending.set(pending.events);
+        state.metrics.outbox_oldest.set(pending.oldest_seconds);
+    }
     ([(CONTENT_TYPE, METRICS_TYPE)], state.metrics.render())
 }
 

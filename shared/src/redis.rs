@@ -1,11 +1,15 @@
-//! Where Redis is, as an address of one line.
+//! Where Redis is, as an address of one line, and what the client library makes of it.
 //!
 //! What this file does not do: connect, or look whether the address can be right.
 
 use std::fmt;
 use std::str::FromStr;
 
-use shared::config::Secret;
+use fred::error::Error;
+use fred::types::config::{ClusterDiscoveryPolicy, Config, Server, ServerConfig, TlsConnector};
+use rustls::ClientConfig;
+
+use crate::config::Secret;
 
 /// The port of a Redis that names none.
 const PORT: u16 = 6379;
@@ -46,6 +50,59 @@ pub enum RedisKind {
         /// What the Sentinels call it.
         service: String,
     },
+}
+
+impl RedisUrl {
+    /// For the client library: where to connect and how to log in; all else at its defaults. With
+    /// TLS, `trusted` says whose certificates are good; the system's authorities do without it.
+    ///
+    /// # Errors
+    /// With TLS and nothing trusted: the system has no certificates that can be read.
+    pub fn client_config(&self, trusted: Option<ClientConfig>) -> Result<Config, Error> {
+        let hosts = self.hosts.iter();
+        let mut hosts: Vec<_> = hosts
+            .map(|(host, port)| Server::new(host.as_str(), *port))
+            .collect();
+        let server = match &self.kind {
+            RedisKind::Single => ServerConfig::Centralized {
+                server: hosts.swap_remove(0),
+            },
+            RedisKind::Cluster => ServerConfig::Clustered {
+                hosts,
+                policy: ClusterDiscoveryPolicy::UseCache,
+            },
+            RedisKind::Sentinel { service } => ServerConfig::Sentinel {
+                hosts,
+                service_name: service.clone(),
+                username: None,
+                password: None,
+            },
+        };
+        let tls = self.tls.then(|| connector(trusted)).transpose()?;
+        Ok(Config {
+            server,
+            tls: tls.map(Into::into),
+            username: self.user.clone(),
+            // It goes with the login of each connection.
+            password: self
+                .password
+                .as_ref()
+                .map(|password| password.expose().clone()),
+            database: self.database,
+            ..Config::default()
+        })
+    }
+}
+
+fn connector(trusted: Option<ClientConfig>) -> Result<TlsConnector, Error> {
+    if let Some(trusted) = trusted {
+        return Ok(trusted.into());
+    }
+    // Fails if there is one already: then that one is used.
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .ok();
+    TlsConnector::default_rustls()
 }
 
 /// The text is no address of a Redis. It is not quoted: it may hold a password.
@@ -225,6 +282,27 @@ mod tests {
             let debug = format!("{url:?}");
             assert!(!debug.contains(password), "{debug}");
         }
+    }
+
+    #[test]
+    fn client_is_told_all_of_it() {
+        let config = |text: &str| {
+            let url: RedisUrl = text.parse().unwrap();
+            url.client_config(None).unwrap()
+        };
+        let single = config("redis://chat:hunter2@h:7/3");
+        assert_eq!(single.server.hosts(), vec![Server::new("h", 7)]);
+        assert_eq!(single.username.as_deref(), Some("chat"));
+        assert_eq!(single.password.as_deref(), Some("hunter2"));
+        assert_eq!((single.database, single.tls.is_some()), (Some(3), false));
+        let cluster = config("rediss-cluster://a,b:7");
+        assert!(cluster.server.is_clustered() && cluster.tls.is_some());
+        assert_eq!(cluster.server.hosts().len(), 2);
+        let sentinels = config("redis-sentinel://a/main").server;
+        assert!(
+            matches!(sentinels, ServerConfig::Sentinel { service_name, .. }
+            if service_name == "main")
+        );
     }
 
     #[test]

@@ -1,0 +1,84 @@
+//! Places of files in the database.
+
+use shared::ids::MemberId;
+use sqlx::{Row as _, query};
+
+use super::{InvalidKey, Key, UPLOAD_TIME};
+use crate::db::{Db, DbError, Tx};
+
+/// How many places of a member are open.
+pub(super) async fn count_open(tx: &mut Tx<'_>, member: MemberId) -> Result<i64, sqlx::Error> {
+    let now = tx.now().get();
+    let row = query("select count(*) from upload where member_id = $1 and expires_at > $2")
+        .bind(i64::from(member.get()))
+        .bind(now)
+        .fetch_one(tx.connection())
+        .await?;
+    row.try_get(0)
+}
+
+pub(super) async fn insert_upload(tx: &mut Tx<'_>, key: &Key) -> Result<(), sqlx::Error> {
+    let now = tx.now();
+    query(
+        "insert into upload (key, member_id, state, created_at, expires_at) \
+         values ($1, $2, 'OPEN', $3, $4)",
+    )
+    .bind(key.to_string())
+    .bind(i64::from(key.member().get()))
+    .bind(now.get())
+    .bind(now.saturating_add(UPLOAD_TIME).get())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Whether its member was given the place, and it is not about to be removed.
+pub(super) async fn is_given(db: &Db, key: &Key) -> Result<bool, DbError> {
+    let mut connection = db.read().await?;
+    let row = query("select 1 from upload where key = $1 and member_id = $2 and state <> 'DOOMED'")
+        .bind(key.to_string())
+        .bind(i64::from(key.member().get()))
+        .fetch_optional(&mut *connection)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Whether it was still there to be used.
+pub(super) async fn mark_used(tx: &mut Tx<'_>, key: &Key) -> Result<bool, sqlx::Error> {
+    let done = query("update upload set state = 'USED' where key = $1 and state <> 'DOOMED'")
+        .bind(key.to_string())
+        .execute(tx.connection())
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The first places that are not used and ended before a time, at most `limit`. From now on nobody
+/// can use them.
+pub(super) async fn doom(
+    tx: &mut Tx<'_>,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<Key>, sqlx::Error> {
+    let rows = query(
+        "update upload set state = 'DOOMED' where state <> 'USED' and key in \
+         (select key from upload where state <> 'USED' and expires_at < $1 \
+         order by expires_at, key limit $2) returning key",
+    )
+    .bind(before)
+    .bind(limit)
+    .fetch_all(tx.connection())
+    .await?;
+    let key = |text: String| {
+        let key: Result<Key, InvalidKey> = text.parse();
+        key.map_err(|error| sqlx::Error::Decode(error.into()))
+    };
+    rows.iter().map(|row| key(row.try_get(0)?)).collect()
+}
+
+pub(super) async fn forget(tx: &mut Tx<'_>, key: &Key) -> Result<(), sqlx::Error> {
+    query("delete from upload where key = $1 and state = 'DOOMED'")
+        .bind(key.to_string())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
