@@ -330,8 +330,8 @@ async fn with_kept_lists(on: On, url: &str) -> (Market, i64) {
     market.spot(1, 100, SEOUL).await;
     let id = market.offer_as(2, 500, 5, false).await.unwrap();
     check_lists(&market).await;
+    cache_is_back(&market).await;
     check_kept(&market, id, 500).await;
-    assert_eq!(market.metrics.cache_opened.get(), 0);
     (market, id)
 }
 
@@ -374,7 +374,7 @@ impl Load {
             let products = market.products.clone();
             let (price, done) = (Arc::clone(&price), Arc::clone(&done));
             readers.spawn(async move {
-                let mut asked = 0;
+                let (mut asked, mut pace) = (0, tokio::time::interval(Duration::from_millis(5)));
                 while !done.load(Ordering::SeqCst) {
                     let least = price.load(Ordering::SeqCst);
                     let page = products.list(query).await;
@@ -383,7 +383,8 @@ impl Load {
                     let found = found.unwrap().price().get();
                     assert!(found >= least, "{sort:?}: {found} after {least}");
                     asked += 1;
-                    tokio::task::yield_now().await;
+                    // Others run at the same time, and Redis must answer them in time.
+                    pace.tick().await;
                 }
                 asked
             });
@@ -409,16 +410,20 @@ async fn check_away(market: &Market, id: i64, load: &Load) {
     market.edit(id, new_data(2, 700, 5, false)).await.unwrap();
     load.price.store(700, Ordering::SeqCst);
     check_lists(market).await;
-    assert_eq!(market.metrics.cache_opened.get(), 1);
-    assert_eq!(market.metrics.cache_closed.get(), 0);
+    let metrics = &market.metrics;
+    assert!(metrics.cache_opened.get() > metrics.cache_closed.get());
 }
 
-async fn check_back(market: &Market, id: i64, load: Load) {
+async fn cache_is_back(market: &Market) {
     let metrics = &market.metrics;
     eventually("the cache is back", || {
         metrics.cache_opened.get() == metrics.cache_closed.get()
     })
     .await;
+}
+
+async fn check_back(market: &Market, id: i64, load: Load) {
+    cache_is_back(market).await;
     load.end().await;
     check_kept(market, id, 700).await;
     check_lists(market).await;
@@ -463,6 +468,7 @@ async fn change_that_redis_did_not_hear_of_is_in_the_lists_when_it_is_back(on: O
     let wire = Wire::before(redis.port).await;
     let (market, id) = with_kept_lists(on, &wire.url()).await;
     let metrics = &market.metrics;
+    let before = metrics.cache_opened.get();
     for (price, reads_first) in [(700, false), (800, true)] {
         wire.state.store(CUT, Ordering::SeqCst);
         if reads_first {
@@ -474,13 +480,10 @@ async fn change_that_redis_did_not_hear_of_is_in_the_lists_when_it_is_back(on: O
         let to = new_data(2, price, 5, false);
         market.edit(id, to).await.unwrap();
         wire.state.store(WHOLE, Ordering::SeqCst);
-        eventually("the cache is back", || {
-            metrics.cache_opened.get() == metrics.cache_closed.get()
-        })
-        .await;
+        cache_is_back(&market).await;
         check_kept(&market, id, price).await;
     }
-    assert_eq!(metrics.cache_opened.get(), 2);
+    assert_eq!(metrics.cache_opened.get(), before + 2);
 }
 
 const WHOLE: u8 = 0;
