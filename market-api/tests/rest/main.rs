@@ -10,6 +10,7 @@
 mod support;
 
 mod contract;
+mod forms;
 mod guard;
 mod images;
 mod login;
