@@ -188,6 +188,9 @@ struct WireClaims {
     typ: TokenType,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sid: Option<FamilyId>,
+    /// Ours have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<i64>,
     iat: i64,
     exp: i64,
     jti: TokenId,
@@ -233,6 +236,7 @@ impl From<MemberClaims> for WireClaims {
             role: Some(claims.role),
             typ: claims.token.into(),
             sid: Some(claims.family),
+            nbf: None,
             iat: claims.issued_at.seconds(),
             exp: claims.expires_at.seconds(),
             jti: claims.token_id,
@@ -269,6 +273,7 @@ impl From<ServiceClaims> for WireClaims {
             role: None,
             typ: TokenType::Service,
             sid: None,
+            nbf: None,
             iat: claims.issued_at.seconds(),
             exp: claims.expires_at.seconds(),
             jti: claims.token_id,

@@ -1,8 +1,10 @@
 //! The document says what happens, all of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use http::Method;
+use market_api::http::admin_document;
 use serde_json::{Value, json};
 
 use crate::on_both;
@@ -13,6 +15,25 @@ use crate::support::On;
 on_both! {
     every_documented_answer_is_given_and_no_other,
     the_document_and_its_page_come_from_the_binary,
+    a_path_knows_the_methods_of_the_document_and_no_other,
+}
+
+/// The document as it is committed, which is that of the routes.
+pub(crate) fn committed() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// All operations of a document: method, path, what it says of them.
+pub(crate) fn operations(document: &Value) -> Vec<(Method, String, &Value)> {
+    let mut all = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let method = method.to_uppercase().parse().unwrap();
+            all.push((method, path.clone(), operation));
+        }
+    }
+    all
 }
 
 /// Longer than any body may be.
@@ -21,7 +42,7 @@ fn too_long() -> String {
 }
 
 /// Each operation as it works: method, path, body.
-fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
+pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
     let (get, post) = (Method::GET, Method::POST);
     let mut routes = vec![
         (get.clone(), "/api/members/info", None),
@@ -240,6 +261,39 @@ fn assert_references_lead_somewhere(part: &Value, document: &Value) {
             parts.for_each(|part| assert_references_lead_somewhere(part, document));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// G4: what the routers answer is what their documents say, no method more or less.
+async fn a_path_knows_the_methods_of_the_document_and_no_other(on: On) {
+    let site = Site::start(on).await;
+    let public = serde_json::to_value(site.market.document()).unwrap();
+    let admin = serde_json::to_value(admin_document()).unwrap();
+    for (base, document) in [(&site.base, public), (&site.admin_base, admin)] {
+        let mut paths: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (method, path, _) in operations(&document) {
+            let known = paths.entry(path).or_default();
+            known.insert(method.to_string());
+            if method == Method::GET {
+                known.insert("HEAD".to_owned());
+            }
+        }
+        for (path, known) in paths {
+            let path = path.replace("{id}", "1").replace("{provider}", "kakao");
+            for method in [
+                "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW",
+            ] {
+                let ask = site.ask_url(method.parse().unwrap(), &format!("{base}{path}"));
+                let answer = ask.send_unchecked().await;
+                let is_known = known.contains(method);
+                assert_eq!(answer.status != 405, is_known, "{method} {path} {answer:?}");
+                if !is_known {
+                    let allowed = answer.headers["allow"].to_str().unwrap().split(',');
+                    let allowed: BTreeSet<_> = allowed.map(str::to_owned).collect();
+                    assert_eq!(allowed, known, "{method} {path}");
+                }
+            }
+        }
     }
 }
 

@@ -91,24 +91,6 @@ async fn bodies_are_bounded(on: On) {
         .await
         .is(413, 1008);
     ask().body("x".repeat(64 << 10)).send().await.is(400, 1006);
-    let deep = "[".repeat(10_000) + &"]".repeat(10_000);
-    ask()
-        .body(format!("{{\"language\":{deep}}}"))
-        .send()
-        .await
-        .is(400, 1006);
-    let wide = json!({"language": "en", "more": vec![0; 10_000]});
-    ask().json(&wide).send().await.is(200, 0);
-    for odd in [
-        "",
-        "{",
-        "\u{0}",
-        "{\"language\":\"en\",\"language\":\"ko\"}",
-        "NaN",
-        "1e400",
-    ] {
-        ask().body(odd.to_owned()).send().await.is(400, 1006);
-    }
     // A length that is not announced.
     let endless = reqwest::Body::wrap(http_body_util::Full::new(bytes::Bytes::from(vec![
         b' ';
@@ -127,7 +109,12 @@ async fn a_head_that_does_not_come_ends_the_connection(on: On) {
         .await
         .unwrap();
     let mut idle = TcpStream::connect(address).await.unwrap();
-    for connection in [&mut slow, &mut idle] {
+    let mut answered = TcpStream::connect(address).await.unwrap();
+    answered
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    for connection in [&mut slow, &mut idle, &mut answered] {
         let mut rest = Vec::new();
         let ended = connection.read_to_end(&mut rest);
         let ended = tokio::time::timeout(Duration::from_secs(30), ended).await;

@@ -24,6 +24,7 @@ on_both! {
     a_place_is_for_one_file_and_some_minutes,
     a_picture_must_be_ones_own_and_there,
     a_picture_must_be_what_its_name_says,
+    a_picture_that_is_too_large_is_not_used,
     places_at_a_time_are_bounded,
     what_nobody_used_within_a_day_is_removed,
     a_new_picture_shows_in_lists_that_are_kept,
@@ -176,6 +177,22 @@ async fn a_picture_must_be_what_its_name_says(on: On) {
         assert_eq!(put(&site, &url, bytes.to_vec()).await, 200);
         let answer = show(&site, &one, &public).await;
         assert_eq!(answer.status, status, "{name} {bytes:?}: {answer:?}");
+    }
+}
+
+/// A bucket takes what is put there, however large.
+async fn a_picture_that_is_too_large_is_not_used(on: On) {
+    let site = Site::start(on).await;
+    let one = site.log_in("kakao", 1).await;
+    let (url, public) = place(&site, &one, "a.png").await;
+    assert_eq!(put(&site, &url, PNG).await, 200);
+    let (_, key) = public.split_once("/files/").unwrap();
+    let path = site.keys.with_file_name("images").join("images").join(key);
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    for (bytes, status) in [(5 << 20, 200), ((5 << 20) + 1, 400)] {
+        file.set_len(bytes).unwrap();
+        let answer = show(&site, &one, &public).await;
+        assert_eq!(answer.status, status, "{bytes} {answer:?}");
     }
 }
 

@@ -10,10 +10,16 @@
 mod support;
 
 mod contract;
+mod crowd;
+mod forms;
 mod guard;
 mod images;
 mod login;
+mod logs;
+mod matrix;
 mod members;
 mod products;
+mod program;
 mod session;
 mod site;
+mod tokens;

@@ -14,7 +14,6 @@ on_both! {
     amounts_of_data_are_this_months,
     a_plan_is_what_it_gave_and_what_came_and_went,
     nothing_of_a_member_is_shown_to_others_but_what_everybody_may_know,
-    fields_that_nobody_asked_for_change_nothing,
     messages_come_in_the_readers_language,
     an_export_holds_what_is_kept,
     text_comes_back_as_it_was,
@@ -224,27 +223,6 @@ async fn nothing_of_a_member_is_shown_to_others_but_what_everybody_may_know(on: 
         let answer = site.ask(Method::GET, &path).by(&other).send().await;
         assert!(!answer.text.contains("person1@example.com"), "{answer:?}");
     }
-}
-
-/// B2: the first front end sends whole rows back, so they are ignored, and never bound.
-async fn fields_that_nobody_asked_for_change_nothing(on: On) {
-    let site = Site::start(on).await;
-    let one = site.log_in("kakao", 1).await;
-    let body = json!({"language": "en", "role": "ROLE_ADMIN", "cash": 1_000_000, "blocked": 1,
-        "memberId": 2, "member_id": 2});
-    post(&site, &one, "/api/members/language", &body)
-        .await
-        .is(200, 0);
-    let answer = site.ask(Method::POST, "/api/members/role").by(&one);
-    let answer = answer.json(&json!({"role": "ROLE_ADMIN"})).send().await;
-    assert_eq!(answer.status, 204);
-    assert_eq!(
-        site.number("select count(*) from member where role = 'ROLE_ADMIN'")
-            .await,
-        0
-    );
-    let cash = site.data(&one, "/api/members/cash").await;
-    assert_eq!(cash, json!({"cash": 0}));
 }
 
 async fn messages_come_in_the_readers_language(on: On) {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::site::{Cookies, Site};
 
-fn spot(product: u32) -> Option<Value> {
+pub(crate) fn spot(product: u32) -> Option<Value> {
     Some(json!({
         "productId": product, "price": 500, "title": "t", "latitude": 37.5, "longitude": 127.0,
         "startTime": "2026-11-15T09:00:00", "endTime": "2026-11-15T18:00:00",
@@ -19,7 +19,7 @@ pub(crate) fn spot_with(image: &str) -> Value {
     form
 }
 
-fn data(product: u32) -> Option<Value> {
+pub(crate) fn data(product: u32) -> Option<Value> {
     Some(json!({
         "productId": product, "price": 100, "dataAmount": 1, "changedAmount": 1,
         "isSplitType": true,

@@ -1,26 +1,19 @@
-//! Tokens, sessions, and who may do what.
+//! Sessions, and who may do what.
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
-use serde_json::{Value, json};
-use shared::claims::{
-    FamilyId, MemberGrant, MemberToken, Role, ServiceGrant, Signer, TokenId, TokenScope,
-    generate_key,
-};
-use shared::clock::Clock as _;
-use shared::config::Secret;
+use serde_json::json;
+use shared::claims::generate_key;
 
+use crate::contract::operations;
 use crate::on_both;
 use crate::site::{Answer, Ask, Cookies, PAGE, Site};
 use crate::support::On;
+use crate::tokens::{claims, header};
 
 on_both! {
     defect_19_no_route_answers_without_a_login,
-    forged_tokens_are_refused,
-    a_token_is_taken_only_where_its_type_belongs,
     only_member_info_takes_a_refresh_token_in_the_access_cookie,
     an_expired_access_cookie_is_renewed_on_the_same_answer,
     the_refresh_token_is_replaced_once_a_day,
@@ -58,146 +51,28 @@ async fn defect_19_no_route_answers_without_a_login(on: On) {
     let site = Site::start(on).await;
     let document = serde_json::to_value(site.market.document()).unwrap();
     let mut asked = 0;
-    for (path, methods) in document["paths"].as_object().unwrap() {
-        for (method, operation) in methods.as_object().unwrap() {
-            if operation.get("security").is_none() {
-                let open = ["/oauth2/", "/login/", "/.well-known/"];
-                assert!(
-                    open.iter().any(|start| path.starts_with(start)),
-                    "{path} is open"
-                );
-                continue;
-            }
-            let path = path.replace("{id}", "1");
-            let method: Method = method.to_uppercase().parse().unwrap();
-            let ask = || site.ask(method.clone(), &path).json(&json!({}));
-            ask().send().await.is(401, 2014);
-            ask().header("origin", PAGE).send().await.is(401, 2014);
-            ask().bearer("a.b.c").send().await.is(401, 2007);
-            let cookies = Cookies {
-                access: Some("a.b.c".to_owned()),
-                refresh: Some("d.e.f".to_owned()),
-            };
-            ask().by(&cookies).send().await.is(401, 2007);
-            asked += 1;
+    for (method, path, operation) in operations(&document) {
+        if operation.get("security").is_none() {
+            let open = ["/oauth2/", "/login/", "/.well-known/"];
+            assert!(
+                open.iter().any(|start| path.starts_with(start)),
+                "{path} is open"
+            );
+            continue;
         }
+        let path = path.replace("{id}", "1");
+        let ask = || site.ask(method.clone(), &path).json(&json!({}));
+        ask().send().await.is(401, 2014);
+        ask().header("origin", PAGE).send().await.is(401, 2014);
+        ask().bearer("a.b.c").send().await.is(401, 2007);
+        let cookies = Cookies {
+            access: Some("a.b.c".to_owned()),
+            refresh: Some("d.e.f".to_owned()),
+        };
+        ask().by(&cookies).send().await.is(401, 2007);
+        asked += 1;
     }
     assert!(asked > 10, "{asked}");
-}
-
-fn decode(part: &str) -> Value {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
-}
-
-fn encode(value: &Value) -> String {
-    URL_SAFE_NO_PAD.encode(value.to_string())
-}
-
-/// A1.
-async fn forged_tokens_are_refused(on: On) {
-    let site = Site::start(on).await;
-    let cookies = site.log_in("kakao", 1).await;
-    let token = cookies.access.clone().unwrap();
-    let parts: Vec<_> = token.split('.').collect();
-    let (header, claims) = (decode(parts[0]), decode(parts[1]));
-    cash(&site).bearer(&token).send().await.is(200, 0);
-
-    let mut forged = vec![token[..token.len() - 2].to_owned(), format!("{token}A")];
-    for alg in ["none", "HS256", "ES384"] {
-        let mut header = header.clone();
-        header["alg"] = json!(alg);
-        forged.push(format!("{}.{}.", encode(&header), parts[1]));
-        forged.push(format!("{}.{}.{}", encode(&header), parts[1], parts[2]));
-    }
-    for (name, value) in [
-        ("kid", json!("unknown")),
-        ("jku", json!("https://evil.example")),
-    ] {
-        let mut header = header.clone();
-        header[name] = value;
-        forged.push(format!("{}.{}.{}", encode(&header), parts[1], parts[2]));
-    }
-    for (name, value) in [
-        ("sub", json!("2")),
-        ("role", json!("ROLE_ADMIN")),
-        ("exp", json!(4_102_444_800_i64)),
-        ("aud", json!("other")),
-    ] {
-        let mut claims = claims.clone();
-        claims[name] = value;
-        forged.push(format!("{}.{}.{}", parts[0], encode(&claims), parts[2]));
-    }
-    let stranger = generate_key().unwrap().private_pem;
-    forged.push(signed(&site, &stranger, "dapanda", &claims));
-    let ours = std::fs::read_to_string(site.keys.join("first.pem")).unwrap();
-    forged.push(signed(
-        &site,
-        &Secret::new(ours),
-        "another audience",
-        &claims,
-    ));
-    for token in forged {
-        cash(&site).bearer(&token).send().await.is(401, 2007);
-        let cookies = Cookies {
-            access: Some(token),
-            refresh: None,
-        };
-        cash(&site).by(&cookies).send().await.is(401, 2007);
-    }
-}
-
-/// An access token of this session, signed with this key.
-fn signed(site: &Site, pem: &Secret<String>, audience: &str, claims: &Value) -> String {
-    let scope = TokenScope {
-        issuer: "dapanda".to_owned(),
-        audience: audience.to_owned(),
-    };
-    let grant = MemberGrant {
-        member: claims["sub"].as_str().unwrap().parse().unwrap(),
-        role: Role::Member,
-        token: MemberToken::Access,
-        family: claims["sid"].as_str().unwrap().parse::<FamilyId>().unwrap(),
-        token_id: "t".parse::<TokenId>().unwrap(),
-    };
-    let signer = Signer::from_pem(pem, scope).unwrap();
-    let token = signer.member_token(grant, site.clock.unix_millis());
-    token.unwrap().into_exposed()
-}
-
-/// A1: a refresh token where an access token belongs, and a service's.
-async fn a_token_is_taken_only_where_its_type_belongs(on: On) {
-    let site = Site::start(on).await;
-    let cookies = site.log_in("kakao", 1).await;
-    let (access, refresh) = (cookies.access.unwrap(), cookies.refresh.unwrap());
-    cash(&site).bearer(&refresh).send().await.is(401, 2007);
-    let in_access = Cookies {
-        access: Some(refresh),
-        refresh: None,
-    };
-    cash(&site).by(&in_access).send().await.is(401, 2007);
-    let in_refresh = Cookies {
-        access: None,
-        refresh: Some(access),
-    };
-    cash(&site).by(&in_refresh).send().await.is(401, 2007);
-    let pem = std::fs::read_to_string(site.keys.join("first.pem")).unwrap();
-    let scope = TokenScope {
-        issuer: "dapanda".to_owned(),
-        audience: "dapanda".to_owned(),
-    };
-    let signer = Signer::from_pem(&Secret::new(pem), scope).unwrap();
-    let grant = ServiceGrant {
-        service: "market-api".parse().unwrap(),
-        token_id: "t".parse().unwrap(),
-    };
-    let service = signer
-        .service_token(grant, site.clock.unix_millis())
-        .unwrap();
-    cash(&site)
-        .bearer(service.expose())
-        .send()
-        .await
-        .is(401, 2007);
 }
 
 async fn only_member_info_takes_a_refresh_token_in_the_access_cookie(on: On) {
@@ -213,18 +88,15 @@ async fn only_member_info_takes_a_refresh_token_in_the_access_cookie(on: On) {
     assert!(!answer.headers.contains_key("set-cookie"), "{answer:?}");
     let document = serde_json::to_value(site.market.document()).unwrap();
     let mut asked = 0;
-    for (path, methods) in document["paths"].as_object().unwrap() {
-        for (method, operation) in methods.as_object().unwrap() {
-            let is_logout = path == "/api/auth/logout";
-            let is_info = path == "/api/members/info";
-            if operation.get("security").is_none() || is_logout || is_info {
-                continue;
-            }
-            let path = path.replace("{id}", "1");
-            let method: Method = method.to_uppercase().parse().unwrap();
-            site.ask(method, &path).by(&odd).send().await.is(401, 2007);
-            asked += 1;
+    for (method, path, operation) in operations(&document) {
+        let is_logout = path == "/api/auth/logout";
+        let is_info = path == "/api/members/info";
+        if operation.get("security").is_none() || is_logout || is_info {
+            continue;
         }
+        let path = path.replace("{id}", "1");
+        site.ask(method, &path).by(&odd).send().await.is(401, 2007);
+        asked += 1;
     }
     assert!(asked > 10);
     site.ask(Method::POST, "/api/auth/logout")
@@ -292,7 +164,7 @@ async fn a_lost_answer_and_parallel_renewals_are_forgiven_for_a_minute(on: On) {
         answer.is(200, 0);
         let mut mine = Cookies::default();
         mine.take(&answer.headers);
-        successors.push(decode(mine.refresh.unwrap().split('.').nth(1).unwrap())["jti"].clone());
+        successors.push(claims(&mine.refresh.unwrap())["jti"].clone());
     }
     successors.dedup();
     assert_eq!(successors.len(), 1, "one live branch");
@@ -501,18 +373,7 @@ async fn a_new_key_signs_and_the_old_one_still_counts(on: On) {
             .map(|key| key["kid"].clone())
             .collect::<Vec<_>>()
     };
-    let kid = |cookies: &Cookies| {
-        decode(
-            cookies
-                .access
-                .as_deref()
-                .unwrap()
-                .split('.')
-                .next()
-                .unwrap(),
-        )["kid"]
-            .clone()
-    };
+    let kid = |cookies: &Cookies| header(cookies.access.as_deref().unwrap())["kid"].clone();
     let old = site.log_in("kakao", 1).await;
     assert_eq!(published().await, [kid(&old)]);
     let changed = |name: &str, ms: i64| {

@@ -142,7 +142,8 @@ impl Site {
         let drain = Drain::new();
         let [public, admin, fake] = [bind().await, bind().await, bind().await];
         let [base, admin_base, fake_base] = [&public, &admin, &fake].map(address);
-        let config = config(&url, &folder, &base, &fake_base, more);
+        let args = args(&url, &folder, &base, &fake_base, more);
+        let config: Config = parse(args).unwrap();
         let market = Market::build(&config, clock.clone(), &drain).await.unwrap();
         let login = FakeLogin::new(people(), &base, &fake_base, clock.clone());
         serve(&drain, public, market.public_router());
@@ -297,7 +298,14 @@ impl Site {
     }
 }
 
-fn config(url: &DbUrl, folder: &TempDir, base: &str, fake: &str, more: &[&str]) -> Config {
+/// What a market is started with; flags of `more` replace those of the same name.
+pub(crate) fn args(
+    url: &DbUrl,
+    folder: &TempDir,
+    base: &str,
+    fake: &str,
+    more: &[&str],
+) -> Vec<String> {
     let db = match url {
         DbUrl::Postgres(url) => url.expose().clone(),
         DbUrl::Sqlite(path) => format!("sqlite:{}", path.display()),
@@ -325,18 +333,18 @@ fn config(url: &DbUrl, folder: &TempDir, base: &str, fake: &str, more: &[&str]) 
         args.retain(|arg| named(arg) != named(&flag));
         args.push(flag);
     }
-    parse(args).unwrap()
+    args
 }
 
-async fn bind() -> TcpListener {
+pub(crate) async fn bind() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
-fn address(listener: &TcpListener) -> String {
+pub(crate) fn address(listener: &TcpListener) -> String {
     format!("http://{}", listener.local_addr().unwrap())
 }
 
-fn serve(drain: &Drain, listener: TcpListener, routes: Router) {
+pub(crate) fn serve(drain: &Drain, listener: TcpListener, routes: Router) {
     let within = drain.clone();
     drop(drain.spawn("site", async move {
         app::serve(listener, routes, &within, Duration::from_secs(5)).await
@@ -435,7 +443,7 @@ impl Site {
     }
 }
 
-fn fits(pattern: &str, path: &str) -> bool {
+pub(crate) fn fits(pattern: &str, path: &str) -> bool {
     let (wanted, given): (Vec<_>, Vec<_>) =
         (pattern.split('/').collect(), path.split('/').collect());
     let same = |(wanted, given): (&&str, &&str)| wanted.starts_with('{') || wanted == given;

@@ -27,7 +27,8 @@ pub const TOKEN_BYTES_MAX: usize = 4096;
 /// Why a token was not taken. Its text holds nothing of the token but a checked key id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not a token of ours at all: unreadable, too long, another algorithm, claims missing.
+    /// Not a token of ours at all: unreadable, too long, another algorithm, claims missing, one that
+    /// is to be good only later.
     #[error("not a token of this site")]
     Malformed,
     /// Signed with a key that is not in the set. After a rotation the set may be old: fetch the
@@ -126,6 +127,10 @@ impl Verifier {
         let expires_at = claims
             .expires_at()
             .map_err(|_inconsistent: InconsistentClaims| TokenError::Malformed)?;
+        // RFC 7519, 4.1.5: whoever puts it into a token means it.
+        if claims.nbf.is_some_and(|from| now.seconds() < from) {
+            return Err(TokenError::Malformed);
+        }
         // RFC 7519, 4.1.4: "on or after" its exp a token must not be accepted.
         if now >= expires_at.saturating_add(EXPIRY_LEEWAY) {
             return Err(TokenError::Expired);
@@ -440,6 +445,19 @@ mod tests {
             check(&signed(&header(), &claims), Err(TokenError::Malformed));
         }
         check(&signed(&header(), &json!([])), Err(TokenError::Malformed));
+    }
+
+    #[test]
+    fn token_is_not_good_before_its_nbf() {
+        for (nbf, expected) in [
+            (json!(0), Ok(())),
+            (json!(1), Err(TokenError::Malformed)),
+            (json!("0"), Err(TokenError::Malformed)),
+        ] {
+            let mut claims = claims();
+            claims["nbf"] = nbf;
+            check(&signed(&header(), &claims), expected);
+        }
     }
 
     #[test]

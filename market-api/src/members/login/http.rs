@@ -121,7 +121,8 @@ async fn finish(
     })
 }
 
-/// Nothing longer than a provider sends is looked at.
+/// Nothing is looked at that no provider sends: what is longer, and what is no text to show. The
+/// database would not take every letter.
 fn returned(query: Query) -> Option<Returned> {
     let Query {
         code,
@@ -130,11 +131,12 @@ fn returned(query: Query) -> Option<Returned> {
         iss,
     } = query;
     let parts = [&code, &state, &error, &iss];
-    let is_short = |part: &&Option<String>| {
-        part.as_ref()
-            .is_none_or(|text| text.len() <= PARAMETER_BYTES_MAX)
+    let is_sent = |part: &&Option<String>| {
+        part.as_ref().is_none_or(|text| {
+            text.len() <= PARAMETER_BYTES_MAX && !text.contains(char::is_control)
+        })
     };
-    parts.iter().all(is_short).then_some(Returned {
+    parts.iter().all(is_sent).then_some(Returned {
         code,
         state,
         error,

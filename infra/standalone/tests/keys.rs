@@ -1,0 +1,159 @@
+//! Both servers, each on a port of its own, as a site has them: the chat server follows the keys
+//! that the market signs with, and neither is started again.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::Router;
+use chat_server::app::Node;
+use chat_server::auth::REFRESH_PERIOD;
+use market_api::app::Market;
+use market_api::members::{Profile, Provider};
+use shared::claims::generate_key;
+use shared::clock::{Clock as _, ManualClock, UnixMillis};
+use shared::config::parse;
+use shared::drain::Drain;
+use shared::ids::MemberId;
+use shared::web;
+use tempfile::TempDir;
+
+/// No request takes this long; what does has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// From a key's publication until it signs.
+const SETTLE: Duration = Duration::from_secs(60);
+
+/// Two servers that share nothing but an address and the time.
+struct Site {
+    market: Market,
+    node: Node,
+    chat: String,
+    member: MemberId,
+    clock: Arc<ManualClock>,
+    drain: Drain,
+    folder: TempDir,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.drain.hard().cancel();
+    }
+}
+
+/// Serves on a free port; where.
+fn serve(drain: &Drain, router: Router) -> String {
+    let listener = web::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let within = drain.clone();
+    drop(drain.spawn("site", async move {
+        web::serve(listener, router, &within, PATIENCE).await
+    }));
+    format!("http://{address}")
+}
+
+impl Site {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(
+            UnixMillis::from_seconds(1_794_711_600).unwrap(),
+        ));
+        let drain = Drain::new();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let market = [
+            "market-api".to_owned(),
+            format!("--db=sqlite:{}", path("market.db")),
+            format!("--signing-keys={}", path("keys")),
+            format!("--images=file:{}", path("images")),
+        ];
+        let market = parse(market).unwrap();
+        let market = Market::build(&market, clock.clone(), &drain).await.unwrap();
+        let keys = serve(&drain, market.public_router());
+        let chat = [
+            "chat-server".to_owned(),
+            format!("--store=file:{}", path("chat")),
+            format!("--jwks={keys}/.well-known/jwks.json"),
+        ];
+        let chat = parse(chat).unwrap();
+        let node = Node::build(&chat, clock.clone(), drain.clone())
+            .await
+            .unwrap();
+        let chat = serve(&drain, node.public_router());
+        let somebody = Profile {
+            provider: Provider::Kakao,
+            provider_id: "1".to_owned(),
+            email: None,
+            name: "somebody".to_owned(),
+            image_url: None,
+        };
+        let (member, _) = market.members().welcome(somebody).await.unwrap();
+        Self {
+            market,
+            node,
+            chat,
+            member,
+            clock,
+            drain,
+            folder,
+        }
+    }
+
+    /// A fresh access token.
+    async fn log_in(&self) -> String {
+        let tokens = self.market.log_in(self.member).await.unwrap();
+        tokens.access.into_exposed()
+    }
+
+    /// What the chat server says to whoever shows this token.
+    async fn chat_says(&self, token: &str) -> u16 {
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
+        let client = client.timeout(PATIENCE).build().unwrap();
+        let ask = client.get(format!("{}/api/chat-room", self.chat));
+        let answer = ask.bearer_auth(token).send().await.unwrap();
+        answer.status().as_u16()
+    }
+
+    /// A key's file, changed so long before now.
+    fn date(&self, file: &Path, ago: Duration) {
+        let now = self.clock.unix_millis().get().try_into().unwrap();
+        let changed = UNIX_EPOCH + Duration::from_millis(now) - ago;
+        let file = std::fs::File::options().write(true).open(file).unwrap();
+        file.set_modified(changed).unwrap();
+    }
+}
+
+/// A token of another key.
+fn kid(token: &str) -> &str {
+    token.split('.').next().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chat_server_follows_the_markets_keys() {
+    let site = Site::start().await;
+    let keys = site.folder.path().join("keys");
+    site.date(&keys.join("first.pem"), SETTLE);
+    let old = site.log_in().await;
+    assert_eq!(site.chat_says(&old).await, 200);
+
+    let second = keys.join("second.pem");
+    std::fs::write(&second, generate_key().unwrap().private_pem.expose()).unwrap();
+    site.date(&second, Duration::ZERO);
+    site.market.keys().reread().unwrap();
+    site.clock.advance(SETTLE);
+    site.market.keys().reread().unwrap();
+    let new = site.log_in().await;
+    assert_ne!(kid(&old), kid(&new), "the new key signs");
+    assert_eq!(site.chat_says(&new).await, 200);
+    assert_eq!(site.chat_says(&old).await, 200);
+
+    // A key that was stolen is taken away, and what it signed is worth nothing: to the market at
+    // once, to the chat server at its next look, which nobody has to cause.
+    std::fs::remove_file(keys.join("first.pem")).unwrap();
+    site.market.keys().reread().unwrap();
+    assert!(REFRESH_PERIOD <= Duration::from_secs(5 * 60));
+    site.node.services.auth.refresh().await;
+    assert_eq!(site.chat_says(&old).await, 401);
+    assert_eq!(site.chat_says(&new).await, 200);
+}

@@ -1,0 +1,352 @@
+//! Who may do what with whose things (B1), and what others get to see of somebody (B3): every
+//! operation of the committed document.
+
+use std::collections::BTreeSet;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::contract::{committed, operations, routes};
+use crate::on_both;
+use crate::products::{data, spot};
+use crate::site::{Answer, Cookies, Site};
+use crate::support::On;
+use crate::tokens::claims;
+
+on_both! {
+    whose_a_thing_is_decides_who_may_touch_it,
+    others_see_what_everybody_may_know,
+}
+
+/// Who may.
+#[derive(Clone, Copy, Debug)]
+enum Right {
+    Everybody,
+    Operators,
+    /// Whose it is; others, operators too, are told this.
+    Owner(u16, u64),
+}
+
+/// What the id is of.
+#[derive(Clone, Copy, Debug)]
+enum Thing {
+    Member,
+    Data,
+    Wifi,
+    Hotspot,
+}
+
+use Right::{Everybody, Operators, Owner};
+use Thing::{Data, Hotspot, Member, Wifi};
+
+const NOT_MINE: Right = Owner(400, 3004);
+const HIDDEN: Right = Owner(403, 1003);
+
+type Operation = (&'static str, &'static str, Thing, Right);
+
+/// Every operation that takes an id: method, path and query, what the id is of, who may. One of
+/// the document that is missing here fails the test: whoever adds it says here who may.
+#[rustfmt::skip]
+const OPERATIONS: [Operation; 16] = [
+    ("GET", "/api/members/info?memberId={id}", Member, Everybody),
+    ("GET", "/api/members/{id}/selling-products?size=9&productState=ACTIVE", Member, Everybody),
+    ("GET", "/api/members/{id}/selling-products?size=9&productState=SOLD_OUT", Member, Everybody),
+    ("GET", "/api/members/{id}/selling-products?size=9&productState=HIDDEN", Member, HIDDEN),
+    ("GET", "/api/members/{id}/selling-products?size=9&productState=DELETED", Member, HIDDEN),
+    ("POST", "/api/admin/members/{id}/block", Member, Operators),
+    ("POST", "/api/admin/members/{id}/unblock", Member, Operators),
+    ("GET", "/api/products/mobile-data/{id}", Data, Everybody),
+    ("GET", "/api/products/wifi/{id}", Wifi, Everybody),
+    ("GET", "/api/products/hotspot/{id}", Hotspot, Everybody),
+    ("PUT", "/api/products/mobile-data", Data, NOT_MINE),
+    ("PUT", "/api/products/wifi", Wifi, NOT_MINE),
+    ("PUT", "/api/products/hotspot", Hotspot, NOT_MINE),
+    ("DELETE", "/api/products/{id}", Data, NOT_MINE),
+    ("DELETE", "/api/products/{id}", Wifi, NOT_MINE),
+    ("DELETE", "/api/products/{id}", Hotspot, NOT_MINE),
+];
+
+/// Who asks. Those who are refused come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    Anonymous,
+    Blocked,
+    Stranger,
+    Counterparty,
+    Admin,
+    Owner,
+}
+
+const DONE: (u16, u64) = (200, 0);
+
+fn expected(right: Right, who: Who) -> (u16, u64) {
+    match (who, right) {
+        (Who::Anonymous, _) => (401, 2014),
+        (Who::Blocked, _) => (403, 2012),
+        (_, Everybody) | (Who::Owner, Owner(..)) | (Who::Admin, Operators) => DONE,
+        (_, Operators) => (403, 1003),
+        (_, Owner(status, code)) => (status, code),
+    }
+}
+
+/// Whether an operation names something by its id: in its path, its query or its body. A cursor is
+/// a place in a list that anybody may read, a provider nobody's thing.
+fn takes_an_id(document: &Value, operation: &Value) -> bool {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let mut names: BTreeSet<_> = parameters
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    let body = operation.pointer("/requestBody/content");
+    fields(document, body.unwrap_or(&Value::Null), &mut names);
+    let is_id = |name: &&str| *name == "id" || name.ends_with("Id") || name.ends_with("Ids");
+    names
+        .into_iter()
+        .any(|name| is_id(&name) && name != "cursorId")
+}
+
+/// The names of the fields of a schema, however deep.
+pub(crate) fn fields<'a>(document: &'a Value, schema: &'a Value, names: &mut BTreeSet<&'a str>) {
+    match schema {
+        Value::Object(parts) => {
+            if let Some(Value::String(to)) = parts.get("$ref") {
+                let to = document.pointer(to.trim_start_matches('#')).unwrap();
+                fields(document, to, names);
+            }
+            if let Some(Value::Object(properties)) = parts.get("properties") {
+                names.extend(properties.keys().map(String::as_str));
+            }
+            parts
+                .values()
+                .for_each(|part| fields(document, part, names));
+        }
+        Value::Array(parts) => parts.iter().for_each(|part| fields(document, part, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// A market with three offers of one member, who others look at.
+struct Stage {
+    site: Site,
+    owner: Cookies,
+    stranger: Cookies,
+    counterparty: Cookies,
+    blocked: Cookies,
+    admin: Cookies,
+    owner_id: u64,
+}
+
+impl Stage {
+    async fn set(on: On) -> Self {
+        let site = Site::start(on).await;
+        let owner = site.log_in("kakao", 1).await;
+        let counterparty = site.log_in("google", 2).await;
+        let (stranger, blocked) = (site.log_in("naver", 3).await, site.log_in("kakao", 6).await);
+        let owner_id = site.id(&owner).await;
+        for (path, form) in [
+            ("/api/products/mobile-data", data(1)),
+            ("/api/products/wifi", spot(2)),
+            ("/api/products/hotspot", spot(3)),
+        ] {
+            let ask = site.ask(Method::POST, path).by(&owner);
+            ask.json(&form.unwrap()).send().await.is(200, 0);
+        }
+        let (buyer, blocked_id) = (site.id(&counterparty).await, site.id(&blocked).await);
+        site.sql(&format!(
+            "update member set blocked = 1 where id = {blocked_id}"
+        ))
+        .await;
+        site.sql(&format!(
+            "insert into trade (member_id, kind, price, minutes, month, created_at) \
+             values ({buyer}, 'PURCHASE_WIFI', 500, 10, 202611, 1)"
+        ))
+        .await;
+        site.sql("insert into trade_detail (trade_id, product_id, price) values (1, 2, 500)")
+            .await;
+        let admin = site.admin().await;
+        Self {
+            site,
+            owner,
+            stranger,
+            counterparty,
+            blocked,
+            admin,
+            owner_id,
+        }
+    }
+
+    fn cookies(&self, who: Who) -> Option<&Cookies> {
+        match who {
+            Who::Anonymous => None,
+            Who::Blocked => Some(&self.blocked),
+            Who::Stranger => Some(&self.stranger),
+            Who::Counterparty => Some(&self.counterparty),
+            Who::Admin => Some(&self.admin),
+            Who::Owner => Some(&self.owner),
+        }
+    }
+
+    /// Does the operation to the owner's thing.
+    async fn act(&self, (method, path, thing, _): Operation, who: Who) -> Answer {
+        let id = match thing {
+            Member => self.owner_id.to_string(),
+            Data => "1".to_owned(),
+            Wifi => "2".to_owned(),
+            Hotspot => "3".to_owned(),
+        };
+        let ask = self
+            .site
+            .ask(method.parse().unwrap(), &path.replace("{id}", &id));
+        let ask = match self.cookies(who) {
+            Some(cookies) => ask.by(cookies),
+            None => ask,
+        };
+        let form = match (method, thing) {
+            ("PUT", Data) => data(1),
+            ("PUT", Wifi) => spot(2),
+            ("PUT", Hotspot) => spot(3),
+            _ => None,
+        };
+        let Some(mut form) = form else {
+            return ask.send().await;
+        };
+        form["price"] = json!(77);
+        ask.json(&form).send().await
+    }
+
+    /// Whoever was blocked goes on being asked.
+    async fn let_in_again(&self) {
+        let id = self.owner_id;
+        let free = format!("update member set blocked = 0 where id = {id}");
+        self.site.sql(&free).await;
+    }
+
+    /// What a refusal must leave as it was.
+    async fn state(&self) -> (Vec<i64>, i64, i64) {
+        let mut prices = Vec::new();
+        for id in 1..=3 {
+            let price = format!(
+                "select price + case when state = 'ACTIVE' then 0 else 1000000 end \
+                 from product where id = {id}"
+            );
+            prices.push(self.site.number(&price).await);
+        }
+        let blocked = "select count(*) from member where blocked = 1";
+        let noted = "select count(*) from audit";
+        (
+            prices,
+            self.site.number(blocked).await,
+            self.site.number(noted).await,
+        )
+    }
+}
+
+async fn whose_a_thing_is_decides_who_may_touch_it(on: On) {
+    let document = committed();
+    let with_ids = operations(&document).into_iter();
+    let with_ids = with_ids.filter(|(_, _, operation)| takes_an_id(&document, operation));
+    let with_ids: BTreeSet<_> = with_ids.map(|(m, p, _)| (m.to_string(), p)).collect();
+    let path = |path: &str| path.split('?').next().unwrap().to_owned();
+    let known = OPERATIONS.map(|(method, at, _, _)| (method.to_owned(), path(at)));
+    assert_eq!(BTreeSet::from(known), with_ids, "who may?");
+
+    let stage = Stage::set(on).await;
+    for operation in OPERATIONS {
+        let mut before = stage.state().await;
+        for who in [
+            Who::Anonymous,
+            Who::Blocked,
+            Who::Stranger,
+            Who::Counterparty,
+            Who::Admin,
+            Who::Owner,
+        ] {
+            let expected = expected(operation.3, who);
+            let answer = stage.act(operation, who).await;
+            let told = (answer.status, answer.code());
+            assert_eq!(told, expected, "{operation:?} {who:?} {answer:?}");
+            if expected == DONE {
+                stage.let_in_again().await;
+                before = stage.state().await;
+            } else {
+                let after = stage.state().await;
+                assert_eq!(after, before, "{operation:?} {who:?}");
+            }
+        }
+    }
+    // What is deleted is nobody's to look at, and nobody's to touch.
+    for operation in OPERATIONS
+        .into_iter()
+        .filter(|(_, _, thing, _)| !matches!(thing, Member))
+    {
+        let answer = stage.act(operation, Who::Owner).await;
+        assert!(
+            [3003, 3008].contains(&answer.code()),
+            "{operation:?} {answer:?}"
+        );
+        let answer = stage.act(operation, Who::Stranger).await;
+        assert!(
+            [3003, 3004].contains(&answer.code()),
+            "{operation:?} {answer:?}"
+        );
+    }
+}
+
+/// Fields of answers, but for the export of what is one's own. Whoever adds one says here that
+/// everybody may know it, or that it is about the reader.
+#[rustfmt::skip]
+const KNOWN_FIELDS: [&str; 53] = [
+    "address", "averagePrice", "averageRate", "averageRating", "cash", "code", "content", "count",
+    "createdAt", "currentDataAmount", "data", "dataAmount", "distanceKm", "endTime", "filename",
+    "hasNext", "imageUrl", "imageUrls", "itemId", "joinedAt", "key", "keys", "latitude",
+    "longitude", "memberId", "memberName", "message", "monthlyPrice", "myProduct", "name",
+    "nextCursorId", "open", "pageInfo", "price", "pricePer100MB", "productId", "productImageUrl",
+    "productState", "profileImageUrl", "providingDataAmount", "publicUrl", "recentPrice",
+    "remainAmount", "reviewCount", "size", "splitType", "startTime", "state", "title",
+    "tradeCount", "type", "updatedAt", "url",
+];
+
+async fn others_see_what_everybody_may_know(on: On) {
+    let document = committed();
+    for (method, path, operation) in operations(&document) {
+        let mut names = BTreeSet::new();
+        fields(&document, &operation["responses"], &mut names);
+        names.retain(|name| !KNOWN_FIELDS.contains(name));
+        let is_export = path == "/api/members/export";
+        assert!(names.is_empty() || is_export, "{method} {path}: {names:?}");
+    }
+
+    let stage = Stage::set(on).await;
+    let (site, id) = (&stage.site, stage.owner_id);
+    for change in [
+        format!("update member set email = 'hidden-1@example.com' where id = {id}"),
+        format!("update member set provider_id = 'hidden-2' where id = {id}"),
+        format!(
+            "update plan set name = 'hidden-3', monthly_price = 9987654 where member_id = {id}"
+        ),
+        format!("update wallet set charged = 998765432 where member_id = {id}"),
+        "update product set state = 'HIDDEN' where id = 3".to_owned(),
+        "update spot set title = 'hidden-4' where product_id = 3".to_owned(),
+    ] {
+        site.sql(&change).await;
+    }
+    let access = stage.owner.access.clone().unwrap();
+    let session = claims(&access)["sid"].as_str().unwrap().to_owned();
+    let secrets = ["hidden-", "9987654", "998765432", &session, &access];
+    for (path, secret) in [("export", secrets[0]), ("cash", secrets[2])] {
+        let own = site
+            .data(&stage.owner, &format!("/api/members/{path}"))
+            .await;
+        assert!(own.to_string().contains(secret), "{own}");
+    }
+    for (method, path, form) in routes() {
+        let ask = site.ask(method, path).by(&stage.stranger);
+        let ask = match &form {
+            Some(form) => ask.json(form),
+            None => ask,
+        };
+        let told = format!("{:?}", ask.send().await);
+        for secret in secrets {
+            assert!(!told.contains(secret), "{path} tells {secret}: {told}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The built program as a process of its own, and all that it says.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::site::args;
+use crate::support::{On, fresh_url};
+
+/// No step of a test takes this long; what does has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A market, listening. It is killed when this is dropped.
+pub(crate) struct Program {
+    server: Child,
+    /// Where it is.
+    pub(crate) base: String,
+    log: JoinSet<String>,
+    _folder: TempDir,
+}
+
+impl Program {
+    /// A market on an empty database that browsers reach under `public_url` and whose providers
+    /// are at `providers`.
+    pub(crate) async fn start(on: On, public_url: &str, providers: &str, more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = fresh_url(on, &folder).await;
+        let any = ["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
+        let more = [any.as_slice(), more].concat();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_market-api"));
+        command.args(&args(&url, &folder, public_url, providers, &more)[1..]);
+        command.stderr(Stdio::piped()).kill_on_drop(true);
+        let mut server = command.spawn().unwrap();
+        let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
+        let mut said = String::new();
+        let listening = async {
+            loop {
+                let line = lines.next_line().await.unwrap();
+                let line = line.unwrap_or_else(|| panic!("it ended: {said}"));
+                said.push_str(&line);
+                said.push('\n');
+                let base = line.split("clients at ").nth(1);
+                if let Some(base) = base.and_then(|rest| rest.split(',').next()) {
+                    return base.to_owned();
+                }
+            }
+        };
+        let base = timeout(PATIENCE, listening).await.expect("it starts");
+        // The pipe must be emptied, or a chatty server would stop at it.
+        let mut log = JoinSet::new();
+        log.spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                said.push_str(&line);
+                said.push('\n');
+            }
+            said
+        });
+        Self {
+            server,
+            base,
+            log,
+            _folder: folder,
+        }
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        let id = self.server.id().unwrap();
+        std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
+    }
+
+    /// Stops it; all that it has said.
+    pub(crate) async fn stop(mut self) -> String {
+        let id = self.server.id().unwrap().to_string();
+        let told = Command::new("kill").args(["-s", "TERM", &id]).status();
+        assert!(told.await.unwrap().success());
+        let ended = timeout(PATIENCE, self.server.wait()).await;
+        assert_eq!(ended.expect("it stops").unwrap().code(), Some(0));
+        let said = timeout(PATIENCE, self.log.join_next()).await;
+        said.expect("its log ends").unwrap().unwrap()
+    }
+}
