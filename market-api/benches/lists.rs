@@ -76,7 +76,7 @@ fn cache_of(name: &str) -> Arc<dyn Cache> {
         // Nothing listens there: every list comes from the database.
         _ => "redis://127.0.0.1:1".to_owned(),
     };
-    Arc::new(RedisCache::connect(&redis.parse().unwrap()).unwrap())
+    Arc::new(RedisCache::connect(&redis.parse().unwrap(), RedisCache::ANSWER_MAX).unwrap())
 }
 
 async fn measure(market: &Market, on: On, offers: i64, cache: &str, what: (Kind, Sort)) {

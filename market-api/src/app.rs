@@ -249,7 +249,7 @@ impl Market {
 fn open_cache(config: &Config) -> Result<Arc<dyn Cache>, CacheError> {
     Ok(match &config.cache {
         CacheUrl::Local => Arc::new(LocalCache::new()),
-        CacheUrl::Redis(url) => Arc::new(RedisCache::connect(url)?),
+        CacheUrl::Redis(url) => Arc::new(RedisCache::connect(url, RedisCache::ANSWER_MAX)?),
     })
 }
 

@@ -89,6 +89,9 @@ pub struct CacheError(String);
 /// anew. An error says that the call may or may not have been done.
 #[async_trait]
 pub trait Cache: Send + Sync + fmt::Debug {
+    /// How long a call may take; after that its user goes on without it.
+    fn answer_max(&self) -> Duration;
+
     /// What is kept under a key.
     async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError>;
 

@@ -1,7 +1,6 @@
 //! The cache that all instances share, in Redis.
 //!
-//! A call fails at once while Redis is not connected, and after [`ANSWER_MAX`] while it does not
-//! answer; the client reconnects by itself. Values may be evicted (`maxmemory-policy` of any kind),
+//! A call fails at once while Redis is not connected, and after a while when it does not answer; the client reconnects by itself. Values may be evicted (`maxmemory-policy` of any kind),
 //! versions too.
 
 use std::time::Duration;
@@ -17,9 +16,6 @@ use shared::redis::RedisUrl;
 
 use super::{Cache, CacheError, Namespace, Version};
 
-/// How long a call may take. A page from the database takes less: waiting longer is no gain.
-const ANSWER_MAX: Duration = Duration::from_millis(200);
-
 /// Calls that wait for the connection; more fail at once.
 const CALLS_MAX: usize = 4_096;
 
@@ -30,6 +26,7 @@ const RECONNECT_MS_MAX: u32 = 2_000;
 #[derive(Clone)]
 pub struct RedisCache {
     client: Client,
+    answer_max: Duration,
 }
 
 impl std::fmt::Debug for RedisCache {
@@ -39,17 +36,21 @@ impl std::fmt::Debug for RedisCache {
 }
 
 impl RedisCache {
-    /// Begins to connect and does not wait for it.
+    /// How long a call should be let take. A page from the database takes less: waiting longer is no
+    /// gain.
+    pub const ANSWER_MAX: Duration = Duration::from_millis(200);
+
+    /// Begins to connect and does not wait for it. No call takes longer than `answer_max`.
     ///
     /// # Errors
     /// With TLS: the system has no certificates that can be read.
-    pub fn connect(url: &RedisUrl) -> Result<Self, CacheError> {
+    pub fn connect(url: &RedisUrl, answer_max: Duration) -> Result<Self, CacheError> {
         let mut config = url.client_config(None).map_err(away)?;
         // Else a Redis that is away at the start would be given up for good.
         config.fail_fast = false;
         let client = Builder::from_config(config)
             .with_performance_config(|performance| {
-                performance.default_command_timeout = ANSWER_MAX;
+                performance.default_command_timeout = answer_max;
             })
             .with_connection_config(|connection| {
                 connection.connection_timeout = Duration::from_secs(2);
@@ -64,7 +65,7 @@ impl RedisCache {
             .map_err(away)?;
         // Its task ends with `close`.
         drop(client.connect());
-        Ok(Self { client })
+        Ok(Self { client, answer_max })
     }
 
     /// Disconnects.
@@ -76,7 +77,7 @@ impl RedisCache {
     fn asking(&self) -> fred::clients::WithOptions<Client> {
         self.client.with_options(&Options {
             max_attempts: Some(1),
-            timeout: Some(ANSWER_MAX),
+            timeout: Some(self.answer_max),
             fail_fast: true,
             ..Options::default()
         })
@@ -93,6 +94,10 @@ fn version_key(space: Namespace) -> String {
 
 #[async_trait]
 impl Cache for RedisCache {
+    fn answer_max(&self) -> Duration {
+        self.answer_max
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError> {
         self.asking().get(key).await.map_err(away)
     }

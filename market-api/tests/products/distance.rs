@@ -87,7 +87,11 @@ async fn distance_order_is_that_of_brute_force_on_a_thousand_sets(on: On) {
     let market = Market::open(on).await;
     market.members(1, 1).await;
     // Nothing listens there: this instance always asks the index.
-    let nowhere = RedisCache::connect(&"redis://127.0.0.1:1".parse().unwrap()).unwrap();
+    let nowhere = RedisCache::connect(
+        &"redis://127.0.0.1:1".parse().unwrap(),
+        RedisCache::ANSWER_MAX,
+    )
+    .unwrap();
     let (without_cache, metrics) = market.instance(Arc::new(nowhere));
     for set in 0..1_000 {
         let style = set % 6;

@@ -73,4 +73,7 @@ async fn idle_connections_end_and_others_are_served_meanwhile() {
     assert_eq!(ask().await, 200);
     let log = program.stop().await;
     assert!(!log.contains("ERROR"), "{log}");
+    // A line for each request, and none for those who asked nothing.
+    let lines = log.matches("GET /.well-known/jwks.json").count();
+    assert_eq!(lines, 2, "{log}");
 }

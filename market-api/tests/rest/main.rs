@@ -22,4 +22,5 @@ mod products;
 mod program;
 mod session;
 mod site;
+mod stopping;
 mod tokens;

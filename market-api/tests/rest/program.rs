@@ -18,10 +18,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A market, listening. It is killed when this is dropped.
 pub(crate) struct Program {
     server: Child,
-    /// Where it is.
+    /// Where it is for clients.
     pub(crate) base: String,
+    /// Where it is for operators.
+    pub(crate) admin: String,
     log: JoinSet<String>,
-    _folder: TempDir,
+    /// Has all it keeps.
+    pub(crate) folder: TempDir,
 }
 
 impl Program {
@@ -44,13 +47,14 @@ impl Program {
                 let line = line.unwrap_or_else(|| panic!("it ended: {said}"));
                 said.push_str(&line);
                 said.push('\n');
-                let base = line.split("clients at ").nth(1);
-                if let Some(base) = base.and_then(|rest| rest.split(',').next()) {
-                    return base.to_owned();
+                let found = line.split_once("clients at ");
+                if let Some((base, admin)) = found.and_then(|(_, at)| at.split_once(", admin at "))
+                {
+                    return (base.to_owned(), admin.trim().to_owned());
                 }
             }
         };
-        let base = timeout(PATIENCE, listening).await.expect("it starts");
+        let (base, admin) = timeout(PATIENCE, listening).await.expect("it starts");
         // The pipe must be emptied, or a chatty server would stop at it.
         let mut log = JoinSet::new();
         log.spawn(async move {
@@ -63,8 +67,9 @@ impl Program {
         Self {
             server,
             base,
+            admin,
             log,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -74,13 +79,23 @@ impl Program {
         std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
     }
 
+    /// Sends it the signal of this name.
+    pub(crate) async fn signal(&self, name: &str) {
+        let id = self.server.id().unwrap().to_string();
+        let told = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(told.await.unwrap().success());
+    }
+
+    /// What it ends with by itself.
+    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
+        let ended = timeout(PATIENCE, self.server.wait()).await;
+        ended.expect("it stops").unwrap().code()
+    }
+
     /// Stops it; all that it has said.
     pub(crate) async fn stop(mut self) -> String {
-        let id = self.server.id().unwrap().to_string();
-        let told = Command::new("kill").args(["-s", "TERM", &id]).status();
-        assert!(told.await.unwrap().success());
-        let ended = timeout(PATIENCE, self.server.wait()).await;
-        assert_eq!(ended.expect("it stops").unwrap().code(), Some(0));
+        self.signal("TERM").await;
+        assert_eq!(self.exit_code().await, Some(0));
         let said = timeout(PATIENCE, self.log.join_next()).await;
         said.expect("its log ends").unwrap().unwrap()
     }

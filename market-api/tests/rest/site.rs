@@ -321,6 +321,7 @@ pub(crate) fn args(
         "--address-rate=0".to_owned(),
         "--member-rate=0".to_owned(),
         "--insecure-cookies".to_owned(),
+        "--lame-duck=10ms".to_owned(),
     ];
     for provider in ["kakao", "google", "naver"] {
         args.push(format!("--{provider}-id={CLIENT_ID}"));

@@ -1,0 +1,101 @@
+//! Stopping the program: what balancers, clients and operators see of it.
+
+use std::time::Duration;
+
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+use sqlx::{AnyConnection, Connection as _, Executor as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
+
+use crate::program::{PATIENCE, Program};
+use crate::support::On;
+
+/// A market that nobody logs in to, on SQLite.
+async fn start(lame_duck: &str) -> Program {
+    let nowhere = "http://127.0.0.1:1";
+    Program::start(On::Sqlite, nowhere, nowhere, &[lame_duck]).await
+}
+
+async fn get(base: &str, path: &str) -> Response {
+    client().get(format!("{base}{path}")).send().await.unwrap()
+}
+
+async fn readiness(program: &Program) -> (StatusCode, Value) {
+    let answer = get(&program.admin, "/readyz").await;
+    (answer.status(), answer.json().await.unwrap())
+}
+
+fn client() -> Client {
+    let client = Client::builder()
+        .timeout(PATIENCE)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy();
+    client.build().unwrap()
+}
+
+/// Waits until something holds.
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let mut look = interval(Duration::from_millis(10));
+    let looking = async {
+        while !holds().await {
+            look.tick().await;
+        }
+    };
+    let held = timeout(PATIENCE, looking).await;
+    held.unwrap_or_else(|_| panic!("in vain: {what}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopping_is_told_to_balancers_first_and_ends_what_is_begun() {
+    let mut program = start("--lame-duck=1h").await;
+    let ready = json!({"ready": true, "draining": false, "database": "ok"});
+    assert_eq!(readiness(&program).await, (StatusCode::OK, ready));
+
+    program.signal("TERM").await;
+    let leaving = json!({"ready": false, "draining": true, "database": "ok"});
+    eventually("not ready", async || {
+        readiness(&program).await == (StatusCode::SERVICE_UNAVAILABLE, leaving.clone())
+    })
+    .await;
+    // Balancers need a while to notice, and send clients until then.
+    let keys = get(&program.base, "/.well-known/jwks.json").await;
+    assert_eq!(keys.status(), StatusCode::OK);
+
+    // A login begins, and waits for the database, which somebody else keeps for a moment.
+    sqlx::any::install_default_drivers();
+    let file = format!(
+        "sqlite://{}",
+        program.folder.path().join("market.db").display()
+    );
+    let mut other = AnyConnection::connect(&file).await.unwrap();
+    other.execute("begin immediate").await.unwrap();
+    let begun = format!("{}/oauth2/authorization/kakao", program.base);
+    let mut asking = JoinSet::new();
+    asking.spawn(async move { client().get(begun).send().await.unwrap() });
+    eventually("the login is under way", async || {
+        let page = get(&program.admin, "/metrics").await;
+        let page = page.text().await.unwrap();
+        page.contains("market_http_requests_started_total 2")
+    })
+    .await;
+
+    program.signal("TERM").await;
+    let address = program.base.strip_prefix("http://").unwrap().to_owned();
+    eventually("nobody new is taken", async || {
+        TcpStream::connect(&address).await.is_err()
+    })
+    .await;
+    other.execute("rollback").await.unwrap();
+    let begun = asking.join_next().await.unwrap().unwrap();
+    assert_eq!(begun.status(), StatusCode::FOUND);
+    assert_eq!(program.exit_code().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lame_duck_ends_by_itself() {
+    let mut program = start("--lame-duck=10ms").await;
+    program.signal("INT").await;
+    assert_eq!(program.exit_code().await, Some(0));
+}
