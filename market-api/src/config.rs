@@ -54,9 +54,9 @@ pub struct Config {
     )]
     pub db: DbUrl,
 
-    /// Where lists are kept for a while: redis://[USER:PASSWORD@]HOST[:PORT][/DB],
-    /// redis-cluster://HOST[:PORT],… or redis-sentinel://HOST[:PORT],…/SERVICE (rediss for TLS) for
-    /// all instances, or local: one instance alone
+    /// Where lists are kept for a while: local (by this instance alone), redis://HOST,
+    /// redis-cluster://HOST,HOST or redis-sentinel://HOST,HOST/SERVICE, where USER:PASSWORD@ may stand
+    /// before the hosts, :PORT behind each, /DB at the end; rediss for TLS
     #[arg(
         long,
         env = "MARKET_CACHE",

@@ -321,7 +321,7 @@ impl Images {
         }
     }
 
-    /// Removes files that nobody has used within a day, at most [`SWEEP_MAX`] of them; how many.
+    /// Removes files that nobody has used within a day, some at a time; how many.
     ///
     /// # Errors
     /// See [`SweepError`]. What was removed by then stays removed.
