@@ -113,18 +113,19 @@ impl Market {
 
     /// Does something to the tables that another part of the market would do.
     pub(crate) async fn sql(&self, texts: Vec<String>) {
-        let done = self.base.db.write(texts, |texts, tx| {
-            Box::pin(async move {
-                for text in texts {
+        // Each by itself: together they could take longer than a write may.
+        for text in texts {
+            let done = self.base.db.write(text, |text, tx| {
+                Box::pin(async move {
                     query(AssertSqlSafe(text.clone()))
                         .execute(tx.connection())
                         .await?;
-                }
-                Ok::<(), Stop<()>>(())
-            })
-        });
-        let done: Result<(), WriteError<()>> = done.await;
-        done.unwrap();
+                    Ok::<(), Stop<()>>(())
+                })
+            });
+            let done: Result<(), WriteError<()>> = done.await;
+            done.unwrap();
+        }
     }
 
     pub(crate) async fn rows(&self, text: String) -> Vec<AnyRow> {
