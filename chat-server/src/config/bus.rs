@@ -9,6 +9,9 @@ use shared::config::Mistakes;
 use super::{Unreadable, must};
 use crate::bus::redis::{BadRedisUrl, RedisUrl, is_prefix};
 
+/// What names in Redis begin with unless somebody says otherwise.
+const PREFIX: &str = "dapanda";
+
 /// How nodes hear of each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BusUrl {
@@ -42,7 +45,7 @@ pub struct RedisFlags {
     #[arg(
         long,
         env = "CHAT_BUS_PREFIX",
-        default_value = "dapanda",
+        default_value = PREFIX,
         value_name = "NAME"
     )]
     pub bus_prefix: String,
@@ -55,7 +58,7 @@ pub struct RedisFlags {
 impl Default for RedisFlags {
     fn default() -> Self {
         Self {
-            bus_prefix: "dapanda".to_owned(),
+            bus_prefix: PREFIX.to_owned(),
             bus_ca: None,
         }
     }

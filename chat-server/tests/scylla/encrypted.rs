@@ -2,24 +2,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use chat_server::metrics::Metrics;
-use chat_server::store::scylla::ScyllaStore;
-use chat_server::store::{Append, StoreError};
+use chat_server::store::Append;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use shared::clock::ManualClock;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::certificates::{Signed, signed};
-use super::make::{fresh_topic, millis};
-use super::{PATIENCE, append, connect, servers, settings};
+use super::make::fresh_topic;
+use super::{append, connect, servers, settings, why_it_does_not_start};
 
 #[tokio::test]
 async fn store_is_used_over_tls() {
@@ -40,14 +35,7 @@ async fn servers_that_another_authority_signed_are_not_talked_to() {
     let mut settings = settings();
     settings.address.hosts = vec![address.to_string()];
     settings.ca = Some(ours.authority.clone());
-    let clock = Arc::new(ManualClock::new(millis(0)));
-    let connecting = ScyllaStore::connect(&settings, clock.clone(), Arc::new(Metrics::new()));
-    let late = async { clock.advance(Duration::from_secs(3_600)) };
-    let both = async { tokio::join!(biased; connecting, late).0 };
-    let outcome = timeout(PATIENCE, both).await.unwrap();
-    let Err(StoreError::Unavailable(why)) = outcome else {
-        panic!("{outcome:?}")
-    };
+    let why = why_it_does_not_start(&settings).await;
     assert!(why.contains("certificate"), "{why}");
 }
 

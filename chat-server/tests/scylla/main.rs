@@ -29,13 +29,14 @@ use chat_server::log::{Entry, Topic};
 use chat_server::metrics::Metrics;
 use chat_server::store::scylla::ScyllaStore;
 use chat_server::store::scylla::settings::{Reach, Replication, ScyllaSettings};
-use chat_server::store::{Append, MessageStore, READ_ENTRIES_MAX, View};
+use chat_server::store::{Append, MessageStore, READ_ENTRIES_MAX, StoreError, View};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
-use shared::clock::SystemClock;
+use shared::clock::{ManualClock, SystemClock};
 use shared::ids::Seq;
+use tokio::time::timeout;
 
-use self::make::{batch, seq};
+use self::make::{batch, millis, seq};
 
 /// Nothing that a test waits for takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -76,6 +77,19 @@ async fn connect(settings: &ScyllaSettings) -> Arc<ScyllaStore> {
     let metrics = Arc::new(Metrics::new());
     let store = ScyllaStore::connect(settings, Arc::new(SystemClock), metrics);
     Arc::new(store.await.unwrap())
+}
+
+/// Why the store cannot be used, told when the time for a start is over.
+async fn why_it_does_not_start(settings: &ScyllaSettings) -> String {
+    let clock = Arc::new(ManualClock::new(millis(0)));
+    let connecting = ScyllaStore::connect(settings, clock.clone(), Arc::new(Metrics::new()));
+    let late = async { clock.advance(Duration::from_secs(3_600)) };
+    let both = async { tokio::join!(biased; connecting, late).0 };
+    let outcome = timeout(PATIENCE, both).await.unwrap();
+    let Err(StoreError::Unavailable(why)) = outcome else {
+        panic!("{outcome:?}")
+    };
+    why
 }
 
 /// The servers themselves, for what the store would never write.

@@ -2,13 +2,12 @@
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use chat_server::metrics::Metrics;
 use chat_server::store::scylla::ScyllaStore;
 use chat_server::store::scylla::settings::{Reach, Replication};
-use chat_server::store::{Append, MessageStore, StoreError, View};
-use shared::clock::{ManualClock, SystemClock};
+use chat_server::store::{Append, MessageStore, View};
+use shared::clock::SystemClock;
 use shared::ids::Seq;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -16,9 +15,12 @@ use tracing::field::Field;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use super::make::{batch, fresh_topic, millis, seq};
+use super::make::{batch, fresh_topic, seq};
 use super::proxy::{Mode, Proxy};
-use super::{PATIENCE, append, connect, fresh_keyspace, head, servers, settings, settings_at};
+use super::{
+    PATIENCE, append, connect, fresh_keyspace, head, servers, settings, settings_at,
+    why_it_does_not_start,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_start_at_once_share_one_schema() {
@@ -56,14 +58,7 @@ async fn start_without_servers_ends_and_says_why() {
     let proxy = Proxy::to(&servers(), Mode::Cut).await;
     let address = proxy.address.to_string();
     let settings = settings_at(&address, &fresh_keyspace());
-    let clock = Arc::new(ManualClock::new(millis(0)));
-    let connecting = ScyllaStore::connect(&settings, clock.clone(), Arc::new(Metrics::new()));
-    let late = async { clock.advance(Duration::from_secs(3_600)) };
-    let both = async { tokio::join!(biased; connecting, late).0 };
-    let outcome = timeout(PATIENCE, both).await.unwrap();
-    let Err(StoreError::Unavailable(why)) = outcome else {
-        panic!("{outcome:?}")
-    };
+    let why = why_it_does_not_start(&settings).await;
     assert!(why.contains(&address), "{why}");
 }
 
@@ -112,14 +107,7 @@ async fn servers_have_nothing_to_warn_of() {
 async fn unknown_data_centre_is_refused() {
     let mut settings = settings_at(&servers(), &fresh_keyspace());
     settings.replication = Replication::ByDatacenter(vec![("elsewhere".to_owned(), 1)]);
-    let clock = Arc::new(ManualClock::new(millis(0)));
-    let connecting = ScyllaStore::connect(&settings, clock.clone(), Arc::new(Metrics::new()));
-    let late = async { clock.advance(Duration::from_secs(3_600)) };
-    let both = async { tokio::join!(biased; connecting, late).0 };
-    let outcome = timeout(PATIENCE, both).await.unwrap();
-    let Err(StoreError::Unavailable(why)) = outcome else {
-        panic!("{outcome:?}")
-    };
+    let why = why_it_does_not_start(&settings).await;
     assert!(
         why.contains("keyspace") && why.contains("elsewhere"),
         "{why}"

@@ -139,8 +139,7 @@ impl ListCache {
                 return;
             }
         }
-        let answered = timeout(self.cache.answer_max(), self.cache.bump(space)).await;
-        if let Some(error) = failure(answered) {
+        if let Err(error) = self.in_time(self.cache.bump(space)).await {
             self.open("bump", &error, Some(space));
         }
     }
@@ -150,17 +149,19 @@ impl ListCache {
         operation: &'static str,
         call: impl Future<Output = Result<T, CacheError>>,
     ) -> Option<T> {
-        match timeout(self.cache.answer_max(), call).await {
-            Ok(Ok(answer)) => Some(answer),
-            Ok(Err(error)) => {
-                self.open(operation, &error, None);
-                None
-            }
-            Err(_elapsed) => {
-                self.open(operation, &late(), None);
-                None
-            }
-        }
+        let answered = self.in_time(call).await;
+        answered
+            .inspect_err(|error| self.open(operation, error, None))
+            .ok()
+    }
+
+    /// A call's answer; an error if the cache takes longer than it says of itself.
+    async fn in_time<T>(
+        &self,
+        call: impl Future<Output = Result<T, CacheError>>,
+    ) -> Result<T, CacheError> {
+        let answered = timeout(self.cache.answer_max(), call).await;
+        answered.unwrap_or_else(|_elapsed| Err(CacheError("no answer in time".to_owned())))
     }
 
     fn open(&self, operation: &'static str, error: &CacheError, missed: Option<Namespace>) {
@@ -203,12 +204,9 @@ impl ListCache {
     }
 
     async fn catch_up(&self, missed: &BTreeSet<Namespace>) -> Result<(), CacheError> {
-        let answer_max = self.cache.answer_max();
-        let version = timeout(answer_max, self.cache.version(PROBED)).await;
-        version.unwrap_or_else(|_elapsed| Err(late()))?;
+        self.in_time(self.cache.version(PROBED)).await?;
         for space in missed {
-            let bumped = timeout(answer_max, self.cache.bump(*space)).await;
-            bumped.unwrap_or_else(|_elapsed| Err(late()))?;
+            self.in_time(self.cache.bump(*space)).await?;
         }
         Ok(())
     }
@@ -216,17 +214,5 @@ impl ListCache {
     fn state(&self) -> MutexGuard<'_, State> {
         // Plain assignments under the lock: a panic elsewhere leaves nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn late() -> CacheError {
-    CacheError("no answer in time".to_owned())
-}
-
-fn failure<E>(answered: Result<Result<(), CacheError>, E>) -> Option<CacheError> {
-    match answered {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(error),
-        Err(_elapsed) => Some(late()),
     }
 }

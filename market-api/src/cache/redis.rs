@@ -1,7 +1,7 @@
 //! The cache that all instances share, in Redis.
 //!
-//! A call fails at once while Redis is not connected, and after a while when it does not answer; the client reconnects by itself. Values may be evicted (`maxmemory-policy` of any kind),
-//! versions too.
+//! A call fails at once while Redis is not connected, and after a while when it does not answer; the
+//! client reconnects by itself. Values may be evicted (`maxmemory-policy` of any kind), versions too.
 
 use std::time::Duration;
 

@@ -22,9 +22,6 @@ use sqlx::{AssertSqlSafe, Row as _, query};
 
 use crate::support::{Base, On, open};
 
-/// How long something that must come is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// A market of one instance.
 pub(crate) struct Market {
     pub(crate) base: Base,
@@ -60,18 +57,6 @@ pub(crate) fn random() -> StdRng {
     let seed = std::env::var("TEST_SEED").map_or_else(|_| rand::random(), |s| s.parse().unwrap());
     println!("TEST_SEED={seed}");
     StdRng::seed_from_u64(seed)
-}
-
-/// Waits until something holds.
-pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let mut look = tokio::time::interval(Duration::from_millis(5));
-    let looking = async {
-        while !holds() {
-            look.tick().await;
-        }
-    };
-    let held = tokio::time::timeout(PATIENCE, looking).await;
-    held.unwrap_or_else(|_| panic!("in vain: {what}"));
 }
 
 impl Market {

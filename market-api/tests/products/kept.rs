@@ -16,9 +16,9 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
-use crate::fixtures::{Market, SEOUL, eventually, first_page, member, new_data, product};
+use crate::fixtures::{Market, SEOUL, first_page, member, new_data, product};
 use crate::on_both;
-use crate::support::On;
+use crate::support::{On, eventually};
 
 on_both! {
     thousand_misses_of_one_key_make_one_query,
@@ -432,7 +432,7 @@ async fn check_away(market: &Market, id: i64, load: &Load) {
 
 async fn cache_is_back(market: &Market) {
     let metrics = &market.metrics;
-    eventually("the cache is back", || {
+    eventually("the cache is back", async || {
         metrics.cache_opened.get() == metrics.cache_closed.get()
     })
     .await;

@@ -1,16 +1,13 @@
 //! Stopping the program: what balancers, clients and operators see of it.
 
-use std::time::Duration;
-
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection as _, Executor as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{interval, timeout};
 
 use crate::program::{PATIENCE, Program};
-use crate::support::On;
+use crate::support::{On, eventually};
 
 /// A market that nobody logs in to, on SQLite.
 async fn start(lame_duck: &str) -> Program {
@@ -33,18 +30,6 @@ fn client() -> Client {
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy();
     client.build().unwrap()
-}
-
-/// Waits until something holds.
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let mut look = interval(Duration::from_millis(10));
-    let looking = async {
-        while !holds().await {
-            look.tick().await;
-        }
-    };
-    let held = timeout(PATIENCE, looking).await;
-    held.unwrap_or_else(|_| panic!("in vain: {what}"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

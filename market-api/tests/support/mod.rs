@@ -7,6 +7,7 @@
 )]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use market_api::db::{Db, DbUrl};
 use market_api::metrics::Metrics;
@@ -15,9 +16,13 @@ use shared::config::Secret;
 use shared::drain::Drain;
 use sqlx::{Connection as _, Executor as _};
 use tempfile::TempDir;
+use tokio::time::{interval, timeout};
 
 /// 2026-11-15 12:00:00 in Seoul: in the middle of a month.
 pub(crate) const NOON_MS: i64 = 1_794_711_600_000;
+
+/// Nothing that is waited for takes this long.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Which database a test runs on.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +88,18 @@ pub(crate) async fn open(on: On) -> Base {
         drain,
         _folder: folder,
     }
+}
+
+/// Waits until something holds.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let mut look = interval(Duration::from_millis(5));
+    let looking = async {
+        while !holds().await {
+            look.tick().await;
+        }
+    };
+    let held = timeout(PATIENCE, looking).await;
+    assert!(held.is_ok(), "in vain: {what}");
 }
 
 /// Each test once for each database: `on_both! { mod name: test_a, test_b }`.
