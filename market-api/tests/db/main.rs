@@ -21,7 +21,7 @@ use market_api::db::{Db, DbError, DbUrl, Stop, WriteError};
 use market_api::locking;
 use market_api::metrics::Metrics;
 use sqlx::{Connection as _, Executor as _, Row as _, query};
-use support::{Base, On, open};
+use support::{Base, On, eventually, open};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -138,17 +138,22 @@ async fn broken_constraint_undoes_its_own_work_and_no_others(on: On) {
     assert_eq!(members(&base.db).await, 20);
 }
 
-async fn broken_text_is_told_as_a_defect(on: On) {
-    let base = open(on).await;
-    let broken = base.db.write((), |(), tx| {
+/// A write whose statement no database understands.
+async fn write_nonsense(db: &Db) -> Result<(), WriteError<()>> {
+    let broken = db.write((), |(), tx| {
         Box::pin(async move {
             query("select nothing from nowhere")
                 .execute(tx.connection())
                 .await?;
-            Ok::<(), Stop<()>>(())
+            Ok(())
         })
     });
-    let broken = broken.await;
+    broken.await
+}
+
+async fn broken_text_is_told_as_a_defect(on: On) {
+    let base = open(on).await;
+    let broken = write_nonsense(&base.db).await;
     assert!(
         matches!(broken, Err(WriteError::Db(DbError::Defect(_)))),
         "{broken:?}"
@@ -354,15 +359,7 @@ async fn writes_are_counted_by_how_they_end(on: On) {
         Box::pin(async { Err::<(), _>(Stop::Refused("no")) })
     });
     assert!(refused.await.is_err());
-    let broken = base.db.write((), |(), tx| {
-        Box::pin(async move {
-            query("select nothing from nowhere")
-                .execute(tx.connection())
-                .await?;
-            Ok::<(), Stop<()>>(())
-        })
-    });
-    assert!(broken.await.is_err());
+    assert!(write_nonsense(&base.db).await.is_err());
     let panicked = base
         .db
         .write((), |(), _tx| Box::pin(async move { panic!("on purpose") }));
@@ -381,9 +378,13 @@ async fn writes_are_counted_by_how_they_end(on: On) {
     assert_eq!(metrics.write_seconds.get_sample_count(), 4);
     let mut connection = base.db.read().await.unwrap();
     query("select 1").execute(&mut *connection).await.unwrap();
-    base.db.show_connections();
     let state = |state| metrics.connections.with_label_values(&[state]).get();
-    assert_eq!(state("used"), 1);
+    // The pool takes a connection back in a task of its own.
+    eventually("only this connection is used", async || {
+        base.db.show_connections();
+        state("used") == 1
+    })
+    .await;
     assert!(metrics.read_wait.get_sample_count() > 0);
 }
 
