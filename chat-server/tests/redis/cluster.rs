@@ -5,9 +5,9 @@ use std::time::Duration;
 use chat_server::bus::redis::RedisTuning;
 use chat_server::bus::{Bus as _, BusState};
 use chat_server::log::Topic;
-use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::certificates::Signed;
 use crate::line::Line;
 use crate::make::fresh_topic;
 use crate::node::{Node, PATIENT, PREFIX, QUICK};
@@ -20,25 +20,30 @@ const UNWATCHED: RedisTuning = RedisTuning {
 };
 
 /// Three primaries.
-struct Cluster {
+pub(crate) struct Cluster {
     servers: Vec<Server>,
 }
 
 impl Cluster {
     async fn start() -> Self {
+        Self::start_signed(None).await
+    }
+
+    /// They speak TLS only, if there is a certificate.
+    pub(crate) async fn start_signed(signed: Option<&Signed>) -> Self {
         let mut servers = Vec::new();
         for _ in 0..3 {
             let bus = free_port().to_string();
             let args = ["--cluster-enabled", "yes", "--cluster-port", &bus];
-            servers.push(Server::start_with(&args).await);
+            servers.push(Server::start_signed(&args, signed).await);
         }
         let addresses = servers
             .iter()
             .map(|server| format!("127.0.0.1:{}", server.port));
-        let mut create = Command::new("redis-cli");
+        let mut create = servers[0].client();
         create.args(["--cluster", "create"]).args(addresses);
         create.args(["--cluster-replicas", "0", "--cluster-yes"]);
-        let created = timeout(PATIENCE, create.kill_on_drop(true).output()).await;
+        let created = timeout(PATIENCE, create.output()).await;
         assert!(created.expect("an end").unwrap().status.success());
         let cluster = Self { servers };
         for server in &cluster.servers {
@@ -53,12 +58,17 @@ impl Cluster {
         timeout(PATIENCE, told).await.expect("nodes that agree");
     }
 
-    fn url(&self) -> String {
-        let ports = self
+    /// Without its scheme.
+    pub(crate) fn hosts(&self) -> String {
+        let hosts = self
             .servers
             .iter()
             .map(|server| format!("127.0.0.1:{}", server.port));
-        format!("redis-cluster://{}", ports.collect::<Vec<_>>().join(","))
+        hosts.collect::<Vec<_>>().join(",")
+    }
+
+    fn url(&self) -> String {
+        format!("redis-cluster://{}", self.hosts())
     }
 
     async fn slot(&self, topic: Topic) -> String {
@@ -67,7 +77,7 @@ impl Cluster {
     }
 
     /// Topics in slots of this server.
-    async fn topics_of<const N: usize>(&self, place: usize) -> [Topic; N] {
+    pub(crate) async fn topics_of<const N: usize>(&self, place: usize) -> [Topic; N] {
         let mut topics = Vec::new();
         while topics.len() < N {
             let topic = fresh_topic();

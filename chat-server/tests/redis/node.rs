@@ -1,6 +1,6 @@
 //! Nodes on a Redis bus.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,18 +49,19 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn join(url: &str, tuning: RedisTuning) -> Self {
-        Self::join_with(url, None, tuning).await
+        Self::join_trusting(url, None, tuning).await
     }
 
-    pub(crate) async fn join_trusting(url: &str, authority: &Path, tuning: RedisTuning) -> Self {
-        Self::join_with(url, Some(authority.to_owned()), tuning).await
-    }
-
-    async fn join_with(url: &str, ca: Option<PathBuf>, tuning: RedisTuning) -> Self {
+    /// One that trusts whom this authority (a file) signed, if Redis speaks TLS.
+    pub(crate) async fn join_trusting(
+        url: &str,
+        authority: Option<&Path>,
+        tuning: RedisTuning,
+    ) -> Self {
         let metrics = Arc::new(Metrics::new());
         let parts = RedisParts {
             url: url.parse().unwrap(),
-            ca,
+            ca: authority.map(Path::to_owned),
             prefix: PREFIX.to_owned(),
             tuning,
             clock: Arc::new(SystemClock),

@@ -10,7 +10,7 @@ use chat_server::log::Topic;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn node_starts_without_redis_and_joins_when_it_comes() {
-    let mut server = Server::prepare(&[]);
+    let mut server = Server::prepare(&[], None);
     let here = Node::join(&server.url(), QUICK).await;
     let mut there = Node::join(&server.url(), QUICK).await;
     assert_eq!(there.bus.state(), BusState::Away);

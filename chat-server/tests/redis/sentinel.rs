@@ -3,30 +3,42 @@
 use chat_server::bus::{Bus as _, BusState};
 use tokio::time::timeout;
 
+use crate::certificates::{Signed, signed};
 use crate::make::{fresh_topic, seq};
 use crate::node::{Node, QUICK};
 use crate::server::{PATIENCE, Server};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_primary_is_followed() {
-    let mut primary = Server::start().await;
+    check("redis-sentinel", None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_primary_is_followed_over_tls() {
+    check("rediss-sentinel", Some(&signed())).await;
+}
+
+async fn check(scheme: &str, signed: Option<&Signed>) {
+    let mut primary = Server::start_signed(&[], signed).await;
     let of_primary = primary.port.to_string();
-    let replica = Server::start_with(&["--replicaof", "127.0.0.1", &of_primary]).await;
-    let sentinel = Server::start_sentinel(&format!(
+    let args = ["--replicaof", "127.0.0.1", &of_primary];
+    let replica = Server::start_signed(&args, signed).await;
+    let lines = format!(
         "sentinel monitor main 127.0.0.1 {of_primary} 1\n\
          sentinel down-after-milliseconds main 500\n\
          sentinel failover-timeout main 2000\n"
-    ))
-    .await;
+    );
+    let sentinel = Server::start_sentinel(&lines, signed).await;
     let found = async {
         let of_replica = format!("127.0.0.1:{}", replica.port);
         let ask = ["sentinel", "replicas", "main"];
         while !sentinel.command(&ask).await.contains(&of_replica) {}
     };
     timeout(PATIENCE, found).await.expect("a known replica");
-    let url = format!("redis-sentinel://127.0.0.1:{}/main", sentinel.port);
-    let here = Node::join(&url, QUICK).await;
-    let mut there = Node::join(&url, QUICK).await;
+    let url = format!("{scheme}://127.0.0.1:{}/main", sentinel.port);
+    let authority = signed.map(|signed| signed.authority.as_path());
+    let here = Node::join_trusting(&url, authority, QUICK).await;
+    let mut there = Node::join_trusting(&url, authority, QUICK).await;
     assert_eq!(there.bus.state(), BusState::Up);
     let topic = fresh_topic();
     there.follow(topic).await;

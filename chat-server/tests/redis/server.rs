@@ -1,7 +1,7 @@
 //! Redis servers of a test's own.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     folder: TempDir,
     args: Vec<String>,
+    /// Who signed its certificate, if it speaks TLS and nothing else.
+    authority: Option<PathBuf>,
     running: Option<Running>,
 }
 
@@ -48,47 +50,51 @@ impl Server {
     }
 
     pub(crate) async fn start_with(args: &[&str]) -> Self {
-        let mut server = Self::prepare(args);
-        server.resume().await;
-        server
+        Self::start_signed(args, None).await
     }
 
-    /// One that speaks TLS only.
-    pub(crate) async fn start_encrypted(signed: &Signed) -> Self {
-        let mut server = Self::prepare(&[]);
-        let port = server.port.to_string();
-        let path = |path: &Path| path.to_str().unwrap().to_owned();
-        let args = [
-            ("--tls-port", port),
-            // Said again: the last word counts.
-            ("--port", "0".to_owned()),
-            ("--tls-cert-file", path(&signed.certificate)),
-            ("--tls-key-file", path(&signed.key)),
-            ("--tls-ca-cert-file", path(&signed.authority)),
-            ("--tls-auth-clients", "no".to_owned()),
-        ];
-        server.args = args
-            .into_iter()
-            .flat_map(|(name, value)| [name.to_owned(), value])
-            .collect();
+    /// One that speaks TLS only, with its clients and with its like, if there is a certificate.
+    pub(crate) async fn start_signed(args: &[&str], signed: Option<&Signed>) -> Self {
+        let mut server = Self::prepare(args, signed);
         server.resume().await;
         server
     }
 
     /// A Sentinel with these lines of configuration, to which it adds what it finds.
-    pub(crate) async fn start_sentinel(lines: &str) -> Self {
-        let mut server = Self::prepare(&["--sentinel"]);
+    pub(crate) async fn start_sentinel(lines: &str, signed: Option<&Signed>) -> Self {
+        let mut server = Self::prepare(&["--sentinel"], signed);
         std::fs::write(server.folder.path().join(CONFIG), lines).unwrap();
         server.resume().await;
         server
     }
 
     /// One that is not started yet.
-    pub(crate) fn prepare(args: &[&str]) -> Self {
+    pub(crate) fn prepare(args: &[&str], signed: Option<&Signed>) -> Self {
+        let port = free_port();
+        let number = port.to_string();
+        let of_port = match signed {
+            None => vec!["--port", &number],
+            Some(_) => vec!["--port", "0", "--tls-port", &number],
+        };
+        let of_tls = signed.map(|signed| {
+            let path = |path: &PathBuf| path.to_str().unwrap().to_owned();
+            [
+                ("--tls-cert-file", path(&signed.certificate)),
+                ("--tls-key-file", path(&signed.key)),
+                ("--tls-ca-cert-file", path(&signed.authority)),
+                ("--tls-auth-clients", "no".to_owned()),
+                ("--tls-replication", "yes".to_owned()),
+                ("--tls-cluster", "yes".to_owned()),
+            ]
+        });
+        let of_tls = of_tls.into_iter().flatten();
+        let of_tls = of_tls.flat_map(|(name, value)| [name.to_owned(), value]);
+        let given = of_port.iter().chain(args).map(|arg| (*arg).to_owned());
         Self {
-            port: free_port(),
+            port,
             folder: tempfile::tempdir().unwrap(),
-            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            args: given.chain(of_tls).collect(),
+            authority: signed.map(|signed| signed.authority.clone()),
             running: None,
         }
     }
@@ -98,7 +104,7 @@ impl Server {
         let config = self.folder.path().join(CONFIG);
         let mut child = Command::new("redis-server")
             .args(config.exists().then_some(&config))
-            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .args(["--bind", "127.0.0.1"])
             .arg("--dir")
             .arg(self.folder.path())
             .args(&self.args)
@@ -155,7 +161,21 @@ impl Server {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        match self.authority {
+            None => format!("redis://127.0.0.1:{}", self.port),
+            Some(_) => format!("rediss://127.0.0.1:{}", self.port),
+        }
+    }
+
+    /// The tool that talks to it.
+    pub(crate) fn client(&self) -> Command {
+        let mut command = Command::new("redis-cli");
+        command.args(["-p", &self.port.to_string()]);
+        if let Some(authority) = &self.authority {
+            command.arg("--tls").arg("--cacert").arg(authority);
+        }
+        command.kill_on_drop(true);
+        command
     }
 
     /// What it answers to a command.
@@ -165,8 +185,7 @@ impl Server {
 
     /// The same with these bytes as the last argument, if there are any.
     pub(crate) async fn command_with(&self, args: &[&str], last: &[u8]) -> String {
-        let mut command = Command::new("redis-cli");
-        command.args(["-p", &self.port.to_string()]);
+        let mut command = self.client();
         if !last.is_empty() {
             command.arg("-x");
         }
@@ -174,7 +193,6 @@ impl Server {
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .expect("redis-cli is installed");
         let mut input = child.stdin.take().unwrap();

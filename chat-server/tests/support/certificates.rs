@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
 /// A certificate for 127.0.0.1 and localhost, its key, and who signed it: files (PEM).
@@ -18,6 +18,10 @@ pub(crate) fn signed() -> Signed {
     let folder = tempfile::tempdir().unwrap();
     let mut params = CertificateParams::new([]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Of another name than what it signs, which OpenSSL would else take for signed by itself.
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "authority");
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let names = ["127.0.0.1", "localhost"].map(str::to_owned);
     let key = KeyPair::generate().unwrap();
