@@ -5,11 +5,12 @@ use std::time::Duration;
 use chat_server::bus::redis::RedisTuning;
 use chat_server::bus::{Bus as _, BusState};
 use chat_server::log::Topic;
+use fred::util::redis_keyslot;
 use tokio::time::timeout;
 
 use crate::certificates::Signed;
 use crate::line::Line;
-use crate::make::fresh_topic;
+use crate::make::{fresh_topic, seq};
 use crate::node::{Node, PATIENT, PREFIX, QUICK};
 use crate::server::{PATIENCE, Server, free_port};
 
@@ -71,17 +72,13 @@ impl Cluster {
         format!("redis-cluster://{}", self.hosts())
     }
 
-    async fn slot(&self, topic: Topic) -> String {
-        let ask = ["cluster", "keyslot", &channel(topic)];
-        self.servers[0].command(&ask).await
-    }
-
     /// Topics in slots of this server.
     pub(crate) async fn topics_of<const N: usize>(&self, place: usize) -> [Topic; N] {
+        let nodes = self.servers[0].command(&["cluster", "nodes"]).await;
         let mut topics = Vec::new();
         while topics.len() < N {
             let topic = fresh_topic();
-            if self.owner(topic).await.1 == place {
+            if self.owner_in(&nodes, topic) == place {
                 topics.push(topic);
             }
         }
@@ -99,31 +96,41 @@ impl Cluster {
         }
     }
 
-    /// The topic's slot and the place of its owner.
-    async fn owner(&self, topic: Topic) -> (String, usize) {
-        let slot = self.slot(topic).await;
-        let number: u32 = slot.parse().unwrap();
+    /// The place of the owner of the topic's slot.
+    async fn owner(&self, topic: Topic) -> usize {
         let nodes = self.servers[0].command(&["cluster", "nodes"]).await;
+        self.owner_in(&nodes, topic)
+    }
+
+    fn owner_in(&self, nodes: &str, topic: Topic) -> usize {
+        let slot = redis_keyslot(channel(topic).as_bytes());
         let owns = |range: &str| {
             let (first, last) = range.split_once('-').unwrap_or((range, range));
-            first.parse().is_ok_and(|first: u32| first <= number)
-                && last.parse().is_ok_and(|last: u32| number <= last)
+            first.parse().is_ok_and(|first: u16| first <= slot)
+                && last.parse().is_ok_and(|last: u16| slot <= last)
         };
         let line = nodes.lines().find(|line| line.split(' ').skip(8).any(owns));
         let line = line.unwrap_or_else(|| panic!("nobody has {slot}: {nodes}"));
         let is_of = |server: &Server| line.contains(&format!("127.0.0.1:{}@", server.port));
-        (slot, self.servers.iter().position(is_of).unwrap())
+        self.servers.iter().position(is_of).unwrap()
     }
 
-    /// Moves a slot as an operator's tool does, but for the keys in it.
-    async fn give(&self, slot: &str, from: usize, to: usize) {
+    /// Begins to move a slot as an operator's tool does: keys that are not there any more are at the
+    /// new owner.
+    async fn offer(&self, slot: &str, from: usize, to: usize) {
         let id = self.servers[to].command(&["cluster", "myid"]).await;
         let giver = self.servers[from].command(&["cluster", "myid"]).await;
         let order = ["cluster", "setslot", slot, "importing", &giver];
         assert_eq!(self.servers[to].command(&order).await, "OK");
         let order = ["cluster", "setslot", slot, "migrating", &id];
         assert_eq!(self.servers[from].command(&order).await, "OK");
+    }
+
+    /// Moves a slot as an operator's tool does, but for the keys in it.
+    async fn give(&self, slot: &str, from: usize, to: usize) {
+        self.offer(slot, from, to).await;
         self.servers[from].command(&["flushall"]).await;
+        let id = self.servers[to].command(&["cluster", "myid"]).await;
         let third = 3 - from - to;
         for place in [to, from, third] {
             let order = ["cluster", "setslot", slot, "node", &id];
@@ -134,6 +141,10 @@ impl Cluster {
 
 fn channel(topic: Topic) -> String {
     format!("{PREFIX}:{{{topic}}}")
+}
+
+fn slot(topic: Topic) -> String {
+    redis_keyslot(channel(topic).as_bytes()).to_string()
 }
 
 /// Its old node ends the subscription, and the client library drops the message that says so.
@@ -148,7 +159,7 @@ async fn slot_that_moved_is_heard_again() {
     let mut there = Node::join(&cluster.url(), tuning).await;
     let topic = fresh_topic();
     there.follow(topic).await;
-    let (slot, from) = cluster.owner(topic).await;
+    let (slot, from) = (slot(topic), cluster.owner(topic).await);
     let to = (from + 1) % 3;
     cluster.give(&slot, from, to).await;
     there.until_lost().await;
@@ -168,6 +179,52 @@ async fn slot_that_moved_is_heard_again() {
     }
 }
 
+/// The old node says who has the slot now, and the client library asks there only if it is told
+/// that it may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn following_is_sent_on_to_where_the_slot_has_moved() {
+    let cluster = Cluster::start().await;
+    let here = Node::join(&cluster.url(), UNWATCHED).await;
+    let mut there = Node::join(&cluster.url(), UNWATCHED).await;
+    let [topic] = cluster.topics_of(0).await;
+    cluster.give(&slot(topic), 0, 1).await;
+    there.follow(topic).await;
+    there.until_heard(&here, topic, 1).await;
+    let disconnects = there.metrics.bus_disconnects.get();
+    assert_eq!(disconnects, 0, "in one session");
+}
+
+/// It may be for hours, if nobody ends what was begun. When the client library sends a command on to
+/// the new owner, it takes answers to others for those it waits for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slot_on_its_way_hides_no_head_but_its_own() {
+    let cluster = Cluster::start().await;
+    let here = Node::join(&cluster.url(), UNWATCHED).await;
+    let mut there = Node::join(&cluster.url(), UNWATCHED).await;
+    let moving: [_; 10] = cluster.topics_of(0).await;
+    let resting: [_; 50] = cluster.topics_of(2).await;
+    for topic in moving {
+        cluster.offer(&slot(topic), 0, 2).await;
+    }
+    // What is published comes after what was noted.
+    for topic in resting {
+        here.bus.note_head(topic, seq(1));
+    }
+    for topic in [moving[0], resting[0]] {
+        there.follow(topic).await;
+        there.until_heard(&here, topic, 1).await;
+    }
+    let topics = [&moving[..], &resting].concat();
+    let expected = [vec![None; moving.len()], vec![Some(seq(1)); resting.len()]].concat();
+    for _ in 0..20 {
+        assert_eq!(there.bus.heads(&topics).await.unwrap(), expected);
+    }
+    for node in [&here, &there] {
+        let disconnects = node.metrics.bus_disconnects.get();
+        assert_eq!(disconnects, 0, "in one session");
+    }
+}
+
 /// Redis refuses to let go of a channel whose slot has moved, and it takes that for the answer to what
 /// it asks next, and the next answer for that to what follows. A single thread makes sure that
 /// leaving and following are asked for at once.
@@ -179,8 +236,7 @@ async fn following_is_confirmed_also_after_leaving_a_slot_that_moved() {
     cluster.announce(0, line.port).await;
     let there = Node::join(&cluster.url(), UNWATCHED).await;
     there.follow(moved).await;
-    let slot = cluster.slot(moved).await;
-    cluster.give(&slot, 0, 1).await;
+    cluster.give(&slot(moved), 0, 1).await;
     line.let_one_follow();
     there.bus.unsubscribe(moved).await;
     let both = async { tokio::join!(there.bus.subscribe(one), there.bus.subscribe(other)) };
@@ -203,7 +259,7 @@ async fn command_that_is_sent_on_is_a_reason_to_look_for_moved_slots() {
     let mut there = Node::join(&cluster.url(), UNWATCHED).await;
     let topic = fresh_topic();
     there.follow(topic).await;
-    let (slot, from) = cluster.owner(topic).await;
+    let (slot, from) = (slot(topic), cluster.owner(topic).await);
     cluster.give(&slot, from, (from + 1) % 3).await;
     there.bus.heads(&[topic]).await.unwrap();
     there.until_lost().await;
@@ -217,7 +273,7 @@ async fn restarted_primary_is_heard_again() {
     let mut there = Node::join(&cluster.url(), QUICK).await;
     let topic = fresh_topic();
     there.follow(topic).await;
-    let (_, owner) = cluster.owner(topic).await;
+    let owner = cluster.owner(topic).await;
     cluster.servers[owner].kill().await;
     there.until(BusState::Away).await;
     cluster.servers[owner].resume().await;

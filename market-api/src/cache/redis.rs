@@ -56,6 +56,9 @@ impl RedisCache {
                 connection.connection_timeout = Duration::from_secs(2);
                 connection.internal_command_timeout = Duration::from_secs(2);
                 connection.max_command_attempts = 1;
+                // What is on its way to another node of a cluster is not asked for there: the client
+                // has no attempt left for that, and would take it for the end of all connections.
+                connection.max_redirections = 0;
                 connection.max_command_buffer_len = CALLS_MAX;
                 // Closes a connection on which nothing answers, so that a new one is tried.
                 connection.unresponsive.max_timeout = Some(Duration::from_secs(5));

@@ -103,6 +103,69 @@ async fn cache_in_a_cluster_keeps_the_contract() {
     check_shared(&cluster.expect("infra/services up redis-cluster")).await;
 }
 
+/// Its old owner sends who asks for a key that it does not have on to the new one, at which the client
+/// library gave up all its connections for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slot_on_its_way_costs_only_its_own_keys() {
+    let port = free_port().to_string();
+    let args = ["--cluster-enabled", "yes", "--cluster-port", &port];
+    let old = Redis::start_with(&args).await;
+    let port = free_port().to_string();
+    let args = ["--cluster-enabled", "yes", "--cluster-port", &port];
+    let new = Redis::start_with(&args).await;
+    old.order("cluster addslotsrange 0 8191").await;
+    new.order("cluster addslotsrange 8192 16383").await;
+    // One that no other has.
+    new.order("cluster set-config-epoch 1").await;
+    let bus = &port;
+    old.order(&format!("cluster meet 127.0.0.1 {} {bus}", new.port))
+        .await;
+    let agree = async || {
+        let answers = [
+            old.order("cluster info").await,
+            new.order("cluster info").await,
+        ];
+        answers
+            .iter()
+            .all(|answer| answer.contains("cluster_state:ok"))
+    };
+    eventually("both know all slots", agree).await;
+
+    let url = old.url().replace("redis://", "redis-cluster://");
+    let cache = connected(&url).await;
+    let mut keys = Vec::new();
+    let mut slots = Vec::new();
+    while keys.len() < 2 {
+        let key = format!("key{:x}", rand::random::<u64>());
+        let slot = old.order(&format!("cluster keyslot {key}")).await;
+        if slot.parse::<u16>().unwrap() < 8192 && !slots.contains(&slot) {
+            keys.push(key);
+            slots.push(slot);
+        }
+    }
+    let value = Bytes::from_static(b"value");
+    cache.set(&keys[1], value.clone(), HOUR).await.unwrap();
+    let (of_old, of_new) = (
+        old.order("cluster myid").await,
+        new.order("cluster myid").await,
+    );
+    let slot = &slots[0];
+    new.order(&format!("cluster setslot {slot} importing {of_old}"))
+        .await;
+    old.order(&format!("cluster setslot {slot} migrating {of_new}"))
+        .await;
+    for _ in 0..10 {
+        cache.get(&keys[0]).await.unwrap_err();
+        assert_eq!(cache.get(&keys[1]).await.unwrap(), Some(value.clone()));
+    }
+    new.order(&format!("cluster setslot {slot} node {of_new}"))
+        .await;
+    old.order(&format!("cluster setslot {slot} node {of_new}"))
+        .await;
+    // The first to ask is refused, and the client learns from that where it is.
+    eventually("found", async || cache.get(&keys[0]).await.is_ok()).await;
+}
+
 /// The contract, also between two instances.
 async fn check_shared(url: &str) {
     let cache = connected(url).await;
@@ -121,6 +184,12 @@ async fn check_shared(url: &str) {
     );
 }
 
+/// Another process may take the port before its user does; then that one ends, and the test fails.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// A Redis of this test, that it may hurt.
 struct Redis {
     process: Child,
@@ -135,12 +204,7 @@ impl Redis {
 
     async fn start_with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // Another process may take the port in between; then this one ends, and the test fails.
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
         let mut redis = Self {
             process: Self::spawn(port, &folder, more),
             port,
@@ -177,6 +241,17 @@ impl Redis {
 
     fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// What it answers.
+    async fn order(&self, words: &str) -> String {
+        let mut order = Command::new("redis-cli");
+        order.args(["-e", "-p", &self.port.to_string()]);
+        order.args(words.split(' '));
+        let output = order.output().await.unwrap();
+        let answer = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{words}: {answer}");
+        answer.trim().to_owned()
     }
 
     async fn kill(&mut self) {

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fred::clients::{Client, Pipeline};
-use fred::error::Error;
-use fred::interfaces::{ClientLike as _, KeysInterface as _, PubsubInterface as _};
-use fred::types::config::{Config, ConnectionConfig, PerformanceConfig, UnresponsiveConfig};
+use fred::clients::{Client, WithOptions};
+use fred::error::{Error, ErrorKind};
+use fred::interfaces::{ClientLike as _, KeysInterface, PubsubInterface as _};
+use fred::types::config::{Config, ConnectionConfig, Options, PerformanceConfig};
 use fred::types::{ConnectHandle, Expiration, RespVersion};
+use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 use shared::ids::Seq;
 use shared::redis::{RedisKind, RedisUrl};
 use tokio::time::sleep;
@@ -23,8 +24,11 @@ use crate::tls;
 /// never reached; without it there would be no bound at all.
 const COMMANDS_MAX: usize = 4_096;
 
-/// Nodes of a cluster that a command is sent on to at most, while slots move.
+/// Nodes of a cluster that a command about channels is sent on to at most, while slots move.
 const REDIRECTIONS_MAX: u32 = 5;
+
+/// Of a cluster's commands, asked for at a time, each by itself.
+pub(super) const COMMANDS_AT_ONCE: usize = 64;
 
 /// What a connection that only talks may have heard: nothing.
 const TALK_BACKLOG: usize = 32;
@@ -113,14 +117,11 @@ impl Settings {
             connection_timeout: self.tuning.connect_max,
             internal_command_timeout: self.tuning.connect_max,
             max_command_buffer_len: COMMANDS_MAX,
-            max_redirections: REDIRECTIONS_MAX,
-            // A command that is sent on to another node counts as another attempt; nothing else
-            // repeats one, as the client does not reconnect.
-            max_command_attempts: REDIRECTIONS_MAX + 1,
-            unresponsive: UnresponsiveConfig {
-                max_timeout: Some(self.tuning.probe_max),
-                interval: self.tuning.probe_max / 4,
-            },
+            // While a slot is on its way, its old owner sends commands about keys on to the new one.
+            // The client takes an answer to something else for the new owner's consent, and asks the
+            // old one again. When a slot has moved, it learns that from the refusal, too.
+            max_redirections: 0,
+            max_command_attempts: 1,
             ..ConnectionConfig::default()
         };
         Client::new(
@@ -164,6 +165,19 @@ impl Link {
         Ok(link)
     }
 
+    /// The client for commands about a cluster's channels. They are sent on to where a slot has moved,
+    /// and a slot on its way keeps nobody from answering them.
+    ///
+    /// SSUBSCRIBE is told so here, as the client attempts it once whatever its configuration says; and
+    /// a command that is sent on counts as another attempt.
+    pub(super) fn channels(&self) -> WithOptions<Client> {
+        self.client.with_options(&Options {
+            max_attempts: Some(REDIRECTIONS_MAX + 1),
+            max_redirections: Some(REDIRECTIONS_MAX),
+            ..Options::default()
+        })
+    }
+
     /// Ends when the connection has.
     pub(super) async fn ended(&mut self) -> LinkError {
         match (&mut self.router).await {
@@ -197,78 +211,106 @@ impl Drop for Link {
 }
 
 /// The connection of a session that talks.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Talk {
     pub(super) client: Client,
+    channels: WithOptions<Client>,
     pub(super) sharded: bool,
     /// Cancelled to end the session, by whoever finds it broken, and when it has ended.
     pub(super) over: CancellationToken,
 }
 
+/// What is said, for an answer that tells no more than whether it was.
+#[derive(Debug)]
+pub(super) enum Command {
+    Publish { channel: String, message: Bytes },
+    Note { key: String, head: Seq },
+}
+
 impl Talk {
-    pub(super) async fn publish(&self, channel: &str, message: Bytes) -> Result<(), Error> {
+    pub(super) fn new(link: &Link, sharded: bool, over: CancellationToken) -> Self {
+        Self {
+            client: link.client.clone(),
+            channels: link.channels(),
+            sharded,
+            over,
+        }
+    }
+
+    pub(super) async fn publish(&self, channel: String, message: Bytes) -> Result<(), Error> {
         if self.sharded {
-            self.client.spublish(channel, message).await
+            self.channels.spublish(channel, message).await
         } else {
             self.client.publish(channel, message).await
         }
     }
 
-    /// The values of these keys, in order.
+    /// The values of these keys, in order; none of those that are on their way to another node.
     pub(super) async fn values(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, Error> {
         if !self.sharded {
             return self.client.mget(keys).await;
         }
-        let questions = self.client.pipeline();
-        for key in keys {
-            questions.get::<(), _>(key).await?;
-        }
-        questions.all().await
+        let ask = |key| async {
+            match self.of_key(self.client.get(key)).await {
+                Err(error) if *error.kind() == ErrorKind::Routing => Ok(None),
+                answer => answer,
+            }
+        };
+        let answers = iter(keys).map(ask).buffered(COMMANDS_AT_ONCE);
+        answers.try_collect().await
     }
 
-    /// Commands to be sent together.
-    pub(super) fn batch(&self) -> Batch {
-        Batch {
-            commands: self.client.pipeline(),
-            sharded: self.sharded,
+    /// The answer to a command about a key of a cluster.
+    ///
+    /// What the client wrote just before it learns of a refusal it does not send off before it writes
+    /// something else.
+    async fn of_key<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let answer = answer.await;
+        if let Err(error) = &answer
+            && *error.kind() == ErrorKind::Routing
+        {
+            self.client.ping::<()>(None).await?;
         }
+        answer
     }
-}
 
-/// Commands that are sent together, and answered one by one.
-#[derive(Debug)]
-pub(super) struct Batch {
-    commands: Pipeline<Client>,
-    sharded: bool,
-}
-
-impl Batch {
-    pub(super) async fn publish(&self, channel: String, message: Bytes) -> Result<(), Error> {
+    /// Carries out all of these; the answers, in order, or one error for all.
+    ///
+    /// On a cluster each is sent by itself: of a pipeline, the client library gives no answer but the
+    /// refusal if one command is refused.
+    pub(super) async fn carry_out(&self, commands: Vec<Command>) -> Vec<Result<(), Error>> {
         if self.sharded {
-            self.commands.spublish(channel, message).await
-        } else {
-            self.commands.publish(channel, message).await
+            let say = |command| async {
+                match command {
+                    Command::Publish { channel, message } => self.publish(channel, message).await,
+                    Command::Note { key, head } => self.of_key(note(&self.client, key, head)).await,
+                }
+            };
+            let answers = iter(commands).map(say).buffered(COMMANDS_AT_ONCE);
+            return answers.collect().await;
         }
+        let pipeline = self.client.pipeline();
+        for command in commands {
+            let queued: Result<(), Error> = match command {
+                Command::Publish { channel, message } => pipeline.publish(channel, message).await,
+                Command::Note { key, head } => note(&pipeline, key, head).await,
+            };
+            // It cannot fail; if it did, there would be an answer less.
+            queued.ok();
+        }
+        pipeline.try_all().await
     }
+}
 
-    pub(super) async fn note(&self, key: String, head: Seq) -> Result<(), Error> {
-        let value = head.get().to_string();
-        self.commands
-            .set(key, value, Some(HEAD_KEPT), None, false)
-            .await
-    }
-
-    /// The answers, in order; or one error for all.
-    pub(super) async fn send(&self) -> Vec<Result<fred::types::Value, Error>> {
-        self.commands.try_all().await
-    }
+async fn note(client: &impl KeysInterface, key: String, head: Seq) -> Result<(), Error> {
+    let value = head.get().to_string();
+    client.set(key, value, Some(HEAD_KEPT), None, false).await
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
 
-    use fred::error::ErrorKind;
     use futures_util::FutureExt as _;
     use tokio::task::unconstrained;
 

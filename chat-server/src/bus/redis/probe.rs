@@ -22,7 +22,7 @@ impl Shared {
             let ask = async {
                 for (place, channel) in (0..).zip(channels) {
                     let message = message::probe(self.node, place, round);
-                    talk.publish(channel, message).await?;
+                    talk.publish(channel.clone(), message).await?;
                 }
                 let all_back = |rounds: &Vec<u64>| rounds.iter().all(|heard| *heard >= round);
                 // Fails if the sender is gone, which this bus holds.

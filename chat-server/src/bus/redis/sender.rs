@@ -1,16 +1,15 @@
 //! Publishes what is in the outbox, a batch at a time.
 //!
-//! A batch is one pipeline: its commands go to Redis in order, and the next one begins when all are
-//! answered. While one is on its way the next gathers, so load makes batches larger.
+//! The commands of a batch go to Redis in order, and the next batch begins when all are answered. While
+//! one is on its way the next gathers, so load makes batches larger.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use fred::error::{Error, ErrorKind};
-use fred::types::Value;
 use tokio::time::sleep;
 
-use super::link::Talk;
+use super::link::{Command, Talk};
 use super::outbox::Item;
 use super::{BusDirection, Shared};
 
@@ -60,50 +59,36 @@ enum Sent {
 
 impl Shared {
     async fn send(&self, talk: &Talk, items: Vec<Item>) -> Sent {
-        let batch = talk.batch();
+        let mut commands = Vec::with_capacity(2 * items.len());
         let mut commands_of = Vec::with_capacity(items.len());
         for item in &items {
-            let names = &self.names;
-            let (key, channel) = match item {
-                Item::Grown { topic, .. } => {
-                    (Some(names.head_key(*topic)), Some(names.channel(*topic)))
-                }
-                Item::Noted(topic, _) => (Some(names.head_key(*topic)), None),
-                Item::Beside(topic, _) => (None, Some(names.channel(*topic))),
-                Item::Control(_) | Item::Lost(_) => (None, Some(names.control())),
-            };
-            commands_of.push(usize::from(key.is_some()) + usize::from(channel.is_some()));
-            let queued = self.queue(&batch, item, key, channel).await;
-            // Queueing into a pipeline cannot fail; if it did, the count below would tell.
-            queued.ok();
+            let before = commands.len();
+            self.put(item, &mut commands);
+            commands_of.push(commands.len() - before);
         }
         let started = self.clock.now();
-        let answers = batch.send().await;
+        let answers = talk.carry_out(commands).await;
         let took = self.clock.now().saturating_duration_since(started);
         self.metrics.bus_publish_seconds.observe(took.as_secs_f64());
         self.settle(talk, items, &commands_of, answers)
     }
 
-    async fn queue(
-        &self,
-        batch: &super::link::Batch,
-        item: &Item,
-        key: Option<String>,
-        channel: Option<String>,
-    ) -> Result<(), Error> {
-        if let (Some(key), Item::Grown { head, .. } | Item::Noted(_, head)) = (key, item) {
-            batch.note(key, *head).await?;
+    /// What is to be said for an item; the last of it is what publishes.
+    fn put(&self, item: &Item, commands: &mut Vec<Command>) {
+        let names = &self.names;
+        if let Item::Grown { topic, head, .. } | Item::Noted(topic, head) = item {
+            let key = names.head_key(*topic);
+            commands.push(Command::Note { key, head: *head });
         }
-        match (channel, item) {
-            (
-                Some(channel),
-                Item::Grown { message, .. }
-                | Item::Beside(_, message)
-                | Item::Control(message)
-                | Item::Lost(message),
-            ) => batch.publish(channel, message.clone()).await,
-            (None, _) | (Some(_), Item::Noted(..)) => Ok(()),
-        }
+        let (channel, message) = match item {
+            Item::Grown { topic, message, .. } | Item::Beside(topic, message) => {
+                (names.channel(*topic), message)
+            }
+            Item::Control(message) | Item::Lost(message) => (names.control(), message),
+            Item::Noted(..) => return,
+        };
+        let message = message.clone();
+        commands.push(Command::Publish { channel, message });
     }
 
     /// What was not published is given back; an answer that tells of a connection no longer good
@@ -113,7 +98,7 @@ impl Shared {
         talk: &Talk,
         items: Vec<Item>,
         commands_of: &[usize],
-        answers: Vec<Result<Value, Error>>,
+        answers: Vec<Result<(), Error>>,
     ) -> Sent {
         let whole = answers.len() == commands_of.iter().sum::<usize>();
         if answers
@@ -127,8 +112,7 @@ impl Shared {
         let mut answers = answers.into_iter();
         let mut failed = Vec::new();
         for (item, commands) in items.into_iter().zip(commands_of) {
-            // The last command of an item is the one that publishes; a head that was not noted is a
-            // hint less.
+            // A head that was not noted is a hint less.
             let published = answers.by_ref().take(*commands).last();
             match published {
                 Some(Ok(_)) if whole => self.metrics.bus_messages.count(BusDirection::Out),

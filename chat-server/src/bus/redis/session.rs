@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use fred::clients::Client;
+use fred::clients::{Client, WithOptions};
+use fred::error::ErrorKind;
 use fred::interfaces::{
     ClientLike as _, ClusterInterface as _, EventInterface as _, PubsubInterface as _,
 };
@@ -17,7 +18,7 @@ use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::interest::Plan;
-use super::link::{Link, LinkError, Settings, Talk};
+use super::link::{COMMANDS_AT_ONCE, Link, LinkError, Settings, Talk};
 use super::topology::Topology;
 use super::{Shared, hearing};
 use crate::bus::BusState;
@@ -26,13 +27,12 @@ use crate::bus::BusState;
 /// does nothing else meanwhile.
 const CHANNELS_MAX: usize = 512;
 
-/// Of a cluster's channels, asked for at a time, each by a command of its own.
-const COMMANDS_AT_ONCE: usize = 64;
+/// PINGs until a node's answers are in step: one, or two, and a few where an answer came late. With
+/// the pauses between them, a second.
+const SETTLE_ROUNDS_MAX: u32 = 10;
 
-/// PINGs until a node's answers are in step: two, and a few where one came late.
-const SETTLE_ROUNDS_MAX: u32 = 100;
-
-/// For an answer that nobody waits for to come, on the same network.
+/// For an answer that nobody waits for to come, on the same network. Each further pause is twice as
+/// long, as an answer that always comes too late keeps the next one too late.
 const SETTLE_PAUSE: Duration = Duration::from_millis(1);
 
 /// Keeps a session until the bus is closed.
@@ -89,11 +89,7 @@ impl Session {
         let over = shared.drain.hard().child_token();
         let guard = over.clone().drop_guard();
         let talk_link = Link::talk(settings).await?;
-        let talk = Talk {
-            client: talk_link.client.clone(),
-            sharded: settings.sharded,
-            over: over.clone(),
-        };
+        let talk = Talk::new(&talk_link, settings.sharded, over.clone());
         let hear_link = Link::hear(settings).await?;
         // Before anything is subscribed: it brings what comes after this.
         let arriving = hear_link.client.message_rx();
@@ -131,6 +127,7 @@ impl Session {
         } = self;
         let hear = Hear {
             client: hear_link.client.clone(),
+            channels: hear_link.channels(),
             sharded: talk.sharded,
         };
         loop {
@@ -205,6 +202,7 @@ impl Shared {
 /// The connection that hears.
 struct Hear {
     client: Client,
+    channels: WithOptions<Client>,
     sharded: bool,
 }
 
@@ -276,7 +274,7 @@ impl Hear {
             self.client.ping::<()>(None).await?;
             return Ok(());
         }
-        let commands = iter(channels).map(|channel| self.client.ssubscribe(channel));
+        let commands = iter(channels).map(|channel| self.channels.ssubscribe(channel));
         let answers = commands.buffer_unordered(COMMANDS_AT_ONCE);
         Ok(answers.try_collect().await?)
     }
@@ -300,19 +298,17 @@ impl Hear {
 
     /// Returns when answers of this node are those to what it was asked.
     ///
-    /// A PING that took a refusal for its answer is sent again, as the refusal names another node.
-    /// So it is answered twice, and each later command would get the answer to the one before: one
-    /// more PING must come back with its own words. What comes while nothing is asked the client
-    /// drops, so pausing mends it.
+    /// A PING that took a refusal for its answer fails, and its own answer is taken for that to the
+    /// next one. What comes while nothing is asked the client drops, so pausing mends it.
     async fn settle(&self, server: Server) -> Result<(), LinkError> {
         let node = self.client.with_cluster_node(server);
         for round in 0..SETTLE_ROUNDS_MAX {
             let words = round.to_string();
-            let answer: String = node.ping(Some(words.clone())).await?;
-            if round > 0 && answer == words {
-                return Ok(());
+            match node.ping::<String>(Some(words.clone())).await {
+                Ok(answer) if answer == words => return Ok(()),
+                Err(error) if *error.kind() != ErrorKind::Routing => return Err(error.into()),
+                Ok(_) | Err(_) => sleep(SETTLE_PAUSE * (1 << round)).await,
             }
-            sleep(SETTLE_PAUSE).await;
         }
         Err(LinkError::Muddled)
     }
