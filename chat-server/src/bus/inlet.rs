@@ -31,29 +31,38 @@ impl Inlet {
     /// receiver frees a place just after it took the event out: a `Lost` may seem to wait although
     /// it is in the receiver's hand. That is as good: its node reads the heads after this, and finds
     /// what `event` was about, which was stored before it was published.
+    ///
+    /// All is decided by one look. By a second one, after a full receiver, both its events and its
+    /// `Lost` could be gone, and another `Lost` would follow that one.
     pub(super) fn push(&mut self, event: BusEvent) {
-        self.see_what_was_received();
-        if self.sender.capacity() > 1 {
+        let waiting = self.look();
+        if waiting + 1 < self.sender.max_capacity() {
             self.since_lost = self.since_lost.map(|since| since + 1);
             self.put(event);
         } else {
-            self.push_lost();
+            self.put_lost();
         }
     }
 
     /// Queues a `Lost`, unless one waits: its node reads the heads after this all the same.
     pub(super) fn push_lost(&mut self) {
-        self.see_what_was_received();
+        self.look();
+        self.put_lost();
+    }
+
+    /// How many wait. Events leave in the order they came: if no more wait than came after the
+    /// `Lost`, it has left.
+    fn look(&mut self) -> usize {
+        let waiting = self.sender.max_capacity() - self.sender.capacity();
+        self.since_lost = self.since_lost.filter(|since| waiting > *since);
+        waiting
+    }
+
+    fn put_lost(&mut self) {
         if self.since_lost.is_none() {
             self.since_lost = Some(0);
             self.put(BusEvent::Lost);
         }
-    }
-
-    /// Events leave in the order they came: if no more wait than came after the `Lost`, it has left.
-    fn see_what_was_received(&mut self) {
-        let waiting = self.sender.max_capacity() - self.sender.capacity();
-        self.since_lost = self.since_lost.filter(|since| waiting > *since);
     }
 
     fn put(&self, event: BusEvent) {
@@ -112,5 +121,22 @@ mod tests {
         inlet.push_lost();
         (0..9).for_each(|_| inlet.push(event()));
         assert_eq!(waiting(&mut receiver), "Lee");
+    }
+
+    /// A reader that empties the receiver just while its sender finds it full.
+    #[test]
+    fn one_lost_is_not_followed_by_another_however_fast_the_reader() {
+        let (mut inlet, mut receiver) = Inlet::new(1);
+        let reader = std::thread::spawn(move || {
+            let mut after_lost = false;
+            while let Some(event) = receiver.blocking_recv() {
+                let is_lost = matches!(event, BusEvent::Lost);
+                assert!(!(is_lost && after_lost), "one lost after the other");
+                after_lost = is_lost;
+            }
+        });
+        (0..1_000_000).for_each(|_| inlet.push(event()));
+        drop(inlet);
+        reader.join().unwrap();
     }
 }
