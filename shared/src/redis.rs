@@ -6,7 +6,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use fred::error::Error;
-use fred::types::config::{ClusterDiscoveryPolicy, Config, Server, ServerConfig, TlsConnector};
+use fred::types::config::{
+    ClusterDiscoveryPolicy, Config, ConnectionConfig, Server, ServerConfig, TlsConnector,
+};
 use rustls::ClientConfig;
 
 use crate::config::Secret;
@@ -236,6 +238,23 @@ impl fmt::Display for RedisUrl {
 impl fmt::Debug for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// How every client of ours treats its connections: each command is attempted once, and none is sent on
+/// to another node of a cluster.
+///
+/// While a slot is on its way, its old owner sends commands about keys that it does not have on to the
+/// new one (`ASK`). fred 10.1 takes the next answer of the new owner, whatever it belongs to, for that
+/// to `ASKING`, and asks the old owner again; or, with no attempt left, ends all its connections for
+/// good. Refused, a command fails by itself; when a slot has moved (`MOVED`) the client learns that
+/// from the refusal, too.
+#[must_use]
+pub fn connection_config() -> ConnectionConfig {
+    ConnectionConfig {
+        max_command_attempts: 1,
+        max_redirections: 0,
+        ..ConnectionConfig::default()
     }
 }
 

@@ -59,17 +59,13 @@ impl Cluster {
         timeout(PATIENCE, told).await.expect("nodes that agree");
     }
 
-    /// Without its scheme.
-    pub(crate) fn hosts(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let hosts = self
             .servers
             .iter()
             .map(|server| format!("127.0.0.1:{}", server.port));
-        hosts.collect::<Vec<_>>().join(",")
-    }
-
-    fn url(&self) -> String {
-        format!("redis-cluster://{}", self.hosts())
+        let hosts = hosts.collect::<Vec<_>>().join(",");
+        format!("{}-cluster://{hosts}", self.servers[0].family())
     }
 
     /// Topics in slots of this server.
@@ -103,7 +99,7 @@ impl Cluster {
     }
 
     fn owner_in(&self, nodes: &str, topic: Topic) -> usize {
-        let slot = redis_keyslot(channel(topic).as_bytes());
+        let slot = slot(topic);
         let owns = |range: &str| {
             let (first, last) = range.split_once('-').unwrap_or((range, range));
             first.parse().is_ok_and(|first: u16| first <= slot)
@@ -117,7 +113,8 @@ impl Cluster {
 
     /// Begins to move a slot as an operator's tool does: keys that are not there any more are at the
     /// new owner.
-    async fn offer(&self, slot: &str, from: usize, to: usize) {
+    async fn offer(&self, slot: u16, from: usize, to: usize) {
+        let slot = &slot.to_string();
         let id = self.servers[to].command(&["cluster", "myid"]).await;
         let giver = self.servers[from].command(&["cluster", "myid"]).await;
         let order = ["cluster", "setslot", slot, "importing", &giver];
@@ -127,13 +124,13 @@ impl Cluster {
     }
 
     /// Moves a slot as an operator's tool does, but for the keys in it.
-    async fn give(&self, slot: &str, from: usize, to: usize) {
+    async fn give(&self, slot: u16, from: usize, to: usize) {
         self.offer(slot, from, to).await;
         self.servers[from].command(&["flushall"]).await;
         let id = self.servers[to].command(&["cluster", "myid"]).await;
         let third = 3 - from - to;
         for place in [to, from, third] {
-            let order = ["cluster", "setslot", slot, "node", &id];
+            let order = ["cluster", "setslot", &slot.to_string(), "node", &id];
             assert_eq!(self.servers[place].command(&order).await, "OK");
         }
     }
@@ -143,8 +140,8 @@ fn channel(topic: Topic) -> String {
     format!("{PREFIX}:{{{topic}}}")
 }
 
-fn slot(topic: Topic) -> String {
-    redis_keyslot(channel(topic).as_bytes()).to_string()
+fn slot(topic: Topic) -> u16 {
+    redis_keyslot(channel(topic).as_bytes())
 }
 
 /// Its old node ends the subscription, and the client library drops the message that says so.
@@ -161,12 +158,12 @@ async fn slot_that_moved_is_heard_again() {
     there.follow(topic).await;
     let (slot, from) = (slot(topic), cluster.owner(topic).await);
     let to = (from + 1) % 3;
-    cluster.give(&slot, from, to).await;
+    cluster.give(slot, from, to).await;
     there.until_lost().await;
     there.until_heard(&here, topic, 1).await;
     // There and back: the slots are as before, and yet nobody is subscribed any more.
-    cluster.give(&slot, to, from).await;
-    cluster.give(&slot, from, to).await;
+    cluster.give(slot, to, from).await;
+    cluster.give(slot, from, to).await;
     there.until_heard(&here, topic, 1_000).await;
     // Following and leaving still work, each with the new owner.
     let others: Vec<_> = (0..50).map(|_| fresh_topic()).collect();
@@ -187,7 +184,7 @@ async fn following_is_sent_on_to_where_the_slot_has_moved() {
     let here = Node::join(&cluster.url(), UNWATCHED).await;
     let mut there = Node::join(&cluster.url(), UNWATCHED).await;
     let [topic] = cluster.topics_of(0).await;
-    cluster.give(&slot(topic), 0, 1).await;
+    cluster.give(slot(topic), 0, 1).await;
     there.follow(topic).await;
     there.until_heard(&here, topic, 1).await;
     let disconnects = there.metrics.bus_disconnects.get();
@@ -204,7 +201,7 @@ async fn slot_on_its_way_hides_no_head_but_its_own() {
     let moving: [_; 10] = cluster.topics_of(0).await;
     let resting: [_; 50] = cluster.topics_of(2).await;
     for topic in moving {
-        cluster.offer(&slot(topic), 0, 2).await;
+        cluster.offer(slot(topic), 0, 2).await;
     }
     // What is published comes after what was noted.
     for topic in resting {
@@ -236,7 +233,7 @@ async fn following_is_confirmed_also_after_leaving_a_slot_that_moved() {
     cluster.announce(0, line.port).await;
     let there = Node::join(&cluster.url(), UNWATCHED).await;
     there.follow(moved).await;
-    cluster.give(&slot(moved), 0, 1).await;
+    cluster.give(slot(moved), 0, 1).await;
     line.let_one_follow();
     there.bus.unsubscribe(moved).await;
     let both = async { tokio::join!(there.bus.subscribe(one), there.bus.subscribe(other)) };
@@ -253,14 +250,14 @@ async fn following_is_confirmed_also_after_leaving_a_slot_that_moved() {
 
 /// Long before the next look that is due.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn command_that_is_sent_on_is_a_reason_to_look_for_moved_slots() {
+async fn refused_command_is_a_reason_to_look_for_moved_slots() {
     let cluster = Cluster::start().await;
     let here = Node::join(&cluster.url(), UNWATCHED).await;
     let mut there = Node::join(&cluster.url(), UNWATCHED).await;
     let topic = fresh_topic();
     there.follow(topic).await;
     let (slot, from) = (slot(topic), cluster.owner(topic).await);
-    cluster.give(&slot, from, (from + 1) % 3).await;
+    cluster.give(slot, from, (from + 1) % 3).await;
     there.bus.heads(&[topic]).await.unwrap();
     there.until_lost().await;
     there.until_heard(&here, topic, 1).await;

@@ -25,10 +25,9 @@ async fn nodes_hear_each_other_over_tls() {
 async fn nodes_hear_each_other_over_tls_on_a_cluster() {
     let ours = signed();
     let cluster = Cluster::start_signed(Some(&ours)).await;
-    let url = format!("rediss-cluster://{}", cluster.hosts());
     let authority = Some(ours.authority.as_path());
-    let here = Node::join_trusting(&url, authority, QUICK).await;
-    let mut there = Node::join_trusting(&url, authority, QUICK).await;
+    let here = Node::join_trusting(&cluster.url(), authority, QUICK).await;
+    let mut there = Node::join_trusting(&cluster.url(), authority, QUICK).await;
     assert_eq!(there.bus.state(), BusState::Up);
     for place in 0..3 {
         let [topic] = cluster.topics_of(place).await;

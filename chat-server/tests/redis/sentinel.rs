@@ -10,15 +10,15 @@ use crate::server::{PATIENCE, Server};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_primary_is_followed() {
-    check("redis-sentinel", None).await;
+    check(None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_primary_is_followed_over_tls() {
-    check("rediss-sentinel", Some(&signed())).await;
+    check(Some(&signed())).await;
 }
 
-async fn check(scheme: &str, signed: Option<&Signed>) {
+async fn check(signed: Option<&Signed>) {
     let mut primary = Server::start_signed(&[], signed).await;
     let of_primary = primary.port.to_string();
     let args = ["--replicaof", "127.0.0.1", &of_primary];
@@ -35,7 +35,11 @@ async fn check(scheme: &str, signed: Option<&Signed>) {
         while !sentinel.command(&ask).await.contains(&of_replica) {}
     };
     timeout(PATIENCE, found).await.expect("a known replica");
-    let url = format!("{scheme}://127.0.0.1:{}/main", sentinel.port);
+    let url = format!(
+        "{}-sentinel://127.0.0.1:{}/main",
+        sentinel.family(),
+        sentinel.port
+    );
     let authority = signed.map(|signed| signed.authority.as_path());
     let here = Node::join_trusting(&url, authority, QUICK).await;
     let mut there = Node::join_trusting(&url, authority, QUICK).await;

@@ -161,10 +161,12 @@ impl Server {
     }
 
     pub(crate) fn url(&self) -> String {
-        match self.authority {
-            None => format!("redis://127.0.0.1:{}", self.port),
-            Some(_) => format!("rediss://127.0.0.1:{}", self.port),
-        }
+        format!("{}://127.0.0.1:{}", self.family(), self.port)
+    }
+
+    /// How the schemes of its addresses begin.
+    pub(crate) fn family(&self) -> &'static str {
+        self.authority.as_ref().map_or("redis", |_| "rediss")
     }
 
     /// The tool that talks to it.

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use fred::clients::Client;
 use fred::interfaces::{ClientLike as _, KeysInterface as _};
 use fred::prelude::ReconnectPolicy;
-use fred::types::config::Options;
+use fred::types::config::{ConnectionConfig, Options, UnresponsiveConfig};
 use fred::types::{Builder, Expiration, SetOptions};
-use shared::redis::RedisUrl;
+use shared::redis::{RedisUrl, connection_config};
 
 use super::{Cache, CacheError, Namespace, Version};
 
@@ -48,21 +48,22 @@ impl RedisCache {
         let mut config = url.client_config(None).map_err(away)?;
         // Else a Redis that is away at the start would be given up for good.
         config.fail_fast = false;
+        let connection = ConnectionConfig {
+            connection_timeout: Duration::from_secs(2),
+            internal_command_timeout: Duration::from_secs(2),
+            max_command_buffer_len: CALLS_MAX,
+            // Closes a connection on which nothing answers, so that a new one is tried.
+            unresponsive: UnresponsiveConfig {
+                max_timeout: Some(Duration::from_secs(5)),
+                ..UnresponsiveConfig::default()
+            },
+            ..connection_config()
+        };
         let client = Builder::from_config(config)
             .with_performance_config(|performance| {
                 performance.default_command_timeout = answer_max;
             })
-            .with_connection_config(|connection| {
-                connection.connection_timeout = Duration::from_secs(2);
-                connection.internal_command_timeout = Duration::from_secs(2);
-                connection.max_command_attempts = 1;
-                // What is on its way to another node of a cluster is not asked for there: the client
-                // has no attempt left for that, and would take it for the end of all connections.
-                connection.max_redirections = 0;
-                connection.max_command_buffer_len = CALLS_MAX;
-                // Closes a connection on which nothing answers, so that a new one is tried.
-                connection.unresponsive.max_timeout = Some(Duration::from_secs(5));
-            })
+            .set_connection_config(connection)
             .set_policy(ReconnectPolicy::new_exponential(0, 50, RECONNECT_MS_MAX, 2))
             .build()
             .map_err(away)?;

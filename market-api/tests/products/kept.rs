@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use fred::util::redis_keyslot;
 use market_api::cache::{Cache, LocalCache, Namespace, RedisCache};
 use market_api::products::{Kind, Sort};
 use tempfile::TempDir;
@@ -107,19 +108,16 @@ async fn cache_in_a_cluster_keeps_the_contract() {
 /// library gave up all its connections for good.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slot_on_its_way_costs_only_its_own_keys() {
-    let port = free_port().to_string();
-    let args = ["--cluster-enabled", "yes", "--cluster-port", &port];
-    let old = Redis::start_with(&args).await;
-    let port = free_port().to_string();
-    let args = ["--cluster-enabled", "yes", "--cluster-port", &port];
-    let new = Redis::start_with(&args).await;
+    let buses = [free_port(), free_port()].map(|port| port.to_string());
+    let args = |bus| ["--cluster-enabled", "yes", "--cluster-port", bus];
+    let old = Redis::start_with(&args(&buses[0])).await;
+    let new = Redis::start_with(&args(&buses[1])).await;
     old.order("cluster addslotsrange 0 8191").await;
     new.order("cluster addslotsrange 8192 16383").await;
     // One that no other has.
     new.order("cluster set-config-epoch 1").await;
-    let bus = &port;
-    old.order(&format!("cluster meet 127.0.0.1 {} {bus}", new.port))
-        .await;
+    let meet = format!("cluster meet 127.0.0.1 {} {}", new.port, buses[1]);
+    old.order(&meet).await;
     let agree = async || {
         let answers = [
             old.order("cluster info").await,
@@ -133,37 +131,29 @@ async fn slot_on_its_way_costs_only_its_own_keys() {
 
     let url = old.url().replace("redis://", "redis-cluster://");
     let cache = connected(&url).await;
-    let mut keys = Vec::new();
-    let mut slots = Vec::new();
-    while keys.len() < 2 {
-        let key = format!("key{:x}", rand::random::<u64>());
-        let slot = old.order(&format!("cluster keyslot {key}")).await;
-        if slot.parse::<u16>().unwrap() < 8192 && !slots.contains(&slot) {
-            keys.push(key);
-            slots.push(slot);
-        }
-    }
+    // In two of the slots of the old owner.
+    let (moving, resting) = ("b", "c");
     let value = Bytes::from_static(b"value");
-    cache.set(&keys[1], value.clone(), HOUR).await.unwrap();
+    cache.set(resting, value.clone(), HOUR).await.unwrap();
     let (of_old, of_new) = (
         old.order("cluster myid").await,
         new.order("cluster myid").await,
     );
-    let slot = &slots[0];
+    let slot = redis_keyslot(moving.as_bytes());
     new.order(&format!("cluster setslot {slot} importing {of_old}"))
         .await;
     old.order(&format!("cluster setslot {slot} migrating {of_new}"))
         .await;
     for _ in 0..10 {
-        cache.get(&keys[0]).await.unwrap_err();
-        assert_eq!(cache.get(&keys[1]).await.unwrap(), Some(value.clone()));
+        cache.get(moving).await.unwrap_err();
+        assert_eq!(cache.get(resting).await.unwrap(), Some(value.clone()));
     }
     new.order(&format!("cluster setslot {slot} node {of_new}"))
         .await;
     old.order(&format!("cluster setslot {slot} node {of_new}"))
         .await;
     // The first to ask is refused, and the client learns from that where it is.
-    eventually("found", async || cache.get(&keys[0]).await.is_ok()).await;
+    eventually("found", async || cache.get(moving).await.is_ok()).await;
 }
 
 /// The contract, also between two instances.

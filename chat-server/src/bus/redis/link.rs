@@ -12,7 +12,7 @@ use fred::types::config::{Config, ConnectionConfig, Options, PerformanceConfig};
 use fred::types::{ConnectHandle, Expiration, RespVersion};
 use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 use shared::ids::Seq;
-use shared::redis::{RedisKind, RedisUrl};
+use shared::redis::{RedisKind, RedisUrl, connection_config};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -117,12 +117,7 @@ impl Settings {
             connection_timeout: self.tuning.connect_max,
             internal_command_timeout: self.tuning.connect_max,
             max_command_buffer_len: COMMANDS_MAX,
-            // While a slot is on its way, its old owner sends commands about keys on to the new one.
-            // The client takes an answer to something else for the new owner's consent, and asks the
-            // old one again. When a slot has moved, it learns that from the refusal, too.
-            max_redirections: 0,
-            max_command_attempts: 1,
-            ..ConnectionConfig::default()
+            ..connection_config()
         };
         Client::new(
             self.config.clone(),
@@ -211,7 +206,7 @@ impl Drop for Link {
 }
 
 /// The connection of a session that talks.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Talk {
     pub(super) client: Client,
     channels: WithOptions<Client>,
@@ -252,7 +247,7 @@ impl Talk {
         }
         let ask = |key| async {
             match self.of_key(self.client.get(key)).await {
-                Err(error) if *error.kind() == ErrorKind::Routing => Ok(None),
+                Err(error) if is_refusal(&error) => Ok(None),
                 answer => answer,
             }
         };
@@ -266,9 +261,7 @@ impl Talk {
     /// something else.
     async fn of_key<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let answer = answer.await;
-        if let Err(error) = &answer
-            && *error.kind() == ErrorKind::Routing
-        {
+        if answer.as_ref().is_err_and(is_refusal) {
             self.client.ping::<()>(None).await?;
         }
         answer
@@ -300,6 +293,11 @@ impl Talk {
         }
         pipeline.try_all().await
     }
+}
+
+/// Whether another node has to be asked.
+pub(super) fn is_refusal(error: &Error) -> bool {
+    *error.kind() == ErrorKind::Routing
 }
 
 async fn note(client: &impl KeysInterface, key: String, head: Seq) -> Result<(), Error> {

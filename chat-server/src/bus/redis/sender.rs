@@ -73,7 +73,7 @@ impl Shared {
         self.settle(talk, items, &commands_of, answers)
     }
 
-    /// What is to be said for an item; the last of it is what publishes.
+    /// What is to be said for an item; what publishes it, if anything does, comes last.
     fn put(&self, item: &Item, commands: &mut Vec<Command>) {
         let names = &self.names;
         if let Item::Grown { topic, head, .. } | Item::Noted(topic, head) = item {

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fred::clients::{Client, WithOptions};
-use fred::error::ErrorKind;
 use fred::interfaces::{
     ClientLike as _, ClusterInterface as _, EventInterface as _, PubsubInterface as _,
 };
@@ -18,7 +17,7 @@ use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::interest::Plan;
-use super::link::{COMMANDS_AT_ONCE, Link, LinkError, Settings, Talk};
+use super::link::{COMMANDS_AT_ONCE, Link, LinkError, Settings, Talk, is_refusal};
 use super::topology::Topology;
 use super::{Shared, hearing};
 use crate::bus::BusState;
@@ -306,7 +305,7 @@ impl Hear {
             let words = round.to_string();
             match node.ping::<String>(Some(words.clone())).await {
                 Ok(answer) if answer == words => return Ok(()),
-                Err(error) if *error.kind() != ErrorKind::Routing => return Err(error.into()),
+                Err(error) if !is_refusal(&error) => return Err(error.into()),
                 Ok(_) | Err(_) => sleep(SETTLE_PAUSE * (1 << round)).await,
             }
         }

@@ -51,7 +51,7 @@ impl Topology {
     ///
     /// | waits for | cancel-safe | then |
     /// |---|---|---|
-    /// | a command that was sent on to another node | yes, a channel | looks |
+    /// | a command that another node has to carry out | yes, a channel | looks |
     /// | the next look that is due | yes, a timer | looks |
     pub(super) async fn changes(&self, talk: &Talk, every: Duration) -> Result<(), LinkError> {
         let mut redirections = talk.client.cluster_change_rx();
