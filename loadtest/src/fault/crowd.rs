@@ -19,8 +19,12 @@ pub(crate) const ROOMS_EACH: u32 = 3;
 /// Orders a member has not followed yet.
 const ORDERS_MAX: usize = 16;
 
-/// How long everybody may take to connect, and again until every room delivers.
+/// How long everybody may take to connect, and after a fault until every room delivers again.
 pub(crate) const BEGIN_MAX: Duration = Duration::from_secs(60);
+
+/// How long it may take until every room delivers for the first time: replicas that have just
+/// started are slow.
+const FIRST_MAX: Duration = Duration::from_secs(240);
 
 /// How long it may take, after traffic has stopped, until every send is settled.
 const SETTLE_MAX: Duration = Duration::from_secs(60);
@@ -101,7 +105,7 @@ impl Crowd {
             s.watch_deliveries(SystemClock.now());
         });
         self.board
-            .until("every room delivers", BEGIN_MAX, State::all_deliver)
+            .until("every room delivers", FIRST_MAX, State::all_deliver)
             .await
     }
 
