@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::envelope::Refusal;
+use crate::json::from_object;
 
 /// Whether a request comes from a page of an allowed origin, or of the server's own.
 ///
@@ -56,7 +57,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for InQuery<T> {
     }
 }
 
-/// The body as JSON, whatever it calls itself.
+/// The body as one JSON object in exactly the shapes of `T` ([`from_object`]), whatever it calls
+/// itself.
 #[derive(Clone, Copy, Debug)]
 pub struct InBody<T>(pub T);
 
@@ -69,7 +71,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for InBody<T> {
             StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge,
             _ => Refusal::Parameter,
         })?;
-        serde_json::from_slice(&body).map(Self).map_err(|error| {
+        from_object(&body).map(Self).map_err(|error| {
             // Its place and kind; its text may quote the body.
             tracing::debug!(line = error.line(), kind = ?error.classify(), "a body was refused");
             Refusal::Parameter
