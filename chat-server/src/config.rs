@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use shared::claims::TokenScope;
 use shared::config::{Mistake, Mistakes, Settings, parse_bytes, parse_duration};
 use shared::ids::MemberId;
+use shared::limits::OpenFiles;
 use shared::telemetry::{LogFilter, LogFormat};
 use stomp::HeartBeat;
 
@@ -132,7 +133,8 @@ pub struct ChatLimits {
         value_parser = parse_sync)]
     pub sync: SyncMode,
 
-    /// Connections of this node; more are answered 503
+    /// Connections of this node; more are answered 503. Fewer if the machine allows the process too
+    /// few open files, which the log says then
     #[arg(
         long,
         env = "CHAT_CONNECTIONS_MAX",
@@ -286,6 +288,11 @@ impl ChatLimits {
     #[must_use]
     pub fn sends_limit(&self) -> Option<NonZeroU32> {
         NonZeroU32::new(self.sends_per_second)
+    }
+
+    /// Takes no more connections than the machine has files for, and says so if that is fewer.
+    pub fn fit(&mut self, files: OpenFiles) {
+        self.connections_max = files.fit_connections(self.connections_max);
     }
 
     /// Notes every value that makes no sense.

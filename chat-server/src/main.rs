@@ -13,6 +13,7 @@ use shared::claims::TokenScope;
 use shared::clock::{Clock as _, SystemClock};
 use shared::config::parse_or_exit;
 use shared::drain::Drain;
+use shared::limits::OpenFiles;
 use shared::telemetry;
 use tracing::{error, info};
 
@@ -55,8 +56,10 @@ fn run_command(command: Command) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn serve(config: Config) -> Result<(), Box<dyn Error>> {
+fn serve(mut config: Config) -> Result<(), Box<dyn Error>> {
     telemetry::log_build_info(&shared::build_info!());
+    let files = OpenFiles::raise()?;
+    config.limits.fit(files);
     tokio::runtime::Runtime::new()?.block_on(async {
         let (longest, budget) = (config.stop.longest(), config.stop.stop_budget);
         info!("stopping takes {longest:?} at most, and may take {budget:?}");

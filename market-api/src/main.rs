@@ -9,6 +9,7 @@ use market_api::config::Config;
 use shared::clock::SystemClock;
 use shared::config::parse_or_exit;
 use shared::drain::Drain;
+use shared::limits::OpenFiles;
 use shared::telemetry;
 use tracing::{error, info};
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
 
 fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
     telemetry::log_build_info(&shared::build_info!());
+    OpenFiles::raise()?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let drain = Drain::new();
         let market = Market::build(config, Arc::new(SystemClock), &drain).await?;

@@ -12,6 +12,7 @@
 //! [`Credentials`] only reads them), routes, documents, limits on how often somebody asks.
 
 mod credentials;
+mod crowded;
 mod envelope;
 mod extract;
 mod guard;

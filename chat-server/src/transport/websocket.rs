@@ -64,11 +64,7 @@ async fn upgrade(State(upgrades): State<Upgrades>, mut request: Request) -> Resp
         }
     };
     if services.drain.soft().is_cancelled() || !upgrades.health.takes_clients() {
-        // Without this a balancer would send the next client on the same connection.
-        let mut refused = refuse(services, "draining");
-        let close = HeaderValue::from_static("close");
-        refused.headers_mut().insert(CONNECTION, close);
-        return refused;
+        return refuse(services, "draining");
     }
     let Some(permit) = services.admit() else {
         return refuse(services, "limit");
@@ -109,7 +105,9 @@ fn refuse(services: &Services, reason: &'static str) -> Response {
         .inc();
     (
         StatusCode::SERVICE_UNAVAILABLE,
-        [(RETRY_AFTER, RETRY_AFTER_SECONDS)],
+        // A balancer would send the next client on the same connection, and one that stays open
+        // takes the place of one that could be served.
+        [(RETRY_AFTER, RETRY_AFTER_SECONDS), (CONNECTION, "close")],
         reason,
     )
         .into_response()

@@ -16,6 +16,7 @@ use crate::support::PATIENCE;
 pub(crate) struct Running {
     server: Child,
     pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
     log: watch::Receiver<String>,
     _reading: JoinSet<()>,
 }
@@ -58,20 +59,36 @@ pub(crate) fn server(folder: &Path, more: &[&str]) -> Command {
     server
 }
 
+/// The program under a limit of the shell, such as `-n 256`, which it cannot raise again.
+pub(crate) fn limited(limit: &str, program: &Command) -> Command {
+    let program = program.as_std();
+    let script = format!(r#"trap "" XFSZ; ulimit {limit} && exec "$0" "$@""#);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).arg(program.get_program());
+    shell.args(program.get_args()).kill_on_drop(true);
+    shell
+}
+
 /// Starts the program on a folder that a test node has set up.
 pub(crate) async fn start(folder: &Path, more: &[&str]) -> Running {
-    let mut server = server(folder, more).stderr(Stdio::piped()).spawn().unwrap();
+    start_program(server(folder, more)).await
+}
+
+/// Starts a program that serves.
+pub(crate) async fn start_program(mut program: Command) -> Running {
+    let mut server = program.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
     let listening = async {
         loop {
             let line = lines.next_line().await.unwrap().expect("it listens");
-            let address = line.split("clients at http://").nth(1);
-            if let Some(address) = address.and_then(|rest| rest.split(',').next()) {
-                return address.parse().unwrap();
+            let addresses = line.split("clients at http://").nth(1);
+            let addresses = addresses.and_then(|rest| rest.split_once(", admin at http://"));
+            if let Some((clients, admin)) = addresses {
+                return (clients.parse().unwrap(), admin.trim().parse().unwrap());
             }
         }
     };
-    let address = timeout(PATIENCE, listening).await.expect("it starts");
+    let (address, admin) = timeout(PATIENCE, listening).await.expect("it starts");
     // The pipe must be emptied, or a chatty server would stop at it.
     let (said, log) = watch::channel(String::new());
     let mut reading = JoinSet::new();
@@ -83,6 +100,7 @@ pub(crate) async fn start(folder: &Path, more: &[&str]) -> Running {
     Running {
         server,
         address,
+        admin,
         log,
         _reading: reading,
     }

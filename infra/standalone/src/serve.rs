@@ -14,6 +14,7 @@ use market_api::app::{BuildError as MarketBuildError, Market};
 use market_api::http::Failure;
 use shared::clock::{Clock, SystemClock};
 use shared::drain::Drain;
+use shared::limits::{OpenFiles, TooFewFiles};
 use shared::telemetry;
 use shared::web;
 use tokio::net::TcpListener;
@@ -51,6 +52,9 @@ pub(crate) enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// The open files.
+    #[error(transparent)]
+    Files(#[from] TooFewFiles),
     /// The key.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -85,13 +89,15 @@ pub(crate) enum ServeError {
 /// See [`ServeError`].
 pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     telemetry::log_build_info(&shared::build_info!());
+    let files = OpenFiles::raise()?;
     let drain = Drain::new();
     drain.stop_on_signals()?;
     // First the port: if this program runs already, that says so best.
     let listener = listen(settings.listen)?;
     let address = listener.local_addr()?;
     let key = DevKey::open(&settings.data)?;
-    let config = chat_config(settings, &key)?;
+    let mut config = chat_config(settings, &key)?;
+    config.limits.fit(files);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node = Node::build(&config, clock.clone(), drain.clone()).await;
     let node = node.map_err(|source| ServeError::Build {

@@ -15,18 +15,21 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 use tracing::{debug, error};
 
+use super::crowded::Crowded;
 use crate::drain::Drain;
+use crate::limits::OpenFiles;
 
 /// Connections that wait to be accepted: all clients of a node may come back at once.
 const BACKLOG: u32 = 4_096;
 
-/// HTTP connections at a time, those that are being upgraded among them; more wait to be accepted.
-const HTTP_CONNECTIONS_MAX: usize = 4_096;
+/// How long connections wait to be accepted when all places are taken: many clients that come back
+/// at once are done within milliseconds each. After that the others are refused until one is free.
+const PLACE_WAIT: Duration = Duration::from_secs(1);
 
 /// Out of file handles, or the like: others must end first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -65,14 +68,22 @@ pub async fn serve(
     head_time: Duration,
 ) -> io::Result<()> {
     let soft = drain.soft();
-    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
+    let connections_max = OpenFiles::now().http_connections();
+    let places = Arc::new(Semaphore::new(connections_max));
+    let crowded = Crowded::new(connections_max);
     soft.run_until_cancelled(async {
+        let mut is_full = false;
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
-            };
+            let place = place(&places, is_full).await;
+            is_full = place.is_none();
             match listener.accept().await {
                 Ok((tcp, peer)) => {
+                    // One may have become free while nobody came.
+                    let place = place.or_else(|| Arc::clone(&places).try_acquire_owned().ok());
+                    let Some(place) = place else {
+                        crowded.refuse(tcp, drain);
+                        continue;
+                    };
                     let http =
                         speak_http(tcp, Peer(peer), router.clone(), drain.clone(), head_time);
                     drop(drain.spawn("http", async move {
@@ -91,6 +102,13 @@ pub async fn serve(
     })
     .await;
     Ok(())
+}
+
+/// A place for a connection; none if none becomes free in time, or, once it was so, at once.
+async fn place(places: &Arc<Semaphore>, is_full: bool) -> Option<OwnedSemaphorePermit> {
+    let wait = if is_full { Duration::ZERO } else { PLACE_WAIT };
+    let place = timeout(wait, Arc::clone(places).acquire_owned()).await;
+    place.ok()?.ok()
 }
 
 async fn speak_http(tcp: TcpStream, peer: Peer, router: Router, drain: Drain, head_time: Duration) {

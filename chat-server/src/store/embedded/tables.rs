@@ -13,6 +13,7 @@ use std::sync::Arc;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, Readable, UserValue};
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
+use shared::limits::OpenFiles;
 
 use crate::log::{Entry, Topic};
 use crate::store::{Membership, READ_ENTRIES_MAX, Room, RoomHead, Standing, StoreError, record};
@@ -54,6 +55,7 @@ impl Tables {
                 .cache_size(CACHE_BYTES)
                 .max_journaling_size(JOURNAL_BYTES_MAX)
                 .worker_threads(WORKER_THREADS)
+                .max_cached_files(Some(OpenFiles::now().store_tables()))
                 .open()?;
             let table = |name, bytes| {
                 db.keyspace(name, || {
