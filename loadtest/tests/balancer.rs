@@ -91,6 +91,36 @@ async fn answer(tcp: TcpStream, name: &str, state: Arc<State>) -> Option<()> {
     tcp.write_all(text.as_bytes()).await.ok()
 }
 
+/// On a port that was free; on another one if somebody took it meanwhile, for then it ends.
+async fn start_balancer(market: &Named, chat: &[Named]) -> (SocketAddr, Child) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/haproxy/run");
+    let started = async {
+        loop {
+            let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = free.local_addr().unwrap();
+            drop(free);
+            let mut balancer = Command::new(&script);
+            balancer.args(["--listen", &address.to_string()]);
+            balancer.args(["--market", &market.address.to_string()]);
+            for node in chat {
+                balancer.args(["--chat", &format!("{}/{}", node.address, node.address)]);
+            }
+            balancer.stderr(Stdio::null()).kill_on_drop(true);
+            let mut balancer = balancer.spawn().unwrap();
+            let mut again = interval(Duration::from_millis(20));
+            while balancer.try_wait().unwrap().is_none() {
+                if TcpStream::connect(address).await.is_ok() {
+                    return (address, balancer);
+                }
+                again.tick().await;
+            }
+        }
+    };
+    timeout(PATIENCE, started)
+        .await
+        .expect("HAProxy does not start")
+}
+
 /// Two chat nodes and the market behind the balancer.
 struct Site {
     chat: Vec<Named>,
@@ -104,21 +134,7 @@ impl Site {
     async fn start() -> Self {
         let chat = vec![Named::start("chat a").await, Named::start("chat b").await];
         let market = Named::start("market").await;
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/haproxy/run");
-        let mut balancer = Command::new(script);
-        balancer.args(["--listen", &address.to_string()]);
-        balancer.args(["--market", &market.address.to_string()]);
-        for node in &chat {
-            balancer.args(["--chat", &format!("{}/{}", node.address, node.address)]);
-        }
-        let balancer = balancer
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let (address, balancer) = start_balancer(&market, &chat).await;
         let site = Self {
             chat,
             _market: market,

@@ -12,7 +12,7 @@ use tokio::time::{interval, sleep};
 
 use super::balancer::{Balancer, Seen};
 use super::error::FaultError;
-use super::process::{Process, Signal, free_port, output, read_resident_kib};
+use super::process::{Process, Signal, free_port, on_free_ports, output, read_resident_kib};
 use super::redis::{Failover, Redis};
 use super::replicas::Replicas;
 
@@ -112,8 +112,8 @@ impl Cluster {
             nodes.push(ChatNode {
                 number,
                 binary: parts.binaries[0].clone(),
-                public: SocketAddr::from(([127, 0, 0, 1], free_port()?)),
-                admin: SocketAddr::from(([127, 0, 0, 1], free_port()?)),
+                public: free_address()?,
+                admin: free_address()?,
                 common: common.clone(),
                 log: parts.folder.join(format!("node-{number}.log")),
                 process: None,
@@ -125,21 +125,23 @@ impl Cluster {
             node.launch().await?;
         }
         for node in &mut nodes {
-            node.until_ready().await?;
+            node.until_ready_somewhere().await?;
         }
         let addresses: Vec<_> = nodes.iter().map(|node| (node.public, node.admin)).collect();
-        let balancer = Balancer::start(parts.infra, &addresses, parts.folder)?;
-        let mut cluster = Self {
+        let balancer = on_free_ports(async || {
+            let mut balancer = Balancer::start(parts.infra, &addresses, parts.folder)?;
+            for node in 0..addresses.len() {
+                balancer.until(node, Seen::Up).await?;
+            }
+            Ok(balancer)
+        });
+        Ok(Self {
+            balancer: balancer.await?,
             nodes,
-            balancer,
             bus: parts.bus,
             replicas: parts.replicas,
             memory,
-        };
-        for node in 0..cluster.nodes.len() {
-            cluster.balancer.until(node, Seen::Up).await?;
-        }
-        Ok(cluster)
+        })
     }
 
     /// Starts a node again and waits until clients come to it.
@@ -192,6 +194,20 @@ impl ChatNode {
         Ok(())
     }
 
+    /// On other addresses if it ends: nobody has been told of these yet.
+    async fn until_ready_somewhere(&mut self) -> Result<(), FaultError> {
+        match self.until_ready().await {
+            Err(FaultError::Ended { .. }) => {}
+            done => return done,
+        }
+        on_free_ports(async || {
+            (self.public, self.admin) = (free_address()?, free_address()?);
+            self.launch().await?;
+            self.until_ready().await
+        })
+        .await
+    }
+
     async fn until_ready(&mut self) -> Result<(), FaultError> {
         let began = SystemClock.now();
         let url = format!("http://{}/readyz", self.admin);
@@ -235,6 +251,10 @@ impl ChatNode {
             None => Ok(()),
         }
     }
+}
+
+fn free_address() -> Result<SocketAddr, FaultError> {
+    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
 }
 
 impl Memory {

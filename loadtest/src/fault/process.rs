@@ -159,6 +159,24 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// Ports that are tried.
 const PORTS_TRIED_MAX: usize = 100;
 
+/// How often a server is started on other ports when it ends at once.
+const STARTS_MAX: u32 = 3;
+
+/// Starts a server on ports that nobody had when they were drawn, and on others if it ends: another
+/// process may have taken one meanwhile.
+pub(crate) async fn on_free_ports<T>(
+    mut start: impl AsyncFnMut() -> Result<T, FaultError>,
+) -> Result<T, FaultError> {
+    let mut left = STARTS_MAX;
+    loop {
+        left -= 1;
+        match start().await {
+            Err(FaultError::Ended { .. }) if left > 0 => {}
+            done => return done,
+        }
+    }
+}
+
 /// A port nobody uses now.
 pub(crate) fn free_port() -> Result<u16, FaultError> {
     let mut rng = rand::rng();
@@ -172,4 +190,41 @@ pub(crate) fn free_port() -> Result<u16, FaultError> {
 
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), FaultError> {
     std::fs::write(path, text).map_err(|error| FaultError::File(path.to_owned(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// As a server that cannot listen: it says so by its end.
+    fn listen(port: u16) -> Result<TcpListener, FaultError> {
+        TcpListener::bind(("127.0.0.1", port)).map_err(|error| FaultError::Ended {
+            program: "a server".to_owned(),
+            status: error.to_string(),
+            log: PathBuf::new(),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_server_whose_port_was_taken_meanwhile_starts_on_another() {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut taken = Some(other.local_addr().unwrap().port());
+        let start = async || listen(taken.take().unwrap_or(free_port()?));
+        let server = on_free_ports(start).await.unwrap();
+        assert_ne!(server.local_addr().unwrap(), other.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_always_ends_is_given_up() {
+        let mut starts = 0;
+        let start = async || {
+            starts += 1;
+            listen(0).and_then(|first| listen(first.local_addr().unwrap().port()))
+        };
+        let never = on_free_ports(start).await;
+        assert!(matches!(never, Err(FaultError::Ended { .. })));
+        assert_eq!(starts, STARTS_MAX);
+    }
 }

@@ -8,7 +8,7 @@ use tokio::process::Command;
 use tokio::time::sleep;
 
 use super::error::FaultError;
-use super::process::{Process, Signal, free_port, output, write};
+use super::process::{Process, Signal, free_port, on_free_ports, output, write};
 
 /// How long a Redis may take until it answers.
 const READY_MAX: Duration = Duration::from_secs(10);
@@ -38,13 +38,16 @@ impl Redis {
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder)
             .map_err(|error| FaultError::File(folder.clone(), error))?;
-        let mut redis = Self {
-            folder,
-            port: free_port()?,
-            process: None,
-        };
-        redis.restart().await?;
-        Ok(redis)
+        on_free_ports(async || {
+            let mut redis = Self {
+                folder: folder.clone(),
+                port: free_port()?,
+                process: None,
+            };
+            redis.restart().await?;
+            Ok(redis)
+        })
+        .await
     }
 
     pub(crate) fn url(&self) -> String {
@@ -59,8 +62,8 @@ impl Redis {
             .args(["--port", &self.port.to_string(), "--dir"])
             .arg(&self.folder);
         server.args(["--repl-diskless-sync-delay", "0"]);
-        self.process = Some(Process::start("redis", server, self.folder.join("log"))?);
-        ready(self.port).await
+        let process = Process::start("redis", server, self.folder.join("log"))?;
+        ready(self.process.insert(process), self.port).await
     }
 
     pub(crate) async fn kill(&mut self) -> Result<(), FaultError> {
@@ -91,20 +94,8 @@ impl Failover {
         replica
             .say(&["REPLICAOF", "127.0.0.1", &primary_port])
             .await?;
-        let sentinel_port = free_port()?;
-        let config = folder.join("sentinel.conf");
-        let text = format!(
-            "port {sentinel_port}\nbind 127.0.0.1\ndir {}\n\
-             sentinel monitor {SERVICE} 127.0.0.1 {primary_port} 1\n\
-             sentinel down-after-milliseconds {SERVICE} 1000\n\
-             sentinel failover-timeout {SERVICE} 5000\n",
-            folder.display()
-        );
-        write(&config, &text)?;
-        let mut sentinel = Command::new("redis-server");
-        sentinel.arg(&config).arg("--sentinel");
-        let sentinel = Process::start("sentinel", sentinel, folder.join("sentinel.log"))?;
-        ready(sentinel_port).await?;
+        let start = async || start_sentinel(folder, &primary_port).await;
+        let (sentinel, sentinel_port) = on_free_ports(start).await?;
         let failover = Self {
             primary,
             replica,
@@ -157,11 +148,42 @@ impl Failover {
     }
 }
 
-async fn ready(port: u16) -> Result<(), FaultError> {
-    until(port, "Redis answers", &["PING"], |said| {
-        said.trim() == "PONG"
-    })
-    .await
+async fn start_sentinel(folder: &Path, primary_port: &str) -> Result<(Process, u16), FaultError> {
+    let sentinel_port = free_port()?;
+    let config = folder.join("sentinel.conf");
+    let text = format!(
+        "port {sentinel_port}\nbind 127.0.0.1\ndir {}\n\
+         sentinel monitor {SERVICE} 127.0.0.1 {primary_port} 1\n\
+         sentinel down-after-milliseconds {SERVICE} 1000\n\
+         sentinel failover-timeout {SERVICE} 5000\n",
+        folder.display()
+    );
+    write(&config, &text)?;
+    let mut sentinel = Command::new("redis-server");
+    sentinel.arg(&config).arg("--sentinel");
+    let mut sentinel = Process::start("sentinel", sentinel, folder.join("sentinel.log"))?;
+    ready(&mut sentinel, sentinel_port).await?;
+    Ok((sentinel, sentinel_port))
+}
+
+/// It answers, and nobody else who has the port.
+async fn ready(process: &mut Process, port: u16) -> Result<(), FaultError> {
+    let pid = format!("process_id:{}\r", process.pid().unwrap_or_default());
+    let began = SystemClock.now();
+    loop {
+        process.check_runs()?;
+        let said = say(port, &["INFO", "server"]).await;
+        if said.is_ok_and(|said| said.contains(&pid)) {
+            return Ok(());
+        }
+        if SystemClock.now().saturating_duration_since(began) > READY_MAX {
+            return Err(FaultError::InVain {
+                what: "Redis answers".to_owned(),
+                waited: READY_MAX,
+            });
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Asks again and again until the answer is the right one.
