@@ -20,4 +20,5 @@ pub mod limits;
 pub mod money;
 pub mod redis;
 pub mod telemetry;
+pub mod text;
 pub mod web;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use shared::clock::UnixMillis;
 use shared::ids::MemberId;
+use shared::text::is_blank;
 
 use super::failure::Failure;
 use crate::log::{Draft, Headers, Kind, Uid};
@@ -49,7 +50,7 @@ pub(super) fn read_message(
     let (kind, content_type, body) = match chat_text(frame.body()) {
         Some(text) => {
             let chars = text.chars().count();
-            if chars == 0 || chars > rules.chars_max {
+            if is_blank(&text) || chars > rules.chars_max {
                 return Err(Failure::LENGTH);
             }
             (Kind::Chat, None, Bytes::copy_from_slice(text.as_bytes()))

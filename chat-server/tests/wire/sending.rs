@@ -72,6 +72,14 @@ async fn a_message_is_neither_empty_nor_too_long() {
 }
 
 #[tokio::test]
+async fn a_message_shows_something() {
+    for blank in ["\u{200b}", "\u{2800} \u{3000}", "\u{3164}", "\\u0000"] {
+        let sent = format!(r#"{{"message":"{blank}"}}"#);
+        check_refused("/pub/1", "", &sent, 8005, "empty or too long").await;
+    }
+}
+
+#[tokio::test]
 async fn a_message_is_json_where_the_room_takes_nothing_else() {
     for sent in [
         "",
