@@ -39,6 +39,8 @@ export class Tab {
 
   async enter(roomId) {
     await this.page.click(`[data-room="${roomId}"]`);
+    // The row is marked together with the change of the conversation: what it shows then is of this room.
+    await this.page.waitForSelector(`[data-room="${roomId}"][aria-current="page"]`, { state: 'attached' });
     await this.page.waitForSelector('#conversation:not([hidden])');
     await until('loaded', async () => !(await this.text('#beginning')).includes('불러오는'));
   }

@@ -1,12 +1,17 @@
-//! Demo members and their rooms.
+//! Demo members, their rooms, and what they have written there.
 //!
 //! The rooms are made as the internal API makes them, at the first start. Later starts leave what
 //! is there alone, also where somebody has changed it.
 
-use chat_server::rooms::{PutError, RoomError, RoomSpec, Rooms};
+pub(crate) mod talk;
+
+use chat_server::connection::Services;
+use chat_server::rooms::{PutError, RoomError, RoomSpec};
 use chat_server::store::{ItemType, Product, Role, RoomMember};
 use serde::Serialize;
 use shared::ids::{ItemId, MemberId, ProductId, RoomId};
+
+use talk::TalkError;
 
 /// The names of members 1 to 8.
 const NAMES: [&str; 8] = [
@@ -39,6 +44,9 @@ pub(crate) enum DemoError {
     /// The room cannot be written.
     #[error("demo rooms cannot be made")]
     Put(#[from] PutError),
+    /// Its messages.
+    #[error(transparent)]
+    Talk(#[from] TalkError),
 }
 
 /// All demo members, by their ids.
@@ -55,18 +63,26 @@ pub(crate) fn name(member: MemberId) -> String {
     demo.map_or_else(|| format!("회원 {member}"), |one| one.name.to_owned())
 }
 
-/// Makes the rooms that are not there yet.
-pub(crate) async fn set_up(rooms: &Rooms) -> Result<(), DemoError> {
+/// Makes the rooms that are not there yet, and fills those that hold no message.
+pub(crate) async fn set_up(services: &Services) -> Result<(), DemoError> {
+    let rooms = &services.rooms;
     for (id, spec) in specs() {
-        let somebody = spec.members[0].member_id;
-        match rooms.access(id, somebody).await {
+        let members: Vec<_> = spec.members.iter().map(|one| one.member_id).collect();
+        match rooms.access(id, members[0]).await {
             Err(RoomError::Unknown(_)) => {
                 rooms.put(id, spec).await?;
             }
-            // It is there, whoever is in it by now.
-            Ok(_) | Err(RoomError::NotParticipant(_)) => {}
+            Ok(_) => {}
+            // Its members have changed: it is not the demo's any more.
+            Err(RoomError::NotParticipant(_)) => continue,
             Err(error @ RoomError::Unavailable) => return Err(error.into()),
         }
+        let lines = match id {
+            id if id == room(1) => talk::MOBILE_DATA,
+            id if id == room(2) => talk::WIFI,
+            _ => talk::GROUP,
+        };
+        talk::fill(services, id, &members, lines).await?;
     }
     Ok(())
 }
@@ -91,17 +107,14 @@ fn specs() -> [(RoomId, RoomSpec); 3] {
 }
 
 fn spec(members: &[(u64, Role)], product: Option<Product>) -> RoomSpec {
-    let member = |&(id, role): &(u64, Role)| {
-        let member_id = MemberId::try_from(id).expect("demo members have member ids");
-        RoomMember {
-            member_id,
-            role,
-            name: name(member_id),
-            image_url: None,
-        }
+    let of = |&(id, role): &(u64, Role)| RoomMember {
+        member_id: member(id),
+        role,
+        name: name(member(id)),
+        image_url: None,
     };
     RoomSpec {
-        members: members.iter().map(member).collect(),
+        members: members.iter().map(of).collect(),
         product,
         opaque: false,
     }
@@ -115,6 +128,10 @@ fn product(id: u64, item_type: ItemType) -> Product {
         start_time: None,
         end_time: None,
     }
+}
+
+fn member(id: u64) -> MemberId {
+    MemberId::try_from(id).expect("demo members have member ids")
 }
 
 fn room(id: u64) -> RoomId {
@@ -134,8 +151,7 @@ mod tests {
     use super::*;
     use crate::keys::DevKey;
 
-    #[tokio::test]
-    async fn what_was_changed_stays_changed() {
+    async fn node() -> (Node, tempfile::TempDir) {
         let data = tempfile::tempdir().unwrap();
         let jwks = DevKey::open(data.path()).unwrap().publish().unwrap();
         let store = format!("file:{}", data.path().join("chat").display());
@@ -143,27 +159,64 @@ mod tests {
         let args = ["chat-server", "--store", &store, "--jwks", &jwks];
         let config: Config = parse(args).unwrap();
         let node = Node::build(&config, Arc::new(SystemClock), Drain::new());
-        let node = node.await.unwrap();
-        let rooms = &node.services.rooms;
+        (node.await.unwrap(), data)
+    }
 
-        set_up(rooms).await.unwrap();
-        let (one, two) = (
-            MemberId::try_from(1_u64).unwrap(),
-            MemberId::try_from(2_u64).unwrap(),
-        );
-        let first = rooms.access(room(1), one).await.unwrap();
-        assert_eq!(first.member(one).unwrap().role, Role::Buyer);
-        assert_eq!(first.member(two).unwrap().role, Role::Seller);
+    #[tokio::test]
+    async fn what_was_changed_stays_changed() {
+        let (node, _data) = node().await;
+        let (services, rooms) = (&node.services, &node.services.rooms);
+        set_up(services).await.unwrap();
+        let first = rooms.access(room(1), member(1)).await.unwrap();
+        assert_eq!(first.member(member(1)).unwrap().role, Role::Buyer);
+        assert_eq!(first.member(member(2)).unwrap().role, Role::Seller);
 
         // Everybody of the demo leaves the group, and somebody else takes it over.
         let stranger = spec(&[(99, Role::Member)], None);
         let group = RoomId::FIRST_ALLOCATED_BY_CHAT;
         rooms.put(group, stranger).await.unwrap();
-        set_up(rooms).await.unwrap();
-        let again = rooms.access(room(1), one).await.unwrap();
+        set_up(services).await.unwrap();
+        let again = rooms.access(room(1), member(1)).await.unwrap();
         assert_eq!(again, first);
-        let refused = rooms.access(group, one).await;
+        let refused = rooms.access(group, member(1)).await;
         assert_eq!(refused, Err(RoomError::NotParticipant(group)));
+    }
+
+    #[tokio::test]
+    async fn messages_are_written_once_and_only_the_last_is_unread() {
+        let (node, _data) = node().await;
+        let services = &node.services;
+        for _ in 0..2 {
+            set_up(services).await.unwrap();
+            for (id, spec) in specs() {
+                check_talk(services, id, &spec.members).await;
+            }
+        }
+    }
+
+    /// Five messages, read by everybody but for the last, which its sender alone has read.
+    async fn check_talk(services: &Services, id: RoomId, members: &[RoomMember]) {
+        let reader = members[0].member_id;
+        let page = services.rooms.history(id, reader, None, 50).await.unwrap();
+        assert_eq!(page.entries.len(), 5, "room {id}");
+        let last = page.entries[0].draft.sender;
+        for one in members {
+            let expected = if last == Some(one.member_id) { 5 } else { 4 };
+            let read = services.rooms.last_read(one.member_id, id).await.unwrap();
+            assert_eq!(read.get(), expected, "{} in room {id}", one.member_id);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_room_that_was_made_but_not_filled_is_filled_by_the_next_start() {
+        let (node, _data) = node().await;
+        let services = &node.services;
+        for (id, spec) in specs() {
+            services.rooms.put(id, spec).await.unwrap();
+        }
+        set_up(services).await.unwrap();
+        let page = services.rooms.history(room(2), member(3), None, 50).await;
+        assert_eq!(page.unwrap().entries.len(), talk::WIFI.len());
     }
 
     #[test]

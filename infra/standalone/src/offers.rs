@@ -213,7 +213,7 @@ mod tests {
     use shared::drain::Drain;
 
     use super::*;
-    use crate::demo;
+    use crate::demo::{self, talk};
     use crate::keys::DevKey;
     use crate::market::{self, Urls};
     use crate::settings::Serve;
@@ -251,14 +251,25 @@ mod tests {
 
     #[test]
     fn the_first_two_are_what_the_demo_rooms_are_about() {
+        let texts = |lines: &[talk::Line]| lines.iter().map(|line| line.2).collect::<String>();
         let all = all(SELLERS);
-        assert!(matches!(
-            &all[0],
-            Offer {
-                seller: 1,
-                what: What::Data { .. }
-            }
-        ));
+        let Offer {
+            seller: 1,
+            what:
+                What::Data {
+                    price,
+                    units,
+                    split,
+                },
+        } = all[0]
+        else {
+            panic!("{:?}", all[0])
+        };
+        assert!(split, "the members talk about a part of it");
+        let amount = f64::from(units) / 10.0;
+        assert!(texts(talk::MOBILE_DATA).contains(&format!("데이터 {amount}GB")));
+        let unit_price = price / i64::from(units);
+        assert!(texts(talk::MOBILE_DATA).contains(&format!("100MB에 {unit_price}원")));
         let Offer {
             seller: 0,
             what: What::Spot(form),
@@ -271,6 +282,21 @@ mod tests {
             form.closes_at.minute_of_day(),
         );
         assert_eq!(hours, (10 * 60, 22 * 60));
+        assert!(texts(talk::WIFI).contains(&form.title));
+        assert!(texts(talk::WIFI).contains(&format!("10분에 {}원", form.price)));
+    }
+
+    #[test]
+    fn no_spot_closes_when_it_opens() {
+        for form in SPOTS.lines().map(spot) {
+            let (opens, closes) = (form.opens_at, form.closes_at);
+            assert_ne!(
+                opens.minute_of_day(),
+                closes.minute_of_day(),
+                "{}",
+                form.title
+            );
+        }
     }
 
     #[test]

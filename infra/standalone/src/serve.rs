@@ -104,7 +104,7 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
         folder: settings.data.display().to_string(),
         source,
     })?;
-    demo::set_up(&node.services.rooms).await?;
+    demo::set_up(&node.services).await?;
     let urls = Urls::of(address).ok_or_else(|| io::Error::other("the address has no URL"))?;
     let head_time = settings.chat.login_timeout;
     let market = market::config(settings, &urls, head_time);

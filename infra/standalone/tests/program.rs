@@ -170,9 +170,9 @@ async fn a_token_of_its_folder_is_taken_and_no_other() {
     // Before the first start: the server takes over the key that this made.
     let token = line(&["token", "--member", "2", "--data", &data]).await;
     let server = Server::start(Path::new(&data)).await;
-    assert_eq!(server.rooms(&token).await, [1 << 30, 1]);
+    assert_eq!(server.rooms(&token).await, [1, 1 << 30]);
     let later = line(&["token", "--member", "3", "--data", &data]).await;
-    assert_eq!(server.rooms(&later).await, [1 << 30, 2]);
+    assert_eq!(server.rooms(&later).await, [2, 1 << 30]);
 
     let foreign = line(&["token", "--member", "2", "--data", &other]).await;
     let (status, _) = server.get("/api/chat-room", &foreign).await;
@@ -332,7 +332,7 @@ async fn a_login_sets_the_cookies_of_the_site() {
     }
     let answer: Value = response.json().await.unwrap();
     let token = answer["data"]["accessToken"].as_str().unwrap();
-    assert_eq!(server.rooms(token).await, [1 << 30, 2, 1]);
+    assert_eq!(server.rooms(token).await, [1, 2, 1 << 30]);
 
     for nobody in [0, 9, u64::MAX] {
         assert_eq!(
