@@ -250,7 +250,11 @@ impl Stores {
     ) -> Result<Self, StoreError> {
         match &config.store {
             StoreUrl::File(folder) => {
-                let store = Arc::new(EmbeddedStore::open(folder, config.limits.sync)?);
+                let store = Arc::new(EmbeddedStore::open_counting(
+                    folder,
+                    config.limits.sync,
+                    Arc::clone(metrics),
+                )?);
                 let mut stores = Self::of(&store);
                 stores.embedded = Some(store);
                 Ok(stores)

@@ -65,6 +65,8 @@ pub struct Metrics {
     pub store_failures: CountersBy<StoreErrorKind>,
     /// Appends that met another head.
     pub store_conflicts: IntCounter,
+    /// Holes found in logs: entries that are lost or cannot be read.
+    pub store_holes: IntCounter,
     /// Whether all of the store's servers are asked by shard: 1 or 0.
     pub store_shard_aware: IntGauge,
     /// Events beside the log that a full connection missed.
@@ -234,6 +236,10 @@ impl Metrics {
             store_conflicts: counter(
                 "chat_store_conflicts_total",
                 "Appends that met another head",
+            ),
+            store_holes: counter(
+                "chat_store_holes_total",
+                "Holes found in logs: entries that are lost or cannot be read",
             ),
             store_shard_aware: gauge(
                 "chat_store_shard_aware",

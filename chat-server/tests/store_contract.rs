@@ -28,6 +28,7 @@ mod embedded {
     use std::time::Duration;
 
     use chat_server::log::Topic;
+    use chat_server::metrics::Metrics;
     use chat_server::store::embedded::EmbeddedStore;
     use chat_server::store::{
         Append, MemberStore, MessageStore, RoomStore, Standing, StoreError, SyncMode, View,
@@ -42,7 +43,7 @@ mod embedded {
     use super::contract::make::{batch, member, millis, room, seq};
     use super::contract::model::{Model, Step, steps};
     use super::contract::rooms::{room_head, room_of};
-    use super::contract::store::{Subject, assert_corrupt};
+    use super::contract::store::{Subject, assert_corrupt, seqs};
 
     fn open_with(sync: SyncMode) -> Subject {
         let folder = tempfile::tempdir().unwrap();
@@ -227,12 +228,13 @@ mod embedded {
     }
 
     #[tokio::test]
-    async fn damaged_or_newer_entry_is_corrupt_and_others_are_read() {
+    async fn damaged_or_newer_entry_is_passed_over_and_cannot_be_deleted() {
         for value in [&b""[..], b"\x02", b"\x01\x00", &[0xff; 64]] {
             let folder = three_entries().await;
             overwrite(&folder, "log", &SECOND_ENTRY, Some(value));
             let store = open(folder.path());
-            assert_corrupt(store.read(TOPIC(), seq(1), seq(3), View::Quorum).await);
+            let rest = store.read(TOPIC(), seq(1), seq(3), View::Quorum);
+            assert_eq!(seqs(&rest.await.unwrap()), [1, 3]);
             assert_corrupt(store.delete(TOPIC(), seq(2)).await);
             let third = store
                 .read(TOPIC(), seq(3), seq(3), View::Quorum)
@@ -248,12 +250,33 @@ mod embedded {
     }
 
     #[tokio::test]
-    async fn hole_in_a_topic_is_corrupt() {
+    async fn holes_are_passed_over_and_counted_once() {
         let folder = three_entries().await;
         overwrite(&folder, "log", &SECOND_ENTRY, None);
-        let store = open(folder.path());
-        assert_corrupt(store.read(TOPIC(), seq(1), seq(3), View::Quorum).await);
-        assert_corrupt(store.read(TOPIC(), seq(2), seq(3), View::Quorum).await);
+        let metrics = Arc::new(Metrics::new());
+        let store =
+            EmbeddedStore::open_counting(folder.path(), SyncMode::Always, Arc::clone(&metrics));
+        let store = store.unwrap();
+        for (first, last, expected) in
+            [(1, 3, &[1, 3][..]), (2, 3, &[3]), (2, 2, &[]), (1, 2, &[1])]
+        {
+            let found = store.read(TOPIC(), seq(first), seq(last), View::Quorum);
+            assert_eq!(seqs(&found.await.unwrap()), expected, "{first}..={last}");
+            assert_eq!(metrics.store_holes.get(), 1);
+        }
+        // What is not there yet is no hole.
+        assert!(
+            store
+                .read(TOPIC(), seq(4), seq(9), View::Settled)
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        assert_eq!(metrics.store_holes.get(), 1);
+        for (from, to, expected) in [(2, 9, Some(3)), (2, 1, Some(1)), (2, 2, None), (4, 9, None)] {
+            let found = store.nearest(TOPIC(), seq(from), seq(to)).await.unwrap();
+            assert_eq!(found, expected.map(seq), "from {from} to {to}");
+        }
     }
 
     #[tokio::test]

@@ -53,9 +53,6 @@ impl Known {
         let mut next = (self.head > Seq::ZERO).then(|| first_page(topic, self.head));
         while let Some(first) = next {
             let page = read_page(parts, topic, first, last).await?;
-            if matches!(topic, Topic::Room(_)) && !is_whole(topic, &page, first, last) {
-                return Err(Retry::Trouble);
-            }
             page.iter().rev().for_each(|entry| window.push_older(entry));
             let oldest = page.first().map_or(now, |entry| entry.draft.sent_at);
             last = before(first);
@@ -79,10 +76,6 @@ impl Known {
         let page_end = first.get().saturating_add(READ_ENTRIES_MAX - 1);
         let last = Seq::try_from(u64::from(page_end.min(head.get()))).unwrap_or(head);
         let page = read_page(parts, topic, first, last).await?;
-        // Never append on a log of which a part is missing.
-        if !is_whole(topic, &page, first, last) {
-            return Err(Retry::Trouble);
-        }
         if let Some(window) = &mut self.window {
             page.iter().for_each(|entry| window.push(entry));
         }
@@ -116,6 +109,8 @@ pub(super) async fn ask<T>(
 }
 
 /// A page of the log, read again after every append under way was settled if something is missing.
+/// What is missing still is a hole: no later read finds it, and appends go on behind it. But never
+/// on a log that ends before what is known.
 async fn read_page(
     parts: &Parts,
     topic: Topic,
@@ -126,6 +121,10 @@ async fn read_page(
     let page = read(View::Quorum).await?;
     if is_whole(topic, &page, first, last) {
         return Ok(page);
+    }
+    let head = ask(parts, "head", parts.store.head(topic, View::Settled)).await?;
+    if head < last {
+        return Err(Retry::Trouble);
     }
     read(View::Settled).await
 }

@@ -13,7 +13,7 @@ use super::actor::Actor;
 use super::delivery::OUT_BYTES_MAX;
 use crate::hub::{Delivery, Slot};
 use crate::log::{Entry, Topic};
-use crate::store::{MessageStore, View};
+use crate::store::{MessageStore, StoreError, View};
 
 /// Entries of one page: some 50 KB of chat.
 const PAGE_ENTRIES: u32 = 128;
@@ -30,7 +30,7 @@ const READ_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Page {
     entries: VecDeque<Arc<Entry>>,
-    /// What lies up to here is in the page, was in it, or has expired.
+    /// What lies up to here is in the page, was in it, or is not there any more.
     end: Seq,
     /// How many entries the next one asks for: as many as could be kept of this one, growing again.
     ask: u32,
@@ -109,33 +109,54 @@ pub(super) fn read_page(
     let first = after.next().unwrap_or(Seq::MAX);
     let (slot, key, delivery) = read;
     Box::pin(async move {
-        let wanted = (last.get() + 1).saturating_sub(first.get()) as usize;
-        let mut view = View::Quorum;
         loop {
-            match store.read(topic, first, last, view).await {
-                Ok(entries) if entries.len() == wanted || view == View::Settled => {
-                    let whole = entries.len() == wanted || matches!(topic, Topic::Inbox(_));
-                    if whole {
-                        metrics.catch_ups.inc();
-                        return PageRead {
-                            slot,
-                            key,
-                            last,
-                            delivery,
-                            entries,
-                        };
-                    }
+            match read_over_holes(store.as_ref(), topic, first, last).await {
+                Ok(Some((entries, last))) => {
+                    metrics.catch_ups.inc();
+                    return PageRead {
+                        slot,
+                        key,
+                        last,
+                        delivery,
+                        entries,
+                    };
                 }
-                // Something is missing that was stored: a read that settles finds it.
-                Ok(_) => {
-                    view = View::Settled;
-                    continue;
-                }
+                // The log ends before what was shown here: the hub finds that out and closes.
+                Ok(None) => {}
                 Err(_) => metrics.store_errors.with_label_values(&["read"]).inc(),
             }
             sleep(READ_PAUSE).await;
         }
     })
+}
+
+/// What there is from `first` on, and up to where that is all of it: to `last`, or, if nothing is
+/// there, as far as nothing is.
+async fn read_over_holes(
+    store: &dyn MessageStore,
+    topic: Topic,
+    first: Seq,
+    last: Seq,
+) -> Result<Option<(Vec<Arc<Entry>>, Seq)>, StoreError> {
+    let wanted = (last.get() + 1).saturating_sub(first.get()) as usize;
+    let entries = store.read(topic, first, last, View::Quorum).await?;
+    if entries.len() == wanted {
+        return Ok(Some((entries, last)));
+    }
+    // Something is missing that was stored. A read that settles finds it, or it is gone: in an
+    // inbox because it expired, in a room because it is lost.
+    let head = store.head(topic, View::Settled).await?;
+    if head < last {
+        return Ok(None);
+    }
+    let entries = store.read(topic, first, last, View::Settled).await?;
+    if !entries.is_empty() || last == head {
+        return Ok(Some((entries, last)));
+    }
+    let next = store.nearest(topic, last, head).await?;
+    let end = next.map_or(0, |next| next.get().saturating_sub(1));
+    let end = Seq::try_from(u64::from(end)).map_or(last, |end| end.max(last));
+    Ok(Some((entries, end)))
 }
 
 impl Actor {

@@ -12,7 +12,7 @@ use crate::store::{READ_ENTRIES_MAX, StoreError, View};
 
 /// What was read after a position.
 enum Page {
-    /// Everything up to this position; in an inbox some may have expired.
+    /// Everything up to this position; in an inbox some may have expired, in a room be lost.
     Whole(Vec<Arc<Entry>>, Seq),
     /// Something that must be there is not.
     Lacking,
@@ -63,23 +63,35 @@ impl Hub {
         }
     }
 
-    /// A page of what lies after `head`, up to `last` at most; asked again when something is missing.
-    async fn read_whole(&self, topic: Topic, head: Seq, last: Seq) -> Result<Page, StoreError> {
+    /// A page of what lies after `head`, up to `told` at most; asked again when something is missing.
+    async fn read_whole(&self, topic: Topic, head: Seq, told: Seq) -> Result<Page, StoreError> {
         let first = head.next().unwrap_or(Seq::MAX);
         let page_end = first
             .get()
             .saturating_add(READ_ENTRIES_MAX - 1)
-            .min(last.get());
-        let last = Seq::try_from(u64::from(page_end)).unwrap_or(last);
+            .min(told.get());
+        let last = Seq::try_from(u64::from(page_end)).unwrap_or(told);
         let wanted = (page_end - head.get()) as usize;
         let store = &self.parts.store;
-        let mut entries = store.read(topic, first, last, View::Quorum).await?;
-        if entries.len() < wanted {
-            entries = store.read(topic, first, last, View::Settled).await?;
+        let entries = store.read(topic, first, last, View::Quorum).await?;
+        if entries.len() == wanted {
+            return Ok(Page::Whole(entries, last));
         }
-        if matches!(topic, Topic::Room(_)) && entries.len() < wanted {
+        // The head first: what is missing up to it in a settled read that follows is a hole.
+        if matches!(topic, Topic::Room(_)) && store.head(topic, View::Settled).await? < last {
             return Ok(Page::Lacking);
+        }
+        let entries = store.read(topic, first, last, View::Settled).await?;
+        if entries.is_empty() && last < told {
+            let end = store.nearest(topic, last, told).await?;
+            return Ok(Page::Whole(entries, before(end, last)));
         }
         Ok(Page::Whole(entries, last))
     }
+}
+
+/// The position before the next entry, but not before `last`, which is known to have none.
+fn before(next: Option<Seq>, last: Seq) -> Seq {
+    let before = next.map_or(0, |next| next.get().saturating_sub(1));
+    Seq::try_from(u64::from(before)).map_or(last, |before| before.max(last))
 }

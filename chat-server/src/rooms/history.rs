@@ -17,6 +17,18 @@ pub struct HistoryPage {
     pub next: Option<MessageId>,
 }
 
+/// Holes that one page is read over; behind them the next page goes on.
+const HOLES_MAX: usize = 64;
+
+/// What was read of a log.
+#[derive(Default)]
+struct Piece {
+    /// The oldest first.
+    entries: Vec<Arc<Entry>>,
+    /// Nothing from here on is left to read.
+    first: Seq,
+}
+
 impl Rooms {
     /// The `size` entries before `before`, or the newest ones.
     ///
@@ -40,32 +52,66 @@ impl Rooms {
                 back(before, 1)
             }
         };
-        let mut entries = self.page(room, last, size, View::Quorum).await?;
-        if entries.len() < expected(last, size) {
-            // A replica lags, or the cursor lies past the end of the log.
+        let mut page = self.page(room, last, size, View::Quorum).await?;
+        if page.entries.len() < expected(last, size) {
+            // A replica lags, the cursor lies past the end of the log, or there are holes.
             let last = last.min(self.head(room, View::Settled).await?);
-            entries = self.page(room, last, size, View::Settled).await?;
+            page = self.page(room, last, size, View::Settled).await?;
+            self.read_back_over_holes(room, size, &mut page).await?;
         }
-        entries.reverse();
-        let oldest = entries.last().map(|entry| entry.seq);
-        let next = oldest
-            .filter(|oldest| oldest.get() > 1)
-            .and_then(|oldest| topic.message_id(oldest));
-        Ok(HistoryPage { entries, next })
+        let next = (page.first > FIRST)
+            .then(|| topic.message_id(page.first))
+            .flatten();
+        page.entries.reverse();
+        Ok(HistoryPage {
+            entries: page.entries,
+            next,
+        })
     }
 
+    /// Goes further back until the page is full, for as many holes as one request may cost.
+    async fn read_back_over_holes(
+        &self,
+        room: RoomId,
+        size: u32,
+        page: &mut Piece,
+    ) -> Result<(), RoomError> {
+        for _ in 0..HOLES_MAX {
+            let missing = size.saturating_sub(u32::try_from(page.entries.len()).unwrap_or(size));
+            if missing == 0 || page.first <= FIRST {
+                return Ok(());
+            }
+            let nearest = self
+                .messages
+                .nearest(Topic::Room(room), back(page.first, 1), FIRST);
+            let nearest = nearest
+                .await
+                .map_err(|error| self.unavailable("read", &error))?;
+            let Some(last) = nearest else {
+                page.first = FIRST;
+                return Ok(());
+            };
+            let mut earlier = self.page(room, last, missing, View::Settled).await?;
+            earlier.entries.append(&mut page.entries);
+            *page = earlier;
+        }
+        Ok(())
+    }
+
+    /// The positions of one page that ends at `last`.
     async fn page(
         &self,
         room: RoomId,
         last: Seq,
         size: u32,
         view: View,
-    ) -> Result<Vec<Arc<Entry>>, RoomError> {
+    ) -> Result<Piece, RoomError> {
         if last == Seq::ZERO || size == 0 {
-            return Ok(Vec::new());
+            return Ok(Piece::default());
         }
         let first = back(last, size - 1).max(FIRST);
-        self.read(room, first, last, view).await
+        let entries = self.read(room, first, last, view).await?;
+        Ok(Piece { entries, first })
     }
 
     async fn head(&self, room: RoomId, view: View) -> Result<Seq, RoomError> {
@@ -86,7 +132,7 @@ pub(super) fn back(seq: Seq, by: u32) -> Seq {
     Seq::try_from(u64::from(earlier)).expect("an earlier position is a position")
 }
 
-/// How many entries a page that ends at `last` has, as a room has no holes.
+/// How many entries a page that ends at `last` has in a room without holes.
 fn expected(last: Seq, size: u32) -> usize {
     last.get().min(size) as usize
 }

@@ -41,11 +41,13 @@ use self::heads::Heads;
 use self::queue::{Queue, Write};
 use self::tables::Tables;
 use self::writer::Writer;
+use super::holes::Holes;
 use super::{
     Append, MemberStore, Membership, MessageStore, Room, RoomHead, RoomStore, Standing, StoreError,
     SyncMode, View, record,
 };
 use crate::log::{Entry, Topic};
+use crate::metrics::Metrics;
 
 /// Reads at a time. They are short; more of them would only make threads, each up to 512 entries.
 const READS_MAX: usize = 16;
@@ -67,6 +69,7 @@ pub struct EmbeddedStore {
     ended: Mutex<mpsc::Receiver<Result<(), StoreError>>>,
     reads: Arc<Semaphore>,
     heads: Arc<Mutex<Heads>>,
+    holes: Arc<Holes>,
     tables: Arc<Tables>,
 }
 
@@ -78,6 +81,18 @@ impl EmbeddedStore {
     /// [`StoreError::Unavailable`] if another process has it open or the disk fails,
     /// [`StoreError::Corrupt`] if what is there cannot be read.
     pub fn open(folder: impl AsRef<Path>, sync: SyncMode) -> Result<Self, StoreError> {
+        Self::open_counting(folder, sync, Arc::new(Metrics::new()))
+    }
+
+    /// The same; what it finds is counted in `metrics`.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_counting(
+        folder: impl AsRef<Path>,
+        sync: SyncMode,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
         let folder = folder.as_ref().to_owned();
         let tables = Arc::new(Tables::open(&folder)?);
         let heads = Arc::<Mutex<Heads>>::default();
@@ -98,6 +113,7 @@ impl EmbeddedStore {
             ended: Mutex::new(ended),
             reads,
             heads,
+            holes: Arc::new(Holes::new(metrics)),
             tables,
         })
     }
@@ -239,7 +255,13 @@ impl MessageStore for EmbeddedStore {
         last: Seq,
         _view: View,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
-        self.read_blocking(move |tables| tables.read(topic, first, last))
+        let holes = Arc::clone(&self.holes);
+        self.read_blocking(move |tables| tables.read(topic, (first, last), &holes))
+            .await
+    }
+
+    async fn nearest(&self, topic: Topic, from: Seq, to: Seq) -> Result<Option<Seq>, StoreError> {
+        self.read_blocking(move |tables| tables.nearest(topic, from, to))
             .await
     }
 

@@ -6,6 +6,7 @@
 //! to the same words.
 
 pub mod embedded;
+mod holes;
 mod member;
 mod record;
 pub mod room;
@@ -75,8 +76,12 @@ pub enum View {
 /// * What is applied survives the end of the process, is never changed, and is seen by every read
 ///   that starts later, at the positions given.
 /// * `read` gives what lies in `first..=last`, rising, at most [`READ_ENTRIES_MAX`] from `first`
-///   on. Positions of an inbox whose entries expired are missing; in rooms none is missing up to
-///   the head.
+///   on. Positions of an inbox whose entries expired are missing. Of a room, a [`View::Quorum`] read
+///   may end before an append that is being settled; a position up to the head that a
+///   [`View::Settled`] read does not give is a hole: the entry is lost or cannot be read. Readers
+///   pass over holes, however long; the store logs and counts each once. A read fails only where
+///   nothing of it can be had.
+/// * `nearest` finds the next entry over a hole, in a few questions to the store.
 /// * `delete` marks an entry; reads then give it with an empty body. Of an entry that is not there
 ///   nothing comes to be. Twice is the same as once.
 /// * No call waits for ever: each has a deadline of its own.
@@ -110,8 +115,39 @@ pub trait MessageStore: Send + Sync + fmt::Debug {
         view: View,
     ) -> Result<Vec<Arc<Entry>>, StoreError>;
 
+    /// The first position with an entry on the way from `from` to `to`, which may be the smaller
+    /// one; settled.
+    async fn nearest(&self, topic: Topic, from: Seq, to: Seq) -> Result<Option<Seq>, StoreError> {
+        let step = READ_ENTRIES_MAX - 1;
+        let (mut at, end) = (from.get(), to.get());
+        loop {
+            let is_forward = at <= end;
+            let next = if is_forward {
+                at.saturating_add(step).min(end)
+            } else {
+                at.saturating_sub(step).max(end)
+            };
+            let (first, last) = (position(at.min(next)), position(at.max(next)));
+            let found = self.read(topic, first, last, View::Settled).await?;
+            let found = if is_forward {
+                found.first()
+            } else {
+                found.last()
+            };
+            if found.is_some() || next == end {
+                return Ok(found.map(|entry| entry.seq));
+            }
+            at = if is_forward { next + 1 } else { next - 1 };
+        }
+    }
+
     /// Marks the entry at `seq` as taken back.
     async fn delete(&self, topic: Topic, seq: Seq) -> Result<(), StoreError>;
+}
+
+/// A number between two positions as one.
+fn position(number: u32) -> Seq {
+    Seq::try_from(u64::from(number)).unwrap_or(Seq::MAX)
 }
 
 /// The rooms, their members and how far each has read.

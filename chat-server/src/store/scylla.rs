@@ -54,6 +54,7 @@ use self::settings::ScyllaSettings;
 use self::stamps::Stamps;
 use self::statements::Statements;
 use super::StoreError;
+use super::holes::Holes;
 use crate::metrics::{Metrics, StoreOp};
 
 /// Logs, rooms and members in ScyllaDB.
@@ -65,6 +66,7 @@ pub struct ScyllaStore {
     hints: Hints,
     stamps: Stamps,
     clock: Arc<dyn Clock>,
+    holes: Holes,
     metrics: Arc<Metrics>,
     keyspace: String,
     answer_wait: Duration,
@@ -92,6 +94,7 @@ impl ScyllaStore {
             hints: Hints::default(),
             stamps: Stamps::new(Arc::clone(&clock)),
             clock,
+            holes: Holes::new(Arc::clone(&metrics)),
             metrics,
             keyspace: settings.address.keyspace.clone(),
             answer_wait: settings.answer_wait,

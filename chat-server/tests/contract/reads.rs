@@ -80,6 +80,23 @@ pub(crate) async fn read_is_limited_from_its_first_position(store: Arc<dyn Store
     assert_eq!(seqs(&entries), (600..=640).collect::<Vec<_>>());
 }
 
+pub(crate) async fn nearest_entry_is_found_in_both_directions(store: Arc<dyn Store>) {
+    let topic = fresh_topic();
+    append(&*store, topic, Seq::ZERO, 3, 1).await;
+    let cases = [
+        (0, 9, Some(1)),
+        (2, 9, Some(2)),
+        (4, 2_000, None),
+        (2_000, 1, Some(3)),
+        (2, 1, Some(2)),
+        (0, 0, None),
+    ];
+    for (from, to, expected) in cases {
+        let found = store.nearest(topic, seq(from), seq(to)).await.unwrap();
+        assert_eq!(found, expected.map(seq), "from {from} to {to}");
+    }
+}
+
 pub(crate) async fn inbox_and_room_of_one_number_are_apart(store: Arc<dyn Store>) {
     let room = fresh_room();
     let inbox = Topic::Inbox(member(u64::from(room.get())));

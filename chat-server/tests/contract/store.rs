@@ -43,6 +43,7 @@ macro_rules! store_contract {
             applied_entries_are_read_as_they_were_written,
             read_gives_what_lies_between_its_borders,
             read_is_limited_from_its_first_position,
+            nearest_entry_is_found_in_both_directions,
             inbox_and_room_of_one_number_are_apart,
             neighbouring_topics_do_not_mix,
             topic_ends_at_the_last_position,

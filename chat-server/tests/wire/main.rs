@@ -12,6 +12,7 @@
 mod acks;
 mod events;
 mod framing;
+mod holes;
 mod inbox;
 mod leaving;
 mod living;

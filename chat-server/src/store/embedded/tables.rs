@@ -10,12 +10,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, Readable, UserValue};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, Readable, Snapshot, UserValue};
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 use shared::limits::OpenFiles;
 
 use crate::log::{Entry, Topic};
+use crate::store::holes::Holes;
 use crate::store::{Membership, READ_ENTRIES_MAX, Room, RoomHead, Standing, StoreError, record};
 
 /// Blocks of the disk kept in memory. The newest entries are in the write buffer anyway, and live
@@ -86,11 +87,12 @@ impl Tables {
         }
     }
 
+    /// What can be read of `first..=last`; what cannot is noted as a hole.
     pub(super) fn read(
         &self,
         topic: Topic,
-        first: Seq,
-        last: Seq,
+        (first, last): (Seq, Seq),
+        holes: &Holes,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         if first > last {
             return Ok(Vec::new());
@@ -98,17 +100,67 @@ impl Tables {
         let snapshot = self.db.snapshot();
         let mut entries = Vec::new();
         let range = log_key(topic, first)..=log_key(topic, last);
-        for row in snapshot
-            .range(&self.log, range)
-            .take(READ_ENTRIES_MAX as usize)
-        {
-            let (key, value) = row.into_inner().map_err(store_error)?;
-            let seq = seq_of_key(&key)?;
-            let entry = record::decode_entry(seq, &value).map_err(|error| at(topic, seq, error))?;
-            entries.push(Arc::new(entry));
+        let rows = snapshot.range(&self.log, range);
+        for row in rows.take(READ_ENTRIES_MAX as usize) {
+            let (key, value) = match row.into_inner().map_err(store_error) {
+                Ok(row) => row,
+                // A damaged block takes its neighbours with it for a walk, not for single reads.
+                Err(StoreError::Corrupt(_)) => {
+                    entries = self.read_singly(topic, (first, last), &snapshot, holes)?;
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            entries.extend(decoded(topic, seq_of_key(&key)?, &value, holes));
         }
-        check_dense(topic, first, &entries)?;
+        holes.note_between(topic, first, &entries);
+        let found = entries
+            .last()
+            .map_or(first.get(), |entry| entry.seq.get() + 1);
+        let is_short = entries.len() < READ_ENTRIES_MAX as usize && found <= last.get();
+        if matches!(topic, Topic::Room(_)) && is_short {
+            // In the same snapshot: what is appended meanwhile makes no hole.
+            let next = nearest(&snapshot, &self.log, topic, (last, Seq::MAX))?;
+            if let Some(next) = next {
+                let end = last.get().max(next.get() - 1);
+                holes.note(topic, (found.max(1), end), "not in the store");
+            }
+        }
         Ok(entries)
+    }
+
+    fn read_singly(
+        &self,
+        topic: Topic,
+        (first, last): (Seq, Seq),
+        snapshot: &Snapshot,
+        holes: &Holes,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        let mut entries = Vec::new();
+        let farthest = first.get().saturating_add(READ_ENTRIES_MAX - 1);
+        for at in first.get()..=last.get().min(farthest) {
+            let Ok(seq) = Seq::try_from(u64::from(at)) else {
+                break;
+            };
+            let stored = snapshot.get(&self.log, log_key(topic, seq));
+            match stored.map_err(store_error) {
+                Ok(Some(value)) => entries.extend(decoded(topic, seq, &value, holes)),
+                Ok(None) => {}
+                Err(StoreError::Corrupt(why)) => holes.note(topic, (at, at), &why),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The first position with an entry from `from` to `to`.
+    pub(super) fn nearest(
+        &self,
+        topic: Topic,
+        from: Seq,
+        to: Seq,
+    ) -> Result<Option<Seq>, StoreError> {
+        nearest(&self.db.snapshot(), &self.log, topic, (from, to))
     }
 
     pub(super) fn room(&self, room: RoomId) -> Result<Option<Room>, StoreError> {
@@ -164,16 +216,34 @@ impl Tables {
     }
 }
 
-/// Nothing in this store expires, so a hole is damage. Found here, it is seen by a person; passed
-/// on, it would be read again and again by a hub that waits for the missing entry.
-fn check_dense(topic: Topic, first: Seq, entries: &[Arc<Entry>]) -> Result<(), StoreError> {
-    let expected = first.get().max(1)..;
-    match expected
-        .zip(entries)
-        .find(|(seq, entry)| entry.seq.get() != *seq)
-    {
-        None => Ok(()),
-        Some((seq, _)) => Err(StoreError::Corrupt(format!("{topic} has no entry {seq}"))),
+/// Where a block of the way is damaged it is `from` itself: reading there finds out what can be had.
+fn nearest(
+    snapshot: &Snapshot,
+    log: &Keyspace,
+    topic: Topic,
+    (from, to): (Seq, Seq),
+) -> Result<Option<Seq>, StoreError> {
+    let range = |first, last| snapshot.range(log, log_key(topic, first)..=log_key(topic, last));
+    let found = if from <= to {
+        range(from, to).next()
+    } else {
+        range(to, from).next_back()
+    };
+    match found.map(|row| row.key().map_err(store_error)).transpose() {
+        Ok(key) => key.map(|key| seq_of_key(&key)).transpose(),
+        Err(StoreError::Corrupt(_)) => Ok(Some(from)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The entry, unless its record cannot be read, which is noted.
+fn decoded(topic: Topic, seq: Seq, value: &[u8], holes: &Holes) -> Option<Arc<Entry>> {
+    match record::decode_entry(seq, value) {
+        Ok(entry) => Some(Arc::new(entry)),
+        Err(error) => {
+            holes.note(topic, (seq.get(), seq.get()), &error.to_string());
+            None
+        }
     }
 }
 

@@ -219,6 +219,38 @@ impl ScyllaStore {
         if first > last {
             return Ok(Vec::new());
         }
+        let mut entries = self.read_rows(topic, (first, last), view).await?;
+        match (topic, view) {
+            (Topic::Room(_), View::Quorum) => {
+                // An append that is being settled: whoever needs what is missing reads again.
+                let at = hole(first, &entries).unwrap_or(entries.len());
+                entries.truncate(at);
+            }
+            (Topic::Room(_), View::Settled) => {
+                let mut end = Seq::ZERO;
+                if next_position(first, &entries) <= last.get() {
+                    // Missing, or not there yet: with the head known, a second look tells.
+                    end = last.min(self.find_head(topic, View::Settled).await?);
+                    entries = self.read_rows(topic, (first, last), view).await?;
+                }
+                self.holes.note_between(topic, first, &entries);
+                let missing = next_position(first, &entries);
+                if missing <= end.get() {
+                    let range = (missing, end.get());
+                    self.holes.note(topic, range, "not in the store");
+                }
+            }
+            (Topic::Inbox(_), _) => {}
+        }
+        Ok(entries)
+    }
+
+    async fn read_rows(
+        &self,
+        topic: Topic,
+        (first, last): (Seq, Seq),
+        view: View,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
         let mut entries = Vec::new();
         // The newer bucket first: if it shows an entry, the older one was full before, and a later
         // read shows all of that. The other way round a hole could be seen that is none.
@@ -227,15 +259,6 @@ impl ScyllaStore {
                 .await?;
         }
         entries.reverse();
-        if let (Topic::Room(_), Some(at)) = (topic, hole(first, &entries)) {
-            if view == View::Settled {
-                let found = entries.get(at).map_or(Seq::ZERO, |entry| entry.seq);
-                let why = format!("no entry right before {found}");
-                return Err(corrupt(&topic.to_string(), why));
-            }
-            // An append that is being settled: whoever needs what is missing reads again.
-            entries.truncate(at);
-        }
         Ok(entries)
     }
 
@@ -258,8 +281,13 @@ impl ScyllaStore {
         let what = topic.to_string();
         let rows = rows.rows::<StoredRow<'_>>();
         for row in rows.map_err(|error| corrupt(&what, error))? {
-            let entry = row.map_err(|error| corrupt(&what, error))?.entry(topic)?;
-            entries.extend(entry.map(Arc::new));
+            let row = row.map_err(|error| corrupt(&what, error))?;
+            let at = row.seq.cast_unsigned();
+            match row.entry(topic) {
+                Ok(entry) => entries.extend(entry.map(Arc::new)),
+                // One row that cannot be read must not take its page with it.
+                Err(error) => self.holes.note(topic, (at, at), &error.to_string()),
+            }
         }
         Ok(())
     }
@@ -304,6 +332,13 @@ impl ScyllaStore {
         }
         self.failed(effect, error)
     }
+}
+
+/// Where a log goes on after what was read from `first` on.
+fn next_position(first: Seq, entries: &[Arc<Entry>]) -> u32 {
+    entries
+        .last()
+        .map_or(first.get(), |entry| entry.seq.get() + 1)
 }
 
 /// Whether the batch was applied. By name from the first row: Cassandra leaves out `head` when it

@@ -106,7 +106,7 @@ fn set<V>(value: Option<V>) -> MaybeUnset<V> {
 /// A row of a log as it is stored.
 #[derive(Debug, DeserializeRow)]
 pub(super) struct StoredRow<'a> {
-    seq: i32,
+    pub(super) seq: i32,
     uid: Option<&'a [u8]>,
     kind: Option<i8>,
     sender_id: Option<i32>,
