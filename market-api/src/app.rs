@@ -16,6 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::admin::{self, Admins};
 use crate::auth::{self, Auth, KeyRing, KeysError, REREAD_EVERY, Tokens};
 use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCache};
+use crate::chats::{self, ChatRooms, Chats, HttpChatRooms};
 use crate::config::{Config, ImagesUrl};
 use crate::db::{Db, DbError, Stop, WriteError};
 use crate::http::{self, Failure, Limits, Rate, Surroundings};
@@ -39,7 +40,13 @@ const HOUSEKEEPING: &str = "housekeeping";
 /// The work that removes files that nobody has used. Apart: an object store that is away stops only it.
 const SWEEPING: &str = "unused-images";
 
-/// How often both are done.
+/// The work that sends chat rooms again whose names, pictures or hours have changed.
+const CHAT_ROOMS: &str = "chat-rooms";
+
+/// How often that is done.
+const CHAT_ROOMS_EVERY: Duration = Duration::from_secs(15);
+
+/// How often the first two are done.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Why a market could not be put together.
@@ -54,6 +61,9 @@ pub enum BuildError {
     /// The login providers.
     #[error("the login providers cannot be asked")]
     Logins(#[from] NoClient),
+    /// The way to the chat server. One that is away only keeps chats from being opened.
+    #[error("the chat server cannot be called")]
+    Chat(#[from] chats::NoClient),
     /// The object store.
     #[error("the object store cannot be used")]
     Images(#[from] StoreError),
@@ -74,6 +84,7 @@ pub struct Market {
     members: Members,
     logins: Logins,
     products: Products,
+    chats: Chats,
 }
 
 impl Market {
@@ -86,14 +97,34 @@ impl Market {
         clock: Arc<dyn Clock>,
         drain: &Drain,
     ) -> Result<Self, BuildError> {
+        let keys = open_keys(config, &clock)?;
+        let url = &config.chat.chat_url;
+        let rooms = HttpChatRooms::new(url, Arc::clone(&keys), Arc::clone(&clock))?;
+        Self::assemble(config, keys, Arc::new(rooms), (clock, drain)).await
+    }
+
+    /// As [`Self::build`], beside a chat server in the same program: `rooms` makes rooms there.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub async fn build_beside(
+        config: &Config,
+        rooms: Arc<dyn ChatRooms>,
+        clock: Arc<dyn Clock>,
+        drain: &Drain,
+    ) -> Result<Self, BuildError> {
+        let keys = open_keys(config, &clock)?;
+        Self::assemble(config, keys, rooms, (clock, drain)).await
+    }
+
+    async fn assemble(
+        config: &Config,
+        keys: Arc<KeyRing>,
+        rooms: Arc<dyn ChatRooms>,
+        (clock, drain): (Arc<dyn Clock>, &Drain),
+    ) -> Result<Self, BuildError> {
         let metrics = Arc::new(Metrics::new());
         let db = Db::open(&config.db, Arc::clone(&clock), Arc::clone(&metrics), drain).await?;
-        let keys = KeyRing::open(
-            &config.login.signing_keys,
-            config.token_scope(),
-            Arc::clone(&clock),
-        );
-        let keys = Arc::new(keys?);
         let auth = Auth::new(
             db.clone(),
             Arc::clone(&keys),
@@ -125,8 +156,10 @@ impl Market {
             drain.clone(),
             Arc::clone(&metrics),
         );
+        let answer_time = config.chat.chat_answer_time;
+        let chats = Chats::new(db.clone(), rooms, Arc::clone(&metrics), answer_time);
         let health = Arc::new(Health::new());
-        start_schedule(&db, (&products, &images), &metrics, drain).await?;
+        start_schedule(&db, (&products, &images, &chats), &metrics, drain).await?;
         start_tasks(keys, &health, drain);
         Ok(Self {
             surroundings: surroundings(config, &metrics, &clock),
@@ -142,6 +175,7 @@ impl Market {
             members,
             logins,
             products,
+            chats,
         })
     }
 
@@ -204,6 +238,12 @@ impl Market {
         &self.products
     }
 
+    /// The chats about offers, for those who set a market up.
+    #[must_use]
+    pub fn chats(&self) -> &Chats {
+        &self.chats
+    }
+
     /// Logs a member in without a provider: for a program that knows who it is.
     ///
     /// # Errors
@@ -241,9 +281,15 @@ impl Market {
                 Arc::clone(&self.clock),
             ))
             .merge(products::routes(self.products.clone(), self.images.clone()))
+            .merge(chats::routes(self.chats.clone()))
             .merge(admin::routes(Admins::new(self.db().clone())))
             .layer(Extension(self.auth.clone()))
     }
+}
+
+fn open_keys(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<KeyRing>, KeysError> {
+    let (folder, scope) = (&config.login.signing_keys, config.token_scope());
+    KeyRing::open(folder, scope, Arc::clone(clock)).map(Arc::new)
 }
 
 fn open_cache(config: &Config) -> Result<Arc<dyn Cache>, CacheError> {
@@ -287,14 +333,14 @@ fn surroundings(config: &Config, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>)
 
 async fn start_schedule(
     db: &Db,
-    (products, images): (&Products, &Images),
+    (products, images, chats): (&Products, &Images, &Chats),
     metrics: &Arc<Metrics>,
     drain: &Drain,
 ) -> Result<(), DbError> {
     let put = db.write((), |(), tx| {
         Box::pin(async move {
             let now = tx.now();
-            for name in [HOUSEKEEPING, SWEEPING] {
+            for name in [HOUSEKEEPING, SWEEPING, CHAT_ROOMS] {
                 schedule::put(tx, name, "", now, "").await?;
             }
             Ok::<_, Stop<()>>(())
@@ -314,7 +360,16 @@ async fn start_schedule(
         let (db, images) = sweeping.clone();
         Box::pin(sweep(db, images))
     });
-    let handlers = vec![(HOUSEKEEPING, handler), (SWEEPING, sweeper)];
+    let refreshing = (db.clone(), chats.clone());
+    let refresher: Handler = Box::new(move |_| {
+        let (db, chats) = refreshing.clone();
+        Box::pin(refresh_rooms(db, chats))
+    });
+    let handlers = vec![
+        (HOUSEKEEPING, handler),
+        (SWEEPING, sweeper),
+        (CHAT_ROOMS, refresher),
+    ];
     let schedule = Schedule::new(db.clone(), Arc::clone(metrics), handlers);
     Arc::new(schedule).start(drain);
     Ok(())
@@ -346,6 +401,13 @@ async fn sweep(db: Db, images: Images) -> Result<Outcome, HandlerError> {
         Duration::ZERO
     };
     Ok(Outcome::Again(db.now().saturating_add(next)))
+}
+
+/// Sends chat rooms again that have changed. A chat server that is away is asked again next time.
+async fn refresh_rooms(db: Db, chats: Chats) -> Result<Outcome, HandlerError> {
+    let sent = chats.refresh().await;
+    sent.map_err(|failure| HandlerError(failure.row().en.to_owned()))?;
+    Ok(Outcome::Again(db.now().saturating_add(CHAT_ROOMS_EVERY)))
 }
 
 /// The tasks of the process itself. They end at the soft token.

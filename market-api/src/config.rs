@@ -1,5 +1,6 @@
 //! The settings of the market API; `--help` is their reference.
 
+mod chat;
 mod images;
 mod login;
 
@@ -18,6 +19,7 @@ use crate::cache::CacheUrl;
 use crate::db::DbUrl;
 use crate::members::login::LoginSettings;
 
+pub use chat::ChatSettings;
 pub use images::{ImageSettings, ImagesUrl};
 pub use login::Login;
 
@@ -74,6 +76,10 @@ pub struct Config {
     /// Where pictures go
     #[command(flatten)]
     pub images: ImageSettings,
+
+    /// Where the chat server is
+    #[command(flatten)]
+    pub chat: ChatSettings,
 
     /// Under which URL browsers reach this server
     #[arg(
@@ -206,6 +212,7 @@ impl Settings for Config {
     fn check(&self, mistakes: &mut Mistakes) {
         self.login.check(mistakes);
         self.images.check(mistakes);
+        self.chat.check(mistakes);
         for (setting, url) in [
             ("public_url", &self.public_url),
             ("front_url", &self.front_url),

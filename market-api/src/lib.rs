@@ -9,7 +9,7 @@
 //! | 11 | app | the only module that names concrete adapters |
 //! | 10 | reviews, reports, admin, operation, config | ; ; what operators do, and look at; settings |
 //! | 9 | trades, wifi | purchases, history; bookings |
-//! | 8 | payments, scrap | the gateway; quotes |
+//! | 8 | payments, scrap, chats | the gateway; quotes; rooms about offers |
 //! | 7 | cash, products | wallets and books; offers |
 //! | 6 | members | logins, profiles |
 //! | 5 | plans | what a member's plan gives |
@@ -23,6 +23,7 @@ pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod cache;
+pub mod chats;
 pub mod config;
 pub mod db;
 pub mod fakes;

@@ -46,6 +46,10 @@ pub struct Metrics {
     pub cache_closed: IntCounter,
     /// Due work by name and outcome.
     pub scheduled: IntCounterVec,
+    /// Calls of the chat server that make a room, by outcome: made, away, taken, refused.
+    pub chat_calls: IntCounterVec,
+    /// Rooms of which the chat server has old names, pictures or hours.
+    pub chat_outdated: IntGauge,
     /// The database's.
     pub db: DbMetrics,
     /// Events not told yet.
@@ -122,6 +126,15 @@ impl Metrics {
             ),
             cache_closed: make.counter("market_cache_closed_total", "Times the cache was back"),
             scheduled: make.counters("market_scheduled_total", "Due work", &["name", "outcome"]),
+            chat_calls: make.counters(
+                "market_chat_calls_total",
+                "Calls of the chat server that make a room",
+                &["outcome"],
+            ),
+            chat_outdated: make.gauge(
+                "market_chat_rooms_outdated",
+                "Rooms of which the chat server has old names, pictures or hours",
+            ),
             db: DbMetrics::new(&make),
             outbox_pending: make.gauge("market_outbox_pending", "Events not told yet"),
             outbox_oldest: make.gauge(

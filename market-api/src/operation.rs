@@ -15,6 +15,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::chats;
 use crate::db::Db;
 use crate::http::{BODY_BYTES_MAX, internal_document};
 use crate::metrics::Metrics;
@@ -70,6 +71,10 @@ async fn metrics(
     if let Ok(Ok(pending)) = asked {
         state.metrics.outbox_pending.set(pending.events);
         state.metrics.outbox_oldest.set(pending.oldest_seconds);
+    }
+    let asked = timeout(DATABASE_ANSWER_MAX, chats::outdated(&state.db)).await;
+    if let Ok(Ok(rooms)) = asked {
+        state.metrics.chat_outdated.set(rooms);
     }
     ([(CONTENT_TYPE, METRICS_TYPE)], state.metrics.render())
 }

@@ -139,3 +139,31 @@ pub(super) async fn create_room(
         chat_room_id: room.room_id,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_is_read_as_both_servers_agreed() {
+        let golden = include_str!("../../../shared/tests/golden/put_room.json");
+        let body: RoomBody = serde_json::from_str(golden).unwrap();
+        let spec = RoomSpec::from(body);
+        let [buyer, seller] = &spec.members[..] else {
+            panic!("{spec:?}")
+        };
+        assert_eq!((buyer.role, seller.role), (Role::Buyer, Role::Seller));
+        assert_eq!(
+            (buyer.name.as_str(), seller.image_url.as_ref()),
+            ("김바다", None)
+        );
+        let product = spec.product.unwrap();
+        assert_eq!((product.product_id.get(), product.item_id.get()), (12, 12));
+        assert_eq!(product.item_type, ItemType::Wifi);
+        assert_eq!(
+            product.start_time.as_deref(),
+            Some("2025-08-07T10:00:00.000")
+        );
+        assert!(!spec.opaque);
+    }
+}

@@ -3,6 +3,7 @@
 //! `dapanda` serves; `dapanda token` and `dapanda room` help those who try it by hand. It runs the
 //! code of the servers themselves; only what they are put together from differs.
 
+mod chats;
 mod commands;
 mod demo;
 mod keys;

@@ -9,9 +9,10 @@ use axum::Router;
 use axum::extract::RawQuery;
 use axum::response::Redirect;
 use axum::routing::get;
-use market_api::app::Market;
+use chat_server::app::Node;
+use market_api::app::{BuildError, Market};
 use market_api::cache::CacheUrl;
-use market_api::config::{Config, ImageSettings, ImagesUrl, Login, MarketLimits};
+use market_api::config::{ChatSettings, Config, ImageSettings, ImagesUrl, Login, MarketLimits};
 use market_api::db::DbUrl;
 use market_api::fakes::login::{CLIENT_ID, CLIENT_SECRET, Email, FakeLogin, Person};
 use market_api::http::Failure;
@@ -20,9 +21,11 @@ use market_api::members::{Profile, Provider};
 use reqwest::Url;
 use shared::clock::Clock;
 use shared::config::Secret;
+use shared::drain::Drain;
 use shared::ids::MemberId;
 use tracing::warn;
 
+use crate::chats::RoomsInside;
 use crate::demo;
 use crate::keys::SITE;
 use crate::offers;
@@ -30,6 +33,9 @@ use crate::settings::Serve;
 
 /// Where the login provider is.
 const PROVIDER: &str = "/fake";
+
+/// The embedded store writes a room in milliseconds; a disk may hang.
+const CHAT_ANSWER_TIME: Duration = Duration::from_secs(2);
 
 /// Under which URLs this program is reached.
 #[derive(Clone, Debug)]
@@ -84,6 +90,11 @@ pub(crate) fn config(settings: &Serve, urls: &Urls, head_time: Duration) -> Conf
             images_access_key: None,
             images_secret_key: None,
         },
+        // Not called: the chat server is in this program.
+        chat: ChatSettings {
+            chat_url: urls.itself.clone(),
+            chat_answer_time: CHAT_ANSWER_TIME,
+        },
         public_url: urls.browsers.clone(),
         front_url: urls.browsers.clone(),
         // A front end in development; the page here is of the server's own origin.
@@ -124,6 +135,21 @@ fn login(settings: &Serve, urls: &Urls) -> Login {
         naver_secret: secret,
         naver_url: urls.provider(Provider::Naver),
     }
+}
+
+/// Opens the market beside this chat server.
+///
+/// # Errors
+/// The market's.
+pub(crate) async fn build(
+    config: &Config,
+    node: &Node,
+    clock: Arc<dyn Clock>,
+    drain: &Drain,
+) -> Result<Arc<Market>, BuildError> {
+    let rooms = Arc::new(RoomsInside(Arc::clone(&node.services.rooms)));
+    let market = Market::build_beside(config, rooms, clock, drain).await?;
+    Ok(Arc::new(market))
 }
 
 /// Makes the demo members and offers that are not there yet. On a fresh database the members get the

@@ -10,7 +10,7 @@ use chat_server::app::{BuildError, Node};
 use chat_server::auth::KeySource;
 use chat_server::config::{BusUrl, Config, RedisFlags, ScyllaFlags, StopTimes, StoreUrl};
 use chat_server::store::StoreError;
-use market_api::app::{BuildError as MarketBuildError, Market};
+use market_api::app::BuildError as MarketBuildError;
 use market_api::http::Failure;
 use shared::clock::{Clock, SystemClock};
 use shared::drain::Drain;
@@ -108,7 +108,7 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     let urls = Urls::of(address).ok_or_else(|| io::Error::other("the address has no URL"))?;
     let head_time = settings.chat.login_timeout;
     let market = market::config(settings, &urls, head_time);
-    let market = Arc::new(Market::build(&market, clock.clone(), &drain).await?);
+    let market = market::build(&market, &node, clock.clone(), &drain).await?;
     market::set_up(&market).await.map_err(ServeError::Members)?;
     let login = Login {
         market: Arc::clone(&market),

@@ -98,6 +98,8 @@ pub enum Failure {
     SelfReport,
     /// Nobody chats with themselves.
     ChatOwnProduct,
+    /// The chat server does not answer now.
+    ChatUnavailable,
 }
 
 impl IntoResponse for Failure {
@@ -210,7 +212,7 @@ mod tests {
         match failure.row().code {
             2012 => 403,
             4008 | 4009 | 5010 | 7001 => 409,
-            5006 => 503,
+            1010 | 5006 => 503,
             5008 => 202,
             5009 => 422,
             _ => 400,
@@ -220,7 +222,11 @@ mod tests {
     #[test]
     fn numbers_are_those_of_the_first_front_end_and_texts_are_in_both_languages() {
         let numbered = OLD.iter().flat_map(|(first, all)| (*first..).zip(*all));
-        let more = [(2005, &MemberUnknown), (2012, &MemberBlocked)];
+        let more = [
+            (1010, &ChatUnavailable),
+            (2005, &MemberUnknown),
+            (2012, &MemberBlocked),
+        ];
         let mut texts = BTreeSet::new();
         for (code, failure) in numbered.chain(more) {
             let row = failure.row();
@@ -231,6 +237,6 @@ mod tests {
             assert!(row.en.is_ascii() && row.en.ends_with('.'), "{}", row.en);
             texts.extend([row.ko, row.en]);
         }
-        assert_eq!(texts.len(), 2 * 43, "each says something else");
+        assert_eq!(texts.len(), 2 * 44, "each says something else");
     }
 }

@@ -566,7 +566,8 @@ async fn every_migration_is_applied_in_its_order(on: On) {
             "0001_members",
             "0002_products",
             "0003_money",
-            "0004_uploads"
+            "0004_uploads",
+            "0005_chat_rooms"
         ]
     );
 }

@@ -130,10 +130,11 @@ async fn fields_that_no_form_names_change_nothing(on: On) {
         }
         let answer = site.ask(method, path).by(&one).json(&body).send().await;
         let is_order = path.starts_with("/api/admin/");
-        let is_picture = path == "/api/members/profile-image";
+        // Nobody's picture; a chat with oneself.
+        let is_impossible = path == "/api/members/profile-image" || path.ends_with("/chat-room");
         match answer.status {
             403 => assert!(is_order, "{path} {answer:?}"),
-            400 => assert!(is_picture, "{path} {answer:?}"),
+            400 => assert!(is_impossible, "{path} {answer:?}"),
             status => assert!([200, 204].contains(&status), "{path} {answer:?}"),
         }
     }
@@ -234,7 +235,11 @@ async fn text_of_any_kind_harms_nothing_in_an_address(on: On) {
                 let answer = ask.header("cookie", BROWSER).send().await;
                 check_address(&answer, &format!("{method} {url}"));
                 if name == "size" {
-                    answer.is(400, 1006);
+                    // More than a page has is cut.
+                    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+                    let is_number = is_number && text.bytes().any(|b| b != b'0');
+                    let expected = if is_number { (200, 0) } else { (400, 1006) };
+                    answer.is(expected.0, expected.1);
                     pages += 1;
                 }
             }

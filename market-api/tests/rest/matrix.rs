@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::chats::{Chat, ChatPort};
 use crate::contract::{committed, operations, routes};
 use crate::on_both;
 use crate::products::{data, spot};
@@ -25,6 +26,8 @@ enum Right {
     Operators,
     /// Whose it is; others, operators too, are told this.
     Owner(u16, u64),
+    /// Others; whose it is is told this.
+    NotOwner(u16, u64),
 }
 
 /// What the id is of.
@@ -36,10 +39,11 @@ enum Thing {
     Hotspot,
 }
 
-use Right::{Everybody, Operators, Owner};
+use Right::{Everybody, NotOwner, Operators, Owner};
 use Thing::{Data, Hotspot, Member, Wifi};
 
 const NOT_MINE: Right = Owner(400, 3004);
+const OTHERS: Right = NotOwner(400, 8000);
 const HIDDEN: Right = Owner(403, 1003);
 
 type Operation = (&'static str, &'static str, Thing, Right);
@@ -47,7 +51,7 @@ type Operation = (&'static str, &'static str, Thing, Right);
 /// Every operation that takes an id: method, path and query, what the id is of, who may. One of
 /// the document that is missing here fails the test: whoever adds it says here who may.
 #[rustfmt::skip]
-const OPERATIONS: [Operation; 16] = [
+const OPERATIONS: [Operation; 17] = [
     ("GET", "/api/members/info?memberId={id}", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=ACTIVE", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=SOLD_OUT", Member, Everybody),
@@ -55,6 +59,7 @@ const OPERATIONS: [Operation; 16] = [
     ("GET", "/api/members/{id}/selling-products?size=9&productState=DELETED", Member, HIDDEN),
     ("POST", "/api/admin/members/{id}/block", Member, Operators),
     ("POST", "/api/admin/members/{id}/unblock", Member, Operators),
+    ("POST", "/api/products/{id}/chat-room", Wifi, OTHERS),
     ("GET", "/api/products/mobile-data/{id}", Data, Everybody),
     ("GET", "/api/products/wifi/{id}", Wifi, Everybody),
     ("GET", "/api/products/hotspot/{id}", Hotspot, Everybody),
@@ -84,6 +89,8 @@ fn expected(right: Right, who: Who) -> (u16, u64) {
         (Who::Anonymous, _) => (401, 2014),
         (Who::Blocked, _) => (403, 2012),
         (_, Everybody) | (Who::Owner, Owner(..)) | (Who::Admin, Operators) => DONE,
+        (Who::Owner, NotOwner(status, code)) => (status, code),
+        (_, NotOwner(..)) => DONE,
         (_, Operators) => (403, 1003),
         (_, Owner(status, code)) => (status, code),
     }
@@ -133,11 +140,14 @@ struct Stage {
     blocked: Cookies,
     admin: Cookies,
     owner_id: u64,
+    _chat: Chat,
 }
 
 impl Stage {
     async fn set(on: On) -> Self {
-        let site = Site::start(on).await;
+        let port = ChatPort::bind().await;
+        let site = Site::start_with(on, &[&port.flag]).await;
+        let chat = port.serve(&site).await;
         let owner = site.log_in("kakao", 1).await;
         let counterparty = site.log_in("google", 2).await;
         let (stranger, blocked) = (site.log_in("naver", 3).await, site.log_in("kakao", 6).await);
@@ -171,6 +181,7 @@ impl Stage {
             blocked,
             admin,
             owner_id,
+            _chat: chat,
         }
     }
 
@@ -280,7 +291,7 @@ async fn whose_a_thing_is_decides_who_may_touch_it(on: On) {
     {
         let answer = stage.act(operation, Who::Owner).await;
         assert!(
-            [3003, 3008].contains(&answer.code()),
+            [3003, 3008, 8000].contains(&answer.code()),
             "{operation:?} {answer:?}"
         );
         let answer = stage.act(operation, Who::Stranger).await;
@@ -294,8 +305,8 @@ async fn whose_a_thing_is_decides_who_may_touch_it(on: On) {
 /// Fields of answers, but for the export of what is one's own. Whoever adds one says here that
 /// everybody may know it, or that it is about the reader.
 #[rustfmt::skip]
-const KNOWN_FIELDS: [&str; 53] = [
-    "address", "averagePrice", "averageRate", "averageRating", "cash", "code", "content", "count",
+const KNOWN_FIELDS: [&str; 54] = [
+    "address", "averagePrice", "averageRate", "averageRating", "cash", "chatRoomId", "code", "content", "count",
     "createdAt", "currentDataAmount", "data", "dataAmount", "distanceKm", "endTime", "filename",
     "hasNext", "imageUrl", "imageUrls", "itemId", "joinedAt", "key", "keys", "latitude",
     "longitude", "memberId", "memberName", "message", "monthlyPrice", "myProduct", "name",

@@ -50,6 +50,8 @@ pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
             "/api/products/market-price?productType=WIFI",
             None,
         ),
+        // The caller's own product; see `contract::chat`.
+        (Method::POST, "/api/products/2/chat-room", None),
         (Method::GET, own, None),
         (Method::GET, of_member, None),
         (Method::DELETE, "/api/products/1", None),

@@ -322,6 +322,8 @@ pub(crate) fn args(
         "--member-rate=0".to_owned(),
         "--insecure-cookies".to_owned(),
         "--lame-duck=10ms".to_owned(),
+        // Nothing answers there.
+        "--chat-url=http://127.0.0.1:1".to_owned(),
     ];
     for provider in ["kakao", "google", "naver"] {
         args.push(format!("--{provider}-id={CLIENT_ID}"));

@@ -73,7 +73,7 @@ export class Rooms {
 }
 
 function toRoom(row, before) {
-  const hour = (time) => time?.slice(0, 5);
+  const hour = (time) => time?.match(/(\d\d:\d\d):\d\d(\.\d+)?$/)?.[1];
   // The answer may have been made before the last message came live.
   const isOld = before != null && before.lastAt > row.lastMessageAt;
   return {

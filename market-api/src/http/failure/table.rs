@@ -266,6 +266,12 @@ impl Failure {
                 "내가 등록한 상품에는 채팅을 시작할 수 없습니다.",
                 "You cannot start a chat about your own product.",
             ),
+            Self::ChatUnavailable => (
+                S::SERVICE_UNAVAILABLE,
+                1010,
+                "지금은 채팅을 시작할 수 없습니다. 잠시 후 다시 시도해 주세요.",
+                "The chat cannot be opened right now. Please try again in a moment.",
+            ),
         };
         Row {
             status,

@@ -1,0 +1,50 @@
+//! `POST /api/products/{id}/chat-room`: the only way into a chat.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use shared::ids::{ProductId, RoomId};
+use shared::web::{Envelope, FailureBody, InPath, success};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Chats;
+use crate::auth::Caller;
+use crate::http::Failure;
+
+/// The routes.
+pub fn routes(chats: Chats) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(open)).with_state(chats)
+}
+
+/// A room to talk in.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Opened {
+    /// For `/sub/{chatRoomId}` and `/pub/{chatRoomId}` of the chat server.
+    #[schema(value_type = u32)]
+    chat_room_id: RoomId,
+}
+
+/// The room in which I ask the seller about this product: the one that is there, or a new one.
+#[utoipa::path(
+    post, path = "/api/products/{id}/chat-room", tag = "products",
+    params(("id" = u32, Path, description = "The product", minimum = 1)),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "It is there", body = Envelope<Opened>),
+        (status = 400, description = "No such product (3002), withdrawn, expired or of a blocked \
+            seller (3003), one's own (8000), no product id (1006)", body = FailureBody),
+        (status = 503, description = "The chat, or the market, is not available right now (1010), \
+            or busy (5006)", body = FailureBody),
+    ),
+)]
+async fn open(
+    State(chats): State<Chats>,
+    caller: Caller,
+    InPath(product): InPath<ProductId>,
+) -> Result<Json<Envelope<Opened>>, Failure> {
+    let chat_room_id = chats.open(caller.member, product).await?;
+    Ok(success(Opened { chat_room_id }))
+}

@@ -1,0 +1,248 @@
+//! Chats about offers: a room for each product and buyer.
+//!
+//! ```text
+//! open ─► transaction: may there be one? its id ─► COMMIT ─► chat server makes the room ─► its version is noted
+//! name, picture, hours change ─► trigger: the room's version rises ─► refresh sends it again
+//! ```
+//!
+//! The market allocates the ids and sends what rooms show; messages are the chat server's. A room's
+//! id is kept when the chat server does not answer, so the next attempt makes the same room.
+
+mod client;
+mod http;
+mod repo;
+mod rooms;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::ids::{MemberId, ProductId, RoomId};
+use tokio::time::{sleep, timeout};
+
+use crate::db::{Db, Stop, Tx};
+use crate::http::Failure;
+use crate::metrics::Metrics;
+use crate::products::State;
+use repo::{Offer, Place};
+
+pub use client::{HttpChatRooms, NoClient};
+pub use http::routes;
+pub use repo::outdated;
+pub use rooms::{ChatRoom, ChatRooms, Participant, PutRoomError};
+
+/// A call that failed is made once more after this: a node of the chat server that stops is out of
+/// the balancer by then, or a connection was just lost.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// Ids tried for a room while the chat server has others of them: after a restored backup. The
+/// steps double, so the last of them is 32,768 ids further on.
+const ID_TRIES_MAX: u32 = 16;
+
+/// Rooms read at once to be sent again.
+const REFRESH_BATCH: i64 = 100;
+
+/// Rooms sent again in one go; the rest follows in the next.
+const REFRESH_BATCHES_MAX: u32 = 4;
+
+/// A step inside a transaction.
+type Step<T> = Result<T, Stop<Failure>>;
+
+/// The chats. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Chats {
+    db: Db,
+    rooms: Arc<dyn ChatRooms>,
+    metrics: Arc<Metrics>,
+    /// How long a call of the chat server may take.
+    answer_max: Duration,
+}
+
+/// What one transaction found or made.
+#[derive(Clone, Debug)]
+struct Wanted {
+    place: Place,
+    offer: Offer,
+}
+
+impl Chats {
+    /// Chats about the offers of `db`, in rooms of the chat server behind `rooms`.
+    #[must_use]
+    pub fn new(
+        db: Db,
+        rooms: Arc<dyn ChatRooms>,
+        metrics: Arc<Metrics>,
+        answer_max: Duration,
+    ) -> Self {
+        Self {
+            db,
+            rooms,
+            metrics,
+            answer_max,
+        }
+    }
+
+    /// The room in which this member asks about this product: the one that is there, or a new one.
+    /// Sold-out offers count, since whoever bought one may have to ask.
+    ///
+    /// # Errors
+    /// [`Failure::ProductUnknown`]; [`Failure::ChatOwnProduct`]; [`Failure::ProductNotValid`] when
+    /// the offer was withdrawn, has expired, or its seller is blocked; [`Failure::MemberBlocked`];
+    /// [`Failure::ChatUnavailable`].
+    pub async fn open(&self, buyer: MemberId, product: ProductId) -> Result<RoomId, Failure> {
+        let mut taken = None;
+        for nth in 0..ID_TRIES_MAX {
+            let step = 1_i64 << nth;
+            let wanted = self.place(buyer, product, taken, step).await?;
+            let room = wanted.offer.room(wanted.place.id)?;
+            match self.put(&room).await {
+                Ok(()) => {
+                    self.note(wanted.place).await?;
+                    return Ok(room.id);
+                }
+                Err(PutRoomError::Taken) => {
+                    tracing::warn!("chat room {} is another conversation's", room.id);
+                    taken = Some(wanted.place.id);
+                }
+                Err(PutRoomError::Away(_)) => return Err(Failure::ChatUnavailable),
+                Err(error @ PutRoomError::Refused(_)) => {
+                    tracing::error!("chat room {} was not made: {error}", room.id);
+                    return Err(Failure::ChatUnavailable);
+                }
+            }
+        }
+        tracing::error!("no chat room id that is free in {ID_TRIES_MAX} tries");
+        Err(Failure::ChatUnavailable)
+    }
+
+    /// Sends rooms again whose names, pictures or hours have changed, until there are none. The
+    /// schedule calls it.
+    ///
+    /// # Errors
+    /// The database's. What was sent by then is noted. A chat server that is away is none: what is
+    /// left stays outdated.
+    pub async fn refresh(&self) -> Result<(), Failure> {
+        let mut after = 0;
+        for _ in 0..REFRESH_BATCHES_MAX {
+            let batch = {
+                let mut connection = self.db.read().await?;
+                repo::outdated_after(&mut connection, after, REFRESH_BATCH).await?
+            };
+            let Some((last, _)) = batch.last() else {
+                break;
+            };
+            after = last.id;
+            for (place, offer) in batch {
+                match self.put(&offer.room(place.id)?).await {
+                    Ok(()) => self.note(place).await?,
+                    Err(PutRoomError::Away(_)) => return Ok(()),
+                    Err(error @ (PutRoomError::Taken | PutRoomError::Refused(_))) => {
+                        tracing::error!(
+                            "chat room {} was not brought up to date: {error}",
+                            place.id
+                        );
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The room's id, in place of one that was `taken`.
+    async fn place(
+        &self,
+        buyer: MemberId,
+        product: ProductId,
+        taken: Option<i64>,
+        step: i64,
+    ) -> Result<Wanted, Failure> {
+        let asked = (buyer, product, taken, step);
+        let placed = self.db.write(asked, |(buyer, product, taken, step), tx| {
+            Box::pin(async move {
+                if let Some(taken) = taken {
+                    repo::forget(tx, *taken).await?;
+                }
+                place_in(*buyer, *product, *step, tx).await
+            })
+        });
+        Ok(placed.await?)
+    }
+
+    /// Makes the room in the chat server: within its time, and once more where that may help.
+    async fn put(&self, room: &ChatRoom) -> Result<(), PutRoomError> {
+        let first = self.put_once(room).await;
+        let result = match first {
+            Err(PutRoomError::Away(why)) => {
+                tracing::debug!("chat room {} is tried once more: {why}", room.id);
+                sleep(RETRY_AFTER).await;
+                self.put_once(room).await
+            }
+            other => other,
+        };
+        if let Err(error @ PutRoomError::Away(_)) = &result {
+            tracing::warn!("chat room {} cannot be made now: {error}", room.id);
+        }
+        result
+    }
+
+    async fn put_once(&self, room: &ChatRoom) -> Result<(), PutRoomError> {
+        let put = timeout(self.answer_max, self.rooms.put(room)).await;
+        let result = put.unwrap_or_else(|_elapsed| {
+            let why = format!("no answer within {:?}", self.answer_max);
+            Err(PutRoomError::Away(why))
+        });
+        let outcome = match &result {
+            Ok(()) => "made",
+            Err(PutRoomError::Away(_)) => "away",
+            Err(PutRoomError::Taken) => "taken",
+            Err(PutRoomError::Refused(_)) => "refused",
+        };
+        self.metrics.chat_calls.with_label_values(&[outcome]).inc();
+        result
+    }
+
+    /// The chat server has this version.
+    async fn note(&self, place: Place) -> Result<(), Failure> {
+        let noted = self.db.write(place, |place, tx| {
+            Box::pin(async move {
+                repo::set_sent(tx, *place).await?;
+                Ok::<_, Stop<Failure>>(())
+            })
+        });
+        Ok(noted.await?)
+    }
+}
+
+async fn place_in(buyer: MemberId, product: ProductId, step: i64, tx: &mut Tx<'_>) -> Step<Wanted> {
+    let (product, buyer) = (i64::from(product.get()), i64::from(buyer.get()));
+    let Some(offer) = repo::offer(tx, product, buyer).await? else {
+        return Err(Stop::Refused(Failure::ProductUnknown));
+    };
+    check(&offer, tx.now().get()).map_err(Stop::Refused)?;
+    let place = match repo::place(tx, product, buyer).await? {
+        Some(place) => place,
+        None => {
+            let id = repo::next_id(tx, step).await?;
+            repo::insert(tx, id, &offer).await?
+        }
+    };
+    Ok(Wanted { place, offer })
+}
+
+/// Whether its buyer may ask about it.
+fn check(offer: &Offer, now: i64) -> Result<(), Failure> {
+    let expired = offer.expires_at.is_some_and(|at| at <= now);
+    let is_shown = match State::parse(&offer.state) {
+        Some(State::SoldOut) => true,
+        Some(State::Active) => !expired,
+        Some(State::Hidden | State::Deleted) | None => false,
+    };
+    if offer.is_buyer_blocked {
+        Err(Failure::MemberBlocked)
+    } else if offer.is_own() {
+        Err(Failure::ChatOwnProduct)
+    } else if !is_shown || offer.is_seller_blocked {
+        Err(Failure::ProductNotValid)
+    } else {
+        Ok(())
+    }
+}

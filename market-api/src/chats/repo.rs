@@ -1,0 +1,238 @@
+//! The SQL of chat rooms.
+
+use shared::clock::LocalDateTime;
+use shared::ids::{MemberId, ProductId, RoomId};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _, query};
+
+use super::rooms::{ChatRoom, Participant};
+use crate::db::{Db, DbError, Tx};
+use crate::products::Kind;
+
+type Sql<T> = Result<T, sqlx::Error>;
+
+/// What a room about an offer would show, and whether there may be one.
+#[derive(Clone, Debug)]
+pub(super) struct Offer {
+    product: i64,
+    pub(super) kind: String,
+    pub(super) state: String,
+    pub(super) expires_at: Option<i64>,
+    pub(super) is_seller_blocked: bool,
+    pub(super) is_buyer_blocked: bool,
+    seller: Person,
+    buyer: Person,
+    hours: Option<(i64, i64)>,
+}
+
+#[derive(Clone, Debug)]
+struct Person {
+    id: i64,
+    name: String,
+    image_url: Option<String>,
+}
+
+/// A room's row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) id: i64,
+    /// Which state of names, pictures and hours was read with it.
+    pub(super) version: i64,
+}
+
+/// What is read of an offer `p` of a seller `s` for a buyer `b`, and more columns before it.
+macro_rules! offer {
+    ($columns:literal, $rest:literal) => {
+        concat!(
+            "select ",
+            $columns,
+            "p.id as product, p.kind, p.state, p.expires_at, \
+             s.id as seller, s.name as seller_name, s.image_url as seller_image, \
+             s.blocked as seller_blocked, b.id as buyer, b.name as buyer_name, \
+             b.image_url as buyer_image, b.blocked as buyer_blocked, sp.opens_at, sp.closes_at ",
+            $rest
+        )
+    };
+}
+
+/// The offer as this buyer would ask about it.
+pub(super) async fn offer(tx: &mut Tx<'_>, product: i64, buyer: i64) -> Sql<Option<Offer>> {
+    let row = query(offer!(
+        "",
+        "from product p join member s on s.id = p.member_id join member b on b.id = $2 \
+         left join spot sp on sp.product_id = p.id where p.id = $1"
+    ))
+    .bind(product)
+    .bind(buyer)
+    .fetch_optional(tx.connection())
+    .await?;
+    row.map(|row| Offer::read(&row)).transpose()
+}
+
+/// The room of this product and buyer, if it has an id.
+pub(super) async fn place(tx: &mut Tx<'_>, product: i64, buyer: i64) -> Sql<Option<Place>> {
+    let row = query("select id, version from chat_room where product_id = $1 and buyer_id = $2")
+        .bind(product)
+        .bind(buyer)
+        .fetch_optional(tx.connection())
+        .await?;
+    row.map(|row| Place::read(&row)).transpose()
+}
+
+/// An id that no room has, `step` above the last one. Others who want one wait for this transaction.
+pub(super) async fn next_id(tx: &mut Tx<'_>, step: i64) -> Sql<i64> {
+    let row = query("update chat_room_number set last = last + $1 where one = 1 returning last")
+        .bind(step)
+        .fetch_one(tx.connection())
+        .await?;
+    row.try_get("last")
+}
+
+/// Gives the offer's room an id; where somebody was faster, theirs stays.
+pub(super) async fn insert(tx: &mut Tx<'_>, id: i64, offer: &Offer) -> Sql<Place> {
+    let now = tx.now().get();
+    let row = query(
+        "insert into chat_room (id, product_id, buyer_id, seller_id, created_at) \
+         values ($1, $2, $3, $4, $5) \
+         on conflict (product_id, buyer_id) do update set buyer_id = excluded.buyer_id \
+         returning id, version",
+    )
+    .bind(id)
+    .bind(offer.product)
+    .bind(offer.buyer.id)
+    .bind(offer.seller.id)
+    .bind(now)
+    .fetch_one(tx.connection())
+    .await?;
+    Place::read(&row)
+}
+
+/// Takes an id away that the chat server never took.
+pub(super) async fn forget(tx: &mut Tx<'_>, id: i64) -> Sql<()> {
+    query("delete from chat_room where id = $1")
+        .bind(id)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// The chat server has this version of the room. If it had a newer one before, nobody knows which of
+/// the two it took last, so it gets another.
+pub(super) async fn set_sent(tx: &mut Tx<'_>, place: Place) -> Sql<()> {
+    query(
+        "update chat_room set version = case when sent > $2 then version + 1 else version end, \
+         sent = case when sent > $2 then sent else $2 end where id = $1",
+    )
+    .bind(place.id)
+    .bind(place.version)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Rooms behind `after` of which the chat server has an older version.
+pub(super) async fn outdated_after(
+    connection: &mut AnyConnection,
+    after: i64,
+    limit: i64,
+) -> Sql<Vec<(Place, Offer)>> {
+    let rows = query(offer!(
+        "r.id, r.version, ",
+        "from chat_room r join product p on p.id = r.product_id join member s on s.id = p.member_id \
+         join member b on b.id = r.buyer_id left join spot sp on sp.product_id = p.id \
+         where r.sent > 0 and r.sent < r.version and r.id > $1 order by r.id limit $2"
+    ))
+    .bind(after)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let read = |row: &AnyRow| Ok((Place::read(row)?, Offer::read(row)?));
+    rows.iter().map(read).collect()
+}
+
+/// How many rooms there are of which the chat server has an older version.
+///
+/// # Errors
+/// The database's.
+pub async fn outdated(db: &Db) -> Result<i64, DbError> {
+    let row = query("select count(*) from chat_room where sent > 0 and sent < version")
+        .fetch_one(&mut *db.read().await?)
+        .await?;
+    Ok(row.try_get(0)?)
+}
+
+impl Place {
+    fn read(row: &AnyRow) -> Sql<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            version: row.try_get("version")?,
+        })
+    }
+}
+
+impl Offer {
+    fn read(row: &AnyRow) -> Sql<Self> {
+        let is = |name: &str| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(name)? != 0);
+        let (opens, closes): (Option<i64>, Option<i64>) =
+            (row.try_get("opens_at")?, row.try_get("closes_at")?);
+        Ok(Self {
+            product: row.try_get("product")?,
+            kind: row.try_get("kind")?,
+            state: row.try_get("state")?,
+            expires_at: row.try_get("expires_at")?,
+            is_seller_blocked: is("seller_blocked")?,
+            is_buyer_blocked: is("buyer_blocked")?,
+            seller: Person {
+                id: row.try_get("seller")?,
+                name: row.try_get("seller_name")?,
+                image_url: row.try_get("seller_image")?,
+            },
+            buyer: Person {
+                id: row.try_get("buyer")?,
+                name: row.try_get("buyer_name")?,
+                image_url: row.try_get("buyer_image")?,
+            },
+            hours: opens.zip(closes),
+        })
+    }
+
+    /// Whether the buyer offers it themselves.
+    pub(super) fn is_own(&self) -> bool {
+        self.seller.id == self.buyer.id
+    }
+
+    /// The room of this id about it.
+    pub(super) fn room(&self, id: i64) -> Result<ChatRoom, DbError> {
+        let kind = Kind::parse(&self.kind);
+        Ok(ChatRoom {
+            id: RoomId::try_from(id).map_err(defect)?,
+            product: ProductId::try_from(self.product).map_err(defect)?,
+            kind: kind.ok_or_else(|| defect("a product of no kind"))?,
+            hours: self
+                .hours
+                .map(|(opens, closes)| (local(opens), local(closes))),
+            buyer: self.buyer.participant()?,
+            seller: self.seller.participant()?,
+        })
+    }
+}
+
+impl Person {
+    fn participant(&self) -> Result<Participant, DbError> {
+        Ok(Participant {
+            member: MemberId::try_from(self.id).map_err(defect)?,
+            name: self.name.clone(),
+            image_url: self.image_url.clone(),
+        })
+    }
+}
+
+/// A column's time; the service writes no other.
+fn local(millis: i64) -> LocalDateTime {
+    LocalDateTime::from_unix(millis.try_into().unwrap_or_default())
+}
+
+/// The tables hold nothing of the kind (CHECK).
+fn defect(why: impl ToString) -> DbError {
+    DbError::Defect(why.to_string())
+}
