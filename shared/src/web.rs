@@ -28,4 +28,4 @@ pub use extract::{InBody, InPath, InQuery, is_own_page, parameter};
 pub use guard::{Log, REQUEST_ID, RequestIds, cors, guarded, logged, unknown_path};
 pub use health::Health;
 pub use listener::{Peer, listen, serve};
-pub use page::{CountPage, Page, PageInfo, PageSize, ReceiverPage};
+pub use page::{CountPage, Page, PageInfo, PageSize, ReceiverPage, cursor};

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use shared::clock::LocalDateTime;
 use shared::ids::{MemberId, MessageId, RoomId};
 use shared::web::{
-    Done, Envelope, FailureBody, InPath, InQuery, PageInfo, PageSize, ReceiverPage, done,
-    parameter, success,
+    Done, Envelope, FailureBody, InPath, InQuery, PageInfo, PageSize, ReceiverPage, cursor, done,
+    success,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -26,10 +26,10 @@ use crate::log::{Entry, Kind, Topic};
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(super) struct HistoryQuery {
-    /// Messages of the page.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 20)]
+    /// Messages of the page; more than 100 counts as 100.
+    #[param(value_type = Option<u64>, minimum = 1, default = 20)]
     size: Option<String>,
-    /// Only messages before this one: `nextCursorId` of the page before.
+    /// Only messages before this one: `nextCursorId` of the page before. 0: the first page.
     #[param(value_type = Option<u64>)]
     cursor_id: Option<String>,
 }
@@ -108,7 +108,7 @@ pub(super) async fn history(
     InQuery(query): InQuery<HistoryQuery>,
 ) -> Result<Json<Envelope<ReceiverPage<HistoryRow>>>, Failure> {
     let size = PageSize::parse(query.size.as_deref(), PageSize::HISTORY)?;
-    let before = parameter(query.cursor_id.as_deref())?;
+    let before = cursor(query.cursor_id.as_deref())?;
     let member = caller.member;
     let entries = u32::from(size.get());
     let page = state.rooms.history(room, member, before, entries).await?;

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use shared::clock::LocalDateTime;
 use shared::ids::{ItemId, MemberId, ProductId, RoomId};
 use shared::web::{
-    Envelope, FailureBody, InPath, InQuery, Page, PageInfo, PageSize, Refusal, parameter, success,
+    Envelope, FailureBody, InPath, InQuery, Page, PageInfo, PageSize, Refusal, cursor, parameter,
+    success,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -28,10 +29,10 @@ use crate::store::{ItemType, Role, RoomMember};
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
-    /// Rows of the page.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 2)]
+    /// Rows of the page; more than 100 counts as 100.
+    #[param(value_type = Option<u64>, minimum = 1, default = 2)]
     size: Option<String>,
-    /// `nextCursorId` of the page before.
+    /// `nextCursorId` of the page before. 0: the first page.
     #[param(value_type = Option<u32>)]
     cursor_id: Option<String>,
     /// Which of the member's rooms: all, where they ask, where they offer.
@@ -174,7 +175,7 @@ pub(super) async fn list(
     let option = parameter::<ReadOption>(query.chat_room_read_option.as_deref())?;
     let filter = option.map_or(RoomFilter::All, RoomFilter::from);
     let last_at = parameter::<LocalDateTime>(query.last_message_at.as_deref())?;
-    let room = parameter(query.cursor_id.as_deref())?;
+    let room = cursor(query.cursor_id.as_deref())?;
     let cursor = room.map(|room| ListCursor {
         room,
         last_at: last_at.map(LocalDateTime::to_unix),

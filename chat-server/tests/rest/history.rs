@@ -78,6 +78,8 @@ async fn pages_end_where_they_should() {
     let all: Vec<_> = (1..=22).rev().collect();
     check(&site, "?size=22", &all, None).await;
     check(&site, "?size=100", &all, None).await;
+    // More than a page has; the first page.
+    check(&site, "?size=1073741823&cursorId=0", &all, None).await;
 }
 
 #[tokio::test]
@@ -86,10 +88,10 @@ async fn bad_parameters_are_told() {
     site.pair(1, 1, 2).await;
     for query in [
         "size=0",
-        "size=101",
+        "size=%2B5",
         "size=x",
         "size=1&size=2",
-        "cursorId=0",
+        "cursorId=00",
         "cursorId=-1",
         "cursorId=x",
         "cursorId=01",

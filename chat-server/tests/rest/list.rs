@@ -41,6 +41,9 @@ async fn the_room_that_spoke_last_comes_first() {
     site.wait(Duration::from_secs(1));
     site.pair(9, 1, 2).await;
     check(&site, "size=10", &[9, 3, 1, 2, 4]).await;
+    // A room that was opened without a product asks so: more than a page has, and the first page.
+    check(&site, "size=1073741823", &[9, 3, 1, 2, 4]).await;
+    check(&site, "size=10&cursorId=0", &[9, 3, 1, 2, 4]).await;
 }
 
 #[tokio::test]
@@ -65,13 +68,13 @@ async fn bad_parameters_are_told() {
     site.pair(1, 1, 2).await;
     for query in [
         "size=0",
-        "size=101",
+        "size=%2B5",
         "size=-1",
         "size=x",
         "size=2&size=2",
         "chatRoomReadOption=all",
         "chatRoomReadOption=MEMBER",
-        "cursorId=0",
+        "cursorId=00",
         "cursorId=x",
         "cursorId=2147483648",
         // A room that the member is not in has no place in the list.

@@ -29,6 +29,7 @@ on_both! {
     mobile_data_is_offered_listed_changed_and_deleted,
     spots_are_offered_listed_changed_and_deleted,
     pages_lead_to_each_other_and_end,
+    a_first_page_may_be_asked_for_as_0_and_a_large_page_is_cut,
     what_cannot_be_is_refused_with_its_code,
     form_that_cannot_be_is_refused_with_its_code,
     nobody_is_refused,
@@ -227,7 +228,7 @@ async fn spots_are_offered_listed_changed_and_deleted(on: On) {
             "productId": id, "itemId": id, "price": 500, "memberName": "member 1",
             "profileImageUrl": null, "title": "Café", "imageUrl": own, "latitude": 37.5,
             "longitude": 127.0, "address": "Seoul", "averageRate": 0.0, "distanceKm": 1.112,
-            "open": true, "startTime": "09:30:00", "endTime": "18:00:00",
+            "open": true, "startTime": "2026-11-15T09:30:00.000", "endTime": "2026-11-16T18:00:00.000",
         });
         assert_eq!(page["data"], json!([row]));
 
@@ -285,6 +286,31 @@ async fn pages_lead_to_each_other_and_end(on: On) {
     }
 }
 
+async fn a_first_page_may_be_asked_for_as_0_and_a_large_page_is_cut(on: On) {
+    let site = Site::open(on).await;
+    site.market.offer(1, 100, 2).await.unwrap();
+    for list in [
+        "/api/products/mobile-data?",
+        "/api/products/wifi?latitude=37&longitude=127&",
+        "/api/products/hotspot?latitude=37&longitude=127&",
+        "/api/selling-products?productState=ACTIVE&",
+        "/api/members/1/selling-products?productState=ACTIVE&",
+    ] {
+        let plain = format!("{list}size=100");
+        let expected = site.data(Method::GET, &plain, 1, None).await;
+        for odd in [
+            "size=100&cursorId=0",
+            "size=101",
+            "size=4294967296&cursorId=0",
+        ] {
+            let page = site
+                .data(Method::GET, &format!("{list}{odd}"), 1, None)
+                .await;
+            assert_eq!(page, expected, "{list}{odd}");
+        }
+    }
+}
+
 async fn what_cannot_be_is_refused_with_its_code(on: On) {
     let site = Site::open(on).await;
     let id = site.market.offer(1, 100, 2).await.unwrap();
@@ -293,13 +319,13 @@ async fn what_cannot_be_is_refused_with_its_code(on: On) {
     for (path, code) in [
         (data.to_owned(), 1006),
         (format!("{data}?size=0"), 1006),
-        (format!("{data}?size=101"), 1006),
+        (format!("{data}?size=%2B5"), 1006),
         (format!("{data}?size=2&productSortOption=BEST"), 3000),
         (
             format!("{data}?size=2&productSortOption=DISTANCE_ASC"),
             3000,
         ),
-        (format!("{data}?size=2&cursorId=0"), 1006),
+        (format!("{data}?size=2&cursorId=00"), 1006),
         (format!("{data}?size=2&cursorId=abc"), 1006),
         (format!("{data}?size=2&cursorId={id}"), 1006),
         (format!("{data}?size=2&cursorId=18446744073709551615"), 1006),
@@ -421,6 +447,9 @@ async fn prices_and_own_offers_are_told(on: On) {
         json!("2026-11-01T09:00:00.000")
     );
     assert_eq!(page["data"][0].get("dataAmount"), None);
+    // The first front end asks so for its first page.
+    let first = format!("{path}&cursorId=0");
+    assert_eq!(site.data(Method::GET, &first, 1, None).await, page);
     let next = page["pageInfo"]["nextCursorId"].as_u64().unwrap();
     let page = site
         .data(Method::GET, &format!("{path}&cursorId={next}"), 1, None)

@@ -1,6 +1,7 @@
 //! Pages: what a client may ask for, and how they are written.
 
 use std::num::NonZeroU8;
+use std::str::FromStr;
 
 use serde::Serialize;
 
@@ -24,22 +25,27 @@ impl PageSize {
     /// Of a room's history, where the client does not say.
     pub const HISTORY: Self = Self(NonZeroU8::new(20).expect("20 is not 0"));
 
-    /// The parameter `size`.
+    /// The parameter `size`: a whole decimal number. One above 100 counts as 100, since the first
+    /// front end asks for as many rows as a room's id.
     ///
     /// # Errors
-    /// [`Refusal::Parameter`]: it is not from 1 to 100.
+    /// [`Refusal::Parameter`]: it is something else, or 0.
     pub fn parse(text: Option<&str>, default: Self) -> Result<Self, Refusal> {
-        match parameter::<NonZeroU8>(text)? {
-            None => Ok(default),
-            Some(size) if size.get() <= SIZE_MAX => Ok(Self(size)),
-            Some(_) => Err(Refusal::Parameter),
+        let Some(text) = text.filter(|text| !text.is_empty()) else {
+            return Ok(default);
+        };
+        if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Refusal::Parameter);
         }
+        // Digits that do not fit are a number above the most.
+        let size = text.parse().unwrap_or(SIZE_MAX).min(SIZE_MAX);
+        NonZeroU8::new(size).map(Self).ok_or(Refusal::Parameter)
     }
 
     /// The parameter `size`, which must be there.
     ///
     /// # Errors
-    /// [`Refusal::Parameter`]: it is not, or not from 1 to 100.
+    /// [`Refusal::Parameter`]: it is not, or as for [`Self::parse`].
     pub fn parse_required(text: Option<&str>) -> Result<Self, Refusal> {
         let given = text.filter(|text| !text.is_empty());
         given.ok_or(Refusal::Parameter)?;
@@ -51,6 +57,15 @@ impl PageSize {
     pub fn get(self) -> u8 {
         self.0.get()
     }
+}
+
+/// The parameter `cursorId`: where the page before ended. 0 is the first page, on every list: the
+/// first front end asks for it so.
+///
+/// # Errors
+/// [`Refusal::Parameter`]: it is something else.
+pub fn cursor<T: FromStr>(text: Option<&str>) -> Result<Option<T>, Refusal> {
+    parameter(text.filter(|text| *text != "0"))
 }
 
 /// A page of a list.
@@ -97,7 +112,7 @@ pub struct PageInfo {
     next_cursor_id: Option<u64>,
     /// Whether there is a next page.
     has_next: bool,
-    /// What was asked for.
+    /// Rows that a page has at most: what was asked for, up to 100.
     size: u8,
 }
 
@@ -123,13 +138,30 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_from_1_to_100() {
+    fn sizes_are_from_1_and_more_than_100_is_100() {
         check(None, Some(20));
         check(Some(""), Some(20));
         check(Some("1"), Some(1));
         check(Some("100"), Some(100));
-        for text in ["0", "101", "256", "-1", "a", "1.0", " 1"] {
+        for text in ["101", "256", "1073741823", "99999999999999999999999"] {
+            check(Some(text), Some(100));
+        }
+        for text in ["0", "00", "-1", "+5", "a", "1.0", "1e2", " 1", "１"] {
             check(Some(text), None);
+        }
+    }
+
+    #[test]
+    fn cursor_0_is_the_first_page() {
+        let check = |text: Option<&str>, expected: Result<Option<MemberId>, Refusal>| {
+            assert_eq!(cursor(text), expected, "{text:?}");
+        };
+        check(None, Ok(None));
+        check(Some(""), Ok(None));
+        check(Some("0"), Ok(None));
+        check(Some("7"), Ok(Some("7".parse().unwrap())));
+        for text in ["00", "-0", "0.0", "-1", "x"] {
+            check(Some(text), Err(Refusal::Parameter));
         }
     }
 }

@@ -12,8 +12,8 @@ use shared::clock::LocalDateTime;
 use shared::ids::ProductId;
 use shared::money::{Units, Won};
 use shared::web::{
-    Done, Envelope, FailureBody, InBody, InPath, InQuery, Page, PageInfo, PageSize, Refusal, done,
-    parameter, success,
+    Done, Envelope, FailureBody, InBody, InPath, InQuery, Page, PageInfo, PageSize, Refusal,
+    cursor, done, parameter, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -30,10 +30,10 @@ use crate::http::Failure;
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListParameters {
-    /// Rows of the page.
-    #[param(required = true, value_type = u32, minimum = 1, maximum = 100)]
+    /// Rows of the page; more than 100 counts as 100.
+    #[param(required = true, value_type = u64, minimum = 1)]
     size: Option<String>,
-    /// `nextCursorId` of the page before.
+    /// `nextCursorId` of the page before. 0: the first page.
     #[param(value_type = Option<u64>)]
     cursor_id: Option<String>,
     /// The order: newest first, by price for 0.1 GB, by what is left.
@@ -142,9 +142,9 @@ pub(super) fn sort(kind: Kind, name: Option<&str>) -> Result<Sort, Failure> {
 
 /// Where the page before ended.
 pub(super) fn after(text: Option<&str>) -> Result<Option<Cursor>, Refusal> {
-    let number: Option<u64> = parameter(text)?;
-    let cursor = number.map(|number| Cursor::parse(number).ok_or(Refusal::Parameter));
-    cursor.transpose()
+    let number: Option<u64> = cursor(text)?;
+    let place = number.map(|number| Cursor::parse(number).ok_or(Refusal::Parameter));
+    place.transpose()
 }
 
 /// An offer in full.

@@ -12,8 +12,8 @@ use shared::clock::LocalDateTime;
 use shared::ids::{MemberId, ProductId};
 use shared::money::{Units, Won};
 use shared::web::{
-    CountPage, Done, Envelope, FailureBody, InPath, InQuery, PageInfo, PageSize, Refusal, done,
-    parameter, success,
+    CountPage, Done, Envelope, FailureBody, InPath, InQuery, PageInfo, PageSize, Refusal, cursor,
+    done, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -107,10 +107,10 @@ pub(super) struct SellingParameters {
     /// Which offers.
     #[param(inline, required = true, value_type = StateName)]
     product_state: Option<String>,
-    /// Rows of the page.
-    #[param(required = true, value_type = u32, minimum = 1, maximum = 100)]
+    /// Rows of the page; more than 100 counts as 100.
+    #[param(required = true, value_type = u64, minimum = 1)]
     size: Option<String>,
-    /// `nextCursorId` of the page before.
+    /// `nextCursorId` of the page before. 0: the first page.
     #[param(value_type = Option<u32>)]
     cursor_id: Option<String>,
 }
@@ -233,7 +233,7 @@ async fn selling(
         reader,
         state: state.ok_or(Refusal::Parameter)?,
         size,
-        after: parameter(asked.cursor_id.as_deref())?,
+        after: cursor(asked.cursor_id.as_deref())?,
     };
     let page = api.products.selling(&query).await?;
     let rows: Vec<SellingView> = page

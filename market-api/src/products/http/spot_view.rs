@@ -36,11 +36,11 @@ pub(super) struct SpotRow {
     distance_km: f64,
     /// Whether it is open now.
     open: bool,
-    /// A time of day.
-    #[schema(example = "09:00:00")]
-    start_time: String,
-    #[schema(example = "18:00:00")]
-    end_time: String,
+    /// Only the time of day counts.
+    #[schema(value_type = String, example = "2025-08-07T09:00:00.000")]
+    start_time: LocalDateTime,
+    #[schema(value_type = String, example = "2025-08-08T18:00:00.000")]
+    end_time: LocalDateTime,
 }
 
 impl SpotRow {
@@ -63,16 +63,10 @@ impl SpotRow {
             average_rate: stars(offer.seller_rate()),
             distance_km: offer.distance_m?.round() / 1_000.0,
             open: offer.open?,
-            start_time: time_of_day(opens_at),
-            end_time: time_of_day(closes_at),
+            start_time: opens_at,
+            end_time: closes_at,
         })
     }
-}
-
-/// `HH:mm:ss`.
-fn time_of_day(at: LocalDateTime) -> String {
-    let text = at.to_string();
-    text.get(11..19).unwrap_or_default().to_owned()
 }
 
 /// A spot in full.

@@ -28,10 +28,10 @@ use crate::images::UseError;
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListParameters {
-    /// Rows of the page.
-    #[param(required = true, value_type = u32, minimum = 1, maximum = 100)]
+    /// Rows of the page; more than 100 counts as 100.
+    #[param(required = true, value_type = u64, minimum = 1)]
     size: Option<String>,
-    /// `nextCursorId` of the page before.
+    /// `nextCursorId` of the page before. 0: the first page.
     #[param(value_type = Option<u64>)]
     cursor_id: Option<String>,
     /// The order: by distance, by price for ten minutes, by the seller's rating.
