@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use shared::clock::LocalDateTime;
 use shared::ids::{MemberId, MessageId, RoomId};
 
-/// Body of a SEND to `/pub/{roomId}`. Unknown fields are ignored.
+/// Body of a SEND to `/pub/{roomId}`: an object, to be read by
+/// [`from_object`](shared::json::from_object). Unknown fields are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct ChatSend<'a> {
+pub struct ChatSend {
     /// The text.
-    #[serde(borrow)]
-    pub message: std::borrow::Cow<'a, str>,
+    pub message: String,
 }
 
 /// Body of a MESSAGE on `/sub/{roomId}`.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use shared::clock::UnixMillis;
 use shared::ids::MemberId;
+use shared::json::from_object;
 use shared::text::is_blank;
 
 use super::failure::Failure;
@@ -53,7 +54,7 @@ pub(super) fn read_message(
             if is_blank(&text) || chars > rules.chars_max {
                 return Err(Failure::LENGTH);
             }
-            (Kind::Chat, None, Bytes::copy_from_slice(text.as_bytes()))
+            (Kind::Chat, None, Bytes::from(text))
         }
         None if rules.opaque => {
             let content_type = frame.header("content-type").map(Into::into);
@@ -80,11 +81,11 @@ pub(super) fn read_message(
     })
 }
 
-/// The text of a body that is a chat message, whatever its content type says: the first front end
-/// sends none.
+/// The text of a body that is a chat message, an object with `message`; in every room, and whatever
+/// its content type says: the first front end sends none, other clients any.
 fn chat_text(body: &[u8]) -> Option<String> {
-    let send: ChatSend<'_> = serde_json::from_slice(body).ok()?;
-    Some(send.message.into_owned())
+    let send: ChatSend = from_object(body).ok()?;
+    Some(send.message)
 }
 
 fn client_message_id(frame: &stomp::Frame) -> Result<Option<Box<str>>, Failure> {

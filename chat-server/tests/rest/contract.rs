@@ -155,7 +155,10 @@ async fn as_service(site: &Site) {
         assert_eq!((answer.status, answer.code()), (401, 2007), "{path}");
         let answer = ask().by_service().send().await;
         assert_eq!((answer.status, answer.code()), (200, 0), "{path}");
-        for bad in ["", "{}", "[]", &json!({"members": []}).to_string()] {
+        let rows = r#"{"members":[[1,"MEMBER","x",null]]}"#;
+        let named = r#"{"members":[{"memberId":1,"role":{"MEMBER":null},"name":"x"}]}"#;
+        let none = json!({"members": []}).to_string();
+        for bad in ["", "{}", "[]", rows, named, &none] {
             let ask = site.ask(method.clone(), &path).by_service();
             let answer = ask.body(bad.to_owned()).send().await;
             assert_eq!((answer.status, answer.code()), (400, 1006), "{path} {bad}");

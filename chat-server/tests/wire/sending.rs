@@ -4,7 +4,7 @@ use stomp::Command;
 
 use crate::start::{body, check_golden, node, receipt, refused, say, session, subscribe};
 use crate::support::client::json;
-use crate::support::raw::Raw;
+use crate::support::raw::{BINARY, Raw, TEXT};
 
 /// A SEND that fails: without a subscription for errors it ends the session; with one it is told of
 /// there, and the session goes on.
@@ -88,9 +88,84 @@ async fn a_message_is_json_where_the_room_takes_nothing_else() {
         "[]",
         r#"{"message":1}"#,
         r#"{"message":"x""#,
+        r#"["x"]"#,
+        r#"[["x"]]"#,
+        r#"[{"message":"x"}]"#,
+        r#"{"message":["x"]}"#,
+        r#"{"message":null}"#,
+        r#"{"message":"x","message":"x"}"#,
+        r#"{"message":"x"}{}"#,
+        "\u{feff}{\"message\":\"x\"}",
+        r#"{"message":"x","more":NaN}"#,
+        r#""x""#,
+        "null",
     ] {
         check_refused("/pub/1", "", sent, 1006, "not a chat message").await;
     }
+}
+
+/// A client that cuts a text at so many UTF-16 units sends half an emoji as an escape.
+#[tokio::test]
+async fn a_text_cut_inside_an_emoji_is_taken() {
+    let node = node(&[]).await;
+    let mut raw = session(&node, 1).await;
+    say(&mut raw, r"안녕\ud83d").await;
+    say(&mut raw, r"\ude00\ud83d\ude00").await;
+    raw.text("BEGIN\ntransaction:t\n\n\0").await;
+    let bound = "SEND\ndestination:/pub/1\ntransaction:t\n\n{\"message\":\"\\ud83d!\"}\0";
+    raw.text(bound).await;
+    raw.text("COMMIT\ntransaction:t\nreceipt:c\n\n\0").await;
+    receipt(&mut raw, "c").await;
+    let texts = ["안녕\u{fffd}", "\u{fffd}\u{1f600}", "\u{fffd}!"];
+    assert_eq!(stored(&mut raw).await, texts);
+}
+
+#[tokio::test]
+async fn an_opaque_room_gets_the_bytes_that_were_sent() {
+    let node = node(&[]).await;
+    let mut raw = session(&node, 1).await;
+    subscribe(&mut raw, "s", "/sub/2", "").await;
+    let chat = &b"{\"message\":\"x\"}"[..];
+    for (kind, sent) in [
+        ("", &b"[\"x\"]"[..]),
+        ("application/json", b"[\"x\"]"),
+        ("", b"[]"),
+        ("", b"null"),
+        ("", b"{\"message\":null}"),
+        ("", b"{\"message\":\"x\",\"message\":\"y\"}"),
+        ("", b"\xef\xbb\xbf{\"message\":\"x\"}"),
+        ("", b"{\"message\":\"x\"}\0"),
+        ("", b""),
+        ("", b"\xff\0\xfe"),
+        ("application/octet-stream", b"{\"message\":1}"),
+    ] {
+        let head = match kind {
+            "" => String::new(),
+            kind => format!("content-type:{kind}\n"),
+        };
+        let length = sent.len();
+        let mut frame =
+            format!("SEND\ndestination:/pub/2\ncontent-length:{length}\n{head}\n").into_bytes();
+        frame.extend([sent, b"\0"].concat());
+        raw.ws(BINARY, &frame).await;
+        let message = raw.ws_frame().await.unwrap();
+        let is_text = std::str::from_utf8(sent).is_ok();
+        assert_eq!(message.first, if is_text { TEXT } else { BINARY });
+        let message = message.stomp();
+        assert_eq!(message.body(), sent, "{kind} {message:?}");
+        let named = message.header("content-type").unwrap_or_default();
+        assert_eq!(named, kind, "{message:?}");
+    }
+    raw.text(&format!(
+        "SEND\ndestination:/pub/2\n\n{}\0",
+        String::from_utf8_lossy(chat)
+    ))
+    .await;
+    let message = json(&raw.expect(Command::Message).await);
+    assert_eq!(
+        (&message["chatRoomId"], &message["message"]),
+        (&2.into(), &"x".into())
+    );
 }
 
 #[tokio::test]
