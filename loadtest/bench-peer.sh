@@ -29,7 +29,7 @@ start() {
   for n in $(seq "$1"); do
     # shellcheck disable=SC2086
     spawn "dapanda-$n" "$bin/chat-server" --listen 127.0.0.1:1811$n --admin-listen 127.0.0.1:1812$n \
-      "${shared[@]}" --jwks "file:$dir/jwks.json" --sends-per-second 0 --log warn ${CHAT_BENCH_ARGS:-}
+      "${shared[@]}" --jwks "file:$dir/jwks.json" --sends-per-second 0 --member-connections-max 100000 --log warn ${CHAT_BENCH_ARGS:-}
     PIDS+=("$SPAWNED")
     wait_port 1811$n && wait_port 1812$n
     URLS+=(ws://127.0.0.1:1811$n/conn)

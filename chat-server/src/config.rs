@@ -1,5 +1,6 @@
 //! The settings of the chat server; `--help` is their reference.
 
+mod bounds;
 mod bus;
 mod stop;
 mod store;
@@ -19,6 +20,7 @@ use stomp::HeartBeat;
 
 use crate::auth::KeySource;
 use crate::store::SyncMode;
+pub use bounds::Bounds;
 pub use bus::{BusUrl, RedisFlags};
 pub use stop::{CLOSE_MAX, Rebalance, StopTimes};
 pub use store::{ConsistencyFlag, ScyllaFlags, StoreUrl};
@@ -148,8 +150,8 @@ pub struct ChatLimits {
         value_name = "TIME")]
     pub login_timeout: Duration,
 
-    /// What CONNECTED offers, in milliseconds: the shortest interval this server can send at, and
-    /// the interval it likes to hear from clients at. The slower of both sides counts
+    /// Heart-beats, in milliseconds: the shortest interval of this server, and the one it asks
+    /// clients for that beat no faster. A client that offers an interval between is asked for that
     #[arg(long, env = "CHAT_HEART_BEAT", default_value = "1000,25000", value_parser = parse_heart_beat,
         value_name = "SENDS,HEARS")]
     pub heart_beat: HeartBeat,
@@ -200,6 +202,10 @@ pub struct ChatLimits {
     /// the newest message: for old front ends, which never ask and would miss what came meanwhile
     #[arg(long, env = "CHAT_REPLAY_UNREAD")]
     pub replay_unread: bool,
+
+    /// What a member and a connection may have
+    #[command(flatten)]
+    pub bounds: Bounds,
 }
 
 /// The program's command line.
@@ -297,6 +303,7 @@ impl ChatLimits {
 
     /// Notes every value that makes no sense.
     pub fn check(&self, mistakes: &mut Mistakes) {
+        self.bounds.check(mistakes);
         let mut must = |good, setting, what, right| must(mistakes, good, setting, what, right);
         let times = [
             ("login_timeout", self.login_timeout),

@@ -29,7 +29,7 @@ pub struct Metrics {
     pub connections_opened: IntCounter,
     /// WebSockets closed, by close code.
     pub connections_closed: IntCounterVec,
-    /// Upgrades refused, by reason: limit, origin, draining, request.
+    /// Upgrades refused, by reason: limit, origin, draining, request; and logins: member.
     pub connections_refused: IntCounterVec,
     /// Logins accepted.
     pub logins: IntCounter,
@@ -89,7 +89,7 @@ pub struct Metrics {
     pub shut_out: CountersBy<ShutOut>,
     /// Members whose subscriptions ended because a look at the room did not find them in it.
     pub put_out: IntCounter,
-    /// Sends refused for being too many, by limit.
+    /// Refused for being too many, by limit: send, subscriptions, idle.
     pub rate_limited: IntCounterVec,
     /// How far a stop has come: the number of a [`Phase`](crate::health::Phase).
     pub drain_state: IntGauge,

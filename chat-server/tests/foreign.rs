@@ -54,7 +54,11 @@ async fn check(mut client: Command, scenario: &str) {
 }
 
 async fn check_stompjs(scenario: &str, settings: &[&str]) {
-    let node = node(settings).await;
+    check_stompjs_on(&node(settings).await, scenario, &[]).await;
+}
+
+/// The same on this node; the scenario is told this besides.
+async fn check_stompjs_on(node: &TestNode, scenario: &str, more: &[(&str, String)]) {
     let folder = folder().join("node");
     installed(folder.join("node_modules/@stomp/stompjs"));
     let mut client = Command::new("node");
@@ -62,7 +66,8 @@ async fn check_stompjs(scenario: &str, settings: &[&str]) {
         .arg(folder.join("main.mjs"))
         .arg(scenario)
         .arg(format!("ws://{}/conn", node.address))
-        .args([node.token(1), node.token(2)]);
+        .args([node.token(1), node.token(2)])
+        .envs(more.iter().map(|(name, value)| (name, value)));
     check(client, scenario).await;
 }
 
@@ -164,6 +169,43 @@ async fn stompjs_works_as_the_first_front_end_uses_it() {
     check_stompjs("frontEnd", &[]).await;
 }
 
+/// Nodes that send their clients away as quickly as they may.
+const QUICK: [&str; 6] = [
+    "--lame-duck",
+    "0s",
+    "--notice-min",
+    "200ms",
+    "--notice-max",
+    "200ms",
+];
+
+/// What stops this node.
+fn stop_url(node: &TestNode) -> String {
+    format!("http://{}/admin/drain", node.admin_address)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_front_end_hears_its_rooms_after_a_rolling_restart() {
+    let site = Site::new();
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(site.node(&QUICK).await);
+    }
+    nodes[0].room(1, &[1, 2]).await;
+    nodes[0].opaque_room(2, &[1, 2]).await;
+    let url = |node: &TestNode| format!("ws://{}/conn", node.address);
+    let urls: Vec<_> = nodes.iter().map(url).collect();
+    let stops: Vec<_> = nodes.iter().take(2).map(stop_url).collect();
+    let more = [
+        ("CHAT_URLS", urls.join(",")),
+        ("CHAT_STOPS", stops.join(",")),
+    ];
+    check_stompjs_on(&nodes[0], "rollingRestart", &more).await;
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn our_client_waits_longer_and_longer() {
     check_client("backoff.test.js", &[]).await;
@@ -207,16 +249,7 @@ async fn our_client_moves_from_an_old_connection_to_another_node() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn our_client_moves_from_a_node_that_stops_to_another() {
-    let stop = |node: &TestNode| format!("http://{}/admin/drain", node.admin_address);
-    let quick = [
-        "--lame-duck",
-        "0s",
-        "--notice-min",
-        "200ms",
-        "--notice-max",
-        "200ms",
-    ];
-    check_client_on_two(&quick, |node| ("CHAT_STOP_URL", stop(node))).await;
+    check_client_on_two(&QUICK, |node| ("CHAT_STOP_URL", stop_url(node))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

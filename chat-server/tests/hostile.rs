@@ -40,14 +40,17 @@ const WARM_UP: u64 = 1_000;
 /// 16 MiB is 1.8 KiB each.
 const GROWTH_MAX_KIB: u64 = 16 << 10;
 
-/// Who stays silent is soon given up, so that clients may wait for that.
-const SETTINGS: [&str; 6] = [
+/// Who stays silent is soon given up, so that clients may wait for that; and all of them may be of one
+/// member.
+const SETTINGS: [&str; 8] = [
     "--sync",
     "50ms",
     "--login-timeout",
     "1s",
     "--ping-interval",
     "1s",
+    "--member-connections-max",
+    "256",
 ];
 
 /// Panics of this process, in any thread, caught or not.

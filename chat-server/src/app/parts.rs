@@ -112,6 +112,8 @@ fn connection_config(config: &Config) -> ConnectionConfig {
         rebalance_age: config.limits.rebalance.rebalance_age,
         rebalance_margin: config.limits.rebalance.rebalance_margin,
         replay_unread: config.limits.replay_unread,
+        member_connections_max: config.limits.bounds.member_connections_max,
+        close_with_error: config.limits.bounds.close_with_error,
     }
 }
 
@@ -123,6 +125,7 @@ fn session_config(config: &Config) -> SessionConfig {
         },
         heart_beat: config.limits.heart_beat,
         login_timeout: config.limits.login_timeout,
+        subscriptions_max: config.limits.bounds.subscriptions_max,
         ..SessionConfig::default()
     }
 }

@@ -10,17 +10,20 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use shared::web::Credentials;
-use stomp::{CloseCode, Output, Receipt, Session};
+use stomp::{CloseCode, Output, Session};
 use tokio::time::{Sleep, sleep_until};
 
 use super::Services;
 use super::delivery::{OUT_BYTES_MAX, Pumped, Subscription};
 use super::effects::{InFlight, Login, WorkDone};
+use super::failure::Failure;
+use super::farewell::{Farewell, Lingering};
 use super::limiter::{Limiter, Typed};
+use super::meter::IdleBudget;
 use super::page::{PageRead, read_page};
 use super::registry::Card;
 use super::retire::{Retirement, rebalance_at};
-use super::socket::{Read, Socket, SocketEvent};
+use super::socket::{Read, Socket, SocketEvent, Wrote};
 use crate::hub::{Delivery, Mailbox, Slot};
 
 /// Sends under way of one connection; beyond, its frames wait.
@@ -28,9 +31,6 @@ pub(super) const SENDS_MAX: usize = 64;
 
 /// How long the peer may take to answer our close frame.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
-
-/// How long the receipts of sends under way are waited for when the server wants the session to end.
-const RECEIPTS_WAIT: Duration = Duration::from_secs(5);
 
 /// A frame on its way through something that takes time.
 pub(super) type Work = BoxFuture<'static, WorkDone>;
@@ -64,6 +64,10 @@ pub(super) struct Actor {
     pub(super) farewell: Option<Farewell>,
     /// When a farewell of the server is said whatever is under way.
     pub(super) farewell_due: Option<Instant>,
+    /// Set once the client has its last RECEIPT and may close first.
+    pub(super) lingering: Option<Lingering>,
+    /// What may still come that carries nothing.
+    pub(super) idle: IdleBudget,
     /// Set once the client is to go to another node.
     pub(super) retirement: Option<Retirement>,
     /// When the connection is old enough to be asked to come again.
@@ -77,14 +81,6 @@ pub(super) struct Actor {
     pub(super) peer_gone: bool,
     /// Numbers what is not of a log.
     pub(super) unstored: u64,
-}
-
-/// Why a connection ends once its sends are settled.
-pub(super) enum Farewell {
-    /// DISCONNECT, with its receipt.
-    Client(Option<Receipt>),
-    /// The server wants it.
-    Server(CloseCode, &'static str),
 }
 
 /// What woke the task. Each input is cancel-safe: it is consumed only when it is returned.
@@ -134,6 +130,8 @@ impl Actor {
             again: VecDeque::new(),
             farewell: None,
             farewell_due: None,
+            lingering: None,
+            idle: IdleBudget::new(now),
             retirement: None,
             rebalance_at: None,
             ended: None,
@@ -156,6 +154,9 @@ impl Actor {
                 self.socket.start_close(code, &reason).await;
                 self.close_due = self.services.clock.now().checked_add(CLOSE_WAIT);
                 self.ended = Some(code);
+            }
+            if self.refuse_flood() {
+                continue;
             }
             if self.is_over() {
                 return self.ended.map_or("1006", label);
@@ -200,33 +201,6 @@ impl Actor {
         }
         self.read_next();
         end
-    }
-
-    /// Ends the session if it is to end and nothing is under way.
-    fn say_farewell(&mut self) -> bool {
-        if !self.sends.is_empty() {
-            return false;
-        }
-        match self.farewell.take() {
-            Some(Farewell::Client(receipt)) => self.session.finish(receipt),
-            Some(Farewell::Server(code, reason)) => self.session.close(code, reason),
-            None => return false,
-        }
-        true
-    }
-
-    /// The server wants the session to end, after what is under way.
-    pub(super) fn dismiss(&mut self, code: CloseCode, reason: &'static str) {
-        if self.farewell.is_none() {
-            self.farewell = Some(Farewell::Server(code, reason));
-            self.farewell_due = self.services.clock.now().checked_add(RECEIPTS_WAIT);
-        }
-    }
-
-    /// The server wants the session to end: nothing new is begun, or a client that goes on sending
-    /// would never be rid of.
-    pub(super) fn is_dismissed(&self) -> bool {
-        matches!(self.farewell, Some(Farewell::Server(..)))
     }
 
     /// Whether the next frame may be carried out: not while one is being worked on, too many sends
@@ -288,15 +262,35 @@ impl Actor {
                 self.note_alive(now);
                 self.session.handle_input(bytes, now);
             }
+            SocketEvent::Progress => {
+                self.note_alive(now);
+                self.session.handle_received(now);
+            }
             SocketEvent::Alive => self.note_alive(now),
             SocketEvent::TooLarge => self.session.handle_message_too_large(),
             SocketEvent::Malformed(code) => self.session.close(code, "malformed WebSocket frame"),
-            SocketEvent::Wrote => {
+            SocketEvent::Wrote(wrote) => {
                 self.progress_at = now;
-                self.session.handle_sent(now);
+                if wrote == Wrote::Stomp {
+                    self.session.handle_sent(now);
+                }
             }
             SocketEvent::Gone => self.peer_gone = true,
         }
+    }
+
+    /// Ends a session whose peer sends much that carries nothing; whether it did.
+    fn refuse_flood(&mut self) -> bool {
+        let idle = self.socket.take_idle_frames();
+        let idle = idle.saturating_add(self.session.take_idle_eols());
+        if idle == 0 || self.session.is_closed() || self.idle.takes(idle, self.services.clock.now())
+        {
+            return false;
+        }
+        let limited = &self.services.metrics.rate_limited;
+        limited.with_label_values(&["idle"]).inc();
+        self.session.refuse(Failure::FLOOD.refusal(None));
+        true
     }
 
     pub(super) fn note_alive(&mut self, now: Instant) {

@@ -10,8 +10,9 @@ use stomp::{Command, Commit, Output, Receipt, Send, Subscribe};
 use tracing::debug;
 
 use super::Services;
-use super::actor::{Actor, Farewell};
+use super::actor::Actor;
 use super::failure::{BLOCKED, Failure};
+use super::farewell::Farewell;
 use super::registry::Card;
 use super::subscribe::Begun;
 use crate::auth::{Identity, Origin};
@@ -25,6 +26,8 @@ pub(super) struct Login {
     pub(super) identity: Identity,
     /// When the connection ends unless a fresh token comes.
     pub(super) ends_at: Instant,
+    /// It ends then because the connection is old, not because the token has run out.
+    pub(super) ends_by_age: bool,
 }
 
 /// A send that the appender has, and what to say when it is settled.
@@ -60,6 +63,7 @@ impl Actor {
             Output::Login(login) => self.on_login(&login, id),
             Output::Send(send) => self.on_send(send),
             Output::Subscribe(subscribe) => self.on_subscribe(subscribe),
+            Output::NotSubscribed(refused) => self.on_not_subscribed(refused),
             Output::Unsubscribe(gone) => self.remove(gone.key),
             Output::Commit(commit) => self.on_commit(commit),
             Output::Acknowledged { key, .. } => {
@@ -124,7 +128,7 @@ impl Actor {
 
     /// Ends the session of a member who is blocked, after what is under way.
     pub(super) fn shut_out(&mut self) {
-        if self.farewell.is_none() {
+        if !self.is_ending() {
             let (code, reason) = BLOCKED;
             self.dismiss(code, reason);
             self.services.metrics.shut_out.count(ShutOut::Open);
@@ -159,8 +163,15 @@ impl Actor {
                 self.services.metrics.logins.inc();
                 debug!(member = %identity.member, "member {} logged in", identity.member);
                 self.card.note_version(self.session.version());
-                let ends_at = self.ends_at(&identity, now);
-                self.login = Some(Login { identity, ends_at });
+                self.login = Some(self.login_of(identity, now));
+            }
+            Err(Failure::CONNECTIONS) => {
+                let refused = &self.services.metrics.connections_refused;
+                refused.with_label_values(&["member"]).inc();
+                let max = self.services.config.member_connections_max;
+                let mut refusal = Failure::CONNECTIONS.refusal(None);
+                refusal.message = format!("{}: {max} at most", Failure::CONNECTIONS.message).into();
+                self.session.refuse(refusal);
             }
             Err(failure) => {
                 let retryable = failure.retryable;
@@ -188,29 +199,28 @@ impl Actor {
     }
 
     fn on_fresh_token(&mut self, receipt: Option<Receipt>, fresh: Identity, now: Instant) {
-        let ends_at = self.ends_at(&fresh, now);
+        let fresh = self.login_of(fresh, now);
         match &mut self.login {
-            Some(login) if login.identity.member == fresh.member => {
-                *login = Login {
-                    identity: fresh,
-                    ends_at,
-                };
+            Some(login) if login.identity.member == fresh.identity.member => {
+                *login = fresh;
                 self.session.confirm(receipt);
             }
             Some(_) | None => self.session.refuse(Failure::TOKEN.refusal(receipt)),
         }
     }
 
-    fn ends_at(&self, identity: &Identity, now: Instant) -> Instant {
+    fn login_of(&self, identity: Identity, now: Instant) -> Login {
         let left = identity
             .ends_at
             .saturating_since(self.services.clock.unix_millis());
-        let left = if identity.origin == Origin::Cookie {
-            left.min(self.services.config.age_max)
-        } else {
-            left
-        };
-        now.checked_add(left).unwrap_or(now)
+        let age_max = self.services.config.age_max;
+        let ends_by_age = identity.origin == Origin::Cookie && age_max < left;
+        let left = if ends_by_age { age_max } else { left };
+        Login {
+            identity,
+            ends_at: now.checked_add(left).unwrap_or(now),
+            ends_by_age,
+        }
     }
 
     /// Only an open session sends frames, and it is open only after the login.
@@ -228,7 +238,10 @@ async fn log_in(
     let identity = services.auth.member(credentials).await?;
     // First on the list of the member's connections, then the look: whoever blocks the member
     // afterwards finds this one, too.
-    services.connections.note_login(card, &identity);
+    let max = services.config.member_connections_max;
+    if !services.connections.note_login(card, &identity, max) {
+        return Err(Failure::CONNECTIONS);
+    }
     services.members.check_now(identity.member).await?;
     Ok(identity)
 }
@@ -238,7 +251,7 @@ fn asked_by(output: &Output) -> Option<Command> {
     match output {
         Output::Login(_) => Some(Command::Connect),
         Output::Send(_) => Some(Command::Send),
-        Output::Subscribe(_) => Some(Command::Subscribe),
+        Output::Subscribe(_) | Output::NotSubscribed(_) => Some(Command::Subscribe),
         Output::Unsubscribe(_) => Some(Command::Unsubscribe),
         Output::Commit(_) => Some(Command::Commit),
         Output::Acknowledged { .. } => Some(Command::Ack),

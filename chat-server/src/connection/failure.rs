@@ -80,6 +80,15 @@ impl Failure {
     pub(super) const UNAVAILABLE: Self =
         passing_failure(8007, "UNAVAILABLE", "not possible right now, try again");
     pub(super) const RATE: Self = passing_failure(8008, "RATE_LIMITED", "too many messages");
+    pub(super) const CONNECTIONS: Self = passing_failure(
+        1009,
+        "TOO_MANY_CONNECTIONS",
+        "too many connections of this member",
+    );
+    pub(super) const SUBSCRIPTIONS: Self =
+        final_failure(1009, "TOO_MANY_SUBSCRIPTIONS", "too many subscriptions");
+    pub(super) const FLOOD: Self =
+        final_failure(1009, "FLOOD", "too many empty frames or line ends");
     pub(super) const NAME_TAKEN: Self = final_failure(
         8009,
         "CLIENT_MESSAGE_ID_TAKEN",
@@ -93,7 +102,7 @@ impl Failure {
             message: Cow::Borrowed(self.message),
             receipt,
             close: if self.retryable {
-                TRY_AGAIN_LATER
+                CloseCode::TRY_AGAIN_LATER
             } else if self == Self::BLOCKED {
                 BLOCKED.0
             } else {
@@ -102,9 +111,6 @@ impl Failure {
         }
     }
 }
-
-/// 1013, registered for "try again later".
-const TRY_AGAIN_LATER: CloseCode = CloseCode(1013);
 
 /// How a blocked member's connections end; coming back is in vain.
 pub(super) const BLOCKED: (CloseCode, &str) = (CloseCode(4403), "blocked");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use shared::ids::{MemberId, RoomId};
-use stomp::{Subscribe, SubscriptionKey};
+use stomp::{NotSubscribed, Receipt, Subscribe, SubscriptionKey};
 
 use super::actor::Actor;
 use super::delivery::{OUT_BYTES_MAX, Source, Subscription, push_unstored};
@@ -26,6 +26,27 @@ impl Actor {
             let begun = begin(services, wish, mailbox, slot).await;
             WorkDone::Begun(subscribe, slot, begun)
         }));
+    }
+
+    /// One subscription too many. Its client is told where it listens for errors; one that does not
+    /// keeps its connection and what it hears: after an ERROR it would come back and ask for as much.
+    pub(super) fn on_not_subscribed(&mut self, refused: NotSubscribed) {
+        let NotSubscribed {
+            max,
+            frame,
+            receipt,
+        } = refused;
+        let limited = &self.services.metrics.rate_limited;
+        limited.with_label_values(&["subscriptions"]).inc();
+        let Failure { code, message, .. } = Failure::SUBSCRIPTIONS;
+        let text = format!("{message}: {max} at most");
+        let destination = frame.header("destination").unwrap_or_default();
+        let receipt_id = receipt.as_ref().map(Receipt::as_str);
+        let names = (destination, receipt_id, None);
+        if !self.tell_error_as(Failure::SUBSCRIPTIONS, &text, names) {
+            let headers = [("refused", &*code.to_string()), ("message", &*text)];
+            self.session.confirm_with(receipt, &headers);
+        }
     }
 
     pub(super) fn read_wish(

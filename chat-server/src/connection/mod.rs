@@ -3,15 +3,18 @@
 //! `actor` has the one loop and `time` its clockwork; `effects` carries out what the session
 //! wants, in `sending` and `hearing`; `registry` is the list of all, and `orders` finds those in it
 //! that have to go; `subscribe` finds where a subscription begins and `delivery` moves its messages
-//! from the topic, or from a `page` of the log, to the socket. `retire` sends clients to other nodes.
+//! from the topic, or from a `page` of the log, to the socket. `retire` sends clients to other nodes,
+//! and `farewell` is how connections end.
 
 mod actor;
 mod delivery;
 mod effects;
 mod failure;
+mod farewell;
 mod hearing;
 mod limiter;
 mod message;
+mod meter;
 mod orders;
 mod page;
 mod registry;
@@ -72,6 +75,10 @@ pub struct ConnectionConfig {
     pub rebalance_margin: Duration,
     /// Whether a room's subscription without a position begins at the read mark.
     pub replay_unread: bool,
+    /// Connections that a member may have on this node.
+    pub member_connections_max: usize,
+    /// Whether a connection that does not listen for it is told by an ERROR that it is to come again.
+    pub close_with_error: bool,
 }
 
 /// Everything connections use.

@@ -21,6 +21,8 @@ pub struct Connections {
     members: DashMap<MemberId, Vec<Arc<Card>>>,
     pub(super) count: AtomicUsize,
     made: AtomicU64,
+    /// Those whose client has its last RECEIPT and has not closed yet.
+    pub(super) lingering: Arc<AtomicUsize>,
     /// Rung when the last one has gone.
     pub(super) emptied: Notify,
     /// Set once the node sends its clients away.
@@ -165,15 +167,21 @@ impl Connections {
         survey
     }
 
-    /// The connection belongs to this member.
-    pub(super) fn note_login(&self, card: &Arc<Card>, identity: &Identity) {
+    /// The connection belongs to this member, unless that has `max` here already: `false`.
+    ///
+    /// The new one is refused, not the oldest closed: that one's client would come back and close the
+    /// next oldest, all of them in turn for ever.
+    pub(super) fn note_login(&self, card: &Arc<Card>, identity: &Identity, max: usize) -> bool {
         let (member, connection) = (identity.member, card.id);
-        if card.login.set((member, identity.origin)).is_err() {
-            return; // a session logs in once
-        }
-        card.mailbox.set_owner(Owner { connection, member });
         let mut cards = self.members.entry(member).or_default();
-        cards.push(Arc::clone(card));
+        if cards.len() >= max {
+            return false;
+        }
+        if card.login.set((member, identity.origin)).is_ok() {
+            card.mailbox.set_owner(Owner { connection, member });
+            cards.push(Arc::clone(card));
+        }
+        true
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Card>> {

@@ -126,7 +126,7 @@ impl Actor {
 
     /// Tells the client to go, once, as soon as it is to and listens.
     pub(super) fn tell_retirement(&mut self) {
-        if self.is_dismissed() {
+        if self.is_ending() {
             return;
         }
         let listens = |subscription: &&Subscription| matches!(subscription.source, Source::System);
@@ -166,7 +166,7 @@ impl Actor {
 
     /// When something has to be done about this.
     pub(super) fn retire_due(&self) -> Option<Instant> {
-        if self.farewell.is_some() || self.session.is_closed() {
+        if self.is_ending() || self.session.is_closed() {
             return None;
         }
         match &self.retirement {

@@ -189,6 +189,17 @@ impl Actor {
         receipt_id: Option<&str>,
         client_message_id: Option<&str>,
     ) -> bool {
+        let names = (destination, receipt_id, client_message_id);
+        self.tell_error_as(failure, failure.message, names)
+    }
+
+    /// The same in words of the case.
+    pub(super) fn tell_error_as(
+        &mut self,
+        failure: Failure,
+        message: &str,
+        (destination, receipt_id, client_message_id): (&str, Option<&str>, Option<&str>),
+    ) -> bool {
         let listens = |subscription: &&Subscription| matches!(subscription.source, Source::Errors);
         let Some(subscription) = self.slots.iter().flatten().find(listens) else {
             return false;
@@ -196,8 +207,8 @@ impl Actor {
         let Failure {
             code,
             name,
-            message,
             retryable,
+            ..
         } = failure;
         let error = SendError {
             code,

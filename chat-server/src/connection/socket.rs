@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::meter::Meter;
 use crate::hub::put_frame_header;
 
 /// What one read takes at most, and so what an idle connection keeps: a chat message is smaller.
@@ -27,11 +28,16 @@ const READ_BYTES: usize = 4 << 10;
 /// A close frame's reason (RFC 6455 §5.5: 125 bytes less the code).
 const REASON_BYTES_MAX: usize = 123;
 
+/// A close frame with code 1000.
+const NORMAL_CLOSE: [u8; 4] = [0x88, 2, 0x03, 0xe8];
+
 /// What the socket has to say.
 #[derive(Debug)]
 pub(super) enum SocketEvent {
     /// Bytes of STOMP.
     Data(Bytes),
+    /// Bytes of a message that is not whole yet.
+    Progress,
     /// Something that only shows that the peer is there: a ping, a pong.
     Alive,
     /// A message over the limit; nothing more is read from this peer.
@@ -41,8 +47,16 @@ pub(super) enum SocketEvent {
     Malformed(CloseCode),
     /// The peer closed, or the connection is lost; nothing more comes.
     Gone,
-    /// Bytes were written; how many are left is in [`Socket::pending_bytes`].
-    Wrote,
+    /// Bytes were written; how many are left is in [`Socket::pending_bytes`]. Whether STOMP was
+    /// among them: no heart-beat but STOMP's own reaches the peer's STOMP.
+    Wrote(Wrote),
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrote {
+    Stomp,
+    ControlFrames,
 }
 
 /// The TCP connection with the bytes that wait to be written to it.
@@ -50,6 +64,11 @@ pub(super) enum SocketEvent {
 struct Wire {
     tcp: TcpStream,
     out: BytesMut,
+    /// Bytes read so far.
+    received: u64,
+    meter: Meter,
+    /// The peer's close is answered already; what tungstenite would answer is dropped.
+    answered: bool,
 }
 
 /// A server's WebSocket.
@@ -57,6 +76,10 @@ struct Wire {
 pub(super) struct Socket {
     ws: WebSocketStream<Wire>,
     closing: bool,
+    /// STOMP waits to be written.
+    stomp_waits: bool,
+    /// The session is over in good order: a close that names no code is answered with 1000.
+    said_goodbye: bool,
     /// tungstenite has given up reading. What comes is thrown away until the peer closes: a socket
     /// that is closed with bytes unread is reset, and the peer would lose our last words.
     discarding: bool,
@@ -72,23 +95,30 @@ impl Socket {
             .write_buffer_size(0)
             .max_message_size(Some(message_bytes_max))
             .max_frame_size(Some(message_bytes_max));
-        let wire = Wire {
+        let mut wire = Wire {
             tcp,
             out: BytesMut::new(),
+            received: 0,
+            meter: Meter::default(),
+            answered: false,
         };
+        wire.meter.feed(&early);
         let ws =
             WebSocketStream::from_partially_read(wire, early, Role::Server, Some(config)).await;
         Self {
             ws,
             closing: false,
+            stomp_waits: false,
+            said_goodbye: false,
             discarding: false,
             shut: false,
         }
     }
 
-    /// Adds a whole WebSocket frame to what is to be written.
+    /// Adds a whole WebSocket frame of STOMP to what is to be written.
     pub(super) fn push(&mut self, frame: &[u8]) {
         if !self.closing {
+            self.stomp_waits = true;
             self.ws.get_mut().out.extend_from_slice(frame);
         }
     }
@@ -96,6 +126,7 @@ impl Socket {
     /// Adds a text message.
     pub(super) fn push_text(&mut self, text: &[u8]) {
         if !self.closing {
+            self.stomp_waits = true;
             let out = &mut self.ws.get_mut().out;
             out.reserve(text.len().saturating_add(10));
             put_frame_header(out, text.len(), true);
@@ -105,7 +136,14 @@ impl Socket {
 
     /// Adds a ping, to which the peer has to answer.
     pub(super) fn push_ping(&mut self) {
-        self.push(&[0x89, 0]);
+        if !self.closing {
+            self.ws.get_mut().out.extend_from_slice(&[0x89, 0]);
+        }
+    }
+
+    /// Frames received since the last call that carried nothing: empty ones, pings, pongs.
+    pub(super) fn take_idle_frames(&mut self) -> u64 {
+        self.ws.get_mut().meter.take()
     }
 
     /// Adds the close frame; after it nothing can be added.
@@ -125,6 +163,17 @@ impl Socket {
         // Fails only when the peer has closed already.
         drop(self.ws.send(Message::Close(Some(frame))).await);
         self.closing = true;
+    }
+
+    /// From now on the peer may close, in good order. Clients that close without a code (stompjs) then
+    /// see 1000, as when they are closed, not 1005.
+    pub(super) fn note_goodbye(&mut self) {
+        self.said_goodbye = true;
+    }
+
+    /// Whether any of what waits to be written is STOMP.
+    pub(super) fn has_stomp_waiting(&self) -> bool {
+        self.stomp_waits
     }
 
     /// Bytes that wait to be written.
@@ -153,9 +202,24 @@ impl Socket {
         if self.discarding {
             return self.poll_discard(cx);
         }
-        let event = match ready!(Pin::new(&mut self.ws).poll_next(cx)) {
+        let before = self.ws.get_ref().received;
+        let Poll::Ready(message) = Pin::new(&mut self.ws).poll_next(cx) else {
+            let has_more = self.ws.get_ref().received != before;
+            return if has_more {
+                Poll::Ready(SocketEvent::Progress)
+            } else {
+                Poll::Pending
+            };
+        };
+        let event = match message {
             Some(Ok(Message::Text(text))) => SocketEvent::Data(text.into()),
             Some(Ok(Message::Binary(bytes))) => SocketEvent::Data(bytes),
+            Some(Ok(Message::Close(None))) if self.said_goodbye && !self.closing => {
+                let wire = self.ws.get_mut();
+                wire.out.extend_from_slice(&NORMAL_CLOSE);
+                wire.answered = true;
+                SocketEvent::Alive
+            }
             // The next read answers a close and says that it is over.
             Some(Ok(
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) | Message::Close(_),
@@ -211,13 +275,19 @@ impl Socket {
         }
         match ready!(Pin::new(&mut wire.tcp).poll_write(cx, &wire.out)) {
             Ok(0) | Err(_) => Poll::Ready(SocketEvent::Gone),
-            Ok(written) if written == wire.out.len() => {
-                wire.out = BytesMut::new(); // an idle connection holds no buffer
-                Poll::Ready(SocketEvent::Wrote)
-            }
             Ok(written) => {
-                drop(wire.out.split_to(written));
-                Poll::Ready(SocketEvent::Wrote)
+                let wrote = if self.stomp_waits {
+                    Wrote::Stomp
+                } else {
+                    Wrote::ControlFrames
+                };
+                if written == wire.out.len() {
+                    wire.out = BytesMut::new(); // an idle connection holds no buffer
+                    self.stomp_waits = false;
+                } else {
+                    drop(wire.out.split_to(written));
+                }
+                Poll::Ready(SocketEvent::Wrote(wrote))
             }
         }
     }
@@ -236,7 +306,12 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.tcp).poll_read(cx, buf);
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        self.received = self.received.saturating_add(fresh.len() as u64);
+        self.meter.feed(fresh);
+        read
     }
 }
 
@@ -246,7 +321,9 @@ impl AsyncWrite for Wire {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.out.extend_from_slice(bytes);
+        if !self.answered {
+            self.out.extend_from_slice(bytes);
+        }
         Poll::Ready(Ok(bytes.len()))
     }
 

@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::time::Instant;
 
-use bytes::Bytes;
 use stomp::CloseCode;
 use tokio::time::Sleep;
 
@@ -12,12 +11,19 @@ use super::actor::Actor;
 /// The token has run out; a client with a fresh one may come back.
 const TOKEN_EXPIRED: CloseCode = CloseCode(4401);
 
+/// The connection has reached its greatest age, and nothing else is wrong with it.
+const OLD: (CloseCode, &str) = (CloseCode(1012), "max-age");
+
 impl Actor {
     pub(super) fn on_time(&mut self, now: Instant) {
         if !self.may_read() {
             // The peer's bytes wait in front of the door; that is no silence.
             self.note_alive(now);
-            self.session.handle_input(Bytes::new(), now);
+            self.session.handle_received(now);
+        }
+        if self.socket.has_stomp_waiting() {
+            // What waits is as good as a heart-beat, and a beat behind it would come no sooner.
+            self.session.handle_sent(now);
         }
         self.session.handle_timeout(now);
         if self.stalled_due().is_some_and(|due| due <= now) {
@@ -27,13 +33,10 @@ impl Actor {
         if self.close_due.is_some_and(|due| due <= now) {
             self.peer_gone = true;
         }
-        if self
-            .login
-            .as_ref()
-            .is_some_and(|login| login.ends_at <= now)
-        {
-            self.session.close(TOKEN_EXPIRED, "token expired");
+        if self.login_due().is_some_and(|due| due <= now) {
+            self.end_login();
         }
+        self.end_lingering(now);
         if self.retire_due().is_some_and(|due| due <= now) {
             self.on_retire_due(now);
         }
@@ -63,9 +66,24 @@ impl Actor {
             .flatten()
     }
 
-    /// When to stop waiting for what is under way.
-    fn farewell_due(&self) -> Option<Instant> {
-        self.farewell_due.filter(|_| self.is_dismissed())
+    /// What ends with a token ends at once, and coming back with the same is in vain; what has only
+    /// become old is to come again.
+    fn end_login(&mut self) {
+        let is_old = self.login.as_ref().is_some_and(|login| login.ends_by_age);
+        if is_old {
+            let (code, reason) = OLD;
+            self.dismiss(code, reason);
+        } else {
+            self.session.close(TOKEN_EXPIRED, "token expired");
+        }
+    }
+
+    /// When the login ends; what is ending is not ended again: a time in the past would wake the task
+    /// for ever.
+    fn login_due(&self) -> Option<Instant> {
+        let is_ending = self.is_ending() || self.session.is_closed();
+        let login = self.login.as_ref().filter(|_| !is_ending);
+        login.map(|login| login.ends_at)
     }
 
     pub(super) fn silence_due(&self) -> Instant {
@@ -74,16 +92,14 @@ impl Actor {
     }
 
     pub(super) fn set_timer(&self, timer: &mut Pin<Box<Sleep>>) {
-        // What has ended is not ended again: a time in the past would wake the task for ever.
-        let login = self.login.as_ref().filter(|_| !self.session.is_closed());
-        let login_ends = login.map(|login| login.ends_at);
         let due = [
             self.session.poll_timeout(),
             self.stalled_due(),
             self.close_due,
-            login_ends,
+            self.login_due(),
             self.retire_due(),
             self.farewell_due(),
+            self.linger_due(),
         ];
         let due = due
             .into_iter()

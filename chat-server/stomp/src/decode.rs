@@ -41,7 +41,13 @@ pub struct Decoder {
     /// `total_bytes_max` was exceeded: what lay within it is still decoded, then this is the end.
     overrun: Option<DecodeError>,
     failure: Option<Box<DecodeFailure>>,
+    idle_eols: u64,
+    /// Line ends that may follow the last frame without being counted.
+    free_eols: u8,
 }
+
+/// Line ends that clients write behind a frame's NUL.
+const EOLS_BEHIND_FRAME: u8 = 2;
 
 impl Decoder {
     /// A decoder for a connection whose version is not agreed on yet.
@@ -57,6 +63,8 @@ impl Decoder {
             total_bytes: 0,
             overrun: None,
             failure: None,
+            idle_eols: 0,
+            free_eols: 0,
         }
     }
 
@@ -95,6 +103,11 @@ impl Decoder {
         self.input.len()
     }
 
+    /// Line ends between frames since the last call, apart from those right behind a frame.
+    pub(crate) fn take_idle_eols(&mut self) -> u64 {
+        std::mem::take(&mut self.idle_eols)
+    }
+
     /// How many bytes all searches and checks have looked at so far: the decoder's work, for tests
     /// and measurements. At most four times what was fed: header bytes for the line's end, for the
     /// colon, as UTF-8, and for escapes; body bytes once. Comparing names is not counted.
@@ -115,7 +128,13 @@ impl Decoder {
         loop {
             match self.scan.step(self.input.data(), &self.rules) {
                 Ok(Step::Again) => {}
-                Ok(Step::Skip(count)) => self.input.drop_front(count),
+                Ok(Step::Skip(count)) => {
+                    self.input.drop_front(count);
+                    match self.free_eols.checked_sub(1) {
+                        Some(left) => self.free_eols = left,
+                        None => self.idle_eols = self.idle_eols.saturating_add(1),
+                    }
+                }
                 Ok(Step::Incomplete) => break,
                 Ok(Step::Complete(found)) => return Ok(Some(self.cut(found))),
                 Err(error) => return Err(self.fail(error)),
@@ -142,6 +161,7 @@ impl Decoder {
     }
 
     fn cut(&mut self, found: Found) -> Frame {
+        self.free_eols = EOLS_BEHIND_FRAME;
         let (start, end) = found.body;
         let frame = self.input.cut_front(end.saturating_add(1));
         let body = if found.command.may_have_body() {

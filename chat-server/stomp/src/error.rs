@@ -23,6 +23,8 @@ impl CloseCode {
     pub const POLICY: Self = Self(1008);
     /// The peer sent more than it may.
     pub const TOO_LARGE: Self = Self(1009);
+    /// Not now; the same may work later.
+    pub const TRY_AGAIN_LATER: Self = Self(1013);
 }
 
 /// Why received bytes are not a frame. The decoder stops at the first one.
@@ -133,12 +135,6 @@ pub enum ProtocolError {
     /// The subscription id is in use.
     #[error("subscription id is in use")]
     DuplicateSubscription,
-    /// More subscriptions than allowed.
-    #[error("more than {max} subscriptions")]
-    TooManySubscriptions {
-        /// The limit.
-        max: usize,
-    },
     /// The name of a subscription or of a transaction is longer than allowed.
     #[error("subscription or transaction named with more than {max} bytes")]
     NameTooLong {
@@ -166,9 +162,12 @@ pub enum ProtocolError {
     /// A WebSocket message over the transport's limit; the frame in it was not read.
     #[error("message too large")]
     MessageTooLarge,
-    /// No CONNECT, or no decision on it, in time.
+    /// No CONNECT in time.
     #[error("login took too long")]
     LoginTimeout,
+    /// No decision on a CONNECT in time. Not the client's fault: it may try again.
+    #[error("the login could not be decided on in time, try again")]
+    LoginUndecided,
     /// Nothing arrived for twice the agreed heart-beat interval.
     #[error("heart-beat missed")]
     HeartBeatMissed,
@@ -182,15 +181,24 @@ impl ProtocolError {
             CloseCode::TOO_LARGE
         } else if *self == Self::LoginTimeout {
             CloseCode::POLICY
+        } else if *self == Self::LoginUndecided {
+            CloseCode::TRY_AGAIN_LATER
         } else {
             CloseCode::PROTOCOL
         }
     }
 
-    /// The number in the ERROR's `code` header: 1008 for too much, else 1006, bad parameter.
+    /// The number in the ERROR's `code` header: 1008 for too much, 1010 for not now, else 1006, bad
+    /// parameter.
     #[must_use]
     pub fn code(&self) -> u16 {
-        if self.is_too_large() { 1008 } else { 1006 }
+        if self.is_too_large() {
+            1008
+        } else if *self == Self::LoginUndecided {
+            1010
+        } else {
+            1006
+        }
     }
 
     fn is_too_large(&self) -> bool {

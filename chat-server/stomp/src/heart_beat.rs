@@ -27,6 +27,23 @@ impl HeartBeat {
         })
     }
 
+    /// What this side says to a peer that offers `theirs`: it is asked for its own interval, if that
+    /// lies between the shortest that this side would send at and the one that this side prefers.
+    ///
+    /// The peer beats at the greater of both numbers, so one that can beat every 2 s would not if it
+    /// were asked for 25 s.
+    #[must_use]
+    pub fn towards(self, theirs: Self) -> Self {
+        let wished = match theirs.can_send_ms {
+            0 => self.wants_ms,
+            wish => wish.max(self.can_send_ms).min(self.wants_ms),
+        };
+        Self {
+            wants_ms: wished,
+            ..self
+        }
+    }
+
     /// The header's value.
     #[must_use]
     pub fn header(self) -> String {
@@ -166,6 +183,22 @@ mod tests {
             "", "1", "1,", ",1", "a,b", "-1,0", "1,2,3", "+1,1", "1.5,2", "0x1,1",
         ] {
             assert_eq!(HeartBeat::parse(value), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_peer_is_asked_for_its_own_interval_within_bounds() {
+        for (ours, theirs, said) in [
+            ("1000,25000", "2000,2000", "1000,2000"),
+            ("1000,25000", "4000,0", "1000,4000"),
+            ("1000,25000", "10,10", "1000,1000"),
+            ("1000,25000", "60000,60000", "1000,25000"),
+            ("1000,25000", "0,5000", "1000,25000"),
+            ("1000,0", "2000,2000", "1000,0"),
+            ("0,50", "20,0", "0,20"),
+        ] {
+            let [ours, theirs] = [ours, theirs].map(|value| HeartBeat::parse(value).unwrap());
+            assert_eq!(ours.towards(theirs).header(), said, "{ours:?} {theirs:?}");
         }
     }
 

@@ -54,7 +54,7 @@ pub use frame::{Command, Frame, Receipt};
 pub use heart_beat::{HeartBeat, HeartBeatTimers, Missed};
 pub use limits::Limits;
 pub use session::{
-    AckMode, Commit, Login, Output, Send, Session, SessionConfig, Subscribe, SubscriptionKey,
-    Unsubscribe,
+    AckMode, Commit, Login, NotSubscribed, Output, Send, Session, SessionConfig, Subscribe,
+    SubscriptionKey, Unsubscribe,
 };
 pub use version::{SUPPORTED_VERSIONS, Version};

@@ -181,6 +181,9 @@ impl Writer {
     }
 
     fn on_receipt(&mut self, frame: &Frame) {
+        if is_sent_away(frame) {
+            return;
+        }
         assert_eq!(frame.command(), Command::Receipt, "{frame:?}");
         let id = frame.header("receipt-id").unwrap().to_owned();
         let place = self.open.iter().position(|open| *open == id);
@@ -226,6 +229,9 @@ impl Reader {
     }
 
     fn on_message(&mut self, frame: &Frame) {
+        if is_sent_away(frame) {
+            return;
+        }
         assert_eq!(frame.command(), Command::Message, "{frame:?}");
         let seq = self.seen.len() + 1;
         assert_eq!(frame.header("seq"), Some(&*seq.to_string()));
@@ -240,4 +246,9 @@ impl Reader {
 /// The id of the message at this position of a room.
 pub(crate) fn message_id(room: i64, seq: usize) -> i64 {
     room << 22 | i64::try_from(seq).unwrap()
+}
+
+/// The ERROR before the close of a node that stops.
+fn is_sent_away(frame: &Frame) -> bool {
+    frame.command() == Command::Error && frame.header("code") == Some("8007")
 }

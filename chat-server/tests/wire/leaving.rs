@@ -9,7 +9,9 @@ use chat_server::wire::DrainNotice;
 use serde_json::Value;
 use stomp::Command;
 
-use crate::start::{body, check_golden, hello, node, receipt, say, session, stored, subscribe};
+use crate::start::{
+    body, check_golden, hello, node, receipt, say, sent_away, session, stored, subscribe,
+};
 use crate::support::raw::{CLOSE, Raw};
 use crate::support::{PATIENCE, TestNode, eventually};
 
@@ -128,10 +130,9 @@ async fn a_lame_duck_goes_on_until_a_second_signal() {
         say(raw, "still here").await;
     }
     node.stop.signal();
-    for raw in [&mut before, &mut after] {
-        let ending = raw.ending().await;
-        assert_eq!((ending.frames.len(), ending.code), (0, Some(1012)));
-    }
+    let ending = before.ending().await;
+    assert_eq!((ending.frames.len(), ending.code), (0, Some(1012)));
+    sent_away(&mut after).await;
     comes_to(&node, Phase::Flush).await;
     assert_eq!(node.drain.wait(PATIENCE).await, Ok(()));
     assert!(!node.drain.hard().is_cancelled());
@@ -197,14 +198,24 @@ async fn who_cannot_be_told_or_stays_is_closed() {
     subscribe(&mut stays, "system", SYSTEM, "").await;
     node.stop.begin();
     for mut raw in closed {
-        let ending = raw.ending().await;
-        assert_eq!((ending.frames.len(), ending.code), (0, Some(1012)));
+        sent_away(&mut raw).await;
     }
     notice(&mut stays, "restart").await;
     let ending = stays.ending().await;
     assert_eq!((ending.frames.len(), ending.code), (0, Some(1012)));
     assert_eq!(node.drain.wait(PATIENCE).await, Ok(()));
     assert!(!node.drain.hard().is_cancelled());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gets_an_error_where_the_setting_says_so() {
+    let settings = [&QUICK[..], &["--close-with-error=false"]].concat();
+    let node = node(&settings).await;
+    let mut raw = session(&node, 1).await;
+    node.stop.begin();
+    let ending = raw.ending().await;
+    assert_eq!((ending.frames.len(), ending.code), (0, Some(1012)));
+    assert_eq!(node.drain.wait(PATIENCE).await, Ok(()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,8 +256,9 @@ async fn sends_under_way_get_their_receipts_before_their_client_is_sent_away() {
     let mut raw = session(&node, 1).await;
     raw.text(&(0..50).map(hello).collect::<String>()).await;
     node.stop.begin();
-    let ending = raw.ending().await;
+    let mut ending = raw.ending().await;
     assert_eq!(ending.code, Some(1012));
+    assert_eq!(ending.frames.pop().unwrap().command(), Command::Error);
     let receipts = ending.frames.iter().map(|frame| frame.header("receipt-id"));
     let all = (0..50).map(|receipt| Some(receipt.to_string()));
     assert!(receipts.map(|id| id.map(str::to_owned)).eq(all));

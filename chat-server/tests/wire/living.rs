@@ -7,7 +7,7 @@ use chat_server::log::{Draft, Kind, RoomEvent, Topic, Uid};
 use shared::claims::MemberToken;
 use stomp::Command;
 
-use crate::start::{connect, node, refused, rooms, say, session, subscribe};
+use crate::start::{connect, hello, node, receipt, refused, rooms, say, session, subscribe};
 use crate::support::clock::MovableClock;
 use crate::support::raw::{BINARY, CLOSE, PING, PONG, Raw, TEXT, WsFrame, masked};
 use crate::support::{TestNode, eventually};
@@ -85,6 +85,101 @@ async fn who_misses_its_heart_beats_is_closed() {
     let beating = "accept-version:1.2\nheart-beat:50,0\n";
     let mut raw = connect(&node, 1, beating).await.0;
     refused(&mut raw, "1006", "heart-beat missed", 1002).await;
+}
+
+#[tokio::test]
+async fn every_byte_of_a_slow_frame_is_a_sign_of_life() {
+    let node = node(&["--heart-beat", "0,2000"]).await;
+    let beating = "accept-version:1.2\nheart-beat:2000,0\n";
+    let mut raw = connect(&node, 1, beating).await.0;
+    // The peer is given up after twice its interval; this frame takes longer.
+    let frame = masked(TEXT, hello(1).as_bytes());
+    let mut every = tokio::time::interval(Duration::from_millis(200));
+    for part in frame.chunks(frame.len().div_ceil(25)) {
+        every.tick().await;
+        raw.bytes(part).await;
+    }
+    receipt(&mut raw, "1").await;
+}
+
+/// Pongs do not reach the peer's STOMP, so they stand for no heart-beat.
+#[tokio::test]
+async fn pings_do_not_put_heart_beats_off() {
+    let node = node(&["--heart-beat", "100,0"]).await;
+    let beating = "accept-version:1.2\nheart-beat:0,100\n";
+    let mut raw = connect(&node, 1, beating).await.0;
+    let mut every = tokio::time::interval(Duration::from_millis(25));
+    let (mut seen, mut pings) = (0, 0);
+    while seen < 3 {
+        pings += 1;
+        assert!(pings < 500, "nothing but pongs");
+        every.tick().await;
+        raw.ws(PING, b"").await;
+        while raw.ws_frame().await.unwrap().first != PONG {
+            seen += 1;
+        }
+    }
+}
+
+/// A peer that sends this, which carries nothing, over and over.
+async fn check_flood(flood: Vec<u8>) {
+    let node = node(&[]).await;
+    let mut raw = session(&node, 1).await;
+    raw.bytes(&flood).await;
+    refused(&mut raw, "1009", "too many empty frames or line ends", 1008).await;
+    let limited = &node.node.services.metrics.rate_limited;
+    assert_eq!(limited.with_label_values(&["idle"]).get(), 1);
+}
+
+#[tokio::test]
+async fn a_flood_of_nothing_is_refused() {
+    const MANY: usize = 20_000;
+    for nothing in [
+        masked(PING, b""),
+        masked(PONG, b"unasked"),
+        masked(TEXT, b""),
+        masked(BINARY, b""),
+        masked(TEXT, b"\n"),
+    ] {
+        check_flood(nothing.repeat(MANY)).await;
+    }
+    check_flood(masked(TEXT, "\n".repeat(MANY).as_bytes()).repeat(2)).await;
+    let (begun, empty) = (masked(0x01, b"\n"), masked(0x00, b""));
+    check_flood([begun, empty.repeat(MANY)].concat()).await;
+}
+
+#[tokio::test]
+async fn what_gathered_while_the_server_stood_still_is_no_flood() {
+    let node = node(&[]).await;
+    let mut raw = session(&node, 1).await;
+    raw.bytes(&masked(TEXT, b"\n").repeat(450)).await;
+    raw.bytes(&masked(PONG, b"").repeat(450)).await;
+    say(&mut raw, "still here").await;
+    // Line ends behind frames are part of them.
+    let frame = "UNSUBSCRIBE\nid:none\n\n\0\r\n\n".repeat(2_000);
+    raw.text(&frame).await;
+    say(&mut raw, "still here").await;
+}
+
+#[tokio::test]
+async fn a_member_has_so_many_connections_and_no_more() {
+    let node = node(&["--member-connections-max", "2"]).await;
+    let (mut one, mut two) = (session(&node, 1).await, session(&node, 1).await);
+    let token = node.token(1);
+    let connect = format!("CONNECT\naccept-version:1.2\nAuthorization:Bearer {token}\n\n\0");
+    let mut third = Raw::open(node.address).await;
+    third.text(&connect).await;
+    let says = "too many connections of this member: 2 at most";
+    refused(&mut third, "1009", says, 1013).await;
+    let refused = &node.node.services.metrics.connections_refused;
+    assert_eq!(refused.with_label_values(&["member"]).get(), 1);
+    for raw in [&mut one, &mut two, &mut session(&node, 2).await] {
+        say(raw, "still here").await;
+    }
+    drop(one);
+    let connections = &node.node.services.connections;
+    eventually("it has left", || connections.count() == 1).await;
+    say(&mut session(&node, 1).await, "in its place").await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use stomp::{AUTHENTICATION_FAILED, Command};
 
 use crate::start::{connect, node, receipt, refused, session};
-use crate::support::raw::{BINARY, Raw};
+use crate::support::raw::{BINARY, CLOSE, Raw};
 
 #[tokio::test]
 async fn row_connect_without_accept_version() {
@@ -127,6 +127,32 @@ async fn row_disconnect_with_receipt() {
     assert_eq!((ending.frames.len(), ending.code), (0, Some(1000)));
 }
 
+/// Clients that are closed before they close report it as a fault of their DISCONNECT.
+#[tokio::test]
+async fn a_client_may_close_first_after_its_last_receipt() {
+    const OWN: u16 = 3_000;
+    let node = node(&[]).await;
+    let mut first = 0;
+    // A busy machine may let the time for it pass now and then.
+    for _ in 0..20 {
+        let mut raw = session(&node, 1).await;
+        raw.text("DISCONNECT\nreceipt:bye\n\n\0").await;
+        receipt(&mut raw, "bye").await;
+        raw.ws(CLOSE, &OWN.to_be_bytes()).await;
+        let ending = raw.ending().await;
+        first += usize::from(ending.code == Some(OWN));
+        assert!(ending.frames.is_empty(), "{ending:?}");
+    }
+    assert!(first > 0, "it was closed every time before it could close");
+    // One that names no code is told that all is well.
+    let mut raw = session(&node, 1).await;
+    raw.text("DISCONNECT\nreceipt:bye\n\n\0").await;
+    receipt(&mut raw, "bye").await;
+    raw.ws(CLOSE, b"").await;
+    assert_eq!(raw.ws_frame().await.unwrap().close_code(), Some(1_000));
+    assert_eq!(raw.ws_frame().await, None);
+}
+
 #[tokio::test]
 async fn row_disconnect_without_receipt() {
     let node = node(&[]).await;
@@ -140,6 +166,8 @@ async fn row_disconnect_without_receipt() {
 async fn row_heart_beat() {
     let node = node(&[]).await;
     let (_raw, connected) = connect(&node, 1, "accept-version:1.2\nheart-beat:2000,3000\n").await;
+    assert_eq!(connected.header("heart-beat"), Some("1000,2000"));
+    let (_raw, connected) = connect(&node, 1, "accept-version:1.2\nheart-beat:0,3000\n").await;
     assert_eq!(connected.header("heart-beat"), Some("1000,25000"));
     for bad in ["1", "-1,0", "a,b", "1,2,3", ""] {
         let mut raw = Raw::open(node.address).await;

@@ -100,6 +100,11 @@ pub(crate) async fn refused(raw: &mut Raw, code: &str, says: &str, close: u16) -
     error.clone()
 }
 
+/// The session ends as one does whose client is to come again and does not listen for notices.
+pub(crate) async fn sent_away(raw: &mut Raw) {
+    refused(raw, "8007", "Server restarting, reconnect", 1012).await;
+}
+
 /// The text is the golden file, white space between its values aside.
 pub(crate) fn check_golden(file: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/wire");

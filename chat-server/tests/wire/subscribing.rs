@@ -2,7 +2,7 @@
 
 use stomp::Command;
 
-use crate::start::{body, node, refused, say, session, subscribe};
+use crate::start::{body, hello, node, receipt, refused, say, session, subscribe};
 use crate::support::TestNode;
 use crate::support::client::json;
 use crate::support::raw::Raw;
@@ -22,6 +22,51 @@ async fn check_refused(to: &str, more: &str, code: &str, says: &str) {
     .await;
     let error = refused(&mut raw, code, says, 1008).await;
     assert_eq!(error.header("receipt-id"), Some("r"));
+}
+
+/// A client that asks for more keeps what it has; were it closed, it would come back and ask again.
+#[tokio::test]
+async fn a_subscription_too_many_is_refused_and_the_others_stay() {
+    let node = node(&["--subscriptions-max", "2"]).await;
+    let (mut plain, mut told) = (session(&node, 1).await, session(&node, 2).await);
+    subscribe(&mut plain, "a", "/sub/1", "").await;
+    subscribe(&mut told, "e", "/user/queue/errors", "").await;
+    for (raw, second) in [(&mut plain, "/sub/2"), (&mut told, "/sub/1")] {
+        subscribe(raw, "b", second, "").await;
+        raw.text("SUBSCRIBE\nid:c\ndestination:/sub/1\n\n\0").await;
+        raw.text("SUBSCRIBE\nid:d\ndestination:/sub/1\nreceipt:d\n\n\0")
+            .await;
+    }
+    let refused = plain.expect(Command::Receipt).await;
+    let header = |name| refused.header(name);
+    assert_eq!(
+        (header("receipt-id"), header("refused")),
+        (Some("d"), Some("1009"))
+    );
+    assert_eq!(header("message"), Some("too many subscriptions: 2 at most"));
+    for receipt in [None, Some("d")] {
+        let error = told.expect(Command::Message).await;
+        assert_eq!(error.header("destination"), Some("/user/queue/errors"));
+        let error = json(&error);
+        assert_eq!(
+            (&error["code"], &error["retryable"]),
+            (&1009.into(), &false.into())
+        );
+        assert_eq!(error["message"], "too many subscriptions: 2 at most");
+        assert_eq!(error["destination"], "/sub/1");
+        assert_eq!(error["receiptId"].as_str(), receipt);
+    }
+    let limited = &node.node.services.metrics.rate_limited;
+    assert_eq!(limited.with_label_values(&["subscriptions"]).get(), 4);
+    // One message comes once: to the subscriptions that there are.
+    told.text(&hello(1)).await;
+    assert_eq!(
+        plain.expect(Command::Message).await.header("subscription"),
+        Some("a")
+    );
+    plain.text("UNSUBSCRIBE\nid:a\nreceipt:u\n\n\0").await;
+    receipt(&mut plain, "u").await;
+    subscribe(&mut plain, "c", "/sub/1", "").await;
 }
 
 #[tokio::test]

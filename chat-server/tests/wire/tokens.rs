@@ -6,7 +6,7 @@ use std::time::Duration;
 use shared::claims::MemberToken;
 use stomp::Command;
 
-use crate::start::{receipt, refused, rooms, say, session};
+use crate::start::{receipt, refused, rooms, say, sent_away, session};
 use crate::support::TestNode;
 use crate::support::clock::MovableClock;
 use crate::support::raw::{CLOSE, PING, PONG, Raw};
@@ -175,8 +175,14 @@ async fn a_connection_by_the_access_cookie_alone_ends_with_it() {
 async fn a_connection_by_cookie_ends_at_its_greatest_age() {
     let short = &["--connection-age-max", "12h"];
     let fresh = Some(Duration::ZERO);
-    let open = async |node: &TestNode| by_cookies(node, fresh, fresh).await;
-    check_ends_at(short, open, 12 * HOUR).await;
+    let (node, clock) = movable(short).await;
+    let mut raw = by_cookies(&node, fresh, fresh).await;
+    stays(&clock, &mut raw, 12 * HOUR - MINUTE).await;
+    let (node, clock) = movable(short).await;
+    let mut raw = by_cookies(&node, fresh, fresh).await;
+    clock.advance(12 * HOUR);
+    // Nothing is wrong with its cookies: it is to come again.
+    sent_away(&mut raw).await;
 }
 
 #[tokio::test]

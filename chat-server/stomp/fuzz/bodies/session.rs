@@ -155,6 +155,10 @@ impl Application {
                 self.subscriptions.insert(subscribe.key, subscribe.ack_mode);
                 self.confirm(subscribe.receipt, session);
             }
+            Output::NotSubscribed(refused) => {
+                assert_eq!(self.subscriptions.len(), refused.max);
+                self.confirm(refused.receipt, session);
+            }
             Output::Unsubscribe(unsubscribe) => {
                 assert!(self.subscriptions.remove(&unsubscribe.key).is_some());
             }

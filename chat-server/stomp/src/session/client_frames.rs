@@ -1,6 +1,6 @@
 //! What each of the client's frames does.
 
-use super::output::{Login, Output, Send, Subscribe, Unsubscribe};
+use super::output::{Login, NotSubscribed, Output, Send, Subscribe, Unsubscribe};
 use super::subscriptions::{AckMode, Name};
 use super::transactions::{Bound, Transactions};
 use super::{Session, State};
@@ -91,12 +91,19 @@ impl Session {
             .subscriptions
             .add(name, ack_mode, self.config.subscriptions_max)?;
         let receipt = frame.receipt();
-        self.outputs.push_back(Output::Subscribe(Subscribe {
-            key,
-            ack_mode,
-            frame,
-            receipt,
-        }));
+        self.outputs.push_back(match key {
+            Some(key) => Output::Subscribe(Subscribe {
+                key,
+                ack_mode,
+                frame,
+                receipt,
+            }),
+            None => Output::NotSubscribed(NotSubscribed {
+                max: self.config.subscriptions_max,
+                frame,
+                receipt,
+            }),
+        });
         Ok(())
     }
 

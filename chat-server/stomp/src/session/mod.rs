@@ -29,10 +29,10 @@ use crate::version::{SUPPORTED_VERSIONS, Version};
 use subscriptions::Subscriptions;
 use transactions::Transactions;
 
-pub use output::{Commit, Login, Output, Send, Subscribe, Unsubscribe};
+pub use output::{Commit, Login, NotSubscribed, Output, Send, Subscribe, Unsubscribe};
 pub use subscriptions::{AckMode, SubscriptionKey};
 
-/// Subscriptions and transactions live as long as the client wants, so their names must be short: 1
+/// Subscriptions and transactions live as long as the client wants, so their names must be short: 4
 /// MiB for all that `subscriptions_max` allows. Ids of real clients have under 40 bytes.
 const NAME_BYTES_MAX: usize = 256;
 
@@ -43,11 +43,14 @@ pub struct SessionConfig {
     pub before_login: Limits,
     /// Bounds from then on.
     pub after_login: Limits,
-    /// What this side offers; the slower of both wishes counts in each direction.
+    /// The shortest interval that this side sends at, and the longest one that it asks a peer for
+    /// which can send more often: [`HeartBeat::towards`]. The slower of what is said then counts in
+    /// each direction.
     pub heart_beat: HeartBeat,
     /// From the start of the session to [`Session::accept_login`].
     pub login_timeout: Duration,
-    /// Subscriptions of a session. A member's chat list subscribes to each of its rooms.
+    /// Subscriptions of a session; those beyond are [`Output::NotSubscribed`]. A member's chat list
+    /// subscribes to each of its rooms.
     pub subscriptions_max: usize,
     /// Messages of one subscription that wait for an ACK; then it pauses.
     pub unacknowledged_max: usize,
@@ -71,7 +74,7 @@ impl Default for SessionConfig {
                 wants_ms: 25_000,
             },
             login_timeout: Duration::from_secs(10),
-            subscriptions_max: 4_096,
+            subscriptions_max: 16_384,
             unacknowledged_max: 1_000,
             transactions_max: 16,
             transaction_frames_max: 64,
@@ -169,6 +172,16 @@ impl Session {
         }
     }
 
+    /// Bytes arrived that are no whole message yet: a sign of life (STOMP 1.2, "Heart-beating").
+    pub fn handle_received(&mut self, now: Instant) {
+        self.timers.handle_received(now);
+    }
+
+    /// Line ends received since the last call, but for one or two right behind each frame.
+    pub fn take_idle_eols(&mut self) -> u64 {
+        self.decoder.take_idle_eols()
+    }
+
     /// The transport refused a message for its size, so no frame could be read from it.
     pub fn handle_message_too_large(&mut self) {
         // After DISCONNECT nothing is read, and the RECEIPT it waits for is still to come.
@@ -184,10 +197,10 @@ impl Session {
 
     /// The time [`Self::poll_timeout`] asked for has come, or any other time.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let is_late = self.login_due <= now;
         match self.state {
-            State::Greeting | State::LoggingIn { .. } if self.login_due <= now => {
-                self.fail(ProtocolError::LoginTimeout, None);
-            }
+            State::Greeting if is_late => self.fail(ProtocolError::LoginTimeout, None),
+            State::LoggingIn { .. } if is_late => self.fail(ProtocolError::LoginUndecided, None),
             State::Open | State::Leaving => match self.timers.handle_timeout(now) {
                 Ok(true) => self.beat(),
                 Ok(false) => {}
@@ -217,7 +230,7 @@ impl Session {
         let ours = if version == Version::V1_0 {
             HeartBeat::default()
         } else {
-            self.config.heart_beat
+            self.config.heart_beat.towards(theirs)
         };
         let connected = FrameWriter::new(Command::Connected, version)
             .header("version", version.as_str())

@@ -22,6 +22,9 @@ pub enum Output {
     Send(Send),
     /// Begin to deliver a destination, then confirm the receipt.
     Subscribe(Subscribe),
+    /// A SUBSCRIBE beyond the limit: the session goes on without it. Were it ended, its client would
+    /// come back and subscribe to as much again.
+    NotSubscribed(NotSubscribed),
     /// Stop delivering; the session has confirmed it already.
     Unsubscribe(Unsubscribe),
     /// Take in all messages of a transaction or none, then
@@ -116,6 +119,17 @@ impl Subscribe {
     pub fn id(&self) -> Option<&str> {
         self.frame.header("id").filter(|id| !id.is_empty())
     }
+}
+
+/// A wish to hear one destination too many.
+#[derive(Debug)]
+pub struct NotSubscribed {
+    /// Subscriptions that a session may have.
+    pub max: usize,
+    /// The SUBSCRIBE.
+    pub frame: Frame,
+    /// What it asked for.
+    pub receipt: Option<Receipt>,
 }
 
 /// A subscription that ended.

@@ -78,12 +78,13 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
+    /// `None`: there are `max` already.
     pub(super) fn add(
         &mut self,
         name: Name<'_>,
         ack_mode: AckMode,
         max: usize,
-    ) -> Result<SubscriptionKey, ProtocolError> {
+    ) -> Result<Option<SubscriptionKey>, ProtocolError> {
         if name.len() > NAME_BYTES_MAX {
             return Err(ProtocolError::NameTooLong {
                 max: NAME_BYTES_MAX,
@@ -91,9 +92,7 @@ impl Subscriptions {
         }
         let place = match self.place(name) {
             Ok(_) => return Err(ProtocolError::DuplicateSubscription),
-            Err(_) if self.by_name.len() >= max => {
-                return Err(ProtocolError::TooManySubscriptions { max });
-            }
+            Err(_) if self.by_name.len() >= max => return Ok(None),
             Err(place) => place,
         };
         self.added = self.added.wrapping_add(1);
@@ -109,7 +108,7 @@ impl Subscriptions {
                 unacknowledged,
             },
         );
-        Ok(key)
+        Ok(Some(key))
     }
 
     pub(super) fn remove(&mut self, name: Name<'_>) -> Option<SubscriptionKey> {

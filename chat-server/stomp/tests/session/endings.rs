@@ -153,6 +153,7 @@ fn each_fault_has_its_code_and_close() {
         (ProtocolError::NotConnected, 1006, 1002),
         (ProtocolError::HeartBeatMissed, 1006, 1002),
         (ProtocolError::LoginTimeout, 1006, 1008),
+        (ProtocolError::LoginUndecided, 1010, 1013),
         (ProtocolError::MessageTooLarge, 1008, 1009),
         (ProtocolError::TransactionTooLarge, 1008, 1009),
         (ProtocolError::NameTooLong { max: 1 }, 1008, 1009),

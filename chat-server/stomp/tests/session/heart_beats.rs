@@ -58,7 +58,8 @@ fn h1_the_header_is_two_non_negative_integers() {
 fn h2_each_direction_takes_the_slower_side_or_none() {
     // What we offer, what the client offers, when we beat, when its silence is too long.
     for (ours, header, beat, silence) in [
-        ((1_000, 25_000), "4000,4000", Some(3_200), Some(50_000)),
+        ((1_000, 25_000), "4000,4000", Some(3_200), Some(8_000)),
+        ((1_000, 25_000), "30000,0", None, Some(60_000)),
         ((1_000, 1_000), "10,10", Some(800), Some(2_000)),
         ((1_000, 1_000), "3000,0", None, Some(6_000)),
         ((1_000, 1_000), "0,3000", Some(2_400), None),
@@ -137,6 +138,28 @@ fn h3_beats_go_on_until_the_disconnect_is_answered() {
 }
 
 #[test]
+fn h4_part_of_a_message_of_the_transport_counts_as_life() {
+    let mut peer = agreed((0, 1_000), Version::V1_2, "heart-beat:1000,0\n");
+    for _ in 0..5 {
+        assert_eq!(peer.pass_ms(1_999), [""; 0]);
+        peer.session.handle_received(peer.now);
+    }
+    assert_eq!(peer.pass_ms(2_000), fault(MISSED));
+}
+
+#[test]
+fn line_ends_that_stand_for_nothing_are_counted() {
+    let mut peer = Peer::connected(Version::V1_2);
+    peer.receive("\n\r\n");
+    assert_eq!(peer.session.take_idle_eols(), 0, "two behind CONNECT");
+    peer.receive("\n".repeat(5));
+    assert_eq!(peer.session.take_idle_eols(), 5);
+    assert_eq!(peer.session.take_idle_eols(), 0, "once");
+    peer.receive("SEND\ndestination:/a\n\nhi\0\n\n".repeat(50));
+    assert_eq!(peer.session.take_idle_eols(), 0);
+}
+
+#[test]
 fn h4_any_data_counts_as_life() {
     for data in ["\n", "\r\n", "SEND\ndestination:/a\n\nhi\0", "SE"] {
         let mut peer = agreed((0, 1_000), Version::V1_2, "heart-beat:1000,0\n");
@@ -198,11 +221,21 @@ fn heart_beats_start_when_the_login_is_accepted() {
 
 #[test]
 fn a_login_takes_ten_seconds_at_most() {
-    let expected = [
+    let late = [
         "ERROR message:login took too long code:1006",
         "close 1008 login took too long",
     ];
-    for sent in ["", "\n", "CONNECT\naccept-version:1.2\n", "CONNECT\n\n\0"] {
+    // Its CONNECT came in time: who has not decided on it is the server.
+    let undecided = [
+        "ERROR message:the login could not be decided on in time, try again code:1010",
+        "close 1013 the login could not be decided on in time, try again",
+    ];
+    for (sent, expected) in [
+        ("", late),
+        ("\n", late),
+        ("CONNECT\naccept-version:1.2\n", late),
+        ("CONNECT\n\n\0", undecided),
+    ] {
         let mut peer = Peer::new(SessionConfig::default(), Application::Waits);
         assert_eq!(peer.due_ms(), Some(10_000));
         peer.pass_ms(5_000);

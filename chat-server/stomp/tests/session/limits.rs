@@ -147,8 +147,14 @@ fn subscriptions_are_limited() {
         }
         assert_eq!(peer.receive("UNSUBSCRIBE\nid:1\n\n\0"), ["unsubscribe #1"]);
         assert_eq!(peer.receive(subscribe(3)).len(), 2);
-        let refused = fault_of_r("more than 3 subscriptions");
-        assert_eq!(peer.receive(subscribe(4)), refused);
+        assert_eq!(
+            peer.receive(subscribe(4)),
+            ["not subscribed, 3 at most receipt:r"]
+        );
+        assert!(peer.session.is_open(), "the others stay");
+        assert_eq!(peer.receive("UNSUBSCRIBE\nid:4\n\n\0"), [""; 0]);
+        assert_eq!(peer.receive("UNSUBSCRIBE\nid:3\n\n\0"), ["unsubscribe #3"]);
+        assert_eq!(peer.receive(subscribe(4)).len(), 2);
     }
 }
 

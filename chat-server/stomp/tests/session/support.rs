@@ -149,6 +149,11 @@ impl Peer {
                 mode(subscribe.ack_mode),
                 receipt_of(subscribe.receipt.as_ref())
             ),
+            Output::NotSubscribed(refused) => format!(
+                "not subscribed, {} at most{}",
+                refused.max,
+                receipt_of(refused.receipt.as_ref())
+            ),
             Output::Unsubscribe(unsubscribe) => format!("unsubscribe {}", name(&unsubscribe.key)),
             Output::Commit(commit) => {
                 let sends: Vec<_> = commit.sends.iter().map(line_of_send).collect();
@@ -189,6 +194,7 @@ pub(crate) fn answer(session: &mut Session, request: Output, now: Instant) {
         Output::Commit(commit) => session.confirm_commit(commit),
         Output::Disconnect { receipt } => session.finish(receipt),
         Output::Transmit(_)
+        | Output::NotSubscribed(_)
         | Output::Unsubscribe(_)
         | Output::Acknowledged { .. }
         | Output::Redeliver { .. }

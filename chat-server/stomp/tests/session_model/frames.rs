@@ -9,6 +9,7 @@ use super::model::{
     Ack, CAN_SEND_MS, Model, Name, Request, SUBSCRIPTIONS_MAX, State, Subscription,
     TRANSACTION_BYTES_MAX, TRANSACTION_FRAMES_MAX, TRANSACTIONS_MAX, Timer, Transaction, WANTS_MS,
 };
+use super::support::visible;
 
 impl Model {
     pub(super) fn on_frame(&mut self, frame: &ClientFrame) -> Result<(), Fault> {
@@ -79,14 +80,23 @@ impl Model {
             return;
         };
         let none = version == Version::V1_0;
-        let beat = if none { "0,0" } else { "1000,2000" };
+        // It is asked for its own interval, but for nothing shorter or longer than suits us.
+        let wished = match can_send {
+            0 => WANTS_MS,
+            _ => can_send.clamp(CAN_SEND_MS, WANTS_MS),
+        };
+        let beat = if none {
+            "0,0".to_owned()
+        } else {
+            format!("1000,{wished}")
+        };
         self.say(format!(
             "CONNECTED version:{version} heart-beat:{beat} session:s1 server:model/1 user-name:7"
         ));
         let timer = |every, since| Timer { every, since };
         let since = self.now;
         self.beat = (wants > 0).then(|| timer(wants.max(CAN_SEND_MS) * 8 / 10, since));
-        self.silence = (can_send > 0).then(|| timer(can_send.max(WANTS_MS) * 2, since));
+        self.silence = (can_send > 0).then(|| timer(can_send.max(wished) * 2, since));
         self.state = State::Open;
     }
 
@@ -121,9 +131,14 @@ impl Model {
             return Err(broken("subscription id is in use"));
         }
         if self.subscriptions.len() == SUBSCRIPTIONS_MAX {
-            return Err(broken(format!(
-                "more than {SUBSCRIPTIONS_MAX} subscriptions"
-            )));
+            let receipt = frame
+                .receipt()
+                .map(|id| format!(" receipt:{}", visible(&id)));
+            let receipt = receipt.unwrap_or_default();
+            self.say(format!(
+                "not subscribed, {SUBSCRIPTIONS_MAX} at most{receipt}"
+            ));
+            return Ok(());
         }
         let number = self.subscribed;
         self.subscribed += 1;

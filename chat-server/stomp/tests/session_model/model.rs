@@ -131,10 +131,15 @@ impl Model {
     pub(super) fn on_timeout(&mut self) {
         let is_over = |timer: Option<Timer>| timer.is_some_and(|t| t.since + t.every <= self.now);
         match self.state {
-            State::Greeting | State::LoggingIn(..) if self.now >= LOGIN_MS => {
+            State::Greeting if self.now >= LOGIN_MS => {
                 let mut fault = broken("login took too long");
                 fault.close = 1008;
                 self.fail(fault, None);
+            }
+            State::LoggingIn(..) if self.now >= LOGIN_MS => {
+                let text = "the login could not be decided on in time, try again".into();
+                let (code, close) = (1010, 1013);
+                self.fail(Fault { text, code, close }, None);
             }
             State::Open | State::Leaving if is_over(self.silence) => {
                 self.fail(broken("heart-beat missed"), None);

@@ -205,6 +205,49 @@ const scenarios = {
     assert.deepEqual(stranger.seen.errors.map(({ message: text }) => text), ['Authentication failed']);
     assert.equal(stranger.seen.connects, 0);
   },
+
+  // The nodes stop one after the other. The first front end begins its rooms again only after an ERROR; after a plain
+  // loss of its socket it asks for nothing but its alarms.
+  async rollingRestart() {
+    const [urls, stops] = [process.env.CHAT_URLS, process.env.CHAT_STOPS].map((list) => list.split(','));
+    asPage('http://localhost:3000', `accessToken=${token}`);
+    const heard = [];
+    let [at, hasRooms] = [0, false];
+    const front = client({
+      heartbeatIncoming: 4000, heartbeatOutgoing: 4000, reconnectDelay: 20,
+      beforeConnect: () => (front.brokerURL = urls[at]),
+      onConnect: () => {
+        front.subscribe('/sub/alarm/1', () => {});
+        if (hasRooms) return;
+        hasRooms = true;
+        for (const room of [1, 2]) front.subscribe(`/sub/${room}`, (message) => heard.push(textOf(message)));
+      },
+      onStompError: ({ headers }) => {
+        assert.equal(headers.message, 'Server restarting, reconnect');
+        assert.equal(headers.code, '8007');
+        hasRooms = false;
+      },
+    });
+    front.activate();
+    for (const [node, url] of urls.entries()) {
+      await until('connected', () => front.seen.connects === node + 1);
+      await tell(front, `own ${node}`); // What it has asked for before has begun.
+      const writer = await connected({ url, token: otherToken });
+      await tell(writer, `room 1 on ${node}`);
+      await receipt(writer, (headers) =>
+        writer.publish({ destination: '/pub/2', body: chat(`room 2 on ${node}`), headers }));
+      await leave(writer);
+      const all = Array.from({ length: node + 1 }, (_, of) => [`own ${of}`, `room 1 on ${of}`, `room 2 on ${of}`]).flat();
+      await until('both rooms', () => heard.length === all.length);
+      assert.deepEqual(heard.toSorted(), all.toSorted());
+      if (node === stops.length) break;
+      at = node + 1;
+      assert.equal((await fetch(stops[node], { method: 'POST' })).status, 202);
+    }
+    assert.deepEqual(front.seen.closes, stops.map(() => 1012));
+    assert.equal(front.seen.errors.length, stops.length);
+    await front.deactivate();
+  },
 };
 
 await scenarios[scenario]();
