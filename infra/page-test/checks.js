@@ -25,15 +25,15 @@ export const checks = [
   ['two tabs of one browser are two members', async ({ one, two }) => {
     await one.logIn(1);
     await two.logIn(2);
-    assert.equal(await one.text('#me'), '김\n김바다');
-    assert.equal(await two.text('#me'), '이\n이하늘');
+    assert.equal(await one.text('#to-me'), '김\n김바다');
+    assert.equal(await two.text('#to-me'), '이\n이하늘');
     await one.page.reload();
     await one.connected();
-    assert.equal(await one.text('#me'), '김\n김바다');
+    assert.equal(await one.text('#to-me'), '김\n김바다');
   }],
 
   ['the demo rooms hold a conversation, and its last message is unread', async ({ one, shots }) => {
-    assert.match(await one.text(`[data-room="${ROOM}"] .badge`), /1$/);
+    assert.match(await one.text('#to-chat .badge'), /3$/);
     await one.enter(ROOM);
     assert.equal((await one.messages()).length, DEMO_MESSAGES);
     assert.match(await one.text('#messages'), /0\.3GB만 나눠서/);
@@ -257,6 +257,8 @@ export const checks = [
       await fits(phone);
       await phone.shot(shots, `12-phone-login-${colorScheme}`);
       await phone.logIn(1);
+      await phone.page.click('#to-chat');
+      await phone.page.waitForSelector('[data-room="1"]');
       await fits(phone);
       assert.equal(await phone.page.locator('.conversation').isVisible(), false);
       await phone.shot(shots, `13-phone-list-${colorScheme}`);
@@ -285,10 +287,10 @@ export const checks = [
 
   ['leaving leads to the first screen', async ({ two }) => {
     await two.page.click('#leave');
-    assert.equal(new URL(two.page.url()).hash, '');
     await two.page.waitForSelector('[data-member="3"]');
+    assert.equal(new URL(two.page.url()).hash, '');
     await two.logIn(3);
-    assert.equal(await two.text('#me'), '박\n박도윤');
+    assert.equal(await two.text('#to-me'), '박\n박도윤');
   }],
 
   ['nothing was asked of others, and nothing complained', async ({ one, two }) => {

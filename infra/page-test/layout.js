@@ -8,7 +8,7 @@ export async function fits(tab) {
     const { scrollWidth, clientWidth } = document.documentElement;
     const wide = [...document.querySelectorAll('body *')].filter((one) => {
       const { right, width } = one.getBoundingClientRect();
-      return width > 0 && right > clientWidth + 0.5 && !one.closest('.filters');
+      return width > 0 && right > clientWidth + 0.5 && !one.closest('.filters, .offer-pictures');
     });
     return { by: scrollWidth - clientWidth, wide: wide.map((one) => one.className || one.tagName) };
   });
@@ -18,10 +18,21 @@ export async function fits(tab) {
 /** What is pressed is large enough for a finger. */
 export async function isTouchable(tab) {
   const small = await tab.page.evaluate(() =>
-    [...document.querySelectorAll('button, a, select')]
+    [...document.querySelectorAll('button, a, select, input:not([type="radio"], [type="checkbox"], .hidden), textarea')]
       .map((one) => ({ name: one.id || one.className, ...one.getBoundingClientRect().toJSON() }))
       .filter(({ width, height }) => width > 0 && (width < 44 || height < 44))
       .map(({ name }) => name),
   );
   assert.deepEqual(small, []);
+}
+
+/** What is pressed or filled in says what it is, to those who do not see it. */
+export async function isNamed(tab) {
+  const nameless = await tab.page.evaluate(() =>
+    [...document.querySelectorAll('button, a, select, input, textarea, progress')]
+      .filter((one) => one.checkVisibility())
+      .filter((one) => !(one.getAttribute('aria-label') || one.labels?.[0]?.textContent || one.textContent.trim()))
+      .map((one) => one.outerHTML.slice(0, 120)),
+  );
+  assert.deepEqual(nameless, []);
 }

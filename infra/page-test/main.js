@@ -5,8 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { checks as chatChecks } from './checks.js';
 import { checks as marketChecks } from './market-checks.js';
+import { checks as mineChecks } from './mine-checks.js';
+import { checks as offerChecks } from './offer-checks.js';
 import { Server } from './server.js';
 import { Tab } from './tab.js';
+import { checks as textsChecks } from './texts-checks.js';
 
 const shots = fileURLToPath(new URL('../../target/page-test', import.meta.url));
 
@@ -31,7 +34,7 @@ try {
   const world = { server, browser, context, shots };
   world.one = await Tab.open(context, server.url);
   world.two = await Tab.open(context, server.url);
-  for (const [name, check] of [...chatChecks, ...marketChecks]) {
+  for (const [name, check] of [...textsChecks.slice(0, 2), ...chatChecks, ...marketChecks, ...textsChecks.slice(2), ...offerChecks, ...mineChecks]) {
     if (counts.failed === 0) await run(name, () => check(world), world);
     else skip(name);
   }

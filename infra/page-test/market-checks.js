@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { fits, isTouchable } from './layout.js';
-import { Tab } from './tab.js';
+import { Tab, openTab } from './tab.js';
 import { until } from './until.js';
 
 const ALL = 50;
@@ -17,20 +17,20 @@ export const checks = [
     await tab.logIn(3);
     await tab.page.click('#to-market');
     await tab.page.waitForSelector('[data-offer]');
-    assert.equal(await tab.text('#market-me'), '박\n박도윤');
+    assert.equal(await tab.text('#to-me'), '박\n박도윤');
     const atFirst = await tab.page.locator('[data-offer]').count();
     assert.ok(atFirst < ALL, `${atFirst} offers at once`);
     await tab.shot(shots, '20-market-data');
     const ids = await readAll(tab);
     assert.equal(new Set(ids).size, ALL);
-    assert.equal(await tab.text('.list-end'), `상품 ${ALL}개를 모두 보았어요.`);
+    assert.equal(await tab.text('#offers .list-end'), `상품 ${ALL}개를 모두 보았어요.`);
   }],
 
   ['another order sorts the whole list', async () => {
     const tab = tabs.demo;
     const recent = await readAll(tab);
     for (const [sort, selector, sign] of [
-      ['PRICE_ASC', '.offer-unit', 1], ['AMOUNT_DESC', '.room-title strong', -1], ['AMOUNT_ASC', '.room-title strong', 1],
+      ['PRICE_ASC', '.tile-unit', 1], ['AMOUNT_DESC', '.amount-number', -1], ['AMOUNT_ASC', '.amount-number', 1],
     ]) {
       await choose(tab, 'sort', sort);
       const ids = await readAll(tab);
@@ -45,10 +45,10 @@ export const checks = [
     await choose(tab, 'amount', '0.3');
     const ids = await readAll(tab);
     assert.ok(ids.length > 0 && ids.length < ALL, `${ids.length} offers`);
-    const amounts = await tab.page.locator('#offers .room-title strong').allInnerTexts();
-    assert.deepEqual(new Set(amounts), new Set(['0.3GB']));
+    const amounts = await tab.page.locator('#offers .amount-number').allInnerTexts();
+    assert.deepEqual(new Set(amounts), new Set(['0.3']));
     await choose(tab, 'amount', '2');
-    await until('none is left', async () => (await tab.text('.list-end')) === '조건에 맞는 상품이 없어요.');
+    await until('none is left', async () => (await tab.text('#offers .list-end')) === '조건에 맞는 상품이 없어요.');
     await tab.shot(shots, '21-market-none');
   }],
 
@@ -83,12 +83,12 @@ export const checks = [
     await tab.page.click('#offers [data-offer] >> nth=0');
     const look = async () => {
       await tab.page.waitForSelector('.seller');
-      assert.match(await tab.text('.offer-title'), /강남 판다오피스/);
-      assert.match(await tab.text('.facts'), /10분에 600원[^]*07:00~23:00[^]*강남구 판다로 101/);
-      assert.match(await tab.text('.seller'), /아직 후기 없음 · \d+년 \d+월 \d+일 가입/);
+      assert.match(await tab.text('.hero'), /강남 판다오피스[^]*10분 600원/);
+      assert.match(await tab.text('#offer .facts'), /07:00~23:00[^]*강남구 판다로 101/);
+      await until('the seller is known', async () => /아직 후기 없음 · \d+년 \d+월 \d+일 가입/.test(await tab.text('.seller')));
+      assert.match(await tab.text('#offer .facts'), /강남역에서 \d+m/);
     };
     await look();
-    assert.match(await tab.text('.facts'), /강남역에서 \d+m/);
     await tab.shot(shots, '23-offer-wifi');
     await tab.page.reload();
     await look();
@@ -98,10 +98,10 @@ export const checks = [
     const tab = await openTab(browser, server);
     await tab.logIn(1);
     await tab.page.evaluate(() => (location.hash = '#/market/data/1'));
-    await tab.page.waitForSelector('.offer-room');
+    await tab.page.waitForSelector('a.ask-seller');
     assert.match(await tab.text('.seller'), /이하늘/);
     await tab.shot(shots, '24-offer-data');
-    await tab.page.click('.offer-room');
+    await tab.page.click('.ask-seller');
     await tab.page.waitForSelector('#conversation:not([hidden])');
     assert.equal(await tab.text('#title'), '이하늘');
     await tab.page.context().close();
@@ -110,7 +110,7 @@ export const checks = [
   ['one signs in by a provider, and market and chat know who it is', async ({ browser, server, shots }) => {
     const tab = (tabs.signedIn = await openTab(browser, server));
     await signIn(tab, 'kakao', '이하늘');
-    assert.equal(await tab.text('#market-me'), '이\n이하늘');
+    assert.equal(await tab.text('#to-me'), '이\n이하늘');
     await tab.page.waitForSelector('[data-offer]');
     await tab.page.click('#to-chat');
     await tab.connected();
@@ -120,7 +120,7 @@ export const checks = [
     await tab.shot(shots, '25-signed-in');
     await tab.page.reload();
     await tab.connected();
-    assert.equal(await tab.text('#me'), '이\n이하늘');
+    assert.equal(await tab.text('#to-me'), '이\n이하늘');
     await tab.shows('카카오로 들어왔어요');
   }],
 
@@ -128,13 +128,13 @@ export const checks = [
     const { signedIn } = tabs;
     const other = await Tab.open(signedIn.page.context(), server.url);
     await other.logIn(5);
-    assert.equal(await other.text('#me'), '정\n정지호');
+    assert.equal(await other.text('#to-me'), '정\n정지호');
     await signedIn.page.reload();
     await signedIn.connected();
     await signedIn.send('저는 그대로예요');
     await signedIn.shows('저는 그대로예요');
     assert.equal((await signedIn.messages()).at(-1).isMine, true);
-    await isClean(other);
+    await other.isClean();
     await other.page.close();
   }],
 
@@ -146,11 +146,11 @@ export const checks = [
     await other.shot(shots, '26-go-on');
     await other.page.click('#go-on');
     await other.page.waitForSelector('[data-offer]');
-    assert.equal(await other.text('#market-me'), '이\n이하늘');
+    assert.equal(await other.text('#to-me'), '이\n이하늘');
     const before = await context.cookies();
     assert.ok(before.some(({ name }) => name === 'refreshToken'));
 
-    await other.page.click('#market-leave');
+    await other.page.click('#leave');
     for (const tab of [other, signedIn]) await tab.page.waitForSelector('[data-provider="naver"]', { state: 'visible' });
     assert.equal(await other.page.locator('#go-on').count(), 0);
     const kept = (await context.cookies()).filter(({ name }) => name !== 'loginAttempt');
@@ -158,8 +158,8 @@ export const checks = [
     const cookie = before.map(({ name, value }) => `${name}=${value}`).join('; ');
     const replayed = await fetch(`${server.url}/api/members/info`, { headers: { cookie } });
     assert.equal(replayed.status, 401);
-    await isClean(other);
-    await isClean(signedIn);
+    await other.isClean();
+    await signedIn.isClean();
     await context.close();
   }],
 
@@ -168,12 +168,12 @@ export const checks = [
       const tab = await openTab(browser, server);
       await signIn(tab, provider, name);
       await tab.page.waitForSelector('[data-offer]');
-      assert.equal(await tab.text('#market-me'), `${[...name][0]}\n${name}`);
+      assert.equal(await tab.text('#to-me'), `${[...name][0]}\n${name}`);
       await tab.page.click('#to-chat');
       await tab.connected();
       assert.match(await tab.text('#rooms'), /아직 채팅방이 없어요/);
       if (provider === 'google') await tab.shot(shots, '27-new-member');
-      await isClean(tab);
+      await tab.isClean();
       await tab.page.context().close();
     }
   }],
@@ -195,7 +195,7 @@ export const checks = [
     await until('it says so', async () => (await tab.text('#login-problem')) === '로그인을 취소했어요.');
     await tab.page.waitForSelector('[data-member="1"]');
     assert.equal(new URL(tab.page.url()).search, '');
-    await isClean(tab);
+    await tab.isClean();
     await tab.page.context().close();
   }],
 
@@ -206,7 +206,6 @@ export const checks = [
       });
       await tab.page.waitForSelector('[data-member="1"]');
       await tab.logIn(4);
-      await tab.page.click('#to-market');
       for (const kind of ['data', 'wifi']) {
         await tab.page.click(`[data-kind="${kind}"]`);
         await tab.page.waitForSelector('[data-offer]');
@@ -218,12 +217,12 @@ export const checks = [
         await tab.page.waitForSelector('.seller');
         await fits(tab);
         await isTouchable(tab);
-        assert.equal(await tab.page.locator('.offers').isVisible(), false);
+        assert.equal(await tab.page.locator('.market .pane-list').isVisible(), false);
         await tab.shot(shots, `29-phone-offer-${kind}-${colorScheme}`);
         await tab.page.click('.offer .back');
-        await tab.page.waitForSelector('.offers', { state: 'visible' });
+        await tab.page.waitForSelector('.market .pane-list', { state: 'visible' });
       }
-      await isClean(tab);
+      await tab.isClean();
       await tab.page.context().close();
     }
   }],
@@ -235,23 +234,15 @@ export const checks = [
     await tab.page.waitForSelector('.seller');
     await tab.page.waitForSelector('[data-offer]');
     await tab.shot(shots, '30-market-dark');
-    await isClean(tab);
+    await tab.isClean();
     await tab.page.context().close();
   }],
 
   ['the market asked nobody else, and nothing complained', async () => {
-    await isClean(tabs.demo);
+    await tabs.demo.isClean();
     await tabs.demo.page.context().close();
   }],
 ];
-
-async function openTab(browser, server, options = {}) {
-  const context = await browser.newContext({
-    locale: 'ko-KR', timezoneId: 'Asia/Seoul', viewport: { width: 1180, height: 800 }, ...options,
-  });
-  context.setDefaultTimeout(20_000);
-  return Tab.open(context, server.url);
-}
 
 /** As a visitor does: to the provider, choosing somebody there, and back. */
 async function signIn(tab, provider, name) {
@@ -266,7 +257,7 @@ async function signIn(tab, provider, name) {
 async function readAll(tab) {
   await until('the end of the list', async () => {
     await tab.page.evaluate(() => (document.getElementById('offers').scrollTop = 1e6));
-    return (await tab.text('.list-end')).includes('모두 보았어요');
+    return (await tab.text('#offers .list-end')).includes('모두 보았어요');
   });
   return tab.page.$$eval('#offers [data-offer]', (rows) => rows.map((row) => Number(row.dataset.offer)));
 }
@@ -283,24 +274,19 @@ async function fresh(tab, change) {
   });
   await change();
   await until('the list began anew', async () => (await tab.page.locator('#offers .old').count()) === 0);
-  await until('its first answer', async () => !(await tab.text('.list-end')).includes('불러오는') || (await tab.page.locator('[data-offer]').count()) > 0);
+  await until('its first answer', async () => !(await tab.text('#offers .list-end')).includes('불러오는') || (await tab.page.locator('[data-offer]').count()) > 0);
 }
 
 function numbers(tab, selector) {
   const all = tab.page.locator(`#offers ${selector}`).allInnerTexts();
-  return all.then((texts) => texts.map((text) => Number(text.replaceAll(',', '').match(/[\d.]+(?=원|GB)/)[0])));
+  return all.then((texts) => texts.map((text) => Number(text.replaceAll(',', '').match(/[\d.]+(?=원|$)/)[0])));
 }
 
 async function distances(tab) {
-  const texts = await tab.page.locator('#offers .room-last').allInnerTexts();
-  return texts.map((text) => (/^[\d.]+km/.test(text) ? 1_000 : 1) * Number.parseFloat(text));
+  const texts = await tab.page.locator('#offers .tile-distance').allInnerTexts();
+  return texts.map((text) => (text.endsWith('km') ? 1_000 : 1) * Number.parseFloat(text));
 }
 
 function isSorted(all) {
   all.forEach((one, index) => assert.ok(index === 0 || all[index - 1] <= one, `at ${index}: ${all}`));
-}
-
-async function isClean(tab) {
-  assert.deepEqual(tab.strangers, []);
-  assert.deepEqual(tab.complaints, []);
 }

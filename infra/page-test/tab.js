@@ -1,6 +1,16 @@
 // One tab of the browser, as a member uses it.
 
+import assert from 'node:assert/strict';
 import { until } from './until.js';
+
+/** A tab of a browser context of its own. */
+export async function openTab(browser, server, options = {}) {
+  const context = await browser.newContext({
+    locale: 'ko-KR', timezoneId: 'Asia/Seoul', viewport: { width: 1180, height: 800 }, ...options,
+  });
+  context.setDefaultTimeout(20_000);
+  return Tab.open(context, server.url);
+}
 
 export class Tab {
   static async open(context, url) {
@@ -29,7 +39,7 @@ export class Tab {
 
   async logIn(memberId) {
     await this.page.click(`[data-member="${memberId}"]`);
-    await this.page.waitForSelector('#rooms .room');
+    await this.page.waitForSelector('#offers [data-offer]');
     await this.connected();
   }
 
@@ -38,11 +48,16 @@ export class Tab {
   }
 
   async enter(roomId) {
+    if (await this.page.locator('#chat').isHidden()) await this.page.click('#to-chat');
     await this.page.click(`[data-room="${roomId}"]`);
     // The row is marked together with the change of the conversation: what it shows then is of this room.
     await this.page.waitForSelector(`[data-room="${roomId}"][aria-current="page"]`, { state: 'attached' });
     await this.page.waitForSelector('#conversation:not([hidden])');
     await until('loaded', async () => !(await this.text('#beginning')).includes('불러오는'));
+  }
+
+  go(hash) {
+    return this.page.evaluate((to) => (location.hash = to), hash);
   }
 
   async send(text) {
@@ -98,6 +113,12 @@ export class Tab {
       });
     });
     return spoil;
+  }
+
+  /** Nothing was asked of others, and nothing complained. */
+  async isClean() {
+    assert.deepEqual(this.strangers, []);
+    assert.deepEqual(this.complaints, []);
   }
 
   async shot(folder, name) {

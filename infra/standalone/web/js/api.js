@@ -1,5 +1,7 @@
 // The REST of chat and market, as the signed-in member.
 
+import { language } from './i18n.js';
+
 /** Rows of one page of the list of rooms: the most there are. */
 const ROOMS_PAGE = 100;
 
@@ -14,9 +16,10 @@ const ANSWER_MAX_MS = 15_000;
 
 /** The server's refusal: a number for programs, a text for people. */
 export class ApiError extends Error {
-  constructor(code, message) {
+  constructor(code, message, status) {
     super(message);
     this.code = code;
+    this.status = status;
   }
 }
 
@@ -70,22 +73,85 @@ export class Api {
     return this.call('GET', `/api/products/${path}/${productId}`);
   }
 
+  /** A room with the seller about this offer: the one there is, or a new one. */
+  async askSeller(productId) {
+    const { chatRoomId } = await this.call('POST', `/api/products/${productId}/chat-room`);
+    return chatRoomId;
+  }
+
+  /** What a seller offers, or what became of it: `of` is a member, or `null` for oneself. */
+  async selling(of, state, size, cursorId = null) {
+    const parameters = new URLSearchParams({ productState: state, size });
+    if (cursorId != null) parameters.set('cursorId', cursorId);
+    const path = of == null ? '/api/selling-products' : `/api/members/${of}/selling-products`;
+    const { data, pageInfo, count } = await this.call('GET', `${path}?${parameters}`);
+    return { rows: data, count, next: pageInfo.hasNext ? pageInfo.nextCursorId : null };
+  }
+
+  register(path, form) {
+    return this.call('POST', `/api/products/${path}`, form);
+  }
+
+  change(path, form) {
+    return this.call('PUT', `/api/products/${path}`, form);
+  }
+
+  withdraw(productId) {
+    return this.call('DELETE', `/api/products/${productId}`);
+  }
+
   member(memberId) {
     return this.call('GET', `/api/members/info?memberId=${memberId}`);
   }
 
-  async call(method, path) {
-    let response = await this.ask(method, path);
+  /** Oneself: what others see, and what only the member does. */
+  async self() {
+    const [info, { account }] = await Promise.all([this.call('GET', '/api/members/info'), this.export()]);
+    return { ...info, role: account.role, provider: account.provider, email: account.email };
+  }
+
+  /** Everything that is kept of oneself; also the prices of one's offers, which their list has not. */
+  export() {
+    return this.call('GET', '/api/members/export');
+  }
+
+  plan() {
+    return this.call('GET', '/api/plans/my-data');
+  }
+
+  /** Gigabytes of this month: `selling-data` (registered), `selling-data/sold`, `buying-data`. */
+  async monthly(what) {
+    return (await this.call('GET', `/api/members/${what}`)).data;
+  }
+
+  setLanguage(language) {
+    return this.call('POST', '/api/members/language', { language });
+  }
+
+  setProfileImage(imageUrl) {
+    return this.call('POST', '/api/members/profile-image', { imageUrl });
+  }
+
+  /** Where to put pictures of these names. */
+  presign(filenames) {
+    return this.call('POST', '/api/images/presign', { filenames });
+  }
+
+  async call(method, path, body) {
+    let response = await this.ask(method, path, body);
     if (response.status === 401) {
       await this.session.renew();
-      response = await this.ask(method, path);
+      response = await this.ask(method, path, body);
     }
     const answer = await response.json();
-    if (answer.code !== 0) throw new ApiError(answer.code, answer.message);
+    if (answer.code !== 0) throw new ApiError(answer.code, answer.message, response.status);
     return answer.data;
   }
 
-  ask(method, path) {
-    return fetch(path, { method, ...this.session.proof, signal: AbortSignal.timeout(ANSWER_MAX_MS) });
+  ask(method, path, body) {
+    const { headers, credentials } = this.session.proof;
+    const all = { ...headers, 'accept-language': language, ...(body && { 'content-type': 'application/json' }) };
+    const signal = AbortSignal.timeout(ANSWER_MAX_MS);
+    return fetch(path, { method, credentials, headers: all, body: body && JSON.stringify(body), signal });
   }
 }

@@ -3,40 +3,66 @@
 import { Chat } from './chat.js';
 import { Composer } from './composer.js';
 import { ConversationView } from './conversation-view.js';
-import { avatar, byId, element, icon } from './dom.js';
+import { byId } from './dom.js';
+import { PageError } from './errors.js';
+import { t, translate } from './i18n.js';
 import { chooseMember, comeBack } from './login-view.js';
 import { MarketView } from './market-view.js';
-import { KINDS, Market } from './market.js';
+import { Market } from './market.js';
+import { MineView } from './mine-view.js';
+import { Mine } from './mine.js';
 import { OfferView } from './offer-view.js';
+import { ProfileView } from './profile-view.js';
 import { RoomsView } from './rooms-view.js';
+import { route } from './route.js';
 import { fetchDemo, restore } from './session.js';
+import { Shell } from './shell.js';
 
-/** A connection that comes within this time was never away. */
-const STATUS_AFTER_MS = 700;
+/** What a message may have where the server's own bound cannot be read. */
+const CHARS_MAX = 250;
 
-const STATUS = {
-  open: '',
-  connecting: '연결하는 중…',
-  waiting: '연결이 끊겼어요. 다시 연결하고 있어요…',
-  blocked: '이용이 제한된 회원이에요.',
-  unauthorized: '다시 들어와 주세요.',
-};
+/** The status of an answer. */
+const UNAVAILABLE = 503;
+
+/** From this width on list and detail are side by side, and the detail is never empty. */
+const WIDE = matchMedia('(min-width: 720px)');
 
 async function run(session) {
   byId('app').hidden = false;
-  const { messageCharsMax } = await fetchDemo().catch(() => ({ messageCharsMax: 250 }));
   const chat = new Chat(session);
+  const shell = new Shell(chat, { leave: () => leave(chat) });
+  const market = new Market(chat.api);
+  const mine = new Mine(chat.api);
+  new MarketView(market);
+  new OfferView(market, chat, { ask: (productId) => ask(chat, productId) });
+  new MineView(mine, {
+    changed: () => {
+      market.forget();
+      mine.form = null;
+      mine.refresh();
+    },
+  });
+  const profile = new ProfileView(mine, chat, { shown: (url) => shell.showPicture(url), leave: () => leave(chat) });
+  const follow = () => followAddress({ chat, shell, market, mine, profile });
+  market.addEventListener('change', ({ detail }) => detail === 'list' && preview(market, route()));
+  window.addEventListener('hashchange', follow);
+  WIDE.addEventListener('change', follow);
+  await startChat(chat, { shell, follow });
+}
+
+/** The chat runs also while the market shows: unread messages are counted. */
+async function startChat(chat, { shell, follow }) {
   const composer = new Composer({
-    charsMax: messageCharsMax,
+    charsMax: CHARS_MAX,
     onSend: (text) => {
       conversation.wantsEnd = true;
       chat.send(text);
     },
     onTyping: () => chat.tellTyping(),
   });
+  fetchDemo().then(({ messageCharsMax }) => (composer.charsMax = messageCharsMax)).catch(() => {});
   const conversation = new ConversationView(chat);
-  const rooms = new RoomsView(chat, { leave: () => leave(chat) });
-  const market = startMarket(chat);
+  const rooms = new RoomsView(chat);
   const show = {
     open: () => {
       conversation.reset();
@@ -47,12 +73,12 @@ async function run(session) {
     },
     rooms: () => {
       rooms.render();
-      renderNav(chat);
+      shell.render();
       conversation.render();
     },
     messages: () => conversation.render(),
     typing: () => conversation.renderTyping(),
-    state: () => showState(chat.state),
+    state: () => shell.showState(chat.state),
   };
   // Many changes at once are shown once.
   const due = new Set();
@@ -60,70 +86,13 @@ async function run(session) {
     if (due.size === 0) queueMicrotask(() => flush(due, show));
     due.add(detail);
   });
-  const follow = () => followAddress(market, chat);
-  window.addEventListener('hashchange', follow);
-  showState(chat.state);
+  shell.showState(chat.state);
   rooms.render();
-  showPane(route());
-  renderNav(chat);
+  follow();
   await chat.refreshRooms();
+  // Rooms are known from here on: the address may name one.
   follow();
   chat.start();
-}
-
-function startMarket(chat) {
-  const market = new Market(chat.api);
-  new MarketView(market);
-  new OfferView(market, chat);
-  const { memberId, name } = chat.session;
-  byId('market-me').replaceChildren(avatar(memberId, name, 'small'), element('span', {}, name));
-  for (const button of [byId('leave'), byId('market-leave')]) {
-    const text = chat.session.token ? '다른 회원으로 들어가기' : '로그아웃';
-    button.title = text;
-    button.setAttribute('aria-label', text);
-  }
-  byId('market-leave').replaceChildren(icon('leave'));
-  byId('market-leave').onclick = () => leave(chat);
-  return market;
-}
-
-/** What the address names: a room, the rooms, an offer, or a list of offers. */
-function route() {
-  const room = Number(location.hash.match(/^#\/room\/(\d+)$/)?.[1]);
-  if (room > 0) return { pane: 'chat', room };
-  const [, kind, id] = location.hash.match(/^#\/market\/(\w+)(?:\/(\d+))?$/) ?? [];
-  if (!Object.hasOwn(KINDS, kind ?? '')) return { pane: 'chat', room: null };
-  return { pane: 'market', kind, offer: Number(id) > 0 ? Number(id) : null };
-}
-
-function followAddress(market, chat) {
-  const to = route();
-  showPane(to);
-  renderNav(chat);
-  // A room that is not before the member's eyes is not open: what comes there is unread.
-  chat.open(to.room ?? null);
-  if (to.pane === 'chat') return;
-  market.show(to.kind);
-  market.open(to.kind, to.offer);
-}
-
-function showPane({ pane, offer }) {
-  byId('market').hidden = pane !== 'market';
-  byId('chat').hidden = pane !== 'chat';
-  byId('app').dataset.route = pane === 'market' && offer ? 'offer' : pane;
-}
-
-function renderNav(chat) {
-  const { pane } = route();
-  const unread = chat.rooms.list().reduce((sum, room) => sum + room.unread, 0);
-  const badge = unread > 0 ? element('span', { class: 'badge' }, unread > 99 ? '99+' : String(unread)) : null;
-  const show = (link, name, ...content) => {
-    link.replaceChildren(...content.filter((part) => part != null));
-    if (pane === name) link.setAttribute('aria-current', 'page');
-    else link.removeAttribute('aria-current');
-  };
-  show(byId('to-market'), 'market', icon('market'), '마켓');
-  show(byId('to-chat'), 'chat', icon('chat'), '채팅', badge);
 }
 
 /** In the order of `show`: who opens a room first forgets the last one. */
@@ -133,19 +102,50 @@ function flush(due, show) {
   for (const what of now) show[what]();
 }
 
-let statusTimer = null;
-
-function showState(state) {
-  const status = byId('status');
-  document.body.dataset.state = state;
-  status.textContent = STATUS[state];
-  if (state === 'open') {
-    clearTimeout(statusTimer);
-    statusTimer = null;
-    status.hidden = true;
-  } else {
-    statusTimer ??= setTimeout(() => (status.hidden = false), STATUS_AFTER_MS);
+function followAddress({ chat, shell, market, mine, profile }) {
+  const to = route();
+  if (to.pane === 'chat' && to.room == null && showFirstRoom(chat)) return;
+  const isNew = shell.show(to);
+  // A room that is not before the member's eyes is not open: what comes there is unread.
+  chat.open(to.room ?? null);
+  if (to.pane === 'market') {
+    market.show(to.kind, to.choice);
+    if (to.offer || !WIDE.matches) market.open(to.kind, to.offer);
+    else preview(market, to);
   }
+  if (to.pane === 'mine') {
+    if (!to.form) mine.show(to.choice.state);
+    else mine.show(mine.state);
+    mine.open(to.form);
+  }
+  if (to.pane === 'me' && isNew) profile.open();
+  shell.focus(to);
+}
+
+/** Beside a list there is always an offer: the first one, until another is chosen. */
+function preview(market, to) {
+  if (to.pane !== 'market' || to.offer || !WIDE.matches) return;
+  const [first] = market.rows.keys();
+  if (first) market.open(market.kind, first);
+  else if (market.complete) market.open(market.kind, null);
+}
+
+/** Beside the list of rooms there is always a conversation: the one that spoke last. */
+function showFirstRoom(chat) {
+  const [first] = chat.rooms.list();
+  if (!first || !WIDE.matches) return false;
+  location.replace(`#/room/${first.id}`);
+  return true;
+}
+
+/** Opens the conversation with the seller of this offer, which begins with this if there is none. */
+async function ask(chat, productId) {
+  const room = await chat.api.askSeller(productId).catch((error) => {
+    // The market is there, and the chat behind it is not.
+    throw error.status === UNAVAILABLE ? new PageError(t('chatAway')) : error;
+  });
+  await chat.refreshRooms();
+  location.hash = `#/room/${room}`;
 }
 
 async function leave(chat) {
@@ -162,5 +162,7 @@ async function leave(chat) {
 }
 
 // Last, so that everything above is there.
+translate(document);
+document.title = t('appName');
 const { session, problem } = await comeBack();
 await run(session ?? (problem ? null : restore()) ?? (await chooseMember(problem)));

@@ -1,6 +1,9 @@
 // The open room: its messages, and where the eye is in them.
 
+import { About } from './about.js';
 import { avatar, byId, element, groupAvatar, icon, reconcile } from './dom.js';
+import { describe } from './errors.js';
+import { t } from './i18n.js';
 import { rowsOf } from './message-rows.js';
 
 /** So near to the end one is reading the newest. */
@@ -19,7 +22,8 @@ export class ConversationView {
     this.list = byId('messages');
     this.reset();
     byId('back').replaceChildren(icon('back'));
-    byId('back').onclick = () => (location.hash = '');
+    byId('back').onclick = () => (location.hash = '#/chat');
+    this.about = new About(chat);
     byId('jump').onclick = () => this.toEnd();
     this.scroller.onscroll = () => this.onScroll();
     chat.addEventListener('message', ({ detail }) => this.onMessage(detail));
@@ -76,18 +80,19 @@ export class ConversationView {
   renderHead(room) {
     const { rooms } = this.chat;
     const title = rooms.title(room);
-    const picture = rooms.isGroup(room) ? groupAvatar() : avatar(room.otherId, title);
+    const picture = rooms.isGroup(room) ? groupAvatar() : avatar(title, '', room.otherImage);
     byId('avatar').replaceChildren(picture);
     byId('title').textContent = title;
     byId('subtitle').textContent = rooms.subtitle(room);
+    this.about.show(room);
   }
 
   renderBeginning(timeline) {
     const text = () => {
-      if (!timeline.loaded) return timeline.problem ? '메시지를 불러오지 못했어요. 곧 다시 해 볼게요.' : '불러오는 중…';
-      if (timeline.loading) return '이전 메시지를 불러오는 중…';
+      if (!timeline.loaded) return t(timeline.problem ? 'messagesFailed' : 'loading');
+      if (timeline.loading) return t('loadingOlder');
       if (!timeline.complete) return '';
-      return timeline.messages.length > 0 ? '대화의 시작이에요' : '아직 대화가 없어요. 먼저 인사해 보세요!';
+      return t(timeline.messages.length > 0 ? 'talkBegin' : 'talkEmpty');
     };
     const beginning = byId('beginning');
     beginning.textContent = text();
@@ -96,16 +101,15 @@ export class ConversationView {
 
   renderTyping() {
     const names = this.chat.typing();
-    const who = names.length > 2 ? `${names[0]} 님 외 ${names.length - 1}명` : names.map((name) => `${name} 님`).join(', ');
     const dots = element('span', { class: 'dots', 'aria-hidden': 'true' }, element('i'), element('i'), element('i'));
-    byId('typing').replaceChildren(...(names.length > 0 ? [dots, `${who}이 입력하고 있어요`] : []));
+    byId('typing').replaceChildren(...(names.length > 0 ? [dots, t('typing', { names })] : []));
   }
 
   renderJump() {
     const jump = byId('jump');
     jump.hidden = this.atEnd;
-    jump.setAttribute('aria-label', this.missed > 0 ? `새 메시지 ${this.missed}개 보기` : '맨 아래로');
-    jump.replaceChildren(...(this.missed > 0 ? [`새 메시지 ${this.missed}`] : []), icon('down'));
+    jump.setAttribute('aria-label', this.missed > 0 ? t('showNew', { count: this.missed }) : t('toEnd'));
+    jump.replaceChildren(...(this.missed > 0 ? [t('newMessages', { count: this.missed })] : []), icon('down'));
   }
 
   /** The first time the messages are there: where did reading end? */
@@ -184,9 +188,9 @@ export class ConversationView {
   async copy(message) {
     try {
       await navigator.clipboard.writeText(message.text);
-      byId('announcer').textContent = '복사했어요';
+      byId('announcer').textContent = t('copied');
     } catch {
-      byId('announcer').textContent = '복사하지 못했어요';
+      byId('announcer').textContent = t('notCopied');
     }
     this.select(null);
   }
@@ -196,7 +200,7 @@ export class ConversationView {
     try {
       await this.chat.takeBack(message.id);
     } catch (error) {
-      byId('announcer').textContent = error.message;
+      byId('announcer').textContent = describe(error);
       this.chat.changed('messages');
     }
   }

@@ -11,6 +11,17 @@ const ICONS = {
   market: 'M4 9l1.500-5h13L20 9M4 9v11h16V9M4 9c0 3 4 3 4 0 0 3 4 3 4 0 0 3 4 3 4 0 0 3 4 3 4 0',
   data: 'M8 20V5M4 9l4-4 4 4M16 4v15M12 15l4 4 4-4',
   wifi: 'M3 9.500c5-5 13-5 18 0M6.500 13c3-3 8-3 11 0M10 16.500c1.200-1.100 2.800-1.100 4 0M12 19.500v.010',
+  tag: 'M4 4h8l8 8-8 8-8-8zM8.500 8.500v.010',
+  plus: 'M12 5v14M5 12h14',
+  check: 'M5 12.500l4.500 4.500L19 7.500',
+  trash: 'M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13M10.500 11v5M13.500 11v5',
+  edit: 'M5 19l1-4L15.500 5.500l3 3L9 18z',
+  pin: 'M12 21c4-4.500 6-7.700 6-10.500a6 6 0 0 0-12 0C6 13.300 8 16.500 12 21zM12 12.500a2 2 0 1 0 0-4 2 2 0 0 0 0 4z',
+  clock: 'M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 7.500V12l3 2',
+  globe: 'M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM3.500 9.500h17M3.500 14.500h17M12 3c2.500 2.600 3.700 5.600 3.700 9s-1.200 6.400-3.700 9c-2.500-2.600-3.700-5.600-3.700-9S9.500 5.600 12 3z',
+  next: 'M9 5l7 7-7 7',
+  close: 'M6 6l12 12M18 6L6 18',
+  camera: 'M4 8h3.500L9 5.500h6L16.500 8H20v11H4zM12 16.500a3.300 3.300 0 1 0 0-6.600 3.300 3.300 0 0 0 0 6.600z',
   people: 'M9 11a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM3 19c0-3 2.700-5 6-5s6 2 6 5M16 5.300a3 3 0 0 1 0 5.400M18 14.500c1.900.8 3 2.400 3 4.500',
 };
 
@@ -42,11 +53,33 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-/** A round picture of somebody: the first character of the name on a colour of their own. */
-export function avatar(memberId, name, size = '') {
-  const colour = `colour-${Number(memberId) % 8}`;
+/** Somebody's picture, or the first character of the name on a colour of its own. */
+export function avatar(name, size = '', imageUrl = null) {
+  const colour = [...(name ?? '')].reduce((sum, letter) => (sum * 57 + letter.codePointAt(0)) % 9_973, 15) % 8;
   const first = [...(name || '?')][0];
-  return element('span', { class: `avatar ${colour} ${size}`, 'aria-hidden': 'true' }, first);
+  const letter = element('span', { class: `avatar colour-${colour} ${size}`, 'aria-hidden': 'true' }, first);
+  if (imageUrl) letter.append(picture(imageUrl, '', 'avatar-picture'));
+  return letter;
+}
+
+/** A picture that a member uploaded; where it cannot be loaded, what is behind it shows. */
+export function picture(url, alt, className = '') {
+  const image = element('img', { src: siteUrl(url), alt, class: className, loading: 'lazy', decoding: 'async' });
+  image.addEventListener('error', () => image.remove());
+  return image;
+}
+
+const PICTURES = '/api/images/files/';
+
+/** Pictures in the server's own folder are of this origin, by whatever name of the host the page was opened. */
+export function siteUrl(url) {
+  const { pathname, search } = new URL(url, location.href);
+  return pathname.startsWith(PICTURES) ? pathname + search : url;
+}
+
+/** A place for what is still on its way, as large as what comes. */
+export function skeletons(count, className) {
+  return Array.from({ length: count }, () => element('li', { class: `skeleton ${className}`, 'aria-hidden': 'true' }));
 }
 
 /** The picture of a group. */

@@ -1,21 +1,23 @@
 // The first screen: who this tab is. By a provider one signs in to the site; a demo member is one of this tab only.
 
 import { avatar, byId, element } from './dom.js';
+import { t } from './i18n.js';
+import { languageSwitch } from './profile-view.js';
 import { DemoSession, ProviderSession, fetchDemo, signedInMember } from './session.js';
 
 const PROVIDERS = [
-  ['kakao', '카카오로 시작하기'],
-  ['google', 'Google로 시작하기'],
-  ['naver', '네이버로 시작하기'],
+  ['kakao', 'loginKakao'],
+  ['google', 'loginGoogle'],
+  ['naver', 'loginNaver'],
 ];
 
 /** What the market says of a login that came to nothing; the rest is worth another try. */
 const REFUSALS = {
-  2009: '로그인을 취소했어요.',
-  2012: '이용이 제한된 회원이에요.',
+  2009: 'loginCancelled',
+  2012: 'blocked',
 };
 
-const TRY_AGAIN = '들어가지 못했어요. 잠시 뒤에 다시 눌러 주세요.';
+const TRY_AGAIN = 'loginFailed';
 
 /** The session of a browser that has just come back from a provider; `problem` if it was not let in. */
 export async function comeBack() {
@@ -23,11 +25,11 @@ export async function comeBack() {
   if (outcome === null) return {};
   if (outcome !== 'ok') {
     history.replaceState(null, '', '/');
-    return { problem: REFUSALS[outcome] ?? TRY_AGAIN };
+    return { problem: t(REFUSALS[outcome] ?? TRY_AGAIN) };
   }
   history.replaceState(null, '', '/#/market/data');
   const session = await ProviderSession.begin().catch(() => null);
-  return session ? { session } : { problem: TRY_AGAIN };
+  return session ? { session } : { problem: t(TRY_AGAIN) };
 }
 
 /** Shows the screen until somebody is chosen. */
@@ -36,7 +38,8 @@ export function chooseMember(why = '') {
   const problem = byId('login-problem');
   screen.hidden = false;
   problem.textContent = why;
-  document.title = '다판다';
+  document.title = t('appName');
+  byId('login-language').replaceChildren(languageSwitch());
   return new Promise((resolve) => {
     const enter = async (begin) => {
       problem.textContent = '';
@@ -45,7 +48,7 @@ export function chooseMember(why = '') {
         screen.hidden = true;
         resolve(session);
       } catch {
-        problem.textContent = TRY_AGAIN;
+        problem.textContent = t(TRY_AGAIN);
       }
     };
     showProviders(enter);
@@ -55,7 +58,7 @@ export function chooseMember(why = '') {
 
 function showProviders(enter) {
   const buttons = PROVIDERS.map(([name, text]) =>
-    element('a', { href: siteUrl(`/oauth2/authorization/${name}`), class: `provider ${name}`, 'data-provider': name }, text),
+    element('a', { href: siteUrl(`/oauth2/authorization/${name}`), class: `provider ${name}`, 'data-provider': name }, t(text)),
   );
   const member = signedInMember();
   if (member) {
@@ -64,10 +67,10 @@ function showProviders(enter) {
         location.hash = '#/market/data';
         return ProviderSession.begin();
       });
-    const { memberId, name } = member;
-    const text = element('span', {}, `${name} 님으로 계속하기`);
+    const { name } = member;
+    const text = element('span', {}, t('goOnAs', { name }));
     buttons.unshift(
-      element('button', { type: 'button', id: 'go-on', class: 'provider', onclick: goOn }, avatar(memberId, name, 'small'), text),
+      element('button', { type: 'button', id: 'go-on', class: 'provider', onclick: goOn }, avatar(name, 'small'), text),
     );
   }
   byId('providers').replaceChildren(...buttons);
@@ -83,7 +86,7 @@ async function showMembers(choose, problem) {
     const { members } = await fetchDemo();
     byId('members').replaceChildren(...members.map((member) => row(member, choose)));
   } catch {
-    problem.textContent = '서버에 연결하지 못했어요. 서버를 켜고 새로고침해 주세요.';
+    problem.textContent = t('errorOffline');
   }
 }
 
@@ -91,9 +94,9 @@ function row({ memberId, name }, choose) {
   const button = element(
     'button',
     { type: 'button', 'data-member': memberId, onclick: () => choose(memberId) },
-    avatar(memberId, name),
+    avatar(name),
     element('span', { class: 'name' }, name),
-    element('span', { class: 'number' }, `회원 ${memberId}`),
+    element('span', { class: 'number' }, t('memberNumber', { number: memberId })),
   );
   return element('li', {}, button);
 }

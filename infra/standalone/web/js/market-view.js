@@ -1,23 +1,28 @@
 // The list of offers: which kind, in which order, what is left out; it goes on as one scrolls.
 
-import { byId, element, icon, reconcile } from './dom.js';
-import { KINDS, PLACES, dataText, distanceText, hoursText, wonText } from './market.js';
+import { avatar, byId, element, icon, picture, reconcile, skeletons } from './dom.js';
+import { describe } from './errors.js';
+import { dataText, distanceText, numberText, openText, wonText } from './format.js';
+import { t } from './i18n.js';
+import { KINDS, PLACES, UNITS_MAX } from './market.js';
+import { marketHref } from './route.js';
+import { shortText } from './time.js';
 
 /** The next page is asked for so long before the end is in sight. */
 const AHEAD = '600px';
 
-const KIND_TEXTS = { data: '모바일 데이터', wifi: '와이파이' };
+/** Tiles in the place of the first page. */
+const SKELETONS = 8;
 
-/** Tenths of a gigabyte that an offer can have. */
-const UNITS_MAX = 20;
+const TABS = { data: 'kindData', wifi: 'kindWifi' };
 
 export class MarketView {
   constructor(market) {
     this.market = market;
-    byId('kinds').replaceChildren(...Object.keys(KINDS).map((kind) => this.tab(kind)));
-    this.end = element('li', { class: 'list-end' });
+    byId('kinds').replaceChildren(...Object.keys(TABS).map((kind) => this.tab(kind)));
+    this.end = element('li', { class: 'list-end', role: 'status' });
     const list = byId('offers');
-    // Watched anew after each page: an end that stays in sight is told of only once.
+    // Watched anew after each page: an end that stays in sight is reported only once.
     this.watch = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && !market.problem && market.more(), {
       root: list,
       rootMargin: `0px 0px ${AHEAD} 0px`,
@@ -32,7 +37,7 @@ export class MarketView {
   }
 
   tab(kind) {
-    return element('a', { class: 'kind', href: `#/market/${kind}`, 'data-kind': kind }, icon(kind), KIND_TEXTS[kind]);
+    return element('a', { class: 'kind', href: marketHref(kind), 'data-kind': kind }, icon(kind), t(TABS[kind]));
   }
 
   renderChoices() {
@@ -40,32 +45,38 @@ export class MarketView {
     for (const tab of byId('kinds').children) {
       tab.setAttribute('aria-current', String(tab.dataset.kind === market.kind));
     }
-    const sorts = Object.entries(KINDS[market.kind].sorts);
-    const sort = this.select('sort', '정렬', sorts, market.choice.sort);
+    const sorts = Object.entries(KINDS[market.kind].sorts).map(([value, text]) => [value, t(text)]);
+    const sort = this.select('sort', t('sortLabel'), sorts, market.sort);
     byId('choices').replaceChildren(...(market.kind === 'data' ? [this.amount(), sort] : [this.place(), sort, this.openNow()]));
+  }
+
+  /** The address names what is chosen, and the list follows it. */
+  choose(name, value) {
+    const { kind, choice } = this.market;
+    location.hash = marketHref(kind, null, { ...choice, [name]: value });
   }
 
   amount() {
     const amounts = Array.from({ length: UNITS_MAX }, (_, index) => String((index + 1) / 10));
-    const options = [['', '용량 전체'], ...amounts.map((amount) => [amount, dataText(amount)])];
-    return this.select('amount', '용량', options, this.market.choice.amount);
+    const options = [['', t('amountAll')], ...amounts.map((amount) => [amount, dataText(Number(amount))])];
+    return this.select('amount', t('amountLabel'), options, this.market.choice.amount ?? '');
   }
 
   place() {
-    const options = PLACES.map(([name], index) => [String(index), name]);
-    return this.select('place', '내 위치', options, String(this.market.choice.place));
+    const options = PLACES.map(({ name }, index) => [index === 0 ? '' : String(index), t(name)]);
+    return this.select('place', t('placeLabel'), options, this.market.choice.place ?? '');
   }
 
   openNow() {
-    const { open } = this.market.choice;
+    const open = Boolean(this.market.choice.open);
     const choose = () => {
-      this.market.choose({ open: !open });
-      byId('open-now').focus();
+      this.choose('open', open ? '' : '1');
+      this.refocus = 'open-now';
     };
     return element(
       'button',
       { type: 'button', id: 'open-now', class: 'filter', 'aria-pressed': String(open), onclick: choose },
-      '영업 중',
+      t('openNow'),
     );
   }
 
@@ -77,8 +88,8 @@ export class MarketView {
         class: 'choice',
         'aria-label': label,
         onchange: () => {
-          this.market.choose({ [name]: name === 'place' ? Number(select.value) : select.value });
-          byId(`choice-${name}`).focus();
+          this.refocus = select.id;
+          this.choose(name, select.value);
         },
       },
       ...options.map(([value, text]) => element('option', { value, selected: value === chosen }, text)),
@@ -88,79 +99,94 @@ export class MarketView {
 
   render() {
     const { market } = this;
+    if (this.refocus) byId(this.refocus)?.focus();
+    this.refocus = null;
+    const isFirst = market.complete === null && !market.problem;
     const rows = [...market.rows.values()].map((row) => this.row(row));
+    const placeholders = isFirst ? skeletons(SKELETONS, 'tile') : [];
+    placeholders.forEach((node, index) => rows.push({ key: `skeleton-${index}`, version: '', make: () => node }));
     const text = this.endText();
     this.end.replaceChildren(...(market.problem ? [text, this.again()] : [text]));
     rows.push({ key: 'end', version: '', make: () => this.end });
-    reconcile(byId('offers'), rows);
-    byId('offers').setAttribute('aria-busy', String(market.loading != null));
+    const list = byId('offers');
+    reconcile(list, rows);
+    list.classList.toggle('spots', market.kind !== 'data');
+    list.setAttribute('aria-busy', String(market.loading != null));
     this.watch.disconnect();
     if (market.complete === false && !market.isFull) this.watch.observe(this.end);
   }
 
   endText() {
     const { complete, isFull, problem, rows } = this.market;
-    if (problem) return '불러오지 못했어요.';
-    if (isFull) return '상품이 아주 많아요. 조건을 골라 좁혀 보세요.';
-    if (!complete) return '불러오는 중…';
-    return rows.size > 0 ? `상품 ${rows.size}개를 모두 보았어요.` : '조건에 맞는 상품이 없어요.';
+    if (problem) return describe(problem);
+    if (isFull) return t('listFull');
+    if (!complete) return t('loading');
+    return rows.size > 0 ? t('listEnd', { count: rows.size }) : t('listNone');
   }
 
   again() {
-    return element('button', { type: 'button', class: 'action', onclick: () => this.market.more() }, '다시 시도');
+    return element('button', { type: 'button', class: 'action', onclick: () => this.market.more() }, t('tryAgain'));
   }
 
   row(row) {
-    const { kind, offer } = this.market;
+    const { kind, offer, choice } = this.market;
     const isOpen = offer?.kind === kind && offer.productId === row.productId;
+    const href = marketHref(kind, row.productId, choice);
     const make = () => {
-      const parts = kind === 'data' ? dataRow(row) : wifiRow(row);
-      const href = `#/market/${kind}/${row.productId}`;
-      const current = isOpen ? 'page' : null;
-      return element('li', {}, element('a', { class: 'room', href, 'aria-current': current, 'data-offer': row.productId }, ...parts));
+      const parts = kind === 'data' ? dataTile(row) : spotTile(row);
+      const attributes = { class: 'tile', href, 'aria-current': isOpen ? 'true' : null, 'data-offer': row.productId };
+      return element('li', {}, element('a', attributes, ...parts));
     };
-    return { key: `${kind}-${row.productId}`, version: JSON.stringify([row, isOpen]), make };
+    return { key: `${kind}-${row.productId}`, version: JSON.stringify([row, isOpen, href]), make };
   }
 }
 
-function dataRow(row) {
-  const how = row.splitType ? element('span', { class: 'tag' }, '나눠 사기') : null;
+/** 0.5 GB, the number large. */
+export function amountOf(gigabytes, className) {
+  const number = element('span', { class: 'amount-number' }, numberText(gigabytes));
+  return element('strong', { class: `amount ${className}` }, number, element('span', { class: 'amount-unit' }, 'GB'));
+}
+
+/** Whether a spot is open, and what one wants to know then. */
+export function openTag(spot) {
+  return element('span', { class: spot.open ? 'tag open-tag' : 'tag closed-tag' }, openText(spot));
+}
+
+function dataTile(row) {
   return [
-    picture('data'),
-    middle([element('strong', {}, dataText(row.remainAmount)), how], row.memberName),
-    end(wonText(row.price), `100MB당 ${wonText(row.pricePer100MB)}`),
+    amountOf(row.remainAmount, 'tile-amount'),
+    element(
+      'span',
+      { class: 'tile-price' },
+      wonText(row.price),
+      row.splitType ? element('span', { class: 'tag' }, t('split')) : null,
+    ),
+    element('span', { class: 'tile-unit' }, t('unitPrice', { price: wonText(row.pricePer100MB) })),
+    seller(row, shortText(row.updatedAt)),
   ];
 }
 
-function wifiRow(row) {
-  const state = element('span', { class: row.open ? 'tag open-tag' : 'tag closed-tag' }, row.open ? '영업 중' : '준비 중');
-  const where = `${distanceText(row.distanceKm)} · ${hoursText(row.startTime, row.endTime)} · ${row.memberName}`;
+function spotTile(row) {
+  const image = row.imageUrl ? picture(row.imageUrl, '', 'tile-picture') : null;
   return [
-    picture('wifi'),
-    middle([element('strong', {}, row.title), state], where),
-    end(wonText(row.price), '10분당'),
+    element('span', { class: 'tile-top' }, openTag(row), element('span', { class: 'tile-distance' }, distanceText(row.distanceKm))),
+    element(
+      'span',
+      { class: 'tile-spot' },
+      element('span', { class: 'tile-texts' }, element('strong', { class: 'tile-title' }, row.title), element('span', { class: 'tile-unit' }, row.address)),
+      image,
+    ),
+    element('span', { class: 'tile-price' }, t('per10Minutes', { price: wonText(row.price) })),
+    seller(row, row.averageRate > 0 ? `★ ${row.averageRate.toFixed(1)}` : null),
   ];
 }
 
-/** Of the kind: the list names sellers without their numbers, which choose their colours elsewhere. */
-function picture(kind) {
-  return element('span', { class: 'avatar group', 'aria-hidden': 'true' }, icon(kind));
-}
-
-function middle(title, below) {
+function seller({ memberName, profileImageUrl }, more) {
   return element(
     'span',
-    { class: 'room-middle' },
-    element('span', { class: 'room-title' }, ...title),
-    element('span', { class: 'room-last' }, below),
-  );
-}
-
-function end(price, below) {
-  return element(
-    'span',
-    { class: 'offer-end' },
-    element('span', { class: 'offer-price' }, price),
-    element('span', { class: 'offer-unit' }, below),
+    { class: 'tile-seller' },
+    avatar(memberName, 'tiny', profileImageUrl),
+    element('span', { class: 'tile-name' }, memberName),
+    more ? element('span', { class: 'tile-more' }, more) : null,
   );
 }

@@ -1,42 +1,51 @@
 // The market of this tab: which list is shown, how far it is read, and which offer is open. Views read from here and are
-// told by `change` events.
+// notified by `change` events.
 
 /** A browser keeps so many rows without trouble; whoever wants others narrows the list. */
 const ROWS_MAX = 1_000;
 
-/** Where one may stand: nobody is asked for their real position. */
+/** More offers of the same seller, below an offer. */
+const OTHERS = 6;
+
+/** Where one may stand: nobody has to give their real position. Names are texts of the page. */
 export const PLACES = [
-  ['시청', 37.5657, 126.9769],
-  ['강남역', 37.498, 127.0276],
-  ['홍대입구역', 37.5568, 126.9237],
-  ['성수역', 37.5446, 127.0561],
-  ['여의도역', 37.5216, 126.9242],
-  ['잠실역', 37.5133, 127.1001],
-  ['노원역', 37.6561, 127.0632],
+  { name: 'placeCityHall', latitude: 37.5657, longitude: 126.9769 },
+  { name: 'placeGangnam', latitude: 37.498, longitude: 127.0276 },
+  { name: 'placeHongdae', latitude: 37.5568, longitude: 126.9237 },
+  { name: 'placeSeongsu', latitude: 37.5446, longitude: 127.0561 },
+  { name: 'placeYeouido', latitude: 37.5216, longitude: 126.9242 },
+  { name: 'placeJamsil', latitude: 37.5133, longitude: 127.1001 },
+  { name: 'placeNowon', latitude: 37.6561, longitude: 127.0632 },
 ];
 
-/** The kinds of offers: name in addresses, name in the API, orders. */
+const SPOT_SORTS = { DISTANCE_ASC: 'sortDistance', PRICE_ASC: 'sortPrice', AVERAGE_RATE_DESC: 'sortRating' };
+
+/** The kinds of offers: name in addresses; name in the API, sort options with their texts. */
 export const KINDS = {
   data: {
     path: 'mobile-data',
-    sorts: { RECENT: '최신순', PRICE_ASC: '100MB당 낮은 가격순', AMOUNT_ASC: '적은 용량순', AMOUNT_DESC: '많은 용량순' },
+    type: 'MOBILE_DATA',
+    sorts: { RECENT: 'sortRecent', PRICE_ASC: 'sortUnitPrice', AMOUNT_ASC: 'sortLeast', AMOUNT_DESC: 'sortMost' },
   },
-  wifi: {
-    path: 'wifi',
-    sorts: { DISTANCE_ASC: '가까운 순', PRICE_ASC: '낮은 가격순', AVERAGE_RATE_DESC: '별점 높은 순' },
-  },
+  wifi: { path: 'wifi', type: 'WIFI', sorts: SPOT_SORTS },
+  hotspot: { path: 'hotspot', type: 'HOTSPOT', sorts: SPOT_SORTS },
 };
+
+/** The kind by its name in the API. */
+export function kindOf(type) {
+  return Object.keys(KINDS).find((kind) => KINDS[kind].type === type) ?? null;
+}
+
+/** Tenths of a gigabyte that an offer can have. */
+export const UNITS_MAX = 20;
 
 export class Market extends EventTarget {
   constructor(api) {
     super();
     this.api = api;
     this.kind = 'data';
-    /** What was chosen, by kind. */
-    this.choices = {
-      data: { sort: 'RECENT', amount: '' },
-      wifi: { sort: 'DISTANCE_ASC', open: false, place: 0 },
-    };
+    /** As in the address: only what differs from the default. */
+    this.choice = {};
     this.rows = new Map();
     this.next = null;
     /** `null` before the first answer, then whether the list is read to its end. */
@@ -45,23 +54,25 @@ export class Market extends EventTarget {
     this.offer = null;
   }
 
-  get choice() {
-    return this.choices[this.kind];
-  }
-
   get isFull() {
     return this.rows.size >= ROWS_MAX;
   }
 
-  /** Shows this list, from its beginning if it was another one. */
-  show(kind) {
-    if (this.kind === kind && this.complete !== null) return;
-    this.kind = kind;
-    this.restart();
+  get place() {
+    return PLACES[this.choice.place] ?? PLACES[0];
   }
 
-  choose(choice) {
-    Object.assign(this.choice, choice);
+  get sort() {
+    const { sorts } = KINDS[this.kind];
+    return Object.hasOwn(sorts, this.choice.sort ?? '') ? this.choice.sort : Object.keys(sorts)[0];
+  }
+
+  /** Shows this list, from its beginning if it was another one. */
+  show(kind, choice) {
+    const isSame = this.kind === kind && JSON.stringify(this.choice) === JSON.stringify(choice);
+    if (isSame && this.complete !== null) return;
+    this.kind = kind;
+    this.choice = choice;
     this.restart();
   }
 
@@ -100,63 +111,53 @@ export class Market extends EventTarget {
   }
 
   query() {
-    const { sort, amount, open, place } = this.choice;
-    const query = { productSortOption: sort };
+    const { amount, open } = this.choice;
+    const query = { productSortOption: this.sort };
     if (this.kind === 'data') return amount ? { ...query, dataAmount: amount } : query;
-    const [, latitude, longitude] = PLACES[place];
-    return { ...query, latitude, longitude, ...(open && { open }) };
+    const { latitude, longitude } = this.place;
+    return { ...query, latitude, longitude, ...(open && { open: true }) };
   }
 
-  /** Opens an offer; `null`: none. What the list knows of it is shown until the answer comes. */
+  /** Opens an offer; `null`: none. */
   async open(kind, productId) {
     const isOpen = this.offer?.kind === kind && this.offer?.productId === productId && !this.offer.problem;
     if (isOpen || (productId == null && this.offer == null)) return;
-    const offer = productId == null ? null : { kind, productId, detail: null, seller: null, problem: null };
+    const offer = productId == null ? null : { kind, productId, detail: null, seller: null, others: null, problem: null };
     this.offer = offer;
     this.changed('offer');
-    if (!offer) return;
+    if (offer) await this.loadOffer(offer);
+  }
+
+  async loadOffer(offer) {
+    const { kind, productId } = offer;
+    const show = () => offer === this.offer && this.changed('offer');
     try {
       offer.detail = await this.api.offer(KINDS[kind].path, productId);
-      offer.seller = await this.api.member(offer.detail.memberId);
     } catch (error) {
       offer.problem = error;
+      show();
+      return;
     }
-    if (offer === this.offer) this.changed('offer');
+    show();
+    const { memberId } = offer.detail;
+    // What is around the offer may be missing without harm.
+    const [seller, others] = await Promise.allSettled([
+      this.api.member(memberId),
+      this.api.selling(memberId, 'ACTIVE', OTHERS + 1),
+    ]);
+    offer.seller = seller.value ?? null;
+    offer.others = (others.value?.rows ?? []).filter((row) => row.productId !== productId).slice(0, OTHERS);
+    show();
+  }
+
+  /** Own offers have changed: what is shown of them is old. */
+  forget() {
+    this.complete = null;
+    this.offer = null;
+    this.choice = { ...this.choice };
   }
 
   changed(what) {
     this.dispatchEvent(new CustomEvent('change', { detail: what }));
   }
-}
-
-const EARTH_KM = 6_370.986;
-
-/** Kilometres along the sphere between a place of ours and an offer. */
-export function distanceKm([, latitude, longitude], offer) {
-  const rad = (degrees) => (degrees * Math.PI) / 180;
-  const half = (degrees) => Math.sin(rad(degrees) / 2) ** 2;
-  const cosines = Math.cos(rad(latitude)) * Math.cos(rad(offer.latitude));
-  const part = half(offer.latitude - latitude) + cosines * half(offer.longitude - longitude);
-  return 2 * EARTH_KM * Math.asin(Math.min(1, Math.sqrt(part)));
-}
-
-/** 1,200원 */
-export function wonText(won) {
-  return `${won.toLocaleString('ko-KR')}원`;
-}
-
-/** 0.8GB */
-export function dataText(gigabytes) {
-  return `${gigabytes}GB`;
-}
-
-/** 350m, 1.2km */
-export function distanceText(km) {
-  return km < 1 ? `${Math.round(km * 100) * 10}m` : `${km.toFixed(1)}km`;
-}
-
-/** 10:00~22:00; `from` and `to` end with a time of day. */
-export function hoursText(from, to) {
-  const clock = (text) => text.match(/(\d\d:\d\d):\d\d(\.\d+)?$/)[1];
-  return clock(from) === clock(to) ? '24시간' : `${clock(from)}~${clock(to)}`;
 }

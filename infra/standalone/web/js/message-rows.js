@@ -1,6 +1,7 @@
 // The rows of a conversation: which there are, and their elements.
 
 import { avatar, element } from './dom.js';
+import { t } from './i18n.js';
 import { ageMs, clockText, dayOf, dayText } from './time.js';
 
 /** The server takes a message back for five minutes; the button goes a little earlier. */
@@ -54,7 +55,7 @@ function lastReadOf(chat, room, messages) {
     if (message.senderId !== memberId || message.deleted) continue;
     const readers = chat.reads.count(room.id, message.id);
     if (readers === 0) continue;
-    texts.set(message.id, isGroup ? `${readers}명 읽음` : '읽음');
+    texts.set(message.id, isGroup ? t('readBy', { count: readers }) : t('read'));
     break;
   }
   return texts;
@@ -67,7 +68,7 @@ function dayRow(wire) {
 }
 
 function unreadRow() {
-  const make = () => element('li', { class: 'unread-line' }, element('span', {}, '여기까지 읽었어요'));
+  const make = () => element('li', { class: 'unread-line' }, element('span', {}, t('readUpTo')));
   return { key: 'unread', version: '', make };
 }
 
@@ -87,7 +88,7 @@ function messageRow(view, message, place) {
 function make(view, message, { isFirst, isLast, readText, isMine, name, isSelected }) {
   const side = isMine ? 'mine' : 'theirs';
   const classes = ['message', side, isFirst && 'first', isLast && 'last', message.state].filter(Boolean).join(' ');
-  const head = !isMine && isFirst ? [avatar(message.senderId, name, 'small')] : [];
+  const head = !isMine && isFirst ? [avatar(name, 'small', imageOf(view, message.senderId))] : [];
   // Between two it is clear who speaks.
   const isGroup = view.chat.rooms.isGroup(view.room);
   const speaker = head.length > 0 && isGroup ? element('span', { class: 'sender' }, name) : spoken(name);
@@ -102,14 +103,19 @@ function make(view, message, { isFirst, isLast, readText, isMine, name, isSelect
   );
 }
 
+/** The other's picture, in a room of two. */
+function imageOf({ room }, senderId) {
+  return senderId === room.otherId ? room.otherImage : null;
+}
+
 /** The name for ears only. */
 function spoken(name) {
   return element('span', { class: 'hidden' }, `${name}:`);
 }
 
 function bubble(view, message, isSelected) {
-  if (message.deleted) return element('p', { class: 'bubble deleted' }, '삭제된 메시지예요');
-  if (message.contentType) return element('p', { class: 'bubble deleted' }, '여기서 볼 수 없는 메시지예요');
+  if (message.deleted) return element('p', { class: 'bubble deleted' }, t('messageDeleted'));
+  if (message.contentType) return element('p', { class: 'bubble deleted' }, t('messageOther'));
   if (message.state) return element('p', { class: 'bubble' }, message.text);
   const toggle = () => view.select(isSelected ? null : message.id);
   const onkeydown = (event) => {
@@ -124,7 +130,7 @@ function bubble(view, message, isSelected) {
 }
 
 function meta(message, { isLast, readText }) {
-  if (message.state === 'sending') return element('span', { class: 'meta' }, '보내는 중');
+  if (message.state === 'sending') return element('span', { class: 'meta' }, t('sendingMessage'));
   if (message.state === 'failed') return null;
   const time = isLast ? element('time', { datetime: `${message.createdAt}+09:00` }, clockText(message.createdAt)) : null;
   const read = readText ? element('span', { class: 'read' }, readText) : null;
@@ -137,8 +143,8 @@ function actions(view, message, isMine) {
   return element(
     'div',
     { class: 'actions' },
-    button('복사', () => view.copy(message)),
-    canTakeBack ? button('삭제', () => view.takeBack(message), 'danger') : null,
+    button(t('copy'), () => view.copy(message)),
+    canTakeBack ? button(t('delete'), () => view.takeBack(message), 'danger') : null,
   );
 }
 
@@ -151,8 +157,8 @@ function failure(view, { clientId, problem }) {
   return element(
     'div',
     { class: 'failure', role: 'alert' },
-    element('span', {}, `보내지 못했어요${problem ? ` · ${problem}` : ''}`),
-    element('button', { type: 'button', class: 'action', onclick: () => outbox.retry(clientId) }, '다시 보내기'),
-    element('button', { type: 'button', class: 'action danger', onclick: drop }, '지우기'),
+    element('span', {}, [t('notSent'), problem].filter(Boolean).join(' · ')),
+    element('button', { type: 'button', class: 'action', onclick: () => outbox.retry(clientId) }, t('sendAgain')),
+    element('button', { type: 'button', class: 'action danger', onclick: drop }, t('discard')),
   );
 }

@@ -2,6 +2,8 @@
 // reloads. Every message has a name of its own (client-message-id), and the server stores a name
 // once, so sending again never doubles.
 
+import { has, t } from './i18n.js';
+
 /** No receipt for so long on an open connection: something is wrong, the writer decides. */
 const RECEIPT_MAX_MS = 20_000;
 
@@ -53,7 +55,7 @@ export class Outbox {
     const stored = this.transmit(item);
     clearTimeout(item.timer);
     if (!stored) return;
-    const late = () => item.state === 'sending' && this.fail(item, '응답이 없어요');
+    const late = () => item.state === 'sending' && this.fail(item, t('noAnswer'));
     item.timer = setTimeout(late, RECEIPT_MAX_MS);
     stored.then(
       () => this.onReceipt(item),
@@ -64,7 +66,7 @@ export class Outbox {
   onError(item, code, message) {
     // The page is being left, and knows it again when it comes back.
     if (item.state !== 'sending' || code === 'stopped') return;
-    this.fail(item, code === 8005 ? '메시지가 너무 길어요' : message);
+    this.fail(item, has(`error${code}`) ? t(`error${code}`) : message);
   }
 
   onReceipt(item) {

@@ -1,31 +1,28 @@
 // The list of rooms.
 
-import { avatar, byId, element, groupAvatar, icon, reconcile } from './dom.js';
+import { avatar, byId, element, groupAvatar, reconcile, skeletons } from './dom.js';
+import { t } from './i18n.js';
 import { shortText } from './time.js';
 
 const FILTERS = [
-  ['all', '전체', () => true],
-  ['unread', '안 읽음', (room) => room.unread > 0],
-  ['direct', '거래', (room) => room.item != null],
-  ['group', '단체', (room) => room.item == null],
+  ['all', 'filterAll', () => true],
+  ['unread', 'filterUnread', (room) => room.unread > 0],
+  ['direct', 'filterTrades', (room) => room.item != null],
+  ['group', 'filterGroups', (room) => room.item == null],
 ];
 
 const NOTHING = {
-  all: '아직 채팅방이 없어요.',
-  unread: '모두 읽었어요.',
-  direct: '거래 대화가 없어요.',
-  group: '단체 대화가 없어요.',
+  all: 'noRooms',
+  unread: 'noUnread',
+  direct: 'noTrades',
+  group: 'noGroups',
 };
 
 export class RoomsView {
-  constructor(chat, { leave }) {
+  constructor(chat) {
     this.chat = chat;
     this.filter = 'all';
-    const { memberId, name } = chat.session;
-    byId('me').replaceChildren(avatar(memberId, name, 'small'), element('span', {}, name));
-    byId('leave').replaceChildren(icon('leave'));
-    byId('leave').onclick = leave;
-    byId('filters').replaceChildren(...FILTERS.map(([key, text]) => this.tab(key, text)));
+    byId('filters').replaceChildren(...FILTERS.map(([key, text]) => this.tab(key, t(text))));
   }
 
   render() {
@@ -36,11 +33,9 @@ export class RoomsView {
     const [, , takes] = FILTERS.find(([key]) => key === this.filter);
     const shown = rooms.list().filter(takes);
     const rows = shown.map((room) => this.row(room));
-    if (rows.length === 0) rows.push(this.nothing());
+    if (!rooms.loaded) skeletons(4, 'room-skeleton').forEach((node, index) => rows.push({ key: `skeleton-${index}`, version: '', make: () => node }));
+    else if (rows.length === 0) rows.push(this.nothing());
     reconcile(byId('rooms'), rows);
-    const unread = rooms.list().reduce((sum, room) => sum + room.unread, 0);
-    const count = unread > 99 ? '99+' : unread;
-    document.title = unread > 0 ? `(${count}) 다판다 · ${this.chat.session.name}` : `다판다 · ${this.chat.session.name}`;
   }
 
   tab(key, text) {
@@ -52,9 +47,10 @@ export class RoomsView {
   }
 
   nothing() {
-    const { loaded } = this.chat.rooms;
-    const text = loaded ? NOTHING[this.filter] : '불러오는 중…';
-    return { key: 'nothing', version: text, make: () => element('li', { class: 'no-rooms' }, text) };
+    const text = t(NOTHING[this.filter]);
+    const market = element('a', { class: 'button', href: '#/market/data' }, t('toMarket'));
+    const make = () => element('li', { class: 'no-rooms' }, element('p', {}, text), this.filter === 'all' ? market : null);
+    return { key: 'nothing', version: text, make };
   }
 
   row(room) {
@@ -69,7 +65,7 @@ export class RoomsView {
   make(room, { title, time, isOpen }) {
     const { rooms } = this.chat;
     const isGroup = rooms.isGroup(room);
-    const picture = isGroup ? groupAvatar() : avatar(room.otherId, title);
+    const picture = isGroup ? groupAvatar() : avatar(title, '', room.otherImage);
     const members = isGroup && room.members ? element('span', { class: 'members-count' }, String(room.members.size)) : null;
     const tag = room.item ? element('span', { class: 'tag' }, room.item) : null;
     const link = element(
@@ -89,12 +85,12 @@ export class RoomsView {
 }
 
 function lastText(room) {
-  if (room.lastText == null) return '아직 대화가 없어요';
-  return room.lastText === '' ? '삭제된 메시지예요' : room.lastText;
+  if (room.lastText == null) return t('noMessages');
+  return room.lastText === '' ? t('messageDeleted') : room.lastText;
 }
 
 function badge(unread) {
   if (unread === 0) return null;
   const text = unread >= 100 ? '99+' : String(unread);
-  return element('span', { class: 'badge' }, element('span', { class: 'hidden' }, '안 읽은 메시지 '), text);
+  return element('span', { class: 'badge' }, element('span', { class: 'hidden' }, `${t('unreadMessages')} `), text);
 }

@@ -1,6 +1,9 @@
 // The member's rooms: what the list shows of them.
 
-const ITEMS = { MOBILE_DATA: '모바일 데이터', WIFI: '와이파이', HOTSPOT: '핫스팟' };
+import { hoursText } from './format.js';
+import { t } from './i18n.js';
+
+const ITEMS = { MOBILE_DATA: 'kindData', WIFI: 'kindWifi', HOTSPOT: 'kindHotspot' };
 
 /** Names of a group's title; the others are counted. */
 const TITLE_NAMES_MAX = 3;
@@ -54,26 +57,25 @@ export class Rooms {
   title(room) {
     if (!this.isGroup(room)) return room.otherName;
     const others = [...(room.members?.values() ?? [])].filter(({ memberId }) => memberId !== this.memberId);
-    if (others.length === 0) return room.members ? '나와의 대화' : '단체 대화';
+    if (others.length === 0) return t(room.members ? 'talkAlone' : 'talkGroup');
     const names = others.slice(0, TITLE_NAMES_MAX).map((member) => member.name).join(', ');
     const more = others.length - TITLE_NAMES_MAX;
-    return more > 0 ? `${names} 외 ${more}명` : names;
+    return more > 0 ? t('namesAndMore', { names, count: more }) : names;
   }
 
   subtitle(room) {
-    if (room.item) return [room.item, room.hours].filter(Boolean).join(' · ');
-    return room.members ? `${room.members.size}명` : '';
+    if (room.item) return room.item; // The strip below says more.
+    return room.members ? t('memberCount', { count: room.members.size }) : '';
   }
 
   nameOf(room, memberId) {
-    if (memberId == null) return '다판다';
+    if (memberId == null) return t('appName');
     const known = room.members?.get(memberId)?.name;
-    return known ?? (memberId === room.otherId ? room.otherName : '나간 회원');
+    return known ?? (memberId === room.otherId ? room.otherName : t('memberLeft'));
   }
 }
 
 function toRoom(row, before) {
-  const hour = (time) => time?.match(/(\d\d:\d\d):\d\d(\.\d+)?$/)?.[1];
   // The answer may have been made before the last message came live.
   const isOld = before != null && before.lastAt > row.lastMessageAt;
   return {
@@ -85,9 +87,11 @@ function toRoom(row, before) {
     unread: isOld ? before.unread : row.unreadCount,
     otherId: row.senderId ?? null,
     otherName: row.senderName ?? '',
+    otherImage: row.senderProfileImageUrl ?? null,
     productId: row.productId ?? null,
-    item: ITEMS[row.itemType] ?? null,
-    hours: row.startTime && row.endTime ? `${hour(row.startTime)}~${hour(row.endTime)}` : null,
+    itemType: row.itemType ?? null,
+    item: Object.hasOwn(ITEMS, row.itemType ?? '') ? t(ITEMS[row.itemType]) : null,
+    hours: row.startTime && row.endTime ? hoursText(row.startTime, row.endTime) : null,
     members: before?.members ?? null,
   };
 }

@@ -1,9 +1,17 @@
 // Times as people read them. The wire has Korean local time without an offset, such as
 // 2025-08-07T12:34:56.789; it is never converted, so it reads the same wherever the browser is.
 
+import { locale, t } from './i18n.js';
+
 const SEOUL_AHEAD_MS = 9 * 60 * 60 * 1000;
 const DAY_MS = 24 * 60 * 60 * 1000;
-const WEEKDAYS = ['일', '월', '화', '수', '목', '금', '토'];
+
+/** Of the wire's local time, which is read as UTC. */
+const format = (options) => new Intl.DateTimeFormat(locale, { timeZone: 'UTC', ...options });
+const FULL_DAY = format({ year: 'numeric', month: 'long', day: 'numeric', weekday: 'long' });
+const DATE = format({ year: 'numeric', month: 'long', day: 'numeric' });
+const DAY_OF_YEAR = format({ month: locale === 'ko-KR' ? 'long' : 'short', day: 'numeric' });
+const SHORT_DATE = format({ year: 'numeric', month: 'short', day: 'numeric' });
 
 /** This moment as the wire has it. */
 export function nowOnWire(now = Date.now()) {
@@ -15,17 +23,20 @@ export function dayOf(wire) {
   return wire.slice(0, 10);
 }
 
-/** 오후 12:34 */
+/** 오후 12:34, 12:34 PM */
 export function clockText(wire) {
   const hour = Number(wire.slice(11, 13));
-  return `${hour < 12 ? '오전' : '오후'} ${hour % 12 || 12}:${wire.slice(14, 16)}`;
+  return t(hour < 12 ? 'morning' : 'afternoon', { time: `${hour % 12 || 12}:${wire.slice(14, 16)}` });
 }
 
 /** 2025년 8월 7일 목요일 */
 export function dayText(wire) {
-  const [year, month, day] = dayOf(wire).split('-').map(Number);
-  const weekday = WEEKDAYS[new Date(Date.UTC(year, month - 1, day)).getUTCDay()];
-  return `${year}년 ${month}월 ${day}일 ${weekday}요일`;
+  return FULL_DAY.format(dateOf(wire));
+}
+
+/** 2025년 8월 7일 */
+export function dateText(wire) {
+  return DATE.format(dateOf(wire));
 }
 
 /** What a list has room for: the time today, else the day. */
@@ -33,12 +44,15 @@ export function shortText(wire, now = Date.now()) {
   const today = dayOf(nowOnWire(now));
   const day = dayOf(wire);
   if (day === today) return clockText(wire);
-  if (day === dayOf(nowOnWire(now - DAY_MS))) return '어제';
-  const [year, month, date] = day.split('-').map(Number);
-  return day.slice(0, 4) === today.slice(0, 4) ? `${month}월 ${date}일` : `${year}. ${month}. ${date}.`;
+  if (day === dayOf(nowOnWire(now - DAY_MS))) return t('yesterday');
+  return (day.slice(0, 4) === today.slice(0, 4) ? DAY_OF_YEAR : SHORT_DATE).format(dateOf(wire));
 }
 
 /** How long ago that was, in milliseconds. */
 export function ageMs(wire, now = Date.now()) {
   return now - (Date.parse(`${wire}Z`) - SEOUL_AHEAD_MS);
+}
+
+function dateOf(wire) {
+  return new Date(`${dayOf(wire)}T00:00:00Z`);
 }

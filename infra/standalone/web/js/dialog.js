@@ -1,0 +1,45 @@
+// Asking before something is gone for good, and short notes about what was done.
+
+import { byId, element } from './dom.js';
+import { t } from './i18n.js';
+
+const NOTE_MS = 4_000;
+
+/** Whether the member wants it; leaving the dialog in whatever way means no. */
+export function confirm({ title, text, yes }) {
+  return new Promise((resolve) => {
+    const close = (value) => () => dialog.close(value);
+    const dialog = element(
+      'dialog',
+      { class: 'dialog', 'aria-labelledby': 'dialog-title', 'aria-describedby': 'dialog-text' },
+      element('h2', { id: 'dialog-title' }, title),
+      element('p', { id: 'dialog-text' }, text),
+      element(
+        'div',
+        { class: 'dialog-end' },
+        element('button', { type: 'button', class: 'button', onclick: close('') }, t('cancel')),
+        element('button', { type: 'button', class: 'button danger', id: 'dialog-yes', onclick: close('yes') }, yes),
+      ),
+    );
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      resolve(dialog.returnValue === 'yes');
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+let noteTimer = null;
+
+/** A line that goes by itself. */
+export function note(text) {
+  const line = byId('note');
+  clearTimeout(noteTimer);
+  line.textContent = text;
+  line.hidden = false;
+  noteTimer = setTimeout(() => {
+    line.hidden = true;
+    line.textContent = '';
+  }, NOTE_MS);
+}

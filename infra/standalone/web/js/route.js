@@ -1,0 +1,41 @@
+// What the address names. Everything that a reload or the way back should keep is in the hash:
+//
+//   #/market/data?sort=PRICE_ASC   #/market/wifi/12?place=2&open=1   #/chat   #/room/7   #/me
+//   #/mine?state=SOLD_OUT   #/mine/new/data   #/mine/edit/wifi/12
+
+const KIND = '(data|wifi|hotspot)';
+const MARKET = new RegExp(`^/market/${KIND}(?:/(\\d+))?$`);
+const NEW = new RegExp(`^/mine/new/${KIND}$`);
+const EDIT = new RegExp(`^/mine/edit/${KIND}/(\\d+)$`);
+const ROOM = /^\/room\/(\d+)$/;
+
+/** `pane` is `market`, `chat`, `mine` or `me`; `detail`: whether a phone shows the right part. */
+export function route(hash = location.hash) {
+  const [path, query = ''] = hash.replace(/^#/, '').split('?');
+  const choice = Object.fromEntries(new URLSearchParams(query));
+  const room = path.match(ROOM)?.[1];
+  if (room) return { pane: 'chat', room: Number(room), detail: true };
+  if (path === '/chat') return { pane: 'chat', room: null, detail: false };
+  if (path === '/me') return { pane: 'me', detail: false };
+  if (path === '/mine') return { pane: 'mine', form: null, choice, detail: false };
+  const make = path.match(NEW)?.[1];
+  if (make) return { pane: 'mine', form: { kind: make, id: null }, choice, detail: true };
+  const [, editKind, editId] = path.match(EDIT) ?? [];
+  if (editKind) return { pane: 'mine', form: { kind: editKind, id: Number(editId) }, choice, detail: true };
+  const [, kind = 'data', id] = path.match(MARKET) ?? [];
+  return { pane: 'market', kind, offer: id ? Number(id) : null, choice, detail: Boolean(id) };
+}
+
+/** The address of a list or an offer of the market; what is chosen as by default is left out. */
+export function marketHref(kind, id, choice = {}) {
+  return `#/market/${kind}${id ? `/${id}` : ''}${queryOf(choice)}`;
+}
+
+export function mineHref(choice = {}) {
+  return `#/mine${queryOf(choice)}`;
+}
+
+function queryOf(choice) {
+  const query = new URLSearchParams(Object.entries(choice).filter(([, value]) => value));
+  return query.size > 0 ? `?${query}` : '';
+}

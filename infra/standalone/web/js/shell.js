@@ -1,0 +1,106 @@
+// What is around the panes: the menu, the title of the window, the state of the connection.
+
+import { avatar, byId, element, icon } from './dom.js';
+import { t } from './i18n.js';
+import { languageSwitch } from './profile-view.js';
+import { route } from './route.js';
+
+/** A connection that comes within this time was never away. */
+const STATUS_AFTER_MS = 700;
+
+const STATUS = { open: '', connecting: 'connecting', waiting: 'reconnecting', blocked: 'blocked', unauthorized: 'comeAgain' };
+
+const PANES = ['market', 'chat', 'mine', 'me'];
+
+const TITLES = { market: 'market', chat: 'chat', mine: 'myOffers', me: 'myPage' };
+
+/** Where the focus goes when a pane opens, and when its detail does. */
+const HEADS = {
+  market: ['#market h1', '#offer h2'],
+  chat: ['#chat h1', '#title'],
+  mine: ['#mine h1', '#mine-form h2'],
+  me: ['#me h1', '#me h1'],
+};
+
+export class Shell {
+  constructor(chat, { leave }) {
+    this.chat = chat;
+    this.imageUrl = null;
+    this.statusTimer = null;
+    this.shown = null;
+    const text = t(chat.session.token ? 'leaveDemo' : 'leave');
+    const button = byId('leave');
+    button.replaceChildren(icon('leave'));
+    button.title = text;
+    button.setAttribute('aria-label', text);
+    button.onclick = leave;
+    byId('nav-language').replaceChildren(languageSwitch());
+    byId('to-data').replaceChildren(icon('data'), t('newData'));
+    byId('to-wifi').replaceChildren(icon('wifi'), t('newWifi'));
+    this.loadPicture();
+  }
+
+  async loadPicture() {
+    const info = await this.chat.api.member(this.chat.session.memberId).catch(() => null);
+    if (info) this.showPicture(info.profileImageUrl);
+  }
+
+  showPicture(url) {
+    this.imageUrl = url;
+    this.render();
+  }
+
+  /** Shows the pane of this route; whether another one was shown before. */
+  show(to) {
+    for (const pane of PANES) byId(pane).hidden = to.pane !== pane;
+    byId('app').dataset.route = to.pane;
+    byId('app').dataset.detail = String(to.detail);
+    this.render();
+    const isNew = this.shown?.pane !== to.pane;
+    return isNew;
+  }
+
+  render() {
+    const { pane } = route();
+    const { name } = this.chat.session;
+    const unread = this.chat.rooms.list().reduce((sum, room) => sum + room.unread, 0);
+    const count = unread > 99 ? '99+' : String(unread);
+    const badge = unread > 0 ? element('span', { class: 'badge' }, element('span', { class: 'hidden' }, `${t('unreadMessages')} `), count) : null;
+    link('market', pane, icon('market'), t('market'));
+    link('chat', pane, icon('chat'), t('chat'), badge);
+    link('mine', pane, icon('tag'), t('myOffers'));
+    link('me', pane, avatar(name, 'small', this.imageUrl), element('span', { class: 'nav-name' }, name));
+    const title = [t(TITLES[pane]), name, t('appName')].join(' · ');
+    document.title = unread > 0 ? `(${count}) ${title}` : title;
+  }
+
+  /** A reader is led to what has changed; who has just begun stays where they are. */
+  focus(to) {
+    const before = this.shown;
+    this.shown = to;
+    if (!before || (before.pane === to.pane && before.detail === to.detail)) return;
+    if (to.pane === 'chat' && to.room) return; // There the focus is where one writes.
+    const head = document.querySelector(HEADS[to.pane][Number(to.detail)]) ?? document.querySelector(HEADS[to.pane][0]);
+    head?.focus({ preventScroll: true });
+  }
+
+  showState(state) {
+    const status = byId('status');
+    document.body.dataset.state = state;
+    status.textContent = STATUS[state] ? t(STATUS[state]) : '';
+    if (state === 'open') {
+      clearTimeout(this.statusTimer);
+      this.statusTimer = null;
+      status.hidden = true;
+    } else {
+      this.statusTimer ??= setTimeout(() => (status.hidden = false), STATUS_AFTER_MS);
+    }
+  }
+}
+
+function link(name, pane, ...content) {
+  const made = byId(`to-${name}`);
+  made.replaceChildren(...content.filter((part) => part != null));
+  if (pane === name) made.setAttribute('aria-current', 'page');
+  else made.removeAttribute('aria-current');
+}
