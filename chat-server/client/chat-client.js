@@ -359,7 +359,12 @@ export class ChatClient {
     if (!link) return;
     const all = [...this.#pending.values()];
     if (all.some((pending) => pending.link && pending.link !== link)) return;
-    for (const pending of all) if (!pending.link && !pending.waits) this.#transmit(link, pending);
+    // What waits to be sent again goes before what was sent after it to the same place.
+    const held = new Set();
+    for (const pending of all) {
+      if (pending.waits) held.add(pending.destination);
+      else if (!pending.link && !held.has(pending.destination)) this.#transmit(link, pending);
+    }
   }
 
   #transmit(link, pending) {

@@ -79,6 +79,8 @@ pub struct Metrics {
     pub heads_behind: CountersBy<HeadRead>,
     /// Topics let go of because the store's log ends before what was shown.
     pub topics_reset: IntCounter,
+    /// Rooms whose record for lists was behind their log.
+    pub room_heads_behind: IntCounter,
     /// Orders given to all nodes.
     pub orders_sent: CountersBy<Order>,
     /// Orders of other nodes.
@@ -265,6 +267,10 @@ impl Metrics {
             topics_reset: counter(
                 "chat_topics_reset_total",
                 "Topics whose log in the store ends before what was shown",
+            ),
+            room_heads_behind: counter(
+                "chat_room_heads_behind_total",
+                "Rooms whose record for lists was behind their log",
             ),
             orders_sent: by_label(
                 &counters("chat_orders_sent_total", "Orders to all nodes", "order"),

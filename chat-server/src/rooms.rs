@@ -9,6 +9,7 @@ mod compare;
 mod history;
 mod list;
 mod marks;
+mod tail;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -20,6 +21,7 @@ use shared::clock::Clock;
 use shared::ids::{MemberId, RoomId, Seq};
 use tokio::sync::Mutex as Gate;
 
+use crate::append::RoomHeads;
 use crate::bus::Bus;
 use crate::hub::Hub;
 use crate::log::{Entry, Topic};
@@ -30,8 +32,9 @@ pub use change::{InvalidRoom, PutError, RoomSpec};
 pub use compare::COMPARE_TICK;
 pub use history::HistoryPage;
 use list::Places;
-pub use list::{ListCursor, ListedRoom, RoomFilter, RoomPage, UNREAD_MAX};
+pub use list::{ListCursor, ListedRoom, RoomFilter, RoomPage};
 pub use marks::{DELETE_AGE_MAX, DeleteError, MarkError};
+pub use tail::UNREAD_MAX;
 
 /// How old a cached room may be. A bound on how long somebody who left may go on reading.
 pub const CACHE_AGE_MAX: Duration = Duration::from_secs(60);
@@ -77,6 +80,8 @@ pub struct RoomsParts {
     pub rooms: Arc<dyn RoomStore>,
     /// What was said.
     pub messages: Arc<dyn MessageStore>,
+    /// Keeps what lists show of a room's newest message.
+    pub heads: RoomHeads,
     /// Tells who is listening what happened.
     pub hub: Hub,
     /// Tells the other nodes.
@@ -93,6 +98,7 @@ pub struct RoomsParts {
 pub struct Rooms {
     rooms: Arc<dyn RoomStore>,
     messages: Arc<dyn MessageStore>,
+    heads: RoomHeads,
     hub: Hub,
     bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
@@ -122,6 +128,7 @@ impl Rooms {
         Self {
             rooms: parts.rooms,
             messages: parts.messages,
+            heads: parts.heads,
             hub: parts.hub,
             bus: parts.bus,
             clock: parts.clock,
@@ -216,20 +223,20 @@ impl Rooms {
             .map_err(|error| self.unavailable("read", &error))
     }
 
-    /// Entries that are known to be there; asked again when some are missing. Two questions may
-    /// still find fewer: a hint can name what a restored backup does not have.
-    async fn read_whole(
+    /// Entries that are known to be there up to `last`, and what there may be up to `further`; asked
+    /// again when some are missing. Two questions may still find fewer: a hint can name what a restored backup does not have.
+    async fn read_to(
         &self,
         room: RoomId,
-        first: Seq,
-        last: Seq,
+        (first, last): (Seq, Seq),
+        further: Seq,
     ) -> Result<Vec<Arc<Entry>>, RoomError> {
         let wanted = (last.get() + 1).saturating_sub(first.get()) as usize;
-        let entries = self.read(room, first, last, View::Quorum).await?;
+        let entries = self.read(room, first, further, View::Quorum).await?;
         if entries.len() >= wanted {
             return Ok(entries);
         }
-        self.read(room, first, last, View::Settled).await
+        self.read(room, first, further, View::Settled).await
     }
 
     /// The caller is told to come again; why is for us.

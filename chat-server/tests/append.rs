@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chat_server::append::{AppendError, Appender, AppenderParts, Outcome, SEND_DEADLINE};
+use chat_server::append::{
+    AppendError, Appender, AppenderParts, Outcome, RoomHeads, RoomHeadsParts, SEND_DEADLINE,
+};
 use chat_server::bus::local::LocalBus;
 use chat_server::log::{Draft, Entry, Kind, Topic, Uid};
 use chat_server::metrics::Metrics;
@@ -149,13 +151,20 @@ fn node(store: &Arc<EmbeddedStore>) -> Node {
     let shown = Arc::new(Mutex::new(Vec::new()));
     let given = Arc::clone(&shown);
     let (bus, _) = LocalBus::new().attach(16);
+    let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
+    let heads = RoomHeads::new(RoomHeadsParts {
+        rooms: Arc::clone(store) as Arc<dyn RoomStore>,
+        messages: Arc::clone(&faulty) as Arc<dyn MessageStore>,
+        drain: drain.clone(),
+        metrics: Arc::clone(&metrics),
+    });
     let appender = Appender::new(AppenderParts {
         store: Arc::clone(&faulty) as Arc<dyn MessageStore>,
-        rooms: Arc::clone(store) as Arc<dyn RoomStore>,
+        heads,
         bus: Arc::new(bus),
         clock: Arc::new(SystemClock),
-        drain: Drain::new(),
-        metrics: Arc::new(Metrics::new()),
+        drain,
+        metrics,
         stored: Box::new(move |_, entries| {
             given
                 .lock()
@@ -200,7 +209,7 @@ impl Node {
     fn submit(&self, drafts: Vec<Draft>) -> Pending {
         let (tell, told) = oneshot::channel();
         let done = Box::new(move |outcome| drop(tell.send(outcome)));
-        self.appender.submit(topic(), drafts, done);
+        self.appender.submit(topic(), None, drafts, done);
         Pending(told)
     }
 

@@ -9,7 +9,7 @@ use shared::drain::Drain;
 use stomp::{Limits, SessionConfig};
 
 use super::Stores;
-use crate::append::{Appender, AppenderParts};
+use crate::append::{Appender, AppenderParts, RoomHeads, RoomHeadsParts};
 use crate::auth::Authenticator;
 use crate::bus::Bus;
 use crate::config::Config;
@@ -42,8 +42,9 @@ impl Parts<'_> {
         let messages = Arc::clone(&stores.messages);
         let rooms = Arc::clone(&stores.rooms);
         let members = Arc::clone(&stores.members);
+        let heads = room_heads(stores, &drain, &metrics);
         let hub = Hub::new(
-            Arc::clone(&messages),
+            (Arc::clone(&messages), heads.clone()),
             Arc::clone(&bus),
             Arc::clone(&clock),
             drain.clone(),
@@ -52,7 +53,7 @@ impl Parts<'_> {
         let own_hub = hub.clone();
         let appender = Appender::new(AppenderParts {
             store: Arc::clone(&messages),
-            rooms: Arc::clone(&rooms),
+            heads: heads.clone(),
             bus: Arc::clone(&bus),
             clock: Arc::clone(&clock),
             drain: drain.clone(),
@@ -62,6 +63,7 @@ impl Parts<'_> {
         let rooms = Rooms::new(RoomsParts {
             rooms,
             messages: Arc::clone(&messages),
+            heads,
             hub: hub.clone(),
             bus: Arc::clone(&bus),
             clock: Arc::clone(&clock),
@@ -99,6 +101,15 @@ impl Parts<'_> {
         };
         (services, orders, looks)
     }
+}
+
+fn room_heads(stores: &Stores, drain: &Drain, metrics: &Arc<Metrics>) -> RoomHeads {
+    RoomHeads::new(RoomHeadsParts {
+        rooms: Arc::clone(&stores.rooms),
+        messages: Arc::clone(&stores.messages),
+        drain: drain.clone(),
+        metrics: Arc::clone(metrics),
+    })
 }
 
 fn connection_config(config: &Config) -> ConnectionConfig {

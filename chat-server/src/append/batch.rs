@@ -20,9 +20,10 @@ use tracing::{error, warn};
 
 use super::known::{ATTEMPT, Known, Retry, ask};
 use super::open::{Found, Numbering, Open, expire, finish, refuse_all, time_left};
-use super::{AppendError, Job, Parts, TopicQueue};
-use crate::log::{Entry, Kind, Topic, Uid};
-use crate::store::{Append, RoomHead, StoreError, View};
+use super::queue::{Job, TopicQueue};
+use super::{AppendError, Parts};
+use crate::log::{Entry, Topic, Uid};
+use crate::store::{Append, StoreError, View};
 
 /// Between attempts while the store is away.
 const PAUSE_MS: u64 = 100;
@@ -36,7 +37,7 @@ pub(super) async fn settle(
 ) {
     let mut open: Vec<Open> = jobs.into_iter().map(Open::new).collect();
     loop {
-        expire(parts, &mut open);
+        expire(parts, queue, &mut open);
         if open.is_empty() {
             return;
         }
@@ -68,6 +69,7 @@ async fn attempt(
     if open.iter().any(|open| open.job.is_named()) {
         in_time(parts, queue, open, state.load_window(parts, topic)).await?;
     }
+    in_time(parts, queue, open, state.load_newest_at(parts, topic)).await?;
     state.recognise(open);
     let Numbering {
         mut entries,
@@ -76,7 +78,7 @@ async fn attempt(
     } = Numbering::of(state, open);
     if entries.is_empty() {
         finish(parts, open);
-        publish_again(parts, topic, &repeated).await;
+        publish_again(parts, topic, state.head, &repeated).await;
         return Ok(());
     }
     let end = parts.store.append_end(state.head);
@@ -91,8 +93,8 @@ async fn attempt(
         Ok(Ok(Append::Applied)) => {
             state.advance(&entries);
             state.unsettled = false;
-            on_applied(parts, topic, open, entries).await;
-            publish_again(parts, topic, &repeated).await;
+            on_applied(parts, topic, open, entries);
+            publish_again(parts, topic, state.head, &repeated).await;
             Ok(())
         }
         Ok(Ok(Append::Conflict(head))) => {
@@ -122,17 +124,16 @@ async fn attempt(
 }
 
 /// The store has the entries: receipts, this node's hub, the other nodes, the lists.
-async fn on_applied(parts: &Parts, topic: Topic, open: &mut Vec<Open>, entries: Vec<Arc<Entry>>) {
+fn on_applied(parts: &Parts, topic: Topic, open: &mut Vec<Open>, entries: Vec<Arc<Entry>>) {
     note_own(open, &entries);
+    if let Some(newest) = entries.last() {
+        warn_if_nearly_full(topic, newest.seq);
+        parts.heads.note(topic, newest); // so that a list read after the receipt shows it
+    }
     finish(parts, open);
-    let newest = entries.last().cloned();
     let entries: Arc<[Arc<Entry>]> = entries.into();
     (parts.stored)(topic, &entries);
     parts.bus.publish(topic, entries);
-    if let Some(newest) = newest {
-        warn_if_nearly_full(topic, newest.seq);
-        note_head(parts, topic, &newest).await;
-    }
 }
 
 /// Waits for the store's answer. Whose time is over meanwhile, here or in the queue, is told so.
@@ -156,7 +157,7 @@ async fn in_time<T>(
         if let Ok(answer) = timeout(left, &mut question).await {
             return answer;
         }
-        expire(parts, open);
+        expire(parts, queue, open);
         if open.is_empty() {
             queue.expire(parts.clock.now());
         }
@@ -174,6 +175,10 @@ async fn read_on(
     while state.head < head {
         let page = in_time(parts, queue, open, state.catch_up(parts, queue.topic, head)).await?;
         note_own(open, &page);
+        if let Some(newest) = page.last() {
+            // Its node may not have come to that.
+            parts.heads.note(queue.topic, newest);
+        }
         let page: Arc<[Arc<Entry>]> = page.into();
         (parts.stored)(queue.topic, &page);
         if state.unsettled {
@@ -216,8 +221,11 @@ pub(super) async fn reconcile(parts: &Parts, queue: &TopicQueue, known: &mut Opt
     }
 }
 
-/// Whoever sends again may do so because the first publication was lost.
-async fn publish_again(parts: &Parts, topic: Topic, repeated: &BTreeSet<Seq>) {
+/// Whoever sends again may do so because the first publication was lost, or what follows it.
+async fn publish_again(parts: &Parts, topic: Topic, head: Seq, repeated: &BTreeSet<Seq>) {
+    if !repeated.is_empty() {
+        parts.heads.check(topic, head);
+    }
     for seq in repeated {
         let read = |view| ask(parts, "read", parts.store.read(topic, *seq, *seq, view));
         let Ok(mut entries) = read(View::Quorum).await else {
@@ -236,30 +244,6 @@ async fn publish_again(parts: &Parts, topic: Topic, repeated: &BTreeSet<Seq>) {
         (parts.stored)(topic, &entries);
         parts.bus.publish(topic, entries);
     }
-}
-
-/// Tells the lists what a room's newest message is; a hint, so a failure is only counted.
-async fn note_head(parts: &Parts, topic: Topic, entry: &Entry) {
-    let Topic::Room(room) = topic else { return };
-    let is_text = entry.draft.kind == Kind::Chat;
-    let text = if is_text {
-        String::from_utf8_lossy(&entry.draft.body)
-    } else {
-        "".into()
-    };
-    let head = RoomHead {
-        room,
-        seq: entry.seq,
-        text: text.into_owned(),
-        at: entry.draft.sent_at,
-    };
-    if timeout(ATTEMPT, parts.rooms.note_head(head))
-        .await
-        .is_ok_and(|noted| noted.is_ok())
-    {
-        return;
-    }
-    parts.count_store_error("note_head");
 }
 
 fn warn_if_nearly_full(topic: Topic, head: Seq) {

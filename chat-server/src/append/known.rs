@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::clock::UnixMillis;
 use shared::ids::Seq;
 use tokio::time::timeout;
 
@@ -25,6 +26,8 @@ pub(super) enum Retry {
 /// What the appender knows of a log: all of it up to exactly this head, as far as names go.
 pub(super) struct Known {
     pub(super) head: Seq,
+    /// When the newest entry was sent; read before the first append.
+    pub(super) newest_at: Option<UnixMillis>,
     /// Made when the first named send comes; most logs never need it.
     pub(super) window: Option<Window>,
     /// An append was asked for and its outcome is unknown: what the log holds beyond the head may be
@@ -37,6 +40,7 @@ impl Known {
         let head = ask(parts, "head", parts.store.head(topic, View::Quorum)).await?;
         Ok(Self {
             head,
+            newest_at: None,
             window: None,
             unsettled: false,
         })
@@ -54,11 +58,31 @@ impl Known {
         while let Some(first) = next {
             let page = read_page(parts, topic, first, last).await?;
             page.iter().rev().for_each(|entry| window.push_older(entry));
+            self.newest_at = self
+                .newest_at
+                .or(page.last().map(|entry| entry.draft.sent_at));
             let oldest = page.first().map_or(now, |entry| entry.draft.sent_at);
             last = before(first);
             next = earlier_page(self.head, first, oldest, now);
         }
         self.window = Some(window);
+        Ok(())
+    }
+
+    /// Reads the newest entry if it was not read yet.
+    pub(super) async fn load_newest_at(
+        &mut self,
+        parts: &Parts,
+        topic: Topic,
+    ) -> Result<(), Retry> {
+        if self.newest_at.is_none() {
+            let page = match self.head {
+                Seq::ZERO => Vec::new(),
+                head => read_page(parts, topic, head, head).await?,
+            };
+            let newest_at = page.last().map(|entry| entry.draft.sent_at);
+            self.newest_at = Some(newest_at.unwrap_or(UnixMillis::EPOCH)); // none, or expired
+        }
         Ok(())
     }
 
@@ -80,12 +104,17 @@ impl Known {
             page.iter().for_each(|entry| window.push(entry));
         }
         self.head = last;
+        self.newest_at = page
+            .last()
+            .map(|entry| entry.draft.sent_at)
+            .or(self.newest_at);
         Ok(page)
     }
 
     pub(super) fn advance(&mut self, entries: &[Arc<Entry>]) {
         for entry in entries {
             self.head = entry.seq;
+            self.newest_at = Some(entry.draft.sent_at);
             if let Some(window) = &mut self.window {
                 window.push(entry);
             }

@@ -9,12 +9,14 @@
 mod batch;
 mod known;
 mod open;
+mod order;
+mod queue;
+mod room_heads;
 mod window;
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use dashmap::DashMap;
 use shared::clock::Clock;
@@ -24,14 +26,14 @@ use shared::ids::Seq;
 use crate::bus::Bus;
 use crate::log::{Draft, Entry, Topic};
 use crate::metrics::Metrics;
-use crate::store::{APPEND_BYTES_MAX, APPEND_ENTRIES_MAX, MessageStore, RoomStore};
-use known::Known;
+use crate::store::{APPEND_ENTRIES_MAX, MessageStore};
+use queue::{Job, Put, TopicQueue};
+
+pub use order::Origin;
+pub use room_heads::{RoomHeads, RoomHeadsParts, head_of};
 
 /// From taking a send in to giving up on it.
 pub const SEND_DEADLINE: Duration = Duration::from_secs(5);
-
-/// Sends that wait for one topic. A room of 1,000 members that all write at once fits.
-const QUEUE_MAX: usize = 2_048;
 
 /// How long a topic's knowledge of its log is kept after the last send.
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -63,14 +65,6 @@ pub type Done = Box<dyn FnOnce(Outcome) + Send>;
 /// order of the log; one that was sent again once more.
 pub type Stored = Box<dyn Fn(Topic, &Arc<[Arc<Entry>]>) + Send + Sync>;
 
-/// One send: drafts that become neighbours in the log, all or none; in a store that keeps logs in
-/// parts, but for one that reaches over the end of a part (see `batch`).
-struct Job {
-    drafts: Vec<Draft>,
-    deadline: Instant,
-    done: Done,
-}
-
 /// All topics' appenders of a node.
 pub struct Appender {
     parts: Arc<Parts>,
@@ -79,7 +73,7 @@ pub struct Appender {
 
 struct Parts {
     store: Arc<dyn MessageStore>,
-    rooms: Arc<dyn RoomStore>,
+    heads: RoomHeads,
     bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
     drain: Drain,
@@ -87,34 +81,12 @@ struct Parts {
     stored: Stored,
 }
 
-/// What waits for one topic.
-struct TopicQueue {
-    topic: Topic,
-    state: Mutex<QueueState>,
-}
-
-struct QueueState {
-    jobs: VecDeque<Job>,
-    /// A task is at work on this topic; it has `known` meanwhile.
-    working: bool,
-    known: Option<Known>,
-    used_at: Instant,
-}
-
-/// What a queue does with a job it has taken in.
-enum Put {
-    /// The task that is at work on the topic comes to it.
-    Waits,
-    /// It is the first: the topic needs a task.
-    Begins,
-}
-
 /// What the appender is made of; see [`Appender::new`].
 pub struct AppenderParts {
     /// Where entries go.
     pub store: Arc<dyn MessageStore>,
-    /// Where the hint of a room's newest message goes.
-    pub rooms: Arc<dyn RoomStore>,
+    /// Keeps what lists show of a room's newest message.
+    pub heads: RoomHeads,
     /// Tells the other nodes.
     pub bus: Arc<dyn Bus>,
     /// Deadlines and ages.
@@ -133,7 +105,7 @@ impl Appender {
     pub fn new(parts: AppenderParts) -> Self {
         let AppenderParts {
             store,
-            rooms,
+            heads,
             bus,
             clock,
             drain,
@@ -142,7 +114,7 @@ impl Appender {
         } = parts;
         let parts = Parts {
             store,
-            rooms,
+            heads,
             bus,
             clock,
             drain,
@@ -159,7 +131,10 @@ impl Appender {
     ///
     /// Sends of one caller to one topic are stored in the order of the calls. At most
     /// [`APPEND_ENTRIES_MAX`] drafts.
-    pub fn submit(&self, topic: Topic, drafts: Vec<Draft>, done: Done) {
+    ///
+    /// Of one `origin` nothing is stored behind a send that failed with
+    /// [`AppendError::Unavailable`] until that comes again; see `order`.
+    pub fn submit(&self, topic: Topic, origin: Option<Origin>, drafts: Vec<Draft>, done: Done) {
         let now = self.parts.clock.now();
         let deadline = now.checked_add(SEND_DEADLINE).unwrap_or(now);
         if drafts.is_empty() || drafts.len() > APPEND_ENTRIES_MAX {
@@ -171,6 +146,7 @@ impl Appender {
         }
         let job = Job {
             drafts,
+            origin,
             deadline,
             done,
         };
@@ -193,9 +169,23 @@ impl Appender {
     /// # Errors
     /// See [`AppendError`].
     pub async fn send(&self, topic: Topic, drafts: Vec<Draft>) -> Outcome {
+        self.send_from(None, topic, drafts).await
+    }
+
+    /// The same, for a origin whose sends keep their order.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub async fn send_from(
+        &self,
+        origin: Option<Origin>,
+        topic: Topic,
+        drafts: Vec<Draft>,
+    ) -> Outcome {
         let (tell, told) = tokio::sync::oneshot::channel();
         self.submit(
             topic,
+            origin,
             drafts,
             Box::new(move |outcome| drop(tell.send(outcome))),
         );
@@ -209,6 +199,7 @@ impl Appender {
         let mut unsettled = Vec::new();
         self.topics.retain(|_, queue| {
             let mut state = queue.lock();
+            state.holds.forget_old(now);
             if state.working {
                 return true;
             }
@@ -217,7 +208,8 @@ impl Appender {
                 unsettled.push(Arc::clone(queue));
                 return true;
             }
-            now.saturating_duration_since(state.used_at) < IDLE_MAX
+            let is_used = now.saturating_duration_since(state.used_at) < IDLE_MAX;
+            is_used || !state.holds.is_empty()
         });
         for queue in unsettled {
             self.begin(queue);
@@ -236,84 +228,6 @@ impl Parts {
     fn count_store_error(&self, what: &str) {
         let errors = &self.metrics.store_errors;
         errors.with_label_values(&[what]).inc();
-    }
-}
-
-impl TopicQueue {
-    fn new(topic: Topic, now: Instant) -> Self {
-        let jobs = VecDeque::new();
-        let state = QueueState {
-            jobs,
-            working: false,
-            known: None,
-            used_at: now,
-        };
-        Self {
-            topic,
-            state: Mutex::new(state),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a job in, or gives it back: too many wait.
-    fn put(&self, job: Job, now: Instant) -> Result<Put, Job> {
-        let mut state = self.lock();
-        state.used_at = now;
-        if state.jobs.len() >= QUEUE_MAX {
-            return Err(job);
-        }
-        state.jobs.push_back(job);
-        let was_working = std::mem::replace(&mut state.working, true);
-        Ok(if was_working { Put::Waits } else { Put::Begins })
-    }
-
-    /// Until the first of those who wait has to be told.
-    fn time_left(&self, now: Instant) -> Duration {
-        let state = self.lock();
-        let first = state.jobs.front().map(|job| job.deadline);
-        first.map_or(SEND_DEADLINE, |first| first.saturating_duration_since(now))
-    }
-
-    /// Gives up on those who wait and whose time is over.
-    fn expire(&self, now: Instant) {
-        let is_over = |job: &mut Job| job.deadline <= now;
-        loop {
-            let Some(job) = self.lock().jobs.pop_front_if(is_over) else {
-                return;
-            };
-            (job.done)(Err(AppendError::Unavailable));
-        }
-    }
-
-    /// The next batch, as many whole jobs as fit, or `None`: then the work is over and what is
-    /// known waits for the next one.
-    fn next_batch(&self, known: &mut Option<Known>) -> Option<Vec<Job>> {
-        let mut state = self.lock();
-        let (mut entries, mut bytes) = (0_usize, 0_usize);
-        let mut batch = Vec::new();
-        while let Some(job) = state.jobs.front() {
-            entries = entries.saturating_add(job.drafts.len());
-            let size = job
-                .drafts
-                .iter()
-                .map(|draft| draft.body.len())
-                .sum::<usize>();
-            bytes = bytes.saturating_add(size);
-            let fits = entries <= APPEND_ENTRIES_MAX && bytes <= APPEND_BYTES_MAX;
-            if !fits && !batch.is_empty() {
-                break;
-            }
-            batch.extend(state.jobs.pop_front());
-        }
-        if batch.is_empty() {
-            state.working = false;
-            state.known = known.take();
-            return None;
-        }
-        Some(batch)
     }
 }
 

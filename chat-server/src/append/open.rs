@@ -1,14 +1,16 @@
 //! The sends of one batch: which of them are stored, which get a position, what they are told.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::clock::UnixMillis;
 use shared::ids::{MemberId, Seq};
 
 use super::known::Known;
+use super::queue::{Job, TopicQueue};
 use super::window::Repeated;
-use super::{AppendError, Job, Outcome, Parts, SEND_DEADLINE};
+use super::{AppendError, Outcome, Parts, SEND_DEADLINE};
 use crate::log::{Draft, Entry};
 use crate::metrics::SendOutcome;
 
@@ -146,9 +148,14 @@ impl Numbering {
             }
             self.named.insert(name, self.entries.len());
         }
-        let newest = self.entries.last().map_or(known.head, |entry| entry.seq);
+        let (newest, newest_at) = self.entries.last().map_or_else(
+            || (known.head, known.newest_at.unwrap_or(UnixMillis::EPOCH)),
+            |entry| (entry.seq, entry.draft.sent_at),
+        );
         let seq = newest.next().ok_or(AppendError::Full)?;
-        let draft = draft.clone();
+        let mut draft = draft.clone();
+        // Times never fall within a log, whatever the clock of this node or of another says.
+        draft.sent_at = draft.sent_at.max(newest_at);
         self.entries.push(Arc::new(Entry {
             seq,
             deleted: false,
@@ -158,14 +165,25 @@ impl Numbering {
     }
 }
 
-/// Gives up on sends whose time is over.
-pub(super) fn expire(parts: &Parts, open: &mut Vec<Open>) {
+/// Gives up on sends whose time is over, and on those of their origins behind them.
+pub(super) fn expire(parts: &Parts, queue: &TopicQueue, open: &mut Vec<Open>) {
     let now = parts.clock.now();
-    for at in (0..open.len()).rev() {
-        if open.get(at).is_some_and(|send| send.job.deadline <= now) {
-            open.remove(at).tell(Err(AppendError::Unavailable));
+    if open.iter().all(|send| send.job.deadline > now) {
+        return;
+    }
+    let mut origins = HashSet::new();
+    let (mut over, mut left) = (Vec::new(), Vec::new());
+    for send in open.drain(..) {
+        let origin = send.job.origin;
+        if send.job.deadline <= now || origin.is_some_and(|origin| origins.contains(&origin)) {
+            origins.extend(origin);
+            over.push(send.job);
+        } else {
+            left.push(send);
         }
     }
+    *open = left;
+    queue.fail(over, now);
 }
 
 /// Until the first of the sends has to be told.

@@ -3,8 +3,10 @@
 //! `tests/append.rs`.
 
 mod deadlines;
+mod order;
 mod parts;
 mod queues;
+mod room_heads;
 mod through;
 
 use std::sync::{Arc, Mutex};
@@ -19,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, timeout};
 
 use self::through::Through;
-use super::{Appender, AppenderParts, Outcome};
+use super::{Appender, AppenderParts, Origin, Outcome, RoomHeads, RoomHeadsParts};
 use crate::bus::local::{LocalBus, LocalNode};
 use crate::bus::{Bus, BusEvent};
 use crate::log::{Draft, Entry, Kind, Topic, Uid};
@@ -60,13 +62,20 @@ impl Fixture {
         let (listener, heard) = bus.attach(1_024);
         listener.subscribe(room(1)).await.unwrap();
         let shown = Arc::clone(&told);
+        let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
+        let heads = RoomHeads::new(RoomHeadsParts {
+            rooms: Arc::clone(&through) as Arc<dyn RoomStore>,
+            messages: Arc::clone(&through) as Arc<dyn MessageStore>,
+            drain: drain.clone(),
+            metrics: Arc::clone(&metrics),
+        });
         let appender = Appender::new(AppenderParts {
             store: Arc::clone(&through) as Arc<dyn MessageStore>,
-            rooms: Arc::clone(&through) as Arc<dyn RoomStore>,
+            heads,
             bus: Arc::new(bus.attach(1).0),
             clock,
-            drain: Drain::new(),
-            metrics: Arc::new(Metrics::new()),
+            drain,
+            metrics,
             stored: Box::new(move |_, entries| {
                 let seqs = seqs(entries);
                 shown.lock().unwrap().push(format!("shown {seqs:?}"));
@@ -84,6 +93,14 @@ impl Fixture {
     }
 
     fn submit(&self, drafts: Vec<Draft>) -> oneshot::Receiver<Outcome> {
+        self.submit_from(None, drafts)
+    }
+
+    fn submit_from(
+        &self,
+        origin: Option<Origin>,
+        drafts: Vec<Draft>,
+    ) -> oneshot::Receiver<Outcome> {
         let (tell, outcome) = oneshot::channel();
         let told = Arc::clone(&self.told);
         let done = move |outcome: Outcome| {
@@ -96,7 +113,8 @@ impl Fixture {
             });
             drop(tell.send(outcome));
         };
-        self.appender.submit(room(1), drafts, Box::new(done));
+        self.appender
+            .submit(room(1), origin, drafts, Box::new(done));
         outcome
     }
 

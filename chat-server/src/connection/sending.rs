@@ -16,7 +16,7 @@ use super::effects::{InFlight, WorkDone};
 use super::failure::Failure;
 use super::message::{MessageRules, read_message};
 use super::transaction;
-use crate::append::Outcome;
+use crate::append::{Origin, Outcome};
 use crate::destination::SendTo;
 use crate::hub::Letter;
 use crate::log::{Draft, RoomEvent, Topic};
@@ -90,7 +90,12 @@ impl Actor {
         let done = Box::new(move |outcome| mailbox.post(Letter::Stored { ticket, outcome }));
         self.services
             .appender
-            .submit(Topic::Room(room.room_id), vec![draft], done);
+            .submit(Topic::Room(room.room_id), self.origin(), vec![draft], done);
+    }
+
+    /// As what the appender knows this connection.
+    fn origin(&self) -> Option<Origin> {
+        self.mailbox.owner().map(|owner| Origin(owner.connection))
     }
 
     pub(super) fn draft(&self, send: &Send, room: &Room) -> Result<Draft, Failure> {
@@ -148,9 +153,10 @@ impl Actor {
             (Err(failure), _) => return self.fail_commit(&commit, failure),
             (_, None) => return self.fail_commit(&commit, Failure::FORBIDDEN),
         };
-        let services = Arc::clone(&self.services);
+        let (services, origin) = (Arc::clone(&self.services), self.origin());
         self.work = Some(Box::pin(async move {
-            let stored = transaction::store(&services, member, &rooms, &commit).await;
+            let by = (member, origin);
+            let stored = transaction::store(&services, by, &rooms, &commit).await;
             WorkDone::Commit(commit, stored)
         }));
     }

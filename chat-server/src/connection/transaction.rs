@@ -8,6 +8,7 @@ use stomp::Commit;
 use super::Services;
 use super::failure::Failure;
 use super::message::{MessageRules, read_message};
+use crate::append::Origin;
 use crate::log::{Draft, Topic};
 
 /// Stores the messages: all are checked before the first one goes, and those of one room are
@@ -18,7 +19,7 @@ use crate::log::{Draft, Topic};
 /// sending again under the same client message ids stores nothing twice.
 pub(super) async fn store(
     services: &Services,
-    member: MemberId,
+    (member, origin): (MemberId, Option<Origin>),
     rooms: &[RoomId],
     commit: &Commit,
 ) -> Result<(), Failure> {
@@ -36,7 +37,8 @@ pub(super) async fn store(
         by_room.entry(*room_id).or_default().push(draft);
     }
     for (room, drafts) in by_room {
-        services.appender.send(Topic::Room(room), drafts).await?;
+        let topic = Topic::Room(room);
+        services.appender.send_from(origin, topic, drafts).await?;
     }
     Ok(())
 }

@@ -46,6 +46,7 @@ impl Hub {
                     self.parts.metrics.gaps_filled.inc();
                     let now = self.parts.clock.now();
                     live.change(|ring| ring.fill(&entries, last, now));
+                    self.check_record(live);
                     continue;
                 }
                 Ok(Page::Lacking) => self.look_for_end(live).await,

@@ -118,7 +118,14 @@ impl Hub {
         metrics.head_reads.count(why);
         match self.compare(&live).await {
             Ok(Compared::Behind) => metrics.heads_behind.count(why),
-            Ok(Compared::Same | Compared::WentBack) => {}
+            Ok(Compared::Same) => {
+                self.check_record(&live);
+                if live.take_wrong_note() {
+                    // Or the store would be asked again at each round until the log grows.
+                    self.parts.bus.note_head(live.topic(), live.head());
+                }
+            }
+            Ok(Compared::WentBack) => {}
             Err(error) => {
                 metrics.store_errors.with_label_values(&["head"]).inc();
                 warn!("head of {} unknown: {error}", live.topic());

@@ -8,6 +8,7 @@ mod fill;
 mod frame;
 mod heads;
 mod mailbox;
+mod places;
 mod put_out;
 mod ring;
 mod survey;
@@ -26,6 +27,7 @@ use tokio::sync::Mutex as Gate;
 use tokio::time::timeout;
 use tracing::debug;
 
+use crate::append::RoomHeads;
 use crate::bus::{Bus, BusEvent, BusState};
 use crate::log::{Entry, RoomEvent, Topic};
 use crate::metrics::Metrics;
@@ -67,6 +69,7 @@ struct Parts {
     topics: DashMap<Topic, Arc<LiveTopic>>,
     gates: [Gate<()>; GATES],
     store: Arc<dyn MessageStore>,
+    heads: RoomHeads,
     bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
     drain: Drain,
@@ -78,7 +81,7 @@ impl Hub {
     /// A hub that follows nothing yet.
     #[must_use]
     pub fn new(
-        store: Arc<dyn MessageStore>,
+        (store, heads): (Arc<dyn MessageStore>, RoomHeads),
         bus: Arc<dyn Bus>,
         clock: Arc<dyn Clock>,
         drain: Drain,
@@ -91,6 +94,7 @@ impl Hub {
                 topics,
                 gates,
                 store,
+                heads,
                 bus,
                 clock,
                 drain,
@@ -121,6 +125,7 @@ impl Hub {
         };
         let live = joining.topic();
         live.begun.get_or_try_init(|| self.begin(live)).await?;
+        self.check_record(live);
         Ok(joining.add(mailbox, slot, part))
     }
 
@@ -224,6 +229,15 @@ impl Hub {
         Ok(())
     }
 
+    /// What lists show of the room may be behind what is shown here: the node that stored the newest
+    /// entry may have ended before it had noted it. Once for each head that somebody joins at.
+    fn check_record(&self, live: &LiveTopic) {
+        let head = live.head();
+        if live.take_unchecked(head) {
+            self.parts.heads.check(live.topic(), head);
+        }
+    }
+
     /// The log has grown to here, somebody says; the entries are in the store.
     fn take_head(&self, topic: Topic, head: Seq) {
         let Some(live) = self.live(topic) else { return };
@@ -277,7 +291,7 @@ mod tests {
     use tokio::sync::mpsc::Receiver;
 
     use super::*;
-    use crate::append::{Appender, AppenderParts};
+    use crate::append::{Appender, AppenderParts, RoomHeadsParts};
     use crate::bus::local::LocalBus;
     use crate::log::{Draft, Kind, Uid};
     use crate::store::embedded::EmbeddedStore;
@@ -381,8 +395,14 @@ mod tests {
         let messages = Arc::clone(&flaky) as Arc<dyn MessageStore>;
         let clock = Arc::new(ManualClock::new(SystemClock.unix_millis()));
         let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
+        let heads = RoomHeads::new(RoomHeadsParts {
+            rooms: Arc::clone(store) as Arc<dyn RoomStore>,
+            messages: Arc::clone(&messages),
+            drain: drain.clone(),
+            metrics: Arc::clone(&metrics),
+        });
         let hub = Hub::new(
-            Arc::clone(&messages),
+            (Arc::clone(&messages), heads.clone()),
             Arc::clone(&bus),
             Arc::clone(&clock) as Arc<dyn Clock>,
             drain.clone(),
@@ -391,7 +411,7 @@ mod tests {
         let shown = hub.clone();
         let appender = Appender::new(AppenderParts {
             store: messages,
-            rooms: Arc::clone(store) as Arc<dyn RoomStore>,
+            heads,
             bus,
             clock: Arc::new(SystemClock),
             drain,

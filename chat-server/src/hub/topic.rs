@@ -13,24 +13,9 @@ use tokio::sync::OnceCell;
 
 use super::frame::Form;
 use super::mailbox::{Letter, Mailbox, Owner, Slot};
+use super::places::{Place, Places};
 use super::ring::{Pulled, Ring, RingSize, Taken};
 use crate::log::{Entry, Topic};
-
-/// Who follows, by a place that stays the same.
-#[derive(Debug, Default)]
-struct Places {
-    places: Vec<Option<Place>>,
-    free: Vec<usize>,
-}
-
-/// A follower.
-#[derive(Debug)]
-struct Place {
-    mailbox: Arc<Mailbox>,
-    slot: Slot,
-    /// How far it has pulled; only for those who look at the node.
-    position: Arc<AtomicU32>,
-}
 
 /// How the connections end that have seen what is not in the log any more: 1012, as after a
 /// restart; they come back and are told.
@@ -55,8 +40,12 @@ pub struct LiveTopic {
     pub(super) begun: OnceCell<()>,
     /// The bus had a head noted when it was asked last.
     was_noted: AtomicBool,
+    /// The head noted there was another one than is shown here.
+    was_noted_wrong: AtomicBool,
     /// The store has to be asked for the head, whatever the bus says.
     owes_look: AtomicBool,
+    /// Up to here the room's record for lists was checked.
+    checked: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -107,7 +96,9 @@ impl LiveTopic {
             followers: Mutex::new(followers),
             begun: OnceCell::new(),
             was_noted: AtomicBool::new(false),
+            was_noted_wrong: AtomicBool::new(false),
             owes_look: AtomicBool::new(false),
+            checked: AtomicU32::new(0),
         }
     }
 
@@ -210,14 +201,28 @@ impl LiveTopic {
         self.owes_look.swap(false, Ordering::Relaxed)
     }
 
+    /// Whether the room's record for lists was not checked at this head yet; whoever asks does it.
+    pub(super) fn take_unchecked(&self, head: Seq) -> bool {
+        self.checked.fetch_max(head.get(), Ordering::Relaxed) < head.get()
+    }
+
     /// Whether what the bus says of the head is reason to ask the store: it has another one noted,
     /// or has forgotten the one that it had.
     pub(super) fn note_said(&self, noted: Option<Seq>) -> bool {
         let was_noted = self.was_noted.swap(noted.is_some(), Ordering::Relaxed);
         match noted {
-            Some(noted) => self.ring().head() != Some(noted),
+            Some(noted) => {
+                let differs = self.ring().head() != Some(noted);
+                self.was_noted_wrong.store(differs, Ordering::Relaxed);
+                differs
+            }
             None => was_noted,
         }
+    }
+
+    /// Whether the head that the bus has noted was another one than is shown; whoever asks mends it.
+    pub(super) fn take_wrong_note(&self) -> bool {
+        self.was_noted_wrong.swap(false, Ordering::Relaxed)
     }
 
     /// What the ring has in memory.
@@ -288,47 +293,6 @@ impl Followers {
             Part::Log => &mut self.log,
             Part::Events => &mut self.events,
         }
-    }
-}
-
-impl Places {
-    fn add(&mut self, follower: Place) -> usize {
-        match self.free.pop() {
-            Some(place) => {
-                self.places[place] = Some(follower);
-                place
-            }
-            None => {
-                self.places.push(Some(follower));
-                self.places.len() - 1
-            }
-        }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Place> {
-        self.places.iter().flatten()
-    }
-
-    fn remove(&mut self, place: usize) {
-        self.places[place] = None;
-        self.free.push(place);
-        if self.is_empty() {
-            *self = Self::default();
-        }
-    }
-
-    fn count(&self) -> usize {
-        self.places.len() - self.free.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.count() == 0
-    }
-}
-
-impl Place {
-    fn owner(&self) -> Option<Owner> {
-        self.mailbox.owner()
     }
 }
 

@@ -114,7 +114,7 @@ impl Rooms {
         Ok(Piece { entries, first })
     }
 
-    async fn head(&self, room: RoomId, view: View) -> Result<Seq, RoomError> {
+    pub(super) async fn head(&self, room: RoomId, view: View) -> Result<Seq, RoomError> {
         let head = self.messages.head(Topic::Room(room), view).await;
         head.map_err(|error| self.unavailable("head", &error))
     }
@@ -130,6 +130,11 @@ pub(super) const FIRST: Seq = match Seq::ZERO.next() {
 pub(super) fn back(seq: Seq, by: u32) -> Seq {
     let earlier = seq.get().saturating_sub(by);
     Seq::try_from(u64::from(earlier)).expect("an earlier position is a position")
+}
+
+/// So many positions later, at most the last.
+pub(super) fn ahead(seq: Seq, by: u32) -> Seq {
+    Seq::try_from(u64::from(seq.get().saturating_add(by))).unwrap_or(Seq::MAX)
 }
 
 /// How many entries a page that ends at `last` has in a room without holes.

@@ -15,19 +15,17 @@ use moka::future::Cache;
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 
-use super::history::{FIRST, back};
 use super::{PageError, RoomError, Rooms};
-use crate::log::{Entry, Kind};
+use crate::append::head_of;
+use crate::log::Entry;
 use crate::store::{Membership, Role, Room, RoomHead};
 
-/// What unread messages are counted up to; this many means "at least".
-pub const UNREAD_MAX: u32 = 100;
+/// Times that rows are sorted anew because a record was behind. Then the rows are shown as they are:
+/// the room spoke meanwhile.
+const ROUNDS_MAX: u32 = 3;
 
-/// Entries read at once for a row. Most rows need one entry, the others hardly more than this.
-const TAIL_ENTRIES: u32 = 128;
-
-/// Reads for one row. Beyond 512 entries without 100 that count nearly all were taken back.
-const TAIL_READS_MAX: u32 = 4;
+/// Rooms without a noted message whose log is looked at for one list.
+const SILENT_MAX: usize = 32;
 
 /// Questions to the store at once for one list.
 const READS_AT_ONCE: usize = 16;
@@ -96,6 +94,16 @@ struct Row {
     head: Option<RoomHead>,
 }
 
+/// A row as it is shown.
+struct Listed {
+    room: ListedRoom,
+    /// The room's newest message, where the record was found behind the log.
+    newer: Option<RoomHead>,
+}
+
+/// The newest message of rooms.
+type Heads = HashMap<RoomId, RoomHead>;
+
 /// At which places rooms were shown last, by member.
 pub(super) struct Places(Cache<(MemberId, RoomId), Place>);
 
@@ -122,6 +130,10 @@ impl Rooms {
     /// `size` of the member's rooms, after the cursor. A room that does not speak meanwhile is on
     /// exactly one page of a walk.
     ///
+    /// Where a room stands follows from a record that may be behind its log. So each row that is to
+    /// be shown is compared with the log, which costs nothing where its end is read anyway, and so
+    /// are rooms that have no record; what was behind is mended, and the rows are sorted again.
+    ///
     /// # Errors
     /// See [`PageError`].
     pub async fn list(
@@ -140,30 +152,31 @@ impl Rooms {
             Some(cursor) => self.shown_at(member, cursor).await?,
             None => None,
         };
-        let mut rows = self.rows(memberships, shown_at).await?;
-        if let Some(cursor) = cursor {
-            let now_at = || rows.iter().find(|row| row.room() == cursor.room);
-            let place = shown_at.or_else(|| now_at().map(|row| row.place));
-            let place = place.ok_or(PageError::Cursor)?;
-            rows.retain(|row| row.place > place);
+        let mut heads = self.heads_of(&memberships).await?;
+        for round in 1.. {
+            let rows = self.rows(&memberships, &heads, shown_at).await?;
+            let (rows, next) = cut(rows, (cursor, shown_at), size)?;
+            let listed: Vec<Listed> = stream::iter(rows)
+                .map(|row| self.listed(member, row))
+                .buffered(READS_AT_ONCE)
+                .try_filter_map(async |listed| Ok(listed))
+                .try_collect()
+                .await?;
+            let newer = listed.iter().filter_map(|one| one.newer.clone());
+            let newer: Vec<RoomHead> = newer.collect();
+            if !newer.is_empty() && round < ROUNDS_MAX {
+                heads.extend(newer.into_iter().map(|head| (head.room, head)));
+                continue;
+            }
+            if let Some(place) = next {
+                let name = (member, place.room.0);
+                self.places.0.insert(name, place).await;
+            }
+            let rooms = listed.into_iter().map(|one| one.room).collect();
+            let next = next.map(|place| place.room.0);
+            return Ok(RoomPage { rooms, next });
         }
-        rows.sort_unstable_by_key(|row| row.place);
-        let last = rows.get(size.saturating_sub(1)).map(|row| row.place);
-        let next = last.filter(|_| rows.len() > size);
-        rows.truncate(size);
-
-        if let Some(place) = next {
-            let name = (member, place.room.0);
-            self.places.0.insert(name, place).await;
-        }
-        let rooms = stream::iter(rows)
-            .map(|row| self.listed(member, row))
-            .buffered(READS_AT_ONCE)
-            .try_filter_map(async |room| Ok(room))
-            .try_collect()
-            .await?;
-        let next = next.map(|place| place.room.0);
-        Ok(RoomPage { rooms, next })
+        Err(RoomError::Unavailable.into()) // never: the last round returns
     }
 
     /// Where the cursor's room stood when the page was given, as far as anybody knows.
@@ -183,27 +196,53 @@ impl Rooms {
         }))
     }
 
+    /// The newest message of each of these rooms: as was noted, or as this node is about to note it;
+    /// where nothing was noted, as the log itself says.
+    async fn heads_of(&self, memberships: &[Membership]) -> Result<Heads, RoomError> {
+        let ids: Vec<_> = memberships.iter().map(|one| one.room).collect();
+        let waiting = self.heads.waiting(&ids);
+        let noted = self.rooms.heads(&ids).await;
+        let noted = noted.map_err(|error| self.unavailable("heads", &error))?;
+        let mut heads: Heads = noted.into_iter().map(|head| (head.room, head)).collect();
+        for head in waiting {
+            if heads
+                .get(&head.room)
+                .is_none_or(|noted| noted.seq < head.seq)
+            {
+                heads.insert(head.room, head);
+            }
+        }
+        // A room that never spoke is a recent one, or will not be looked for on the first pages.
+        let silent = ids.into_iter().filter(|id| !heads.contains_key(id));
+        let found: Vec<RoomHead> = stream::iter(silent.take(SILENT_MAX))
+            .map(|room| self.newest_after(room, Seq::ZERO))
+            .buffer_unordered(READS_AT_ONCE)
+            .try_filter_map(async |head| Ok(head))
+            .try_collect()
+            .await?;
+        heads.extend(found.into_iter().map(|head| (head.room, head)));
+        Ok(heads)
+    }
+
     /// The memberships with their places. The time of creation is looked up only where it decides:
     /// for rooms without a message and among those that spoke last in the same millisecond.
     async fn rows(
         &self,
-        memberships: Vec<Membership>,
+        memberships: &[Membership],
+        heads: &Heads,
         cursor: Option<Place>,
     ) -> Result<Vec<Row>, RoomError> {
-        let ids: Vec<_> = memberships.iter().map(|one| one.room).collect();
-        let heads = self.rooms.heads(&ids).await;
-        let heads = heads.map_err(|error| self.unavailable("heads", &error))?;
         let mut times = HashMap::<UnixMillis, u32>::new();
         let cursor_at = cursor.map(|place| place.last_at.0);
-        for at in heads.iter().map(|head| head.at).chain(cursor_at) {
+        for at in heads.values().map(|head| head.at).chain(cursor_at) {
             *times.entry(at).or_default() += 1;
         }
-        let mut heads: HashMap<_, _> = heads.into_iter().map(|head| (head.room, head)).collect();
-        let rows = memberships.into_iter().map(|one| {
-            let head = heads.remove(&one.room);
-            let alone = head.as_ref().is_some_and(|head| times[&head.at] == 1);
-            (one, head, alone)
+        let rows = memberships.iter().map(|one| {
+            let head = heads.get(&one.room);
+            let alone = head.is_some_and(|head| times.get(&head.at) == Some(&1));
+            (one.clone(), head.cloned(), alone)
         });
+        let rows: Vec<_> = rows.collect();
         stream::iter(rows)
             .map(async |(one, head, alone)| {
                 let created_at = if alone {
@@ -229,7 +268,7 @@ impl Rooms {
     }
 
     /// A row as it is shown; `None` if there is no such room (yet).
-    async fn listed(&self, member: MemberId, row: Row) -> Result<Option<ListedRoom>, RoomError> {
+    async fn listed(&self, member: MemberId, row: Row) -> Result<Option<Listed>, RoomError> {
         let room = match self.known(row.room()).await {
             Ok(known) => known.room,
             Err(RoomError::Unknown(_)) => return Ok(None),
@@ -238,55 +277,51 @@ impl Rooms {
             }
         };
         let last_at = row.place.last_at.0;
-        let Some(head) = row.head else {
-            return Ok(Some(ListedRoom {
+        let Some(head) = &row.head else {
+            let newer = self.newest_after(row.room(), Seq::ZERO).await?;
+            let room = ListedRoom {
                 room,
                 last_at,
                 last_text: None,
                 unread: 0,
-            }));
+            };
+            return Ok(Some(Listed { room, newer }));
         };
-        let (newest, unread) = self.tail(member, &head, row.last_read).await?;
+        let tail = self.tail(member, head, row.last_read).await?;
+        let newer = match tail.newer {
+            true => self.newest_after(row.room(), head.seq).await?,
+            false => None,
+        };
         // The hint still has the text of what was taken back.
-        let last_text = newest.map_or(head.text, |entry| text(&entry));
-        Ok(Some(ListedRoom {
+        let text = |entry: Arc<Entry>| head_of(row.room(), &entry).text;
+        let last_text = tail.newest.map_or_else(|| head.text.clone(), text);
+        let room = ListedRoom {
             room,
             last_at,
             last_text: Some(last_text),
-            unread,
-        }))
+            unread: tail.unread,
+        };
+        Ok(Some(Listed { room, newer }))
     }
+}
 
-    /// The newest entry, and how many the member has not read: backwards from there to the mark or
-    /// to the member's own newest message, since who wrote has read.
-    async fn tail(
-        &self,
-        member: MemberId,
-        head: &RoomHead,
-        mark: Seq,
-    ) -> Result<(Option<Arc<Entry>>, u32), RoomError> {
-        let (mut newest, mut unread, mut last) = (None, 0, head.seq);
-        for _ in 0..TAIL_READS_MAX {
-            let after_mark = mark.next().unwrap_or(Seq::MAX).min(last);
-            let first = back(last, TAIL_ENTRIES - 1).max(FIRST).max(after_mark);
-            let entries = self.read_whole(head.room, first, last).await?;
-            for entry in entries.iter().rev() {
-                if newest.is_none() {
-                    newest = Some(Arc::clone(entry));
-                }
-                let is_read = entry.seq <= mark || entry.draft.sender == Some(member);
-                if is_read || unread == UNREAD_MAX {
-                    return Ok((newest, unread));
-                }
-                unread += u32::from(!entry.deleted);
-            }
-            last = back(first, 1);
-            if last <= mark {
-                break;
-            }
-        }
-        Ok((newest, unread))
+/// The rows of a page, and the place where it ends if there are more.
+fn cut(
+    mut rows: Vec<Row>,
+    (cursor, shown_at): (Option<ListCursor>, Option<Place>),
+    size: usize,
+) -> Result<(Vec<Row>, Option<Place>), PageError> {
+    if let Some(cursor) = cursor {
+        let now_at = || rows.iter().find(|row| row.room() == cursor.room);
+        let place = shown_at.or_else(|| now_at().map(|row| row.place));
+        let place = place.ok_or(PageError::Cursor)?;
+        rows.retain(|row| row.place > place);
     }
+    rows.sort_unstable_by_key(|row| row.place);
+    let last = rows.get(size.saturating_sub(1)).map(|row| row.place);
+    let next = last.filter(|_| rows.len() > size);
+    rows.truncate(size);
+    Ok((rows, next))
 }
 
 impl Row {
@@ -306,12 +341,4 @@ fn row(membership: &Membership, head: Option<RoomHead>, created_at: UnixMillis) 
         last_read: membership.last_read,
         head,
     }
-}
-
-/// An entry's text; empty for what was taken back or has none.
-fn text(entry: &Entry) -> String {
-    if entry.deleted || entry.draft.kind != Kind::Chat {
-        return String::new();
-    }
-    String::from_utf8_lossy(&entry.draft.body).into_owned()
 }

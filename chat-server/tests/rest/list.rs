@@ -1,12 +1,17 @@
 //! The list of a member's rooms.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use chat_server::log::{Draft, Entry, Kind, Topic, Uid};
+use chat_server::store::{Append, MessageStore as _};
 use http::Method;
 use serde_json::Value;
+use shared::clock::Clock as _;
 
-use crate::site::{Site, group, message};
+use crate::site::{Site, group, member_id, message, room_id};
 
 fn rooms(page: &Value) -> Vec<u64> {
     let rows = page["data"].as_array().unwrap().iter();
@@ -86,6 +91,75 @@ async fn bad_parameters_are_told() {
         assert_eq!((answer.status, answer.code()), (400, 1006), "{query}");
     }
     check(&site, "unknown=1", &[1]).await;
+}
+
+/// An entry that was stored by a node that ended before it had noted it for lists.
+async fn store_unnoted(site: &Site, room: u64, seq: u64, text: &str) {
+    let entry = Entry {
+        seq: seq.try_into().unwrap(),
+        deleted: false,
+        draft: Draft {
+            uid: Uid(rand::random()),
+            kind: Kind::Chat,
+            sender: Some(member_id(2)),
+            client_message_id: None,
+            headers: Vec::new(),
+            content_type: None,
+            body: Bytes::copy_from_slice(text.as_bytes()),
+            sent_at: site.clock.unix_millis(),
+        },
+    };
+    let topic = Topic::Room(room_id(room));
+    let head = (seq - 1).try_into().unwrap();
+    let append = site.store.append(topic, head, vec![Arc::new(entry)]);
+    assert_eq!(append.await.unwrap(), Append::Applied);
+}
+
+#[tokio::test]
+async fn the_list_shows_what_the_log_has_though_its_record_is_behind() {
+    let site = Site::start().await;
+    for room in 1..=4 {
+        site.pair(room, 1, 2).await;
+        site.wait(Duration::from_secs(1));
+    }
+    site.say(1, 2, "하나").await;
+    site.wait(Duration::from_secs(1));
+    site.say(2, 2, "둘").await;
+    site.wait(Duration::from_secs(1));
+    // The first of a room that never spoke, and the second of the one that spoke first.
+    store_unnoted(&site, 3, 1, "셋").await;
+    site.wait(Duration::from_secs(1));
+    store_unnoted(&site, 1, 2, "넷").await;
+    let page = site.data(1, "/api/chat-room?size=10").await;
+    assert_eq!(rooms(&page), [1, 3, 2, 4]);
+    let shown = |at: usize| {
+        let row = &page["data"][at];
+        (row["lastMessage"].clone(), row["unreadCount"].clone())
+    };
+    assert_eq!(shown(0), ("넷".into(), 2.into()));
+    assert_eq!(shown(1), ("셋".into(), 1.into()));
+    // The record itself is mended, so that pages which do not show the row know of it as well.
+    for (room, seq) in [(1, 2_u64), (3, 1)] {
+        site.store
+            .noted(room_id(room), seq.try_into().unwrap())
+            .await;
+    }
+    check(&site, "size=1", &[1]).await;
+}
+
+/// A record far behind its log: more than one look at the log shows.
+#[tokio::test]
+async fn a_record_far_behind_is_mended_at_once() {
+    let site = Site::start().await;
+    site.pair(1, 1, 2).await;
+    site.say(1, 2, "하나").await;
+    for seq in 2..=300 {
+        store_unnoted(&site, 1, seq, &seq.to_string()).await;
+    }
+    let page = site.data(1, "/api/chat-room").await;
+    let row = &page["data"][0];
+    assert_eq!(row["lastMessage"], "300");
+    assert_eq!(row["unreadCount"], 100);
 }
 
 #[tokio::test]

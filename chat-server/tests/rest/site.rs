@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
-use chat_server::append::{Appender, AppenderParts};
+use chat_server::append::{Appender, AppenderParts, RoomHeads, RoomHeadsParts};
 use chat_server::auth::{Authenticator, KeySource};
 use chat_server::bus::local::{LocalBus, LocalNode};
 use chat_server::connection::{Connections, Orders, OrdersParts};
@@ -129,8 +129,9 @@ impl Site {
         let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
         let (node, _heard) = LocalBus::new().attach(16);
         let bus = Arc::new(node);
+        let heads = room_heads(&store, &drain, &metrics);
         let hub = Hub::new(
-            store.clone(),
+            (store.clone(), heads.clone()),
             bus.clone(),
             clock.clone(),
             drain.clone(),
@@ -139,7 +140,7 @@ impl Site {
         let own = hub.clone();
         let appender = Appender::new(AppenderParts {
             store: store.clone(),
-            rooms: store.clone(),
+            heads: heads.clone(),
             bus: bus.clone(),
             clock: clock.clone(),
             drain: drain.clone(),
@@ -149,6 +150,7 @@ impl Site {
         let rooms = Rooms::new(RoomsParts {
             rooms: store.clone(),
             messages: store.clone(),
+            heads,
             hub: hub.clone(),
             bus: bus.clone(),
             clock: clock.clone(),
@@ -276,6 +278,15 @@ impl Site {
     pub(crate) fn wait(&self, time: Duration) {
         self.clock.advance(time);
     }
+}
+
+fn room_heads(store: &Arc<Outage>, drain: &Drain, metrics: &Arc<Metrics>) -> RoomHeads {
+    RoomHeads::new(RoomHeadsParts {
+        rooms: store.clone(),
+        messages: store.clone(),
+        drain: drain.clone(),
+        metrics: Arc::clone(metrics),
+    })
 }
 
 /// What several nodes of a test share.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chat_server::append::{Appender, AppenderParts};
+use chat_server::append::{Appender, AppenderParts, RoomHeads, RoomHeadsParts};
 use chat_server::bus::local::LocalBus;
 use chat_server::log::{Draft, Kind, Uid};
 use chat_server::metrics::Metrics;
@@ -32,13 +32,20 @@ async fn send_over_a_border_has_one_receipt_for_all_of_it() {
     let store = connect(&settings()).await;
     let topic = fresh_topic();
     fill(&store, topic, 4_090).await;
+    let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
+    let heads = RoomHeads::new(RoomHeadsParts {
+        rooms: Arc::clone(&store) as Arc<dyn RoomStore>,
+        messages: Arc::clone(&store) as Arc<dyn MessageStore>,
+        drain: drain.clone(),
+        metrics: Arc::clone(&metrics),
+    });
     let appender = Appender::new(AppenderParts {
         store: Arc::clone(&store) as Arc<dyn MessageStore>,
-        rooms: Arc::clone(&store) as Arc<dyn RoomStore>,
+        heads,
         bus: Arc::new(LocalBus::new().attach(64).0),
         clock: Arc::new(SystemClock),
-        drain: Drain::new(),
-        metrics: Arc::new(Metrics::new()),
+        drain,
+        metrics,
         stored: Box::new(|_, _| {}),
     });
     let drafts: Vec<Draft> = (0..12).map(|nth| draft(format!("part {nth}"))).collect();

@@ -7,7 +7,8 @@ use std::thread;
 use shared::clock::ManualClock;
 use tokio::runtime::Runtime;
 
-use super::super::{AppendError, IDLE_MAX, QUEUE_MAX};
+use super::super::queue::QUEUE_MAX;
+use super::super::{AppendError, IDLE_MAX};
 use super::*;
 
 const ROUNDS: u64 = 20_000;
@@ -28,7 +29,7 @@ fn sends_and_sweeps_do_not_wait_for_each_other() {
                 let topic = room(writer * ROUNDS + round % 64);
                 let tell = tell.clone();
                 let done = Box::new(move |outcome| tell.send(outcome).unwrap());
-                appender.submit(topic, vec![draft("x", None)], done);
+                appender.submit(topic, None, vec![draft("x", None)], done);
             }
         });
     }

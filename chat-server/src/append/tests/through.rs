@@ -25,6 +25,10 @@ pub(super) struct Through {
     pub(super) silent: AtomicBool,
     /// Logs are kept in parts of so many positions; 0: in one.
     pub(super) part_entries: AtomicU32,
+    /// So many notes of newest messages fail.
+    pub(super) failing_notes: AtomicUsize,
+    /// How many of them were taken.
+    pub(super) notes: AtomicUsize,
     /// How many appends came here.
     pub(super) appends: AtomicUsize,
 }
@@ -37,6 +41,8 @@ impl Through {
             lost: AtomicUsize::new(0),
             silent: AtomicBool::new(false),
             part_entries: AtomicU32::new(0),
+            failing_notes: AtomicUsize::new(0),
+            notes: AtomicUsize::new(0),
             appends: AtomicUsize::new(0),
         }
     }
@@ -150,6 +156,11 @@ impl RoomStore for Through {
     }
 
     async fn note_head(&self, head: RoomHead) -> Result<(), StoreError> {
+        let (order, fewer) = (Ordering::Relaxed, |left: usize| left.checked_sub(1));
+        if self.failing_notes.fetch_update(order, order, fewer).is_ok() {
+            return Err(StoreError::Unavailable("away".to_owned()));
+        }
+        self.notes.fetch_add(1, order);
         self.ask(move |store| async move { store.note_head(head).await })
             .await
     }

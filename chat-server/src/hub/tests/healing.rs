@@ -339,6 +339,67 @@ async fn a_head_that_never_was_is_not_waited_for() {
     assert_eq!(on_a.seen, (3..=10).collect::<Vec<_>>());
 }
 
+/// The node that stored the newest entry ended before it noted it for lists.
+#[tokio::test]
+async fn a_hub_that_begins_brings_the_record_for_lists_up_to_date() {
+    let Two { a, store, .. } = two();
+    let entry = |at: u64| {
+        let draft = Draft {
+            uid: Uid(rand::random()),
+            kind: Kind::Chat,
+            sender: None,
+            client_message_id: None,
+            headers: Vec::new(),
+            content_type: None,
+            body: Bytes::from(at.to_string()),
+            sent_at: SystemClock.unix_millis(),
+        };
+        let seq = Seq::try_from(at).unwrap();
+        let deleted = false;
+        vec![Arc::new(Entry {
+            seq,
+            deleted,
+            draft,
+        })]
+    };
+    let noted = async |text: &str| {
+        let looking = async {
+            while store
+                .heads(&[room()])
+                .await
+                .unwrap()
+                .pop()
+                .is_none_or(|head| head.text != text)
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, looking).await.expect("it is noted");
+    };
+    store.append(topic(), Seq::ZERO, entry(1)).await.unwrap();
+    let _on_a = a.follow().await;
+    noted("1").await;
+    // The next one is found by a look at the store's heads.
+    let one = Seq::try_from(1_u64).unwrap();
+    store.append(topic(), one, entry(2)).await.unwrap();
+    a.hub.take_from_bus(BusEvent::Lost);
+    noted("2").await;
+}
+
+/// A key of an append that failed, or of an older Redis, is not a reason to ask the store for ever.
+#[tokio::test]
+async fn a_noted_head_that_is_wrong_is_mended() {
+    let Two { a, b, middle, .. } = two();
+    b.send(2).await;
+    let (_on_a, mut turn) = (a.follow().await, Turn::default());
+    let wrong = Seq::try_from(9_u64).unwrap();
+    middle.keys.lock().unwrap().insert(topic(), wrong);
+    a.check(&mut turn, MINUTE).await;
+    let counted = a.counted(HeadRead::Check);
+    a.check(&mut turn, 8 * MINUTE).await;
+    assert_eq!(a.counted(HeadRead::Check), counted);
+}
+
 #[tokio::test]
 async fn a_survey_names_who_is_behind_and_where() {
     let Two { a, .. } = two();

@@ -1,0 +1,160 @@
+//! What waits for one topic, in the order in which it came.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::known::Known;
+use super::order::{Holds, Origin};
+use super::{AppendError, Done, SEND_DEADLINE};
+use crate::log::{Draft, Topic};
+use crate::store::{APPEND_BYTES_MAX, APPEND_ENTRIES_MAX};
+
+/// Sends that wait for one topic. A room of 1,000 members that all write at once fits.
+pub(super) const QUEUE_MAX: usize = 2_048;
+
+/// One send: drafts that become neighbours in the log, all or none; in a store that keeps logs in
+/// parts, but for one that reaches over the end of a part (see `batch`).
+pub(super) struct Job {
+    pub(super) drafts: Vec<Draft>,
+    pub(super) origin: Option<Origin>,
+    pub(super) deadline: Instant,
+    pub(super) done: Done,
+}
+
+/// What waits for one topic.
+pub(super) struct TopicQueue {
+    pub(super) topic: Topic,
+    pub(super) state: Mutex<QueueState>,
+}
+
+pub(super) struct QueueState {
+    pub(super) jobs: VecDeque<Job>,
+    /// A task is at work on this topic; it has `known` meanwhile.
+    pub(super) working: bool,
+    pub(super) known: Option<Known>,
+    pub(super) holds: Holds,
+    pub(super) used_at: Instant,
+}
+
+/// What a queue does with a job it has taken in.
+pub(super) enum Put {
+    /// The task that is at work on the topic comes to it.
+    Waits,
+    /// It is the first: the topic needs a task.
+    Begins,
+}
+
+impl TopicQueue {
+    pub(super) fn new(topic: Topic, now: Instant) -> Self {
+        let jobs = VecDeque::new();
+        let state = QueueState {
+            jobs,
+            working: false,
+            known: None,
+            holds: Holds::default(),
+            used_at: now,
+        };
+        Self {
+            topic,
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a job in, or gives it back: too many wait, or another one must come first.
+    pub(super) fn put(&self, job: Job, now: Instant) -> Result<Put, Job> {
+        let mut state = self.lock();
+        state.used_at = now;
+        if state.holds.refuses(&job, now) {
+            return Err(job);
+        }
+        if state.jobs.len() >= QUEUE_MAX {
+            state.holds.begin(&job, now);
+            return Err(job);
+        }
+        state.jobs.push_back(job);
+        let was_working = std::mem::replace(&mut state.working, true);
+        Ok(if was_working { Put::Waits } else { Put::Begins })
+    }
+
+    /// Until the first of those who wait has to be told.
+    pub(super) fn time_left(&self, now: Instant) -> Duration {
+        let state = self.lock();
+        let first = state.jobs.front().map(|job| job.deadline);
+        first.map_or(SEND_DEADLINE, |first| first.saturating_duration_since(now))
+    }
+
+    /// Gives up on those who wait and whose time is over, and on those behind them.
+    pub(super) fn expire(&self, now: Instant) {
+        let mut state = self.lock();
+        let is_over = |job: &mut Job| job.deadline <= now;
+        let mut over = Vec::new();
+        while let Some(job) = state.jobs.pop_front_if(is_over) {
+            state.holds.begin(&job, now);
+            over.push(job);
+        }
+        if !over.is_empty() {
+            over.append(&mut state.take_held());
+        }
+        drop(state);
+        for job in over {
+            (job.done)(Err(AppendError::Unavailable));
+        }
+    }
+
+    /// These were given up while they were on their way; what waits behind them fails with them.
+    pub(super) fn fail(&self, over: Vec<Job>, now: Instant) {
+        let mut state = self.lock();
+        over.iter().for_each(|job| state.holds.begin(job, now));
+        let behind = state.take_held();
+        drop(state);
+        for job in over.into_iter().chain(behind) {
+            (job.done)(Err(AppendError::Unavailable));
+        }
+    }
+
+    /// The next batch, as many whole jobs as fit, or `None`: then the work is over and what is
+    /// known waits for the next one.
+    pub(super) fn next_batch(&self, known: &mut Option<Known>) -> Option<Vec<Job>> {
+        let mut state = self.lock();
+        let (mut entries, mut bytes) = (0_usize, 0_usize);
+        let mut batch = Vec::new();
+        while let Some(job) = state.jobs.front() {
+            entries = entries.saturating_add(job.drafts.len());
+            let size = job
+                .drafts
+                .iter()
+                .map(|draft| draft.body.len())
+                .sum::<usize>();
+            bytes = bytes.saturating_add(size);
+            let fits = entries <= APPEND_ENTRIES_MAX && bytes <= APPEND_BYTES_MAX;
+            if !fits && !batch.is_empty() {
+                break;
+            }
+            batch.extend(state.jobs.pop_front());
+        }
+        if batch.is_empty() {
+            state.working = false;
+            state.known = known.take();
+            return None;
+        }
+        Some(batch)
+    }
+}
+
+impl QueueState {
+    /// Takes the jobs out of which another one of the same origin must come first.
+    fn take_held(&mut self) -> Vec<Job> {
+        if self.holds.is_empty() {
+            return Vec::new();
+        }
+        let jobs = std::mem::take(&mut self.jobs).into_iter();
+        let (held, others): (Vec<_>, Vec<_>) = jobs.partition(|job| self.holds.holds(job));
+        self.jobs = others.into();
+        held
+    }
+}

@@ -1,0 +1,172 @@
+//! The order of one connection's sends through outages. Time is virtual.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::time::sleep;
+
+use super::super::AppendError;
+use super::*;
+
+const MESSAGES: usize = 40;
+
+/// A client that has several messages under way and sends again, in their order, those that failed,
+/// a while after they did: until it reads of a failure it goes on with the next ones.
+struct Client<'a> {
+    fixture: &'a Fixture,
+    random: &'a mut StdRng,
+    next: usize,
+    under_way: VecDeque<(usize, oneshot::Receiver<Outcome>)>,
+}
+
+impl Client<'_> {
+    fn send_next(&mut self) {
+        let name = format!("{:03}", self.next);
+        let sent = draft(&name, Some(&name));
+        let outcome = self.fixture.submit_from(Some(Origin(1)), vec![sent]);
+        self.under_way.push_back((self.next, outcome));
+        self.next += 1;
+    }
+
+    /// Reads one outcome, in the order of the sends.
+    async fn read_one(&mut self) {
+        let Some((number, outcome)) = self.under_way.pop_front() else {
+            return;
+        };
+        match outcome.await.unwrap() {
+            Ok(_) => {}
+            Err(AppendError::Unavailable) => {
+                for _ in 0..self.random.random_range(0..4) {
+                    self.pause(300).await;
+                    self.send_next();
+                }
+                for (_, outcome) in std::mem::take(&mut self.under_way) {
+                    drop(outcome.await.unwrap());
+                }
+                self.next = number;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    async fn pause(&mut self, max_ms: u64) {
+        let pause = self.random.random_range(0..max_ms);
+        sleep(Duration::from_millis(pause)).await;
+    }
+
+    async fn run(&mut self) {
+        while self.next < MESSAGES || !self.under_way.is_empty() {
+            if self.next < MESSAGES && self.under_way.len() < 8 {
+                self.send_next();
+                self.pause(1_000).await;
+            } else {
+                self.read_one().await;
+            }
+        }
+    }
+}
+
+/// Outages of all lengths: the store takes nothing, or what it takes is not confirmed.
+async fn break_store(through: &Through, random: &mut StdRng) {
+    let end = SystemClock.now() + Duration::from_secs(60);
+    while SystemClock.now() < end {
+        match random.random_range(0..3) {
+            0 => through.set_latency(Duration::from_secs(2)),
+            1 => through
+                .lost
+                .store(random.random_range(0..4), Ordering::Relaxed),
+            _ => through.set_latency(Duration::ZERO),
+        }
+        sleep(Duration::from_millis(random.random_range(0..7_000))).await;
+    }
+    through.lost.store(0, Ordering::Relaxed);
+    through.set_latency(Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_and_is_sent_again_in_order_is_stored_in_order() {
+    for seed in 0..12 {
+        let fixture = Fixture::new().await;
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut breaking = StdRng::seed_from_u64(seed + 1_000);
+        let mut client = Client {
+            fixture: &fixture,
+            random: &mut random,
+            next: 0,
+            under_way: VecDeque::new(),
+        };
+        tokio::join!(client.run(), break_store(&fixture.through, &mut breaking));
+        let stored = fixture.store.read(room(1), seq(1), seq(500), View::Settled);
+        let stored = stored.await.unwrap();
+        let names = stored
+            .iter()
+            .map(|entry| entry.draft.client_message_id.clone());
+        let names: Vec<String> = names.flatten().map(String::from).collect();
+        let expected: Vec<String> = (0..names.len()).map(|nth| format!("{nth:03}")).collect();
+        assert_eq!(names, expected, "seed {seed}");
+        assert!(names.len() >= MESSAGES);
+    }
+}
+
+/// What is refused for an earlier one is not refused for ever, and nobody else is.
+#[tokio::test(start_paused = true)]
+async fn others_go_on_and_a_client_that_gave_up_does_later() {
+    let fixture = Fixture::new().await;
+    fixture.through.set_latency(Duration::from_secs(2));
+    let first = fixture.submit_from(Some(Origin(1)), vec![draft("a", Some("a"))]);
+    sleep(Duration::from_secs(4)).await;
+    let behind = fixture.submit_from(Some(Origin(1)), vec![draft("b", Some("b"))]);
+    let other = fixture.submit_from(Some(Origin(2)), vec![draft("c", Some("c"))]);
+    let failed = Err(AppendError::Unavailable);
+    assert_eq!(first.await.unwrap(), failed);
+    assert_eq!(behind.await.unwrap(), failed);
+    fixture.through.set_latency(Duration::ZERO);
+    assert_eq!(other.await.unwrap(), at(1));
+    let send = |name: &str| fixture.submit_from(Some(Origin(1)), vec![draft(name, Some(name))]);
+    assert_eq!(send("b").await.unwrap(), failed, "a comes first");
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(send("d").await.unwrap(), at(2), "a was given up");
+}
+
+/// A clock that is behind, or another node's that is ahead, makes no time fall within a log.
+#[tokio::test]
+async fn times_never_fall_within_a_log() {
+    let fixture = Fixture::new().await;
+    let sent_at = |ms: i64| Draft {
+        sent_at: UnixMillis::try_from(ms).unwrap(),
+        ..draft("x", None)
+    };
+    // Another node's entry, not seen by this one's appender.
+    let foreign = Entry {
+        seq: seq(1),
+        deleted: false,
+        draft: sent_at(5_000),
+    };
+    let append = fixture
+        .store
+        .append(room(1), Seq::ZERO, vec![Arc::new(foreign)]);
+    append.await.unwrap();
+    let sends = [vec![sent_at(4_000)], vec![sent_at(6_000), sent_at(5_500)]];
+    for drafts in sends {
+        fixture.submit(drafts).await.unwrap().unwrap();
+    }
+    let another = Entry {
+        seq: seq(5),
+        deleted: false,
+        draft: sent_at(9_000),
+    };
+    let append = fixture
+        .store
+        .append(room(1), seq(4), vec![Arc::new(another)]);
+    append.await.unwrap();
+    fixture.submit(vec![sent_at(7_000)]).await.unwrap().unwrap();
+    let stored = fixture.store.read(room(1), seq(1), seq(9), View::Settled);
+    let times = stored.await.unwrap();
+    let times: Vec<i64> = times
+        .iter()
+        .map(|entry| entry.draft.sent_at.get())
+        .collect();
+    assert_eq!(times, [5_000, 5_000, 6_000, 6_000, 9_000, 9_000]);
+}

@@ -1,0 +1,63 @@
+//! Who follows a part of a topic.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use super::mailbox::{Mailbox, Owner, Slot};
+
+/// Who follows, by a place that stays the same.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    places: Vec<Option<Place>>,
+    free: Vec<usize>,
+}
+
+/// A follower.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) slot: Slot,
+    /// How far it has pulled; only for those who look at the node.
+    pub(super) position: Arc<AtomicU32>,
+}
+
+impl Places {
+    pub(super) fn add(&mut self, follower: Place) -> usize {
+        match self.free.pop() {
+            Some(place) => {
+                self.places[place] = Some(follower);
+                place
+            }
+            None => {
+                self.places.push(Some(follower));
+                self.places.len() - 1
+            }
+        }
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter().flatten()
+    }
+
+    pub(super) fn remove(&mut self, place: usize) {
+        self.places[place] = None;
+        self.free.push(place);
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+}
+
+impl Place {
+    pub(super) fn owner(&self) -> Option<Owner> {
+        self.mailbox.owner()
+    }
+}

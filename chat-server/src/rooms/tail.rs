@@ -1,0 +1,95 @@
+//! The end of a room's log, as the list shows it to a member.
+
+use std::sync::Arc;
+
+use shared::ids::{MemberId, RoomId, Seq};
+
+use super::history::{FIRST, ahead, back};
+use super::{RoomError, Rooms};
+use crate::append::head_of;
+use crate::log::{Entry, Topic};
+use crate::store::{RoomHead, View};
+
+/// What unread messages are counted up to; this many means "at least".
+pub const UNREAD_MAX: u32 = 100;
+
+/// Entries read at once for a row. Most rows need one entry, the others hardly more than this.
+const TAIL_ENTRIES: u32 = 128;
+
+/// Reads for one row. Beyond 512 entries without 100 that count nearly all were taken back.
+const TAIL_READS_MAX: u32 = 4;
+
+/// What the end of a log says to a member.
+#[derive(Default)]
+pub(super) struct Tail {
+    pub(super) newest: Option<Arc<Entry>>,
+    pub(super) unread: u32,
+    /// The log goes on after the record.
+    pub(super) newer: bool,
+}
+
+impl Rooms {
+    /// The newest message of a room whose record ends at `noted`, if its log does not. The record is
+    /// mended.
+    pub(super) async fn newest_after(
+        &self,
+        room: RoomId,
+        noted: Seq,
+    ) -> Result<Option<RoomHead>, RoomError> {
+        let Some(first) = noted.next() else {
+            return Ok(None);
+        };
+        let last = ahead(first, TAIL_ENTRIES - 1);
+        let entries = self.read(room, first, last, View::Quorum).await?;
+        let Some(mut newest) = entries.last().cloned() else {
+            return Ok(None);
+        };
+        if newest.seq == last {
+            // The record is far behind, and only the log itself knows where it ends.
+            let head = self.head(room, View::Quorum).await?;
+            newest = self.entry(room, head).await?.unwrap_or(newest);
+        }
+        self.metrics.room_heads_behind.inc();
+        self.heads.note(Topic::Room(room), &newest);
+        Ok(Some(head_of(room, &newest)))
+    }
+
+    /// The newest entry, and how many the member has not read: backwards from there to the mark or
+    /// to the member's own newest message, since who wrote has read.
+    pub(super) async fn tail(
+        &self,
+        member: MemberId,
+        head: &RoomHead,
+        mark: Seq,
+    ) -> Result<Tail, RoomError> {
+        let mut tail = Tail::default();
+        let mut last = head.seq;
+        for _ in 0..TAIL_READS_MAX {
+            let after_mark = mark.next().unwrap_or(Seq::MAX).min(last);
+            let first = back(last, TAIL_ENTRIES - 1).max(FIRST).max(after_mark);
+            // One further than was noted: there is nothing, or the record is behind.
+            let further = if last == head.seq {
+                ahead(last, 1)
+            } else {
+                last
+            };
+            let mut entries = self.read_to(head.room, (first, last), further).await?;
+            tail.newer |= entries.pop_if(|entry| entry.seq > last).is_some();
+            for entry in entries.iter().rev() {
+                if tail.newest.is_none() {
+                    tail.newest = Some(Arc::clone(entry));
+                }
+                let is_read = entry.seq <= mark || entry.draft.sender == Some(member);
+                if is_read || tail.unread == UNREAD_MAX {
+                    return Ok(tail);
+                }
+                tail.unread += u32::from(!entry.deleted);
+            }
+            last = back(first, 1);
+            if last <= mark {
+                break;
+            }
+        }
+        Ok(tail)
+    }
+}
