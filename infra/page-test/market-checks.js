@@ -48,8 +48,10 @@ export const checks = [
     const amounts = await tab.page.locator('#offers .amount-number').allInnerTexts();
     assert.deepEqual(new Set(amounts), new Set(['0.3']));
     await choose(tab, 'amount', '2');
-    await until('none is left', async () => (await tab.text('#offers .list-end')) === '조건에 맞는 상품이 없어요.');
+    await until('none is left', async () => (await tab.text('#offers .list-end')).startsWith('조건에 맞는 상품이 없어요.'));
     await tab.shot(shots, '21-market-none');
+    await tab.page.click('#clear-filters');
+    await until('all are back', async () => (await tab.page.locator('#offers [data-offer]').count()) > 0);
   }],
 
   ['Wi-Fi is listed by its distance from the chosen place', async ({ shots }) => {
@@ -172,6 +174,7 @@ export const checks = [
       await tab.page.click('#to-chat');
       await tab.connected();
       assert.match(await tab.text('#rooms'), /아직 채팅방이 없어요/);
+      assert.match(await tab.text('#nothing'), /판매자에게 문의하면/);
       if (provider === 'google') await tab.shot(shots, '27-new-member');
       await tab.isClean();
       await tab.page.context().close();
@@ -191,8 +194,10 @@ export const checks = [
 
   ['a login that came to nothing says so', async ({ browser, server }) => {
     const tab = await openTab(browser, server);
-    await tab.page.goto(`${server.url}/login?error=2009`);
-    await until('it says so', async () => (await tab.text('#login-problem')) === '로그인을 취소했어요.');
+    for (const path of ['/login?error=2009', '/?error=2009']) {
+      await tab.page.goto(server.url + path);
+      await until('it says so', async () => (await tab.text('#login-problem')) === '로그인을 취소했어요.');
+    }
     await tab.page.waitForSelector('[data-member="1"]');
     assert.equal(new URL(tab.page.url()).search, '');
     await tab.isClean();

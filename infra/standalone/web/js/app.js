@@ -58,7 +58,7 @@ async function startChat(chat, { shell, follow }) {
       conversation.wantsEnd = true;
       chat.send(text);
     },
-    onTyping: () => chat.tellTyping(),
+    onTyping: () => chat.sendTyping(),
   });
   fetchDemo().then(({ messageCharsMax }) => (composer.charsMax = messageCharsMax)).catch(() => {});
   const conversation = new ConversationView(chat);

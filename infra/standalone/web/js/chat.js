@@ -1,5 +1,5 @@
 // The chat of this tab: holds rooms, messages and what is being sent together with the connection.
-// Views read from here and are told by `change` events; they change nothing themselves.
+// Views read from here and are notified by `change` events; they change nothing themselves.
 
 import { Api } from './api.js';
 import { Connection } from './connection.js';
@@ -13,16 +13,16 @@ import { nowOnWire } from './time.js';
 const PAGE = 40;
 
 /** New rooms do not announce themselves. */
-const LOOK_FOR_ROOMS_MS = 20_000;
+const REFRESH_ROOMS_MS = 20_000;
 
 /** After a page that did not come. */
 const RETRY_OLDER_MS = 2_000;
 
-/** Several reasons to ask for the list at once are one. */
+/** Several reasons to read the list at once are one. */
 const REFRESH_PAUSE_MS = 250;
 
-/** Typing is told at most this often, and shown a little longer than the gap. */
-const TELL_TYPING_MS = 2_100; // The server passes it on every two seconds.
+/** Typing is published at most this often, and shown a little longer than the gap. */
+const SEND_TYPING_MS = 2_100; // The server passes it on every two seconds.
 const SHOW_TYPING_MS = 4_000;
 
 export class Chat extends EventTarget {
@@ -39,8 +39,8 @@ export class Chat extends EventTarget {
     this.state = 'connecting';
     this.openId = null;
     this.retryOlderAt = 0;
-    /** Rooms that are listened to. */
-    this.heard = new Set();
+    /** Rooms that are subscribed to. */
+    this.subscribed = new Set();
     this.connection = new Connection(session, {
       state: (state) => this.onState(state),
       ready: () => this.onReady(),
@@ -54,7 +54,7 @@ export class Chat extends EventTarget {
 
   start() {
     this.connection.start();
-    this.timer = setInterval(() => this.refreshSoon(), LOOK_FOR_ROOMS_MS);
+    this.timer = setInterval(() => this.refreshSoon(), REFRESH_ROOMS_MS);
   }
 
   stop() {
@@ -64,7 +64,7 @@ export class Chat extends EventTarget {
     return this.connection.stop();
   }
 
-  // ---- what views ask for --------------------------------------------------------------------
+  // ---- for views -----------------------------------------------------------------------------
 
   timeline(roomId) {
     if (!this.timelines.has(roomId)) this.timelines.set(roomId, new Timeline());
@@ -75,7 +75,7 @@ export class Chat extends EventTarget {
   async open(roomId) {
     if (this.openId === roomId) return;
     this.openId = roomId;
-    this.listenToEvents();
+    this.subscribeToEvents();
     this.changed('open');
     if (roomId != null) await Promise.all([this.loadMembers(roomId), this.loadNewest(roomId)]);
   }
@@ -91,7 +91,7 @@ export class Chat extends EventTarget {
       const page = await this.api.history(roomId, timeline.oldest?.id, PAGE);
       this.take(roomId, (messages) => timeline.addPage(messages, page.hasMore), page.messages);
     } catch {
-      this.retryOlderAt = Date.now() + RETRY_OLDER_MS; // Scrolling on asks again.
+      this.retryOlderAt = Date.now() + RETRY_OLDER_MS; // Scrolling on retries.
     } finally {
       timeline.loading = false;
       this.changed('messages');
@@ -99,27 +99,27 @@ export class Chat extends EventTarget {
   }
 
   send(text) {
-    this.stopTellingTyping();
+    this.cancelTyping();
     this.outbox.add(this.openId, text, nowOnWire());
   }
 
-  /** At once if it may be, else when the gap is over: who begins just after sending is seen, too. */
-  tellTyping() {
-    if (this.tellingTyping) return;
-    const wait = Math.max(0, (this.toldTypingAt ?? 0) + TELL_TYPING_MS - Date.now());
+  /** At once where the gap allows, else when it is over: typing right after a send is published, too. */
+  sendTyping() {
+    if (this.typingTimer) return;
+    const wait = Math.max(0, (this.typingSentAt ?? 0) + SEND_TYPING_MS - Date.now());
     const roomId = this.openId;
-    this.tellingTyping = setTimeout(() => {
-      this.tellingTyping = null;
+    this.typingTimer = setTimeout(() => {
+      this.typingTimer = null;
       if (!this.connection.isOpen || this.openId !== roomId) return;
-      this.toldTypingAt = Date.now();
+      this.typingSentAt = Date.now();
       this.connection.publish(`/pub/${roomId}/typing`, {});
     }, wait);
   }
 
   /** What was typed has been sent. */
-  stopTellingTyping() {
-    clearTimeout(this.tellingTyping);
-    this.tellingTyping = null;
+  cancelTyping() {
+    clearTimeout(this.typingTimer);
+    this.typingTimer = null;
   }
 
   /** The newest message of the open room is before the member's eyes. */
@@ -133,7 +133,7 @@ export class Chat extends EventTarget {
     if (room) room.unread = 0;
     this.changed('rooms');
     if (newest.senderId === this.session.memberId) return;
-    // What does not get through is said again at the next look.
+    // A mark that is not stored is sent again when the room is next shown.
     await this.api.markRead(newest.id).catch(() => this.seen.set(roomId, before ?? 0));
   }
 
@@ -168,21 +168,21 @@ export class Chat extends EventTarget {
   async onReady() {
     this.outbox.sendAll();
     await this.refreshRooms();
-    // What was taken back or read meanwhile was told while nobody listened.
+    // Deletions and read marks of the meantime were published while there was no subscription.
     if (this.openId != null) await Promise.all([this.loadMembers(this.openId), this.loadNewest(this.openId)]);
   }
 
-  /** Follows every room that is not followed yet, from where this tab stands in it. */
-  listenToRooms() {
+  /** Subscribes to every room that is not subscribed to yet, from this tab's position in it. */
+  subscribeToRooms() {
     for (const { id } of this.rooms.list()) {
-      if (this.heard.has(id)) continue;
-      this.heard.add(id);
+      if (this.subscribed.has(id)) continue;
+      this.subscribed.add(id);
       const { cursor, loaded } = this.timeline(id);
       const resumes = loaded || cursor > 0;
       this.connection.subscribe(`/sub/${id}`, (body, head) => this.onMessage(id, body, head), {
         resumeAfter: resumes ? cursor : null,
         began: (receipt) => this.onFollowing(id, receipt),
-        refused: () => this.heard.delete(id),
+        refused: () => this.subscribed.delete(id),
       });
     }
   }
@@ -193,14 +193,14 @@ export class Chat extends EventTarget {
     if (!recovered) timeline.clear();
     if (!resumed || !recovered) {
       timeline.head = head;
-      // A page that was asked for before may end before the head.
+      // A page that was requested before may end before the head.
       if (roomId === this.openId) this.loadNewest(roomId);
     }
     this.refreshSoon();
   }
 
   /** Events of the open room only: nobody sees those of the others. */
-  listenToEvents() {
+  subscribeToEvents() {
     this.events?.unsubscribe();
     this.events = null;
     this.typists.clear();
@@ -265,7 +265,7 @@ export class Chat extends EventTarget {
     this.refreshSoon();
   }
 
-  // ---- what is asked for ---------------------------------------------------------------------
+  // ---- requests ------------------------------------------------------------------------------
 
   refreshSoon() {
     clearTimeout(this.refreshing);
@@ -276,11 +276,11 @@ export class Chat extends EventTarget {
     try {
       this.rooms.replace(await this.api.rooms());
     } catch {
-      return; // The next reason to ask comes by itself.
+      return; // The next refresh comes by itself.
     }
     // A mark may still be on its way.
     for (const room of this.rooms.list()) if (this.hasSeenAll(room.id)) room.unread = 0;
-    this.listenToRooms();
+    this.subscribeToRooms();
     this.changed('rooms');
     const unknown = this.rooms.list().filter((room) => this.rooms.isGroup(room) && !room.members);
     await Promise.all(unknown.map((room) => this.loadMembers(room.id)));

@@ -55,7 +55,7 @@ export class Composer {
     this.onSend(text);
   }
 
-  /** As high as its text, and told how much more fits. */
+  /** As high as its text, with the count of what still fits. */
   fit() {
     this.text.style.height = 'auto';
     this.text.style.height = `${this.text.scrollHeight}px`;

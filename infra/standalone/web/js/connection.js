@@ -5,17 +5,17 @@ import { ChatClient } from '/vendor/chat-client.js';
 import { Client } from '/vendor/stompjs/index.js';
 
 /** 10 s: a dead network is noticed after two of these. */
-const HEAR_EVERY_MS = 10_000;
+const HEARTBEAT_MS = 10_000;
 
 export class Connection {
-  /** `on` is told: state('connecting' | 'open' | 'waiting' | 'blocked' | 'unauthorized'), ready(). */
+  /** Calls of `on`: state('connecting' | 'open' | 'waiting' | 'blocked' | 'unauthorized'), ready(). */
   constructor(session, on) {
     this.session = session;
     this.client = new ChatClient({
       Client,
       stomp: {
         brokerURL: `${location.protocol.replace('http', 'ws')}//${location.host}/conn`,
-        heartbeatIncoming: HEAR_EVERY_MS,
+        heartbeatIncoming: HEARTBEAT_MS,
         // Timers of hidden tabs run late, and the server would think us gone. It pings by itself, and
         // the browser answers that without this page.
         heartbeatOutgoing: 0,

@@ -9,7 +9,7 @@ import { rowsOf } from './message-rows.js';
 /** So near to the end one is reading the newest. */
 const NEAR_END_PX = 80;
 
-/** So near to the beginning older messages are asked for, before they are missed. */
+/** So near to the beginning older messages are requested, before they are missed. */
 const NEAR_BEGINNING_PX = 600;
 
 /** So much of what was read shows above the line of what was not. */
@@ -57,6 +57,10 @@ export class ConversationView {
     const { room } = this;
     byId('conversation').hidden = !room;
     byId('nothing').hidden = Boolean(room);
+    const { rooms } = this.chat;
+    const hasNone = rooms.loaded && rooms.list().length === 0;
+    byId('nothing-text').textContent = t(hasNone ? 'noRoomsWay' : 'chooseRoom');
+    byId('nothing-way').hidden = !hasNone;
     byId('chat').dataset.view = room ? 'room' : 'list';
     if (!room) return;
     this.renderHead(room);

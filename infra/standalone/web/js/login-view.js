@@ -1,4 +1,4 @@
-// The first screen: who this tab is. By a provider one signs in to the site; a demo member is one of this tab only.
+// The login screen. A login by a provider is one to the site; a demo member's is one of this tab only.
 
 import { avatar, byId, element } from './dom.js';
 import { t } from './i18n.js';
@@ -21,7 +21,9 @@ const TRY_AGAIN = 'loginFailed';
 
 /** The session of a browser that has just come back from a provider; `problem` if it was not let in. */
 export async function comeBack() {
-  const outcome = new URLSearchParams(location.search).get('login');
+  const query = new URLSearchParams(location.search);
+  // The site sends here with `login`, a market behind another address with `error`.
+  const outcome = query.get('login') ?? query.get('error');
   if (outcome === null) return {};
   if (outcome !== 'ok') {
     history.replaceState(null, '', '/');

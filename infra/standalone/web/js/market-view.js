@@ -8,7 +8,7 @@ import { KINDS, PLACES, UNITS_MAX } from './market.js';
 import { marketHref } from './route.js';
 import { shortText } from './time.js';
 
-/** The next page is asked for so long before the end is in sight. */
+/** The next page is requested at this distance from the end of the list. */
 const AHEAD = '600px';
 
 /** Tiles in the place of the first page. */
@@ -106,7 +106,7 @@ export class MarketView {
     const placeholders = isFirst ? skeletons(SKELETONS, 'tile') : [];
     placeholders.forEach((node, index) => rows.push({ key: `skeleton-${index}`, version: '', make: () => node }));
     const text = this.endText();
-    this.end.replaceChildren(...(market.problem ? [text, this.again()] : [text]));
+    this.end.replaceChildren(...[text, this.way()].filter(Boolean));
     rows.push({ key: 'end', version: '', make: () => this.end });
     const list = byId('offers');
     reconcile(list, rows);
@@ -124,7 +124,15 @@ export class MarketView {
     return rows.size > 0 ? t('listEnd', { count: rows.size }) : t('listNone');
   }
 
-  again() {
+  /** The way on from a list that has nothing (more) to show. */
+  way() {
+    const { kind, choice, complete, problem, rows } = this.market;
+    const hasFilters = Boolean(choice.amount || choice.open);
+    if (!problem && complete && rows.size === 0 && hasFilters) {
+      const href = marketHref(kind, null, { ...choice, amount: '', open: '' });
+      return element('a', { class: 'button', id: 'clear-filters', href }, t('clearFilters'));
+    }
+    if (!problem) return null;
     return element('button', { type: 'button', class: 'action', onclick: () => this.market.more() }, t('tryAgain'));
   }
 

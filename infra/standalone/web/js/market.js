@@ -1,7 +1,7 @@
 // The market of this tab: which list is shown, how far it is read, and which offer is open. Views read from here and are
 // notified by `change` events.
 
-/** A browser keeps so many rows without trouble; whoever wants others narrows the list. */
+/** A browser keeps this many rows without trouble; a longer list is narrowed by filters. */
 const ROWS_MAX = 1_000;
 
 /** More offers of the same seller, below an offer. */

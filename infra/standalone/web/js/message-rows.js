@@ -89,7 +89,7 @@ function make(view, message, { isFirst, isLast, readText, isMine, name, isSelect
   const side = isMine ? 'mine' : 'theirs';
   const classes = ['message', side, isFirst && 'first', isLast && 'last', message.state].filter(Boolean).join(' ');
   const head = !isMine && isFirst ? [avatar(name, 'small', imageOf(view, message.senderId))] : [];
-  // Between two it is clear who speaks.
+  // In a room of two the sender is clear.
   const isGroup = view.chat.rooms.isGroup(view.room);
   const speaker = head.length > 0 && isGroup ? element('span', { class: 'sender' }, name) : spoken(name);
   return element(

@@ -94,7 +94,7 @@ export class Outbox {
   restore() {
     try {
       const items = JSON.parse(sessionStorage.getItem(this.key)) ?? [];
-      // Whether a stored one was seen is not known after a reload; sending it again tells.
+      // After a reload it is unknown whether a stored one was received; sending it again settles that.
       return items.map((item) => (item.state === 'stored' ? { ...item, state: 'sending' } : item));
     } catch {
       return [];

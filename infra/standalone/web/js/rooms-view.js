@@ -48,7 +48,7 @@ export class RoomsView {
 
   nothing() {
     const text = t(NOTHING[this.filter]);
-    const market = element('a', { class: 'button', href: '#/market/data' }, t('toMarket'));
+    const market = element('a', { class: 'button to-market', href: '#/market/data' }, t('toMarket'));
     const make = () => element('li', { class: 'no-rooms' }, element('p', {}, text), this.filter === 'all' ? market : null);
     return { key: 'nothing', version: text, make };
   }

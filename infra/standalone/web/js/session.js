@@ -1,4 +1,4 @@
-// Who this tab is.
+// The session of this tab.
 //
 // Two tabs are to be two members, but cookies are shared by all tabs of a browser. So there are two kinds of sessions:
 //
@@ -16,8 +16,8 @@ const UNAUTHORIZED = 401;
 /** So long before its end a token is renewed. */
 const RENEW_BEFORE_MS = 5 * 60 * 1000;
 
-/** Timers of sleeping tabs come late; so look again at least this often. */
-const LOOK_EVERY_MS = 60 * 1000;
+/** Timers of sleeping tabs come late; so check at least this often. */
+const CHECK_EVERY_MS = 60 * 1000;
 
 /** The login of this tab, if it has one. */
 export function restore() {
@@ -27,7 +27,7 @@ export function restore() {
   return stored?.byProvider && signedIn ? new ProviderSession(signedIn) : null;
 }
 
-/** Whom the site's cookies are of, if somebody signed in by a provider and did not sign out since. */
+/** The member of the site's cookies, after a login by a provider that was not ended since. */
 export function signedInMember() {
   const stored = read(localStorage, SIGNED_IN_KEY);
   return Number.isSafeInteger(stored?.memberId) ? stored : null;
@@ -39,10 +39,10 @@ export class DemoSession {
   }
 
   constructor(login) {
-    /** Told the new token. */
+    /** Called with the new token. */
     this.onRenewed = () => {};
     this.take(login);
-    this.timer = setInterval(() => this.renewInTime(), LOOK_EVERY_MS);
+    this.timer = setInterval(() => this.renewInTime(), CHECK_EVERY_MS);
   }
 
   get memberId() {
@@ -57,7 +57,7 @@ export class DemoSession {
     return this.login.accessToken;
   }
 
-  /** How a request shows who asks: options of `fetch`. */
+  /** The credentials of a request: options of `fetch`. */
   get proof() {
     return { headers: { authorization: `Bearer ${this.token}` }, credentials: 'omit' };
   }
@@ -97,7 +97,7 @@ export class ProviderSession {
   /** After the browser came back from a provider, or where somebody is signed in already. */
   static async begin() {
     const member = await fetchSelf();
-    // A new member's onboarding is this page's first look; for others nothing happens.
+    // For a new member the first visit of this page is the onboarding; for others nothing happens.
     await fetch('/api/members/role', { method: 'POST' });
     localStorage.setItem(SIGNED_IN_KEY, JSON.stringify(member));
     return new ProviderSession(member);
@@ -115,7 +115,7 @@ export class ProviderSession {
     window.addEventListener('storage', this.onStorage);
   }
 
-  /** Cookies speak for themselves. */
+  /** Cookies need no token. */
   get token() {
     return null;
   }
@@ -124,7 +124,7 @@ export class ProviderSession {
     return { headers: {}, credentials: 'same-origin' };
   }
 
-  /** The market renews the cookies of whoever asks it with a good refresh cookie. */
+  /** The market renews the cookies on any request with a valid refresh cookie. */
   async renew() {
     try {
       const { memberId } = await fetchSelf();
@@ -161,7 +161,7 @@ export async function fetchDemo() {
   return (await response.json()).data;
 }
 
-/** Whose the cookies are. */
+/** The member of the cookies. */
 async function fetchSelf() {
   const response = await fetch('/api/members/info');
   const { code, message, data } = await response.json();

@@ -81,6 +81,7 @@ export const texts = {
   openNow: 'Open now',
   listEnd: ({ count }) => `That is all: ${counted(count, 'offer', 'offers')}.`,
   listNone: 'No offers match your filters.',
+  clearFilters: 'Clear the filters',
   listFull: 'There are a great many offers. Use the filters to narrow the list.',
   split: 'Buy a part',
   unitPrice: ({ price }) => `${price} per 100 MB`,
@@ -92,7 +93,7 @@ export const texts = {
   openAllDay: 'Open 24 hours',
 
   // An offer
-  chooseOffer: 'Choose an offer.',
+  chooseOffer: 'Choose an offer to see it here.',
   toList: 'Back to the offers',
   otherOffers: 'See other offers',
   soldOut: 'Sold out',
@@ -130,7 +131,8 @@ export const texts = {
   filterUnread: 'Unread',
   filterTrades: 'Offers',
   filterGroups: 'Groups',
-  noRooms: 'You have no chats yet. Ask the seller of an offer you like.',
+  noRooms: 'You have no chats yet.',
+  noRoomsWay: 'Ask the seller of an offer you like, and the chat appears here.',
   noUnread: 'You have read everything.',
   noTrades: 'You have no chats about offers.',
   noGroups: 'You have no group chats.',

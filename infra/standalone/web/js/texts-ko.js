@@ -77,6 +77,7 @@ export const texts = {
   openNow: '영업 중',
   listEnd: ({ count }) => `상품 ${count}개를 모두 보았어요.`,
   listNone: '조건에 맞는 상품이 없어요.',
+  clearFilters: '조건 지우기',
   listFull: '상품이 아주 많아요. 조건을 골라 좁혀 보세요.',
   split: '나눠 사기',
   unitPrice: ({ price }) => `100MB당 ${price}`,
@@ -88,7 +89,7 @@ export const texts = {
   openAllDay: '영업 중 · 24시간',
 
   // An offer
-  chooseOffer: '상품을 골라 주세요.',
+  chooseOffer: '상품을 고르면 여기에서 자세히 볼 수 있어요.',
   toList: '상품 목록으로',
   otherOffers: '다른 상품 보기',
   soldOut: '판매 완료',
@@ -126,7 +127,8 @@ export const texts = {
   filterUnread: '안 읽음',
   filterTrades: '거래',
   filterGroups: '단체',
-  noRooms: '아직 채팅방이 없어요. 마음에 드는 상품의 판매자에게 문의해 보세요.',
+  noRooms: '아직 채팅방이 없어요.',
+  noRoomsWay: '마음에 드는 상품의 판매자에게 문의하면 여기에서 대화할 수 있어요.',
   noUnread: '모두 읽었어요.',
   noTrades: '거래 대화가 없어요.',
   noGroups: '단체 대화가 없어요.',

@@ -23,7 +23,7 @@ export class Timeline {
     this.loaded = false;
     /** Whether the first message of the room is here. */
     this.complete = false;
-    /** Up to here the live subscription has everything, even if nothing was said yet. */
+    /** Up to here the live subscription has everything, even if it holds no message yet. */
     this.head = 0;
   }
 
@@ -32,7 +32,7 @@ export class Timeline {
     return Math.max(this.head, this.messages.at(-1)?.id ?? 0);
   }
 
-  /** The oldest message here, before which older ones are asked for. */
+  /** The oldest message here; older ones are requested before it. */
   get oldest() {
     return this.messages[0] ?? null;
   }
