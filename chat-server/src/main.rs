@@ -12,7 +12,7 @@ use chat_server::stopping::Stop;
 use shared::claims::TokenScope;
 use shared::clock::{Clock as _, SystemClock};
 use shared::config::parse_or_exit;
-use shared::drain::Drain;
+use shared::drain::{self, Drain};
 use shared::limits::OpenFiles;
 use shared::telemetry;
 use tracing::{error, info};
@@ -22,9 +22,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let CommandLine { config, command } = parse_or_exit();
-    if let Err(error) = telemetry::init(config.log_format, &config.log) {
-        error!("{error}");
-    }
+    let logs = match telemetry::init(config.log_format, &config.log) {
+        Ok(logs) => logs,
+        Err(error) => {
+            // If standard error is gone, the exit code still says it.
+            drop(writeln!(std::io::stderr(), "chat-server: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
     let done = match command {
         Some(command) => run_command(command),
         None => serve(config),
@@ -32,9 +37,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-            let causes: String = causes.map(|cause| format!(": {cause}")).collect();
-            error!("{error}{causes}");
+            logs.fail("chat-server", &*error);
             ExitCode::FAILURE
         }
     }
@@ -60,7 +63,7 @@ fn serve(mut config: Config) -> Result<(), Box<dyn Error>> {
     telemetry::log_build_info(&shared::build_info!());
     let files = OpenFiles::raise()?;
     config.limits.fit(files);
-    tokio::runtime::Runtime::new()?.block_on(async {
+    drain::run(async {
         let (longest, budget) = (config.stop.longest(), config.stop.stop_budget);
         info!("stopping takes {longest:?} at most, and may take {budget:?}");
         let drain = Drain::new();
@@ -101,5 +104,5 @@ fn serve(mut config: Config) -> Result<(), Box<dyn Error>> {
         node.close()?;
         info!("stopped");
         Ok(())
-    })
+    })?
 }

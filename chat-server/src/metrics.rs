@@ -6,10 +6,12 @@
 mod labels;
 mod store;
 
+use prometheus::core::Collector as _;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
     Registry, TextEncoder,
 };
+use shared::telemetry;
 use stomp::Command;
 
 pub use labels::{BusDirection, CountersBy, HeadRead, Order, SendOutcome, ShutOut};
@@ -346,12 +348,22 @@ impl Metrics {
     pub fn render(&self) -> String {
         let mut families = self.registry.gather();
         families.extend(prometheus::gather());
+        families.extend(log_lines_dropped().collect());
         let mut text = Vec::new();
         if TextEncoder::new().encode(&families, &mut text).is_err() {
             text.clear(); // writing to memory cannot fail; an empty page is better than none
         }
         String::from_utf8(text).unwrap_or_default()
     }
+}
+
+/// The count of the process, which begins before there are metrics.
+fn log_lines_dropped() -> IntCounter {
+    let name = "chat_log_lines_dropped_total";
+    let counter = IntCounter::new(name, "Lines of the log that nothing read in time");
+    let counter = counter.expect("a valid name");
+    counter.inc_by(telemetry::lines_dropped());
+    counter
 }
 
 impl Default for Metrics {

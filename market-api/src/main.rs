@@ -1,6 +1,7 @@
 //! The market API as a program: settings, logs, serve, stop.
 
 use std::error::Error;
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use market_api::app::{self, Market};
 use market_api::config::Config;
 use shared::clock::SystemClock;
 use shared::config::parse_or_exit;
-use shared::drain::Drain;
+use shared::drain::{self, Drain};
 use shared::limits::OpenFiles;
 use shared::telemetry;
 use tracing::{error, info};
@@ -18,15 +19,18 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let config: Config = parse_or_exit();
-    if let Err(error) = telemetry::init(config.log_format, &config.log) {
-        error!("{error}");
-    }
+    let logs = match telemetry::init(config.log_format, &config.log) {
+        Ok(logs) => logs,
+        Err(error) => {
+            // If standard error is gone, the exit code still says it.
+            drop(writeln!(std::io::stderr(), "market-api: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
     match serve(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-            let causes: String = causes.map(|cause| format!(": {cause}")).collect();
-            error!("{error}{causes}");
+            logs.fail("market-api", &*error);
             ExitCode::FAILURE
         }
     }
@@ -35,7 +39,7 @@ fn main() -> ExitCode {
 fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
     telemetry::log_build_info(&shared::build_info!());
     OpenFiles::raise()?;
-    tokio::runtime::Runtime::new()?.block_on(async {
+    drain::run(async {
         let drain = Drain::new();
         let market = Market::build(config, Arc::new(SystemClock), &drain).await?;
         market.stop_on_signals(&drain, config.lame_duck)?;
@@ -63,5 +67,5 @@ fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
         }
         info!("stopped");
         Ok(())
-    })
+    })?
 }

@@ -9,6 +9,7 @@ use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use shared::telemetry;
 
 /// From 1 ms to 10 s, about doubling: a read is under the first few, a deadline at the last.
 const SECONDS: [f64; 14] = [
@@ -150,12 +151,22 @@ impl Metrics {
     pub fn render(&self) -> String {
         let mut families = self.registry.gather();
         families.extend(prometheus::gather());
+        families.extend(log_lines_dropped().collect());
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             tracing::error!("the metrics cannot be written: {error}");
         }
         String::from_utf8_lossy(&text).into_owned()
     }
+}
+
+/// The count of the process, which begins before there are metrics.
+fn log_lines_dropped() -> IntCounter {
+    let name = "market_log_lines_dropped_total";
+    let counter = IntCounter::new(name, "Lines of the log that nothing read in time");
+    let counter = counter.expect("a valid name");
+    counter.inc_by(telemetry::lines_dropped());
+    counter
 }
 
 impl Default for Metrics {

@@ -24,9 +24,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// How long [`Drain::wait`] waits after the hard token: 5 s, for closing files and connections.
-/// Nothing that needs longer should have waited for the hard token.
-pub const LAST_WAIT: Duration = Duration::from_secs(5);
+/// How long [`Drain::wait`] waits after the hard token: 3 s, for closing files and connections.
+/// Nothing that needs longer should have waited for the hard token. With [`LEFT_BEHIND_MAX`] and the
+/// last lines of the log it makes 5 s.
+pub const LAST_WAIT: Duration = Duration::from_secs(3);
 
 /// The tasks of a process and the two signals that end them. Clones are the same drain.
 #[derive(Debug, Clone)]
@@ -204,6 +205,21 @@ impl Drain {
             .expect("self holds the sender");
     }
 }
+
+/// Runs a server's future on a runtime of its own. What still runs or blocks at its end (a write to a
+/// disk that stands still, say) is left behind after [`LEFT_BEHIND_MAX`], so that the process ends.
+///
+/// # Errors
+/// When the operating system gives no threads.
+pub fn run<F: Future>(future: F) -> std::io::Result<F::Output> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let output = runtime.block_on(future);
+    runtime.shutdown_timeout(LEFT_BEHIND_MAX);
+    Ok(output)
+}
+
+/// After the drain nothing should run; a second more for what does.
+pub const LEFT_BEHIND_MAX: Duration = Duration::from_secs(1);
 
 /// Calls `act` each time SIGTERM or SIGINT comes, from now on, within the runtime it is called in.
 ///
@@ -482,6 +498,22 @@ mod tests {
         check(&drain, Err(expected), GRACE + LAST_WAIT).await;
         drop(running);
         check(&drain, Ok(()), Duration::ZERO).await;
+    }
+
+    #[test]
+    fn end_of_a_run_waits_for_no_blocked_thread() {
+        let (release, blocked) = std::sync::mpsc::channel::<()>();
+        let (said, end) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let output = run(async {
+                drop(tokio::task::spawn_blocking(move || blocked.recv()));
+                7
+            });
+            said.send(output.unwrap()).unwrap();
+        });
+        assert_eq!(end.recv_timeout(GRACE), Ok(7));
+        drop(release);
+        thread.join().unwrap();
     }
 
     #[test]

@@ -1,19 +1,26 @@
 //! Logs: where they go, in which form, and what a panic leaves in them.
 //!
 //! Everything is `tracing`; records of the `log` crate (some dependencies use it) come along. Lines
-//! go to standard error, so that a command that prints a result keeps standard output for it.
+//! go to standard error, so that a command that prints a result keeps standard output for it. They
+//! go through a bounded queue: logging never waits for the reader of the log and never fails.
 //!
 //! What this module does not do: metrics (each server has its own), trace export, files and their
-//! rotation (whoever starts the process keeps its output).
+//! rotation (the supervisor of the process keeps its output).
+
+mod queue;
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::error::Error;
 use std::fmt;
-use std::io::{IsTerminal as _, stderr};
+use std::io::{self, IsTerminal as _, stderr};
 use std::panic::PanicHookInfo;
 use std::str::FromStr;
+use std::sync::OnceLock;
+use std::time::Duration;
 
-use tracing::Dispatch;
+use queue::LineQueue;
+use tracing::{Dispatch, Level};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -65,30 +72,89 @@ impl FromStr for LogFilter {
     }
 }
 
+impl LogFilter {
+    /// Nothing is logged.
+    #[must_use]
+    pub fn off() -> Self {
+        Self("off".to_owned())
+    }
+}
+
 impl fmt::Display for LogFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// Somebody has already said where the logs of this process go.
+/// Why there is no log.
 #[derive(Debug, thiserror::Error)]
-#[error("logging is already set up")]
-pub struct AlreadySetUp {
-    source: tracing_subscriber::util::TryInitError,
+pub enum InitError {
+    /// It is the second call in this process.
+    #[error("logging is already set up")]
+    AlreadySetUp,
+    /// No descriptor or no thread for the writer.
+    #[error("the log has no writer")]
+    Writer(#[from] io::Error),
 }
 
+/// The queue of the process, for its count of dropped lines.
+static QUEUE: OnceLock<LineQueue> = OnceLock::new();
+
+/// The end of a process waits so long for its last lines to be read.
+pub const FLUSH_MAX: Duration = Duration::from_secs(1);
+
 /// Sends the logs of this process to standard error and puts panics into them. Call it once, first
-/// thing in `main`, before any thread is started.
+/// thing in `main`, and keep the result until everything else is dropped.
 ///
 /// # Errors
-/// [`AlreadySetUp`] at the second call; the first stays in force.
-pub fn init(format: LogFormat, filter: &LogFilter) -> Result<(), AlreadySetUp> {
-    dispatch(format, filter, stderr)
+/// See [`InitError`]; after a second call the first stays in force.
+pub fn init(format: LogFormat, filter: &LogFilter) -> Result<Logs, InitError> {
+    if QUEUE.get().is_some() {
+        return Err(InitError::AlreadySetUp);
+    }
+    let queue = LineQueue::to_stderr()?;
+    dispatch(format, filter, queue.clone())
         .try_init()
-        .map_err(|source| AlreadySetUp { source })?;
+        .map_err(|_other_subscriber| InitError::AlreadySetUp)?;
     log_panics();
-    Ok(())
+    Ok(Logs(QUEUE.get_or_init(|| queue).clone()))
+}
+
+/// How many lines of the log were dropped so far, for want of a reader in time.
+#[must_use]
+pub fn lines_dropped() -> u64 {
+    QUEUE.get().map_or(0, LineQueue::dropped)
+}
+
+/// The log of the process. Its drop waits for the last lines, [`FLUSH_MAX`] at most.
+#[derive(Debug)]
+#[must_use = "the last lines are lost without it"]
+pub struct Logs(LineQueue);
+
+impl Logs {
+    /// Says why the process ends: as an error in the log or, where the filter takes none, as a plain
+    /// line of this program.
+    pub fn fail(&self, program: &str, error: &(dyn Error + 'static)) {
+        let text = with_causes(error);
+        if tracing::enabled!(Level::ERROR) {
+            tracing::error!("{text}");
+        } else {
+            self.0.push(format!("{program}: {text}\n").as_bytes());
+        }
+    }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.0.flush(FLUSH_MAX);
+    }
+}
+
+/// The error and what caused it, in one line.
+#[must_use]
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// The subscriber that [`init`] sets up, with a writer of one's own: for tests of what is logged,
@@ -103,6 +169,8 @@ where
         .expect("the filter was read once before");
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // It would print them past the queue, and panic where nobody reads.
+        .log_internal_errors(false)
         .with_writer(writer);
     match format {
         LogFormat::Human => Dispatch::new(builder.with_ansi(stderr().is_terminal()).finish()),
@@ -228,11 +296,11 @@ mod tests {
     struct Captured(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Captured {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
 
-        fn flush(&mut self) -> std::io::Result<()> {
+        fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }

@@ -48,7 +48,7 @@ fn refuse(text: &str) -> Result<(), String> {
 
 #[test]
 fn panic_is_logged_with_its_place_and_its_task_and_without_its_values() {
-    telemetry::init(LogFormat::Json, &"error".parse().unwrap()).unwrap();
+    let _logs = telemetry::init(LogFormat::Json, &"error".parse().unwrap()).unwrap();
     let again = telemetry::init(LogFormat::Human, &"trace".parse().unwrap()).unwrap_err();
     assert_eq!(again.to_string(), "logging is already set up");
 

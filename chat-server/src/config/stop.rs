@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use shared::config::{Mistakes, parse_duration};
-use shared::drain::LAST_WAIT;
+use shared::drain::{LAST_WAIT, LEFT_BEHIND_MAX};
+use shared::telemetry::FLUSH_MAX;
 
 use super::must;
 
@@ -118,6 +119,8 @@ impl StopTimes {
             CLOSE_MAX,
             self.stop_grace,
             LAST_WAIT,
+            LEFT_BEHIND_MAX,
+            FLUSH_MAX,
         ]
         .into_iter()
         .fold(Duration::ZERO, Duration::saturating_add)

@@ -19,19 +19,26 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use settings::Command;
-use tokio::runtime::Runtime;
+use shared::{drain, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let command = settings::read_or_exit();
+    let (format, filter) = command.logs();
+    let logs = match telemetry::init(format, &filter) {
+        Ok(logs) => logs,
+        Err(error) => {
+            // If standard error is gone, the exit code still says it.
+            drop(writeln!(std::io::stderr(), "dapanda: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let text = causes(&*error);
-            // If standard error is gone, the exit code still says it.
-            drop(writeln!(std::io::stderr(), "dapanda: {text}"));
+            logs.fail("dapanda", &*error);
             ExitCode::FAILURE
         }
     }
@@ -39,23 +46,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
-        Command::Serve(settings) => {
-            shared::telemetry::init(settings.log_format, &settings.log)?;
-            Ok(Runtime::new()?.block_on(serve::run(&settings))?)
-        }
+        Command::Serve(settings) => Ok(drain::run(serve::run(&settings))??),
         Command::Token(settings) => Ok(commands::token(&settings)?),
-        Command::Room(settings) => Ok(Runtime::new()?.block_on(commands::room(&settings))?),
+        Command::Room(settings) => Ok(drain::run(commands::room(&settings))??),
     }
-}
-
-/// The error and what caused it, in one line.
-fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

@@ -27,6 +27,16 @@ pub(crate) enum Command {
     Room(Room),
 }
 
+impl Command {
+    /// How and what it logs. A command that prints a line logs nothing: why it failed is a plain line.
+    pub(crate) fn logs(&self) -> (LogFormat, LogFilter) {
+        match self {
+            Self::Serve(serve) => (serve.log_format, serve.log.clone()),
+            Self::Token(_) | Self::Room(_) => (LogFormat::Human, LogFilter::off()),
+        }
+    }
+}
+
 const COMMANDS: &str = "Commands (each has a --help of its own):
   dapanda          serves on one port
   dapanda token    prints an access token of a member

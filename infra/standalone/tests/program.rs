@@ -9,9 +9,9 @@ use std::time::Duration;
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
 /// Nothing here takes a second, unless the machine is busy.
@@ -25,13 +25,26 @@ struct Server {
     port: u16,
 }
 
+/// What a program logs.
+type Log = Lines<BufReader<ChildStderr>>;
+
 impl Server {
     /// On a port of its own choice, which it says in its log.
     async fn start(data: &Path) -> Self {
+        let (server, mut lines) = Self::start_with(data, &[]).await;
+        // Read on, or the last lines would be waited for.
+        #[expect(clippy::disallowed_methods, reason = "it ends with the server")]
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        server
+    }
+
+    /// With more settings; its log is the caller's to read on.
+    async fn start_with(data: &Path, more: &[&str]) -> (Self, Log) {
         let mut command = Command::new(PROGRAM);
         command
             .args(["--listen", "127.0.0.1:0", "--data"])
-            .arg(data);
+            .arg(data)
+            .args(more);
         command.stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -44,10 +57,36 @@ impl Server {
             }
         };
         let port = timeout(PATIENCE, said).await.expect("it did not start");
-        // Read on, or a full pipe would stop the server.
-        #[expect(clippy::disallowed_methods, reason = "it ends with the server")]
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, port }
+        (Self { child, port }, lines)
+    }
+
+    /// A counter or gauge without labels.
+    async fn metric(&self, path: &str, name: &str) -> u64 {
+        let page = self.ask(Method::GET, path, &[]).await.text().await.unwrap();
+        let value = page.lines().find_map(|line| line.strip_prefix(name));
+        value.unwrap().trim().parse().unwrap()
+    }
+
+    /// How many lines of the log were dropped; both servers say the same.
+    async fn lines_dropped(&self) -> u64 {
+        let dropped = self
+            .metric("/metrics", "chat_log_lines_dropped_total ")
+            .await;
+        let path = "/admin/market/metrics";
+        let later = self.metric(path, "market_log_lines_dropped_total ").await;
+        assert!(later >= dropped, "{later} {dropped}");
+        dropped
+    }
+
+    /// Logs in until more lines of the log are dropped than so many: each login logs some.
+    async fn drop_lines(&self, before: u64) {
+        for _ in 0..100_000 {
+            assert_eq!(self.log_in(1).await.status(), StatusCode::OK);
+            if self.lines_dropped().await > before {
+                return;
+            }
+        }
+        panic!("every line is kept")
     }
 
     fn url(&self, path: &str) -> String {
@@ -483,4 +522,83 @@ async fn an_interrupt_waits_for_nobody() {
 
     // And the folder is free again.
     Server::start(Path::new(&data)).await;
+}
+
+/// Every event of every request.
+const LOG_ALL: [&str; 2] = ["--log", "trace"];
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_any_more_stops_nothing() {
+    let (_here, data) = folder();
+    let (mut server, log) = Server::start_with(Path::new(&data), &LOG_ALL).await;
+    drop(log);
+    server.drop_lines(0).await;
+    let token = line(&["token", "--member", "2", "--data", &data]).await;
+    assert_eq!(server.rooms(&token).await, [1 << 30, 1]);
+    assert_eq!(server.interrupt().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_reader_of_the_log_that_stands_still_stops_nothing() {
+    let (_here, data) = folder();
+    let (mut server, mut log) = Server::start_with(Path::new(&data), &LOG_ALL).await;
+    server.drop_lines(0).await;
+    let token = line(&["token", "--member", "2", "--data", &data]).await;
+    assert_eq!(server.rooms(&token).await, [1 << 30, 1]);
+
+    // It reads on, and reads once how much it has missed.
+    let missing = "lines of this log are missing";
+    let read_on = async {
+        while !log
+            .next_line()
+            .await
+            .unwrap()
+            .expect("it ended")
+            .contains(missing)
+        {}
+    };
+    timeout(PATIENCE, read_on).await.expect("it says nothing");
+
+    // It stands still again, and the program ends all the same.
+    server.drop_lines(server.lines_dropped().await).await;
+    assert_eq!(server.interrupt().await, Some(0));
+}
+
+#[tokio::test]
+async fn the_last_line_comes_out() {
+    let (_here, data) = folder();
+    let (mut server, mut log) = Server::start_with(Path::new(&data), &[]).await;
+    let read = async {
+        let mut last = None;
+        while let Some(line) = log.next_line().await.unwrap() {
+            last = Some(line);
+        }
+        last.unwrap()
+    };
+    let (code, last) = tokio::join!(server.interrupt(), read);
+    assert_eq!(code, Some(0));
+    assert!(last.ends_with("stopped"), "{last}");
+
+    // So does the reason of an error, also where nothing is logged.
+    drop(std::fs::write(Path::new(&data).join("dev-key.pem"), "x"));
+    let args = ["--data", &data, "--listen", "127.0.0.1:0", "--log", "off"];
+    check_refused(&args, 1, &["dapanda: ", "dev-key.pem holds no key"]).await;
+}
+
+#[tokio::test]
+async fn help_for_nobody_is_no_crash() {
+    for args in [
+        &["--help"][..],
+        &["--listen", "x"],
+        &["token", "--member", "1"],
+    ] {
+        let (_here, data) = folder();
+        let mut command = Command::new(PROGRAM);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.args(args).env("DAPANDA_DATA", &data);
+        command.stdout(writer.try_clone().unwrap()).stderr(writer);
+        let ended = timeout(PATIENCE, command.status()).await.unwrap().unwrap();
+        assert!(ended.code().is_some(), "{args:?}: {ended}");
+    }
 }
