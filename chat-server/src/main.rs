@@ -14,13 +14,14 @@ use shared::clock::{Clock as _, SystemClock};
 use shared::config::parse_or_exit;
 use shared::drain::{self, Drain};
 use shared::limits::OpenFiles;
-use shared::telemetry;
+use shared::{files, telemetry};
 use tracing::{error, info};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    files::keep_to_owner();
     let CommandLine { config, command } = parse_or_exit();
     let logs = match telemetry::init(config.log_format, &config.log) {
         Ok(logs) => logs,

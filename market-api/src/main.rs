@@ -11,13 +11,14 @@ use shared::clock::SystemClock;
 use shared::config::parse_or_exit;
 use shared::drain::{self, Drain};
 use shared::limits::OpenFiles;
-use shared::telemetry;
+use shared::{files, telemetry};
 use tracing::{error, info};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    files::keep_to_owner();
     let config: Config = parse_or_exit();
     let logs = match telemetry::init(config.log_format, &config.log) {
         Ok(logs) => logs,

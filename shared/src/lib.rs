@@ -7,13 +7,14 @@
 //!
 //! What may live here: a type or rule that both servers need in the same form. It knows nothing of
 //! rooms, offers or purchases beyond their names; it has no SQL and no STOMP; only [`web`] knows
-//! HTTP and opens a socket, nothing opens a file. What one server alone needs lives there, even if
+//! HTTP and opens a socket, only [`files`] writes files. What one server alone needs lives there, even if
 //! it looks general.
 
 pub mod claims;
 pub mod clock;
 pub mod config;
 pub mod drain;
+pub mod files;
 pub mod ids;
 pub mod json;
 pub mod limits;

@@ -19,12 +19,13 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use settings::Command;
-use shared::{drain, telemetry};
+use shared::{drain, files, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    files::keep_to_owner();
     let command = settings::read_or_exit();
     let (format, filter) = command.logs();
     let logs = match telemetry::init(format, &filter) {

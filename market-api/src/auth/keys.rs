@@ -5,9 +5,8 @@
 //! their last tokens have expired. A file that is removed is gone at the next reading: so a stolen
 //! key ends. Several servers share the folder.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
@@ -19,6 +18,7 @@ use shared::claims::{
 };
 use shared::clock::{Clock, UnixMillis};
 use shared::config::Secret;
+use shared::files;
 
 /// How often the folder is read.
 pub const REREAD_EVERY: Duration = Duration::from_secs(20);
@@ -32,9 +32,6 @@ const KEY_BYTES_MAX: u64 = 16 << 10;
 
 /// Files that are looked at: a rotation a day for two weeks, and some to spare.
 const FILES_MAX: usize = 64;
-
-/// For the owner's eyes.
-const SECRET_MODE: u32 = 0o600;
 
 /// The name of the first key, where there is none.
 const FIRST: &str = "first.pem";
@@ -96,10 +93,8 @@ impl KeyRing {
         scope: TokenScope,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KeysError> {
-        let mut builder = fs::DirBuilder::new();
-        let builder = std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700);
-        builder.create(folder).map_err(at(folder))?;
-        if files(folder)?.is_empty() {
+        files::make_folder(folder).map_err(at(folder))?;
+        if key_files(folder)?.is_empty() {
             make_first(folder)?;
         }
         let ring = read(folder, &scope, clock.unix_millis())?;
@@ -171,7 +166,7 @@ impl KeyRing {
 }
 
 fn read(folder: &Path, scope: &TokenScope, now: UnixMillis) -> Result<Ring, KeysError> {
-    let files = files(folder)?;
+    let files = key_files(folder)?;
     let times: Vec<_> = files.iter().map(|(changed, _)| *changed).collect();
     let Some(signing) = signing(&times, now) else {
         let folder = folder.to_owned();
@@ -221,7 +216,7 @@ fn is_published(times: &[UnixMillis], place: usize, now: UnixMillis) -> bool {
 }
 
 /// The key files with their times of change, oldest first; of one time, by name.
-fn files(folder: &Path) -> Result<Vec<(UnixMillis, PathBuf)>, KeysError> {
+fn key_files(folder: &Path) -> Result<Vec<(UnixMillis, PathBuf)>, KeysError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(at(folder))?.take(FILES_MAX) {
         let path = entry.map_err(at(folder))?.path();
@@ -252,20 +247,7 @@ fn read_signer(path: &Path, scope: &TokenScope) -> Result<Signer, KeysError> {
 fn make_first(folder: &Path) -> Result<(), KeysError> {
     let key = generate_key()?.private_pem;
     let path = folder.join(FIRST);
-    let draft = folder.join(format!("{FIRST}.{:016x}", rand::random::<u64>()));
-    let mut options = OpenOptions::new();
-    let options = options.write(true).create_new(true).mode(SECRET_MODE);
-    let written = options.open(&draft).and_then(|mut file| {
-        file.write_all(key.expose().as_bytes())?;
-        file.sync_all()
-    });
-    // A link is made at once and never replaces one that is there.
-    let placed = written.and_then(|()| match fs::hard_link(&draft, &path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
-    });
-    fs::remove_file(&draft).ok();
-    placed.map_err(at(&path))
+    files::place_once(&path, key.expose().as_bytes()).map_err(at(&path))
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> KeysError {
