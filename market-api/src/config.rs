@@ -86,7 +86,8 @@ pub struct Config {
         long,
         env = "MARKET_PUBLIC_URL",
         default_value = "http://localhost:8082",
-        value_name = "URL"
+        value_name = "URL",
+        value_parser = parse_base_url
     )]
     pub public_url: Url,
 
@@ -95,7 +96,8 @@ pub struct Config {
         long,
         env = "MARKET_FRONT_URL",
         default_value = "http://localhost:3000",
-        value_name = "URL"
+        value_name = "URL",
+        value_parser = parse_base_url
     )]
     pub front_url: Url,
 
@@ -213,24 +215,20 @@ impl Settings for Config {
         self.login.check(mistakes);
         self.images.check(mistakes);
         self.chat.check(mistakes);
-        for (setting, url) in [
-            ("public_url", &self.public_url),
-            ("front_url", &self.front_url),
-        ] {
-            if !matches!(url.scheme(), "http" | "https") || url.query().is_some() {
-                let what = format!("{url} is not accepted");
-                let right = "http://HOST or https://HOST".to_owned();
-                mistakes.add(setting, Mistake { what, right });
-            }
-        }
-        for origin in &self.allowed_origins {
-            let is_origin =
-                Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
-            if !is_origin {
-                let what = format!("{origin:?} is no origin");
-                let right = "https://HOST, without a path".to_owned();
-                mistakes.add("allowed_origins", Mistake { what, right });
-            }
+        check_origins(&self.allowed_origins, mistakes);
+    }
+}
+
+/// Notes every origin that is none. Browsers send them as they are compared here, so that
+/// `http://localhost:3000/` would allow nobody.
+pub fn check_origins(origins: &[String], mistakes: &mut Mistakes) {
+    for origin in origins {
+        let is_origin =
+            Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+        if !is_origin {
+            let what = format!("{origin:?} is no origin");
+            let right = "https://HOST, without a path".to_owned();
+            mistakes.add("allowed_origins", Mistake { what, right });
         }
     }
 }
@@ -238,14 +236,17 @@ impl Settings for Config {
 /// Why a text is not accepted; the setting's help says what is.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("{0}")]
-struct NotAccepted(&'static str);
+pub struct NotAccepted(&'static str);
 
 fn parse_db(text: &str) -> Result<DbUrl, NotAccepted> {
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
         return Ok(DbUrl::Postgres(Secret::new(text.to_owned())));
     }
     match text.strip_prefix("sqlite:") {
-        Some(path) if !path.is_empty() => Ok(DbUrl::Sqlite(path.into())),
+        // `sqlite:///srv/market.db` is as good as `sqlite:/srv/market.db`.
+        Some(path) if !path.trim_start_matches('/').is_empty() => Ok(DbUrl::Sqlite(
+            path.strip_prefix("//").unwrap_or(path).into(),
+        )),
         _ => Err(NotAccepted("neither postgres:// nor sqlite:")),
     }
 }
@@ -258,10 +259,21 @@ fn parse_cache(text: &str) -> Result<CacheUrl, NotAccepted> {
     address.map_err(|BadRedisUrl| NotAccepted("neither local nor the address of a Redis"))
 }
 
-fn parse_url(text: &str) -> Result<Url, NotAccepted> {
+/// Reads a URL that paths are put behind: one of http or https that ends with its path.
+///
+/// # Errors
+/// It is another one.
+pub fn parse_base_url(text: &str) -> Result<Url, NotAccepted> {
     let url = Url::parse(text).ok();
     let web = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    web.ok_or(NotAccepted("not an http or https URL"))
+    let url = web.ok_or(NotAccepted("not an http or https URL"))?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(NotAccepted("paths are put behind it: no ? and no #"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(NotAccepted("it has a user's name or password"));
+    }
+    Ok(url)
 }
 
 #[cfg(test)]
@@ -314,7 +326,6 @@ mod tests {
                 "--cookie-domain=a b",
                 "--images=https://bucket.example",
                 "--allowed-origins=https://x.example/path",
-                "--front-url=ftp://x.example",
             ],
             &[
                 "--kakao-secret",
@@ -323,9 +334,29 @@ mod tests {
                 "--images-access-key",
                 "--images-secret-key",
                 "--allowed-origins",
-                "--front-url",
             ],
         );
+    }
+
+    #[test]
+    fn nothing_may_stand_behind_a_path_that_is_appended_to() {
+        for setting in [
+            "public-url",
+            "front-url",
+            "images",
+            "images-public-url",
+            "kakao-url",
+        ] {
+            for url in [
+                "http://h/?a=b",
+                "https://h/x#y",
+                "http://u:p@h",
+                "ftp://h",
+                "h",
+            ] {
+                check(&[&format!("--{setting}={url}")], &[setting]);
+            }
+        }
     }
 
     #[test]

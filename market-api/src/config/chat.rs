@@ -6,7 +6,7 @@ use clap::Args;
 use reqwest::Url;
 use shared::config::{Mistake, Mistakes, parse_duration};
 
-use super::parse_url;
+use super::parse_base_url;
 
 /// The way to the chat server.
 #[derive(Clone, Debug, Args)]
@@ -18,7 +18,7 @@ pub struct ChatSettings {
         env = "MARKET_CHAT_URL",
         default_value = "http://127.0.0.1:9081",
         value_name = "URL",
-        value_parser = parse_url
+        value_parser = parse_base_url
     )]
     pub chat_url: Url,
 
@@ -30,11 +30,6 @@ pub struct ChatSettings {
 
 impl ChatSettings {
     pub(super) fn check(&self, mistakes: &mut Mistakes) {
-        if self.chat_url.query().is_some() || self.chat_url.fragment().is_some() {
-            let what = format!("{} is not accepted", self.chat_url);
-            let right = "http://HOST:PORT or https://HOST".to_owned();
-            mistakes.add("chat_url", Mistake { what, right });
-        }
         if self.chat_answer_time.is_zero() {
             let what = "no answer comes in no time".to_owned();
             let right = "a time such as 2s".to_owned();

@@ -6,7 +6,7 @@ use clap::Args;
 use reqwest::Url;
 use shared::config::{Mistake, Mistakes, Secret};
 
-use super::{NotAccepted, parse_url};
+use super::{NotAccepted, parse_base_url};
 use crate::images::s3::S3Settings;
 
 /// The object store.
@@ -22,8 +22,9 @@ pub struct ImageSettings {
     )]
     pub images: ImagesUrl,
 
-    /// Where everybody reads the pictures of a bucket, if not at its own URL
-    #[arg(long, env = "MARKET_IMAGES_PUBLIC_URL", value_name = "URL")]
+    /// Where browsers find the pictures, if not at the bucket's own URL; of a folder: where they
+    /// find this server (as --public-url) for them
+    #[arg(long, env = "MARKET_IMAGES_PUBLIC_URL", value_name = "URL", value_parser = parse_base_url)]
     pub images_public_url: Option<Url>,
 
     /// The bucket's region
@@ -88,10 +89,11 @@ impl ImageSettings {
 
 fn parse_images(text: &str) -> Result<ImagesUrl, NotAccepted> {
     if let Some(folder) = text.strip_prefix("file:") {
+        let folder = folder.strip_prefix("//").unwrap_or(folder);
         let is_there = !folder.is_empty();
         return is_there
             .then(|| ImagesUrl::Folder(folder.into()))
             .ok_or(NotAccepted("no folder"));
     }
-    parse_url(text).map(ImagesUrl::Bucket)
+    parse_base_url(text).map(ImagesUrl::Bucket)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use shared::config::{Mistake, Mistakes, Secret};
 
-use super::{NotAccepted, parse_url};
+use super::{NotAccepted, parse_base_url};
 use crate::members::Provider;
 use crate::members::login::{Endpoints, ProviderSettings, StandIn};
 
@@ -138,7 +138,7 @@ impl Login {
 fn parse_stand_in(text: &str) -> Result<StandIn, NotAccepted> {
     let (browsers, servers) = text.split_once(',').unwrap_or((text, text));
     Ok(StandIn {
-        browsers: parse_url(browsers)?,
-        servers: parse_url(servers)?,
+        browsers: parse_base_url(browsers)?,
+        servers: parse_base_url(servers)?,
     })
 }

@@ -4,6 +4,7 @@
 //! share one. Each is in a savepoint: a refusal undoes its own work and nobody else's. Every answer
 //! leaves after the COMMIT.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use shared::clock::Clock;
 use shared::drain::Drain;
-use sqlx::any::AnyPoolOptions;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -40,7 +41,7 @@ const SESSION: &str = "pragma busy_timeout = 5000; pragma foreign_keys = on; \
 
 /// The writing connection, open or to be opened again.
 pub(super) struct Writing {
-    url: String,
+    options: AnyConnectOptions,
     connection: Option<AnyConnection>,
 }
 
@@ -50,12 +51,12 @@ pub(super) async fn open(path: &Path) -> Result<(AnyPool, Writing), DbError> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
     {
-        std::fs::create_dir_all(folder)
+        shared::files::make_folder(folder)
             .map_err(|error| DbError::Unavailable(format!("{}: {error}", folder.display())))?;
     }
-    let url = format!("sqlite://{}?mode=rwc", path.display());
+    let options = options(path)?;
     let mut writing = Writing {
-        url: url.clone(),
+        options: options.clone(),
         connection: None,
     };
     migrate::run(writing.connection().await?, Dialect::Sqlite).await?;
@@ -69,9 +70,35 @@ pub(super) async fn open(path: &Path) -> Result<(AnyPool, Writing), DbError> {
                 Ok(())
             })
         })
-        .connect(&url)
+        .connect_with(options)
         .await?;
     Ok((readers, writing))
+}
+
+/// How a file is opened, whatever its name holds.
+///
+/// sqlx has typed options for SQLite, but none for connections of any database, which have to begin
+/// as the text of a URL: sqlx decodes what it takes for a path, and SQLite decodes the `file:` URL
+/// that it is given, to bytes which need not be text. So the path is encoded twice.
+fn options(path: &Path) -> Result<AnyConnectOptions, DbError> {
+    let path = std::path::absolute(path)
+        .map_err(|error| DbError::Unavailable(format!("{}: {error}", path.display())))?;
+    let file = format!(
+        "file:{}",
+        percent_encoded(path.as_os_str().as_bytes(), b"/")
+    );
+    let text = format!("sqlite:{}?mode=rwc", percent_encoded(file.as_bytes(), b""));
+    Ok(text.parse()?)
+}
+
+/// Letters, digits and these bytes stay.
+fn percent_encoded(bytes: &[u8], kept: &[u8]) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || kept.contains(&byte);
+    let encoded = bytes.iter().map(|&byte| match is_plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    });
+    encoded.collect()
 }
 
 impl Writing {
@@ -79,8 +106,7 @@ impl Writing {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
-                let options: sqlx::any::AnyConnectOptions = self.url.parse()?;
-                let mut connection = options.connect().await?;
+                let mut connection = self.options.connect().await?;
                 connection.execute(SESSION).await?;
                 connection
             }

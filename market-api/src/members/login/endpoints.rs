@@ -81,6 +81,7 @@ pub struct StandIn {
     pub servers: Url,
 }
 
+/// The settings take no URL on which a path could not be put (`parse_base_url`).
 fn at(base: &str, path: &str) -> Url {
     let text = format!("{}{path}", base.trim_end_matches('/'));
     Url::parse(&text).expect("a URL and a path of this file make a URL")
