@@ -131,7 +131,8 @@ impl Market {
             Arc::clone(&clock),
             Arc::clone(&metrics),
             config.cookies(),
-        );
+        )
+        .with_developer_family(config.login.developer_family.clone());
         let (store, local_images) = open_images(config, &clock)?;
         let images = Images::new(store, db.clone(), Arc::clone(&clock));
         let cache = ListCache::new(open_cache(config)?, Arc::clone(&metrics), drain.clone());
@@ -304,7 +305,8 @@ type Store = (Arc<dyn ObjectStore>, Option<Arc<LocalImages>>);
 fn open_images(config: &Config, clock: &Arc<dyn Clock>) -> Result<Store, StoreError> {
     match (&config.images.images, config.images.bucket()) {
         (ImagesUrl::Folder(folder), _) => {
-            let url = config.public_url.as_str();
+            let url = config.images.images_public_url.as_ref();
+            let url = url.unwrap_or(&config.public_url).as_str();
             let local = Arc::new(LocalImages::new(folder.clone(), url, Arc::clone(clock)));
             Ok((Arc::clone(&local) as Arc<dyn ObjectStore>, Some(local)))
         }

@@ -3,9 +3,8 @@
 //! It lives in `dev-key.pem` of the data folder and is made by whoever comes first, a server or
 //! `dapanda token`. The public half lies beside it for the chat server's key source.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use shared::claims::{
@@ -14,6 +13,7 @@ use shared::claims::{
 };
 use shared::clock::UnixMillis;
 use shared::config::Secret;
+use shared::files;
 use shared::ids::MemberId;
 
 /// `iss` and `aud` of every token here.
@@ -22,11 +22,11 @@ pub(crate) const SITE: &str = "dapanda";
 /// The name under which this program calls its own server.
 const SERVICE: &str = "dapanda";
 
+/// The family of the tokens that `dapanda token` prints.
+const DEVELOPER: &str = "dapanda-token";
+
 /// The private key's file in the data folder.
 const FILE: &str = "dev-key.pem";
-
-/// For the owner's eyes.
-const SECRET_MODE: u32 = 0o600;
 
 /// 16 KiB: a key takes 250 bytes.
 const KEY_BYTES_MAX: u64 = 16 << 10;
@@ -75,15 +75,13 @@ impl DevKey {
     /// # Errors
     /// See [`KeyError`].
     pub(crate) fn open(folder: &Path) -> Result<Self, KeyError> {
-        let mut builder = fs::DirBuilder::new();
-        let made = builder.recursive(true).mode(0o700).create(folder);
-        made.map_err(at(folder))?;
+        files::make_folder(folder).map_err(at(folder))?;
         if let Some(key) = Self::find(folder)? {
             return Ok(key);
         }
         let fresh = generate_key()?.private_pem;
         let path = folder.join(FILE);
-        place_once(&path, fresh.expose().as_bytes()).map_err(at(&path))?;
+        files::place_once(&path, fresh.expose().as_bytes()).map_err(at(&path))?;
         Self::existing(folder)
     }
 
@@ -129,14 +127,14 @@ impl DevKey {
     pub(crate) fn publish(&self) -> Result<PathBuf, KeyError> {
         let path = self.folder.join("jwks.json");
         let text = serde_json::to_vec(&self.jwks()).map_err(io::Error::other);
-        let written = text.and_then(|text| place(&path, &text));
+        let written = text.and_then(|text| files::place(&path, &text));
         match written {
             Ok(()) => Ok(path),
             Err(source) => Err(KeyError::File { path, source }),
         }
     }
 
-    /// An access token of a login that the market does not know: the chat server takes it.
+    /// An access token without a session, which both servers of this folder take until it expires.
     ///
     /// # Errors
     /// See [`SignError`].
@@ -149,7 +147,7 @@ impl DevKey {
             member,
             role: Role::Member,
             token: MemberToken::Access,
-            family: FamilyId::random(&mut rand::rng()),
+            family: developer_family(),
             token_id: TokenId::random(&mut rand::rng()),
         };
         self.signer.member_token(grant, now)
@@ -168,6 +166,11 @@ impl DevKey {
     }
 }
 
+/// The family of tokens that no session stands behind: whoever has the folder's key may make them.
+pub(crate) fn developer_family() -> FamilyId {
+    DEVELOPER.parse().expect("the constant is a family's name")
+}
+
 /// Names the file that an error is about.
 fn at(path: &Path) -> impl FnOnce(io::Error) -> KeyError {
     let path = path.to_owned();
@@ -184,47 +187,9 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Puts a whole file there, unless there is one: then that one stays.
-///
-/// It is written under another name first, so that nobody ever reads half a key, and linked, which
-/// unlike renaming replaces nothing.
-fn place_once(path: &Path, content: &[u8]) -> io::Result<()> {
-    let draft = draft(path, content)?;
-    let linked = fs::hard_link(&draft, path);
-    fs::remove_file(&draft)?;
-    match linked {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other.and_then(|()| sync_folder(path)),
-    }
-}
-
-/// Puts a whole file there, in the place of the one before.
-fn place(path: &Path, content: &[u8]) -> io::Result<()> {
-    fs::rename(draft(path, content)?, path)?;
-    sync_folder(path)
-}
-
-/// The content in a file of its own beside `path`.
-fn draft(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
-    let random = TokenId::random(&mut rand::rng());
-    let draft = path.with_extension(format!("{random}.new"));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(SECRET_MODE)
-        .open(&draft)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    Ok(draft)
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    path.parent()
-        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
     use std::sync::Barrier;
     use std::thread;
@@ -262,7 +227,7 @@ mod tests {
         let mode = fs::metadata(folder.join("dev-key.pem"))
             .unwrap()
             .permissions();
-        assert_eq!(mode.mode() & 0o777, SECRET_MODE);
+        assert_eq!(mode.mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use axum::routing::get;
 use chat_server::app::Node;
 use market_api::app::{BuildError, Market};
 use market_api::cache::CacheUrl;
-use market_api::config::{ChatSettings, Config, ImageSettings, ImagesUrl, Login, MarketLimits};
+use market_api::config::{ChatSettings, Config, ImageSettings, ImagesUrl, Login};
 use market_api::db::DbUrl;
 use market_api::fakes::login::{CLIENT_ID, CLIENT_SECRET, Email, FakeLogin, Person};
 use market_api::http::Failure;
@@ -27,7 +27,7 @@ use tracing::warn;
 
 use crate::chats::RoomsInside;
 use crate::demo;
-use crate::keys::SITE;
+use crate::keys::{SITE, developer_family};
 use crate::offers;
 use crate::settings::Serve;
 
@@ -75,7 +75,7 @@ impl Urls {
 }
 
 /// The settings of the market inside.
-pub(crate) fn config(settings: &Serve, urls: &Urls, head_time: Duration) -> Config {
+pub(crate) fn config(settings: &Serve, urls: &Urls) -> Config {
     let data = &settings.data;
     Config {
         listen: settings.listen,
@@ -85,7 +85,7 @@ pub(crate) fn config(settings: &Serve, urls: &Urls, head_time: Duration) -> Conf
         login: login(settings, urls),
         images: ImageSettings {
             images: ImagesUrl::Folder(data.join("images")),
-            images_public_url: None,
+            images_public_url: settings.images_public_url.clone(),
             images_region: String::new(),
             images_access_key: None,
             images_secret_key: None,
@@ -96,16 +96,13 @@ pub(crate) fn config(settings: &Serve, urls: &Urls, head_time: Duration) -> Conf
             chat_answer_time: CHAT_ANSWER_TIME,
         },
         public_url: urls.browsers.clone(),
-        front_url: urls.browsers.clone(),
-        // A front end in development; the page here is of the server's own origin.
-        allowed_origins: vec!["http://localhost:3000".to_owned()],
-        limits: MarketLimits {
-            trusted_hops: 0,
-            // The market's own defaults.
-            address_rate: 200,
-            member_rate: 20,
-            head_time,
-        },
+        front_url: settings
+            .front_url
+            .as_ref()
+            .unwrap_or(&urls.browsers)
+            .clone(),
+        allowed_origins: settings.origins(),
+        limits: settings.market.clone(),
         lame_duck: Duration::ZERO,
         stop_grace: Duration::ZERO,
         log_format: settings.log_format,
@@ -134,6 +131,7 @@ fn login(settings: &Serve, urls: &Urls) -> Login {
         naver_id: id,
         naver_secret: secret,
         naver_url: urls.provider(Provider::Naver),
+        developer_family: Some(developer_family()),
     }
 }
 

@@ -205,7 +205,6 @@ mod tests {
     use std::collections::BTreeSet;
     use std::net::SocketAddr;
     use std::sync::Arc;
-    use std::time::Duration;
 
     use market_api::app::Market;
     use shared::clock::SystemClock;
@@ -328,7 +327,7 @@ mod tests {
         let folder = data.path().to_str().unwrap();
         let settings: Serve = parse(["dapanda", "--data", folder]).unwrap();
         let urls = Urls::of(SocketAddr::from(([127, 0, 0, 1], 8_080))).unwrap();
-        let config = market::config(&settings, &urls, Duration::from_secs(1));
+        let config = market::config(&settings, &urls);
         let drain = Drain::new();
         let market = Market::build(&config, Arc::new(SystemClock), &drain);
         let market = market.await.unwrap();

@@ -14,10 +14,11 @@ use market_api::app::BuildError as MarketBuildError;
 use market_api::http::Failure;
 use shared::clock::{Clock, SystemClock};
 use shared::drain::Drain;
+use shared::files;
 use shared::limits::{OpenFiles, TooFewFiles};
 use shared::telemetry;
 use shared::web;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -31,6 +32,12 @@ use crate::settings::Serve;
 /// How long connections may take to say goodbye. Nobody waits for a node that is alone: what was
 /// acknowledged is on the disk, and clients come back by themselves.
 const GOODBYE_MAX: Duration = Duration::from_millis(500);
+
+/// Connections that wait to be accepted: all clients may come back at once.
+const BACKLOG: u32 = 4_096;
+
+/// How the names of all begin that this program keeps in its folder.
+const OURS: [&str; 5] = ["chat", "dev-key.pem", "images", "jwks.json", "market.db"];
 
 /// Why it does not serve (any more).
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +66,7 @@ pub(crate) enum ServeError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The chat server.
-    #[error("the chat server cannot start (does another dapanda use the folder {folder}?)")]
+    #[error("the chat server cannot start on the folder {folder}")]
     Build {
         /// The data folder.
         folder: String,
@@ -89,15 +96,17 @@ pub(crate) enum ServeError {
 /// See [`ServeError`].
 pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     telemetry::log_build_info(&shared::build_info!());
-    let files = OpenFiles::raise()?;
+    let open_files = OpenFiles::raise()?;
     let drain = Drain::new();
     drain.stop_on_signals()?;
-    // First the port: if this program runs already, that says so best.
-    let listener = listen(settings.listen)?;
-    let address = listener.local_addr()?;
+    // First the port: if this program runs already, that says so best. It is opened when everything
+    // is there that answers at it.
+    let port = Port::take(settings.listen)?;
+    let address = port.socket.local_addr()?;
     let key = DevKey::open(&settings.data)?;
+    files::close_to_others(&settings.data, &OURS)?;
     let mut config = chat_config(settings, &key)?;
-    config.limits.fit(files);
+    config.limits.fit(open_files);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node = Node::build(&config, clock.clone(), drain.clone()).await;
     let node = node.map_err(|source| ServeError::Build {
@@ -106,8 +115,8 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     })?;
     demo::set_up(&node.services).await?;
     let urls = Urls::of(address).ok_or_else(|| io::Error::other("the address has no URL"))?;
-    let head_time = settings.chat.login_timeout;
-    let market = market::config(settings, &urls, head_time);
+    let head_time = settings.market.head_time;
+    let market = market::config(settings, &urls);
     let market = market::build(&market, &node, clock.clone(), &drain).await?;
     market::set_up(&market).await.map_err(ServeError::Members)?;
     let login = Login {
@@ -118,6 +127,7 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     market.set_started();
     drop(market);
     node.set_started();
+    let listener = port.open()?;
     announce(address);
     let served = serve(listener, router, &drain, head_time).await;
     if timeout(GOODBYE_MAX, drain.wait(GOODBYE_MAX)).await.is_err() {
@@ -128,14 +138,40 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     Ok(served?)
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    web::listen(address).map_err(|source| {
-        if source.kind() == io::ErrorKind::AddrInUse {
-            ServeError::PortTaken { address }
-        } else {
-            ServeError::Listen { address, source }
-        }
-    })
+/// A port that is taken, and not open yet: who connects is refused.
+struct Port {
+    socket: TcpSocket,
+    address: SocketAddr,
+}
+
+impl Port {
+    fn take(address: SocketAddr) -> Result<Self, ServeError> {
+        let bind = || {
+            let socket = if address.is_ipv4() {
+                TcpSocket::new_v4()?
+            } else {
+                TcpSocket::new_v6()?
+            };
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            Ok(socket)
+        };
+        let socket = bind().map_err(|source| listen_error(address, source))?;
+        Ok(Self { socket, address })
+    }
+
+    fn open(self) -> Result<TcpListener, ServeError> {
+        let opened = self.socket.listen(BACKLOG);
+        opened.map_err(|source| listen_error(self.address, source))
+    }
+}
+
+fn listen_error(address: SocketAddr, source: io::Error) -> ServeError {
+    if source.kind() == io::ErrorKind::AddrInUse {
+        ServeError::PortTaken { address }
+    } else {
+        ServeError::Listen { address, source }
+    }
 }
 
 /// The settings of the chat server inside: its own flags, and the rest as it must be here.
@@ -150,8 +186,7 @@ fn chat_config(settings: &Serve, key: &DevKey) -> Result<Config, KeyError> {
         jwks: KeySource::File(key.publish()?),
         token_issuer: SITE.to_owned(),
         token_audience: SITE.to_owned(),
-        // A front end in development; the page here is of the server's own origin.
-        allowed_origins: vec!["http://localhost:3000".to_owned()],
+        allowed_origins: settings.origins(),
         limits: settings.chat.clone(),
         stop: StopTimes::at_once(GOODBYE_MAX),
         log_format: settings.log_format,

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use chat_server::config::ChatLimits;
 use clap::Parser;
+use market_api::config::{MarketLimits, check_origins, parse_base_url};
 use reqwest::Url;
 use shared::config::{EX_USAGE, Mistake, Mistakes, NoSettings, Settings, parse};
 use shared::ids::MemberId;
@@ -65,9 +66,32 @@ pub(crate) struct Serve {
     )]
     pub(crate) data: PathBuf,
 
+    /// Where the front end is, if not the page of this program: whoever has logged in is sent there.
+    /// Its origin is allowed
+    #[arg(long, env = "DAPANDA_FRONT_URL", value_name = "URL", value_parser = parse_base_url)]
+    pub(crate) front_url: Option<Url>,
+
+    /// Pages of these origins may use cookies here; this program's own always may. Comma-separated
+    #[arg(
+        long,
+        env = "DAPANDA_ALLOWED_ORIGINS",
+        default_value = "http://localhost:3000",
+        value_delimiter = ',',
+        value_name = "ORIGIN"
+    )]
+    pub(crate) allowed_origins: Vec<String>,
+
+    /// Where browsers find this program for pictures, if not where they find it for the rest
+    #[arg(long, env = "DAPANDA_IMAGES_PUBLIC_URL", value_name = "URL", value_parser = parse_base_url)]
+    pub(crate) images_public_url: Option<Url>,
+
     /// What the chat takes
     #[command(flatten)]
     pub(crate) chat: ChatLimits,
+
+    /// What the market takes
+    #[command(flatten)]
+    pub(crate) market: MarketLimits,
 
     /// How logs look
     #[arg(long, env = "DAPANDA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
@@ -135,6 +159,18 @@ pub(crate) struct Room {
 impl Settings for Serve {
     fn check(&self, mistakes: &mut Mistakes) {
         self.chat.check(mistakes);
+        check_origins(&self.allowed_origins, mistakes);
+    }
+}
+
+impl Serve {
+    /// The origins whose pages may use cookies, the front end's among them.
+    pub(crate) fn origins(&self) -> Vec<String> {
+        let front = self.front_url.iter();
+        let front = front.map(|url| url.origin().ascii_serialization());
+        let mut origins: Vec<_> = front.chain(self.allowed_origins.iter().cloned()).collect();
+        origins.dedup();
+        origins
     }
 }
 
@@ -209,6 +245,20 @@ mod tests {
             &["--listen", "here", "--sync", "0s", "--colour", "red"],
             &["--listen", "--sync", "--colour is unknown"],
         );
+        check(
+            &[
+                "--front-url",
+                "http://h/?x",
+                "--allowed-origins",
+                "http://h/",
+                "--images-public-url",
+                "h",
+                "--address-rate",
+                "-1",
+            ],
+            &["--front-url", "--images-public-url", "--address-rate"],
+        );
+        check(&["--allowed-origins", "http://h/"], &["--allowed-origins"]);
         check(
             &["token", "--member", "0", "--date", "x"],
             &["--member", "--date is unknown"],

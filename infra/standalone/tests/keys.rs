@@ -12,9 +12,9 @@ use chat_server::app::Node;
 use chat_server::auth::REFRESH_PERIOD;
 use market_api::app::Market;
 use market_api::members::{Profile, Provider};
-use shared::claims::generate_key;
+use shared::claims::{MemberGrant, MemberToken, Role, Signer, TokenId, TokenScope, generate_key};
 use shared::clock::{Clock as _, ManualClock, UnixMillis};
-use shared::config::parse;
+use shared::config::{Secret, parse};
 use shared::drain::Drain;
 use shared::ids::MemberId;
 use shared::web;
@@ -31,6 +31,7 @@ struct Site {
     market: Market,
     node: Node,
     chat: String,
+    api: String,
     member: MemberId,
     clock: Arc<ManualClock>,
     drain: Drain,
@@ -93,6 +94,7 @@ impl Site {
             market,
             node,
             chat,
+            api: keys,
             member,
             clock,
             drain,
@@ -111,6 +113,15 @@ impl Site {
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
         let client = client.timeout(PATIENCE).build().unwrap();
         let ask = client.get(format!("{}/api/chat-room", self.chat));
+        let answer = ask.bearer_auth(token).send().await.unwrap();
+        answer.status().as_u16()
+    }
+
+    /// What the market says to it.
+    async fn market_says(&self, token: &str) -> u16 {
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
+        let client = client.timeout(PATIENCE).build().unwrap();
+        let ask = client.get(format!("{}/api/members/info", self.api));
         let answer = ask.bearer_auth(token).send().await.unwrap();
         answer.status().as_u16()
     }
@@ -156,4 +167,29 @@ async fn chat_server_follows_the_markets_keys() {
     site.node.services.auth.refresh().await;
     assert_eq!(site.chat_says(&old).await, 401);
     assert_eq!(site.chat_says(&new).await, 200);
+}
+
+/// What `dapanda token` prints has no session behind it. `dapanda` takes it; a site does not, not
+/// even signed with its own key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_takes_no_token_without_a_session() {
+    let site = Site::start().await;
+    let pem = std::fs::read_to_string(site.folder.path().join("keys/first.pem")).unwrap();
+    let scope = TokenScope {
+        issuer: "dapanda".to_owned(),
+        audience: "dapanda".to_owned(),
+    };
+    let signer = Signer::from_pem(&Secret::new(pem), scope).unwrap();
+    let grant = MemberGrant {
+        member: site.member,
+        role: Role::Member,
+        token: MemberToken::Access,
+        family: "dapanda-token".parse().unwrap(),
+        token_id: TokenId::random(&mut rand::rng()),
+    };
+    let token = signer
+        .member_token(grant, site.clock.unix_millis())
+        .unwrap();
+    assert_eq!(site.market_says(token.expose()).await, 401);
+    assert_eq!(site.market_says(&site.log_in().await).await, 200);
 }

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -80,13 +83,11 @@ impl Server {
 
     /// Logs in until more lines of the log are dropped than so many: each login logs some.
     async fn drop_lines(&self, before: u64) {
-        for _ in 0..100_000 {
+        let mut logins = 0..100_000;
+        while self.lines_dropped().await <= before {
+            assert!(logins.next().is_some(), "every line is kept");
             assert_eq!(self.log_in(1).await.status(), StatusCode::OK);
-            if self.lines_dropped().await > before {
-                return;
-            }
         }
-        panic!("every line is kept")
     }
 
     fn url(&self, path: &str) -> String {
@@ -210,12 +211,23 @@ async fn a_token_of_its_folder_is_taken_and_no_other() {
     let token = line(&["token", "--member", "2", "--data", &data]).await;
     let server = Server::start(Path::new(&data)).await;
     assert_eq!(server.rooms(&token).await, [1, 1 << 30]);
+    // The market takes it, too, for members that it has.
+    let (status, info) = server.get("/api/members/info", &token).await;
+    assert_eq!(
+        (status, &info["data"]["memberId"]),
+        (StatusCode::OK, &2.into())
+    );
+    let nobody = line(&["token", "--member", "77", "--data", &data]).await;
+    let (status, _) = server.get("/api/members/info", &nobody).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
     let later = line(&["token", "--member", "3", "--data", &data]).await;
     assert_eq!(server.rooms(&later).await, [2, 1 << 30]);
 
     let foreign = line(&["token", "--member", "2", "--data", &other]).await;
-    let (status, _) = server.get("/api/chat-room", &foreign).await;
-    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    for path in ["/api/chat-room", "/api/members/info"] {
+        let (status, _) = server.get(path, &foreign).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -385,26 +397,21 @@ async fn a_login_sets_the_cookies_of_the_site() {
     assert!(forged.status().is_client_error());
 }
 
-/// The demo members log in to the market as members of a site do, and with what they get there they
-/// are known to both servers.
-#[tokio::test]
-async fn a_login_by_provider_is_known_to_both_servers() {
-    let (_here, data) = folder();
-    let server = Server::start(Path::new(&data)).await;
-    let ours = |url: &str| {
-        let path = url.split_once("//localhost").unwrap().1;
-        path.split_once('/')
-            .map(|(_, path)| format!("/{path}"))
-            .unwrap()
-    };
+/// Member 2 logs in by Kakao, at this name of the server; the answer to the way back.
+async fn log_in_by_provider(server: &Server, host: &str) -> Response {
     let header =
         |response: &Response, name: &str| response.headers()[name].to_str().unwrap().to_owned();
+    let path = |url: &str| {
+        let url = reqwest::Url::parse(url).unwrap();
+        format!("{}?{}", url.path(), url.query().unwrap_or_default())
+    };
+    let at = ("host", host);
     let begun = server
-        .ask(Method::GET, "/oauth2/authorization/kakao", &[])
+        .ask(Method::GET, "/oauth2/authorization/kakao", &[at])
         .await;
     let browser = header(&begun, "set-cookie");
     let browser = browser.split(';').next().unwrap();
-    let page = ours(&header(&begun, "location"));
+    let page = path(&header(&begun, "location"));
     let page = server
         .ask(Method::GET, &page, &[])
         .await
@@ -416,12 +423,33 @@ async fn a_login_by_provider_is_known_to_both_servers() {
         .find(|link| link.contains("person=2\""))
         .unwrap();
     let link = link.split('"').next().unwrap().replace("&amp;", "&");
-    let chosen = server.ask(Method::GET, &ours(&link), &[]).await;
-    let back = ours(&header(&chosen, "location"));
-    let done = server.ask(Method::GET, &back, &[("cookie", browser)]).await;
-    let front = ours(&header(&done, "location"));
-    assert_eq!(front, "/data");
-    let front = server.ask(Method::GET, &front, &[]).await;
+    let chosen = server.ask(Method::GET, &path(&link), &[]).await;
+    let back = header(&chosen, "location");
+    assert!(back.starts_with(&format!("http://{host}/login/")), "{back}");
+    let headers = [at, ("cookie", browser)];
+    let done = server.ask(Method::GET, &path(&back), &headers).await;
+    let front = header(&done, "location");
+    assert!(front.starts_with(&format!("http://{host}/data")), "{front}");
+    done
+}
+
+/// The demo members log in to the market as members of a site do, and with what they get there they
+/// are known to both servers.
+#[tokio::test]
+async fn a_login_by_provider_is_known_to_both_servers() {
+    let (_here, data) = folder();
+    let server = Server::start(Path::new(&data)).await;
+    let header =
+        |response: &Response, name: &str| response.headers()[name].to_str().unwrap().to_owned();
+    // A browser keeps cookies by name, so a login ends at the name where it began.
+    let port = server.port;
+    let mut done = None;
+    for name in ["localhost", "127.0.0.1", "[::1]"] {
+        let host = format!("{name}:{port}");
+        done = Some(log_in_by_provider(&server, &host).await);
+    }
+    let done = done.unwrap();
+    let front = server.ask(Method::GET, "/data", &[]).await;
     assert_eq!(header(&front, "location"), "/?login=ok");
     let refused = server.ask(Method::GET, "/login?error=2009", &[]).await;
     assert_eq!(header(&refused, "location"), "/?login=2009");
@@ -534,7 +562,7 @@ async fn a_log_that_nobody_reads_any_more_stops_nothing() {
     drop(log);
     server.drop_lines(0).await;
     let token = line(&["token", "--member", "2", "--data", &data]).await;
-    assert_eq!(server.rooms(&token).await, [1 << 30, 1]);
+    assert_eq!(server.rooms(&token).await, [1, 1 << 30]);
     assert_eq!(server.interrupt().await, Some(0));
 }
 
@@ -544,7 +572,7 @@ async fn a_reader_of_the_log_that_stands_still_stops_nothing() {
     let (mut server, mut log) = Server::start_with(Path::new(&data), &LOG_ALL).await;
     server.drop_lines(0).await;
     let token = line(&["token", "--member", "2", "--data", &data]).await;
-    assert_eq!(server.rooms(&token).await, [1 << 30, 1]);
+    assert_eq!(server.rooms(&token).await, [1, 1 << 30]);
 
     // It reads on, and reads once how much it has missed.
     let missing = "lines of this log are missing";
@@ -601,4 +629,182 @@ async fn help_for_nobody_is_no_crash() {
         let ended = timeout(PATIENCE, command.status()).await.unwrap().unwrap();
         assert!(ended.code().is_some(), "{args:?}: {ended}");
     }
+}
+
+/// All entries below a folder, with their modes; links are not followed.
+fn modes(folder: &Path, found: &mut Vec<(String, bool, u32)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let about = entry.metadata().unwrap();
+        let path = entry.path();
+        let mode = about.permissions().mode() & 0o777;
+        found.push((path.display().to_string(), about.is_dir(), mode));
+        if about.is_dir() {
+            modes(&path, found);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_else_reads_what_is_kept() {
+    let (_here, data) = folder();
+    // It was there before, open to everybody.
+    let path = Path::new(&data);
+    std::fs::create_dir_all(path.join("images/1")).unwrap();
+    line(&["token", "--member", "1", "--data", &data]).await;
+    for (name, mode) in [
+        ("", 0o755),
+        ("images", 0o777),
+        ("images/1", 0o755),
+        ("dev-key.pem", 0o644),
+    ] {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path.join(name), mode).unwrap();
+    }
+    let server = Server::start(path).await;
+    assert_eq!(server.log_in(1).await.status(), StatusCode::OK);
+    let mut found = Vec::new();
+    modes(path.parent().unwrap(), &mut found);
+    assert!(
+        found
+            .iter()
+            .any(|(path, ..)| path.ends_with("market.db-wal")),
+        "{found:?}"
+    );
+    for (path, is_folder, mode) in found {
+        let expected = if is_folder { 0o700 } else { 0o600 };
+        assert_eq!(mode, expected, "{path} {mode:o}");
+    }
+}
+
+/// Serves in this folder of a scratch folder: everything is there and nothing beside it.
+async fn check_folder(scratch: &Path, data: &Path) {
+    let mut server = Server::start(data).await;
+    for name in ["dev-key.pem", "jwks.json", "market.db", "chat"] {
+        assert!(data.join(name).exists(), "{} {name}", data.display());
+    }
+    assert_eq!(std::fs::read_dir(scratch).unwrap().count(), 1);
+    assert_eq!(
+        std::fs::read_dir(data.parent().unwrap()).unwrap().count(),
+        1
+    );
+    assert_eq!(server.interrupt().await, Some(0));
+}
+
+#[tokio::test]
+async fn data_lie_in_exactly_the_folder_that_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let odd: [&[u8]; 9] = [
+        b"a%20b",
+        b"a?b=c&d",
+        b"#e",
+        b"f g",
+        "한국".as_bytes(),
+        b"file:x",
+        b"+%",
+        b"\xff\xfe",
+        b"'\"\\",
+    ];
+    let mut path = scratch.path().to_owned();
+    path.extend(odd.map(OsStr::from_bytes));
+    check_folder(scratch.path(), &path).await;
+    // With a slash at its end, and through a link.
+    let link = tempfile::tempdir().unwrap();
+    let linked = link.path().join("l?nk");
+    std::os::unix::fs::symlink(&path, &linked).unwrap();
+    let mut server = Server::start(&linked.join("")).await;
+    assert_eq!(server.interrupt().await, Some(0));
+    assert_eq!(std::fs::read_dir(link.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn the_port_opens_when_it_serves() {
+    let (_here, data) = folder();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let mut command = Command::new(PROGRAM);
+    command.args(["--listen", &address, "--data", &data]);
+    let mut child = command
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let opened = async {
+        while TcpStream::connect(&address).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, opened).await.expect("it opens no port");
+    let url = format!("http://{address}");
+    line(&[
+        "room",
+        "--members",
+        "1,2",
+        "--data",
+        &data,
+        "--server",
+        &url,
+    ])
+    .await;
+    child.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_front_end_of_ones_own_is_a_matter_of_settings() {
+    let (_here, data) = folder();
+    let settings = [
+        "--front-url=http://localhost:3001/app/",
+        "--allowed-origins=http://a.example,http://b.example:8000",
+        "--images-public-url=https://pictures.example/p/",
+        "--address-rate=2",
+    ];
+    let (server, mut log) = Server::start_with(Path::new(&data), &settings).await;
+    #[expect(clippy::disallowed_methods, reason = "it ends with the server")]
+    tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+    let origins = [
+        "http://a.example",
+        "http://b.example:8000",
+        "http://localhost:3001",
+    ];
+    // Chat and market let the same pages in.
+    for path in ["/api/chat-room", "/api/members/info"] {
+        for (origin, is_allowed) in origins
+            .map(|o| (o, true))
+            .into_iter()
+            .chain([("http://c.example", false)])
+        {
+            let asked = [("origin", origin), ("access-control-request-method", "GET")];
+            let answer = server.ask(Method::OPTIONS, path, &asked).await;
+            let allowed = answer.headers().get("access-control-allow-origin");
+            assert_eq!(
+                allowed.is_some_and(|one| one == origin),
+                is_allowed,
+                "{path} {origin}"
+            );
+        }
+    }
+    let answer = server
+        .ask(Method::GET, "/login/oauth2/code/kakao?state=x", &[])
+        .await;
+    let front = answer.headers()["location"].to_str().unwrap();
+    assert!(front.starts_with("http://localhost:3001/app/"), "{front}");
+    let token = line(&["token", "--member", "2", "--data", &data]).await;
+    let request = client()
+        .post(server.url("/api/images/presign"))
+        .bearer_auth(&token);
+    let request = request.json(&json!({"filenames": ["x.png"]}));
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
+    let url = answer["data"][0]["url"].as_str().unwrap();
+    assert!(
+        url.starts_with("https://pictures.example/p/api/images/files/2/"),
+        "{url}"
+    );
+    // Two a second, and ten at once.
+    let mut limited = false;
+    for _ in 0..1_000 {
+        let answer = server.ask(Method::GET, "/api/members/info", &[]).await;
+        limited |= answer.status() == StatusCode::TOO_MANY_REQUESTS;
+    }
+    assert!(limited, "as many requests as one likes");
 }

@@ -1,7 +1,7 @@
 //! Sessions in the database.
 
 use serde_json::json;
-use shared::claims::{FamilyId, REFRESH_LIFETIME, TokenId};
+use shared::claims::{FamilyId, MemberClaims, REFRESH_LIFETIME, TokenId};
 use shared::clock::UnixMillis;
 use shared::ids::MemberId;
 use sqlx::any::AnyRow;
@@ -55,6 +55,34 @@ pub(super) async fn session(
         .map(read_session)
         .transpose()
         .map_err(Into::into)
+}
+
+/// What the member of a token may do now, as a session that lasts as long as the token.
+pub(super) async fn without_session(
+    db: &Db,
+    claims: &MemberClaims,
+) -> Result<Option<Session>, DbError> {
+    let mut connection = db.read().await?;
+    let row = query("select role, blocked, language from member where id = $1")
+        .bind(i64::from(claims.member.get()))
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let role: String = row.try_get("role")?;
+    let language: String = row.try_get("language")?;
+    let unknown = |_| sqlx::Error::Decode("a member's role".into());
+    Ok(Some(Session {
+        role: role.parse().map_err(unknown)?,
+        is_blocked: row.try_get::<i64, _>("blocked")? != 0,
+        language: Language::parse(&language).unwrap_or_default(),
+        is_revoked: false,
+        current: claims.token_id.clone(),
+        previous: None,
+        rotated_at: UnixMillis::EPOCH,
+        expires_at: UnixMillis::EPOCH,
+    }))
 }
 
 fn read_session(row: &AnyRow) -> Result<Session, sqlx::Error> {

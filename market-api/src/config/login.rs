@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use shared::claims::FamilyId;
 use shared::config::{Mistake, Mistakes, Secret};
 
 use super::{NotAccepted, parse_base_url};
@@ -74,6 +75,11 @@ pub struct Login {
     /// Somebody who stands in for Naver: URL for browsers, or two, the second for this server
     #[arg(long, env = "MARKET_NAVER_URL", value_name = "URL[,URL]", value_parser = parse_stand_in)]
     pub naver_url: Option<StandIn>,
+
+    /// The family of access tokens that need no session: for a program that hands such tokens to
+    /// its own developer. No flag, so that no site has one.
+    #[arg(skip)]
+    pub developer_family: Option<FamilyId>,
 }
 
 /// What the settings say of one provider.

@@ -97,8 +97,18 @@ impl FakeLogin {
         self.people.iter().find(|person| person.id == id)
     }
 
-    fn redirect_uri(&self, kind: Kind) -> String {
-        format!("{}/login/oauth2/code/{}", self.site, kind.as_str())
+    /// Whether this is where the site takes logins, under any name of this computer: a site has
+    /// registered all of them.
+    fn is_registered(&self, kind: Kind, redirect_uri: &str) -> bool {
+        let own = format!("{}/login/oauth2/code/{}", self.site, kind.as_str());
+        let named = |text: &str| {
+            let mut url = reqwest::Url::parse(text).ok()?;
+            if matches!(url.host_str(), Some("127.0.0.1" | "[::1]")) {
+                url.set_host(Some("localhost")).ok()?;
+            }
+            Some(url)
+        };
+        redirect_uri == own || named(redirect_uri).is_some_and(|url| Some(url) == named(&own))
     }
 
     fn issuer(&self, kind: Kind) -> String {
@@ -109,7 +119,7 @@ impl FakeLogin {
     fn complaint(&self, kind: Kind, asked: &Asked) -> Option<&'static str> {
         if asked.client_id != CLIENT_ID {
             Some("unknown client_id")
-        } else if asked.redirect_uri != self.redirect_uri(kind) {
+        } else if !self.is_registered(kind, &asked.redirect_uri) {
             Some("redirect_uri is not the registered one")
         } else if asked.response_type != "code" {
             Some("response_type is not code")
@@ -254,7 +264,7 @@ fn token(kind: Kind, fake: &FakeLogin, exchange: &Exchange) -> Response {
     let taken = fake.books().take_code(&exchange.code, now);
     let good = taken.filter(|ticket| {
         ticket.kind == kind
-            && exchange.redirect_uri == fake.redirect_uri(kind)
+            && fake.is_registered(kind, &exchange.redirect_uri)
             && ticket.is_met_by(&exchange.code_verifier)
     });
     let Some(ticket) = good else {

@@ -51,7 +51,7 @@ async fn begin(
     // Two tabs that log in at once share the cookie, so that the later does not undo the earlier.
     let known = cookie(&headers, BROWSER_COOKIE).filter(|c| c.expose().len() == BROWSER_BYTES);
     let browser = known.map_or_else(secret_text, shared::config::Secret::into_exposed);
-    let url = logins.begin(at, &browser).await?;
+    let url = logins.begin(at, &browser, &headers).await?;
     let secure = if logins.settings.secure_cookies {
         "; Secure"
     } else {
@@ -102,13 +102,14 @@ async fn finish(
     let browser = cookie(&headers, BROWSER_COOKIE);
     let browser = browser.as_ref().map(|browser| browser.expose().as_str());
     let finished = match returned(query) {
-        Some(returned) => logins.finish(at, returned, browser).await,
+        Some(returned) => logins.finish(at, returned, (browser, &headers)).await,
         None => Err(LoginError::Unknown),
     };
     let outcome = finished.as_ref().map_or_else(LoginError::outcome, |_| "ok");
     let labels = [at.provider.path(), outcome];
     logins.metrics.logins.with_label_values(&labels).inc();
-    let front = logins.settings.front_url.as_str().trim_end_matches('/');
+    let front = logins.front_url(&headers);
+    let front = front.as_str().trim_end_matches('/');
     Ok(match finished {
         Ok(cookies) => redirect(&format!("{front}/data"), cookies),
         Err(error) => {

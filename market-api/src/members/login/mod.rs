@@ -19,10 +19,12 @@ mod http;
 mod id_token;
 mod repo;
 mod shape;
+mod site;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Url;
@@ -242,13 +244,28 @@ impl Logins {
     }
 
     /// Where the provider sends the browser back to. It takes no other address for us.
-    fn redirect_uri(&self, provider: Provider) -> String {
-        let base = self.settings.public_url.as_str().trim_end_matches('/');
+    fn redirect_uri(&self, provider: Provider, headers: &HeaderMap) -> String {
+        let base = site::seen_by(&self.settings.public_url, headers);
+        let base = base.as_str().trim_end_matches('/');
         format!("{base}/login/oauth2/code/{}", provider.path())
     }
 
+    /// Where the front end is: one that is this site has the name that the browser has for it.
+    fn front_url(&self, headers: &HeaderMap) -> Url {
+        let (front, own) = (&self.settings.front_url, &self.settings.public_url);
+        match front.origin() == own.origin() {
+            true => site::seen_by(front, headers),
+            false => front.clone(),
+        }
+    }
+
     /// Notes an attempt of this browser and says where to send it.
-    async fn begin(&self, at: &ProviderSettings, browser: &str) -> Result<Url, Failure> {
+    async fn begin(
+        &self,
+        at: &ProviderSettings,
+        browser: &str,
+        headers: &HeaderMap,
+    ) -> Result<Url, Failure> {
         let attempt = Attempt {
             state: secret_text(),
             provider: at.provider,
@@ -256,7 +273,8 @@ impl Logins {
             nonce: secret_text(),
             verifier: secret_text(),
         };
-        let url = self.authorize_url(at, &attempt);
+        let redirect_uri = self.redirect_uri(at.provider, headers);
+        let url = authorize_url(at, &attempt, &redirect_uri);
         let noted = self.db.write(attempt, |attempt, tx| {
             Box::pin(async move {
                 repo::insert(tx, attempt).await?;
@@ -267,33 +285,12 @@ impl Logins {
         Ok(url)
     }
 
-    fn authorize_url(&self, at: &ProviderSettings, attempt: &Attempt) -> Url {
-        let digest =
-            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, attempt.verifier.as_bytes());
-        let mut url = at.endpoints.authorize.clone();
-        url.query_pairs_mut()
-            .append_pair("response_type", "code")
-            .append_pair("client_id", &at.client_id)
-            .append_pair("redirect_uri", &self.redirect_uri(at.provider))
-            .append_pair("scope", scope(at.provider))
-            .append_pair("state", &attempt.state)
-            .append_pair("nonce", &attempt.nonce)
-            .append_pair("code_challenge", &URL_SAFE_NO_PAD.encode(digest))
-            .append_pair("code_challenge_method", "S256");
-        match at.provider {
-            Provider::Kakao => drop(url.query_pairs_mut().append_pair("prompt", "login")),
-            Provider::Google => drop(url.query_pairs_mut().append_pair("prompt", "consent")),
-            Provider::Naver => {}
-        }
-        url
-    }
-
     /// Logs in whoever comes back: the cookies of their session.
     async fn finish(
         &self,
         at: &ProviderSettings,
         returned: Returned,
-        browser: Option<&str>,
+        (browser, headers): (Option<&str>, &HeaderMap),
     ) -> Result<Vec<::http::HeaderValue>, LoginError> {
         let (Some(state), Some(browser)) = (returned.state, browser) else {
             return Err(LoginError::Unknown);
@@ -311,7 +308,7 @@ impl Logins {
             return Err(LoginError::Refused(printable(&error)));
         }
         let code = returned.code.ok_or(LoginError::Unknown)?;
-        let redirect_uri = self.redirect_uri(at.provider);
+        let redirect_uri = self.redirect_uri(at.provider, headers);
         let granted = self.client.exchange(at, &code, &attempt, &redirect_uri);
         let granted = granted.await?;
         let body = self.client.profile(at, &granted.access_token).await?;
@@ -331,6 +328,26 @@ impl Logins {
         });
         Ok(taken.await?)
     }
+}
+
+fn authorize_url(at: &ProviderSettings, attempt: &Attempt, redirect_uri: &str) -> Url {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, attempt.verifier.as_bytes());
+    let mut url = at.endpoints.authorize.clone();
+    url.query_pairs_mut()
+        .append_pair("response_type", "code")
+        .append_pair("client_id", &at.client_id)
+        .append_pair("redirect_uri", redirect_uri)
+        .append_pair("scope", scope(at.provider))
+        .append_pair("state", &attempt.state)
+        .append_pair("nonce", &attempt.nonce)
+        .append_pair("code_challenge", &URL_SAFE_NO_PAD.encode(digest))
+        .append_pair("code_challenge_method", "S256");
+    match at.provider {
+        Provider::Kakao => drop(url.query_pairs_mut().append_pair("prompt", "login")),
+        Provider::Google => drop(url.query_pairs_mut().append_pair("prompt", "consent")),
+        Provider::Naver => {}
+    }
+    url
 }
 
 /// Removes attempts that nobody came back from.
