@@ -17,9 +17,11 @@ use tokio::time::{interval, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server that answers every request with its name, and `/readyz` with its state.
+/// A server that answers every request with its name. Like ours it serves `/readyz` on a port of its
+/// own, and there alone.
 struct Named {
     address: SocketAddr,
+    admin: SocketAddr,
     state: Arc<State>,
     serving: JoinSet<()>,
 }
@@ -31,22 +33,33 @@ struct State {
     refuses: AtomicBool,
 }
 
+/// Which of a server's ports.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Port {
+    Public,
+    Admin,
+}
+
 impl Named {
     async fn start(name: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let public = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let [address, admin_address] = [&public, &admin].map(|one| one.local_addr().unwrap());
         let state = Arc::<State>::default();
-        let shared = Arc::clone(&state);
         let mut serving = JoinSet::new();
-        serving.spawn(async move {
-            let mut connections = JoinSet::new();
-            loop {
-                let (tcp, _) = listener.accept().await.unwrap();
-                connections.spawn(answer(tcp, name, Arc::clone(&shared)));
-            }
-        });
+        for (listener, port) in [(public, Port::Public), (admin, Port::Admin)] {
+            let shared = Arc::clone(&state);
+            serving.spawn(async move {
+                let mut connections = JoinSet::new();
+                loop {
+                    let (tcp, _) = listener.accept().await.unwrap();
+                    connections.spawn(answer(tcp, name, port, Arc::clone(&shared)));
+                }
+            });
+        }
         Self {
             address,
+            admin: admin_address,
             state,
             serving,
         }
@@ -67,7 +80,7 @@ impl Named {
 }
 
 /// One request of a connection, which is closed after it.
-async fn answer(tcp: TcpStream, name: &str, state: Arc<State>) -> Option<()> {
+async fn answer(tcp: TcpStream, name: &str, port: Port, state: Arc<State>) -> Option<()> {
     let mut tcp = BufReader::new(tcp);
     let mut first = String::new();
     tcp.read_line(&mut first).await.ok()?;
@@ -75,12 +88,15 @@ async fn answer(tcp: TcpStream, name: &str, state: Arc<State>) -> Option<()> {
     while tcp.read_line(&mut line).await.ok()? > 2 {
         line.clear();
     }
-    let trouble = if first.starts_with("GET /readyz ") {
+    let asks_state = first.starts_with("GET /readyz ");
+    let trouble = if asks_state {
         &state.unready
     } else {
         &state.refuses
     };
-    let status = if trouble.load(Ordering::Relaxed) {
+    let status = if asks_state != (port == Port::Admin) {
+        "404 Not Found"
+    } else if trouble.load(Ordering::Relaxed) {
         "503 Service Unavailable"
     } else {
         "200 OK"
@@ -101,9 +117,9 @@ async fn start_balancer(market: &Named, chat: &[Named]) -> (SocketAddr, Child) {
             drop(free);
             let mut balancer = Command::new(&script);
             balancer.args(["--listen", &address.to_string()]);
-            balancer.args(["--market", &market.address.to_string()]);
+            balancer.args(["--market", &format!("{}/{}", market.address, market.admin)]);
             for node in chat {
-                balancer.args(["--chat", &format!("{}/{}", node.address, node.address)]);
+                balancer.args(["--chat", &format!("{}/{}", node.address, node.admin)]);
             }
             balancer.stderr(Stdio::null()).kill_on_drop(true);
             let mut balancer = balancer.spawn().unwrap();
