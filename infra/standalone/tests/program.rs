@@ -1,6 +1,12 @@
 //! The program as its users have it: started, asked over HTTP, stopped.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where something fails"
+)]
+
+mod front;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
