@@ -24,6 +24,11 @@ pub(crate) struct Balancer {
     http: reqwest::Client,
 }
 
+/// What it calls a node.
+pub(crate) fn node_name(node: usize) -> String {
+    format!("chat{node}")
+}
+
 /// How it sees a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
@@ -88,7 +93,7 @@ impl Balancer {
 fn seen_in(csv: &str, node: usize) -> Option<Seen> {
     let line = csv
         .lines()
-        .find_map(|line| line.strip_prefix(&format!("chat,chat{node},")))?;
+        .find_map(|line| line.strip_prefix(&format!("chat,{},", node_name(node))))?;
     // Two columns are in the prefix.
     match line.split(',').nth(15)?.split(' ').next()? {
         "UP" => Some(Seen::Up),

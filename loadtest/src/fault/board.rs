@@ -14,6 +14,7 @@ use tokio::time::timeout_at;
 
 use super::error::FaultError;
 use super::judge::SendId;
+use super::whispers::Whisper;
 use super::wire::Refusal;
 
 /// Strange things told one by one; more are only counted.
@@ -48,6 +49,8 @@ pub(crate) struct State {
     pub(crate) open: BTreeMap<u32, usize>,
     /// Messages that members were told to send and have not sent yet.
     pub(crate) bursting: u64,
+    /// The last messages of quiet rooms that nobody was told to send yet.
+    pub(crate) whispers: Vec<Whisper>,
     pub(crate) counts: Counts,
     watch: Option<Watch>,
 }

@@ -13,6 +13,7 @@ use super::board::State;
 use super::cluster::{Bus, Cluster};
 use super::crowd::Crowd;
 use super::error::FaultError;
+use super::last_message::{answer_late, kill_before_list_row};
 use super::member::Order;
 use super::process::Signal;
 use super::replicas::Deed;
@@ -127,10 +128,12 @@ cases! {
     "socketio-5282-old-position" keep_old_position Node Promises,
     "centrifugo-1189-failover" fail_over Failover EveryConnection,
     "centrifugo-1120-insufficient-state" lie_in_redis Redis EveryConnection,
+    "last-message-answered-late" answer_late Replicas EveryConnection,
+    "last-message-of-killed-node" kill_before_list_row Replicas Promises,
 }
 
 /// The node that is hurt. The others are there to move to.
-const VICTIM: usize = 0;
+pub(crate) const VICTIM: usize = 0;
 
 async fn kill_node(stage: &mut Stage) -> Result<(), FaultError> {
     stage.cluster.nodes[VICTIM].kill().await?;
@@ -319,7 +322,7 @@ async fn keep_old_position(stage: &mut Stage) -> Result<(), FaultError> {
         .order(Order::Cut, |member| inside.contains(&member))
         .await;
     crowd.until_connected().await?;
-    crowd.board.with(|s| s.quiet.clear());
+    crowd.board.with(|s| s.quiet.remove(&room));
     Ok(())
 }
 

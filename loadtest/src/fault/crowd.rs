@@ -12,6 +12,7 @@ use super::board::{Board, State};
 use super::error::FaultError;
 use super::judge::RoomHistory;
 use super::member::{Member, Memory, Order, Parts};
+use super::whispers::{Whispers, quiet_rooms};
 
 /// Rooms that each member is in. With half as many rooms as members a room has six.
 pub(crate) const ROOMS_EACH: u32 = 3;
@@ -67,6 +68,8 @@ impl Crowd {
     /// They connect; nobody sends yet.
     pub(crate) fn start(plan: &Plan<'_>) -> Self {
         let board = Board::default();
+        let quiet = quiet_rooms(plan.rooms).map(|room| plan.first_room + room);
+        board.with(|s| s.quiet = quiet.collect());
         let mut orders = BTreeMap::new();
         let mut tasks = JoinSet::new();
         for (number, token) in (1..).zip(plan.tokens) {
@@ -122,6 +125,7 @@ impl Crowd {
     pub(crate) async fn until_level(&self) -> Result<(), FaultError> {
         let level = |s: &State| {
             s.open.is_empty()
+                && s.bursting == 0
                 && s.members_of.iter().all(|(room, members)| {
                     let seen = |member: &u32| s.seen.get(&(*member, *room));
                     let mut all = members.iter().map(seen);
@@ -167,6 +171,14 @@ impl Crowd {
             .await?;
         self.board.with(|s| s.traffic = traffic);
         Ok(())
+    }
+
+    /// Who has the last messages of quiet rooms said.
+    pub(crate) fn whispers(&self) -> Whispers {
+        Whispers {
+            board: self.board.clone(),
+            orders: self.orders.clone(),
+        }
     }
 
     /// Makes those go away, and waits until they are gone.

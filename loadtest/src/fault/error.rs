@@ -27,6 +27,8 @@ pub(crate) enum FaultError {
     Prepare(#[from] PrepareError),
     #[error("the store cannot be read: {0}")]
     Store(String),
+    #[error("no answer over HTTP: {0}")]
+    Rest(String),
     #[error("{0} is in the results already with other settings")]
     OtherSettings(PathBuf),
     #[error("no case is called {0}; --list shows them")]

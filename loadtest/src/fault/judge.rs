@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use shared::clock::UnixMillis;
+
 /// One send of one member, the same however often it is sent again. Its text is the client message
 /// id, the receipt id and the text of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +29,13 @@ pub(crate) struct At {
     pub(crate) id: SendId,
 }
 
+/// What is at one position of a room in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) at: At,
+    pub(crate) sent_at: UnixMillis,
+}
+
 /// A send, and whether its sender holds a receipt for it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
@@ -45,7 +54,7 @@ pub(crate) struct View {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RoomHistory {
     /// In the order the store gives them.
-    pub(crate) stored: Vec<At>,
+    pub(crate) stored: Vec<Entry>,
     pub(crate) sent: Vec<Sent>,
     pub(crate) views: Vec<View>,
 }
@@ -73,6 +82,11 @@ pub(crate) enum Violation {
     Hole { seq: u64 },
     /// In the store, but nobody sent it to this room.
     Unsent { at: At },
+    /// A member's sends to a room are stored in the order of sending; this one was sent before that
+    /// one, and first stored after it.
+    SendOrder { after: SendId, at: At },
+    /// Times do not fall within a room; this one is before the one of the entry before it.
+    TimeFalls { seq: u64 },
 }
 
 impl fmt::Display for SendId {
@@ -108,6 +122,8 @@ impl Violation {
             Self::StoredTwice { .. } => "stored_twice",
             Self::Hole { .. } => "hole",
             Self::Unsent { .. } => "unsent",
+            Self::SendOrder { .. } => "send_order",
+            Self::TimeFalls { .. } => "time_falls",
         }
     }
 }
@@ -116,8 +132,10 @@ impl Violation {
 pub(crate) fn judge(room: &RoomHistory) -> Vec<Violation> {
     let mut violations = Vec::new();
     judge_store(room, &mut violations);
+    judge_order(room, &mut violations);
     judge_receipts(room, &mut violations);
-    let stored: BTreeMap<u64, SendId> = room.stored.iter().map(|at| (at.seq, at.id)).collect();
+    let stored = room.stored.iter().map(|entry| entry.at);
+    let stored: BTreeMap<u64, SendId> = stored.map(|at| (at.seq, at.id)).collect();
     for view in &room.views {
         judge_view(view, &stored, &mut violations);
     }
@@ -128,7 +146,7 @@ fn judge_store(room: &RoomHistory, violations: &mut Vec<Violation>) {
     let sent: BTreeSet<SendId> = room.sent.iter().map(|sent| sent.id).collect();
     let mut known = BTreeSet::new();
     let mut next = 1;
-    for at in &room.stored {
+    for Entry { at, .. } in &room.stored {
         if at.seq != next {
             violations.push(Violation::Hole { seq: next });
         }
@@ -142,8 +160,30 @@ fn judge_store(room: &RoomHistory, violations: &mut Vec<Violation>) {
     }
 }
 
+/// Numbers of sends rise per member, and times rise or stay. What is stored twice counts once, where
+/// it came first.
+fn judge_order(room: &RoomHistory, violations: &mut Vec<Violation>) {
+    let mut known = BTreeSet::new();
+    let mut newest = BTreeMap::<u32, SendId>::new();
+    let mut latest = UnixMillis::EPOCH;
+    for Entry { at, sent_at } in room.stored.iter().copied() {
+        if sent_at < latest {
+            violations.push(Violation::TimeFalls { seq: at.seq });
+        }
+        latest = latest.max(sent_at);
+        if !known.insert(at.id) {
+            continue;
+        }
+        let newest = newest.entry(at.id.member).or_insert(at.id);
+        if at.id < *newest {
+            violations.push(Violation::SendOrder { after: *newest, at });
+        }
+        *newest = at.id.max(*newest);
+    }
+}
+
 fn judge_receipts(room: &RoomHistory, violations: &mut Vec<Violation>) {
-    let stored: BTreeSet<SendId> = room.stored.iter().map(|at| at.id).collect();
+    let stored: BTreeSet<SendId> = room.stored.iter().map(|entry| entry.at.id).collect();
     for Sent { id, receipt } in room.sent.iter().copied() {
         if !receipt {
             violations.push(Violation::NoReceipt { id });
@@ -194,6 +234,11 @@ mod tests {
         }
     }
 
+    fn entry(at: At) -> Entry {
+        let sent_at = UnixMillis::try_from(i64::try_from(at.seq).unwrap()).unwrap();
+        Entry { at, sent_at }
+    }
+
     /// Two members, four messages, nothing wrong.
     fn sound() -> RoomHistory {
         let stored: Vec<At> = (1..=4).map(|n| at(u64::from(n), n)).collect();
@@ -208,7 +253,7 @@ mod tests {
         RoomHistory {
             sent: sent.collect(),
             views: vec![view(1), view(2)],
-            stored: stored.clone(),
+            stored: stored.iter().copied().map(entry).collect(),
         }
     }
 
@@ -341,7 +386,7 @@ mod tests {
     #[test]
     fn a_resend_that_was_stored_again_is_stored_twice() {
         let spoil = |room: &mut RoomHistory| {
-            room.stored.push(at(5, 1));
+            room.stored.push(entry(at(5, 1)));
             for view in &mut room.views {
                 view.seen.push(at(5, 1));
             }
@@ -375,6 +420,42 @@ mod tests {
             room.sent.pop();
         };
         check(spoil, &[Violation::Unsent { at: at(4, 4) }]);
+    }
+
+    #[test]
+    fn a_later_send_that_is_stored_before_an_earlier_one_is_out_of_order() {
+        let spoil = |room: &mut RoomHistory| {
+            for (seq, number) in [(2, 3), (3, 2)] {
+                room.stored[seq - 1].at.id = id(number);
+                for view in &mut room.views {
+                    view.seen[seq - 1].id = id(number);
+                }
+            }
+        };
+        let wrong = Violation::SendOrder {
+            after: id(3),
+            at: at(3, 2),
+        };
+        check(spoil, &[wrong]);
+    }
+
+    #[test]
+    fn a_send_that_was_stored_twice_counts_where_it_came_first() {
+        let spoil = |room: &mut RoomHistory| {
+            room.stored.push(entry(at(5, 2)));
+            for view in &mut room.views {
+                view.seen.push(at(5, 2));
+            }
+        };
+        check(spoil, &[Violation::StoredTwice { id: id(2) }]);
+    }
+
+    #[test]
+    fn a_time_before_the_one_before_it_falls() {
+        let same = |room: &mut RoomHistory| room.stored[2].sent_at = room.stored[1].sent_at;
+        check(same, &[]);
+        let earlier = |room: &mut RoomHistory| room.stored[2].sent_at = UnixMillis::EPOCH;
+        check(earlier, &[Violation::TimeFalls { seq: 3 }]);
     }
 
     #[test]

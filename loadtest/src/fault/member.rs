@@ -1,9 +1,9 @@
-//! One member of a crowd: connects, subscribes where it stopped, sends with receipts, sends again
-//! what has none, and remembers what it saw.
+//! One member of a crowd: connects, subscribes where it stopped, sends what is due, and remembers what
+//! it saw.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::RngExt as _;
 use shared::clock::{Clock as _, SystemClock};
@@ -12,6 +12,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::board::Board;
 use super::judge::{At, SendId, Sent, View};
+use super::outbox::{Open, Outbox};
 use super::session::{Leave, Session};
 use super::wire::Connection;
 
@@ -23,12 +24,6 @@ const RECONNECT_MS_MAX: u64 = 300;
 
 /// How often a member looks what is due; also how often it probes a room.
 const PULSE: Duration = Duration::from_millis(200);
-
-/// How long after a send was refused for now it is repeated, at the latest.
-const RETRY_AFTER: Duration = Duration::from_millis(400);
-
-/// How often that time is doubled: up to 6.4 s.
-const RETRY_DOUBLED_MAX: u32 = 4;
 
 /// What a case makes a member do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,34 +42,8 @@ pub(crate) enum Order {
     Thaw,
     /// Send so many messages, as fast as receipts come.
     Burst(u32),
-}
-
-/// A send of this member.
-#[derive(Clone, Copy, Debug)]
-struct Outgoing {
-    room: u32,
-    receipt: bool,
-}
-
-/// A send without a receipt.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Open {
-    pub(crate) id: SendId,
-    pub(crate) room: u32,
-    /// When to send it again, if it was refused for now.
-    pub(crate) again_at: Option<Instant>,
-    /// How often it was refused for now.
-    pub(crate) refusals: u32,
-}
-
-impl Open {
-    /// It was refused for now: each time it waits longer, as a client should.
-    pub(crate) fn refuse(&mut self, now: Instant) {
-        let longest = RETRY_AFTER * 2_u32.pow(self.refusals.min(RETRY_DOUBLED_MAX));
-        self.refusals += 1;
-        let wait = longest.mul_f64(0.5 + rand::rng().random::<f64>() / 2.0);
-        self.again_at = Some(now + wait);
-    }
+    /// Send one message to this room.
+    Say(u32),
 }
 
 /// What a member brings home.
@@ -95,10 +64,13 @@ pub(crate) struct Member {
     pub(crate) board: Board,
     orders: mpsc::Receiver<Order>,
     seen: BTreeMap<u32, Vec<At>>,
-    sends: Vec<Outgoing>,
-    pub(crate) open: VecDeque<Open>,
+    pub(crate) outbox: Outbox,
     /// Messages to send although there is no traffic.
     burst: u32,
+    /// Rooms to send one message each to.
+    say: VecDeque<u32>,
+    /// Which of its rooms it speaks in next, counted up.
+    turn: usize,
     /// Messages that may still come before the connection is cut.
     cut_after: Option<u32>,
 }
@@ -126,9 +98,10 @@ impl Member {
             board: parts.board,
             orders: parts.orders,
             seen: BTreeMap::new(),
-            sends: Vec::new(),
-            open: VecDeque::new(),
+            outbox: Outbox::new(parts.number),
             burst: 0,
+            say: VecDeque::new(),
+            turn: 0,
             cut_after: None,
         }
     }
@@ -202,6 +175,7 @@ impl Member {
         match order {
             Order::Burst(count) => self.burst += count,
             Order::CutAfter(count) => self.cut_after = Some(count),
+            Order::Say(room) => self.say.push_back(room),
             Order::Cut | Order::Leave | Order::Return | Order::Freeze | Order::Thaw => {}
         }
     }
@@ -228,7 +202,7 @@ impl Member {
             if let Err(leave) = done {
                 return leave;
             }
-            let more = self.take_burst();
+            let more = self.take_ordered();
             if let Err(leave) = session.send_all(self, more).await {
                 return leave;
             }
@@ -247,7 +221,7 @@ impl Member {
                     Some(order) => self.note_order(order),
                 }
             },
-            Some(order @ (Order::Burst(_) | Order::CutAfter(_) | Order::Return | Order::Thaw)) => {
+            Some(order) => {
                 self.note_order(order);
                 return Ok(());
             }
@@ -258,71 +232,74 @@ impl Member {
 
     /// The next send, if there is traffic and place for it.
     fn speak(&mut self) -> Vec<Open> {
-        let room = self.rooms[self.sends.len() % self.rooms.len()];
-        let allowed = self.board.with(|s| s.traffic && !s.quiet.contains(&room));
-        if allowed && self.open.len() < WINDOW {
-            vec![self.compose(room)]
-        } else {
-            Vec::new()
+        let loud = self.loud_rooms();
+        let allowed = self.board.with(|s| s.traffic);
+        if !allowed || loud.is_empty() || self.outbox.open() >= WINDOW {
+            return Vec::new();
         }
+        self.turn += 1;
+        let room = loud[self.turn % loud.len()];
+        self.compose(room).into_iter().collect()
+    }
+
+    /// Its rooms that members speak in of their own accord.
+    fn loud_rooms(&self) -> Vec<u32> {
+        let rooms = self.rooms.iter().copied();
+        self.board
+            .with(|s| rooms.filter(|room| !s.quiet.contains(room)).collect())
     }
 
     /// A send to each of its rooms that does not deliver yet. While anything of it is open that is
     /// answer enough: more would only load a cluster that is in trouble.
     pub(crate) fn probe(&mut self) -> Vec<Open> {
-        if !self.open.is_empty() {
+        if self.outbox.open() > 0 {
             return Vec::new();
         }
         let rooms = self
             .board
             .with(|s| s.rooms_to_probe(self.number, &self.rooms));
-        rooms.into_iter().map(|room| self.compose(room)).collect()
+        let sends = rooms.into_iter().filter_map(|room| self.compose(room));
+        sends.collect()
     }
 
-    fn take_burst(&mut self) -> Vec<Open> {
+    /// What it was ordered to send.
+    fn take_ordered(&mut self) -> Vec<Open> {
         let mut sends = Vec::new();
-        while self.burst > 0 && self.open.len() < WINDOW {
+        while let Some(room) = self.say.pop_front() {
+            self.note_ordered();
+            sends.extend(self.compose(room));
+        }
+        // All into one room: a burst is to be much for somebody.
+        let loud = self.loud_rooms().first().copied();
+        while let Some(room) = loud.filter(|_| self.burst > 0 && self.outbox.open() < WINDOW) {
             self.burst -= 1;
-            self.board
-                .with(|s| s.bursting = s.bursting.saturating_sub(1));
-            // All into one room: a burst is to be much for somebody.
-            sends.push(self.compose(self.rooms[0]));
+            self.note_ordered();
+            sends.extend(self.compose(room));
         }
         sends
     }
 
-    fn compose(&mut self, room: u32) -> Open {
-        let receipt = false;
-        self.sends.push(Outgoing { room, receipt });
-        let number = u32::try_from(self.sends.len()).expect("a run is not that long");
-        let member = self.number;
-        let open = Open {
-            id: SendId { member, number },
-            room,
-            again_at: None,
-            refusals: 0,
-        };
-        self.open.push_back(open);
+    fn note_ordered(&self) {
+        self.board
+            .with(|s| s.bursting = s.bursting.saturating_sub(1));
+    }
+
+    fn compose(&mut self, room: u32) -> Option<Open> {
+        let new = self.outbox.compose(room);
         self.board.with(|s| s.counts.sends += 1);
         self.tell_open();
-        open
+        new
     }
 
     /// A receipt has come; false if nothing was sent by that name.
     pub(crate) fn settle(&mut self, id: SendId) -> bool {
-        let place = usize::try_from(id.number).expect("the width of this computer");
-        let sent = place.checked_sub(1).and_then(|at| self.sends.get_mut(at));
-        let (Some(sent), true) = (sent, id.member == self.number) else {
-            return false;
-        };
-        sent.receipt = true;
-        self.open.retain(|open| open.id != id);
+        let settled = self.outbox.settle(id);
         self.tell_open();
-        true
+        settled
     }
 
     fn tell_open(&self) {
-        let (member, count) = (self.number, self.open.len());
+        let (member, count) = (self.number, self.outbox.open());
         self.board.with(|s| match count {
             0 => drop(s.open.remove(&member)),
             count => drop(s.open.insert(member, count)),
@@ -363,14 +340,9 @@ impl Member {
             let seen = seen.remove(room).unwrap_or_default();
             (*room, View { member, seen })
         });
-        let sends = (1..).zip(&self.sends);
-        let sent = sends.map(|(number, Outgoing { room, receipt })| {
-            let (id, receipt) = (SendId { member, number }, *receipt);
-            (*room, Sent { id, receipt })
-        });
         Memory {
             views: views.collect(),
-            sent: sent.collect(),
+            sent: self.outbox.into_sent(),
         }
     }
 }

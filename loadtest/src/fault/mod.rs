@@ -13,16 +13,22 @@ mod cluster;
 mod crowd;
 mod error;
 mod judge;
+mod last_message;
+mod lists;
 mod member;
 mod offline;
+mod outbox;
 mod process;
 mod redis;
 mod replicas;
 mod report;
+mod rest;
 mod run;
 mod sabotage;
 mod session;
 mod store;
+mod verdict;
+mod whispers;
 mod wire;
 
 use std::net::SocketAddr;
@@ -109,9 +115,10 @@ pub(crate) struct Fault {
     #[arg(long, default_value_t = 512, value_name = "MIB")]
     rss_mib_max: u64,
 
-    /// Spoils one thing before judging, to see whether it is found: the run must fail
+    /// Spoils one thing before judging, to see whether it is found: the run must fail; may be given
+    /// several times
     #[arg(long, value_enum)]
-    sabotage: Option<Sabotage>,
+    sabotage: Vec<Sabotage>,
 
     /// One more word for the command line of every chat node; may be given several times
     #[arg(long = "node-arg", value_name = "WORD", allow_hyphen_values = true)]

@@ -16,7 +16,7 @@ use super::crowd::rooms_of;
 use super::error::FaultError;
 use super::process::write;
 use super::report::print;
-use super::run::Ground;
+use super::run::{Ground, first_room};
 use super::{Fault, until_interrupted};
 
 /// How long the clients may take to connect, or to say how it was.
@@ -100,13 +100,12 @@ impl Offline {
     ) -> Result<String, FaultError> {
         let folder = ground.fresh_folder(&format!("offline-{mode:?}"))?;
         let mut cluster = ground.cluster(Needs::Nodes, &folder).await?;
-        let first_room = ground.first_room(number);
-        ground.make_rooms(&cluster, first_room).await?;
+        ground.make_rooms(&cluster, number).await?;
         let members = (1..)
-            .zip(ground.tokens()?)
+            .zip(ground.tokens(number)?)
             .map(|(member, token)| ToldMember {
                 token,
-                room: first_room + rooms_of(member, self.fault.rooms)[0],
+                room: first_room(number) + rooms_of(member, self.fault.rooms)[0],
             });
         let told = Told {
             url: format!("ws://{}/conn", cluster.balancer.address),

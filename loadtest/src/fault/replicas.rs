@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use tokio::process::Command;
 
 use super::error::FaultError;
-use super::process::run;
+use super::process::{output, run};
 
 /// What can be done to one replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,25 @@ impl Replicas {
             Command::new(&self.script).args([word, &number]),
         )
         .await
+    }
+
+    /// Makes ready to freeze all of them within a millisecond or two, which the future does.
+    pub(crate) async fn freeze_at_once(
+        &self,
+    ) -> Result<impl Future<Output = Result<(), FaultError>> + use<>, FaultError> {
+        let mut kill = Command::new("kill");
+        kill.args(["-s", "STOP"]);
+        for number in 1..=self.addresses.len() {
+            let mut script = Command::new(&self.script);
+            script.args(["pid", &number.to_string()]);
+            let pid = output("the script of replicas", &mut script).await?;
+            kill.arg(pid.trim());
+        }
+        Ok(async move { run("kill", &mut kill).await })
+    }
+
+    pub(crate) async fn thaw_all(&self) -> Result<(), FaultError> {
+        self.hurt_all(Deed::Thaw).await
     }
 
     /// Does it to all of them: the first, by which the others find each other again, before them.

@@ -1,6 +1,5 @@
 //! One repetition of a case from its first process to its verdict, and all of them in a row.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,25 +7,28 @@ use rand::RngExt as _;
 use shared::clock::{Clock as _, SystemClock};
 use tokio::time::sleep;
 
+use super::balancer::node_name;
 use super::board::State;
-use super::cases::{Case, Demands, Needs, Pace, Stage};
+use super::cases::{Case, Needs, Pace, Stage, VICTIM};
 use super::cluster::{Bus, Cluster, Parts};
 use super::crowd::{BEGIN_MAX, Crowd, Plan, rooms_of};
 use super::error::FaultError;
-use super::judge::{RoomHistory, judge};
+use super::lists::Marks;
 use super::redis::{Failover, Redis};
 use super::replicas::{Deed, Replicas};
 use super::report::{Outcome, Results, print, print_outcome};
-use super::sabotage::spoil;
+use super::rest::Rest;
 use super::store::{Cql, Store};
+use super::verdict::{Evidence, hold_to};
 use super::{Chosen, Fault};
 use crate::prepare::{Issuer, Key};
 
 /// How long one room may take to be seen up to the store's head by all.
 const REST_MAX: Duration = Duration::from_secs(30);
 
-/// Rooms of repetitions do not meet: each has so many ids to itself, the most `--rooms` takes.
-const ROOMS_STRIDE: u32 = 2_000;
+/// Rooms and members of repetitions do not meet: each has so many ids to itself, the most that
+/// `--rooms` and `--members` take. So a member's list holds the rooms of one repetition.
+const STRIDE: u32 = 2_000;
 
 /// What stays the same over all repetitions.
 pub(super) struct Ground<'a> {
@@ -56,8 +58,7 @@ pub(crate) async fn run_all(fault: &Fault) -> Result<(), FaultError> {
             let ok = match results.before(case.name, repetition) {
                 Some(ok) => ok,
                 None => {
-                    let first_room = ground.first_room(number);
-                    let outcome = ground.repeat(&case, repetition, first_room).await?;
+                    let outcome = ground.repeat(&case, repetition, number).await?;
                     results.append(&fault.results, &outcome)?;
                     print_outcome(&outcome)?;
                     outcome.ok
@@ -123,7 +124,7 @@ impl Ground<'_> {
         &self,
         case: &Case,
         repetition: u32,
-        first_room: u32,
+        number: u32,
     ) -> Result<Outcome, FaultError> {
         let folder = self.fresh_folder(&format!("{}-{repetition}", case.name))?;
         let mut outcome = Outcome {
@@ -132,14 +133,15 @@ impl Ground<'_> {
             settings: self.settings(),
             ..Outcome::default()
         };
-        let tokens = self.tokens()?;
+        let tokens = self.tokens(number)?;
         let cluster = self.cluster(case.needs, &folder).await?;
-        self.make_rooms(&cluster, first_room).await?;
+        self.make_rooms(&cluster, number).await?;
+        let rest = Rest::new(cluster.balancer.address, tokens.clone())?;
         let mut looking = tokio::task::JoinSet::new();
         looking.spawn(cluster.memory.clone().look());
         let crowd = Crowd::start(&Plan {
             tokens: &tokens,
-            first_room,
+            first_room: first_room(number),
             rooms: self.fault.rooms,
             address: cluster.balancer.address,
             send_every: self.fault.send_every,
@@ -150,24 +152,26 @@ impl Ground<'_> {
             pace: self.pace,
             next_binary: self.fault.binary.get(1).cloned(),
         };
-        if let Err(error) = play(case, &mut stage, &mut outcome).await {
+        let mut marks = Marks::new();
+        let played = play(case, &mut stage, &rest, &mut marks, &mut outcome).await;
+        if let Err(error) = played {
             outcome.violate("stuck", error.to_string());
         }
         let Stage { crowd, cluster, .. } = stage;
         let store = self.store(&cluster, tokens).await?;
         wait_for_the_rest(&crowd, &store).await?;
         outcome.counts = crowd.board.with(|s| s.counts.clone());
-        let rooms = crowd.finish().await?;
-        self.judge_rooms(rooms, &store, &mut outcome).await?;
+        let evidence = Evidence {
+            rooms: crowd.finish().await?,
+            marks,
+            store: &store,
+            rest: &rest,
+        };
+        evidence.judge(&self.fault.sabotage, &mut outcome).await?;
         outcome.rss_max_mib = cluster.memory.max_mib();
-        self.hold_to(case.demands, &mut outcome);
+        hold_to(case.demands, self.fault.rss_mib_max, &mut outcome);
         outcome.ok = outcome.violations.is_empty();
         Ok(outcome)
-    }
-
-    /// The first room of the so-manieth repetition in this run of the program.
-    pub(super) fn first_room(&self, number: u32) -> u32 {
-        1 + number * ROOMS_STRIDE
     }
 
     /// For logs: those of an earlier try would be misleading beside new ones.
@@ -180,10 +184,10 @@ impl Ground<'_> {
         }
     }
 
-    /// Fresh ones each time: they are good for an hour.
-    pub(super) fn tokens(&self) -> Result<Vec<String>, FaultError> {
+    /// Of the members of the so-manieth repetition. Fresh ones each time: they are good for an hour.
+    pub(super) fn tokens(&self, number: u32) -> Result<Vec<String>, FaultError> {
         let tokens = (1..=self.fault.members).map(|member| {
-            let token = self.issuer.member_token(member)?;
+            let token = self.issuer.member_token(number * STRIDE + member)?;
             Ok(token.into_exposed())
         });
         tokens.collect()
@@ -225,17 +229,17 @@ impl Ground<'_> {
     pub(super) async fn make_rooms(
         &self,
         cluster: &Cluster,
-        first_room: u32,
+        number: u32,
     ) -> Result<(), FaultError> {
         let mut members = vec![Vec::new(); self.fault.rooms as usize];
         for member in 1..=self.fault.members {
             for room in rooms_of(member, self.fault.rooms) {
-                members[room as usize].push(member);
+                members[room as usize].push(number * STRIDE + member);
             }
         }
         let server = format!("http://{}", cluster.nodes[0].admin);
         let maker = self.issuer.room_maker(server)?;
-        for (room, members) in (first_room..).zip(&members) {
+        for (room, members) in (first_room(number)..).zip(&members) {
             if !members.is_empty() {
                 maker.put(room, members).await?;
             }
@@ -255,69 +259,41 @@ impl Ground<'_> {
             }),
         }
     }
+}
 
-    /// Reads what the store has and holds all promises against it.
-    async fn judge_rooms(
-        &self,
-        mut rooms: BTreeMap<u32, RoomHistory>,
-        store: &Store,
-        outcome: &mut Outcome,
-    ) -> Result<(), FaultError> {
-        if let Some(sabotage) = self.fault.sabotage {
-            spoil(sabotage, &mut rooms, store).await?;
-        }
-        for (room, history) in &mut rooms {
-            let reader = history.views.first().map_or(1, |view| view.member);
-            history.stored = store.room(*room, reader).await?;
-            outcome.stored += history.stored.len();
-            let receipts = history.sent.iter().filter(|sent| sent.receipt);
-            outcome.receipts += receipts.count();
-            for violation in judge(history) {
-                outcome.violate(violation.kind(), format!("room {room}: {violation:?}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// What holds for the run as a whole.
-    fn hold_to(&self, demands: Demands, outcome: &mut Outcome) {
-        let counts = outcome.counts.clone();
-        for what in &counts.odd {
-            outcome.violate("odd", what.clone());
-        }
-        if counts.unrecovered > 0 {
-            let what = format!("{} subscriptions were not recovered", counts.unrecovered);
-            outcome.violate("unrecovered", what);
-        }
-        if demands != Demands::Promises && !counts.connects_failed.is_empty() {
-            outcome.violate("failed_connect", format!("{:?}", counts.connects_failed));
-        }
-        let left = !counts.closes.is_empty() || counts.turned_away > 0;
-        if demands == Demands::EveryConnection && left {
-            let (closes, turned_away) = (&counts.closes, counts.turned_away);
-            outcome.violate("closed", format!("{closes:?}, {turned_away} turned away"));
-        }
-        let max = self.fault.rss_mib_max;
-        if outcome.rss_max_mib.iter().any(|mib| *mib > max) {
-            outcome.violate("memory", format!("more than {max} MiB"));
-        }
-    }
+/// The first room of the so-manieth repetition in this run of the program.
+pub(super) fn first_room(number: u32) -> u32 {
+    1 + number * STRIDE
 }
 
 /// Traffic, the fault, recovery, traffic, rest.
-async fn play(case: &Case, stage: &mut Stage, outcome: &mut Outcome) -> Result<(), FaultError> {
+async fn play(
+    case: &Case,
+    stage: &mut Stage,
+    rest: &Rest,
+    marks: &mut Marks,
+    outcome: &mut Outcome,
+) -> Result<(), FaultError> {
     stage.crowd.until_begun().await?;
-    sleep(stage.pace.around).await;
+    let whispers = stage.crowd.whispers();
+    whispers.begin(&node_name(VICTIM)).await?;
+    *marks = stage.crowd.board.with(|s| marks_of(s));
+    rest.mark_all(marks).await?;
+    let (board, around) = (stage.crowd.board.clone(), stage.pace.around);
+    sleep(around).await;
     let began = SystemClock.now();
-    let acted = (case.act)(stage).await;
-    let ended = SystemClock.now();
+    let acting = async {
+        let acted = (case.act)(stage).await;
+        let ended = SystemClock.now();
+        board.with(|s| s.watch_deliveries(ended));
+        (acted, ended)
+    };
+    let ((acted, ended), ()) = tokio::join!(acting, whispers.say_within(around));
     outcome.fault_ms = ended.saturating_duration_since(began).as_millis();
     if acted.is_err() && case.needs == Needs::Replicas {
         heal(stage).await;
     }
     acted?;
-    let board = &stage.crowd.board;
-    board.with(|s| s.watch_deliveries(ended));
     let delivers = board
         .until("every room delivers again", BEGIN_MAX, State::all_deliver)
         .await;
@@ -330,6 +306,13 @@ async fn play(case: &Case, stage: &mut Stage, outcome: &mut Outcome) -> Result<(
     }
     board.with(|s| s.traffic = false);
     stage.crowd.until_level().await
+}
+
+/// Every other member has read all it has seen.
+fn marks_of(state: &State) -> Marks {
+    let seen = state.seen.iter().map(|(place, seq)| (*place, *seq));
+    seen.filter(|((member, _), _)| member.is_multiple_of(2))
+        .collect()
 }
 
 /// Replicas outlive the repetition: the next one must not find them frozen or gone.
@@ -353,7 +336,7 @@ async fn wait_for_the_rest(crowd: &Crowd, store: &Store) -> Result<(), FaultErro
             .room(room, reader)
             .await?
             .last()
-            .map_or(0, |at| at.seq);
+            .map_or(0, |entry| entry.at.seq);
         let seen = |s: &State, member: &u32| s.seen.get(&(*member, room)).copied();
         let all = |s: &State| {
             members

@@ -17,7 +17,22 @@ pub(crate) enum Sabotage {
     Entry,
     /// A member forgets one message it saw.
     Message,
+    /// A room's row for the lists has another time than its newest message, and servers cannot mend
+    /// it.
+    ListRow,
 }
+
+impl Sabotage {
+    /// Lists are judged before a log is spoiled: they would differ from that one, too.
+    pub(crate) fn is_of_lists(self) -> bool {
+        match self {
+            Self::ListRow => true,
+            Self::Receipt | Self::Entry | Self::Message => false,
+        }
+    }
+}
+
+const OUT_OF_REACH: FaultError = FaultError::Unfit("only CQL reaches into the store");
 
 /// Makes one thing wrong, in the first room where there is enough to spoil.
 pub(crate) async fn spoil(
@@ -46,7 +61,12 @@ pub(crate) async fn spoil(
         }
         Sabotage::Entry => match store {
             Store::Cql(cql) => cql.take_out(*room, view.seen[1].seq).await,
-            Store::Embedded { .. } => Err(FaultError::Unfit("only CQL reaches into the store")),
+            Store::Embedded { .. } => Err(OUT_OF_REACH),
+        },
+        Sabotage::ListRow => match (store, history.stored.last()) {
+            (Store::Cql(cql), Some(newest)) => cql.age_list_row(*room, *newest).await,
+            (Store::Cql(_), None) => Err(FaultError::Unfit("there is nothing to spoil")),
+            (Store::Embedded { .. }, _) => Err(OUT_OF_REACH),
         },
     }
 }

@@ -8,7 +8,8 @@ use shared::clock::{Clock as _, SystemClock};
 use stomp::{Command, Frame, FrameWriter, Version};
 
 use super::judge::{At, SendId};
-use super::member::{Member, Open};
+use super::member::Member;
+use super::outbox::Open;
 use super::wire::{Connection, Ended, is_not_now};
 
 /// A message's id names its room in the bits above these (`(roomId << 22) | seq`).
@@ -88,14 +89,12 @@ impl Session {
                 .header("receipt", &format!("s{room}"));
             self.connection.send(frame.end()).await?;
         }
-        for open in &mut member.open {
-            open.again_at = None;
-        }
-        for open in &member.open {
+        let again = member.outbox.take_open();
+        for open in &again {
             self.send(member, *open).await?;
         }
         member.board.with(|s| {
-            s.counts.resends += member.open.len() as u64;
+            s.counts.resends += again.len() as u64;
         });
         Ok(())
     }
@@ -121,12 +120,7 @@ impl Session {
         now: Instant,
     ) -> Result<(), Leave> {
         self.connection.beat(now).await.map_err(Leave::Ended)?;
-        let due = |open: &&mut Open| open.again_at.is_some_and(|at| at <= now);
-        let mut again = Vec::new();
-        for open in member.open.iter_mut().filter(due) {
-            open.again_at = None;
-            again.push(*open);
-        }
+        let mut again = member.outbox.take_due(&member.rooms, now);
         member
             .board
             .with(|s| s.counts.resends += again.len() as u64);
@@ -210,9 +204,8 @@ fn on_send_error(member: &mut Member, frame: &Frame) {
     let error = serde_json::from_slice::<SendError>(frame.body()).ok();
     let retryable = error.filter(|error| error.retryable && error.code != 0);
     let id = retryable.and_then(|error| error.client_message_id?.parse::<SendId>().ok());
-    let open = member.open.iter_mut().find(|open| Some(open.id) == id);
-    if let Some(open) = open {
-        open.refuse(SystemClock.now());
+    let now = SystemClock.now();
+    if id.is_some_and(|id| member.outbox.refuse(id, now)) {
         member.board.with(|s| s.counts.retryable += 1);
     } else {
         odd(member, frame);

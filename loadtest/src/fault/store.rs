@@ -6,10 +6,13 @@ use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::Consistency;
 use scylla::statement::prepared::PreparedStatement;
+use scylla::value::CqlTimestamp;
+use serde::Deserialize;
+use shared::clock::{LocalDateTime, UnixMillis};
 use stomp::{Command, FrameWriter, Version};
 
 use super::error::FaultError;
-use super::judge::{At, SendId};
+use super::judge::{At, Entry, SendId};
 use super::session::SEQ_BITS;
 use super::wire::Connection;
 
@@ -38,6 +41,14 @@ pub(crate) struct Cql {
     session: Session,
     read: PreparedStatement,
     delete: PreparedStatement,
+    list: PreparedStatement,
+}
+
+/// What a MESSAGE says besides its headers.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    created_at: LocalDateTime,
 }
 
 impl Cql {
@@ -53,19 +64,24 @@ impl Cql {
             Ok::<_, FaultError>(prepared)
         };
         let read = format!(
-            "SELECT seq, uid, client_message_id FROM {keyspace}.messages \
+            "SELECT seq, uid, client_message_id, sent_at FROM {keyspace}.messages \
              WHERE room_id = ? AND bucket = ? ORDER BY seq ASC"
         );
         let delete =
             format!("DELETE FROM {keyspace}.messages WHERE room_id = ? AND bucket = ? AND seq = ?");
+        let list = format!(
+            "UPDATE {keyspace}.room_heads USING TIMESTAMP ? SET seq = ?, body = ?, sent_at = ? \
+             WHERE room_id = ?"
+        );
         Ok(Self {
             read: prepare(read).await?,
             delete: prepare(delete).await?,
+            list: prepare(list).await?,
             session,
         })
     }
 
-    async fn room(&self, room: u32) -> Result<Vec<At>, FaultError> {
+    async fn room(&self, room: u32) -> Result<Vec<Entry>, FaultError> {
         let mut entries = Vec::new();
         for bucket in 0..BUCKETS_MAX {
             let rows = self
@@ -76,13 +92,19 @@ impl Cql {
                 .map_err(store_error)?
                 .into_rows_result()
                 .map_err(store_error)?;
-            let rows = rows.rows::<(Option<i32>, Option<Vec<u8>>, Option<String>)>();
+            let rows = rows.rows::<(
+                Option<i32>,
+                Option<Vec<u8>>,
+                Option<String>,
+                Option<CqlTimestamp>,
+            )>();
             let before = entries.len();
             for row in rows.map_err(store_error)? {
-                let (seq, uid, name) = row.map_err(store_error)?;
+                let (seq, uid, name, sent_at) = row.map_err(store_error)?;
                 // A row of the static column alone, or one without `uid`, is no entry.
-                if let (Some(seq), Some(_)) = (seq, uid) {
-                    entries.push(entry(seq, name.as_deref())?);
+                if let (Some(seq), Some(_), Some(CqlTimestamp(sent_at))) = (seq, uid, sent_at) {
+                    let sent_at = UnixMillis::try_from(sent_at).map_err(store_error)?;
+                    entries.push(entry(seq, name.as_deref(), sent_at)?);
                 }
             }
             if entries.len() == before {
@@ -100,11 +122,25 @@ impl Cql {
         let done = self.session.execute_unpaged(&self.delete, values).await;
         done.map(drop).map_err(store_error)
     }
+
+    /// Sets the time in a room's row for the lists back, for good: the server's own updates carry the
+    /// position as their timestamp and lose against this one. The position stays as it is: servers
+    /// read on past the one that they find there, and so mend a row that is merely behind.
+    pub(crate) async fn age_list_row(&self, room: u32, newest: Entry) -> Result<(), FaultError> {
+        const AFTER_ALL: i64 = 1 << 53;
+        const HOUR_MS: i64 = 3_600_000;
+        let seq = i32::try_from(newest.at.seq).expect("bounded by the size of a room");
+        let sent_at = CqlTimestamp(newest.sent_at.get() - HOUR_MS);
+        let text = newest.at.id.to_string();
+        let values = (AFTER_ALL, seq, text, sent_at, room_id(room));
+        let done = self.session.execute_unpaged(&self.list, values).await;
+        done.map(drop).map_err(store_error)
+    }
 }
 
 impl Store {
     /// A room's entries in the order of the store. `reader` is one of its members.
-    pub(crate) async fn room(&self, room: u32, reader: u32) -> Result<Vec<At>, FaultError> {
+    pub(crate) async fn room(&self, room: u32, reader: u32) -> Result<Vec<Entry>, FaultError> {
         match self {
             Self::Cql(cql) => cql.room(room).await,
             Self::Embedded { address, tokens } => {
@@ -120,13 +156,14 @@ fn room_id(room: u32) -> i32 {
     i32::try_from(room).expect("room ids are below 2^31")
 }
 
-fn entry(seq: i32, name: Option<&str>) -> Result<At, FaultError> {
+fn entry(seq: i32, name: Option<&str>, sent_at: UnixMillis) -> Result<Entry, FaultError> {
     let strange = || FaultError::Store(format!("no entry of ours at {seq}: {name:?}"));
     let id: SendId = name
         .and_then(|name| name.parse().ok())
         .ok_or_else(strange)?;
     let seq = u64::try_from(seq).map_err(|_negative| strange())?;
-    Ok(At { seq, id })
+    let at = At { seq, id };
+    Ok(Entry { at, sent_at })
 }
 
 fn store_error(error: impl std::fmt::Display) -> FaultError {
@@ -134,7 +171,7 @@ fn store_error(error: impl std::fmt::Display) -> FaultError {
 }
 
 /// What somebody sees who subscribes from the start.
-async fn read_fresh(address: SocketAddr, token: &str, room: u32) -> Result<Vec<At>, FaultError> {
+async fn read_fresh(address: SocketAddr, token: &str, room: u32) -> Result<Vec<Entry>, FaultError> {
     let refused = |refusal| FaultError::Store(format!("{refusal:?}"));
     let ended = |ended| FaultError::Store(format!("{ended:?}"));
     let mut connection = Connection::open(address, token).await.map_err(refused)?;
@@ -158,7 +195,9 @@ async fn read_fresh(address: SocketAddr, token: &str, room: u32) -> Result<Vec<A
                 .header("seq")
                 .and_then(|seq| seq.parse().ok())
                 .unwrap_or_default();
-            entries.push(entry(seq, frame.header("client-message-id"))?);
+            let shown: Shown = serde_json::from_slice(frame.body()).map_err(store_error)?;
+            let sent_at = shown.created_at.to_unix();
+            entries.push(entry(seq, frame.header("client-message-id"), sent_at)?);
         }
     }
     Ok(entries)

@@ -1,0 +1,109 @@
+//! Rooms in which hardly anybody speaks, so that a fault meets their last message, or their only one.
+//!
+//! Elsewhere the next message covers up what the one before it lost: whatever is derived from the
+//! newest entry would look right. Each third room is quiet; every second one of those has a message
+//! before the fault, and each gets exactly one while it lasts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::board::{Board, State};
+use super::error::FaultError;
+use super::member::Order;
+
+/// How long a message may take before the fault.
+const SAID_MAX: Duration = Duration::from_secs(30);
+
+/// A case that has an order of its own takes the whispers within this.
+const HEAD_START: Duration = Duration::from_millis(100);
+
+/// A message that is to be the last of its room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Whisper {
+    pub(crate) room: u32,
+    by: u32,
+    /// The room has a message before it.
+    pub(crate) follows: bool,
+}
+
+/// Clones give the same members orders.
+#[derive(Clone, Debug)]
+pub(crate) struct Whispers {
+    pub(crate) board: Board,
+    pub(crate) orders: BTreeMap<u32, mpsc::Sender<Order>>,
+}
+
+/// The quiet ones of so many rooms, counted from the first.
+pub(crate) fn quiet_rooms(rooms: u32) -> impl Iterator<Item = u32> {
+    (0..rooms).filter(|room| room % 3 == 2)
+}
+
+impl Whispers {
+    /// Chooses who is to speak, members of the node that cases hurt where there are some, and has the
+    /// first message of every second room said.
+    pub(crate) async fn begin(&self, victim: &str) -> Result<(), FaultError> {
+        let whispers = self.board.with(|s| {
+            let rooms: Vec<u32> = s.quiet.iter().copied().collect();
+            let chosen = rooms.iter().zip([true, false].into_iter().cycle());
+            let chosen = chosen.filter_map(|(room, follows)| {
+                let by = speaker(s, *room, victim)?;
+                let room = *room;
+                Some(Whisper { room, by, follows })
+            });
+            s.whispers = chosen.collect();
+            s.whispers.clone()
+        });
+        let first: Vec<Whisper> = whispers.into_iter().filter(|one| one.follows).collect();
+        for whisper in &first {
+            self.say(*whisper).await;
+        }
+        let rooms: BTreeSet<u32> = first.iter().map(|whisper| whisper.room).collect();
+        let said = |s: &State| {
+            let members = rooms.iter().map(|room| (room, &s.members_of[room]));
+            let mut all = members.flat_map(|(room, members)| members.iter().map(|m| (*m, *room)));
+            all.all(|seen| s.seen.contains_key(&seen))
+        };
+        self.board
+            .until("quiet rooms have a message", SAID_MAX, said)
+            .await
+    }
+
+    /// The whispers that are left; nobody else says them then.
+    pub(crate) fn take(&self) -> Vec<Whisper> {
+        self.board.with(|s| std::mem::take(&mut s.whispers))
+    }
+
+    pub(crate) async fn say(&self, whisper: Whisper) {
+        let Some(member) = self.orders.get(&whisper.by) else {
+            return;
+        };
+        self.board.with(|s| s.bursting += 1);
+        // A member that is gone has panicked, which its end will show.
+        member.send(Order::Say(whisper.room)).await.ok();
+    }
+
+    /// Says them one after the other within a while, unless a case has taken them.
+    pub(crate) async fn say_within(self, while_: Duration) {
+        sleep(HEAD_START).await;
+        let whispers = self.take();
+        let count = u32::try_from(whispers.len()).unwrap_or(u32::MAX).max(1);
+        for whisper in whispers {
+            self.say(whisper).await;
+            sleep(while_ / count).await;
+        }
+    }
+}
+
+/// The member of a room who is to speak in it.
+fn speaker(state: &State, room: u32, node: &str) -> Option<u32> {
+    let members = state.members_of.get(&room)?;
+    let is_there = |member: &&u32| state.node_of.get(member).is_some_and(|at| at == node);
+    members
+        .iter()
+        .find(is_there)
+        .or_else(|| members.first())
+        .copied()
+}
