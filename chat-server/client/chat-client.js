@@ -78,7 +78,9 @@ export class ChatClient {
    */
   constructor({ Client, stomp, token, onState = () => {}, onError = () => {}, random = Math.random, ...bounds }) {
     this.#settings = { ...DEFAULTS, ...bounds, Client, stomp, token, onState, onError, random };
-    this.#subscribe('/user/queue/errors', (message) => this.#onError(JSON.parse(message.body)), { everyLink: true });
+    this.#subscribe('/user/queue/errors', (message, link) => this.#onError(JSON.parse(message.body), link), {
+      everyLink: true,
+    });
     this.#subscribe('/user/queue/system', (message, link) => this.#onSystem(JSON.parse(message.body), link), {
       everyLink: true,
     });
@@ -125,7 +127,8 @@ export class ChatClient {
    * `handle(message)`: a message of stompjs. `resumeAfter`: a message id, everything after it; `history`: the last so
    * many; without both from now on. `headers`: more of SUBSCRIBE. `began({ head, recovered, resumed })`: on every
    * connection when it has begun; `recovered` false: what was missed is gone, load it anew. `refused(error)`: this
-   * member may not hear it; it is forgotten (the server closes the connection with that, so the others begin again).
+   * member may not hear it, or it is one too many; it is forgotten (for the former the server closes the connection, so
+   * the others begin again).
    */
   subscribe(destination, handle, options = {}) {
     const subscription = this.#subscribe(destination, handle, options);
@@ -396,7 +399,14 @@ export class ChatClient {
     return was;
   }
 
-  #onError(error) {
+  #onError(error, link) {
+    const asked = link.takeAsked(error.receiptId);
+    if (asked) {
+      // One subscription too many: the link goes on without it.
+      link.unsubscribe(asked);
+      this.#onDenied(asked, error);
+      return this.#checkReady(link);
+    }
     const pending = this.#pending.get(error.clientMessageId);
     if (!pending) return this.#settings.onError(error);
     if (!error.retryable || pending.tries >= this.#settings.sendTriesMax) {
@@ -506,6 +516,13 @@ class Link {
 
   hasBegun(subscription) {
     return this.#begun.has(subscription);
+  }
+
+  /** The subscription that asked for this receipt and has no answer yet; that it has now. */
+  takeAsked(receipt) {
+    const asked = this.#asked.get(receipt);
+    this.#asked.delete(receipt);
+    return asked;
   }
 
   subscribe(subscription, headers, hear, began) {

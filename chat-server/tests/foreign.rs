@@ -217,6 +217,11 @@ async fn our_client_misses_and_doubles_nothing_over_broken_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn our_client_is_told_of_a_subscription_too_many() {
+    check_client("bounds.test.js", &["--subscriptions-max", "3"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn our_client_moves_before_it_leaves() {
     check_client("moving.test.js", &["--rebalance-age", "1s"]).await;
 }

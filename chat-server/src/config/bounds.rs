@@ -19,7 +19,8 @@ pub struct Bounds {
     pub member_connections_max: usize,
 
     /// Subscriptions of one connection; a further one is refused, the connection stays. The first
-    /// front end subscribes to every room of its member
+    /// front end subscribes to every room of its member. Each takes 0.3 KiB, and with a room that
+    /// nobody else on the node follows 1.6 KiB: 24 MiB for 16,000 over 8,000 such rooms
     #[arg(
         long,
         env = "CHAT_SUBSCRIPTIONS_MAX",
