@@ -18,7 +18,7 @@ use crate::auth::{Authenticator, OpenError};
 use crate::bus::local::LocalBus;
 use crate::bus::redis::{RedisBus, RedisParts, RedisTuning, RedisUrl};
 use crate::bus::{Bus, BusError, BusEvent};
-use crate::config::{BusUrl, Config, StopTimes, StoreUrl};
+use crate::config::{BusUrl, Config, ScyllaFlags, StopTimes, StoreUrl};
 use crate::connection::{Orders, Services};
 use crate::health::Health;
 use crate::http::{self, HttpState};
@@ -226,6 +226,26 @@ impl Node {
         // They have the store, too.
         drop((services, orders, bus, http));
         stores.close()
+    }
+}
+
+/// Begins a new epoch in a store that was put back from a backup and that no node has open. Returns
+/// the epoch.
+///
+/// # Errors
+/// The store cannot be opened or written.
+pub async fn begin_epoch(
+    store: &StoreUrl,
+    scylla: &ScyllaFlags,
+    clock: Arc<dyn Clock>,
+) -> Result<u64, StoreError> {
+    match store {
+        StoreUrl::File(folder) => EmbeddedStore::begin_epoch(folder),
+        StoreUrl::Scylla(address) => {
+            let settings = scylla.settings(address);
+            let store = ScyllaStore::connect(&settings, clock, Arc::new(Metrics::new())).await?;
+            store.begin_epoch().await
+        }
     }
 }
 

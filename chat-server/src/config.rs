@@ -2,18 +2,17 @@
 
 mod bounds;
 mod bus;
+mod command;
 mod stop;
 mod store;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser};
 use shared::claims::TokenScope;
 use shared::config::{Mistake, Mistakes, Settings, parse_bytes, parse_duration};
-use shared::ids::MemberId;
 use shared::limits::OpenFiles;
 use shared::telemetry::{LogFilter, LogFormat};
 use stomp::HeartBeat;
@@ -22,6 +21,7 @@ use crate::auth::KeySource;
 use crate::store::SyncMode;
 pub use bounds::Bounds;
 pub use bus::{BusUrl, RedisFlags};
+pub use command::{Command, CommandLine};
 pub use stop::{CLOSE_MAX, Rebalance, StopTimes};
 pub use store::{ConsistencyFlag, ScyllaFlags, StoreUrl};
 
@@ -206,42 +206,6 @@ pub struct ChatLimits {
     /// What a member and a connection may have
     #[command(flatten)]
     pub bounds: Bounds,
-}
-
-/// The program's command line.
-#[derive(Clone, Debug, Parser)]
-#[command(name = "chat-server", version, args_conflicts_with_subcommands = true)]
-pub struct CommandLine {
-    /// How to serve.
-    #[command(flatten)]
-    pub config: Config,
-
-    /// What to do instead of serving.
-    #[command(subcommand)]
-    pub command: Option<Command>,
-}
-
-/// What the program can do besides serving.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Command {
-    /// Prints an access token of a member, signed with a development key
-    Token {
-        /// Whose
-        #[arg(long, value_name = "ID")]
-        member: MemberId,
-
-        /// The private key, PKCS #8 in PEM
-        #[arg(long, env = "CHAT_DEV_KEY", value_name = "FILE")]
-        dev_key: PathBuf,
-
-        /// The token's `iss`
-        #[arg(long, env = "CHAT_TOKEN_ISSUER", default_value = "dapanda")]
-        token_issuer: String,
-
-        /// The token's `aud`
-        #[arg(long, env = "CHAT_TOKEN_AUDIENCE", default_value = "dapanda")]
-        token_audience: String,
-    },
 }
 
 /// The text is none of the forms the setting has.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use chat_server::app::{self, Node};
-use chat_server::config::{Command, CommandLine, Config};
+use chat_server::config::{Command, CommandLine, Config, ScyllaFlags, StoreUrl};
 use chat_server::dev_token;
 use chat_server::stopping::Stop;
 use shared::claims::TokenScope;
@@ -45,18 +45,28 @@ fn main() -> ExitCode {
 }
 
 fn run_command(command: Command) -> Result<(), Box<dyn Error>> {
-    let Command::Token {
-        member,
-        dev_key,
-        token_issuer,
-        token_audience,
-    } = command;
+    let (member, dev_key, token_issuer, token_audience) = match command {
+        Command::NewEpoch { store, scylla } => return begin_epoch(&store, &scylla),
+        Command::Token {
+            member,
+            dev_key,
+            token_issuer,
+            token_audience,
+        } => (member, dev_key, token_issuer, token_audience),
+    };
     let scope = TokenScope {
         issuer: token_issuer,
         audience: token_audience,
     };
     let token = dev_token::sign(&dev_key, member, scope, SystemClock.unix_millis())?;
     writeln!(std::io::stdout(), "{}", token.expose())?;
+    Ok(())
+}
+
+fn begin_epoch(store: &StoreUrl, scylla: &ScyllaFlags) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let epoch = runtime.block_on(app::begin_epoch(store, scylla, Arc::new(SystemClock)))?;
+    writeln!(std::io::stdout(), "epoch {epoch}")?;
     Ok(())
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) async fn load(parts: &Parts, topic: Topic) -> Result<Self, Retry> {
-        let head = ask(parts, "head", parts.store.head(topic, View::Quorum)).await?;
+        let head = ask(parts, "head", parts.store.enter(topic)).await?;
         Ok(Self {
             head,
             newest_at: None,
@@ -61,7 +61,10 @@ impl Known {
             self.newest_at = self
                 .newest_at
                 .or(page.last().map(|entry| entry.draft.sent_at));
-            let oldest = page.first().map_or(now, |entry| entry.draft.sent_at);
+            // A page without entries has expired, or was passed over by a jump: nothing recent.
+            let oldest = page
+                .first()
+                .map_or(UnixMillis::EPOCH, |entry| entry.draft.sent_at);
             last = before(first);
             next = earlier_page(self.head, first, oldest, now);
         }
@@ -76,10 +79,17 @@ impl Known {
         topic: Topic,
     ) -> Result<(), Retry> {
         if self.newest_at.is_none() {
-            let page = match self.head {
+            let mut page = match self.head {
                 Seq::ZERO => Vec::new(),
                 head => read_page(parts, topic, head, head).await?,
             };
+            if page.is_empty() && self.head > Seq::ZERO && matches!(topic, Topic::Room(_)) {
+                // The log has just jumped.
+                let newest = parts.store.nearest(topic, self.head, Seq::ZERO);
+                if let Some(newest) = ask(parts, "read", newest).await? {
+                    page = read_page(parts, topic, newest, newest).await?;
+                }
+            }
             let newest_at = page.last().map(|entry| entry.draft.sent_at);
             self.newest_at = Some(newest_at.unwrap_or(UnixMillis::EPOCH)); // none, or expired
         }
@@ -104,6 +114,11 @@ impl Known {
             page.iter().for_each(|entry| window.push(entry));
         }
         self.head = last;
+        if page.is_empty() && last < head {
+            // Nothing to take in for a long way: another node moved the log into a new epoch.
+            let next = ask(parts, "read", parts.store.nearest(topic, last, head)).await?;
+            self.head = next.map_or(head, before);
+        }
         self.newest_at = page
             .last()
             .map(|entry| entry.draft.sent_at)

@@ -7,9 +7,10 @@ use shared::ids::{MemberId, MessageId, Seq};
 use super::Services;
 use super::failure::Failure;
 use crate::destination::Hear;
-use crate::hub::{Following, Lens, Mailbox, Part, Slot};
+use crate::hub::{Following, Lens, LiveTopic, Mailbox, Part, Slot};
 use crate::log::Topic;
 use crate::store::View;
+use crate::store::epoch::before;
 
 /// From where a client wants to hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +121,7 @@ pub(super) async fn begin(
     };
     let following = services.hub.follow(topic, part, mailbox, slot).await?;
     let head = following.topic().head();
-    let (cursor, recovered) = start(&services, topic, from, head).await?;
+    let (cursor, recovered) = start(&services, following.topic(), from, head).await?;
     // The hub may lag behind the store, where the cursor may come from: what lies between the two is
     // on its way and will not come to this subscription.
     let head = head.max(cursor);
@@ -136,46 +137,74 @@ pub(super) async fn begin(
 /// The cursor to begin with, and whether nothing that was asked for is lost.
 async fn start(
     services: &Services,
-    topic: Topic,
+    live: &LiveTopic,
     from: From,
     head: Seq,
 ) -> Result<(Seq, bool), Failure> {
+    let topic = live.topic();
     let wanted = match from {
         From::Now => return Ok((head, true)),
-        From::Last(count) => {
-            let first = u64::from(head.get().saturating_sub(count));
-            return Ok((Seq::try_from(first).unwrap_or(head), true));
-        }
+        From::Last(count) => return Ok((last(services, topic, count, head).await?, true)),
         // A mark beyond the head is one of a log that was restored from a backup.
         From::Position(seq) => return Ok((seq.min(head), true)),
         From::After(None) => Seq::ZERO,
         From::After(Some(id)) => topic.seq_of(id).ok_or(Failure::OTHER_TOPIC)?,
     };
+    let mut head = head;
     if wanted > head {
         // The hub may lag; before saying that something was lost, ask the store itself.
-        let settled = services.store.head(topic, View::Settled).await?;
-        return Ok(if wanted > settled {
-            (settled, false)
-        } else {
-            (wanted, true)
-        });
+        head = services.store.head(topic, View::Settled).await?;
+        if wanted > head {
+            return Ok((head, false));
+        }
     }
+    let is_start = wanted == Seq::ZERO && matches!(topic, Topic::Room(_));
+    let is_whole = is_start || wanted == head || live.keeps(wanted);
     Ok((
         wanted,
-        wanted == head || !has_expired(services, topic, wanted).await?,
+        is_whole || goes_on_from(services, topic, wanted).await?,
     ))
 }
 
-/// Whether the entry after `seq` is gone: only inbox entries expire.
-async fn has_expired(services: &Services, topic: Topic, seq: Seq) -> Result<bool, Failure> {
-    let (Topic::Inbox(_), Some(next)) = (topic, seq.next()) else {
-        return Ok(false);
-    };
+/// The position `count` entries before the head, over what jumps have passed over.
+async fn last(services: &Services, topic: Topic, count: u32, head: Seq) -> Result<Seq, Failure> {
+    let (mut end, mut left) = (head, count);
+    for jump in services.store.jumps(topic).await?.into_iter().rev() {
+        let since = (end.get() + 1).saturating_sub(jump.get());
+        if jump > end || left <= since {
+            continue;
+        }
+        left -= since;
+        let first = Seq::ZERO.next().unwrap_or(Seq::MAX);
+        let earlier = services.store.nearest(topic, before(jump), first).await?;
+        end = earlier.unwrap_or(Seq::ZERO);
+    }
+    let first = u64::from(end.get().saturating_sub(left));
+    Ok(Seq::try_from(first).unwrap_or(end))
+}
+
+/// Whether a mark names a place of this log, and all that came after it is there: the entry itself is
+/// there or the one after it. (What is older expires earlier.)
+///
+/// If neither is, an inbox's have expired, or the mark is one of before a backup was put back: then the
+/// log has jumped over it (see `store::epoch`), and what the client has seen is not in it.
+async fn goes_on_from(services: &Services, topic: Topic, seq: Seq) -> Result<bool, Failure> {
+    let (store, next) = (&services.store, seq.next().unwrap_or(Seq::MAX));
     for view in [View::Quorum, View::Settled] {
-        let found = services.store.read(topic, next, next, view).await?;
-        if !found.is_empty() {
-            return Ok(false);
+        if !store.read(topic, seq, next, view).await?.is_empty() {
+            return Ok(true);
         }
     }
-    Ok(true)
+    if seq > Seq::ZERO {
+        return Ok(false);
+    }
+    // From the start of an inbox: nothing has expired if it begins with a jump.
+    let jumps = store.jumps(topic).await?;
+    Ok(match jumps.last() {
+        Some(_) => {
+            let oldest = store.nearest(topic, next, Seq::MAX).await?;
+            oldest.is_some_and(|oldest| jumps.contains(&oldest))
+        }
+        None => false,
+    })
 }

@@ -187,6 +187,12 @@ impl Ring {
         }
     }
 
+    /// Whether the entry at a position is among those kept.
+    pub(super) fn keeps(&self, seq: Seq) -> bool {
+        let place = |kept: &Kept| kept.seq.cmp(&seq);
+        self.kept.binary_search_by(place).is_ok()
+    }
+
     /// Gives the frames after `cursor` to `sink`, in order, until it breaks off. The cursor follows
     /// what was given.
     pub(super) fn pull(

@@ -114,6 +114,12 @@ impl LiveTopic {
         self.ring().head().unwrap_or(Seq::ZERO)
     }
 
+    /// Whether the entry at a position is in memory here.
+    #[must_use]
+    pub fn keeps(&self, seq: Seq) -> bool {
+        self.ring().keeps(seq)
+    }
+
     /// Gives frames after `cursor` to `sink` until it breaks off; see [`Pulled`].
     pub fn pull(
         &self,

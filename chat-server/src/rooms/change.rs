@@ -128,12 +128,14 @@ impl Rooms {
             opaque: spec.opaque,
             created_at,
         });
-        if before.as_ref() != Some(&*room) {
-            let put = self.rooms.put_room(&room).await;
-            put.map_err(|error| {
-                self.note("put_room", &error);
-                PutError::Unavailable
-            })?;
+        // Also if it is there as it is asked for: its members' lists follow it by writes of their own,
+        // of which some may be missing where a node or an answer was lost.
+        if let Err(error) = self.rooms.put_room(&room).await {
+            self.note("put_room", &error);
+            if before.as_ref() != Some(&*room) {
+                self.tell_of_change(id).await; // it may have changed all the same
+            }
+            return Err(PutError::Unavailable);
         }
         let known = Known {
             room: Arc::clone(&room),
@@ -142,12 +144,21 @@ impl Rooms {
         self.cache.insert(id, known).await;
         if let Some(before) = before.filter(|before| *before != *room) {
             // First what makes the others forget, or they would let back in who is told to go.
-            self.metrics.orders_sent.count(Order::RoomChanged);
-            self.bus
-                .publish_control(Control::RoomChanged { room_id: id });
+            self.publish_change(id);
             self.tell_changes(&before, &room);
         }
         Ok(room)
+    }
+
+    async fn tell_of_change(&self, id: RoomId) {
+        self.forget(id).await;
+        self.publish_change(id);
+    }
+
+    fn publish_change(&self, id: RoomId) {
+        self.metrics.orders_sent.count(Order::RoomChanged);
+        let changed = Control::RoomChanged { room_id: id };
+        self.bus.publish_control(changed);
     }
 
     /// Makes a room under a new id.

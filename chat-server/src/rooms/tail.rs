@@ -89,6 +89,16 @@ impl Rooms {
             if last <= mark {
                 break;
             }
+            if entries.is_empty() {
+                // A hole, maybe a long one: a log that was put back from a backup jumps.
+                let topic = Topic::Room(head.room);
+                let earlier = self.messages.nearest(topic, last, FIRST).await;
+                let earlier = earlier.map_err(|error| self.unavailable("read", &error))?;
+                match earlier.filter(|earlier| *earlier > mark) {
+                    Some(earlier) => last = earlier,
+                    None => break,
+                }
+            }
         }
         Ok(tail)
     }

@@ -16,6 +16,8 @@
 //! from one that a kill cut short, where the damage is in what frames a batch. fjall takes it for
 //! the end then, and what follows is lost: <https://github.com/fjall-rs/fjall/issues/311>.
 
+mod copied;
+mod epochs;
 mod heads;
 mod queue;
 mod round;
@@ -118,6 +120,17 @@ impl EmbeddedStore {
         })
     }
 
+    /// Begins a new epoch in the store of a folder that nobody has open: it was put back from a
+    /// backup in a way that does not show. Returns the epoch.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn begin_epoch(folder: impl AsRef<Path>) -> Result<u64, StoreError> {
+        let mut tables = Tables::open(folder.as_ref())?;
+        tables.begin_epoch()?;
+        Ok(tables.epoch)
+    }
+
     /// Writes what is queued, syncs and closes. Blocks; dropping the store does the same.
     ///
     /// # Errors
@@ -133,7 +146,10 @@ impl EmbeddedStore {
         }
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         match ended.recv_timeout(CLOSE_WAIT) {
-            Ok(outcome) => outcome,
+            Ok(outcome) => {
+                epochs::seal(&self.folder);
+                outcome
+            }
             Err(mpsc::RecvTimeoutError::Timeout) => Err(StoreError::Unavailable(format!(
                 "the writer did not end within {CLOSE_WAIT:?}"
             ))),
@@ -246,6 +262,27 @@ impl MessageStore for EmbeddedStore {
             Some(head) => Ok(head),
             None => self.read_blocking(move |tables| tables.head(topic)).await,
         }
+    }
+
+    async fn enter(&self, topic: Topic) -> Result<Seq, StoreError> {
+        let entered = move |tables: &Tables| tables.is_entered(topic);
+        if self.tables.epoch == 0 || self.read_blocking(entered).await? {
+            return self.head(topic, View::Quorum).await;
+        }
+        match self.write(Write::Enter(topic), 0).await? {
+            Append::Applied => self.head(topic, View::Quorum).await,
+            Append::Conflict(head) => Ok(head),
+        }
+    }
+
+    async fn jumps(&self, topic: Topic) -> Result<Vec<Seq>, StoreError> {
+        if self.tables.epoch == 0 {
+            return Ok(Vec::new());
+        }
+        let jumps = self
+            .read_blocking(move |tables| tables.jumps(topic))
+            .await?;
+        Ok(jumps.iter().map(|jump| jump.to).collect())
     }
 
     async fn read(

@@ -6,6 +6,7 @@
 //! to the same words.
 
 pub mod embedded;
+pub mod epoch;
 mod holes;
 mod member;
 mod record;
@@ -68,7 +69,8 @@ pub enum View {
 /// The logs.
 ///
 /// Contract:
-/// * A topic's head is the position of its newest entry, [`Seq::ZERO`] while there is none.
+/// * A topic's head is the position of its newest entry, [`Seq::ZERO`] while there is none; after
+///   a jump the position before its target, until an entry comes.
 /// * `append` stores all entries or none, and only if the head is `head`. Their positions are
 ///   `head + 1`, `head + 2`, …; the store does not check that again. Of several appends at the same
 ///   head exactly one is applied. After [`StoreError::Unknown`] the entries may be stored or may
@@ -102,6 +104,17 @@ pub trait MessageStore: Send + Sync + fmt::Debug {
         head: Seq,
         entries: Vec<Arc<Entry>>,
     ) -> Result<Append, StoreError>;
+
+    /// Moves the log into the store's epoch (see [`epoch`]) if it is not there, and gives its head.
+    /// Whoever appends asks for this first, once.
+    async fn enter(&self, topic: Topic) -> Result<Seq, StoreError> {
+        self.head(topic, View::Quorum).await
+    }
+
+    /// The first position of each epoch that the log has jumped into, rising.
+    async fn jumps(&self, _topic: Topic) -> Result<Vec<Seq>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// The position of the newest entry.
     async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError>;

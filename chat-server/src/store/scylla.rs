@@ -20,7 +20,9 @@
 //! room, which the next change of that room does.
 
 mod cql;
+mod epochs;
 mod fault;
+mod gaps;
 mod hints;
 mod logs;
 mod members;
@@ -47,6 +49,7 @@ use scylla::statement::prepared::PreparedStatement;
 use shared::clock::Clock;
 use tokio::time::timeout;
 
+use self::epochs::Epoch;
 use self::fault::Effect;
 use self::hints::Hints;
 use self::route::{InOrder, Suspects};
@@ -67,6 +70,7 @@ pub struct ScyllaStore {
     stamps: Stamps,
     clock: Arc<dyn Clock>,
     holes: Holes,
+    epoch: Epoch,
     metrics: Arc<Metrics>,
     keyspace: String,
     answer_wait: Duration,
@@ -95,6 +99,7 @@ impl ScyllaStore {
             stamps: Stamps::new(Arc::clone(&clock)),
             clock,
             holes: Holes::new(Arc::clone(&metrics)),
+            epoch: Epoch::default(),
             metrics,
             keyspace: settings.address.keyspace.clone(),
             answer_wait: settings.answer_wait,

@@ -15,6 +15,7 @@ mod certificates;
 
 mod borders;
 mod encrypted;
+mod epochs;
 mod outcomes;
 mod proxy;
 mod rooms;

@@ -14,7 +14,7 @@ use shared::drain::Drain;
 use super::make::{fresh_topic, member, seq};
 use super::{connect, fill, head, read, settings};
 
-fn draft(text: String) -> Draft {
+pub(super) fn draft(text: String) -> Draft {
     Draft {
         uid: Uid(rand::random()),
         kind: Kind::Chat,

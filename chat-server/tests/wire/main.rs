@@ -20,6 +20,7 @@ mod once;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 #[path = "../rest/outage.rs"]
 mod outage;
+mod restored;
 mod rows_connect;
 mod rows_frames;
 mod sending;

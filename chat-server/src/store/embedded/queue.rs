@@ -48,6 +48,8 @@ pub(super) enum Write {
         seq: Seq,
     },
     NoteHead(RoomHead),
+    /// The log moves into the store's epoch.
+    Enter(Topic),
     SetStanding {
         member: MemberId,
         standing: Standing,

@@ -11,11 +11,14 @@ use fjall::{Keyspace, OwnedWriteBatch, Slice};
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tracing::error;
 
+use super::epochs::Jump;
 use super::heads::Heads;
 use super::queue::{Answer, Request, Write};
 use super::tables::{Tables, at, log_key, member_key, room_key, store_error};
 use crate::log::Topic;
+use crate::store::epoch::{before, jump_target};
 use crate::store::{Append, Room, RoomHead, Standing, StoreError, record};
 
 /// A planned round.
@@ -28,6 +31,7 @@ pub(super) struct Round {
     marks: HashMap<(MemberId, RoomId), Seq>,
     room_heads: HashMap<RoomId, RoomHead>,
     standings: HashMap<MemberId, (Standing, UnixMillis)>,
+    jumps: HashMap<Topic, Jump>,
     answers: Vec<(Reply, Answer)>,
     must_last: bool,
 }
@@ -65,6 +69,7 @@ impl Round {
             | Write::Append { .. }
             | Write::MarkRead { .. }
             | Write::NoteHead(_)
+            | Write::Enter(_)
             | Write::SetStanding { .. } => false,
         }
     }
@@ -86,6 +91,7 @@ impl Round {
             Write::PutRoom(room) => self.put_room(&room, tables),
             Write::MarkRead { member, room, seq } => self.mark_read(member, room, seq, tables),
             Write::NoteHead(head) => self.note_head(head, tables),
+            Write::Enter(topic) => self.enter(topic, tables, heads),
             Write::SetStanding {
                 member,
                 standing,
@@ -215,12 +221,32 @@ impl Round {
         Ok(Append::Applied)
     }
 
+    /// Moves a log into the store's epoch, if it is not there yet. Answers with its head.
+    fn enter(&mut self, topic: Topic, tables: &Tables, heads: &Mutex<Heads>) -> Answer {
+        let from = match self.heads.get(&topic) {
+            Some(planned) => *planned,
+            None => known_head(topic, tables, heads)?,
+        };
+        if self.jumps.contains_key(&topic) || tables.is_entered(topic)? {
+            return Ok(Append::Conflict(from));
+        }
+        let Some(to) = jump_target(from, tables.epoch) else {
+            error!(%topic, "{topic} has no room for a jump: positions may be given twice");
+            return Ok(Append::Conflict(from));
+        };
+        let epoch = tables.epoch;
+        self.jumps.insert(topic, Jump { to, from, epoch });
+        self.heads.insert(topic, before(to));
+        self.must_last = true;
+        Ok(Append::Conflict(before(to)))
+    }
+
     /// The batch, the heads that it moves, and what to answer when it is committed.
     pub(super) fn into_batch(
         self,
         tables: &Tables,
     ) -> (OwnedWriteBatch, HashMap<Topic, Seq>, Vec<(Reply, Answer)>) {
-        let heads = self.room_heads.len() + self.standings.len();
+        let heads = self.room_heads.len() + self.standings.len() + self.jumps.len();
         let others = self.room_changes.len() + self.marks.len() + heads;
         let rows = self.log.len() + others;
         let mut batch = OwnedWriteBatch::with_capacity(tables.db.clone(), rows);
@@ -250,6 +276,10 @@ impl Round {
         for (member, (standing, at)) in self.standings {
             let key = member.get().to_be_bytes();
             batch.insert(&tables.members, key, record::encode_standing(standing, at));
+        }
+        for (topic, jump) in self.jumps {
+            let (key, value) = jump.row(topic);
+            batch.insert(&tables.epochs, key, value);
         }
         (batch, self.heads, self.answers)
     }

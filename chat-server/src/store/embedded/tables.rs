@@ -2,7 +2,7 @@
 //!
 //! Keys are big-endian, so that their order is the order of positions: `log` is kind, owner,
 //! position; `memberships` and `marks` are member, room; `rooms` and `room_heads` the room; `members`
-//! the member.
+//! the member; `epochs` see there.
 //!
 //! What this file does not do: writes, all of which are the writer's.
 
@@ -30,7 +30,7 @@ const JOURNAL_BYTES_MAX: u64 = 128 << 20;
 /// Write buffer of the log. Up to five of them exist while flushes lag, 80 MiB.
 const LOG_BUFFER_BYTES: u64 = 16 << 20;
 
-/// Write buffer of each of the five small keyspaces.
+/// Write buffer of each of the six small keyspaces.
 const SMALL_BUFFER_BYTES: u64 = 4 << 20;
 
 /// One flushes, one compacts: with a single one a long compaction would hold up the flushes, and
@@ -46,6 +46,9 @@ pub(super) struct Tables {
     pub(super) marks: Keyspace,
     pub(super) room_heads: Keyspace,
     pub(super) members: Keyspace,
+    pub(super) epochs: Keyspace,
+    /// See `store::epoch`; 0 until a backup was put back.
+    pub(super) epoch: u64,
 }
 
 impl Tables {
@@ -70,10 +73,14 @@ impl Tables {
                 marks: table("marks", SMALL_BUFFER_BYTES)?,
                 room_heads: table("room_heads", SMALL_BUFFER_BYTES)?,
                 members: table("members", SMALL_BUFFER_BYTES)?,
+                epochs: table("epochs", SMALL_BUFFER_BYTES)?,
+                epoch: 0,
                 db,
             })
         };
-        open().map_err(|error| open_error(folder, error))
+        let mut tables = open().map_err(|error| open_error(folder, error))?;
+        tables.find_epoch(folder)?;
+        Ok(tables)
     }
 
     pub(super) fn head(&self, topic: Topic) -> Result<Seq, StoreError> {
@@ -81,10 +88,11 @@ impl Tables {
         // and a reader would see half an append.
         let snapshot = self.db.snapshot();
         let all = log_key(topic, Seq::ZERO)..=log_key(topic, Seq::MAX);
-        match snapshot.range(&self.log, all).next_back() {
-            None => Ok(Seq::ZERO),
-            Some(newest) => seq_of_key(&newest.key().map_err(store_error)?),
-        }
+        let newest = match snapshot.range(&self.log, all).next_back() {
+            None => Seq::ZERO,
+            Some(newest) => seq_of_key(&newest.key().map_err(store_error)?)?,
+        };
+        Ok(newest.max(self.head_by_jump(topic)?))
     }
 
     /// What can be read of `first..=last`; what cannot is noted as a hole.
@@ -113,10 +121,14 @@ impl Tables {
             };
             entries.extend(decoded(topic, seq_of_key(&key)?, &value, holes));
         }
-        holes.note_between(topic, first, &entries);
+        // What a jump passed over is no hole of damage.
+        let begun = self.past_jump(topic, first)?;
+        holes.note_between(topic, begun, &entries);
         let found = entries
             .last()
-            .map_or(first.get(), |entry| entry.seq.get() + 1);
+            .map_or(Some(begun), |entry| entry.seq.next())
+            .map_or(Ok(Seq::MAX), |next| self.past_jump(topic, next))?
+            .get();
         let is_short = entries.len() < READ_ENTRIES_MAX as usize && found <= last.get();
         if matches!(topic, Topic::Room(_)) && is_short {
             // In the same snapshot: what is appended meanwhile makes no hole.
@@ -274,7 +286,7 @@ pub(super) fn member_key(member: MemberId, room: RoomId) -> [u8; 8] {
     key
 }
 
-fn seq_of_key(key: &[u8]) -> Result<Seq, StoreError> {
+pub(super) fn seq_of_key(key: &[u8]) -> Result<Seq, StoreError> {
     last_number(key)
         .and_then(|seq| Seq::try_from(seq).ok())
         .ok_or_else(|| bad_key(key))

@@ -13,7 +13,7 @@
 /// that is not busy, after half its own time-out, later than a node waits. With one of three frozen or
 /// just dead that made all appends fail until the others had noticed, which takes ten seconds; the
 /// driver cannot help, as what is conditional is asked of one server alone.
-pub(super) const TABLES: [(&str, &str); 6] = [
+pub(super) const TABLES: [(&str, &str); 8] = [
     (
         "messages",
         "CREATE TABLE IF NOT EXISTS {keyspace}.messages (room_id int, bucket int, seq int, \
@@ -52,6 +52,17 @@ pub(super) const TABLES: [(&str, &str); 6] = [
         "members",
         "CREATE TABLE IF NOT EXISTS {keyspace}.members (member_id int PRIMARY KEY, name text, image text, \
          blocked boolean) WITH speculative_retry = '50ms'",
+    ),
+    (
+        "epochs",
+        "CREATE TABLE IF NOT EXISTS {keyspace}.epochs (id int PRIMARY KEY, epoch bigint) \
+         WITH speculative_retry = '50ms'",
+    ),
+    (
+        "log_jumps",
+        "CREATE TABLE IF NOT EXISTS {keyspace}.log_jumps (kind tinyint, owner int, epoch bigint, \
+         target int, head int, PRIMARY KEY ((kind, owner), epoch)) \
+         WITH speculative_retry = '50ms'",
     ),
 ];
 
@@ -111,6 +122,8 @@ pub(super) struct LogCql {
     pub(super) head: &'static str,
     /// Entries of a bucket, newest first.
     pub(super) read: &'static str,
+    /// Which positions of a bucket have an entry, newest first.
+    pub(super) positions: &'static str,
     /// Whether an entry is there, and how long yet.
     pub(super) find: &'static str,
     /// Marks an entry; a time to live of 0 is none.
@@ -156,6 +169,14 @@ macro_rules! log_cql {
             read: concat!(
                 "SELECT seq, uid, kind, sender_id, client_message_id, headers, content_type, body, \
                  sent_at, deleted FROM {keyspace}.",
+                $table,
+                " WHERE ",
+                $owner,
+                " = ? AND bucket = ? \
+                 AND seq >= ? AND seq <= ?"
+            ),
+            positions: concat!(
+                "SELECT seq, uid FROM {keyspace}.",
                 $table,
                 " WHERE ",
                 $owner,
@@ -238,6 +259,21 @@ pub(super) const STANDING: &str = "SELECT blocked FROM {keyspace}.members WHERE 
 pub(super) const SET_STANDING: &str =
     "UPDATE {keyspace}.members USING TIMESTAMP ? SET blocked = ? WHERE member_id = ?";
 
+/// The store's epoch.
+pub(super) const EPOCH: &str = "SELECT epoch FROM {keyspace}.epochs WHERE id = ?";
+
+/// Sets it; its timestamp is the epoch, so the greatest wins.
+pub(super) const SET_EPOCH: &str =
+    "UPDATE {keyspace}.epochs USING TIMESTAMP ? SET epoch = ? WHERE id = ?";
+
+/// Where a log has jumped.
+pub(super) const JUMPS: &str =
+    "SELECT epoch, target, head FROM {keyspace}.log_jumps WHERE kind = ? AND owner = ?";
+
+/// Notes where a log jumps to; its timestamp falls with the target, so the smallest wins.
+pub(super) const NOTE_JUMP: &str = "UPDATE {keyspace}.log_jumps USING TIMESTAMP ? \
+     SET target = ?, head = ? WHERE kind = ? AND owner = ? AND epoch = ?";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,10 +285,11 @@ mod tests {
             insert,
             head,
             read,
+            positions,
             find,
             delete,
         } = log;
-        vec![begin, extend, insert, head, read, find, delete]
+        vec![begin, extend, insert, head, read, positions, find, delete]
     }
 
     /// The texts of this file that statements are made of. `nothing_else_is_sent` sees to it that
@@ -277,6 +314,10 @@ mod tests {
             NOTE_HEAD,
             STANDING,
             SET_STANDING,
+            EPOCH,
+            SET_EPOCH,
+            JUMPS,
+            NOTE_JUMP,
         ];
         let mut all: Vec<String> = tables
             .chain(logs)
@@ -413,7 +454,9 @@ mod tests {
         // Statements are made of this file's constants; no other file of the store has CQL in it.
         let others = [
             include_str!("../scylla.rs"),
+            include_str!("epochs.rs"),
             include_str!("fault.rs"),
+            include_str!("gaps.rs"),
             include_str!("hints.rs"),
             include_str!("logs.rs"),
             include_str!("members.rs"),
@@ -443,7 +486,7 @@ mod tests {
         let here = include_str!("cql.rs");
         let code = here.split("#[cfg(test)]").next().unwrap();
         let written = code.matches("pub(super) const ").count();
-        let in_all = ["TABLES", "MESSAGES", "INBOX"].len() + 15;
+        let in_all = ["TABLES", "MESSAGES", "INBOX"].len() + 19;
         assert_eq!(written, in_all, "a new constant has to be added to `all`");
     }
 }

@@ -25,7 +25,7 @@ use crate::store::{Append, MessageStore, READ_ENTRIES_MAX, StoreError, View};
 const HEAD_ANSWERS: u32 = 4;
 
 /// What became of the batch in the bucket itself.
-enum Compared {
+pub(super) enum Compared {
     Applied,
     /// The bucket's head is another; `None`: the bucket is not there.
     Not(Option<Seq>),
@@ -50,6 +50,19 @@ impl MessageStore for ScyllaStore {
             self.metrics.store_conflicts.inc();
         }
         outcome
+    }
+
+    async fn enter(&self, topic: Topic) -> Result<Seq, StoreError> {
+        self.timed(StoreOp::Head, self.enter_epoch(topic)).await
+    }
+
+    async fn jumps(&self, topic: Topic) -> Result<Vec<Seq>, StoreError> {
+        self.timed(StoreOp::Read, self.jump_targets(topic)).await
+    }
+
+    async fn nearest(&self, topic: Topic, from: Seq, to: Seq) -> Result<Option<Seq>, StoreError> {
+        self.timed(StoreOp::Read, self.find_nearest(topic, from, to))
+            .await
     }
 
     async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
@@ -120,7 +133,7 @@ impl ScyllaStore {
     }
 
     /// The conditional batch.
-    async fn store(
+    pub(super) async fn store(
         &self,
         topic: Topic,
         bucket: u32,
@@ -154,7 +167,7 @@ impl ScyllaStore {
         }
     }
 
-    async fn find_head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
+    pub(super) async fn find_head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
         let search = async {
             let guess = match self.hints.get(topic) {
                 Some(bucket) => bucket,
@@ -233,11 +246,8 @@ impl ScyllaStore {
                     end = last.min(self.find_head(topic, View::Settled).await?);
                     entries = self.read_rows(topic, (first, last), view).await?;
                 }
-                self.holes.note_between(topic, first, &entries);
-                let missing = next_position(first, &entries);
-                if missing <= end.get() {
-                    let range = (missing, end.get());
-                    self.holes.note(topic, range, "not in the store");
+                if entries.len() < (last.get() + 1 - first.get()) as usize {
+                    self.note_missing(topic, (first, end), &entries).await?;
                 }
             }
             (Topic::Inbox(_), _) => {}
@@ -310,7 +320,7 @@ impl ScyllaStore {
     }
 
     /// A read that settles what is under way: by the server that appends are sent to.
-    async fn rows_settled(
+    pub(super) async fn rows_settled(
         &self,
         statement: &PreparedStatement,
         values: impl SerializeRow,
@@ -335,7 +345,7 @@ impl ScyllaStore {
 }
 
 /// Where a log goes on after what was read from `first` on.
-fn next_position(first: Seq, entries: &[Arc<Entry>]) -> u32 {
+pub(super) fn next_position(first: Seq, entries: &[Arc<Entry>]) -> u32 {
     entries
         .last()
         .map_or(first.get(), |entry| entry.seq.get() + 1)

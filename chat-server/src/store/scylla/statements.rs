@@ -79,6 +79,7 @@ pub(super) struct LogStatements {
     pub(super) head_settled: PreparedStatement,
     pub(super) read: PreparedStatement,
     pub(super) read_settled: PreparedStatement,
+    pub(super) positions_settled: PreparedStatement,
     pub(super) find: PreparedStatement,
     pub(super) delete: PreparedStatement,
 }
@@ -102,6 +103,10 @@ pub(super) struct Statements {
     pub(super) note_head: PreparedStatement,
     pub(super) standing: PreparedStatement,
     pub(super) set_standing: PreparedStatement,
+    pub(super) epoch: PreparedStatement,
+    pub(super) set_epoch: PreparedStatement,
+    pub(super) jumps: PreparedStatement,
+    pub(super) note_jump: PreparedStatement,
 }
 
 impl Statements {
@@ -126,6 +131,10 @@ impl Statements {
             cql::NOTE_HEAD,
             cql::STANDING,
             cql::SET_STANDING,
+            cql::EPOCH,
+            cql::SET_EPOCH,
+            cql::JUMPS,
+            cql::NOTE_JUMP,
         ];
         let [
             room,
@@ -141,6 +150,10 @@ impl Statements {
             note_head,
             standing,
             set_standing,
+            epoch,
+            set_epoch,
+            jumps,
+            note_jump,
         ] = prepare_all(session, keyspace, plain).await?;
         let plain = |statement| repeatable(statement, &profiles.plain);
         let log = |texts| LogStatements::prepare(session, keyspace, texts, &profiles);
@@ -161,6 +174,10 @@ impl Statements {
             note_head: plain(note_head),
             standing: plain(standing),
             set_standing: plain(set_standing),
+            epoch: plain(epoch),
+            set_epoch: plain(set_epoch),
+            jumps: plain(jumps),
+            note_jump: plain(note_jump),
         })
     }
 
@@ -181,9 +198,16 @@ impl LogStatements {
         profiles: &Profiles,
     ) -> Result<Self, PrepareError> {
         let texts = [
-            cql.begin, cql.extend, cql.insert, cql.head, cql.read, cql.find, cql.delete,
+            cql.begin,
+            cql.extend,
+            cql.insert,
+            cql.head,
+            cql.read,
+            cql.positions,
+            cql.find,
+            cql.delete,
         ];
-        let [begin, extend, insert, head, read, find, delete] =
+        let [begin, extend, insert, head, read, positions, find, delete] =
             prepare_all(session, keyspace, texts).await?;
         Ok(Self {
             begin,
@@ -193,6 +217,7 @@ impl LogStatements {
             head: repeatable(head, &profiles.plain),
             read_settled: repeatable(read.clone(), &profiles.settled),
             read: repeatable(read, &profiles.plain),
+            positions_settled: repeatable(positions, &profiles.settled),
             find: repeatable(find, &profiles.plain),
             delete: repeatable(delete, &profiles.plain),
         })
