@@ -136,6 +136,7 @@ impl Market {
         let (store, local_images) = open_images(config, &clock)?;
         let images = Images::new(store, db.clone(), Arc::clone(&clock));
         let cache = ListCache::new(open_cache(config)?, Arc::clone(&metrics), drain.clone());
+        cache.follow(db.clone(), drain);
         let members = Members::new(
             db.clone(),
             images.clone(),
@@ -149,6 +150,7 @@ impl Market {
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             settings: config.logins(),
+            drain: drain.clone(),
         })?;
         let products = Products::new(
             db.clone(),
@@ -184,7 +186,11 @@ impl Market {
     pub fn public_router(&self) -> Router {
         let router = http::public_router(&self.surroundings, self.routes());
         match &self.local_images {
-            Some(images) => router.merge(Arc::clone(images).router().reset_fallback()),
+            Some(images) => {
+                let (origins, log) = (&self.surroundings.allowed_origins, &self.surroundings.log);
+                let images = Arc::clone(images).router(origins, log.clone());
+                router.merge(images.reset_fallback())
+            }
             None => router,
         }
     }

@@ -12,7 +12,8 @@ use crate::images::s3::S3Settings;
 /// The object store.
 #[derive(Clone, Debug, Args)]
 pub struct ImageSettings {
-    /// Where pictures go: file:FOLDER, or the URL of an S3 bucket
+    /// Where pictures go: file:FOLDER, or the URL of an S3 bucket, of which everybody may read images/
+    /// and nobody uploads/
     #[arg(
         long,
         env = "MARKET_IMAGES",

@@ -104,7 +104,7 @@ fn method_label(method: &str) -> &'static str {
 
 /// Text that members wrote goes out as JSON, and a browser takes it for nothing else; answers with
 /// a member's data are nobody's to keep.
-async fn keep_from_sniffing(request: Request, next: Next) -> Response {
+pub async fn keep_from_sniffing(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

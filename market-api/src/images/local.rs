@@ -4,6 +4,7 @@
 //! one is open. Its routes are not part of the API's document, as those of an object store are not.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,19 +12,22 @@ use async_trait::async_trait;
 use aws_lc_rs::hmac;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Path, Query, Request, State};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use serde::Deserialize;
 use shared::clock::{Clock, UnixMillis};
-use shared::web::{Refusal, guarded};
+use shared::web::{Log, Refusal, cors, guarded, logged};
+use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
 use super::{HEAD_BYTES, Head, IMAGE_BYTES_MAX, Key, ObjectStore, StoreError, UPLOAD_TIME};
+use crate::http::keep_from_sniffing;
 
 /// Where the routes are.
 const PATH: &str = "/api/images/files";
@@ -51,8 +55,8 @@ impl LocalImages {
         }
     }
 
-    /// Where its URLs lead to.
-    pub fn router(self: Arc<Self>) -> Router {
+    /// Where its URLs lead to, for pages of these origins and the server's own.
+    pub fn router(self: Arc<Self>, allowed_origins: &[String], log: Log) -> Router {
         let bytes_max = usize::try_from(IMAGE_BYTES_MAX).unwrap_or(usize::MAX);
         let routes = Router::new()
             .route(
@@ -60,27 +64,57 @@ impl LocalImages {
                 get(read_file).put(put_file),
             )
             .layer(DefaultBodyLimit::max(bytes_max));
-        guarded(routes, bytes_max).with_state(self)
+        let routes = guarded(routes, bytes_max)
+            .layer(cors(allowed_origins))
+            .layer(from_fn(keep_from_sniffing));
+        logged(routes, log).with_state(self)
     }
 
     fn path(&self, key: &Key) -> PathBuf {
         self.folder.join(key.to_string())
     }
 
+    fn upload_path(&self, key: &Key) -> PathBuf {
+        self.folder.join(key.upload_place())
+    }
+
     fn text(key: &Key, expires: i64) -> String {
         format!("PUT {key} {expires}")
     }
 
-    async fn write(&self, key: &Key, bytes: &[u8]) -> io::Result<()> {
-        let path = self.path(key);
-        if let Some(folder) = path.parent() {
-            tokio::fs::create_dir_all(folder).await?;
-        }
-        // Whole or not at all.
-        let draft = path.with_extension(format!("{:016x}", rand::random::<u64>()));
-        tokio::fs::write(&draft, bytes).await?;
-        tokio::fs::rename(&draft, &path).await
+    /// The file that was uploaded last, with its size and tag. An upload puts another file in its
+    /// place and never writes into it.
+    async fn uploaded(&self, key: &Key) -> io::Result<Option<(File, u64, String)>> {
+        let file = match File::open(self.upload_path(key)).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let data = file.metadata().await?;
+        let tag = format!("{}-{}-{}", data.ino(), data.mtime(), data.mtime_nsec());
+        Ok(Some((file, data.len(), tag)))
     }
+}
+
+/// Writes a file whole or not at all.
+async fn write(path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        tokio::fs::create_dir_all(folder).await?;
+    }
+    let draft = path.with_extension(format!("{:016x}", rand::random::<u64>()));
+    tokio::fs::write(&draft, bytes).await?;
+    tokio::fs::rename(&draft, path).await
+}
+
+async fn remove(path: &std::path::Path) -> Result<(), StoreError> {
+    match tokio::fs::remove_file(path).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn failed(error: impl ToString) -> StoreError {
+    StoreError(error.to_string())
 }
 
 #[async_trait]
@@ -106,26 +140,35 @@ impl ObjectStore for LocalImages {
     }
 
     async fn head(&self, key: &Key, _: UnixMillis) -> Result<Option<Head>, StoreError> {
-        let failed = |error: io::Error| StoreError(error.to_string());
-        let file = match tokio::fs::File::open(self.path(key)).await {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
+        let Some((file, size, tag)) = self.uploaded(key).await.map_err(failed)? else {
+            return Ok(None);
         };
-        let size = file.metadata().await.map_err(failed)?.len();
         let mut bytes = Vec::new();
         let mut beginning = file.take(HEAD_BYTES as u64);
         beginning.read_to_end(&mut bytes).await.map_err(failed)?;
-        Ok(Some(Head { bytes, size }))
+        Ok(Some(Head { bytes, size, tag }))
+    }
+
+    async fn publish(&self, key: &Key, seen: &Head, _: UnixMillis) -> Result<bool, StoreError> {
+        let Some((file, size, tag)) = self.uploaded(key).await.map_err(failed)? else {
+            return Ok(false);
+        };
+        if (size, &tag) != (seen.size, &seen.tag) {
+            return Ok(false);
+        }
+        let mut bytes = Vec::new();
+        let mut whole = file.take(IMAGE_BYTES_MAX);
+        whole.read_to_end(&mut bytes).await.map_err(failed)?;
+        if !bytes.starts_with(&seen.bytes) {
+            return Ok(false);
+        }
+        write(&self.path(key), &bytes).await.map_err(failed)?;
+        Ok(true)
     }
 
     async fn remove(&self, key: &Key, _: UnixMillis) -> Result<(), StoreError> {
-        match tokio::fs::remove_file(self.path(key)).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(StoreError(error.to_string()))
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
+        remove(&self.upload_path(key)).await?;
+        remove(&self.path(key)).await
     }
 }
 
@@ -139,7 +182,7 @@ async fn put_file(
     State(images): State<Arc<LocalImages>>,
     Path((member, name)): Path<(String, String)>,
     Query(signed): Query<Signed>,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    request: Request,
 ) -> Result<StatusCode, Refusal> {
     let key = parse(&member, &name)?;
     let (Some(expires), Some(signature)) = (signed.expires, signed.signature) else {
@@ -151,11 +194,15 @@ async fn put_file(
     if !is_ours || images.clock.unix_millis().get() >= expires {
         return Err(Refusal::Forbidden);
     }
+    // Nothing is read of what nobody may put here.
+    let body = Bytes::from_request(request, &()).await;
     let body = body.map_err(|_too_large| Refusal::TooLarge)?;
-    images.write(&key, &body).await.map_err(|error| {
-        tracing::error!("a picture could not be written: {error}");
-        Refusal::Unavailable
-    })?;
+    write(&images.upload_path(&key), &body)
+        .await
+        .map_err(|error| {
+            tracing::error!("a picture could not be written: {error}");
+            Refusal::Unavailable
+        })?;
     Ok(StatusCode::OK)
 }
 
@@ -169,10 +216,9 @@ async fn read_file(
     let media_type = key
         .format()
         .map_or("application/octet-stream", |f| f.media_type());
-    // Whatever somebody has put there, a browser shows it as a picture or not at all.
+    // It was looked at; all the same, a browser shows it as a picture or not at all.
     let headers = [
         (CONTENT_TYPE, media_type),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
         (CACHE_CONTROL, "public, max-age=86400"),
     ];

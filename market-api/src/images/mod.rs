@@ -2,11 +2,13 @@
 //!
 //! The file goes from the browser to the object store; this server hands out a URL for that, and
 //! looks at the file when it is used: whose it is, how large, and by its first bytes what it is.
-//! What is not used within a day is removed.
+//! What was looked at is then copied to where everybody reads, and no upload URL leads there: a
+//! second upload changes nothing of it. What is not used within a day is removed.
 //!
 //! ```text
-//! OPEN ─► USED (checked; stays for good)
-//!   └───► DOOMED (a day old; cannot be used any more) ─► file removed ─► place forgotten
+//! uploads/… ─► checked ─► the very same file is copied to images/… ─► read by everybody
+//! OPEN ─► USED (checked and copied; stays for good)
+//!   └───► DOOMED (a day old; cannot be used any more) ─► files removed ─► place forgotten
 //! ```
 //!
 //! What this module does not do: remove a picture that was used and is not shown any more.
@@ -28,6 +30,7 @@ use shared::ids::MemberId;
 
 use crate::db::{Db, DbError, Stop, Tx, WriteError};
 
+use repo::Use;
 pub use sniff::{Format, HEAD_BYTES};
 
 /// How long a place stays open.
@@ -51,7 +54,7 @@ const SWEEP_MAX: i64 = 100;
 /// The longest file name that is looked at: that of most file systems.
 const FILENAME_BYTES_MAX: usize = 255;
 
-/// Where a file lies: `images/{member}/{random}.{format}`. Nobody can guess it, and nothing of it
+/// Where a file is read: `images/{member}/{random}.{format}`. Nobody can guess it, and nothing of it
 /// comes from the file's own name but its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
@@ -84,6 +87,12 @@ impl Key {
     #[must_use]
     pub fn member(&self) -> MemberId {
         self.member
+    }
+
+    /// Where it is uploaded to.
+    #[must_use]
+    pub fn upload_place(&self) -> String {
+        format!("uploads/{}/{}", self.member, self.name)
     }
 
     /// What its name says it is.
@@ -145,6 +154,8 @@ pub struct Head {
     pub bytes: Vec<u8>,
     /// How long the whole file is.
     pub size: u64,
+    /// Which file it is, to the store: another upload to the same place has another tag.
+    pub tag: String,
 }
 
 /// The object store does not do what it is asked. The same again may work.
@@ -154,9 +165,10 @@ pub struct StoreError(pub String);
 
 /// Keeps files.
 ///
-/// Contract: whoever has an upload URL may put one file at its key until the URL ends, and nothing
-/// else; whoever knows a public URL may read. `head` answers `None` while there is no file, and
-/// removing what is not there is no error.
+/// Contract: whoever has an upload URL may put files there until it ends, and nothing else; nobody
+/// can read them. `head` looks at the last one, `None` while there is none. `publish` makes a file
+/// that `head` has seen readable at the public URL, with the type of its key, and refuses another
+/// one. Whoever knows a public URL may read. Removing what is not there is no error.
 #[async_trait]
 pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// Where a browser may PUT the file, until [`UPLOAD_TIME`] from now.
@@ -168,13 +180,19 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// The key behind a public URL of this store.
     fn key_of(&self, public_url: &str) -> Option<Key>;
 
-    /// What lies at the key.
+    /// What was uploaded for the key.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn head(&self, key: &Key, now: UnixMillis) -> Result<Option<Head>, StoreError>;
 
-    /// Removes what lies at the key.
+    /// Makes what was `seen` readable; whether it was still there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn publish(&self, key: &Key, seen: &Head, now: UnixMillis) -> Result<bool, StoreError>;
+
+    /// Removes what was uploaded for the key, and what is read there.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -279,6 +297,7 @@ impl Images {
     async fn note(&self, member: MemberId, keys: Vec<Key>) -> Result<(), PlaceError> {
         let noted = self.db.write((member, keys), |(member, keys), tx| {
             Box::pin(async move {
+                repo::lock_member(tx, *member).await?;
                 let open = repo::count_open(tx, *member).await?;
                 let wanted = i64::try_from(keys.len()).unwrap_or(i64::MAX);
                 if open.saturating_add(wanted) > OPEN_MAX {
@@ -297,7 +316,8 @@ impl Images {
     }
 
     /// Checks that a member may use the picture at this public URL: uploaded by them to a place
-    /// they were given, small enough, and of the kind that its name says. From then on it stays.
+    /// they were given, small enough, and of the kind that its name says. From then on it stays, and
+    /// stays what it is.
     ///
     /// # Errors
     /// See [`UseError`].
@@ -305,20 +325,27 @@ impl Images {
         let key = self.store.key_of(public_url);
         let key = key.filter(|key| key.member() == member);
         let key = key.ok_or(UseError::NotUsable)?;
-        if !repo::is_given(&self.db, &key).await? {
-            return Err(UseError::NotUsable);
+        match repo::use_of(&self.db, &key).await? {
+            Some(Use::Open) => {}
+            Some(Use::Used) => return Ok(()),
+            None => return Err(UseError::NotUsable),
         }
-        let head = self.store.head(&key, self.clock.unix_millis()).await?;
-        let is_usable = head.is_some_and(|head| {
+        let now = self.clock.unix_millis();
+        let head = self.store.head(&key, now).await?;
+        let is_usable = |head: &Head| {
             let found = Format::of(&head.bytes);
             head.size <= IMAGE_BYTES_MAX && found.is_some() && found == key.format()
-        });
-        // Marked before it is shown anywhere: a sweep comes before, and wins, or finds it used.
-        if is_usable && self.mark_used(key).await? {
-            Ok(())
-        } else {
-            Err(UseError::NotUsable)
+        };
+        let head = head.filter(is_usable).ok_or(UseError::NotUsable)?;
+        if !self.store.publish(&key, &head, now).await? {
+            return Err(UseError::NotUsable);
         }
+        // Marked before it is shown anywhere: a sweep comes before, and wins, or finds it used.
+        if self.mark_used(key.clone()).await? {
+            return Ok(());
+        }
+        self.store.remove(&key, now).await?;
+        Err(UseError::NotUsable)
     }
 
     /// Removes files that nobody has used within a day, some at a time; how many.

@@ -4,7 +4,17 @@ use shared::ids::MemberId;
 use sqlx::{Row as _, query};
 
 use super::{InvalidKey, Key, UPLOAD_TIME};
-use crate::db::{Db, DbError, Tx};
+use crate::db::{Db, DbError, Tx, locking};
+
+/// Lets requests of one member for places follow each other, so that each counts what the others
+/// were given.
+pub(super) async fn lock_member(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Error> {
+    query(locking!(tx, "select id from member where id = $1"))
+        .bind(i64::from(member.get()))
+        .fetch_optional(tx.connection())
+        .await?;
+    Ok(())
+}
 
 /// How many places of a member are open.
 pub(super) async fn count_open(tx: &mut Tx<'_>, member: MemberId) -> Result<i64, sqlx::Error> {
@@ -32,15 +42,30 @@ pub(super) async fn insert_upload(tx: &mut Tx<'_>, key: &Key) -> Result<(), sqlx
     Ok(())
 }
 
-/// Whether its member was given the place, and it is not about to be removed.
-pub(super) async fn is_given(db: &Db, key: &Key) -> Result<bool, DbError> {
+/// How a place stands that its member was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// What is uploaded there was not looked at yet.
+    Open,
+    /// It was looked at, and is read.
+    Used,
+}
+
+/// How its member's place stands; `None` where they were not given it, or it is about to be removed.
+pub(super) async fn use_of(db: &Db, key: &Key) -> Result<Option<Use>, DbError> {
     let mut connection = db.read().await?;
-    let row = query("select 1 from upload where key = $1 and member_id = $2 and state <> 'DOOMED'")
-        .bind(key.to_string())
-        .bind(i64::from(key.member().get()))
-        .fetch_optional(&mut *connection)
-        .await?;
-    Ok(row.is_some())
+    let row =
+        query("select state from upload where key = $1 and member_id = $2 and state <> 'DOOMED'")
+            .bind(key.to_string())
+            .bind(i64::from(key.member().get()))
+            .fetch_optional(&mut *connection)
+            .await?;
+    let Some(row) = row else { return Ok(None) };
+    let state: String = row.try_get(0)?;
+    Ok(Some(match state.as_str() {
+        "USED" => Use::Used,
+        _ => Use::Open,
+    }))
 }
 
 /// Whether it was still there to be used.

@@ -9,16 +9,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_lc_rs::{digest, hmac};
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, RANGE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use shared::clock::{LocalDateTime, UnixMillis};
 use shared::config::Secret;
 
-use super::{HEAD_BYTES, Head, Key, ObjectStore, StoreError, UPLOAD_TIME};
+use super::{Format, HEAD_BYTES, Head, Key, ObjectStore, StoreError, UPLOAD_TIME};
 
 /// Looking at a file takes milliseconds; whoever waits for it has a page open.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
+
+/// 16 KiB: the answer to a copy is a few lines.
+const ANSWER_BYTES_MAX: usize = 16 << 10;
+
+/// Nothing is uploaded whose name says no kind; this is for the compiler.
+const UNKNOWN_TYPE: &str = "application/octet-stream";
 
 /// How to reach the bucket.
 #[derive(Clone, Debug)]
@@ -57,22 +63,47 @@ impl S3Images {
         Ok(Self { settings, client })
     }
 
-    fn signed(&self, method: &str, key: &Key, now: UnixMillis) -> String {
+    fn signed(&self, method: &str, place: &str, headers: &[Header<'_>], now: UnixMillis) -> String {
         let mut url = self.settings.bucket_url.clone();
-        url.set_path(&at(&url, key));
-        sign(&self.settings, method, &url, now, UPLOAD_TIME)
+        url.set_path(&at(&url, place));
+        sign(&self.settings, (method, &url), headers, now, UPLOAD_TIME)
+    }
+
+    /// Where a place is for a copy within the bucket: `/bucket/place`.
+    fn source(&self, place: &str) -> String {
+        let url = &self.settings.bucket_url;
+        let in_path = url.path().trim_matches('/');
+        if !in_path.is_empty() {
+            return format!("/{in_path}/{place}");
+        }
+        let host = url.host_str().unwrap_or_default();
+        let bucket = [".s3.", ".s3-"]
+            .iter()
+            .find_map(|end| host.split_once(end))
+            .or_else(|| host.split_once('.'));
+        let bucket = bucket.map_or(host, |(bucket, _)| bucket);
+        format!("/{bucket}/{place}")
+    }
+
+    async fn remove_at(&self, place: &str, now: UnixMillis) -> Result<(), StoreError> {
+        let request = self.client.delete(self.signed("DELETE", place, &[], now));
+        let response = request.send().await.map_err(failed)?;
+        match response.status() {
+            status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
+            status => Err(StoreError(format!("it answers {status}"))),
+        }
     }
 }
 
 #[async_trait]
 impl ObjectStore for S3Images {
     fn upload_url(&self, key: &Key, now: UnixMillis) -> String {
-        self.signed("PUT", key, now)
+        self.signed("PUT", &key.upload_place(), &[], now)
     }
 
     fn public_url(&self, key: &Key) -> String {
         let mut url = self.settings.public_url.clone();
-        url.set_path(&at(&url, key));
+        url.set_path(&at(&url, &key.to_string()));
         url.into()
     }
 
@@ -86,7 +117,7 @@ impl ObjectStore for S3Images {
         let range = format!("bytes=0-{}", HEAD_BYTES - 1);
         let request = self
             .client
-            .get(self.signed("GET", key, now))
+            .get(self.signed("GET", &key.upload_place(), &[], now))
             .header(RANGE, range);
         let mut response = request.send().await.map_err(failed)?;
         match response.status() {
@@ -97,11 +128,15 @@ impl ObjectStore for S3Images {
                 return Ok(Some(Head {
                     bytes: Vec::new(),
                     size: 0,
+                    tag: String::new(),
                 }));
             }
             status => return Err(StoreError(format!("it answers {status}"))),
         }
         let size = size(response.headers()).ok_or(StoreError("it tells no size".to_owned()))?;
+        let tag = response.headers().get(ETAG);
+        let tag = tag.and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        let tag = tag.ok_or(StoreError("it tells no tag".to_owned()))?;
         let mut bytes = Vec::new();
         while bytes.len() < HEAD_BYTES {
             let Some(chunk) = response.chunk().await.map_err(failed)? else {
@@ -109,16 +144,51 @@ impl ObjectStore for S3Images {
             };
             bytes.extend_from_slice(&chunk[..chunk.len().min(HEAD_BYTES - bytes.len())]);
         }
-        Ok(Some(Head { bytes, size }))
+        Ok(Some(Head { bytes, size, tag }))
+    }
+
+    async fn publish(&self, key: &Key, seen: &Head, now: UnixMillis) -> Result<bool, StoreError> {
+        let media_type = key.format().map_or(UNKNOWN_TYPE, Format::media_type);
+        let source = self.source(&key.upload_place());
+        // In the order of their names, as they are signed.
+        let headers = [
+            ("content-type", media_type),
+            ("x-amz-copy-source", source.as_str()),
+            // Only the file that was looked at.
+            ("x-amz-copy-source-if-match", seen.tag.as_str()),
+            // The type is ours, not what came with the upload.
+            ("x-amz-metadata-directive", "REPLACE"),
+        ];
+        let mut request = self
+            .client
+            .put(self.signed("PUT", &key.to_string(), &headers, now));
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let mut response = request.send().await.map_err(failed)?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::PRECONDITION_FAILED | StatusCode::NOT_FOUND => return Ok(false),
+            status => return Err(StoreError(format!("it answers {status}"))),
+        }
+        // A copy that fails after its beginning is told in the body.
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(StoreError("its answer is too long".to_owned()));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if String::from_utf8_lossy(&body).contains("<CopyObjectResult") {
+            Ok(true)
+        } else {
+            Err(StoreError("the copy failed".to_owned()))
+        }
     }
 
     async fn remove(&self, key: &Key, now: UnixMillis) -> Result<(), StoreError> {
-        let request = self.client.delete(self.signed("DELETE", key, now));
-        let response = request.send().await.map_err(failed)?;
-        match response.status() {
-            status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
-            status => Err(StoreError(format!("it answers {status}"))),
-        }
+        self.remove_at(&key.upload_place(), now).await?;
+        self.remove_at(&key.to_string(), now).await
     }
 }
 
@@ -127,9 +197,9 @@ fn failed(error: reqwest::Error) -> StoreError {
     StoreError(error.without_url().to_string())
 }
 
-/// The path of a key below the path of a URL.
-fn at(url: &Url, key: &Key) -> String {
-    format!("{}/{key}", url.path().trim_end_matches('/'))
+/// The path of a place below the path of a URL.
+fn at(url: &Url, place: &str) -> String {
+    format!("{}/{place}", url.path().trim_end_matches('/'))
 }
 
 /// The length of the whole file: `Content-Range: bytes 0-15/4711`, or `Content-Length` where the
@@ -142,12 +212,15 @@ fn size(headers: &http::HeaderMap) -> Option<u64> {
     }
 }
 
+/// A header's name in small letters, and its value.
+type Header<'a> = (&'a str, &'a str);
+
 /// The URL with what lets its holder do this one thing until `lifetime` from `now`. Only the host
-/// is signed of the headers, and nothing of the body.
+/// and these headers are signed, and nothing of the body; S3 wants all `x-amz-` headers signed.
 fn sign(
     settings: &S3Settings,
-    method: &str,
-    url: &Url,
+    (method, url): (&str, &Url),
+    headers: &[Header<'_>],
     now: UnixMillis,
     lifetime: Duration,
 ) -> String {
@@ -156,15 +229,26 @@ fn sign(
     let scope = format!("{day}/{}/s3/aws4_request", settings.region);
     let credential = format!("{}/{scope}", settings.access_key);
     let seconds = lifetime.as_secs();
-    let query = format!(
-        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}&X-Amz-Date={time}\
-         &X-Amz-Expires={seconds}&X-Amz-SignedHeaders=host",
-        percent(&credential)
-    );
     let port = url.port().map_or(String::new(), |port| format!(":{port}"));
     let host = format!("{}{port}", url.host_str().unwrap_or_default());
+    let mut headers = headers.to_vec();
+    headers.push(("host", host.as_str()));
+    headers.sort_unstable();
+    let names: Vec<_> = headers.iter().map(|(name, _)| *name).collect();
+    let names = names.join(";");
+    let query = format!(
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}&X-Amz-Date={time}\
+         &X-Amz-Expires={seconds}&X-Amz-SignedHeaders={}",
+        percent(&credential),
+        percent(&names)
+    );
+    let lines = headers.iter().fold(String::new(), |mut lines, header| {
+        // Writing into a String cannot fail.
+        writeln!(lines, "{}:{}", header.0, header.1).ok();
+        lines
+    });
     let path = url.path();
-    let request = format!("{method}\n{path}\n{query}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD");
+    let request = format!("{method}\n{path}\n{query}\n{lines}\n{names}\nUNSIGNED-PAYLOAD");
     let hash = hex(digest::digest(&digest::SHA256, request.as_bytes()).as_ref());
     let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hash}");
     let first = format!("AWS4{}", settings.secret_key.expose());
@@ -232,7 +316,13 @@ mod tests {
             secret_key: Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()),
         };
         let now = UnixMillis::from_seconds(1_369_353_600).unwrap();
-        let signed = sign(&settings, "GET", &url, now, Duration::from_secs(86_400));
+        let signed = sign(
+            &settings,
+            ("GET", &url),
+            &[],
+            now,
+            Duration::from_secs(86_400),
+        );
         assert_eq!(
             signed,
             "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256\
@@ -245,6 +335,33 @@ mod tests {
     fn check(seconds: i64, expected: &str) {
         let now = UnixMillis::from_seconds(seconds).unwrap();
         assert_eq!(basic_time(now), expected);
+    }
+
+    #[test]
+    fn a_copy_names_its_bucket() {
+        for (bucket_url, expected) in [
+            (
+                "https://my.pictures.s3.ap-northeast-2.amazonaws.com",
+                "/my.pictures/x",
+            ),
+            (
+                "https://pictures.s3-ap-northeast-2.amazonaws.com/",
+                "/pictures/x",
+            ),
+            ("http://127.0.0.1:9000/pictures/", "/pictures/x"),
+            ("https://pictures.objects.example", "/pictures/x"),
+        ] {
+            let bucket_url: Url = bucket_url.parse().unwrap();
+            let settings = S3Settings {
+                public_url: bucket_url.clone(),
+                bucket_url,
+                region: "us-east-1".to_owned(),
+                access_key: "key".to_owned(),
+                secret_key: Secret::new("hunter2".to_owned()),
+            };
+            let store = S3Images::new(settings).unwrap();
+            assert_eq!(store.source("x"), expected);
+        }
     }
 
     #[test]

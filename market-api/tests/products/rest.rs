@@ -87,7 +87,7 @@ impl Site {
         let routes = routes(market.products.clone(), images.clone());
         Self {
             routes: public_router(&surroundings, routes).layer(Extension(auth.clone())),
-            store: store.router(),
+            store: store.router(&[], surroundings.log.clone()),
             market,
             auth,
             images,

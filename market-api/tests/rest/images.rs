@@ -7,7 +7,8 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{HeaderMap, Method, StatusCode};
+use futures_util::future::join_all;
+use http::{HeaderMap, Method, StatusCode, Uri};
 use market_api::images::s3::{S3Images, S3Settings};
 use market_api::images::{Head, Key, ObjectStore as _};
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use shared::config::Secret;
 use shared::drain::Drain;
 
 use crate::on_both;
-use crate::site::{Answer, Cookies, Site};
+use crate::site::{Answer, Cookies, PAGE, Site};
 use crate::support::{On, noon};
 
 on_both! {
@@ -25,6 +26,8 @@ on_both! {
     a_picture_must_be_ones_own_and_there,
     a_picture_must_be_what_its_name_says,
     a_picture_that_is_too_large_is_not_used,
+    what_is_uploaded_after_the_check_is_not_shown,
+    pages_of_allowed_origins_may_upload,
     places_at_a_time_are_bounded,
     what_nobody_used_within_a_day_is_removed,
     a_new_picture_shows_in_lists_that_are_kept,
@@ -184,15 +187,102 @@ async fn a_picture_must_be_what_its_name_says(on: On) {
 async fn a_picture_that_is_too_large_is_not_used(on: On) {
     let site = Site::start(on).await;
     let one = site.log_in("kakao", 1).await;
-    let (url, public) = place(&site, &one, "a.png").await;
-    assert_eq!(put(&site, &url, PNG).await, 200);
-    let (_, key) = public.split_once("/files/").unwrap();
-    let path = site.keys.with_file_name("images").join("images").join(key);
-    let file = std::fs::File::options().write(true).open(path).unwrap();
     for (bytes, status) in [(5 << 20, 200), ((5 << 20) + 1, 400)] {
+        let (url, public) = place(&site, &one, "a.png").await;
+        assert_eq!(put(&site, &url, PNG).await, 200);
+        let (_, key) = public.split_once("/files/").unwrap();
+        let path = site.keys.with_file_name("images").join("uploads").join(key);
+        let file = std::fs::File::options().write(true).open(path).unwrap();
         file.set_len(bytes).unwrap();
         let answer = show(&site, &one, &public).await;
         assert_eq!(answer.status, status, "{bytes} {answer:?}");
+    }
+}
+
+/// Whoever has an upload URL may use it again; what was looked at is what everybody reads.
+async fn what_is_uploaded_after_the_check_is_not_shown(on: On) {
+    let site = Site::start(on).await;
+    let one = site.log_in("kakao", 1).await;
+    let html: &[u8] = b"<html><script>alert(1)</script>";
+    let (url, public) = place(&site, &one, "a.png").await;
+    let read = async || site.ask_url(Method::GET, &public).send().await;
+    assert_eq!(put(&site, &url, PNG).await, 200);
+    assert_eq!(read().await.status, 404, "nobody has looked at it");
+    show(&site, &one, &public).await.is(200, 0);
+    let shown = read().await;
+    let check = async || {
+        let now = read().await;
+        assert_eq!((now.status, &now.text), (200, &shown.text));
+        assert_eq!(now.headers["content-type"], "image/png");
+        assert_eq!(now.headers["x-content-type-options"], "nosniff");
+    };
+    for other in [html, JPEG, b""] {
+        assert_eq!(put(&site, &url, other.to_vec()).await, 200);
+        check().await;
+        // Once used it stays so, also when it is used again.
+        show(&site, &one, &public).await.is(200, 0);
+        check().await;
+    }
+
+    // Uploads while it is looked at: one of the good ones is shown, or none.
+    let (url, public) = place(&site, &one, "a.png").await;
+    let larger = [PNG, &[7; 4_000]].concat();
+    for _ in 0..5 {
+        assert_eq!(put(&site, &url, PNG).await, 200);
+        let (answer, ..) = tokio::join!(
+            show(&site, &one, &public),
+            put(&site, &url, html),
+            put(&site, &url, larger.clone()),
+        );
+        assert!([200, 400].contains(&answer.status), "{answer:?}");
+        let read = site.ask_url(Method::GET, &public).send().await;
+        assert!(!read.text.contains("html"), "{read:?}");
+        assert_eq!(
+            read.status == 200,
+            answer.status == 200 || read.status == 200
+        );
+    }
+}
+
+/// A browser asks first before a page of another origin may PUT.
+async fn pages_of_allowed_origins_may_upload(on: On) {
+    let site = Site::start(on).await;
+    let one = site.log_in("kakao", 1).await;
+    let (url, public) = place(&site, &one, "a.png").await;
+    let preflight = |origin: &str| {
+        let ask = site.ask_url(Method::OPTIONS, &url).header("origin", origin);
+        let ask = ask.header("access-control-request-method", "PUT");
+        ask.header("access-control-request-headers", "content-type")
+            .send()
+    };
+    let allowed = preflight(PAGE).await;
+    assert_eq!(allowed.status, 200, "{allowed:?}");
+    assert_eq!(allowed.headers["access-control-allow-origin"], PAGE);
+    let text = |name: &str| allowed.headers[name].to_str().unwrap().to_owned();
+    assert!(text("access-control-allow-methods").contains("PUT"));
+    assert_eq!(text("access-control-allow-headers"), "content-type");
+    let other = preflight("https://evil.example").await;
+    assert!(
+        !other.headers.contains_key("access-control-allow-origin"),
+        "{other:?}"
+    );
+
+    let put = site.ask_url(Method::PUT, &url).header("origin", PAGE);
+    let put = put
+        .header("content-type", "image/png")
+        .body(PNG)
+        .send()
+        .await;
+    assert_eq!(put.status, 200);
+    assert_eq!(put.headers["access-control-allow-origin"], PAGE);
+    // Failures can be read by the page, too.
+    let refused = site.ask_url(Method::PUT, &public).header("origin", PAGE);
+    let refused = refused.body(PNG).send().await;
+    assert_eq!(refused.status, 403);
+    for answer in [&put, &refused] {
+        assert_eq!(answer.headers["access-control-allow-origin"], PAGE);
+        assert!(answer.headers.contains_key("x-request-id"), "{answer:?}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
     }
 }
 
@@ -200,9 +290,10 @@ async fn places_at_a_time_are_bounded(on: On) {
     let site = Site::start(on).await;
     let (one, other) = (site.log_in("kakao", 1).await, site.log_in("kakao", 2).await);
     let ten = json!(vec!["a.png"; 10]);
-    for _ in 0..6 {
-        presign(&site, &one, &ten).await.is(200, 0);
-    }
+    // Also of requests that come at once.
+    let at_once = join_all((0..12).map(|_| presign(&site, &one, &ten))).await;
+    let given = at_once.iter().filter(|answer| answer.status == 200);
+    assert_eq!(given.count(), 6, "{at_once:?}");
     let answer = presign(&site, &one, &json!(["a.png"])).await;
     answer.is(429, 1009);
     assert!(answer.headers.contains_key("retry-after"));
@@ -309,26 +400,50 @@ async fn a_new_picture_shows_in_lists_that_are_kept(on: On) {
     }
 }
 
-/// An object store with two files and moods.
+/// An object store with some files and moods.
 async fn object(State(()): State<()>, Path(path): Path<String>, headers: HeaderMap) -> Response {
     let ranged = headers
         .get("range")
         .is_some_and(|range| range == "bytes=0-15");
     assert!(ranged, "{headers:?}");
+    assert!(path.starts_with("uploads/"), "{path}");
     let whole = [PNG, &[0; 984]].concat();
     let total = format!("bytes 0-15/{}", whole.len());
+    let tag = ("etag", "\"tag\"");
     if path.contains("/1/") {
         let part = whole[..16].to_vec();
-        (
-            StatusCode::PARTIAL_CONTENT,
-            [("content-range", total)],
-            part,
-        )
-            .into_response()
+        let status = StatusCode::PARTIAL_CONTENT;
+        (status, [tag, ("content-range", &total)], part).into_response()
     } else if path.contains("/2/") {
-        whole.into_response()
+        ([tag], whole).into_response()
     } else if path.contains("/3/") {
         StatusCode::RANGE_NOT_SATISFIABLE.into_response()
+    } else if path.contains("/4/") {
+        StatusCode::NOT_FOUND.into_response()
+    } else {
+        StatusCode::FORBIDDEN.into_response()
+    }
+}
+
+/// A copy within the store, of the file that was looked at only.
+async fn copied(Path(path): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
+    assert!(path.starts_with("images/"), "{path}");
+    let source = path.replacen("images/", "/bucket/uploads/", 1);
+    for (name, value) in [
+        ("content-type", "image/png"),
+        ("x-amz-copy-source", &*source),
+        ("x-amz-copy-source-if-match", "\"tag\""),
+        ("x-amz-metadata-directive", "REPLACE"),
+    ] {
+        assert_eq!(headers[name], value);
+        assert!(uri.query().unwrap().contains(name), "unsigned: {name}");
+    }
+    if path.contains("/1/") {
+        "<?xml version=\"1.0\"?><CopyObjectResult><ETag>x</ETag></CopyObjectResult>".into_response()
+    } else if path.contains("/2/") {
+        StatusCode::PRECONDITION_FAILED.into_response()
+    } else if path.contains("/3/") {
+        "<?xml version=\"1.0\"?><Error><Code>InternalError</Code></Error>".into_response()
     } else if path.contains("/4/") {
         StatusCode::NOT_FOUND.into_response()
     } else {
@@ -351,7 +466,7 @@ async fn a_bucket_is_asked_for_the_first_bytes_only() {
     let base = format!("http://{}/bucket", listener.local_addr().unwrap());
     let drain = Drain::new();
     let routes = Router::new()
-        .route("/bucket/{*path}", get(object).delete(removed))
+        .route("/bucket/{*path}", get(object).put(copied).delete(removed))
         .with_state(());
     let hard = drain.hard();
     drop(drain.spawn("bucket", async move {
@@ -377,7 +492,7 @@ async fn a_bucket_is_asked_for_the_first_bytes_only() {
     assert_eq!(store.key_of("https://evil.example/x"), None);
     let upload = store.upload_url(&key(1), noon());
     assert!(
-        upload.starts_with(&format!("{base}/{}?X-Amz-", key(1))),
+        upload.starts_with(&format!("{base}/{}?X-Amz-", key(1).upload_place())),
         "{upload}"
     );
     assert!(!upload.contains("hunter2"));
@@ -386,6 +501,7 @@ async fn a_bucket_is_asked_for_the_first_bytes_only() {
     let whole = Some(Head {
         bytes: PNG[..16].to_vec(),
         size: PNG.len() as u64 + 984,
+        tag: "\"tag\"".to_owned(),
     });
     assert_eq!(head(1).await.unwrap(), whole);
     assert_eq!(
@@ -396,10 +512,20 @@ async fn a_bucket_is_asked_for_the_first_bytes_only() {
     let empty = Head {
         bytes: Vec::new(),
         size: 0,
+        tag: String::new(),
     };
     assert_eq!(head(3).await.unwrap(), Some(empty));
     assert_eq!(head(4).await.unwrap(), None);
     let error = head(5).await.unwrap_err().to_string();
+    assert!(error.contains("403") && !error.contains("X-Amz"), "{error}");
+
+    let seen = whole.unwrap();
+    let publish = async |member| store.publish(&key(member), &seen, noon()).await;
+    assert!(publish(1).await.unwrap());
+    assert!(!publish(2).await.unwrap(), "another file by now");
+    assert!(publish(3).await.is_err(), "told in the body");
+    assert!(!publish(4).await.unwrap());
+    let error = publish(5).await.unwrap_err().to_string();
     assert!(error.contains("403") && !error.contains("X-Amz"), "{error}");
 
     let remove = async |member| store.remove(&key(member), noon()).await;
