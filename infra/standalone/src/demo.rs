@@ -25,6 +25,9 @@ const NAMES: [&str; 8] = [
     "윤채원",
 ];
 
+/// Who asks about which product in the demo rooms 1 and 2.
+pub(crate) const ASKED: [(u64, u64); 2] = [(1, 1), (3, 2)];
+
 /// A member that anybody may log in as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

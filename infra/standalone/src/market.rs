@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::RawQuery;
 use axum::response::Redirect;
 use axum::routing::get;
 use chat_server::app::Node;
@@ -22,8 +21,8 @@ use reqwest::Url;
 use shared::clock::Clock;
 use shared::config::Secret;
 use shared::drain::Drain;
-use shared::ids::MemberId;
-use tracing::warn;
+use shared::ids::{MemberId, ProductId};
+use tracing::{info, warn};
 
 use crate::chats::RoomsInside;
 use crate::demo;
@@ -173,7 +172,19 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), Failure> {
         market.members().become_member(member).await?;
         sellers.push(Some(member));
     }
-    offers::set_up(market.products(), &sellers).await
+    offers::set_up(market.products(), &sellers).await?;
+    for (buyer, product) in demo::ASKED {
+        // Their rooms are there before the market gives their ids to others. On a database where
+        // the offers are not these, or are gone, nobody is in such a room.
+        let (Ok(buyer), Ok(product)) = (MemberId::try_from(buyer), ProductId::try_from(product))
+        else {
+            continue;
+        };
+        if let Err(failure) = market.chats().open(buyer, product).await {
+            info!("no demo room about product {product}: {}", failure.row().en);
+        }
+    }
+    Ok(())
 }
 
 /// A demo member as the login provider would tell of them.
@@ -193,21 +204,14 @@ pub(crate) fn router(market: &Market, urls: &Urls, clock: Arc<dyn Clock>) -> Rou
     let base = format!("{}{PROVIDER}", urls.browsers.as_str().trim_end_matches('/'));
     let provider = FakeLogin::new(people(), urls.browsers.as_str(), &base, clock);
     // Where logins lead to; this page is the front end. It reads from the query that it is one who
-    // came back from a provider, or why they are not let in.
+    // came back from a provider. Whoever is not let in comes back to `/` with the reason.
     let came_back = get(async || Redirect::to("/?login=ok"));
-    let refused = get(async |RawQuery(why): RawQuery| {
-        // A number of the market's; nothing else of the query is passed on.
-        let code = why.as_deref().and_then(|why| why.strip_prefix("error="));
-        let code: u16 = code.and_then(|code| code.parse().ok()).unwrap_or(0);
-        Redirect::to(&format!("/?login={code}"))
-    });
     market
         .public_router()
         .reset_fallback()
         .nest("/admin/market", market.admin_router().reset_fallback())
         .nest(PROVIDER, Arc::new(provider).router())
         .route("/data", came_back)
-        .route("/login", refused)
 }
 
 /// The demo members, as the provider knows them: half of them with an address.

@@ -18,6 +18,7 @@ mod session;
 
 use std::sync::Arc;
 
+use http::header::COOKIE;
 use shared::claims::{
     FamilyId, MemberClaims, MemberGrant, MemberToken, REFRESH_LIFETIME, Role, SignError, TokenId,
 };
@@ -185,6 +186,20 @@ impl Auth {
         });
         ended.await?;
         Ok(self.cookies.clear())
+    }
+
+    /// The session of a browser's cookies, with what is to be set on the answer; `None` where there
+    /// is no good one.
+    pub async fn session(&self, headers: &http::HeaderMap) -> Option<(Role, SetCookies)> {
+        let mut cookies = http::HeaderMap::new();
+        for cookie in headers.get_all(COOKIE) {
+            cookies.append(COOKIE, cookie.clone());
+        }
+        let credentials = Credentials::from_headers(&cookies);
+        let found = self.identify(&credentials, AccessCookie::Strict).await;
+        found
+            .ok()
+            .map(|(identity, cookies)| (identity.role, cookies))
     }
 
     fn claims_of_any(&self, credentials: &Credentials) -> Result<MemberClaims, Failure> {

@@ -15,7 +15,14 @@ on_both! {
     people_of_two_providers_are_two_members_also_with_one_address,
     an_address_is_kept_only_if_the_provider_vouches_for_it,
     a_login_must_come_back_to_the_browser_that_began_it,
-    a_login_comes_back_once,
+    a_code_works_once_and_with_its_state,
+    a_callback_that_comes_twice_ends_in_the_session,
+    a_callback_goes_on_when_its_browser_has_left,
+    a_refusal_that_comes_twice_is_the_same,
+    whoever_has_logged_out_is_not_let_in_by_an_old_callback,
+    somebody_elses_try_does_not_end_an_attempt,
+    a_member_is_sent_to_the_market_and_a_new_one_to_onboarding,
+    where_there_is_tls_the_attempts_cookie_is_this_hosts_alone,
     a_login_must_be_in_time,
     a_login_must_come_back_from_the_provider_it_went_to,
     the_code_of_another_login_is_refused,
@@ -28,10 +35,13 @@ on_both! {
     an_unknown_provider_is_no_path,
 }
 
+/// Where a new member is sent to.
+const ONBOARDING: &str = "http://localhost:3000/data?on-boarding=true";
+
 /// The browser is sent to the front end with this error.
 async fn refused(ask: crate::site::Ask<'_>, code: u16) {
     let answer = ask.send().await;
-    let expected = format!("http://localhost:3000/login?error={code}");
+    let expected = format!("http://localhost:3000/?error={code}");
     assert_eq!(
         (answer.status, answer.location()),
         (302, expected),
@@ -124,7 +134,7 @@ async fn a_login_must_come_back_to_the_browser_that_began_it(on: On) {
 }
 
 /// A4: state missing, wrong, used before; a code used before.
-async fn a_login_comes_back_once(on: On) {
+async fn a_code_works_once_and_with_its_state(on: On) {
     let site = Site::start(on).await;
     let (browser, to_provider) = site.begin("kakao").await;
     let to_site = site.choose(&to_provider, 1).await;
@@ -134,14 +144,145 @@ async fn a_login_comes_back_once(on: On) {
     refused(ask(&with(&to_site, "state", "guessed")), 2006).await;
     refused(ask(&with(&to_site, "state", &"x".repeat(5_000))), 2006).await;
     let answer = ask(&to_site).send().await;
-    assert_eq!(answer.location(), "http://localhost:3000/data");
-    refused(ask(&to_site), 2006).await;
+    assert_eq!(answer.location(), ONBOARDING);
     // The code alone, with a fresh state of the same browser.
     let answer = site.ask(Method::GET, "/oauth2/authorization/kakao");
     let answer = answer.header("cookie", &browser).send().await;
     let url: reqwest::Url = answer.location().parse().unwrap();
     let (_, state) = url.query_pairs().find(|(name, _)| name == "state").unwrap();
     refused(ask(&with(&to_site, "state", &state)), 2009).await;
+}
+
+/// A double click, a page loaded again, an answer that was lost; later the back button.
+async fn a_callback_that_comes_twice_ends_in_the_session(on: On) {
+    let site = Site::start(on).await;
+    let (browser, to_provider) = site.begin("kakao").await;
+    let to_site = site.choose(&to_provider, 1).await;
+    let ask = |cookies: &str| {
+        let ask = site.ask_url(Method::GET, &to_site);
+        ask.header("cookie", &format!("{browser}; {cookies}"))
+    };
+    let at_once = futures_util::future::join_all((0..5).map(|_| ask("").send())).await;
+    let mut ids = Vec::new();
+    for answer in at_once {
+        assert_eq!(answer.location(), ONBOARDING, "{answer:?}");
+        let mut cookies = Cookies::default();
+        cookies.take(&answer.headers);
+        ids.push((site.id(&cookies).await, cookies));
+    }
+    assert!(ids.iter().all(|(id, _)| *id == ids[0].0), "{ids:?}");
+    let cookies = &ids[0].1;
+
+    // Without the session, only for a minute.
+    site.wait(Duration::from_secs(61));
+    refused(ask(""), 2006).await;
+    assert_eq!(ask(&cookies.header()).send().await.location(), ONBOARDING);
+    // The attempt is forgotten, the access token has ended: the refresh token is good.
+    site.wait(Duration::from_secs(2 * 3_600));
+    let answer = ask(&cookies.header()).send().await;
+    assert_eq!(answer.location(), ONBOARDING);
+    let mut renewed = Cookies::default();
+    renewed.take(&answer.headers);
+    assert!(renewed.access.is_some(), "{answer:?}");
+    refused(ask("refreshToken=a.b.c"), 2006).await;
+}
+
+async fn a_callback_goes_on_when_its_browser_has_left(on: On) {
+    let site = Site::start(on).await;
+    let (browser, to_provider) = site.begin("google").await;
+    let to_site = site.choose(&to_provider, 1).await;
+    let ask = || {
+        let ask = site.ask_url(Method::GET, &to_site);
+        ask.header("cookie", &browser)
+    };
+    // It is sent, and given up at some moment of its way.
+    for millis in [1, 5, 20] {
+        let given_up = tokio::time::timeout(Duration::from_millis(millis), ask().send());
+        drop(given_up.await);
+    }
+    assert_eq!(ask().send().await.location(), ONBOARDING);
+}
+
+async fn a_refusal_that_comes_twice_is_the_same(on: On) {
+    let site = Site::start(on).await;
+    site.log_in("kakao", 1).await;
+    site.sql("update member set blocked = 1").await;
+    let (browser, to_provider) = site.begin("kakao").await;
+    let to_site = site.choose(&to_provider, 1).await;
+    for _ in 0..2 {
+        let ask = site.ask_url(Method::GET, &to_site);
+        refused(ask.header("cookie", &browser), 2012).await;
+    }
+}
+
+async fn whoever_has_logged_out_is_not_let_in_by_an_old_callback(on: On) {
+    let site = Site::start(on).await;
+    let (browser, to_provider) = site.begin("kakao").await;
+    let to_site = site.choose(&to_provider, 1).await;
+    let ask = || {
+        let ask = site.ask_url(Method::GET, &to_site);
+        ask.header("cookie", &browser)
+    };
+    let answer = ask().send().await;
+    let mut cookies = Cookies::default();
+    cookies.take(&answer.headers);
+    let leave = site.ask(Method::POST, "/api/auth/logout").by(&cookies);
+    leave.send().await.is(200, 0);
+    refused(ask(), 2006).await;
+}
+
+/// Another browser, another provider's path, another issuer: refused, and the right one comes in.
+async fn somebody_elses_try_does_not_end_an_attempt(on: On) {
+    let site = Site::start(on).await;
+    let (browser, to_provider) = site.begin("google").await;
+    let to_site = site.choose(&to_provider, 1).await;
+    let (other_browser, _) = site.begin("google").await;
+    let ask = |url: &str, browser: &str| {
+        let ask = site.ask_url(Method::GET, url);
+        ask.header("cookie", browser)
+    };
+    refused(ask(&to_site, &other_browser), 2006).await;
+    refused(site.ask_url(Method::GET, &to_site), 2006).await;
+    let elsewhere = to_site.replace("/code/google", "/code/naver");
+    refused(ask(&elsewhere, &browser), 2006).await;
+    let issuer = with(&to_site, "iss", "https://accounts.evil.example");
+    refused(ask(&issuer, &browser), 2006).await;
+    assert_eq!(ask(&to_site, &browser).send().await.location(), ONBOARDING);
+}
+
+async fn a_member_is_sent_to_the_market_and_a_new_one_to_onboarding(on: On) {
+    let site = Site::start(on).await;
+    let answer = site.come_back("kakao", 1).await.send().await;
+    assert_eq!(answer.location(), ONBOARDING);
+    let mut cookies = Cookies::default();
+    cookies.take(&answer.headers);
+    let over = site.ask(Method::POST, "/api/members/role").by(&cookies);
+    assert_eq!(over.send().await.status, 204);
+    let answer = site.come_back("kakao", 1).await.send().await;
+    assert_eq!(answer.location(), "http://localhost:3000/data");
+}
+
+async fn where_there_is_tls_the_attempts_cookie_is_this_hosts_alone(on: On) {
+    let site = Site::start(on).await;
+    let args = ["--insecure-cookies=off", "--cookie-domain=dapanda.example"];
+    let secure = site.second(&args).await;
+    let begun = secure.ask(Method::GET, "/oauth2/authorization/kakao");
+    let begun = begun.send().await;
+    let cookie = begun.headers["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.starts_with("__Host-loginAttempt="), "{cookie}");
+    assert!(
+        cookie.contains("; Path=/;") && cookie.ends_with("; Secure"),
+        "{cookie}"
+    );
+    assert!(!cookie.to_ascii_lowercase().contains("domain"), "{cookie}");
+    let to_site = secure.choose(&begun.location(), 1).await;
+    let (pair, _) = cookie.split_once(';').unwrap();
+    // One that another host of the domain could have set does not count.
+    let planted = pair.trim_start_matches("__Host-");
+    let ask = || secure.ask_url(Method::GET, &to_site);
+    refused(ask().header("cookie", planted), 2006).await;
+    let answer = ask().header("cookie", pair).send().await;
+    assert_eq!(answer.location(), ONBOARDING);
 }
 
 async fn a_login_must_be_in_time(on: On) {
@@ -231,7 +372,7 @@ async fn two_tabs_log_in_at_once(on: On) {
         let ask = site
             .ask_url(Method::GET, &to_site)
             .header("cookie", &browser);
-        assert_eq!(ask.send().await.location(), "http://localhost:3000/data");
+        assert_eq!(ask.send().await.location(), ONBOARDING);
     }
 }
 

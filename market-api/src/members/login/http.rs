@@ -10,16 +10,23 @@ use axum::response::{AppendHeaders, IntoResponse as _, Response};
 use http::header::{LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
+use shared::claims::Role;
 use shared::web::{FailureBody, InPath, InQuery, Refusal, cookie};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{ATTEMPT_TIME, LoginError, Logins, PARAMETER_BYTES_MAX, Returned, secret_text};
+use super::{
+    ATTEMPT_TIME, LoggedIn, LoginError, Logins, PARAMETER_BYTES_MAX, Returned, secret_text,
+};
 use crate::http::Failure;
 
-/// Which browser began a login: a random text, not for scripts, sent to these paths only.
+/// Which browser began a login: a random text, not for scripts.
 const BROWSER_COOKIE: &str = "loginAttempt";
+
+/// The same where there is TLS: browsers take it from this host alone, and no other host of the
+/// domain can set it (RFC 6265bis, 4.1.3.2).
+const SECURE_BROWSER_COOKIE: &str = "__Host-loginAttempt";
 
 /// The length of [`secret_text`].
 const BROWSER_BYTES: usize = 43;
@@ -49,7 +56,8 @@ async fn begin(
 ) -> Result<Response, Failure> {
     let at = logins.provider(&provider).ok_or(Refusal::Path)?;
     // Two tabs that log in at once share the cookie, so that the later does not undo the earlier.
-    let known = cookie(&headers, BROWSER_COOKIE).filter(|c| c.expose().len() == BROWSER_BYTES);
+    let name = logins.browser_cookie();
+    let known = cookie(&headers, name).filter(|c| c.expose().len() == BROWSER_BYTES);
     let browser = known.map_or_else(secret_text, shared::config::Secret::into_exposed);
     let url = logins.begin(at, &browser, &headers).await?;
     let secure = if logins.settings.secure_cookies {
@@ -58,7 +66,7 @@ async fn begin(
         ""
     };
     let cookie = format!(
-        "{BROWSER_COOKIE}={browser}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}",
+        "{name}={browser}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}",
         ATTEMPT_TIME.as_secs()
     );
     let mut cookie = HeaderValue::try_from(cookie).map_err(|_odd| Refusal::Internal)?;
@@ -80,9 +88,10 @@ struct Query {
     iss: Option<String>,
 }
 
-/// Takes a browser back from a provider and sends it to the front end, logged in: to `/data`, or to
-/// `/login?error=…` with 2006 (no login of this browser), 2009 (the provider refuses), 2012
-/// (blocked), 1010 or 5006 (try again).
+/// Takes a browser back from a provider and sends it to the front end, logged in: to `/data`, a new
+/// member to `/data?on-boarding=true`. Or to `/?error=…` with 2006 (no login of this browser), 2009 (the provider refuses), 2012
+/// (blocked), 1010 or 5006 (try again). A callback that comes twice ends as the first one did, and
+/// one of an old attempt in the session that the browser has.
 #[utoipa::path(
     get, path = "/login/oauth2/code/{provider}", tag = "login",
     params(("provider" = String, Path, description = "kakao, google or naver"), Query),
@@ -99,27 +108,61 @@ async fn finish(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let at = logins.provider(&provider).ok_or(Refusal::Path)?;
-    let browser = cookie(&headers, BROWSER_COOKIE);
+    let browser = cookie(&headers, logins.browser_cookie());
     let browser = browser.as_ref().map(|browser| browser.expose().as_str());
-    let finished = match returned(query) {
+    let mut finished = match returned(query) {
         Some(returned) => logins.finish(at, returned, (browser, &headers)).await,
         None => Err(LoginError::Unknown),
     };
-    let outcome = finished.as_ref().map_or_else(LoginError::outcome, |_| "ok");
+    if let Err(LoginError::Unknown) = finished
+        && let Some(session) = logins.session(&headers).await
+    {
+        finished = Ok(session);
+    }
+    let outcome = match &finished {
+        Ok(logged_in) => logged_in.outcome,
+        Err(error) => error.outcome(),
+    };
     let labels = [at.provider.path(), outcome];
     logins.metrics.logins.with_label_values(&labels).inc();
     let front = logins.front_url(&headers);
     let front = front.as_str().trim_end_matches('/');
     Ok(match finished {
-        Ok(cookies) => redirect(&format!("{front}/data"), cookies),
+        Ok(logged_in) => {
+            let more = match logged_in.role {
+                Role::NewMember => "?on-boarding=true",
+                Role::Member | Role::Admin => "",
+            };
+            redirect(&format!("{front}/data{more}"), logged_in.cookies)
+        }
         Err(error) => {
             tracing::info!(
                 provider = at.provider.path(),
                 "nobody was logged in: {error}"
             );
-            redirect(&format!("{front}/login?error={}", error.code()), Vec::new())
+            redirect(&format!("{front}/?error={}", error.code()), Vec::new())
         }
     })
+}
+
+impl Logins {
+    fn browser_cookie(&self) -> &'static str {
+        if self.settings.secure_cookies {
+            SECURE_BROWSER_COOKIE
+        } else {
+            BROWSER_COOKIE
+        }
+    }
+
+    /// The session that a browser has already: somebody went back to a callback of long ago.
+    async fn session(&self, headers: &HeaderMap) -> Option<LoggedIn> {
+        let (role, cookies) = self.auth.session(headers).await?;
+        Some(LoggedIn {
+            role,
+            cookies,
+            outcome: "again",
+        })
+    }
 }
 
 /// Nothing is looked at that no provider sends: what is longer, and what is no text to show. The

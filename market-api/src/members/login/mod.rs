@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! browser ─► /oauth2/authorization/{provider} ─► attempt in the database, cookie ─► provider
-//! provider ─► /login/oauth2/code/{provider}?code&state ─► attempt taken out, once; this browser's?
+//! provider ─► /login/oauth2/code/{provider}?code&state ─► attempt of this browser taken, once
 //!          ─► code for a token ─► token for a profile ─► member ─► session ─► front end
+//! again    ─► what became of the attempt ─► the same: a session, or the same error
 //! ```
 //!
 //! What comes back is believed because of three things: the state is one of an attempt that this
@@ -15,6 +16,7 @@
 
 mod client;
 mod endpoints;
+mod finish;
 mod http;
 mod id_token;
 mod repo;
@@ -30,6 +32,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Url;
 use shared::clock::{Clock, UnixMillis};
 use shared::config::Secret;
+use shared::drain::Drain;
 
 use super::Members;
 use crate::auth::Auth;
@@ -37,6 +40,7 @@ use crate::db::{Db, Stop, Tx};
 use crate::http::Failure;
 use crate::metrics::Metrics;
 use client::{Client, ClientError};
+use finish::LoggedIn;
 use repo::Attempt;
 
 pub use client::NoClient;
@@ -129,6 +133,9 @@ enum LoginError {
     /// It does not answer, or not as it should.
     #[error("the provider does not answer: {0}")]
     Away(String),
+    /// The attempt came back before, and was refused with this.
+    #[error("refused before with {0}")]
+    Before(u16),
     /// The member may not come in, or we cannot look.
     #[error("failure {}", .0.row().code)]
     Failure(Failure),
@@ -141,6 +148,7 @@ impl LoginError {
             Self::Unknown => 2006,
             Self::Refused(_) => 2009,
             Self::Away(_) => 1010,
+            Self::Before(code) => *code,
             Self::Failure(failure) => failure.row().code,
         }
     }
@@ -151,6 +159,7 @@ impl LoginError {
             Self::Unknown => "unknown",
             Self::Refused(_) => "refused",
             Self::Away(_) => "away",
+            Self::Before(_) => "again",
             Self::Failure(Failure::MemberBlocked) => "blocked",
             Self::Failure(_) => "failed",
         }
@@ -191,6 +200,7 @@ pub struct Logins {
     metrics: Arc<Metrics>,
     settings: Arc<LoginSettings>,
     client: Client,
+    drain: Drain,
 }
 
 /// What logins are made of.
@@ -208,6 +218,8 @@ pub struct LoginParts {
     pub metrics: Arc<Metrics>,
     /// What they need to know of the site.
     pub settings: LoginSettings,
+    /// Where a login goes on whose browser has left.
+    pub drain: Drain,
 }
 
 impl Logins {
@@ -225,6 +237,7 @@ impl Logins {
             clock,
             metrics,
             settings,
+            drain,
         } = parts;
         Ok(Self {
             db,
@@ -234,6 +247,7 @@ impl Logins {
             metrics,
             settings: Arc::new(settings),
             client,
+            drain,
         })
     }
 
@@ -283,50 +297,6 @@ impl Logins {
         });
         noted.await?;
         Ok(url)
-    }
-
-    /// Logs in whoever comes back: the cookies of their session.
-    async fn finish(
-        &self,
-        at: &ProviderSettings,
-        returned: Returned,
-        (browser, headers): (Option<&str>, &HeaderMap),
-    ) -> Result<Vec<::http::HeaderValue>, LoginError> {
-        let (Some(state), Some(browser)) = (returned.state, browser) else {
-            return Err(LoginError::Unknown);
-        };
-        let attempt = self.take(state).await?.ok_or(LoginError::Unknown)?;
-        let is_ours = attempt.browser == browser
-            && attempt.provider == at.provider
-            && returned
-                .issuer
-                .is_none_or(|issuer| issuer == at.endpoints.issuer);
-        if !is_ours {
-            return Err(LoginError::Unknown);
-        }
-        if let Some(error) = returned.error {
-            return Err(LoginError::Refused(printable(&error)));
-        }
-        let code = returned.code.ok_or(LoginError::Unknown)?;
-        let redirect_uri = self.redirect_uri(at.provider, headers);
-        let granted = self.client.exchange(at, &code, &attempt, &redirect_uri);
-        let granted = granted.await?;
-        let body = self.client.profile(at, &granted.access_token).await?;
-        let profile = shape::profile(at.provider, &body)
-            .ok_or_else(|| LoginError::Away("its profile has another shape".to_owned()))?;
-        let now = self.clock.unix_millis();
-        id_token::check(at, &granted, &attempt.nonce, &profile.provider_id, now)
-            .map_err(|wrong| LoginError::Refused(wrong.to_string()))?;
-        let (member, role) = self.members.welcome(profile).await?;
-        Ok(self.auth.begin(member, role).await?)
-    }
-
-    /// The attempt of this state, which is gone with that.
-    async fn take(&self, state: String) -> Result<Option<Attempt>, LoginError> {
-        let taken = self.db.write(state, |state, tx| {
-            Box::pin(async move { Ok::<_, Stop<Failure>>(repo::take(tx, state).await?) })
-        });
-        Ok(taken.await?)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Logins under way, in the database: whichever server a browser comes back to finds them.
 
 use shared::clock::UnixMillis;
-use sqlx::{Row as _, query};
+use shared::ids::MemberId;
+use sqlx::{AnyConnection, Row as _, query};
 
-use super::{ATTEMPT_TIME, Provider, is_past};
+use super::{ATTEMPT_TIME, Provider};
 use crate::db::Tx;
 
 /// A login under way.
@@ -38,32 +39,131 @@ pub(super) async fn insert(tx: &mut Tx<'_>, attempt: &Attempt) -> Result<(), sql
     Ok(())
 }
 
-/// Takes an attempt out: of two that come back with one state, one gets it.
-pub(super) async fn take(tx: &mut Tx<'_>, state: &str) -> Result<Option<Attempt>, sqlx::Error> {
-    let now = tx.now();
+/// What there is of an attempt that comes back.
+#[derive(Debug)]
+pub(super) enum Back {
+    /// It is under way, and now this caller's to finish.
+    Taken(Attempt),
+    /// It came back before.
+    Before,
+    /// There is none, or not any more.
+    Unknown,
+}
+
+/// An attempt that came back before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Past {
+    pub(super) taken_at: UnixMillis,
+    /// `None` as long as it is being finished.
+    pub(super) outcome: Option<Outcome>,
+}
+
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// This member was logged in.
+    LoggedIn(MemberId),
+    /// The front end got this number.
+    Refused(u16),
+}
+
+/// Which attempt somebody comes back with: one of this browser with this provider. Others' stay as
+/// they are.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) state: String,
+    pub(super) provider: Provider,
+    pub(super) browser: String,
+}
+
+/// Takes an attempt: of two that come back with one state, one gets it.
+pub(super) async fn take(tx: &mut Tx<'_>, wanted: &Wanted) -> Result<Back, sqlx::Error> {
+    let now = tx.now().get();
     let row = query(
-        "delete from login_attempt where state = $1 \
-         returning provider, browser, nonce, verifier, expires_at",
+        "update login_attempt set taken_at = $4 where state = $1 and provider = $2 \
+         and browser = $3 and expires_at > $4 and taken_at is null returning nonce, verifier",
     )
-    .bind(state)
+    .bind(wanted.state.as_str())
+    .bind(wanted.provider.as_str())
+    .bind(wanted.browser.as_str())
+    .bind(now)
     .fetch_optional(tx.connection())
     .await?;
+    if let Some(row) = row {
+        return Ok(Back::Taken(Attempt {
+            state: wanted.state.clone(),
+            provider: wanted.provider,
+            browser: wanted.browser.clone(),
+            nonce: row.try_get(0)?,
+            verifier: row.try_get(1)?,
+        }));
+    }
+    let past = past(tx.connection(), wanted, now).await?;
+    Ok(past.map_or(Back::Unknown, |_| Back::Before))
+}
+
+/// An attempt that came back before, if it has not expired.
+pub(super) async fn past(
+    connection: &mut AnyConnection,
+    wanted: &Wanted,
+    now: i64,
+) -> Result<Option<Past>, sqlx::Error> {
+    let row = query(
+        "select taken_at, outcome, member_id from login_attempt where state = $1 \
+         and provider = $2 and browser = $3 and expires_at > $4 and taken_at is not null",
+    )
+    .bind(wanted.state.as_str())
+    .bind(wanted.provider.as_str())
+    .bind(wanted.browser.as_str())
+    .bind(now)
+    .fetch_optional(connection)
+    .await?;
     let Some(row) = row else { return Ok(None) };
-    let (provider, expires_at): (String, i64) = (row.try_get(0)?, row.try_get(4)?);
-    let expires_at = UnixMillis::try_from(expires_at).unwrap_or_default();
-    let known = Provider::ALL
-        .into_iter()
-        .find(|known| known.as_str() == provider);
-    let Some(provider) = known.filter(|_| !is_past(expires_at, now)) else {
-        return Ok(None);
+    let taken_at: i64 = row.try_get(0)?;
+    let (outcome, member): (Option<i64>, Option<i64>) = (row.try_get(1)?, row.try_get(2)?);
+    let member = member.and_then(|id| MemberId::try_from(id).ok());
+    let outcome = match (outcome, member) {
+        (None, _) => None,
+        (Some(0), Some(member)) => Some(Outcome::LoggedIn(member)),
+        (Some(code), _) => Some(Outcome::Refused(u16::try_from(code).unwrap_or_default())),
     };
-    Ok(Some(Attempt {
-        state: state.to_owned(),
-        provider,
-        browser: row.try_get(1)?,
-        nonce: row.try_get(2)?,
-        verifier: row.try_get(3)?,
+    Ok(Some(Past {
+        taken_at: UnixMillis::try_from(taken_at).unwrap_or_default(),
+        outcome,
     }))
+}
+
+/// Notes what became of an attempt.
+pub(super) async fn settle(
+    tx: &mut Tx<'_>,
+    state: &str,
+    outcome: Outcome,
+) -> Result<(), sqlx::Error> {
+    let (code, member) = match outcome {
+        Outcome::LoggedIn(member) => (0, Some(i64::from(member.get()))),
+        Outcome::Refused(code) => (i64::from(code), None),
+    };
+    query("update login_attempt set outcome = $2, member_id = $3 where state = $1")
+        .bind(state)
+        .bind(code)
+        .bind(member)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// Whether this member has logged out somewhere since then.
+pub(super) async fn has_left(
+    connection: &mut AnyConnection,
+    member: MemberId,
+    since: UnixMillis,
+) -> Result<bool, sqlx::Error> {
+    let row = query("select count(*) from token_family where member_id = $1 and revoked_at >= $2")
+        .bind(i64::from(member.get()))
+        .bind(since.get())
+        .fetch_one(connection)
+        .await?;
+    Ok(row.try_get::<i64, _>(0)? > 0)
 }
 
 pub(super) async fn forget(tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
