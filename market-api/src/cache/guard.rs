@@ -4,8 +4,8 @@
 //! database at once. A probe tries again and closes it only after every version that could not be
 //! replaced meanwhile has been, because what is kept under those is old.
 //!
-//! What this cannot do: tell other instances of a change while the cache is away from here only.
-//! They may show a list from before until this one's probe gets through, or the value's time is over.
+//! A change that this process cannot tell the cache, other instances find in the database and tell
+//! it (`changes`).
 
 use std::collections::BTreeSet;
 use std::mem;

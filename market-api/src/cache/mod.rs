@@ -8,10 +8,12 @@
 //! A key has its namespace's version in it. After a change is committed the version is replaced, and
 //! all that was kept under the old one is never asked for again; what somebody still computes from
 //! before the change is kept under the version they began with. So nothing has to be found and
-//! deleted, and nothing old comes back.
+//! deleted, and nothing old comes back. A change whose process ends before that is found in the
+//! database (`changes`).
 //!
 //! What this module does not do: decide what may be old. Nothing that is bought is looked up here.
 
+mod changes;
 mod flight;
 mod guard;
 mod local;

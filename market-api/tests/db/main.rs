@@ -567,7 +567,9 @@ async fn every_migration_is_applied_in_its_order(on: On) {
             "0002_products",
             "0003_money",
             "0004_uploads",
-            "0005_chat_rooms"
+            "0005_chat_rooms",
+            "0006_login_outcomes",
+            "0007_list_changes"
         ]
     );
 }

@@ -1,9 +1,15 @@
-//! The products' part of the contract. What products do is shown in `tests/products`.
+//! The products' part of the contract, and lists after a crash. What products do is shown in `tests/products`.
 
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::on_both;
 use crate::site::{Cookies, Site};
+use crate::support::{On, eventually};
+
+on_both! {
+    lists_follow_a_change_whose_process_has_ended,
+}
 
 pub(crate) fn spot(product: u32) -> Option<Value> {
     Some(json!({
@@ -79,4 +85,63 @@ pub(crate) async fn refusals(site: &Site, who: &Cookies) {
     }
     let deleted = site.ask(Method::DELETE, "/api/products/77").by(who);
     deleted.send().await.is(400, 3002);
+}
+
+/// A process that ends between its COMMIT and the cache: here the rows change, and nobody says so.
+async fn lists_follow_a_change_whose_process_has_ended(on: On) {
+    let site = Site::start(on).await;
+    let seller = site.log_in("kakao", 1).await;
+    for (path, form) in [
+        ("/api/products/mobile-data", data(1)),
+        ("/api/products/wifi", spot(2)),
+        ("/api/products/hotspot", spot(3)),
+    ] {
+        let ask = site.ask(Method::POST, path).by(&seller);
+        ask.json(&form.unwrap()).send().await.is(200, 0);
+    }
+    let first = async |kind: &str| {
+        let path = format!("/api/products/{kind}?size=5&latitude=37.5&longitude=127");
+        let page = site.data(&seller, &path).await;
+        page["data"][0].clone()
+    };
+    for (kind, change, field, expected) in [
+        (
+            "mobile-data",
+            "update product set unit_price = 7 where id = 1",
+            "pricePer100MB",
+            json!(7),
+        ),
+        (
+            "wifi",
+            "update spot set title = 'other' where product_id = 2",
+            "title",
+            json!("other"),
+        ),
+        (
+            "hotspot",
+            "update product set price = 9 where id = 3",
+            "price",
+            json!(9),
+        ),
+        (
+            "hotspot",
+            "update member set name = 'new'",
+            "memberName",
+            json!("new"),
+        ),
+        (
+            "mobile-data",
+            "update member set name = 'newer'",
+            "memberName",
+            json!("newer"),
+        ),
+    ] {
+        assert_ne!(first(kind).await[field], expected);
+        site.sql(change).await;
+        eventually(change, async || first(kind).await[field] == expected).await;
+    }
+    eventually("nothing is left to be done", async || {
+        site.number("select count(*) from list_change").await == 0
+    })
+    .await;
 }
