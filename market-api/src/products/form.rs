@@ -3,6 +3,7 @@
 use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use shared::money::{Units, Won};
+use shared::text::is_blank;
 use shared::web::Refusal;
 
 use super::{Kind, Position};
@@ -151,10 +152,11 @@ impl NewSpot {
     }
 }
 
-/// A text without spaces around it. PostgreSQL stores no NUL.
+/// A text without spaces around it; one that shows nothing is none. PostgreSQL stores no NUL.
 fn text(text: String, chars_max: usize) -> Result<String, Failure> {
     let trimmed = text.trim();
-    if trimmed.chars().count() > chars_max || trimmed.contains('\0') {
+    let shows_nothing = !trimmed.is_empty() && is_blank(trimmed);
+    if shows_nothing || trimmed.chars().count() > chars_max || trimmed.contains('\0') {
         return Err(Failure::Web(Refusal::Parameter));
     }
     Ok(trimmed.to_owned())
@@ -215,6 +217,10 @@ mod tests {
             refusal(|form| form.price = 0),
             refusal(|form| form.price = 10_000_001),
             refusal(|form| form.title = "  ".to_owned()),
+            refusal(|form| form.title = "\u{200b}".to_owned()),
+            refusal(|form| form.title = " \u{2800}\u{3164} ".to_owned()),
+            refusal(|form| form.content = "\u{3164}".to_owned()),
+            refusal(|form| form.address = "\u{200b}\u{200b}".to_owned()),
             refusal(|form| form.title = "가".repeat(101)),
             refusal(|form| form.content = "a\0b".to_owned()),
             refusal(|form| form.address = "x".repeat(301)),

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use shared::text::is_blank;
 
 use super::Provider;
 use crate::members::Profile;
@@ -133,7 +134,7 @@ fn name(told: Option<&str>) -> String {
     let visible = told.unwrap_or_default().chars().filter(|c| !c.is_control());
     let name: String = visible.take(NAME_CHARS_MAX).collect();
     let name = name.trim();
-    if name.is_empty() { NAMELESS } else { name }.to_owned()
+    if is_blank(name) { NAMELESS } else { name }.to_owned()
 }
 
 fn is_address(email: &str) -> bool {
@@ -227,6 +228,7 @@ mod tests {
     fn names_are_made_fit_to_be_shown() {
         assert_eq!(name(Some(" a\nb\u{7} ")), "ab");
         assert_eq!(name(Some("  ")), NAMELESS);
+        assert_eq!(name(Some("\u{200b}\u{3164}")), NAMELESS);
         assert_eq!(name(Some(&"가".repeat(200))).chars().count(), 100);
         assert!(!is_picture("javascript:alert(1)"));
         assert!(!is_picture("https://x/\" onload=\"y"));
