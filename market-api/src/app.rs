@@ -1,11 +1,12 @@
 //! Puts a market together: the one place that names concrete adapters.
 
+mod work;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router};
-use futures_util::future::BoxFuture;
 use shared::clock::Clock;
 use shared::drain::{Drain, on_stop_signals};
 use shared::ids::MemberId;
@@ -14,13 +15,12 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::admin::{self, Admins};
-use crate::auth::{self, Auth, KeyRing, KeysError, REREAD_EVERY, Tokens};
+use crate::auth::{Auth, KeyRing, KeysError, REREAD_EVERY, Tokens};
 use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCache};
 use crate::chats::{self, ChatRooms, Chats, HttpChatRooms};
 use crate::config::{Config, ImagesUrl};
-use crate::db::{Db, DbError, Stop, WriteError};
+use crate::db::{Db, DbError};
 use crate::http::{self, Failure, Limits, Rate, Surroundings};
-use crate::idempotency;
 use crate::images::local::LocalImages;
 use crate::images::s3::S3Images;
 use crate::images::{Images, ObjectStore, StoreError};
@@ -30,24 +30,8 @@ use crate::metrics::Metrics;
 use crate::operation::{self, Operation};
 use crate::plans::{self, Plans};
 use crate::products::{self, Products};
-use crate::schedule::{self, Handler, HandlerError, Outcome, Schedule};
 
 pub use shared::web::{listen, serve};
-
-/// The work that removes what nobody needs any more.
-const HOUSEKEEPING: &str = "housekeeping";
-
-/// The work that removes files that nobody has used. Apart: an object store that is away stops only it.
-const SWEEPING: &str = "unused-images";
-
-/// The work that sends chat rooms again whose names, pictures or hours have changed.
-const CHAT_ROOMS: &str = "chat-rooms";
-
-/// How often that is done.
-const CHAT_ROOMS_EVERY: Duration = Duration::from_secs(15);
-
-/// How often the first two are done.
-const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Why a market could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +146,7 @@ impl Market {
         let answer_time = config.chat.chat_answer_time;
         let chats = Chats::new(db.clone(), rooms, Arc::clone(&metrics), answer_time);
         let health = Arc::new(Health::new());
-        start_schedule(&db, (&products, &images, &chats), &metrics, drain).await?;
+        work::start(&db, (&products, &images, &chats), &metrics, drain).await?;
         start_tasks(keys, &health, drain);
         Ok(Self {
             surroundings: surroundings(config, &metrics, &clock),
@@ -337,85 +321,6 @@ fn surroundings(config: &Config, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>)
         allowed_origins: config.allowed_origins.clone().into(),
         trusted_hops: config.limits.trusted_hops,
     }
-}
-
-async fn start_schedule(
-    db: &Db,
-    (products, images, chats): (&Products, &Images, &Chats),
-    metrics: &Arc<Metrics>,
-    drain: &Drain,
-) -> Result<(), DbError> {
-    let put = db.write((), |(), tx| {
-        Box::pin(async move {
-            let now = tx.now();
-            for name in [HOUSEKEEPING, SWEEPING, CHAT_ROOMS] {
-                schedule::put(tx, name, "", now, "").await?;
-            }
-            Ok::<_, Stop<()>>(())
-        })
-    });
-    put.await.map_err(|error| match error {
-        WriteError::Refused(()) => DbError::Defect("putting work refuses nothing".to_owned()),
-        WriteError::Db(error) => error,
-    })?;
-    let housekeeping = (db.clone(), products.clone());
-    let handler: Handler = Box::new(move |_| {
-        let (db, products) = housekeeping.clone();
-        keep_house(db, products)
-    });
-    let sweeping = (db.clone(), images.clone());
-    let sweeper: Handler = Box::new(move |_| {
-        let (db, images) = sweeping.clone();
-        Box::pin(sweep(db, images))
-    });
-    let refreshing = (db.clone(), chats.clone());
-    let refresher: Handler = Box::new(move |_| {
-        let (db, chats) = refreshing.clone();
-        Box::pin(refresh_rooms(db, chats))
-    });
-    let handlers = vec![
-        (HOUSEKEEPING, handler),
-        (SWEEPING, sweeper),
-        (CHAT_ROOMS, refresher),
-    ];
-    let schedule = Schedule::new(db.clone(), Arc::clone(metrics), handlers);
-    Arc::new(schedule).start(drain);
-    Ok(())
-}
-
-/// Removes what nobody needs any more.
-fn keep_house(db: Db, products: Products) -> BoxFuture<'static, Result<Outcome, HandlerError>> {
-    Box::pin(async move {
-        products.keep_house().await?;
-        let kept = db.write((), |(), tx| {
-            Box::pin(async move {
-                login::forget_in(tx).await?;
-                auth::forget_in(tx).await?;
-                idempotency::forget_in(tx).await?;
-                Ok::<_, Stop<()>>(tx.now().saturating_add(HOUSEKEEPING_EVERY))
-            })
-        });
-        Ok(Outcome::Again(kept.await?))
-    })
-}
-
-/// Removes files that nobody has used, until none are left.
-async fn sweep(db: Db, images: Images) -> Result<Outcome, HandlerError> {
-    let swept = images.sweep().await;
-    let swept = swept.map_err(|error| HandlerError(error.to_string()))?;
-    let next = if swept == 0 {
-        HOUSEKEEPING_EVERY
-    } else {
-        Duration::ZERO
-    };
-    Ok(Outcome::Again(db.now().saturating_add(next)))
-}
-
-/// Sends chat rooms again that have changed. A chat server that is away is asked again next time.
-async fn refresh_rooms(db: Db, chats: Chats) -> Result<Outcome, HandlerError> {
-    let sent = chats.refresh().await;
-    sent.map_err(|failure| HandlerError(failure.row().en.to_owned()))?;
-    Ok(Outcome::Again(db.now().saturating_add(CHAT_ROOMS_EVERY)))
 }
 
 /// The tasks of the process itself. They end at the soft token.
