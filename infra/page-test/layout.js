@@ -31,8 +31,22 @@ export async function isNamed(tab) {
   const nameless = await tab.page.evaluate(() =>
     [...document.querySelectorAll('button, a, select, input, textarea, progress')]
       .filter((one) => one.checkVisibility())
-      .filter((one) => !(one.getAttribute('aria-label') || one.labels?.[0]?.textContent || one.textContent.trim()))
+      // What is in a list or a field is its value, not its name.
+      .filter((one) => !(one.getAttribute('aria-label') || one.labels?.[0]?.textContent || (one.matches('a, button') && one.textContent.trim())))
       .map((one) => one.outerHTML.slice(0, 120)),
   );
   assert.deepEqual(nameless, []);
+}
+
+/** How much of the window has moved by itself since the page was loaded; browsers call 0.1 good. */
+export function shifted(tab) {
+  return tab.page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        // What is buffered comes at once; without any shift nothing comes.
+        setTimeout(() => resolve(0), 500);
+        const sum = (entries) => entries.filter((one) => !one.hadRecentInput).reduce((total, { value }) => total + value, 0);
+        new PerformanceObserver((list) => resolve(sum(list.getEntries()))).observe({ type: 'layout-shift', buffered: true });
+      }),
+  );
 }

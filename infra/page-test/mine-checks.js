@@ -51,6 +51,8 @@ export const checks = [
 
   ['an offer is edited, and withdrawn after a question', async ({ shots }) => {
     const { tab } = kept;
+    const withdrawn = [];
+    tab.page.on('request', (request) => request.method() === 'DELETE' && withdrawn.push(request.url()));
     await tab.page.click('[data-mine] >> nth=0');
     await tab.page.waitForSelector('#data-price');
     assert.equal(await tab.page.inputValue('#data-price'), '990');
@@ -72,6 +74,7 @@ export const checks = [
     assert.doesNotMatch(await tab.text('[data-mine] >> nth=0'), /1,200원/);
     await tab.page.click('[data-state-tab="DELETED"]');
     await until('it is among the withdrawn', async () => (await tab.page.locator('[data-mine]').count()) === 1);
+    assert.equal(withdrawn.length, 1, 'leaving the question withdraws nothing');
     await tab.page.click('[data-state-tab="ACTIVE"]');
   }],
 

@@ -1,7 +1,7 @@
 // From an offer to its seller and back: where a login leads, what a room is about, what lists say of amounts and hours.
 
 import assert from 'node:assert/strict';
-import { isNamed } from './layout.js';
+import { isNamed, shifted } from './layout.js';
 import { openTab } from './tab.js';
 import { until } from './until.js';
 
@@ -158,6 +158,22 @@ export const checks = [
     assert.equal(await tab.page.locator('.ask-seller').count(), 0);
     assert.match(await tab.text('.offer-actions'), /박도윤 님과 대화하기/);
     await tab.page.context().close();
+  }],
+
+  ['nothing moves by itself while it loads', async ({ browser, server }) => {
+    for (const viewport of [{ width: 1280, height: 800 }, { width: 390, height: 844 }]) {
+      const tab = await openTab(browser, server, { viewport });
+      await tab.logIn(1);
+      for (const hash of ['#/market/data', '#/room/1', '#/mine']) {
+        await tab.go(hash);
+        await tab.page.reload();
+        await tab.connected();
+        await until(`${hash} is shown`, async () => (await tab.page.locator('.skeleton:visible').count()) === 0);
+        const sum = await shifted(tab);
+        assert.ok(sum < 0.1, `${hash} at ${viewport.width}: ${sum}`);
+      }
+      await tab.page.context().close();
+    }
   }],
 
   ['everything that is pressed has a name, and keys are enough', async ({ browser, server }) => {
