@@ -24,7 +24,7 @@ use crate::health::Health;
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
 use crate::stopping::{Stop, Stopping};
-use crate::store::embedded::EmbeddedStore;
+use crate::store::embedded::{EmbeddedStore, Surroundings};
 use crate::store::scylla::ScyllaStore;
 use crate::store::{MemberStore, MessageStore, RoomStore, StoreError};
 use crate::transport::websocket::{self, Upgrades};
@@ -76,6 +76,8 @@ pub struct Adapters {
     pub heard: mpsc::Receiver<BusEvent>,
     /// Where these adapters, and the node, count.
     pub metrics: Arc<Metrics>,
+    /// Where they say what does not work.
+    pub health: Arc<Health>,
 }
 
 impl Node {
@@ -88,8 +90,13 @@ impl Node {
         clock: Arc<dyn Clock>,
         drain: Drain,
     ) -> Result<Self, BuildError> {
-        let metrics = Arc::new(Metrics::new());
-        let stores = Stores::open(config, &clock, &metrics).await;
+        let surroundings = Surroundings {
+            drain: drain.clone(),
+            ..Surroundings::default()
+        };
+        let metrics = Arc::clone(&surroundings.metrics);
+        let health = Arc::clone(&surroundings.health);
+        let stores = Stores::open(config, &clock, surroundings).await;
         let stores = stores.map_err(BuildError::Store)?;
         let (bus, heard) = match &config.bus {
             BusUrl::Local => {
@@ -103,6 +110,7 @@ impl Node {
             bus,
             heard,
             metrics,
+            health,
         };
         Self::assemble(config, adapters, clock, drain).await
     }
@@ -133,7 +141,7 @@ impl Node {
         };
         let (services, orders, looks) = parts.services(config);
         let (services, orders) = (Arc::new(services), Arc::new(orders));
-        let health = Arc::new(Health::new());
+        let health = adapters.health;
         tasks::start(&services, (&orders, looks), &health, adapters.heard);
         let http = HttpState {
             rooms: Arc::clone(&services.rooms),
@@ -266,22 +274,19 @@ impl Stores {
     async fn open(
         config: &Config,
         clock: &Arc<dyn Clock>,
-        metrics: &Arc<Metrics>,
+        surroundings: Surroundings,
     ) -> Result<Self, StoreError> {
         match &config.store {
             StoreUrl::File(folder) => {
-                let store = Arc::new(EmbeddedStore::open_counting(
-                    folder,
-                    config.limits.sync,
-                    Arc::clone(metrics),
-                )?);
+                let store = EmbeddedStore::open_in(folder, config.limits.sync, surroundings)?;
+                let store = Arc::new(store);
                 let mut stores = Self::of(&store);
                 stores.embedded = Some(store);
                 Ok(stores)
             }
             StoreUrl::Scylla(address) => {
                 let settings = config.scylla.settings(address);
-                let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
+                let (clock, metrics) = (Arc::clone(clock), surroundings.metrics);
                 let store = ScyllaStore::connect(&settings, clock, metrics).await?;
                 Ok(Self::of(&Arc::new(store)))
             }

@@ -1,9 +1,12 @@
 //! What this node says about itself to balancers and supervisors.
 //!
-//! Only what concerns this node alone makes it unready. Trouble that all nodes share, such as the
+//! Only what concerns this node alone makes it unready: its stop, and faults of its own parts, such
+//! as an embedded store that takes no writes. Trouble that all nodes share, such as the distributed
 //! store's, is shown and does not: else the balancer would have nobody.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// How far the node's stop has come. A stop only goes forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +58,8 @@ pub struct Health {
     started: AtomicBool,
     /// A [`Phase`]'s number.
     phase: AtomicU8,
+    /// Parts of this node that do not work, and why.
+    faults: Mutex<BTreeMap<&'static str, String>>,
 }
 
 impl Health {
@@ -102,10 +107,32 @@ impl Health {
         self.phase() < Phase::Notice
     }
 
+    /// A part of this node does not work, for this reason.
+    pub fn set_fault(&self, part: &'static str, why: String) {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.insert(part, why);
+    }
+
+    /// The part works again.
+    pub fn clear_fault(&self, part: &'static str) {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.remove(part);
+    }
+
+    /// Why balancers should send nobody here, for people; empty if they should.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<String> {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let faults = faults.iter().map(|(part, why)| format!("{part}: {why}"));
+        let starting = (!self.is_started()).then(|| "it is starting".to_owned());
+        let stopping = self.is_draining().then(|| "it is stopping".to_owned());
+        starting.into_iter().chain(stopping).chain(faults).collect()
+    }
+
     /// Whether balancers should send clients here.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.is_started() && !self.is_draining()
+        self.reasons().is_empty()
     }
 }
 
@@ -122,6 +149,17 @@ mod tests {
         health.enter(Phase::LameDuck);
         assert!(!health.is_ready());
         assert!(health.is_started());
+    }
+
+    #[test]
+    fn a_node_with_a_fault_is_not_ready_and_says_why() {
+        let health = Health::new();
+        health.set_started();
+        health.set_fault("store", "disk full".to_owned());
+        assert!(!health.is_ready());
+        assert_eq!(health.reasons(), ["store: disk full"]);
+        health.clear_fault("store");
+        assert!(health.is_ready());
     }
 
     #[test]

@@ -113,6 +113,7 @@ fn serve(mut config: Config) -> Result<(), Box<dyn Error>> {
         }
         node.leave_bus().await;
         node.close()?;
+        drain.outcome()?;
         info!("stopped");
         Ok(())
     })?

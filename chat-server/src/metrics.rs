@@ -69,6 +69,10 @@ pub struct Metrics {
     pub store_conflicts: IntCounter,
     /// Holes found in logs: entries that are lost or cannot be read.
     pub store_holes: IntCounter,
+    /// Times the embedded store stopped taking writes.
+    pub store_outages: IntCounter,
+    /// Times it was opened again; outages less these: whether it takes none now.
+    pub store_reopens: IntCounter,
     /// Whether all of the store's servers are asked by shard: 1 or 0.
     pub store_shard_aware: IntGauge,
     /// Events beside the log that a full connection missed.
@@ -244,6 +248,14 @@ impl Metrics {
             store_holes: counter(
                 "chat_store_holes_total",
                 "Holes found in logs: entries that are lost or cannot be read",
+            ),
+            store_outages: counter(
+                "chat_store_outages_total",
+                "Times the embedded store stopped taking writes",
+            ),
+            store_reopens: counter(
+                "chat_store_reopens_total",
+                "Times the embedded store was opened again",
             ),
             store_shard_aware: gauge(
                 "chat_store_shard_aware",

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
 
+#[path = "crash/disk.rs"]
+mod disk;
 #[path = "crash/limits.rs"]
 mod limits;
 #[path = "crash/program.rs"]

@@ -326,7 +326,7 @@ fn surroundings(config: &Config, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>)
 /// The tasks of the process itself. They end at the soft token.
 fn start_tasks(keys: Arc<KeyRing>, health: &Arc<Health>, drain: &Drain) {
     let soft = drain.soft();
-    drop(drain.spawn("keys", async move {
+    drop(drain.spawn_vital("keys", async move {
         let mut due = interval(REREAD_EVERY);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         due.tick().await; // the first tick is at once, and they have just been read

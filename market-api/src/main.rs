@@ -66,6 +66,7 @@ fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
         if let Err(still) = drain.wait(config.stop_grace).await {
             error!("{still}");
         }
+        drain.outcome()?;
         info!("stopped");
         Ok(())
     })?

@@ -210,7 +210,7 @@ impl Schedule {
     /// Looks for due work until the drain's soft token.
     pub fn start(self: Arc<Self>, drain: &Drain) {
         let soft = drain.soft();
-        drop(drain.spawn("schedule", async move {
+        drop(drain.spawn_vital("schedule", async move {
             let mut due = interval(LOOK_EVERY);
             due.set_missed_tick_behavior(MissedTickBehavior::Delay);
             // Between pieces, never in the middle of one.

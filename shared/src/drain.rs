@@ -15,7 +15,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ struct Shared {
     soft: CancellationToken,
     hard: CancellationToken,
     stop_asked: AtomicBool,
+    /// Why the process cannot go on, if nobody asked for its end.
+    failure: OnceLock<String>,
     /// How many tasks run under each name.
     running: Mutex<BTreeMap<&'static str, usize>>,
     /// How many tasks run in all: the sum of `running`, changed just after it.
@@ -64,6 +66,30 @@ pub struct TaskLost {
     pub name: &'static str,
 }
 
+/// The process ends because it cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("ended because of a failure: {why}")]
+pub struct Failed {
+    /// What failed.
+    pub why: String,
+}
+
+/// Dropped when a vital task is over, also by a panic.
+struct VitalWatch {
+    drain: Drain,
+    name: &'static str,
+}
+
+impl Drop for VitalWatch {
+    fn drop(&mut self) {
+        if !self.drain.shared.soft.is_cancelled() {
+            let name = self.name;
+            self.drain
+                .fail(format!("task {name} ended while it was needed"));
+        }
+    }
+}
+
 impl Default for Drain {
     fn default() -> Self {
         Self::new()
@@ -79,6 +105,7 @@ impl Drain {
             soft: hard.child_token(),
             hard,
             stop_asked: AtomicBool::new(false),
+            failure: OnceLock::new(),
             running: Mutex::default(),
             count: watch::Sender::new(0),
         };
@@ -112,6 +139,42 @@ impl Drain {
             output
         });
         Task { name, handle }
+    }
+
+    /// The same for a task without which the process is of no use: if it panics, or ends before the
+    /// soft stop, the process [fails](Self::fail).
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn spawn_vital<F>(&self, name: &'static str, future: F) -> Task<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let drain = self.clone();
+        self.spawn(name, async move {
+            let _watch = VitalWatch { drain, name };
+            future.await
+        })
+    }
+
+    /// The process cannot go on: begins the soft stop. Its program ends with an error code then, so
+    /// that a supervisor starts it again.
+    pub fn fail(&self, why: String) {
+        if self.shared.failure.get().is_none() {
+            tracing::error!("cannot go on: {why}");
+        }
+        // The first reason stands; the others follow from it.
+        drop(self.shared.failure.set(why));
+        self.begin();
+    }
+
+    /// Why the process ends, if it failed; for the end of its program.
+    ///
+    /// # Errors
+    /// [`Failed`] if it did.
+    pub fn outcome(&self) -> Result<(), Failed> {
+        let why = self.shared.failure.get().cloned();
+        why.map_or(Ok(()), |why| Err(Failed { why }))
     }
 
     /// Counts something that is no task of its own (a thread, a step within a task) until the guard
@@ -452,10 +515,33 @@ mod tests {
     async fn panic_ends_its_task_only() {
         let drain = Drain::new();
         let broken = drain.spawn("broken", async { panic!("on purpose") });
+        assert_eq!(drain.outcome(), Ok(()));
         let sound = drain.spawn("sound", async { 7 });
         assert_eq!(broken.await, Err::<(), _>(TaskLost { name: "broken" }));
         assert_eq!(sound.await, Ok(7));
         check(&drain, Ok(()), Duration::ZERO).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn vital_task_that_panics_or_ends_too_early_fails_the_process() {
+        let drain = Drain::new();
+        drop(drain.spawn_vital("sound", drain.soft().cancelled_owned()));
+        let broken = drain.spawn_vital("broken", async { panic!("on purpose") });
+        assert_eq!(broken.await, Err::<(), _>(TaskLost { name: "broken" }));
+        let why = "task broken ended while it was needed".to_owned();
+        assert_eq!(drain.outcome(), Err(Failed { why }));
+        check(&drain, Ok(()), Duration::ZERO).await;
+
+        let drain = Drain::new();
+        assert_eq!(drain.spawn_vital("short", async { 7 }).await, Ok(7));
+        assert!(drain.soft().is_cancelled());
+        assert!(drain.outcome().is_err());
+
+        let drain = Drain::new();
+        let stopped = drain.spawn_vital("stopped", drain.soft().cancelled_owned());
+        drain.begin();
+        assert_eq!(stopped.await, Ok(()));
+        assert_eq!(drain.outcome(), Ok(()));
     }
 
     #[tokio::test(start_paused = true)]

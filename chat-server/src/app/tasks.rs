@@ -1,4 +1,4 @@
-//! The tasks of a node itself. They end at the soft token.
+//! The tasks of a node itself. They end at the soft token; one that is lost before ends the process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,32 +27,32 @@ pub(super) fn start(
     let drain = &services.drain;
     let soft = || drain.soft();
     let bus = take_from_bus(Arc::clone(services), Arc::clone(orders), heard);
-    drop(drain.spawn("bus-events", soft().run_until_cancelled_owned(bus)));
+    drop(drain.spawn_vital("bus-events", soft().run_until_cancelled_owned(bus)));
 
     let own = Arc::clone(orders);
     let follow = async move { own.follow(looks).await };
-    drop(drain.spawn("orders", soft().run_until_cancelled_owned(follow)));
+    drop(drain.spawn_vital("orders", soft().run_until_cancelled_owned(follow)));
 
     let hub = services.hub.clone();
     let watch = async move { hub.watch(WATCH_TICK).await };
-    drop(drain.spawn("hub-watch", soft().run_until_cancelled_owned(watch)));
+    drop(drain.spawn_vital("hub-watch", soft().run_until_cancelled_owned(watch)));
 
     let rooms = Arc::clone(&services.rooms);
     let compare = every(COMPARE_TICK, async move |_| rooms.compare_due().await);
-    drop(drain.spawn("rooms", soft().run_until_cancelled_owned(compare)));
+    drop(drain.spawn_vital("rooms", soft().run_until_cancelled_owned(compare)));
 
     let own = Arc::clone(orders);
     let check = every(MEMBERS_TICK, async move |number| {
         own.check_slice(number).await;
     });
-    drop(drain.spawn("members", soft().run_until_cancelled_owned(check)));
+    drop(drain.spawn_vital("members", soft().run_until_cancelled_owned(check)));
 
     let sweeper = Arc::clone(services);
     let sweep = every(SWEEP_EVERY, async move |_| {
         sweeper.hub.sweep().await;
         sweeper.appender.sweep();
     });
-    drop(drain.spawn("sweep", soft().run_until_cancelled_owned(sweep)));
+    drop(drain.spawn_vital("sweep", soft().run_until_cancelled_owned(sweep)));
 
     let auth = Arc::clone(&services.auth);
     let keys = every(REFRESH_PERIOD, async move |number| {
@@ -61,7 +61,7 @@ pub(super) fn start(
             auth.refresh().await;
         }
     });
-    drop(drain.spawn("keys", soft().run_until_cancelled_owned(keys)));
+    drop(drain.spawn_vital("keys", soft().run_until_cancelled_owned(keys)));
 
     let closing = Arc::clone(services);
     let health = Arc::clone(health);

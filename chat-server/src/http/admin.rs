@@ -59,7 +59,9 @@ pub(super) struct Ready {
     draining: bool,
     /// How far the stop has come: serving, lame-duck, notice, close, flush.
     state: &'static str,
-    /// Whether the store answers. All nodes share it, so it does not make this one unready.
+    /// Why it is not ready, for people.
+    reasons: Vec<String>,
+    /// Whether the store answers. Where all nodes share it, that does not make this one unready.
     store: StoreState,
     /// Whether the bus carries anything. All nodes share it, too.
     bus: BusReport,
@@ -90,7 +92,7 @@ enum BusReport {
     get, path = "/readyz", tag = "operation",
     responses(
         (status = 200, description = "Yes", body = Ready),
-        (status = 503, description = "No: starting or stopping", body = Ready),
+        (status = 503, description = "No: starting, stopping, or a part of it does not work", body = Ready),
     ),
 )]
 pub(super) async fn ready(State(state): State<HttpState>) -> (StatusCode, Json<Ready>) {
@@ -103,12 +105,14 @@ pub(super) async fn ready(State(state): State<HttpState>) -> (StatusCode, Json<R
         BusState::Up => BusReport::Ok,
         BusState::Away => BusReport::Away,
     };
-    let ready = state.health.is_ready();
+    let reasons = state.health.reasons();
+    let ready = reasons.is_empty();
     let draining = state.health.is_draining();
     let body = Ready {
         ready,
         draining,
         state: state.health.phase().name(),
+        reasons,
         store,
         bus,
     };

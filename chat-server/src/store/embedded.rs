@@ -19,6 +19,8 @@
 mod copied;
 mod epochs;
 mod heads;
+mod opened;
+mod outage;
 mod queue;
 mod round;
 mod tables;
@@ -32,6 +34,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared::clock::UnixMillis;
+use shared::drain::Drain;
 use shared::ids::{MemberId, RoomId, Seq};
 use tokio::runtime;
 use tokio::sync::Semaphore;
@@ -40,14 +43,16 @@ use tokio::time::timeout;
 use tracing::error;
 
 use self::heads::Heads;
+use self::opened::Opened;
 use self::queue::{Queue, Write};
 use self::tables::Tables;
-use self::writer::Writer;
+use self::writer::{Writer, WriterParts};
 use super::holes::Holes;
 use super::{
     Append, MemberStore, Membership, MessageStore, Room, RoomHead, RoomStore, Standing, StoreError,
     SyncMode, View, record,
 };
+use crate::health::Health;
 use crate::log::{Entry, Topic};
 use crate::metrics::Metrics;
 
@@ -72,7 +77,18 @@ pub struct EmbeddedStore {
     reads: Arc<Semaphore>,
     heads: Arc<Mutex<Heads>>,
     holes: Arc<Holes>,
-    tables: Arc<Tables>,
+    opened: Arc<Opened>,
+}
+
+/// What hears how the store is.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Readiness: a store that takes no writes is a fault of its node.
+    pub health: Arc<Health>,
+    /// The process, which ends if the store cannot be opened again.
+    pub drain: Drain,
 }
 
 impl EmbeddedStore {
@@ -83,24 +99,32 @@ impl EmbeddedStore {
     /// [`StoreError::Unavailable`] if another process has it open or the disk fails,
     /// [`StoreError::Corrupt`] if what is there cannot be read.
     pub fn open(folder: impl AsRef<Path>, sync: SyncMode) -> Result<Self, StoreError> {
-        Self::open_counting(folder, sync, Arc::new(Metrics::new()))
+        Self::open_in(folder, sync, Surroundings::default())
     }
 
-    /// The same; what it finds is counted in `metrics`.
+    /// The same, in a node that hears how the store is.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
-    pub fn open_counting(
+    pub fn open_in(
         folder: impl AsRef<Path>,
         sync: SyncMode,
-        metrics: Arc<Metrics>,
+        surroundings: Surroundings,
     ) -> Result<Self, StoreError> {
         let folder = folder.as_ref().to_owned();
-        let tables = Arc::new(Tables::open(&folder)?);
+        let opened = Arc::new(Opened::new(Tables::open(&folder)?));
         let heads = Arc::<Mutex<Heads>>::default();
-        let (queue, requests) = Queue::new();
+        let holes = Arc::new(Holes::new(Arc::clone(&surroundings.metrics)));
+        let (queue, requests) = Queue::new(surroundings.clone());
         let (end, ended) = mpsc::sync_channel(1);
-        let writer = Writer::new(Arc::clone(&tables), Arc::clone(&heads), sync);
+        let parts = WriterParts {
+            folder: folder.clone(),
+            opened: Arc::clone(&opened),
+            heads: Arc::clone(&heads),
+            pulse: queue.pulse(),
+            surroundings,
+        };
+        let writer = Writer::new(parts, sync)?;
         let no_thread = |error| StoreError::Unavailable(format!("no thread to write: {error}"));
         let runtime = runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(no_thread)?;
@@ -115,8 +139,8 @@ impl EmbeddedStore {
             ended: Mutex::new(ended),
             reads,
             heads,
-            holes: Arc::new(Holes::new(metrics)),
-            tables,
+            holes,
+            opened,
         })
     }
 
@@ -134,8 +158,7 @@ impl EmbeddedStore {
     /// Writes what is queued, syncs and closes. Blocks; dropping the store does the same.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if a write failed since the store was opened, or the disk did not
-    /// take the rest in time.
+    /// [`StoreError::Unavailable`] if it takes no writes, or the disk did not take the rest in time.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.stop()
     }
@@ -174,11 +197,11 @@ impl EmbeddedStore {
         let reading = async {
             let permit = Arc::clone(&self.reads).acquire_owned().await;
             let permit = permit.expect("the semaphore is never closed");
-            let tables = Arc::clone(&self.tables);
+            let opened = Arc::clone(&self.opened);
             let task = spawn_blocking(move || {
                 // Held to the end of the read, also when nobody waits for it any more.
                 let _permit = permit;
-                read(&tables)
+                read(&*opened.get()?)
             });
             task.await.unwrap_or_else(|lost| Err(lost_read(&lost)))
         };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_server::log::Topic;
-use chat_server::store::embedded::EmbeddedStore;
+use chat_server::store::embedded::{EmbeddedStore, Surroundings};
 use chat_server::store::{Append, MessageStore, StoreError, SyncMode, View};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -272,12 +272,7 @@ async fn child_whose_disk_fails() {
     assert_eq!(append(0).await.unwrap(), Append::Applied);
 
     // From here on files may not grow beyond a byte: the journal's next write fails as on a full disk.
-    let me = std::process::id().to_string();
-    let limited = Command::new("prlimit")
-        .args(["--fsize=1", "--pid", &me])
-        .status()
-        .unwrap();
-    assert!(limited.success(), "{limited}");
+    limit_files("1:");
 
     let first = append(1).await;
     assert!(matches!(first, Err(StoreError::Unknown(_))), "{first:?}");
@@ -299,6 +294,107 @@ async fn child_whose_disk_fails() {
     );
     assert!(matches!(store.close(), Err(StoreError::Unavailable(_))));
     println!("ended well");
+}
+
+/// How long the files of this process may be: `soft:`, the hard limit staying as it is.
+#[cfg(target_os = "linux")]
+fn limit_files(limit: &str) {
+    let me = std::process::id().to_string();
+    let limit = format!("--fsize={limit}");
+    let limited = Command::new("prlimit")
+        .args([&limit, "--pid", &me])
+        .status();
+    assert!(limited.unwrap().success());
+}
+
+/// Appends, makes its own disk fail for a while, and goes on.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child_whose_disk_is_full_for_a_while() {
+    let Some(folder) = setting(FOLDER) else {
+        return;
+    };
+    let sync = match setting(SYNC).as_deref() {
+        Some("always") => SyncMode::Always,
+        _ => SyncMode::Every(Duration::from_millis(1)),
+    };
+    let surroundings = Surroundings::default();
+    let (health, metrics) = (
+        Arc::clone(&surroundings.health),
+        Arc::clone(&surroundings.metrics),
+    );
+    health.set_started();
+    let store = EmbeddedStore::open_in(&folder, sync, surroundings).unwrap();
+    let topic = Topic::Room(room(1));
+    let append = async |head: Seq| {
+        store
+            .append(topic, head, batch(head, 1, head.get().into()))
+            .await
+    };
+    let mut acked = 0;
+    for outage in 1..=3 {
+        let head = store.head(topic, View::Settled).await.unwrap();
+        assert_eq!(append(head).await.unwrap(), Append::Applied);
+        acked += 1;
+
+        limit_files("1:");
+        let head = store.head(topic, View::Settled).await.unwrap();
+        let failed = append(head).await;
+        assert!(matches!(failed, Err(StoreError::Unknown(_))), "{failed:?}");
+        assert!(!health.is_ready());
+        assert!(
+            health.reasons()[0].starts_with("store: "),
+            "{:?}",
+            health.reasons()
+        );
+        let page = store.read(topic, seq(1), head, View::Quorum).await.unwrap();
+        assert_eq!(page.len(), head.get() as usize, "reads are served on");
+
+        limit_files("unlimited:");
+        let going_on = async {
+            while store.head(topic, View::Settled).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let going_on = tokio::time::timeout(Duration::from_secs(60), going_on).await;
+        going_on.expect("it is opened again");
+        assert!(health.is_ready(), "{:?}", health.reasons());
+        assert_eq!(metrics.store_outages.get(), outage);
+        assert_eq!(metrics.store_reopens.get(), outage);
+        // What was unknown is stored or not, for good, and is said by heads and reads alike.
+        let head = store.head(topic, View::Quorum).await.unwrap();
+        assert_eq!(head, store.head(topic, View::Settled).await.unwrap());
+        let page = store
+            .read(topic, seq(1), Seq::MAX, View::Quorum)
+            .await
+            .unwrap();
+        assert_eq!(page.len(), head.get() as usize);
+        assert!(page.len() >= acked, "{} of {acked} are left", page.len());
+        acked = page.len();
+    }
+    store.close().unwrap();
+    println!("ended well");
+}
+
+/// RLIMIT_FSIZE stands for a full disk: it needs no mount. It does not show a disk that is full
+/// only when the page cache is written back.
+#[cfg(target_os = "linux")]
+#[test]
+fn store_is_opened_again_after_a_full_disk_and_keeps_what_was_acknowledged() {
+    for sync in ["always", "every"] {
+        let folder = tempfile::tempdir().unwrap();
+        let script = r#"trap "" XFSZ; exec "$0" "$@""#;
+        let binary = this_binary();
+        let test = "crash::child_whose_disk_is_full_for_a_while";
+        let output = child("sh", &["-c", script, &binary], test, folder.path(), sync)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && text.contains("ended well"),
+            "{output:?}"
+        );
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -125,6 +125,17 @@ impl Running {
         }
     }
 
+    /// How long its files may be from now on: a number of bytes, or `unlimited`.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn limit_files(&self, limit: &str) {
+        let pid = self.server.id().unwrap().to_string();
+        let limit = format!("--fsize={limit}:");
+        let limited = Command::new("prlimit")
+            .args([&limit, "--pid", &pid])
+            .status();
+        assert!(limited.await.unwrap().success());
+    }
+
     async fn signal(&self, name: &str) {
         let pid = self.server.id().unwrap().to_string();
         let told = Command::new("kill").args(["-s", name, &pid]).status();

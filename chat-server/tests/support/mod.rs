@@ -93,6 +93,7 @@ impl TestNode {
             bus: Arc::new(bus),
             heard,
             metrics: Arc::new(Metrics::new()),
+            health: Arc::default(),
         };
         let drain = Drain::new();
         let node = Node::assemble(&config, adapters, Arc::clone(&clock), drain.clone());

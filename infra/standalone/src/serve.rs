@@ -13,7 +13,7 @@ use chat_server::store::StoreError;
 use market_api::app::BuildError as MarketBuildError;
 use market_api::http::Failure;
 use shared::clock::{Clock, SystemClock};
-use shared::drain::Drain;
+use shared::drain::{Drain, Failed};
 use shared::files;
 use shared::limits::{OpenFiles, TooFewFiles};
 use shared::telemetry;
@@ -85,6 +85,9 @@ pub(crate) enum ServeError {
     /// The operating system.
     #[error("cannot go on")]
     System(#[from] io::Error),
+    /// It could not go on.
+    #[error(transparent)]
+    Failed(#[from] Failed),
     /// The last writes.
     #[error("the store could not be closed")]
     Close(#[source] StoreError),
@@ -134,8 +137,10 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
         info!("not waiting for: {:?}", drain.running());
     }
     node.close().map_err(ServeError::Close)?;
+    served?;
+    drain.outcome()?;
     info!("stopped");
-    Ok(served?)
+    Ok(())
 }
 
 /// A port that is taken, and not open yet: who connects is refused.

@@ -49,8 +49,10 @@ impl Server {
 
     /// With more settings; its log is the caller's to read on.
     async fn start_with(data: &Path, more: &[&str]) -> (Self, Log) {
-        let mut command = Command::new(PROGRAM);
+        // A file that may not grow is to be an error, not the end: see `limit_files`.
+        let mut command = Command::new("sh");
         command
+            .args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#, PROGRAM])
             .args(["--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(more);
@@ -132,6 +134,28 @@ impl Server {
             .send()
             .await
             .unwrap()
+    }
+
+    /// How long its files may be from now on, which stands for a full disk.
+    #[cfg(target_os = "linux")]
+    async fn limit_files(&self, limit: &str) {
+        let id = self.child.id().unwrap().to_string();
+        let limit = format!("--fsize={limit}:");
+        let limited = Command::new("prlimit")
+            .args([&limit, "--pid", &id])
+            .status();
+        assert!(limited.await.unwrap().success());
+    }
+
+    /// Waits until it is ready, or is not.
+    #[cfg(target_os = "linux")]
+    async fn wait_for_readiness(&self, status: StatusCode) {
+        let looking = async {
+            while self.get("/readyz", "").await.0 != status {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, looking).await.expect("it says so");
     }
 
     /// Ctrl-C; how it ended.
@@ -269,6 +293,32 @@ async fn a_room_is_made_and_its_id_printed() {
     }
     let outsider = line(&["token", "--member", "1", "--data", &data]).await;
     assert!(!server.rooms(&outsider).await.contains(&room));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_makes_it_unready_until_there_is_room_again() {
+    let (_here, data) = folder();
+    let server = Server::start(Path::new(&data)).await;
+    let url = server.url("");
+    let room = [
+        "room",
+        "--members",
+        "5,77",
+        "--data",
+        &data,
+        "--server",
+        &url,
+    ];
+    server.limit_files("1").await;
+    assert_ne!(run(&room).await.status.code(), Some(0));
+    server
+        .wait_for_readiness(StatusCode::SERVICE_UNAVAILABLE)
+        .await;
+    server.limit_files("unlimited").await;
+    server.wait_for_readiness(StatusCode::OK).await;
+    let made: u64 = line(&room).await.parse().unwrap();
+    assert!(made >= 1 << 30, "{made}");
 }
 
 #[tokio::test]

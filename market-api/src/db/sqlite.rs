@@ -137,7 +137,7 @@ impl SqliteWriter {
     ) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let hard = drain.hard();
-        drop(drain.spawn(
+        drop(drain.spawn_vital(
             "db-writer",
             hard.run_until_cancelled_owned(serve(writing, jobs, clock, metrics)),
         ));

@@ -11,6 +11,8 @@ use shared::ids::{MemberId, RoomId, Seq};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::Surroundings;
+use super::outage::Pulse;
 use crate::log::Topic;
 use crate::store::{Append, Room, RoomHead, Standing, StoreError};
 
@@ -74,19 +76,34 @@ pub(super) struct Request {
 pub(super) struct Queue {
     sender: mpsc::Sender<Request>,
     bytes: Arc<Semaphore>,
+    pulse: Arc<Pulse>,
+    surroundings: Surroundings,
 }
 
 impl Queue {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Request>) {
+    pub(super) fn new(surroundings: Surroundings) -> (Self, mpsc::Receiver<Request>) {
         let (sender, receiver) = mpsc::channel(QUEUE_WRITES_MAX);
-        let bytes = Arc::new(Semaphore::new(QUEUE_BYTES_MAX as usize));
-        (Self { sender, bytes }, receiver)
+        let queue = Self {
+            sender,
+            bytes: Arc::new(Semaphore::new(QUEUE_BYTES_MAX as usize)),
+            pulse: Arc::default(),
+            surroundings,
+        };
+        (queue, receiver)
+    }
+
+    /// What the writer shows its progress by.
+    pub(super) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
     }
 
     /// Hands the write over and waits for the answer. `bytes` is about what it takes in memory.
     pub(super) async fn write(&self, write: Write, bytes: usize) -> Answer {
         let mut is_queued = false;
         let answer = timeout(WRITE_WAIT, self.enqueue(write, bytes, &mut is_queued)).await;
+        if answer.is_err() {
+            self.pulse.check(&self.surroundings);
+        }
         match answer {
             Ok(answer) => answer,
             Err(_elapsed) if is_queued => Err(StoreError::Unknown(format!(
@@ -135,14 +152,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn unanswered_write_is_unknown() {
-        let (queue, _kept) = Queue::new();
+        let (queue, _kept) = Queue::new(Surroundings::default());
         let answer = queue.write(write(), 10).await;
         assert!(matches!(answer, Err(StoreError::Unknown(_))), "{answer:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn full_queue_is_unavailable_after_a_bounded_wait() {
-        let (queue, mut receiver) = Queue::new();
+        let (queue, mut receiver) = Queue::new(Surroundings::default());
         let large = queue.write(write(), usize::MAX);
         let small = queue.write(write(), 1);
         let (large, small) = tokio::join!(biased; large, small);
@@ -164,7 +181,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn smallest_writes_fill_the_queue_and_find_a_place() {
-        let (queue, receiver) = Queue::new();
+        let (queue, receiver) = Queue::new(Surroundings::default());
         let writes = (0..QUEUE_WRITES_MAX + 1).map(|_| queue.write(write(), 0));
         let answers = futures_util::future::join_all(writes).await;
         let unknown = answers
@@ -177,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn stopped_writer_is_told_apart() {
-        let (queue, mut receiver) = Queue::new();
+        let (queue, mut receiver) = Queue::new(Surroundings::default());
         let (answer, ()) = tokio::join!(biased; queue.write(write(), 1), async {
             drop(receiver.recv().await);
             receiver.close();

@@ -107,6 +107,15 @@ impl Round {
         ));
     }
 
+    /// Takes in a write that is answered so and changes nothing.
+    pub(super) fn refuse(&mut self, request: Request, error: StoreError) {
+        let reply = Reply {
+            sender: request.answer,
+            _share: request.share,
+        };
+        self.answers.push((reply, Err(error)));
+    }
+
     fn append(
         &mut self,
         topic: Topic,

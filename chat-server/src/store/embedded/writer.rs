@@ -5,9 +5,10 @@
 //!
 //! What this file does not do: reads for others, and the bound of the queue.
 
+use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fjall::PersistMode;
 use shared::clock::{Clock, SystemClock};
@@ -15,9 +16,11 @@ use shared::ids::Seq;
 use tokio::runtime;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout_at;
-use tracing::error;
 
+use super::Surroundings;
 use super::heads::Heads;
+use super::opened::Opened;
+use super::outage::{Outage, Pulse, Tried};
 use super::queue::Request;
 use super::round::Round;
 use super::tables::Tables;
@@ -27,26 +30,43 @@ use crate::store::{StoreError, SyncMode};
 /// Writes of one round at most: as many as the queue can hold of the smallest.
 const ROUND_WRITES_MAX: usize = 8_192;
 
+/// How often a store without writes is looked at: its threads may have failed in the background.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What the writer works with.
+pub(super) struct WriterParts {
+    pub(super) folder: PathBuf,
+    pub(super) opened: Arc<Opened>,
+    pub(super) heads: Arc<Mutex<Heads>>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) surroundings: Surroundings,
+}
+
 /// The writing thread's state.
 pub(super) struct Writer {
-    tables: Arc<Tables>,
-    heads: Arc<Mutex<Heads>>,
+    parts: WriterParts,
     sync: SyncMode,
     /// When the oldest write was committed that may not be on the disk yet.
     unsynced_since: Option<Instant>,
-    /// Why nothing is written any more.
-    broken: Option<String>,
+    state: State,
+}
+
+/// Whether writes are taken.
+enum State {
+    Open(Arc<Tables>),
+    /// Nothing is written. The tables stay with those who read, until they are opened again.
+    Out(Outage),
 }
 
 impl Writer {
-    pub(super) fn new(tables: Arc<Tables>, heads: Arc<Mutex<Heads>>, sync: SyncMode) -> Self {
-        Self {
-            tables,
-            heads,
+    pub(super) fn new(parts: WriterParts, sync: SyncMode) -> Result<Self, StoreError> {
+        let tables = parts.opened.get()?;
+        Ok(Self {
+            parts,
             sync,
             unsynced_since: None,
-            broken: None,
-        }
+            state: State::Open(tables),
+        })
     }
 
     /// Writes until the queue is closed and empty, then says how it ended.
@@ -72,17 +92,36 @@ impl Writer {
     /// One round: waits, writes what there is, syncs if it is time; false at the end.
     async fn round(&mut self, queue: &mut Receiver<Request>, requests: &mut Vec<Request>) -> bool {
         let goes_on = self.wait(queue, requests).await;
+        self.parts.pulse.begin();
+        if requests.is_empty() {
+            self.look();
+        }
         self.write(requests);
         self.sync_if_due();
+        if goes_on {
+            self.open_again_if_due();
+        }
+        self.parts.pulse.end(&self.parts.surroundings);
         goes_on
     }
 
-    /// Waits for writes or for the time to sync; false at the end.
+    /// Waits for writes, for the time to sync or for that to look; false at the end.
     async fn wait(&self, queue: &mut Receiver<Request>, requests: &mut Vec<Request>) -> bool {
         let some = queue.recv_many(requests, ROUND_WRITES_MAX);
-        match self.sync_at() {
-            None => some.await > 0,
-            Some(at) => timeout_at(at.into(), some).await.unwrap_or(1) > 0,
+        let look_at = SystemClock.now() + LOOK_EVERY;
+        let due = match &self.state {
+            State::Open(_) => self.sync_at().map_or(look_at, |at| at.min(look_at)),
+            State::Out(outage) => outage.next_try,
+        };
+        timeout_at(due.into(), some).await.unwrap_or(1) > 0
+    }
+
+    /// Finds out whether fjall's own threads have failed.
+    fn look(&mut self) {
+        if let State::Open(tables) = &self.state
+            && let Err(cause) = tables.db.persist(PersistMode::Buffer)
+        {
+            self.break_off(&cause);
         }
     }
 
@@ -104,26 +143,32 @@ impl Writer {
             if round.must_come_before(&request.write) {
                 self.commit(std::mem::take(&mut round));
             }
-            round.plan(request, &self.tables, &self.heads);
+            match &self.state {
+                State::Open(tables) => round.plan(request, tables, &self.parts.heads),
+                State::Out(outage) => {
+                    round.refuse(request, StoreError::Unavailable(outage.why.clone()));
+                }
+            }
         }
         self.commit(round);
     }
 
     fn commit(&mut self, round: Round) {
-        let (answers, result) = match &self.broken {
-            Some(why) => {
-                let why = why.clone();
+        let (answers, result) = match &self.state {
+            State::Out(outage) => {
+                let why = outage.why.clone();
                 (round.into_answers(), Err(StoreError::Unavailable(why)))
             }
-            None => {
+            State::Open(tables) => {
+                let tables = Arc::clone(tables);
                 let mode = match self.sync {
                     SyncMode::Always if round.must_last() => PersistMode::SyncData,
                     SyncMode::Always | SyncMode::Every(_) => PersistMode::Buffer,
                 };
-                let (batch, heads, answers) = round.into_batch(&self.tables);
+                let (batch, heads, answers) = round.into_batch(&tables);
                 let is_written = !batch.is_empty();
                 let result = batch.durability(Some(mode)).commit();
-                let result = result.map_err(|error| self.on_commit_error(error));
+                let result = result.map_err(|error| self.break_off(&error));
                 if result.is_ok() {
                     self.publish(heads);
                     self.note_written(is_written, mode);
@@ -149,23 +194,45 @@ impl Writer {
     }
 
     fn publish(&self, moved: impl IntoIterator<Item = (Topic, Seq)>) {
-        let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heads = self
+            .parts
+            .heads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         for (topic, head) in moved {
             heads.put(topic, head);
         }
     }
 
-    /// fjall refuses everything after a failed write, rightly: what the page cache holds then is
-    /// unknown. Only a new start, which reads the journal from the disk, knows.
-    fn on_commit_error(&mut self, cause: fjall::Error) -> StoreError {
+    /// Takes no more writes until the store was opened again; what the commit that failed means.
+    fn break_off(&mut self, cause: &fjall::Error) -> StoreError {
         let is_refused = matches!(cause, fjall::Error::Poisoned);
-        error!("writing to the message store failed, it takes no more writes: {cause}");
-        self.broken = Some(format!("no writes since one failed: {cause}"));
+        self.unsynced_since = None;
+        self.state = State::Out(Outage::begin(cause.to_string(), &self.parts.surroundings));
         if is_refused {
             // It failed earlier, in the background, and did not begin with this round.
             StoreError::Unavailable(cause.to_string())
         } else {
             StoreError::Unknown(cause.to_string())
+        }
+    }
+
+    fn open_again_if_due(&mut self) {
+        let State::Out(outage) = &mut self.state else {
+            return;
+        };
+        if outage.next_try > SystemClock.now() {
+            return;
+        }
+        let parts = &self.parts;
+        // A write of unknown outcome may turn out to be stored, or not.
+        let forget = || {
+            let mut heads = parts.heads.lock().unwrap_or_else(PoisonError::into_inner);
+            *heads = Heads::default();
+        };
+        let tried = outage.try_to_end(&parts.folder, &parts.opened, &parts.surroundings, forget);
+        if let (Tried::Open, Ok(tables)) = (tried, parts.opened.get()) {
+            self.state = State::Open(tables);
         }
     }
 
@@ -176,19 +243,22 @@ impl Writer {
     }
 
     fn sync(&mut self) {
-        if self.broken.is_some() || self.unsynced_since.take().is_none() {
+        let State::Open(tables) = &self.state else {
+            return;
+        };
+        if self.unsynced_since.take().is_none() {
             return;
         }
-        if let Err(cause) = self.tables.db.persist(PersistMode::SyncData) {
-            self.on_commit_error(cause);
+        if let Err(cause) = tables.db.persist(PersistMode::SyncData) {
+            self.break_off(&cause);
         }
     }
 
     fn finish(&mut self) -> Result<(), StoreError> {
         self.sync();
-        match self.broken.take() {
-            None => Ok(()),
-            Some(why) => Err(StoreError::Unavailable(why)),
+        match &self.state {
+            State::Open(_) => Ok(()),
+            State::Out(outage) => Err(StoreError::Unavailable(outage.why.clone())),
         }
     }
 }
@@ -204,8 +274,6 @@ fn copy_of(error: &StoreError) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use shared::clock::UnixMillis;
     use shared::ids::{MemberId, RoomId};
     use tempfile::TempDir;
@@ -218,8 +286,20 @@ mod tests {
     const INTERVAL: Duration = Duration::from_millis(100);
 
     fn writer(folder: &TempDir, sync: SyncMode) -> Writer {
-        let tables = Arc::new(Tables::open(folder.path()).unwrap());
-        Writer::new(tables, Arc::default(), sync)
+        let parts = WriterParts {
+            folder: folder.path().to_owned(),
+            opened: Arc::new(Opened::new(Tables::open(folder.path()).unwrap())),
+            heads: Arc::default(),
+            pulse: Arc::default(),
+            surroundings: Surroundings::default(),
+        };
+        Writer::new(parts, sync).unwrap()
+    }
+
+    impl Writer {
+        fn tables(&self) -> Arc<Tables> {
+            self.parts.opened.get().unwrap()
+        }
     }
 
     fn request(write: Write) -> (Request, oneshot::Receiver<super::super::queue::Answer>) {
@@ -318,9 +398,12 @@ mod tests {
         for answered in answers {
             answered.await.unwrap().unwrap();
         }
-        let rooms_of = |member| writer.tables.memberships(member).unwrap().len();
+        let rooms_of = |member| writer.tables().memberships(member).unwrap().len();
         assert_eq!(members.map(rooms_of), [0, 1]);
-        let stored = writer.tables.room(RoomId::FIRST_ALLOCATED_BY_CHAT).unwrap();
+        let stored = writer
+            .tables()
+            .room(RoomId::FIRST_ALLOCATED_BY_CHAT)
+            .unwrap();
         assert_eq!(stored, Some(room(members[1])));
     }
 
@@ -333,7 +416,7 @@ mod tests {
         writer.write(&mut vec![given_up]);
         let member = MemberId::try_from(1_u64).unwrap();
         let found = writer
-            .tables
+            .tables()
             .last_read(member, RoomId::FIRST_ALLOCATED_BY_CHAT);
         assert_eq!(found.unwrap(), Seq::ZERO);
     }
