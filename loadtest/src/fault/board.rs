@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) open: BTreeMap<u32, usize>,
     /// Messages that members were told to send and have not sent yet.
     pub(crate) bursting: u64,
+    /// The same of quiet rooms; apart, since one who does not read may be among those told.
+    pub(crate) whispering: u64,
     /// The last messages of quiet rooms that nobody was told to send yet.
     pub(crate) whispers: Vec<Whisper>,
     pub(crate) counts: Counts,

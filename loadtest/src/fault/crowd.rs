@@ -125,7 +125,7 @@ impl Crowd {
     pub(crate) async fn until_level(&self) -> Result<(), FaultError> {
         let level = |s: &State| {
             s.open.is_empty()
-                && s.bursting == 0
+                && s.bursting + s.whispering == 0
                 && s.members_of.iter().all(|(room, members)| {
                     let seen = |member: &u32| s.seen.get(&(*member, *room));
                     let mut all = members.iter().map(seen);

@@ -266,22 +266,19 @@ impl Member {
     fn take_ordered(&mut self) -> Vec<Open> {
         let mut sends = Vec::new();
         while let Some(room) = self.say.pop_front() {
-            self.note_ordered();
+            self.board
+                .with(|s| s.whispering = s.whispering.saturating_sub(1));
             sends.extend(self.compose(room));
         }
         // All into one room: a burst is to be much for somebody.
         let loud = self.loud_rooms().first().copied();
         while let Some(room) = loud.filter(|_| self.burst > 0 && self.outbox.open() < WINDOW) {
             self.burst -= 1;
-            self.note_ordered();
+            self.board
+                .with(|s| s.bursting = s.bursting.saturating_sub(1));
             sends.extend(self.compose(room));
         }
         sends
-    }
-
-    fn note_ordered(&self) {
-        self.board
-            .with(|s| s.bursting = s.bursting.saturating_sub(1));
     }
 
     fn compose(&mut self, room: u32) -> Option<Open> {

@@ -80,7 +80,7 @@ impl Whispers {
         let Some(member) = self.orders.get(&whisper.by) else {
             return;
         };
-        self.board.with(|s| s.bursting += 1);
+        self.board.with(|s| s.whispering += 1);
         // A member that is gone has panicked, which its end will show.
         member.send(Order::Say(whisper.room)).await.ok();
     }
