@@ -93,7 +93,7 @@ impl<'a> Person<'a> {
     async fn log_in(site: &'a Site, provider: &str, person: u64) -> Self {
         let mut browser = Browser::new(FRONT);
         let landed = log_in(&mut browser, site, provider, person).await;
-        assert_eq!(landed, site.home);
+        assert_eq!(landed, format!("{FRONT}/data"));
         for (name, seconds) in [("accessToken", 3_600), ("refreshToken", 1_209_600)] {
             let cookie = browser.cookie("localhost", name);
             let cookie = cookie.unwrap_or_else(|| panic!("no {name}"));
@@ -110,7 +110,7 @@ impl<'a> Person<'a> {
             let answer = who.ask(Method::POST, "/api/members/role", None).await;
             assert_eq!((answer.status, answer.text.as_str()), (204, ""));
             let landed = log_in(&mut who.browser, site, provider, person).await;
-            assert_eq!(landed, site.home);
+            assert_eq!(landed, format!("{FRONT}/data"));
         }
         let info = who.get("/api/members/info").await;
         check("my info", &info, MEMBER);

@@ -20,7 +20,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{interval, timeout};
 
 use super::browser::PATIENCE;
-use crate::Server;
+use crate::{Log, Server};
 
 /// The front end: an origin of its own. Nothing of it is loaded here.
 pub(crate) const FRONT: &str = "http://localhost:3000";
@@ -29,8 +29,6 @@ pub(crate) const FRONT: &str = "http://localhost:3000";
 pub(crate) struct Site {
     /// Where browsers find it.
     pub(crate) api: String,
-    /// Where a login ends for whoever is a member already.
-    pub(crate) home: String,
     /// Whoever logs in is new here.
     pub(crate) is_new: bool,
     _parts: Parts,
@@ -39,6 +37,7 @@ pub(crate) struct Site {
 enum Parts {
     Alone {
         _server: Server,
+        _log: Log,
         _folder: TempDir,
     },
     Two {
@@ -56,18 +55,28 @@ impl Drop for Parts {
     }
 }
 
-/// `dapanda`, whose logins end at its own page; the front end in development may call it.
+/// `dapanda` for a front end of one's own.
 pub(crate) async fn alone() -> Site {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await;
+    let (front, origins) = (
+        format!("--front-url={FRONT}"),
+        format!("--allowed-origins={FRONT}"),
+    );
+    let flags = [
+        front.as_str(),
+        &origins,
+        "--address-rate=0",
+        "--member-rate=0",
+    ];
+    // Nobody reads its log, for which it does not wait.
+    let (server, log) = Server::start_with(folder.path(), &flags).await;
     let api = format!("http://localhost:{}", server.port);
-    let home = format!("{api}/?login=ok");
     Site {
         api,
-        home,
         is_new: false,
         _parts: Parts::Alone {
             _server: server,
+            _log: log,
             _folder: folder,
         },
     }
@@ -137,7 +146,6 @@ pub(crate) async fn two_servers() -> Site {
     drop(held);
     Site {
         api,
-        home: format!("{FRONT}/data"),
         is_new: true,
         _parts: Parts::Two {
             drain,
