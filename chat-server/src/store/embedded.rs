@@ -289,7 +289,8 @@ impl MessageStore for EmbeddedStore {
 
     async fn enter(&self, topic: Topic) -> Result<Seq, StoreError> {
         let entered = move |tables: &Tables| tables.is_entered(topic);
-        if self.tables.epoch == 0 || self.read_blocking(entered).await? {
+        let epoch = self.opened.get()?.epoch;
+        if epoch == 0 || self.read_blocking(entered).await? {
             return self.head(topic, View::Quorum).await;
         }
         match self.write(Write::Enter(topic), 0).await? {
@@ -299,7 +300,7 @@ impl MessageStore for EmbeddedStore {
     }
 
     async fn jumps(&self, topic: Topic) -> Result<Vec<Seq>, StoreError> {
-        if self.tables.epoch == 0 {
+        if self.opened.get()?.epoch == 0 {
             return Ok(Vec::new());
         }
         let jumps = self
