@@ -109,7 +109,7 @@ export const checks = [
     await tab.page.locator('#spot-to').dispatchEvent('change');
     assert.match(await tab.text('#mine-form'), /다음 날 02:00까지 열어요/);
     await tab.page.setInputFiles('#spot-pictures', [pictureFile('a.png', await draw(tab, '#c2486b')), pictureFile('b.png', await draw(tab, '#2b7f8e'))]);
-    await tab.page.waitForSelector('.picked-one img >> nth=1');
+    await tab.page.waitForSelector('.picked-one .picked-picture >> nth=1');
     await tab.page.click('.picked-move');
     await tab.shot(shots, '63-new-wifi');
     await tab.page.setInputFiles('#spot-pictures', [pictureFile('c.png', Buffer.from('no picture'))]);

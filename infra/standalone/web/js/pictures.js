@@ -14,17 +14,21 @@ const PICTURES_MAX = 10;
 
 const UPLOAD_MAX_MS = 60_000;
 
-/** Uploads files one after the other; their public addresses. */
-export async function upload(api, files) {
-  const blobs = [];
-  for (const file of files) blobs.push(await shrink(file));
+/** Uploads files one after the other; their public addresses, and in `shown` by address what was drawn of them. */
+export async function upload(api, files, shown = new Map()) {
+  const made = [];
+  for (const file of files) made.push(await shrink(file));
+  const blobs = made.map(({ blob }) => blob);
   const places = await api.presign(blobs.map((_, index) => `picture-${index + 1}.jpg`));
   for (const [index, place] of places.entries()) {
     const signal = AbortSignal.timeout(UPLOAD_MAX_MS);
     const response = await fetch(siteUrl(place.url), { method: 'PUT', body: blobs[index], credentials: 'omit', signal });
     if (!response.ok) throw new PageError(t('pictureNotStored'));
   }
-  return places.map((place) => place.publicUrl);
+  return places.map(({ publicUrl }, index) => {
+    shown.set(publicUrl, made[index].canvas);
+    return publicUrl;
+  });
 }
 
 /** A JPEG of the picture, no larger than needed, without what a camera notes in it (also where it was taken). */
@@ -41,7 +45,7 @@ async function shrink(file) {
   image.close();
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, 'image/jpeg', QUALITY));
   if (!blob) throw new PageError(t('pictureUnreadable', { name: file.name }));
-  return blob;
+  return { blob, canvas };
 }
 
 /** The pictures of an offer: shown, added, taken away, and moved to the front. */
@@ -49,6 +53,8 @@ export class PicturePicker {
   constructor(api, urls) {
     this.api = api;
     this.urls = [...urls];
+    /** The server shows an upload only once an offer uses it; until then what was drawn is shown. */
+    this.drawn = new Map();
     this.list = element('ul', { class: 'picked' });
     this.problem = element('p', { class: 'field-problem', role: 'alert' });
     this.input = element('input', { type: 'file', id: 'spot-pictures', accept: 'image/*', multiple: true, class: 'hidden', onchange: () => this.add() });
@@ -74,7 +80,7 @@ export class PicturePicker {
     this.busy = true;
     this.render();
     try {
-      this.urls.push(...(await upload(this.api, files)));
+      this.urls.push(...(await upload(this.api, files, this.drawn)));
     } catch (error) {
       this.problem.textContent = describe(error);
     } finally {
@@ -94,6 +100,15 @@ export class PicturePicker {
     return element('label', { class: 'picked-add' }, this.input, icon('camera'), element('span', {}, t('addPicture')));
   }
 
+  preview(url, name) {
+    const canvas = this.drawn.get(url);
+    if (!canvas) return picture(url, name, 'picked-picture');
+    canvas.className = 'picked-picture';
+    canvas.setAttribute('role', 'img');
+    canvas.setAttribute('aria-label', name);
+    return canvas;
+  }
+
   row(url, index) {
     const move = () => {
       this.urls.unshift(...this.urls.splice(index, 1));
@@ -107,7 +122,7 @@ export class PicturePicker {
     return element(
       'li',
       { class: 'picked-one' },
-      picture(url, t('pictureNth', { nth }), 'picked-picture'),
+      this.preview(url, t('pictureNth', { nth })),
       index === 0
         ? element('span', { class: 'tag picked-first' }, t('firstPicture'))
         : element('button', { type: 'button', class: 'picked-move', onclick: move, 'aria-label': t('makeFirst', { nth }) }, '1'),
