@@ -93,7 +93,8 @@ impl<'a> Person<'a> {
     async fn log_in(site: &'a Site, provider: &str, person: u64) -> Self {
         let mut browser = Browser::new(FRONT);
         let landed = log_in(&mut browser, site, provider, person).await;
-        assert_eq!(landed, format!("{FRONT}/data"));
+        let onboarding = if site.is_new { "?on-boarding=true" } else { "" };
+        assert_eq!(landed, format!("{FRONT}/data{onboarding}"));
         for (name, seconds) in [("accessToken", 3_600), ("refreshToken", 1_209_600)] {
             let cookie = browser.cookie("localhost", name);
             let cookie = cookie.unwrap_or_else(|| panic!("no {name}"));
@@ -185,15 +186,17 @@ impl<'a> Person<'a> {
             let url = uploads[0][name].as_str().unwrap();
             url.to_owned()
         });
-        let picture = png();
-        let put = crate::client().put(url.replacen("localhost", "127.0.0.1", 1));
-        let put = put.header("content-type", "image/png");
-        let put = put.body(picture.clone()).send().await.unwrap();
-        assert_eq!(put.status(), 200, "{put:?}");
-        let shown = crate::client().get(public_url.replacen("localhost", "127.0.0.1", 1));
-        let shown = shown.send().await.unwrap();
-        assert_eq!(shown.headers()["content-type"], "image/png");
-        assert_eq!(shown.bytes().await.unwrap(), picture);
+        let request = Request {
+            method: Method::PUT,
+            url: &url,
+            content_type: Some("image/png"),
+            body: png(),
+            credentials: Credentials::SameOrigin,
+        };
+        let put = self.browser.fetch(request).await;
+        let put = put.unwrap_or_else(|blocked| panic!("no picture may be sent: {}", blocked.0));
+        assert_eq!(put.status, 200, "{put:?}");
+        assert!(self.browser.asked.contains(&format!("PUT {url}")));
         public_url
     }
 
@@ -202,7 +205,7 @@ impl<'a> Person<'a> {
         let path = "/api/members/profile-image";
         self.post(path, &json!({"imageUrl": url})).await;
         let info = self.get("/api/members/info").await;
-        assert_eq!(info["profileImageUrl"], url);
+        check_picture(&info["profileImageUrl"]).await;
         let wrong = json!({"imageUrl": "https://elsewhere.example/me.svg"});
         let answer = self.ask(Method::POST, path, Some(&wrong)).await;
         assert_eq!(answer.json()["code"], 3013);
@@ -234,6 +237,14 @@ async fn log_in(browser: &mut Browser, site: &Site, provider: &str, person: u64)
     let link = link.split('"').next().unwrap().replace("&amp;", "&");
     let (landed, _) = browser.go(at.join(&link).unwrap().as_str()).await;
     landed.into()
+}
+
+/// What was sent is shown where it is used.
+pub(crate) async fn check_picture(url: &Value) {
+    let url = url.as_str().unwrap().replacen("localhost", "127.0.0.1", 1);
+    let shown = crate::client().get(url).send().await.unwrap();
+    assert_eq!(shown.headers()["content-type"], "image/png");
+    assert_eq!(shown.bytes().await.unwrap(), png());
 }
 
 /// One red dot.
