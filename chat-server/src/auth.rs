@@ -106,17 +106,22 @@ impl Authenticator {
             let ends_at = claims.expires_at;
             return Ok(identity(claims, ends_at, Origin::Bearer));
         }
-        let access = self
-            .cookie(credentials.access_cookie.as_ref(), MemberToken::Access)
-            .await;
-        let refresh = self
-            .cookie(credentials.refresh_cookie.as_ref(), MemberToken::Refresh)
-            .await;
+        let access = self.cookies(&credentials.access_cookies, MemberToken::Access);
+        let access = access.await;
+        let refresh = self.cookies(&credentials.refresh_cookies, MemberToken::Refresh);
+        let refresh = refresh.await;
         match (access, refresh) {
-            (Ok(access), Ok(refresh)) if access.member == refresh.member => {
-                Ok(identity(access, refresh.expires_at, Origin::Cookie))
+            (Ok(mut access), Ok(refresh)) => {
+                // Any good one of a name counts; the pair that belongs together lasts longest.
+                let access = access.swap_remove(0);
+                let same = refresh.iter().filter(|one| one.member == access.member);
+                let ends_at = same.map(|one| one.expires_at).max();
+                let ends_at = ends_at.unwrap_or(access.expires_at);
+                Ok(identity(access, ends_at, Origin::Cookie))
             }
-            (Ok(claims), Ok(_) | Err(_)) | (Err(_), Ok(claims)) => {
+            (Ok(claims), Err(_)) | (Err(_), Ok(claims)) => {
+                let longest = claims.into_iter().max_by_key(|one| one.expires_at);
+                let claims = longest.ok_or(AuthError::Missing)?;
                 let ends_at = claims.expires_at;
                 Ok(identity(claims, ends_at, Origin::Cookie))
             }
@@ -143,13 +148,24 @@ impl Authenticator {
         self.keys.fetch_now().await;
     }
 
-    async fn cookie(
+    /// The claims of those that are good, which are some; else what is wrong with the others.
+    async fn cookies(
         &self,
-        cookie: Option<&Secret<String>>,
+        cookies: &[Secret<String>],
         expected: MemberToken,
-    ) -> Result<MemberClaims, AuthError> {
-        let token = cookie.ok_or(AuthError::Missing)?;
-        self.member_token(token, expected).await
+    ) -> Result<Vec<MemberClaims>, AuthError> {
+        let (mut good, mut wrong) = (Vec::new(), AuthError::Missing);
+        for cookie in cookies {
+            match self.member_token(cookie, expected).await {
+                Ok(claims) => good.push(claims),
+                Err(error) => wrong = worse(wrong, error),
+            }
+        }
+        if good.is_empty() {
+            Err(wrong)
+        } else {
+            Ok(good)
+        }
     }
 
     async fn member_token(

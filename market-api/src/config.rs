@@ -5,6 +5,7 @@ mod images;
 mod login;
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::{Args, Parser};
@@ -13,6 +14,7 @@ use shared::claims::TokenScope;
 use shared::config::{Mistake, Mistakes, Secret, Settings, parse_duration};
 use shared::redis::BadRedisUrl;
 use shared::telemetry::{LogFilter, LogFormat};
+use shared::web::Serving;
 
 use crate::auth::CookieSettings;
 use crate::cache::CacheUrl;
@@ -173,10 +175,32 @@ pub struct MarketLimits {
     )]
     pub member_rate: u32,
 
+    /// Connections at a time from one address; 0: no limit. Not where proxies stand between, and not
+    /// of this computer, where one may
+    #[arg(
+        long,
+        env = "MARKET_ADDRESS_CONNECTIONS_MAX",
+        default_value_t = 1_024,
+        value_name = "COUNT"
+    )]
+    pub address_connections_max: usize,
+
     /// From a connection's start, or the last answer, to the end of the next request's head
     #[arg(long, env = "MARKET_HEAD_TIME", default_value = "10s", value_parser = parse_duration,
         value_name = "TIME")]
     pub head_time: Duration,
+}
+
+impl MarketLimits {
+    /// How clients are served.
+    #[must_use]
+    pub fn serving(&self) -> Serving {
+        let per_address_max = NonZeroUsize::new(self.address_connections_max);
+        Serving {
+            connections_per_address_max: per_address_max.filter(|_| self.trusted_hops == 0),
+            ..self.head_time.into()
+        }
+    }
 }
 
 impl Config {

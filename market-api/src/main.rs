@@ -56,7 +56,12 @@ fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
         market.set_started();
         let head_time = config.limits.head_time;
         let served = tokio::try_join!(
-            app::serve(public, market.public_router(), &drain, head_time),
+            app::serve(
+                public,
+                market.public_router(),
+                &drain,
+                config.limits.serving()
+            ),
             app::serve(admin, market.admin_router(), &drain, head_time),
         );
         drain.begin();

@@ -1,7 +1,8 @@
 //! The HTTP conventions that both servers keep.
 //!
 //! ```text
-//! listener ─► logged: a name, a line in the log ─► cors ─► guarded: time, body, panics ─► handlers
+//! listener: places, time ─► conform: name, host, envelope ─► logged: a line in the log ─► cors
+//!          ─► guarded: time, body, panics ─► handlers
 //! ```
 //!
 //! Handlers take their input through [`InPath`], [`InQuery`] and [`InBody`], answer with
@@ -11,21 +12,30 @@
 //! What this module does not do: know who asks (each server checks tokens in its own way;
 //! [`Credentials`] only reads them), routes, documents, limits on how often somebody asks.
 
+mod body;
+mod conform;
 mod credentials;
-mod crowded;
 mod envelope;
 mod extract;
 mod guard;
+pub mod headers;
 mod health;
+mod hosts;
+mod linger;
 mod listener;
 mod page;
+mod raw;
+mod seat;
+mod stream;
 
-pub use credentials::{ACCESS_COOKIE, Credentials, REFRESH_COOKIE, cookie};
+pub use credentials::{ACCESS_COOKIE, Credentials, REFRESH_COOKIE, cookie, cookies};
 pub use envelope::{
     Done, Envelope, FailureBody, Refusal, Row, Told, done, failure, failure_with, success,
 };
 pub use extract::{InBody, InPath, InQuery, is_own_page, parameter};
 pub use guard::{Log, REQUEST_ID, RequestIds, cors, guarded, logged, unknown_path};
 pub use health::Health;
-pub use listener::{Peer, listen, serve};
+pub use hosts::Hosts;
+pub use listener::{Peer, SEND_BUFFER_BYTES, Serving, WRITE_TIME, listen, serve};
 pub use page::{CountPage, Page, PageInfo, PageSize, ReceiverPage, cursor};
+pub use stream::HttpStream;

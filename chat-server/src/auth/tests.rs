@@ -109,8 +109,8 @@ fn bearer(token: Secret<String>) -> Credentials {
 fn cookies(access: Option<Secret<String>>, refresh: Option<Secret<String>>) -> Credentials {
     Credentials {
         bearer: None,
-        access_cookie: access,
-        refresh_cookie: refresh,
+        access_cookies: access.into_iter().collect(),
+        refresh_cookies: refresh.into_iter().collect(),
     }
 }
 
@@ -181,6 +181,40 @@ async fn cookies_end_with_the_refresh_token_of_the_same_member() {
             expected,
             "{shown:?}"
         );
+    }
+}
+
+#[tokio::test]
+async fn any_good_cookie_of_a_name_counts() {
+    use MemberToken::{Access, Refresh};
+    let signer = signer();
+    let (auth, clock, _folder) = knowing(&signer).await;
+    let early = |kind| token(&signer, 1, kind, start());
+    let (old_access, old_refresh) = (early(Access), early(Refresh));
+    clock.advance(ACCESS_LIFETIME);
+    let now = start().saturating_add(ACCESS_LIFETIME);
+    let (access, refresh) = (
+        token(&signer, 1, Access, now),
+        token(&signer, 1, Refresh, now),
+    );
+    let odd = Secret::new("x".to_owned());
+    let orders = [
+        vec![old_access.clone(), access.clone(), odd.clone()],
+        vec![access, odd, old_access],
+    ];
+    for access_cookies in orders {
+        let mut shown = Credentials {
+            access_cookies,
+            ..Credentials::default()
+        };
+        let found = auth.member(&shown).await.unwrap();
+        assert_eq!(found.ends_at, now.saturating_add(ACCESS_LIFETIME));
+        shown.refresh_cookies = vec![old_refresh.clone(), refresh.clone()];
+        let found = auth.member(&shown).await.unwrap();
+        assert_eq!(found.ends_at, now.saturating_add(REFRESH_LIFETIME));
+        shown.access_cookies.clear();
+        let found = auth.member(&shown).await.unwrap();
+        assert_eq!(found.ends_at, now.saturating_add(REFRESH_LIFETIME));
     }
 }
 

@@ -5,6 +5,10 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_swagger_ui::SwaggerUi;
 
+use shared::web::guarded;
+
+use super::BODY_BYTES_MAX;
+
 /// Where the page is.
 const PAGE: &str = "/docs/chat";
 
@@ -13,7 +17,8 @@ const DOCUMENT: &str = "/docs/chat/openapi.json";
 
 /// The page and the document; everything it needs is in the binary.
 pub(super) fn router(document: OpenApi) -> Router {
-    SwaggerUi::new(PAGE).url(DOCUMENT, document).into()
+    let page: Router = SwaggerUi::new(PAGE).url(DOCUMENT, document).into();
+    guarded(page, BODY_BYTES_MAX)
 }
 
 /// The head of the clients' document.

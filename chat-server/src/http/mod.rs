@@ -30,7 +30,7 @@ use crate::rooms::Rooms;
 use crate::stopping::Stop;
 
 /// 64 KiB: the longest body of a client is a few hundred bytes.
-const BODY_BYTES_MAX: usize = 64 << 10;
+pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// 4 MiB: a room of 1,000 members with the longest names and pictures.
 const ROOM_BYTES_MAX: usize = 4 << 20;

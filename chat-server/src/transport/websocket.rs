@@ -6,11 +6,16 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
-use http::header::{CONNECTION, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use axum::routing::get;
+use http::header::{
+    CONNECTION, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue};
+use hyper::body::Body as _;
 use hyper_util::rt::TokioIo;
-use shared::web::{Credentials, is_own_page};
+use shared::web::headers::{all, has_token};
+use shared::web::{Credentials, HttpStream, Refusal, guarded, is_own_page};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 
@@ -22,6 +27,12 @@ const PROTOCOLS: [&str; 3] = ["v12.stomp", "v11.stomp", "v10.stomp"];
 
 /// Seconds after which a refused client may come back.
 const RETRY_AFTER_SECONDS: &str = "1";
+
+/// The one version of the protocol there is (RFC 6455).
+const VERSION: HeaderValue = HeaderValue::from_static("13");
+
+/// An upgrade has no body.
+const BODY_BYTES_MAX: usize = 0;
 
 /// What an upgrade is checked against.
 #[derive(Clone, Debug)]
@@ -36,31 +47,29 @@ pub struct Upgrades {
 
 /// `/conn`.
 pub fn router(upgrades: Upgrades) -> Router {
-    Router::new()
-        .route("/conn", any(upgrade))
-        .with_state(upgrades)
+    let route = Router::new().route("/conn", get(upgrade));
+    guarded(route, BODY_BYTES_MAX).with_state(upgrades)
 }
 
 async fn upgrade(State(upgrades): State<Upgrades>, mut request: Request) -> Response {
     let services = &upgrades.services;
     let credentials = Credentials::from_headers(request.headers());
-    if let Some(reason) = upgrades.forbids(request.headers(), &credentials) {
-        services
-            .metrics
-            .connections_refused
-            .with_label_values(&["origin"])
-            .inc();
-        return (StatusCode::FORBIDDEN, reason).into_response();
+    if upgrades.forbids(request.headers(), &credentials) {
+        count_refused(services, "origin");
+        return Refusal::Forbidden.into_response();
     }
     let mut response = match handshake(&request) {
         Ok(response) => response,
-        Err(reason) => {
-            services
-                .metrics
-                .connections_refused
-                .with_label_values(&["request"])
-                .inc();
-            return (StatusCode::BAD_REQUEST, reason).into_response();
+        Err(refusal) => {
+            count_refused(services, "request");
+            let mut response = refusal.into_response();
+            let headers = response.headers_mut();
+            headers.insert(SEC_WEBSOCKET_VERSION, VERSION);
+            if refusal == Refusal::WebSocket {
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            }
+            return response;
         }
     };
     if services.drain.soft().is_cancelled() || !upgrades.health.takes_clients() {
@@ -82,11 +91,13 @@ async fn upgrade(State(upgrades): State<Upgrades>, mut request: Request) -> Resp
         let Ok(upgraded) = on_upgrade.await else {
             return;
         };
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        let Ok(parts) = upgraded.downcast::<TokioIo<HttpStream>>() else {
+            return;
+        };
+        let Some(tcp) = parts.io.into_inner().into_tcp() else {
             return;
         };
         let early = parts.read_buf.to_vec();
-        let tcp = parts.io.into_inner();
         drop(parts.read_buf); // or every connection would keep hyper's buffer
         drop(spawner.spawn("connection", serve(permit, tcp, early, credentials)));
     }));
@@ -98,40 +109,53 @@ async fn serve(permit: Permit, tcp: TcpStream, early: Vec<u8>, credentials: Cred
 }
 
 fn refuse(services: &Services, reason: &'static str) -> Response {
-    services
-        .metrics
-        .connections_refused
-        .with_label_values(&[reason])
-        .inc();
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        // A balancer would send the next client on the same connection, and one that stays open
-        // takes the place of one that could be served.
-        [(RETRY_AFTER, RETRY_AFTER_SECONDS), (CONNECTION, "close")],
-        reason,
-    )
-        .into_response()
+    count_refused(services, reason);
+    // A balancer would send the next client on the same connection, and one that stays open takes
+    // the place of one that could be served.
+    let headers = [(RETRY_AFTER, RETRY_AFTER_SECONDS), (CONNECTION, "close")];
+    (headers, Refusal::Unavailable).into_response()
 }
 
-/// The answer to a correct upgrade request (RFC 6455 §4.2), or what is wrong with it.
-fn handshake(request: &Request) -> Result<Response, String> {
+fn count_refused(services: &Services, reason: &'static str) {
+    let refused = &services.metrics.connections_refused;
+    refused.with_label_values(&[reason]).inc();
+}
+
+/// The answer to a correct upgrade request (RFC 6455 §4.2), or what to say to another. Its headers
+/// are lists, on however many lines, and the library reads the plain form only.
+fn handshake(request: &Request) -> Result<Response, Refusal> {
+    let headers = request.headers();
+    let is_upgrade = has_token(headers, &CONNECTION, "upgrade")
+        && has_token(headers, &UPGRADE, "websocket")
+        && request.body().is_end_stream();
+    let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
+    let (true, Some(key), None) = (is_upgrade, keys.next(), keys.next()) else {
+        return Err(Refusal::Parameter);
+    };
+    let mut versions = all(headers, &SEC_WEBSOCKET_VERSION);
+    match (versions.next(), versions.next()) {
+        (Some(b"13"), None) => {}
+        (Some(_), _) => return Err(Refusal::WebSocket),
+        (None, _) => return Err(Refusal::Parameter),
+    }
     let mut head = http::Request::new(());
     *head.method_mut() = request.method().clone();
-    *head.uri_mut() = request.uri().clone();
     *head.version_mut() = request.version();
-    *head.headers_mut() = request.headers().clone();
-    let response = create_response(&head).map_err(|error| error.to_string())?;
+    let plain = [
+        (CONNECTION, HeaderValue::from_static("upgrade")),
+        (UPGRADE, HeaderValue::from_static("websocket")),
+        (SEC_WEBSOCKET_VERSION, VERSION),
+        (SEC_WEBSOCKET_KEY, key.clone()),
+    ];
+    head.headers_mut().extend(plain);
+    let response = create_response(&head).map_err(|_wrong| Refusal::Parameter)?;
     Ok(response.map(|()| Body::empty()))
 }
 
 /// The best of the sub-protocols that the client offers. None is chosen where none was offered.
 fn chosen_protocol(headers: &HeaderMap) -> Option<&'static str> {
     let offered = |protocol: &&str| {
-        let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-        let mut names = values
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|v| v.split(','));
-        names.any(|name| name.trim() == *protocol)
+        all(headers, &SEC_WEBSOCKET_PROTOCOL).any(|name| name == protocol.as_bytes())
     };
     PROTOCOLS.into_iter().find(offered)
 }
@@ -139,11 +163,9 @@ fn chosen_protocol(headers: &HeaderMap) -> Option<&'static str> {
 impl Upgrades {
     /// A browser sends cookies along from any page, so with cookies the page must be one of ours
     /// (cross-site WebSocket hijacking, RFC 6455 §10.2). Programs send no Origin.
-    fn forbids(&self, headers: &HeaderMap, credentials: &Credentials) -> Option<&'static str> {
-        let cookies = credentials.access_cookie.is_some() || credentials.refresh_cookie.is_some();
-        headers.get(ORIGIN).filter(|_| cookies)?;
-        let ours = is_own_page(headers, &self.allowed_origins);
-        (!ours).then_some("this origin may not use cookies here")
+    fn forbids(&self, headers: &HeaderMap, credentials: &Credentials) -> bool {
+        let is_page = credentials.has_cookies() && headers.contains_key(ORIGIN);
+        is_page && !is_own_page(headers, &self.allowed_origins)
     }
 }
 
@@ -151,10 +173,11 @@ impl Upgrades {
 mod tests {
     use super::*;
 
-    fn check(offered: &[&'static str], expected: Option<&str>) {
+    fn check(offered: &[&str], expected: Option<&str>) {
         let mut headers = HeaderMap::new();
         for value in offered {
-            headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(value));
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            headers.append(SEC_WEBSOCKET_PROTOCOL, value);
         }
         assert_eq!(chosen_protocol(&headers), expected, "{offered:?}");
     }
@@ -166,6 +189,7 @@ mod tests {
         check(&["v10.stomp,v11.stomp"], Some("v11.stomp"));
         check(&["v10.stomp", "v12.stomp"], Some("v12.stomp"));
         check(&["mqtt, v12.stomp"], Some("v12.stomp"));
+        check(&["김, v11.stomp ,", "mqtt"], Some("v11.stomp"));
         check(&["mqtt"], None);
     }
 }

@@ -16,5 +16,6 @@ mod history;
 mod list;
 mod marks;
 mod outage;
+mod raw;
 mod shapes;
 mod site;

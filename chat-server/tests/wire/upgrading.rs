@@ -106,27 +106,100 @@ async fn a_node_that_stops_sends_clients_away_for_a_while() {
     other.wait(PATIENCE).await.unwrap();
 }
 
-#[tokio::test]
-async fn what_is_no_upgrade_is_a_bad_request() {
-    let node = node(&[]).await;
+/// The answer to this instead of a good upgrade request.
+async fn instead(node: &TestNode, part: &str, other: &str) -> Answer {
     let good = upgrade_request(node.address, "");
-    for (part, other) in [
-        ("GET ", "POST "),
-        ("Upgrade: websocket\r\n", ""),
-        ("Connection: Upgrade", "Connection: keep-alive"),
-        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8"),
-        ("Sec-WebSocket-Version: 13\r\n", ""),
-        ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""),
-        ("HTTP/1.1", "HTTP/1.0"),
+    let mut raw = Raw::connect(node.address).await;
+    assert!(good.contains(part));
+    raw.bytes(good.replace(part, other).as_bytes()).await;
+    raw.answer().await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_no_upgrade_says_what_would_be() {
+    let node = node(&[]).await;
+    for (part, other, status) in [
+        ("GET ", "POST ", 405),
+        ("Upgrade: websocket\r\n", "", 400),
+        ("Upgrade: websocket\r\n", "Upgrade: websocket2\r\n", 400),
+        ("Connection: Upgrade", "Connection: keep-alive", 400),
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8", 426),
+        (
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Version: 13, 8",
+            426,
+        ),
+        ("Sec-WebSocket-Version: 13\r\n", "", 400),
+        ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "", 400),
+        ("NhbXBsZSBub25jZQ==", "", 400),
+        ("HTTP/1.1", "HTTP/1.0", 400),
+        ("\r\n\r\n", "\r\nContent-Length: 1\r\n\r\nx", 413),
+        ("\r\n\r\n", "\r\nContent-Length: 100000000\r\n\r\n", 413),
     ] {
-        let mut raw = Raw::connect(node.address).await;
-        assert!(good.contains(part));
-        raw.bytes(good.replace(part, other).as_bytes()).await;
-        let answer = raw.answer().await.unwrap();
-        assert_eq!(answer.status, 400, "{part:?} {other:?}");
+        let answer = instead(&node, part, other).await;
+        assert_eq!(answer.status, status, "{part:?} {other:?}");
+        let has = |header: &str, value: &str| {
+            assert_eq!(answer.header(header), Some(value), "{part:?} {other:?}");
+        };
+        has("content-type", "application/json");
+        has("cache-control", "no-store");
+        has("x-content-type-options", "nosniff");
+        assert!(answer.header("x-request-id").is_some());
+        match status {
+            405 => has("allow", "GET,HEAD"),
+            426 => {
+                has("sec-websocket-version", "13");
+                has("upgrade", "websocket");
+            }
+            400 => has("sec-websocket-version", "13"),
+            _ => {}
+        }
     }
     assert_eq!(node.node.services.connections.count(), 0);
     session(&node, 1).await;
+}
+
+#[tokio::test]
+async fn headers_of_an_upgrade_are_lists() {
+    let node = node(&[]).await;
+    for (part, other) in [
+        ("Connection: Upgrade", "Connection: keep-alive, uPGRADE"),
+        (
+            "Connection: Upgrade",
+            "Connection: keep-alive\r\nConnection: TE,\tupgrade",
+        ),
+        ("Upgrade: websocket", "Upgrade: h2c, WebSocket"),
+        ("Upgrade: websocket", "Upgrade: h2c\r\nUpgrade: websocket"),
+    ] {
+        let answer = instead(&node, part, other).await;
+        assert_eq!(answer.status, 101, "{part:?} {other:?}");
+    }
+    let more = "Sec-WebSocket-Protocol: mqtt, \u{ae40}\r\nSec-WebSocket-Protocol: v12.stomp ,x\r\n";
+    let mut raw = Raw::connect(node.address).await;
+    raw.bytes(upgrade_request(node.address, more).as_bytes())
+        .await;
+    let answer = raw.answer().await.unwrap();
+    assert_eq!(answer.status, 101);
+    assert_eq!(answer.header("sec-websocket-protocol"), Some("v12.stomp"));
+}
+
+#[tokio::test]
+async fn any_good_cookie_of_a_name_logs_in() {
+    let node = node(&[]).await;
+    let good = node.token(1);
+    for cookies in [
+        format!("name=\u{ae40}; accessToken={good}"),
+        format!("accessToken=a.b.c; accessToken={good}"),
+        format!("accessToken={good}; accessToken=a.b.c"),
+        format!("accessToken=\u{ae40}; x; =; accessToken=\"{good}\""),
+        format!("refreshToken=a.b.c; refreshToken={}", node.refresh_token(1)),
+    ] {
+        let headers = [("Cookie", "x=y"), ("Cookie", cookies.as_str())];
+        let (mut raw, answer) = Raw::upgrade(node.address, &headers).await;
+        assert_eq!(answer.status, 101);
+        raw.text("CONNECT\naccept-version:1.2\n\n\0").await;
+        raw.expect(Command::Connected).await;
+    }
 }
 
 #[tokio::test]

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
+use axum::http::header::SET_COOKIE;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -17,8 +18,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::claims::{ACCESS_LIFETIME, MemberToken};
 use shared::config::Secret;
+use shared::web::{Refusal, guarded};
 
 use crate::demo::{self, DemoMember};
+
+/// A member's number, in JSON.
+const BODY_BYTES_MAX: usize = 1 << 10;
 
 /// What logging in takes.
 #[derive(Debug)]
@@ -46,10 +51,11 @@ struct LoggedIn<'a> {
 
 /// `/dev/members`, `/dev/login`.
 pub(crate) fn router(login: Login) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/dev/members", get(list_members))
         .route("/dev/login", post(log_in))
-        .with_state(Arc::new(login))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    guarded(routes, BODY_BYTES_MAX).with_state(Arc::new(login))
 }
 
 async fn list_members(State(login): State<Arc<Login>>) -> Response {
@@ -58,7 +64,20 @@ async fn list_members(State(login): State<Arc<Login>>) -> Response {
 }
 
 /// The body must say that it is JSON, so that no other site's page can send it unasked.
-async fn log_in(State(login): State<Arc<Login>>, Json(request): Json<LoginRequest>) -> Response {
+async fn log_in(
+    State(login): State<Arc<Login>>,
+    request: Result<Json<LoginRequest>, JsonRejection>,
+) -> Response {
+    let request = match request {
+        Ok(Json(request)) => request,
+        Err(JsonRejection::MissingJsonContentType(_)) => {
+            return Refusal::MediaType.into_response();
+        }
+        Err(other) if other.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            return Refusal::TooLarge.into_response();
+        }
+        Err(_) => return Refusal::Parameter.into_response(),
+    };
     let wanted = |one: &DemoMember| u64::from(u32::from(one.member_id)) == request.member_id;
     let Some(member) = demo::members().find(wanted) else {
         return failure(StatusCode::BAD_REQUEST, 2005, "demo members are 1 to 8");
@@ -93,7 +112,7 @@ fn cookie(name: &str, token: &Secret<String>, kind: MemberToken) -> String {
 
 fn success(data: &impl Serialize) -> Response {
     let body = json!({"code": 0, "message": "ok", "data": data});
-    ([(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    Json(body).into_response()
 }
 
 fn failure(status: StatusCode, code: u16, message: &str) -> Response {

@@ -5,12 +5,17 @@
 
 use axum::Router;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH,
-    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use shared::web::guarded;
+use shared::web::headers::is_known;
+
+/// A page is read, nothing is sent to it.
+const BODY_BYTES_MAX: usize = 0;
 
 /// What the page shares with other front ends: the file itself, not a copy of it.
 const CLIENT: File = File {
@@ -113,7 +118,7 @@ pub(crate) fn router() -> Router {
         };
         router = router.route(&path, get(answer));
     }
-    router
+    guarded(router, BODY_BYTES_MAX)
 }
 
 fn answer(file: File, tag: &HeaderValue, request: &HeaderMap) -> Response {
@@ -129,11 +134,7 @@ fn answer(file: File, tag: &HeaderValue, request: &HeaderMap) -> Response {
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     ];
-    let is_known = request
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .any(|known| known == tag);
-    if is_known {
+    if is_known(request, tag) {
         (StatusCode::NOT_MODIFIED, headers).into_response()
     } else {
         (headers, file.content).into_response()
@@ -185,6 +186,8 @@ fn tag(content: &[u8]) -> HeaderValue {
 mod tests {
     use std::path::Path;
 
+    use axum::http::header::IF_NONE_MATCH;
+
     use super::*;
 
     fn collect(folder: &Path, prefix: &str, found: &mut Vec<String>) {
@@ -228,6 +231,11 @@ mod tests {
             answer(file, &tag, &known).status(),
             StatusCode::NOT_MODIFIED
         );
+        let weak = format!("\"0\", W/{}", tag.to_str().unwrap());
+        for known in [weak.as_str(), "*"] {
+            let answer = answer(file, &tag, &headers(&[(IF_NONE_MATCH, known)]));
+            assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{known}");
+        }
         let older = headers(&[(IF_NONE_MATCH, "\"0\"")]);
         assert_eq!(answer(file, &tag, &older).status(), StatusCode::OK);
     }

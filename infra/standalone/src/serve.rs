@@ -17,7 +17,7 @@ use shared::drain::{Drain, Failed};
 use shared::files;
 use shared::limits::{OpenFiles, TooFewFiles};
 use shared::telemetry;
-use shared::web;
+use shared::web::{self, Hosts, Serving};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -132,7 +132,11 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     node.set_started();
     let listener = port.open()?;
     announce(address);
-    let served = serve(listener, router, &drain, head_time).await;
+    let serving = Serving {
+        hosts: Some(Hosts::of_this_computer(&settings.hosts, address)),
+        ..head_time.into()
+    };
+    let served = serve(listener, router, &drain, serving).await;
     if timeout(GOODBYE_MAX, drain.wait(GOODBYE_MAX)).await.is_err() {
         info!("not waiting for: {:?}", drain.running());
     }
@@ -158,6 +162,7 @@ impl Port {
                 TcpSocket::new_v6()?
             };
             socket.set_reuseaddr(true)?;
+            socket.set_send_buffer_size(web::SEND_BUFFER_BYTES)?;
             socket.bind(address)?;
             Ok(socket)
         };
@@ -211,11 +216,11 @@ async fn serve(
     listener: TcpListener,
     router: Router,
     drain: &Drain,
-    head_time: Duration,
+    how: Serving,
 ) -> io::Result<()> {
     let (soft, within) = (drain.soft(), drain.clone());
     let serving = drain.spawn("http", async move {
-        web::serve(listener, router, &within, head_time).await
+        web::serve(listener, router, &within, how).await
     });
     match soft.run_until_cancelled(serving).await {
         Some(Ok(served)) => served,

@@ -57,6 +57,16 @@ pub(crate) struct Serve {
     )]
     pub(crate) listen: SocketAddr,
 
+    /// Names that this program answers to besides those of this computer for itself (localhost).
+    /// A page of another site cannot reach it under a name of its own
+    #[arg(
+        long,
+        env = "DAPANDA_HOSTS",
+        value_delimiter = ',',
+        value_name = "NAME,NAME…"
+    )]
+    pub(crate) hosts: Vec<String>,
+
     /// Folder of everything that is kept: messages, rooms, the key that tokens are signed with
     #[arg(
         long,

@@ -413,6 +413,71 @@ async fn everything_is_on_the_one_port() {
 }
 
 #[tokio::test]
+async fn only_own_names_are_answered_to() {
+    let (_here, data) = folder();
+    let server = Server::start(Path::new(&data)).await;
+    for (method, path) in [
+        (Method::GET, "/"),
+        (Method::GET, "/conn"),
+        (Method::POST, "/dev/login"),
+        (Method::GET, "/dev/members"),
+        (Method::GET, "/api/products/mobile-data"),
+        (Method::GET, "/livez"),
+        (Method::GET, "/nowhere"),
+    ] {
+        // A name of somebody's that leads to this computer.
+        let answer = server.ask(method.clone(), path, &[("host", "evil.example")]);
+        let answer = answer.await;
+        assert_eq!(answer.status(), StatusCode::MISDIRECTED_REQUEST, "{path}");
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!(body["code"], 1013, "{path}");
+    }
+    for host in ["localhost", "LOCALHOST:1", "127.0.0.1:8080", "[::1]"] {
+        let answer = server.ask(Method::GET, "/", &[("host", host)]).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn what_only_this_program_has_keeps_the_conventions() {
+    let (_here, data) = folder();
+    let server = Server::start(Path::new(&data)).await;
+    let json = ("content-type", "application/json");
+    for (method, path, header, expected) in [
+        (
+            Method::POST,
+            "/dev/login",
+            ("content-type", "text/plain"),
+            (415, 1012),
+        ),
+        (Method::POST, "/dev/login", json, (400, 1006)),
+        (Method::GET, "/dev/login", json, (405, 1007)),
+        (Method::DELETE, "/", json, (405, 1007)),
+        (Method::POST, "/js/app.js", json, (405, 1007)),
+        (Method::GET, "/js/nothing.js", json, (404, 1004)),
+        (Method::POST, "/conn", json, (405, 1007)),
+    ] {
+        let answer = server.ask(method, path, &[header]).await;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!((status, body["code"].as_u64().unwrap()), expected, "{path}");
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(headers["cache-control"], "no-store", "{path}");
+        assert!(headers.contains_key("x-request-id"), "{path}");
+        assert!(status != 405 || headers.contains_key("allow"), "{path}");
+    }
+    let page = server.ask(Method::GET, "/js/app.js", &[]).await;
+    let tag = page.headers()["etag"].to_str().unwrap().to_owned();
+    for known in [format!("W/{tag}"), format!("\"0\", {tag}"), "*".to_owned()] {
+        for method in [Method::GET, Method::HEAD] {
+            let header = [("if-none-match", known.as_str())];
+            let answer = server.ask(method, "/js/app.js", &header).await;
+            assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{known}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_login_sets_the_cookies_of_the_site() {
     let (_here, data) = folder();
     let server = Server::start(Path::new(&data)).await;

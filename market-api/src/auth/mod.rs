@@ -16,6 +16,8 @@ mod keys;
 mod repo;
 mod session;
 
+use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::header::COOKIE;
@@ -204,20 +206,18 @@ impl Auth {
 
     fn claims_of_any(&self, credentials: &Credentials) -> Result<MemberClaims, Failure> {
         let now = self.clock.unix_millis();
-        let shown = [
-            (&credentials.bearer, MemberToken::Access),
-            (&credentials.access_cookie, MemberToken::Access),
-            (&credentials.access_cookie, MemberToken::Refresh),
-            (&credentials.refresh_cookie, MemberToken::Refresh),
+        let shown: [(&[Secret<String>], _); 4] = [
+            (credentials.bearer.as_slice(), MemberToken::Access),
+            (&credentials.access_cookies, MemberToken::Access),
+            (&credentials.access_cookies, MemberToken::Refresh),
+            (&credentials.refresh_cookies, MemberToken::Refresh),
         ];
-        let mut is_any = false;
-        for (token, expected) in shown {
-            let Some(token) = token else { continue };
-            is_any = true;
-            if let Ok(claims) = self.keys.check(token, expected, now) {
+        for (tokens, expected) in shown {
+            if let Some(claims) = self.good(tokens, expected, now).into_iter().next() {
                 return Ok(claims);
             }
         }
+        let is_any = credentials.bearer.is_some() || credentials.has_cookies();
         let refusal = if is_any {
             Refusal::TokenInvalid
         } else {
@@ -239,27 +239,54 @@ impl Auth {
             let identity = self.look_up(claims, Origin::Bearer).await?;
             return Ok((identity, Vec::new()));
         }
-        let access = credentials.access_cookie.as_ref();
-        if let Some(Ok(claims)) = access.map(|a| self.keys.check(a, MemberToken::Access, now)) {
-            let identity = self.look_up(claims, Origin::Cookie).await?;
-            return Ok((identity, Vec::new()));
-        }
-        let in_access = access.filter(|_| access_cookie == AccessCookie::AlsoRefresh);
-        let in_access = in_access.map(|a| self.keys.check(a, MemberToken::Refresh, now));
-        if let Some(Ok(claims)) = in_access {
-            // Whoever keeps the cookies is not there to be given new ones.
-            let (identity, _) = self.renew(claims, now).await?;
-            return Ok((identity, Vec::new()));
-        }
-        match &credentials.refresh_cookie {
-            Some(refresh) => {
-                let claims = self.keys.check(refresh, MemberToken::Refresh, now);
-                let claims = claims.map_err(|_refused| self.refuse("token"))?;
-                self.renew(claims, now).await
+        // Any good cookie of a name counts: the failure of one is told if all the others fail.
+        let mut failure = None;
+        let access = &credentials.access_cookies;
+        for claims in self.good(access, MemberToken::Access, now) {
+            match self.look_up(claims, Origin::Cookie).await {
+                Ok(identity) => return Ok((identity, Vec::new())),
+                Err(error) => failure = failure.or(Some(error)),
             }
-            None if access.is_some() => Err(self.refuse("token")),
+        }
+        let in_access: &[_] = match access_cookie {
+            AccessCookie::AlsoRefresh => access,
+            AccessCookie::Strict => &[],
+        };
+        for claims in self.good(in_access, MemberToken::Refresh, now) {
+            // Whoever keeps the cookies is not there to be given new ones.
+            match self.renew(claims, now).await {
+                Ok((identity, _)) => return Ok((identity, Vec::new())),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        for claims in self.good(&credentials.refresh_cookies, MemberToken::Refresh, now) {
+            match self.renew(claims, now).await {
+                Ok(renewed) => return Ok(renewed),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        match failure {
+            Some(failure) => Err(failure),
+            None if credentials.has_cookies() => Err(self.refuse("token")),
             None => Err(Refusal::TokenMissing.into()),
         }
+    }
+
+    /// The claims of the good ones, of each login the newest: an older one would be taken for stolen.
+    fn good(
+        &self,
+        tokens: &[Secret<String>],
+        expected: MemberToken,
+        now: UnixMillis,
+    ) -> Vec<MemberClaims> {
+        let good = tokens
+            .iter()
+            .filter_map(|token| self.keys.check(token, expected, now).ok());
+        let mut good: Vec<MemberClaims> = good.collect();
+        good.sort_by_key(|claims| Reverse(claims.expires_at));
+        let mut seen = HashSet::new();
+        good.retain(|claims| seen.insert(claims.family.clone()));
+        good
     }
 
     fn refuse(&self, reason: &str) -> Failure {

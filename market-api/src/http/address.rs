@@ -33,12 +33,15 @@ impl ClientAddress {
 fn forwarded(headers: &HeaderMap, trusted_hops: usize) -> Option<IpAddr> {
     let place = trusted_hops.checked_sub(1)?;
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
-    let entries = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
-    let entry = entries.take(ENTRIES_MAX).nth(place)?.trim();
+    let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+    let entry = entries.take(ENTRIES_MAX).nth(place)?;
+    let entry = str::from_utf8(entry).ok()?.trim();
     let bare = entry
         .strip_prefix('[')
         .and_then(|rest| rest.split(']').next());
-    bare.unwrap_or(entry).parse().ok()
+    let is_v4_with_port = bare.is_none() && entry.matches(':').count() == 1;
+    let v4 = entry.split(':').next().filter(|_| is_v4_with_port);
+    bare.or(v4).unwrap_or(entry).parse().ok()
 }
 
 fn network(address: IpAddr) -> IpAddr {
@@ -52,13 +55,18 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use std::net::SocketAddr;
 
+    use http::HeaderValue;
+
     use super::*;
 
     /// With so many proxies and these lines of the header, the client is this.
     fn check(hops: usize, lines: &[&str], expected: &str) {
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(FORWARDED_FOR, line.parse().unwrap());
+            headers.append(
+                FORWARDED_FOR,
+                HeaderValue::from_bytes(line.as_bytes()).unwrap(),
+            );
         }
         let mut extensions = Extensions::new();
         let peer: SocketAddr = "10.0.0.9:1".parse().unwrap();
@@ -74,6 +82,15 @@ mod tests {
         check(1, &["6.6.6.6", "1.1.1.1"], "1.1.1.1");
         check(2, &["6.6.6.6, 1.1.1.1, 10.0.0.1"], "1.1.1.1");
         check(2, &["6.6.6.6, 1.1.1.1", "10.0.0.1"], "1.1.1.1");
+    }
+
+    #[test]
+    fn one_odd_entry_hides_no_other() {
+        check(1, &["김", "1.1.1.1"], "1.1.1.1");
+        check(1, &["김, 1.1.1.1"], "1.1.1.1");
+        check(2, &["김, 1.1.1.1, 10.0.0.1"], "1.1.1.1");
+        check(2, &["1.1.1.1:5, 10.0.0.1:6"], "1.1.1.1");
+        check(1, &["1.1.1.1", "김"], "10.0.0.9");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What goes from a handler to the layers around it: the reader's language, cookies to be set.
 
+use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Json;
@@ -9,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::{ACCEPT_LANGUAGE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use shared::web::Told;
+use shared::web::headers::weighted;
 
 /// A language of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,36 +91,68 @@ pub(super) async fn exchange(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// The first of our languages that `Accept-Language` names. Its weights are not weighed: browsers
-/// write the favourite first.
+/// The most wanted of our languages, where `Accept-Language` names one (RFC 9110, 12.5.4). What it
+/// does not name has the weight of `*`; of two that are wanted alike the first is taken, as
+/// browsers write the favourite first.
 fn asked_for(headers: &HeaderMap) -> Option<Language> {
-    let wanted = headers.get(ACCEPT_LANGUAGE)?.to_str().ok()?;
-    let tags = wanted
-        .split(',')
-        .filter_map(|tag| tag.split([';', '-']).next());
-    tags.map(|tag| tag.trim().to_ascii_lowercase())
-        .find_map(|tag| Language::parse(&tag))
+    let ranges = weighted(headers, &ACCEPT_LANGUAGE);
+    let place = |name: &str| ranges.iter().position(|(range, _)| primary(range) == name);
+    let any = place("*").and_then(|place| ranges.get(place));
+    let any = any.map_or(0, |(_, weight)| *weight);
+    let languages = [Language::Korean, Language::English];
+    let is_named = |language: &Language| place(language.as_str()).is_some();
+    if !languages.iter().any(is_named) {
+        return None;
+    }
+    let wished = languages.map(|language| {
+        let place = place(language.as_str());
+        let named = place.and_then(|place| ranges.get(place));
+        let weight = named.map_or(any, |(_, weight)| *weight);
+        (weight, Reverse(place.unwrap_or(usize::MAX)), language)
+    });
+    let wished = wished.into_iter().filter(|(weight, ..)| *weight > 0);
+    let best = wished.max_by_key(|(weight, place, _)| (*weight, *place));
+    best.map(|(.., language)| language)
+}
+
+/// `en` of `en-US`, in small letters.
+fn primary(range: &str) -> String {
+    let primary = range.split('-').next().unwrap_or(range);
+    primary.to_ascii_lowercase()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(wanted: Option<&str>, expected: Option<Language>) {
+    fn check<'a>(wanted: impl IntoIterator<Item = &'a str>, expected: Option<Language>) {
         let mut headers = HeaderMap::new();
-        if let Some(wanted) = wanted {
-            headers.insert(ACCEPT_LANGUAGE, wanted.parse().unwrap());
+        let wanted: Vec<_> = wanted.into_iter().collect();
+        for wanted in &wanted {
+            let wanted = HeaderValue::from_bytes(wanted.as_bytes()).unwrap();
+            headers.append(ACCEPT_LANGUAGE, wanted);
         }
         assert_eq!(asked_for(&headers), expected, "{wanted:?}");
     }
 
     #[test]
-    fn the_first_known_language_is_taken() {
+    fn the_known_language_that_is_wanted_most_is_taken() {
         check(None, None);
         check(Some("*"), None);
         check(Some("fr, de;q=0.5"), None);
         check(Some("en-US,en;q=0.9,ko;q=0.8"), Some(Language::English));
         check(Some("ko-KR,ko;q=0.9,en;q=0.8"), Some(Language::Korean));
         check(Some("fr;q=1.0, EN;q=0.1"), Some(Language::English));
+        check(Some("ko;q=0.1, en;q=0.9"), Some(Language::English));
+        check(Some("ko; q=0.1 ,en-GB; q=0.9"), Some(Language::English));
+        check(Some("en;q=0, ko;q=0.1"), Some(Language::Korean));
+        check(Some("en;q=0"), None);
+        check(Some("en;q=0, *"), Some(Language::Korean));
+        check(Some("ko;q=0.2, *;q=0.8"), Some(Language::English));
+        check(Some("ko;q=0.2, *;q=0"), Some(Language::Korean));
+        check(Some("김, en"), Some(Language::English));
+        check(Some("english, ko"), Some(Language::Korean));
+        check(["fr", "en;q=0.5"], Some(Language::English));
+        check(["ko;q=0.4", "en;q=0.5"], Some(Language::English));
     }
 }

@@ -5,7 +5,7 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use http::HeaderValue;
-use http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::CONTENT_SECURITY_POLICY;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -17,7 +17,9 @@ use utoipa::{PartialSchema as _, ToSchema as _};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-use shared::web::{ACCESS_COOKIE, FailureBody};
+use shared::web::{ACCESS_COOKIE, FailureBody, guarded};
+
+use super::BODY_BYTES_MAX;
 
 /// Where the page is.
 const PAGE: &str = "/docs";
@@ -40,14 +42,13 @@ pub fn document(routes: OpenApiRouter) -> OpenApi {
 /// The page and the document; everything they need is in the binary.
 pub(super) fn page(document: OpenApi) -> Router {
     let page: Router = SwaggerUi::new(PAGE).url(DOCUMENT, document).into();
-    page.layer(from_fn(keep_to_itself))
+    guarded(page, BODY_BYTES_MAX).layer(from_fn(keep_to_itself))
 }
 
 async fn keep_to_itself(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

@@ -71,8 +71,7 @@ pub fn public_router(surroundings: &Surroundings, routes: OpenApiRouter) -> Rout
         .layer(from_fn(context::exchange))
         .layer(from_fn_with_state(surroundings.clone(), limit::by_address))
         .layer(from_fn_with_state(surroundings.clone(), count))
-        .layer(web::cors(&surroundings.allowed_origins))
-        .layer(from_fn(keep_from_sniffing));
+        .layer(web::cors(&surroundings.allowed_origins));
     web::logged(routes, surroundings.log.clone()).merge(docs::page(document))
 }
 

@@ -366,17 +366,13 @@ type LoggedOut = (AppendHeaders<Vec<(HeaderName, HeaderValue)>>, Json<Done>);
 async fn log_out(State(api): State<Api>, headers: HeaderMap) -> Result<LoggedOut, Failure> {
     let credentials = Credentials::from_headers(&headers);
     // Another page could otherwise throw members out.
-    let by_cookie = credentials.bearer.is_none() && has_cookie(&credentials);
+    let by_cookie = credentials.bearer.is_none() && credentials.has_cookies();
     if by_cookie && !is_own_page(&headers, &api.allowed_origins) {
         return Err(Refusal::Forbidden.into());
     }
     let cookies = api.auth.end(&credentials).await?;
     let cookies = cookies.into_iter().map(|cookie| (SET_COOKIE, cookie));
     Ok((AppendHeaders(cookies.collect()), done()))
-}
-
-fn has_cookie(credentials: &Credentials) -> bool {
-    credentials.access_cookie.is_some() || credentials.refresh_cookie.is_some()
 }
 
 /// The public keys that tokens are checked with (RFC 7517), the signing one first.

@@ -21,6 +21,7 @@ mod matrix;
 mod members;
 mod products;
 mod program;
+mod raw;
 mod session;
 mod site;
 mod stopping;

@@ -16,51 +16,61 @@ pub const REFRESH_COOKIE: &str = "refreshToken";
 /// and the front end a handful.
 const COOKIES_MAX: usize = 256;
 
+/// Cookies of one name that are looked at. A browser sends one of each path and domain.
+const SAME_NAME_MAX: usize = 8;
+
 /// The tokens that came with a request or a CONNECT frame; unchecked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// `Authorization: Bearer`. One that is no token at all is kept as it is refused: who shows one
     /// wants to be known by it.
     pub bearer: Option<Secret<String>>,
-    /// Cookie `accessToken`.
-    pub access_cookie: Option<Secret<String>>,
-    /// Cookie `refreshToken`.
-    pub refresh_cookie: Option<Secret<String>>,
+    /// Cookies `accessToken`, in the order in which they came.
+    pub access_cookies: Vec<Secret<String>>,
+    /// Cookies `refreshToken`.
+    pub refresh_cookies: Vec<Secret<String>>,
 }
 
 impl Credentials {
     /// Reads the headers of a request.
     ///
-    /// Of several cookies of one name the first that could be a token counts, as browsers send the
-    /// one of the most specific path first. Of several `Authorization` headers none is good.
+    /// Of several cookies of one name each may be the good one: their order means nothing to a
+    /// server (RFC 6265, 5.4). Of several `Authorization` headers none is good.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        let cookies = headers.get_all(COOKIE).iter().flat_map(cookies);
-        let (mut access_cookie, mut refresh_cookie) = (None, None);
-        for (name, value) in cookies.take(COOKIES_MAX) {
-            let place = match name {
-                ACCESS_COOKIE => &mut access_cookie,
-                REFRESH_COOKIE => &mut refresh_cookie,
-                _ => continue,
-            };
-            if place.is_none() {
-                *place = token(value);
-            }
-        }
         Self {
             bearer: bearer(headers),
-            access_cookie,
-            refresh_cookie,
+            access_cookies: cookies(headers, ACCESS_COOKIE),
+            refresh_cookies: cookies(headers, REFRESH_COOKIE),
         }
     }
+
+    /// Whether there is a cookie that a browser may have added by itself.
+    #[must_use]
+    pub fn has_cookies(&self) -> bool {
+        !self.access_cookies.is_empty() || !self.refresh_cookies.is_empty()
+    }
+}
+
+/// The cookies of this name whose values are of the letters of a token, each once.
+#[must_use]
+pub fn cookies(headers: &HeaderMap, name: &str) -> Vec<Secret<String>> {
+    let all = headers.get_all(COOKIE).iter().flat_map(pairs);
+    let named = all.take(COOKIES_MAX);
+    let named = named.filter(|(found, _)| *found == name.as_bytes());
+    let mut tokens = Vec::new();
+    for token in named.filter_map(|(_, value)| token(value)) {
+        if tokens.len() < SAME_NAME_MAX && !tokens.contains(&token) {
+            tokens.push(token);
+        }
+    }
+    tokens
 }
 
 /// The first cookie of this name, if its value is of the letters of a token.
 #[must_use]
 pub fn cookie(headers: &HeaderMap, name: &str) -> Option<Secret<String>> {
-    let all = headers.get_all(COOKIE).iter().flat_map(cookies);
-    let mut named = all.take(COOKIES_MAX).filter(|(found, _)| *found == name);
-    named.find_map(|(_, value)| token(value))
+    cookies(headers, name).into_iter().next()
 }
 
 /// The bearer token; an empty one where there is something that cannot be one.
@@ -68,44 +78,51 @@ fn bearer(headers: &HeaderMap) -> Option<Secret<String>> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let first = values.next()?;
     let only = if values.next().is_none() {
-        first.to_str().unwrap_or_default()
+        first.as_bytes()
     } else {
-        ""
+        b""
     };
-    let (scheme, value) = only.split_once(' ').unwrap_or((only, ""));
-    let is_other_scheme = !scheme.is_empty() && !scheme.eq_ignore_ascii_case("bearer");
+    let end = only.iter().position(|byte| *byte == b' ');
+    let (scheme, value) = only.split_at(end.unwrap_or(only.len()));
+    let is_other_scheme = !scheme.is_empty() && !scheme.eq_ignore_ascii_case(b"bearer");
     if is_other_scheme {
         return None;
     }
     let no_token = || Secret::new(String::new());
-    Some(token(value.trim_start_matches(' ')).unwrap_or_else(no_token))
+    Some(token(value.trim_ascii_start()).unwrap_or_else(no_token))
 }
 
-/// The `name=value` pairs of a Cookie header (RFC 6265, 4.2.1); what is none is passed over.
-fn cookies(header: &HeaderValue) -> impl Iterator<Item = (&str, &str)> {
-    let text = header.to_str().unwrap_or_default();
-    text.split(';')
-        .filter_map(|pair| pair.trim_matches(' ').split_once('='))
+/// The `name=value` pairs of a Cookie header (RFC 6265, 5.4), which is bytes: what is no pair is
+/// passed over.
+fn pairs(header: &HeaderValue) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let pairs = header.as_bytes().split(|byte| *byte == b';');
+    pairs.filter_map(|pair| {
+        let pair = pair.trim_ascii();
+        let end = pair.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = pair.split_at(end);
+        Some((name, value.get(1..)?))
+    })
 }
 
 /// The text, if a token could look like this: base64url and dots, of bounded length.
-fn token(text: &str) -> Option<Secret<String>> {
+fn token(text: &[u8]) -> Option<Secret<String>> {
     let unquoted = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
+        .strip_prefix(b"\"")
+        .and_then(|rest| rest.strip_suffix(b"\""))
         .unwrap_or(text);
     let plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || byte == b'.';
-    let is_token = (1..=TOKEN_BYTES_MAX).contains(&unquoted.len()) && unquoted.bytes().all(plain);
-    is_token.then(|| Secret::new(unquoted.to_owned()))
+        |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_' || *byte == b'.';
+    let is_token = (1..=TOKEN_BYTES_MAX).contains(&unquoted.len()) && unquoted.iter().all(plain);
+    let text = str::from_utf8(unquoted).ok().filter(|_| is_token)?;
+    Some(Secret::new(text.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// These headers show (bearer, access cookie, refresh cookie).
-    fn check(headers: &[(&str, &str)], expected: (Option<&str>, Option<&str>, Option<&str>)) {
+    /// These headers show (bearer, access cookies, refresh cookies).
+    fn check(headers: &[(&str, &str)], expected: (Option<&str>, &[&str], &[&str])) {
         let map = headers.iter().map(|(name, value)| {
             let name: http::HeaderName = name.parse().unwrap();
             (name, HeaderValue::from_bytes(value.as_bytes()).unwrap())
@@ -115,33 +132,30 @@ mod tests {
             all.append(name, value);
         }
         let shown = Credentials::from_headers(&all);
-        let text = |secret: Option<Secret<String>>| secret.map(Secret::into_exposed);
-        assert_eq!(
-            (
-                text(shown.bearer).as_deref(),
-                text(shown.access_cookie).as_deref(),
-                text(shown.refresh_cookie).as_deref()
-            ),
-            expected,
-            "{headers:?}"
-        );
+        let texts = |secrets: Vec<Secret<String>>| -> Vec<String> {
+            secrets.into_iter().map(Secret::into_exposed).collect()
+        };
+        let bearer = shown.bearer.map(Secret::into_exposed);
+        assert_eq!(bearer.as_deref(), expected.0, "{headers:?}");
+        assert_eq!(texts(shown.access_cookies), expected.1, "{headers:?}");
+        assert_eq!(texts(shown.refresh_cookies), expected.2, "{headers:?}");
     }
 
     #[test]
     fn cookies_are_found_by_their_exact_name() {
-        check(&[], (None, None, None));
+        check(&[], (None, &[], &[]));
         check(
             &[("cookie", "a=b; accessToken=x.y.z; refreshToken=r")],
-            (None, Some("x.y.z"), Some("r")),
+            (None, &["x.y.z"], &["r"]),
         );
         check(
             &[("cookie", "refreshToken=r"), ("cookie", "accessToken=a")],
-            (None, Some("a"), Some("r")),
+            (None, &["a"], &["r"]),
         );
-        check(&[("cookie", "accessToken=\"a\"")], (None, Some("a"), None));
+        check(&[("cookie", "accessToken=\"a\"")], (None, &["a"], &[]));
         check(
             &[("cookie", "AccessToken=a; xaccessToken=b; accessToken =c")],
-            (None, None, None),
+            (None, &[], &[]),
         );
     }
 
@@ -149,38 +163,59 @@ mod tests {
     fn what_cannot_be_a_token_is_passed_over() {
         check(
             &[("cookie", "accessToken=; accessToken=a b; accessToken=good")],
-            (None, Some("good"), None),
+            (None, &["good"], &[]),
         );
         check(
-            &[("cookie", "accessToken=first; accessToken=second")],
-            (None, Some("first"), None),
+            &[(
+                "cookie",
+                "accessToken=first; accessToken=second;accessToken=first",
+            )],
+            (None, &["first", "second"], &[]),
         );
-        check(&[("cookie", "accessToken; =; ;;")], (None, None, None));
-        check(&[("cookie", "accessToken=가")], (None, None, None));
+        check(
+            &[("cookie", "name=김; accessToken=good; x=\u{fe}\u{ff}")],
+            (None, &["good"], &[]),
+        );
+        check(
+            &[("cookie", "accessToken=김;\taccessToken=good\t;")],
+            (None, &["good"], &[]),
+        );
+        check(&[("cookie", "accessToken; =; ;;")], (None, &[], &[]));
+        check(&[("cookie", "accessToken=가")], (None, &[], &[]));
         let long = format!("accessToken={}", "a".repeat(TOKEN_BYTES_MAX + 1));
-        check(&[("cookie", &long)], (None, None, None));
+        check(&[("cookie", &long)], (None, &[], &[]));
+    }
+
+    #[test]
+    fn of_one_name_a_few_are_looked_at() {
+        let many: String = (0..20).map(|n| format!("accessToken=t{n}; ")).collect();
+        let few: Vec<_> = (0..SAME_NAME_MAX).map(|n| format!("t{n}")).collect();
+        let few: Vec<_> = few.iter().map(String::as_str).collect();
+        check(&[("cookie", &many)], (None, &few, &[]));
     }
 
     #[test]
     fn cookies_past_the_bound_are_not_looked_at() {
         let many = format!("{}accessToken=a", "x=y; ".repeat(COOKIES_MAX));
-        check(&[("cookie", &many)], (None, None, None));
+        check(&[("cookie", &many)], (None, &[], &[]));
     }
 
     #[test]
     fn a_broken_bearer_is_shown_and_not_overlooked() {
         check(
             &[("authorization", "Bearer a.b.c")],
-            (Some("a.b.c"), None, None),
+            (Some("a.b.c"), &[], &[]),
         );
-        check(&[("authorization", "bearer  a")], (Some("a"), None, None));
-        check(&[("authorization", "Bearer")], (Some(""), None, None));
-        check(&[("authorization", "Bearer a b")], (Some(""), None, None));
-        check(&[("authorization", "")], (Some(""), None, None));
-        check(&[("authorization", "Basic eA==")], (None, None, None));
+        check(&[("authorization", "bearer  a")], (Some("a"), &[], &[]));
+        check(&[("authorization", "Bearer")], (Some(""), &[], &[]));
+        check(&[("authorization", "Bearer a b")], (Some(""), &[], &[]));
+        check(&[("authorization", "")], (Some(""), &[], &[]));
+        check(&[("authorization", "Basic eA==")], (None, &[], &[]));
+        check(&[("authorization", "Basic 김")], (None, &[], &[]));
+        check(&[("authorization", "BEARER 김")], (Some(""), &[], &[]));
         check(
             &[("authorization", "Bearer a"), ("authorization", "Bearer a")],
-            (Some(""), None, None),
+            (Some(""), &[], &[]),
         );
     }
 

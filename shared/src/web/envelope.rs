@@ -47,6 +47,13 @@ pub struct FailureBody {
     data: Option<Value>,
 }
 
+impl FailureBody {
+    /// What this row says, in Korean.
+    pub(super) fn of(row: Row) -> Self {
+        Told { row, data: None }.body(row.ko)
+    }
+}
+
 /// `data` in its envelope.
 pub fn success<T>(data: T) -> Json<Envelope<T>> {
     Json(Envelope {
@@ -145,6 +152,18 @@ pub enum Refusal {
     TooMany,
     /// Not possible right now.
     Unavailable,
+    /// The request did not come in time.
+    TooSlow,
+    /// A body in an encoding or of a type that is not read here.
+    MediaType,
+    /// Not one of this server's names.
+    Host,
+    /// Only a WebSocket of version 13 is spoken here.
+    WebSocket,
+    /// The head of the request is too long.
+    HeadTooLarge,
+    /// A method, a coding or an expectation that this server does not have.
+    NotImplemented,
     /// A token was shown and is not good.
     TokenInvalid,
     /// The member is blocked.
@@ -208,6 +227,42 @@ impl Refusal {
                 "지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요.",
                 "Not possible right now. Please try again in a moment.",
             ),
+            Self::TooSlow => (
+                S::REQUEST_TIMEOUT,
+                1011,
+                "요청이 제때 도착하지 않았습니다. 다시 시도해 주세요.",
+                "The request did not come in time. Please try again.",
+            ),
+            Self::MediaType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                1012,
+                "지원하지 않는 형식의 요청 본문입니다.",
+                "The body of the request has a form that is not read here.",
+            ),
+            Self::Host => (
+                S::MISDIRECTED_REQUEST,
+                1013,
+                "이 서버의 주소가 아닙니다.",
+                "This server does not have that name.",
+            ),
+            Self::WebSocket => (
+                S::UPGRADE_REQUIRED,
+                1014,
+                "WebSocket 버전 13으로 연결해 주세요.",
+                "Please connect with version 13 of WebSocket.",
+            ),
+            Self::HeadTooLarge => (
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                1015,
+                "요청 헤더가 너무 큽니다.",
+                "The head of the request is too large.",
+            ),
+            Self::NotImplemented => (
+                S::NOT_IMPLEMENTED,
+                1016,
+                "지원하지 않는 요청 방식입니다.",
+                "This server does not do that.",
+            ),
             Self::TokenInvalid => (
                 S::UNAUTHORIZED,
                 2007,
@@ -232,6 +287,35 @@ impl Refusal {
             code,
             ko,
             en,
+        }
+    }
+}
+
+impl Refusal {
+    /// The row for a status that somebody else chose: a framework, or hyper.
+    #[must_use]
+    pub(super) fn of_status(status: StatusCode) -> Row {
+        use StatusCode as S;
+        let refusal = match status {
+            S::UNAUTHORIZED => Self::TokenMissing,
+            S::FORBIDDEN => Self::Forbidden,
+            S::NOT_FOUND | S::GONE => Self::Path,
+            S::METHOD_NOT_ALLOWED => Self::Method,
+            S::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            S::TOO_MANY_REQUESTS => Self::TooMany,
+            S::REQUEST_TIMEOUT => Self::TooSlow,
+            S::UNSUPPORTED_MEDIA_TYPE => Self::MediaType,
+            S::MISDIRECTED_REQUEST => Self::Host,
+            S::UPGRADE_REQUIRED => Self::WebSocket,
+            S::REQUEST_HEADER_FIELDS_TOO_LARGE | S::URI_TOO_LONG => Self::HeadTooLarge,
+            S::NOT_IMPLEMENTED | S::EXPECTATION_FAILED => Self::NotImplemented,
+            S::SERVICE_UNAVAILABLE => Self::Unavailable,
+            other if other.is_server_error() => Self::Internal,
+            _ => Self::Parameter,
+        };
+        Row {
+            status,
+            ..refusal.row()
         }
     }
 }

@@ -18,13 +18,35 @@ use crate::json::from_object;
 /// page of ours. Browsers send `Origin` with every such request.
 #[must_use]
 pub fn is_own_page(headers: &HeaderMap, allowed: &[String]) -> bool {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(origin) = text(ORIGIN) else {
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let (Some(origin), None) = (origins.next(), origins.next()) else {
         return false;
     };
-    let authority = origin.split_once("://").map(|(_, authority)| authority);
-    let is_own = authority.is_some_and(|authority| Some(authority) == text(HOST));
-    is_own || allowed.iter().any(|allowed| allowed == origin)
+    let Some((scheme, authority)) = origin.to_str().ok().and_then(parts_of_origin) else {
+        return false;
+    };
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let is_own = host.is_some_and(|host| bare_authority(scheme, host) == authority);
+    let is = |allowed: &String| parts_of_origin(allowed) == Some((scheme, authority.clone()));
+    is_own || allowed.iter().any(is)
+}
+
+/// A scheme of pages, and the authority as it is compared.
+fn parts_of_origin(origin: &str) -> Option<(&'static str, String)> {
+    let (scheme, authority) = origin.split_once("://")?;
+    let schemes = ["http", "https"];
+    let known = schemes
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(scheme))?;
+    let authority = bare_authority(known, authority.trim_end_matches('/'));
+    (!authority.is_empty()).then_some((known, authority))
+}
+
+/// A host in small letters, without the port that the scheme has anyway.
+fn bare_authority(scheme: &str, authority: &str) -> String {
+    let usual = if scheme == "https" { ":443" } else { ":80" };
+    let bare = authority.strip_suffix(usual).unwrap_or(authority);
+    bare.to_ascii_lowercase()
 }
 
 /// The one parameter of the path.
@@ -37,9 +59,7 @@ impl<T: FromStr, S: Send + Sync> FromRequestParts<S> for InPath<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let path = Path::<String>::from_request_parts(parts, state).await;
         let Path(text) = path.map_err(|_rejection| Refusal::Parameter)?;
-        text.parse()
-            .map(Self)
-            .map_err(|_not_one| Refusal::Parameter)
+        parsed(&text).map(Self)
     }
 }
 
@@ -81,11 +101,73 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for InBody<T> {
 
 /// A parameter of the query, if it is there and not empty.
 ///
+/// A number is written in digits alone: `+5`, which the number parsers of the language take, is
+/// none (in a query it is `%2B5`; `+5` itself is a space and a 5).
+///
 /// # Errors
 /// [`Refusal::Parameter`]: it is something else.
 pub fn parameter<T: FromStr>(text: Option<&str>) -> Result<Option<T>, Refusal> {
     let text = text.filter(|text| !text.is_empty());
-    text.map(str::parse)
-        .transpose()
-        .map_err(|_not_one| Refusal::Parameter)
+    text.map(parsed).transpose()
+}
+
+/// What the text says. Nothing that is read here begins with a plus.
+fn parsed<T: FromStr>(text: &str) -> Result<T, Refusal> {
+    let text = Some(text).filter(|text| !text.starts_with('+'));
+    let value = text.and_then(|text| text.parse().ok());
+    value.ok_or(Refusal::Parameter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(host: &str, origins: &[&str], expected: bool) {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, host.parse().unwrap());
+        for origin in origins {
+            headers.append(ORIGIN, origin.parse().unwrap());
+        }
+        let allowed = [
+            "https://page.example".to_owned(),
+            "http://A.example:80/".to_owned(),
+        ];
+        let is_own = is_own_page(&headers, &allowed);
+        assert_eq!(is_own, expected, "{host} {origins:?}");
+    }
+
+    #[test]
+    fn pages_are_compared_as_origins_are() {
+        check("own.example", &["http://own.example"], true);
+        check("Own.example:80", &["HTTP://own.example"], true);
+        check("own.example", &["https://own.example:443"], true);
+        check("own.example:443", &["http://own.example"], false);
+        check("own.example:8080", &["http://own.example:8080"], true);
+        check("own.example:8080", &["http://own.example"], false);
+        check("x", &["https://page.example"], true);
+        check("x", &["https://PAGE.example:443"], true);
+        check("x", &["http://page.example"], false);
+        check("x", &["http://a.example"], true);
+        check(
+            "x",
+            &["https://page.example", "https://page.example"],
+            false,
+        );
+        check("x", &["null"], false);
+        check("x", &[""], false);
+        check("x", &["://x"], false);
+        check("x", &["ftp://x"], false);
+    }
+
+    #[test]
+    fn a_number_is_written_in_digits() {
+        let check = |text: &str, expected: Result<Option<u64>, Refusal>| {
+            assert_eq!(parameter(Some(text)), expected, "{text}");
+        };
+        check("5", Ok(Some(5)));
+        check("", Ok(None));
+        check("+5", Err(Refusal::Parameter));
+        check(" 5", Err(Refusal::Parameter));
+        check("-5", Err(Refusal::Parameter));
+    }
 }

@@ -2,6 +2,7 @@
 //! for what no handler answers.
 
 use std::any::Any;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,14 +12,17 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
-use tokio::time::timeout;
+use hyper::body::Body as _;
+use tokio::time::timeout_at;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, CorsLayer};
 
+use super::body::{Pace, PacedBody};
+use super::conform::last;
 use super::envelope::Refusal;
+use super::stream::now;
 use crate::clock::Clock;
 
 /// What a request is called, in both directions and in the log.
@@ -27,18 +31,15 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Names of others that are taken over: a UUID has 36 characters, a trace id 32.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
-/// From a request's head to its answer. The store's own deadlines are shorter.
+/// From a request's head to its answer, without the time that its body takes to come. The store's
+/// own deadlines are shorter.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
-
-/// Bytes of a body that is too long which are taken in nevertheless, beyond those that may come:
-/// clients that are a little wrong get their answer, others a reset.
-const DISCARD_BYTES_MAX: usize = 1 << 20;
 
 /// How long a browser may remember what a page is allowed to do.
 const CORS_AGE: Duration = Duration::from_secs(600);
 
 /// Seconds after which a client may ask again where something is away.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+pub(super) const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// Names for requests that come without one.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl RequestIds {
         }
     }
 
-    fn next(&self) -> HeaderValue {
+    pub(super) fn next(&self) -> HeaderValue {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let name = format!("{:016x}-{count:x}", self.node);
         HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static("-"))
@@ -128,37 +129,43 @@ fn answer_panic(_: Box<dyn Any + Send>) -> Response {
     Refusal::Internal.into_response()
 }
 
-/// Refuses what announces a long body before it is read. What announces nothing is bounded where
-/// it is read; a handler that takes no body reads none.
+/// Refuses what announces a long body, at once: no byte of it is asked for or waited for. What
+/// announces nothing is bounded where it is read; a handler that takes no body reads none.
 async fn refuse_long_bodies(
     State(bytes_max): State<usize>,
     request: Request,
     next: Next,
 ) -> Response {
-    let announced = request.headers().get(CONTENT_LENGTH);
-    let length = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if length.is_some_and(|length| length > bytes_max) {
-        discard(
-            request.into_body(),
-            bytes_max.saturating_add(DISCARD_BYTES_MAX),
-        )
-        .await;
-        return Refusal::TooLarge.into_response();
+    // hyper has seen that it is one number.
+    let announced = request.body().size_hint().lower();
+    let is_short = usize::try_from(announced).is_ok_and(|length| length <= bytes_max);
+    if !is_short {
+        return last(Refusal::TooLarge.into_response());
     }
     next.run(request).await
 }
 
-/// Takes in what a client is just sending. A connection that ends with bytes unread is reset, and
-/// the reset may overtake the answer.
-async fn discard(body: Body, bytes_max: usize) {
-    let mut body = Limited::new(body, bytes_max);
-    while let Some(Ok(_)) = body.frame().await {}
-}
-
+/// A handler's time, in which its client's is not counted.
 async fn limit_time(request: Request, next: Next) -> Response {
-    match timeout(REQUEST_MAX, next.run(request)).await {
-        Ok(response) => response,
-        Err(_elapsed) => Refusal::Unavailable.into_response(),
+    let pace = Pace::default();
+    let request = if request.body().is_end_stream() {
+        request
+    } else {
+        request.map(|body| Body::new(PacedBody::new(body, pace.clone())))
+    };
+    let begun = now();
+    let mut answering = pin!(next.run(request));
+    loop {
+        let until = begun + REQUEST_MAX + pace.waited();
+        match timeout_at(until, answering.as_mut()).await {
+            Ok(_) if pace.is_too_slow() => return last(Refusal::TooSlow.into_response()),
+            Ok(response) if response.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                return last(response);
+            }
+            Ok(response) => return response,
+            Err(_elapsed) if now() < begun + REQUEST_MAX + pace.waited() => {}
+            Err(_elapsed) => return Refusal::Unavailable.into_response(),
+        }
     }
 }
 
@@ -195,7 +202,7 @@ async fn name_and_log(State(state): State<Log>, mut request: Request, next: Next
 }
 
 /// The name that came with the request, if it is harmless in logs.
-fn named(headers: &HeaderMap) -> Option<HeaderValue> {
+pub(super) fn named(headers: &HeaderMap) -> Option<HeaderValue> {
     let id = headers.get(REQUEST_ID)?;
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     let bytes = id.as_bytes();

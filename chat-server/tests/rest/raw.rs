@@ -1,0 +1,141 @@
+//! Requests as bytes: what no client library sends.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use shared::claims::MemberToken;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::site::Site;
+
+/// Nothing that is waited for takes this long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Everything that comes until the server ends the connection.
+async fn ask(address: &str, request: &[u8]) -> String {
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    tcp.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let read = timeout(PATIENCE, tcp.read_to_end(&mut answer)).await;
+    drop(read.expect("the server ends the connection"));
+    String::from_utf8(answer).unwrap()
+}
+
+/// The answer has this status and code, and what every answer has.
+fn check(request: &str, answer: &str, expected: (u16, u64)) {
+    let (head, body) = answer.split_once("\r\n\r\n").expect(answer);
+    let head = format!("{head}\r\n");
+    for header in [
+        "\r\ncontent-type: application/json\r\n",
+        "\r\ncache-control: no-store\r\n",
+        "\r\nx-content-type-options: nosniff\r\n",
+        "\r\nx-request-id: ",
+    ] {
+        assert!(
+            head.contains(header),
+            "{request:?}: {header:?} is missing in {head}"
+        );
+    }
+    let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let body: Value = serde_json::from_str(body).expect(body);
+    let told = (status, body["code"].as_u64().unwrap());
+    assert_eq!(told, expected, "{request:?}: {answer}");
+    let is_allow_told = status != 405 || head.contains("\r\nallow: ");
+    assert!(is_allow_told, "{request:?}: {answer}");
+}
+
+#[tokio::test]
+async fn every_failure_comes_in_the_envelope() {
+    let site = Site::start().await;
+    let address = site.base.trim_start_matches("http://");
+    let token = site.token(1, MemberToken::Access);
+    let by = format!("Authorization: bEARER {}", token.expose());
+    let read = "/api/chat-messages/4194305/read-status";
+    for (request, expected) in [
+        (
+            format!("POST {read} HTTP/1.1\r\nContent-Length: 100000000\r\nHost: x"),
+            (413, 1008),
+        ),
+        (
+            format!(
+                "POST {read} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\
+                 Content-Length: 100000000"
+            ),
+            (413, 1008),
+        ),
+        (
+            "POST /docs/chat/ HTTP/1.1\r\nHost: x\r\nContent-Length: 65537".to_owned(),
+            (413, 1008),
+        ),
+        (
+            "PUT /internal/rooms/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 4194305".to_owned(),
+            (413, 1008),
+        ),
+        ("GET /api/chat-room HTTP/1.1".to_owned(), (400, 1006)),
+        (
+            "GET /api/chat-room HTTP/1.1\r\nHost: x\r\nHost: x".to_owned(),
+            (400, 1006),
+        ),
+        (
+            format!("GET /api/chat-room?size=%2B5 HTTP/1.1\r\nHost: x\r\n{by}"),
+            (400, 1006),
+        ),
+        (
+            format!("GET /api/chat-room/%2B1/history HTTP/1.1\r\nHost: x\r\n{by}"),
+            (400, 1006),
+        ),
+        (
+            format!("GET /api/chat-room/%ff/history HTTP/1.1\r\nHost: x\r\n{by}"),
+            (400, 1006),
+        ),
+        (
+            format!("GET /api/chat-room?size=%ff HTTP/1.1\r\nHost: x\r\n{by}"),
+            (400, 1006),
+        ),
+        (
+            "GET /docs/chat/nothing HTTP/1.1\r\nHost: x".to_owned(),
+            (404, 1004),
+        ),
+        (
+            "DELETE /docs/chat/ HTTP/1.1\r\nHost: x".to_owned(),
+            (405, 1007),
+        ),
+        ("POST /metrics HTTP/1.1\r\nHost: x".to_owned(), (405, 1007)),
+        (
+            "PUT /internal/rooms/1 HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\n\
+             Content-Length: 9"
+                .to_owned(),
+            (415, 1012),
+        ),
+    ] {
+        let bytes = format!("{request}\r\nConnection: close\r\n\r\n");
+        let answer = ask(address, bytes.as_bytes()).await;
+        check(&request, &answer, expected);
+    }
+}
+
+#[tokio::test]
+async fn any_good_cookie_of_a_name_counts() {
+    let site = Site::start().await;
+    let address = site.base.trim_start_matches("http://");
+    let good = site.token(1, MemberToken::Access);
+    let good = good.expose();
+    for cookies in [
+        format!("name=김; accessToken={good}"),
+        format!("accessToken=a.b.c; accessToken={good}"),
+        format!("accessToken={good};accessToken=a.b.c"),
+        format!("accessToken=김\r\nCookie: accessToken={good}"),
+    ] {
+        let request = format!(
+            "GET {}/api/chat-room HTTP/1.1\r\nHost: other\r\nCookie: {cookies}\r\n\
+             Connection: close\r\n\r\n",
+            site.base
+        );
+        let answer = ask(address, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{cookies}: {answer}");
+        let answer = answer.to_lowercase();
+        assert!(answer.contains("cache-control: no-store"), "{answer}");
+    }
+}

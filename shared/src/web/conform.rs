@@ -1,0 +1,210 @@
+//! Around every router: what a request must be before a route sees it, and what every answer has.
+//!
+//! Routers have their own conventions (`guard`); these hold also where a framework answers by
+//! itself, and for routes that nobody thought of: a name for the request, the envelope, rules for
+//! caches, `nosniff`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_TYPE, ETAG, EXPECT, HOST, IF_NONE_MATCH, RETRY_AFTER, TRANSFER_ENCODING,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use hyper::body::Body as _;
+use tower::ServiceExt as _;
+
+use super::envelope::{Refusal, failure};
+use super::guard::{REQUEST_ID, RETRY_AFTER_SECONDS, RequestIds, named};
+use super::headers::{self, is_known, media_type};
+use super::hosts::Hosts;
+
+/// What a browser's page may ask of any route of this server.
+const METHODS: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// What is asked of requests.
+#[derive(Debug)]
+pub(super) struct Rules {
+    /// Names for requests that come without one.
+    pub(super) ids: Arc<RequestIds>,
+    /// The names that this server answers to; `None` is any.
+    pub(super) hosts: Option<Hosts>,
+}
+
+/// The answer to a request.
+pub(super) async fn conform(router: Router, mut request: Request, rules: &Rules) -> Response {
+    let name = named(request.headers()).unwrap_or_else(|| rules.ids.next());
+    request.headers_mut().insert(REQUEST_ID, name.clone());
+    let known = known(&request);
+    let response = match check(&mut request, rules) {
+        Ok(()) => {
+            let Ok(response) = router.oneshot(request).await;
+            response
+        }
+        Err(response) => *response,
+    };
+    match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS => response,
+        StatusCode::OK => complete(unless_known(response, known), name),
+        _ => complete(response, name),
+    }
+}
+
+/// What the client has of what it asks for, if it may be told that nothing has changed.
+fn known(request: &Request) -> Option<HeaderMap> {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let tags = request.headers().get_all(IF_NONE_MATCH).iter();
+    let tags: HeaderMap = tags.map(|tag| (IF_NONE_MATCH, tag.clone())).collect();
+    Some(tags).filter(|tags| is_read && !tags.is_empty())
+}
+
+/// Nothing but the head, if the client has this very answer.
+fn unless_known(mut response: Response, known: Option<HeaderMap>) -> Response {
+    let tag = response.headers().get(ETAG);
+    let is_known = tag
+        .zip(known)
+        .is_some_and(|(tag, known)| is_known(&known, tag));
+    if is_known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    response
+}
+
+/// Whether the request is one that routes may see; its host then is in the header, in whatever form
+/// it came.
+fn check(request: &mut Request, rules: &Rules) -> Result<(), Box<Response>> {
+    let refuse = |refusal: Refusal| Box::new(last(refusal.into_response()));
+    let host = host(request).map_err(|()| refuse(Refusal::Parameter))?;
+    check_body(request)?;
+    if !headers::all(request.headers(), &EXPECT)
+        .all(|value| value.eq_ignore_ascii_case(b"100-continue"))
+    {
+        let row = Refusal::of_status(StatusCode::EXPECTATION_FAILED);
+        return Err(Box::new(last(failure(row))));
+    }
+    if let Some(hosts) = &rules.hosts {
+        let is_own = host.as_ref().is_some_and(|host| hosts.contain(host));
+        // HTTP/1.0 need not say; no browser speaks it.
+        if !is_own && (host.is_some() || request.version() == Version::HTTP_11) {
+            return Err(refuse(Refusal::Host));
+        }
+    }
+    match (request.uri().path(), request.method()) {
+        (_, &Method::CONNECT) => Err(refuse(Refusal::NotImplemented)),
+        ("*", &Method::OPTIONS) => {
+            let answer = (StatusCode::NO_CONTENT, [(ALLOW, METHODS)]);
+            Err(Box::new(answer.into_response()))
+        }
+        (path, _) if !path.starts_with('/') => Err(refuse(Refusal::Parameter)),
+        _ => Ok(()),
+    }
+}
+
+/// The one host that the request names: in its target, else in its header (RFC 9112, 3.2).
+fn host(request: &mut Request) -> Result<Option<Authority>, ()> {
+    let is_plain = |host: &Authority| !host.host().is_empty() && !host.as_str().contains('@');
+    let mut named = request.headers().get_all(HOST).iter();
+    let header = match (named.next(), named.next()) {
+        (Some(one), None) => Some(Authority::try_from(one.as_bytes()).map_err(drop)?),
+        (None, _) if request.version() < Version::HTTP_11 => None,
+        (None, _) | (Some(_), Some(_)) => return Err(()),
+    };
+    let target = request.uri().authority().cloned();
+    let is_http = |uri: &Uri| matches!(uri.scheme_str(), None | Some("http" | "https"));
+    if !is_http(request.uri()) {
+        return Err(());
+    }
+    let Some(host) = target.or(header) else {
+        return Ok(None);
+    };
+    if !is_plain(&host) {
+        return Err(());
+    }
+    let value = HeaderValue::from_str(host.as_str()).map_err(drop)?;
+    request.headers_mut().insert(HOST, value);
+    Ok(Some(host))
+}
+
+/// Bodies are read as they are: in no coding but chunks.
+fn check_body(request: &Request) -> Result<(), Box<Response>> {
+    let headers = request.headers();
+    let mut transfer = headers::all(headers, &TRANSFER_ENCODING);
+    let is_chunks_only = match (transfer.next(), transfer.next()) {
+        (None, _) => true,
+        (Some(one), None) => one.eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    };
+    if !is_chunks_only {
+        return Err(Box::new(last(Refusal::NotImplemented.into_response())));
+    }
+    let is_plain = headers::all(headers, &CONTENT_ENCODING)
+        .all(|coding| coding.eq_ignore_ascii_case(b"identity"));
+    if !is_plain && !request.body().is_end_stream() {
+        let mut response = last(Refusal::MediaType.into_response());
+        let identity = HeaderValue::from_static("identity");
+        response.headers_mut().insert(ACCEPT_ENCODING, identity);
+        return Err(Box::new(response));
+    }
+    Ok(())
+}
+
+/// An answer after which the connection ends: its request's body is not read.
+pub(super) fn last(mut response: Response) -> Response {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
+    response
+}
+
+/// What every answer has.
+fn complete(response: Response, name: HeaderValue) -> Response {
+    let mut response = in_envelope(response);
+    let status = response.status();
+    let headers: &mut HeaderMap = response.headers_mut();
+    let mut add = |header: HeaderName, value: &'static str| {
+        headers
+            .entry(header)
+            .or_insert(HeaderValue::from_static(value));
+    };
+    add(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    add(CACHE_CONTROL, "no-store");
+    if status == StatusCode::UNAUTHORIZED {
+        add(WWW_AUTHENTICATE, "Bearer");
+    }
+    if matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    ) {
+        headers.entry(RETRY_AFTER).or_insert(RETRY_AFTER_SECONDS);
+    }
+    headers.entry(REQUEST_ID).or_insert(name);
+    response
+}
+
+/// A failure that no handler of ours has told is told again as ours are.
+fn in_envelope(response: Response) -> Response {
+    let status = response.status();
+    let is_failure = status.is_client_error() || status.is_server_error();
+    let is_json = media_type(response.headers()).is_some_and(|kind| {
+        kind.eq_ignore_ascii_case("application/json") || kind.ends_with("+json")
+    });
+    if !is_failure || is_json {
+        return response;
+    }
+    let mut told = failure(Refusal::of_status(status));
+    let mut headers = response.headers().clone();
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(CONTENT_TYPE);
+    headers.remove(CONTENT_ENCODING);
+    headers.remove(TRANSFER_ENCODING);
+    told.headers_mut().extend(headers);
+    told
+}

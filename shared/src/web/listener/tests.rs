@@ -1,0 +1,418 @@
+//! Clients that keep a server waiting, over real sockets. The time is tokio's and passes when
+//! nobody has anything to do.
+
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::response::IntoResponse as _;
+use axum::routing::{get, post};
+use serde_json::Value;
+
+use super::super::conform::last;
+use super::super::extract::InBody;
+use super::super::guard::{guarded, unknown_path};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::super::linger::LINGER_TIME;
+use super::*;
+
+const BODY_BYTES_MAX: usize = 1_000;
+
+/// Nothing that is waited for takes this long.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+const HEAD_TIME: Duration = Duration::from_secs(5);
+
+/// A server, until it is dropped.
+struct Port {
+    address: SocketAddr,
+    drain: Drain,
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.drain.hard().cancel();
+    }
+}
+
+impl Port {
+    fn open(change: impl FnOnce(&mut Serving)) -> Self {
+        let routes = Router::new()
+            .route("/", get(async || "here"))
+            .route("/large", get(async || vec![b'x'; 1 << 20]))
+            .route("/hang", get(std::future::pending::<Refusal>))
+            .route("/slow", post(slow))
+            .route("/json", post(async |_: InBody<Value>| "taken"))
+            .route("/last", get(async || last(Refusal::Path.into_response())))
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .fallback(unknown_path);
+        let routes = guarded(routes, BODY_BYTES_MAX);
+        let mut serving = Serving::from(HEAD_TIME);
+        change(&mut serving);
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let drain = Drain::new();
+        let within = drain.clone();
+        drop(drain.spawn("port", async move {
+            serve(listener, routes, &within, serving).await
+        }));
+        Self { address, drain }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends this and nothing more: all that comes until the server ends the connection.
+    async fn ask(&self, request: &[u8]) -> String {
+        let mut tcp = self.connect().await;
+        tcp.write_all(request).await.unwrap();
+        rest(&mut tcp).await
+    }
+
+    /// The status and the envelope's code of the answer to this, which is the last.
+    async fn check(&self, request: &str, expected: (u16, u64)) -> String {
+        let answer = self.ask(request.as_bytes()).await;
+        assert_eq!(told(&answer), expected, "{request:?}: {answer:?}");
+        answer
+    }
+}
+
+/// A handler that takes longer than a client may, before it reads.
+async fn slow(request: Request) -> Result<&'static str, Refusal> {
+    sleep(Duration::from_secs(9)).await;
+    let body = axum::body::to_bytes(request.into_body(), 1_000).await;
+    body.map(|_| "taken").map_err(|_broken| Refusal::Parameter)
+}
+
+async fn rest(tcp: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let read = timeout(PATIENCE, tcp.read_to_end(&mut bytes)).await;
+    // A reset after the answer is an end, too.
+    drop(read.expect("the server ends the connection"));
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Status and code of an answer, which has what every answer has.
+fn told(answer: &str) -> (u16, u64) {
+    let (head, body) = answer.split_once("\r\n\r\n").expect(answer);
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    for header in [
+        "content-type: application/json\r\n",
+        "cache-control: no-store\r\n",
+        "x-content-type-options: nosniff\r\n",
+        "x-request-id: ",
+        "connection: close\r\n",
+    ] {
+        let head = format!("{head}\r\n");
+        assert!(head.contains(header), "{header:?} is missing in {head}");
+    }
+    let body: Value = serde_json::from_str(body).expect(answer);
+    (status, body["code"].as_u64().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn announced_body_that_is_too_long_is_refused_at_once() {
+    let port = Port::open(|_| {});
+    for more in ["", "Expect: 100-continue\r\n"] {
+        for path in ["/json", "/", "/nowhere", "/hang"] {
+            let request = format!(
+                "POST {path} HTTP/1.1\r\nHost: x\r\n{more}Content-Length: 100000000\r\n\r\n"
+            );
+            let begun = now();
+            let answer = port.check(&request, (413, 1008)).await;
+            assert!(!answer.contains(" 100 "), "{answer}");
+            // The gentle end of the connection, and nothing that waits for the body.
+            assert!(now() < begun + LINGER_TIME * 2, "{path} {more}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_that_turns_out_too_long_is_refused() {
+    let port = Port::open(|_| {});
+    let chunk = format!("3e9\r\n{}\r\n", " ".repeat(1_001));
+    let request =
+        format!("POST /json HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
+    port.check(&request, (413, 1008)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_that_may_come_is_asked_for() {
+    let port = Port::open(|_| {});
+    let mut tcp = port.connect().await;
+    let head = "POST /json HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\
+                Expect: 100-continue\r\n\r\n";
+    tcp.write_all(head.as_bytes()).await.unwrap();
+    let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let mut line = vec![0; go_on.len()];
+    tcp.read_exact(&mut line).await.unwrap();
+    assert_eq!(line, go_on);
+    tcp.write_all(b"{}").await.unwrap();
+    assert!(rest(&mut tcp).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_that_comes_too_slowly_is_the_clients_fault() {
+    let port = Port::open(|_| {});
+    let head = "POST /json HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
+    port.check(head, (408, 1011)).await;
+    // One byte in nine seconds is progress, but not for ever.
+    let mut tcp = port.connect().await;
+    tcp.write_all(head.as_bytes()).await.unwrap();
+    let begun = now();
+    while tcp.write_all(b" ").await.is_ok() && now() < begun + PATIENCE {
+        sleep(PAUSE).await;
+        if now() > begun + PAUSE * 5 {
+            break;
+        }
+    }
+    assert_eq!(told(&rest(&mut tcp).await), (408, 1011));
+}
+
+/// Less than a body may pause.
+const PAUSE: Duration = Duration::from_secs(9);
+
+#[tokio::test(start_paused = true)]
+async fn slow_body_that_goes_on_is_waited_for() {
+    let port = Port::open(|_| {});
+    let mut tcp = port.connect().await;
+    let head = "POST /json HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\n";
+    tcp.write_all(head.as_bytes()).await.unwrap();
+    // Longer than a handler may take.
+    for byte in ["{", "}"] {
+        sleep(PAUSE).await;
+        tcp.write_all(byte.as_bytes()).await.unwrap();
+    }
+    tcp.write_all(b"   ").await.unwrap();
+    assert!(rest(&mut tcp).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_handler_is_the_servers_fault() {
+    let port = Port::open(|_| {});
+    let head = "HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    port.check(&format!("GET /hang {head}\r\n"), (503, 1010))
+        .await;
+    // Its client's body lies there all the while.
+    let request = format!("POST /slow {head}Content-Length: 2\r\n\r\n{{}}");
+    let answer = port.ask(request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn head_that_was_begun_is_answered_and_an_idle_connection_is_closed() {
+    let port = Port::open(|_| {});
+    port.check("GET / HTTP/1.1\r\nHost: x\r\nX: ", (408, 1011))
+        .await;
+    assert_eq!(port.ask(b"").await, "");
+    let answers = port.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(answers.ends_with("\r\n\r\nhere"), "{answers}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_for_a_head_begins_with_the_last_answer() {
+    let port = Port::open(|_| {});
+    let mut tcp = port.connect().await;
+    for _ in 0..4 {
+        sleep(HEAD_TIME - Duration::from_secs(1)).await;
+        tcp.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+    }
+    let answers = rest(&mut tcp).await;
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 4, "{answers}");
+}
+
+/// Goes on asking until the server has had enough: how it ended, and what it took.
+async fn ask_on(tcp: &TcpStream, request: &[u8]) -> (io::Error, usize) {
+    let mut bytes = 0;
+    loop {
+        tcp.writable().await.unwrap();
+        match tcp.try_write(request) {
+            Ok(written) => bytes += written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return (error, bytes),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_reads_no_answer_is_ended() {
+    let port = Port::open(|_| {});
+    for path in ["/", "/large", "/nowhere"] {
+        let tcp = port.connect().await;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(100);
+        let begun = now();
+        let (ended, bytes) = timeout(PATIENCE, ask_on(&tcp, request.as_bytes()))
+            .await
+            .expect("an end");
+        assert!(now() >= begun + WRITE_TIME, "{ended}");
+        assert!(bytes < 32 << 20, "{bytes} bytes of requests were taken");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_reader_that_goes_on_gets_everything() {
+    let port = Port::open(|_| {});
+    let mut tcp = port.connect().await;
+    let head = b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    tcp.write_all(head).await.unwrap();
+    let (mut all, mut some) = (0, vec![0; 64 << 10]);
+    loop {
+        sleep(HEAD_TIME * 2).await;
+        match tcp.read(&mut some).await.unwrap() {
+            0 => break,
+            read => all += read,
+        }
+    }
+    assert!(all > 1 << 20, "{all}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_say_nothing_make_room() {
+    let port = Port::open(|serving| {
+        serving.connections_max = 2;
+        serving.head_time = PATIENCE;
+    });
+    let mut silent = [port.connect().await, port.connect().await];
+    for _ in 0..4 {
+        let answer = port.ask(b"GET /last HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    }
+    assert_eq!(rest(&mut silent[0]).await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn newcomer_is_refused_at_once_while_all_are_at_work() {
+    let port = Port::open(|serving| serving.connections_max = 2);
+    let mut busy = Vec::new();
+    for _ in 0..2 {
+        let mut tcp = port.connect().await;
+        tcp.write_all(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        busy.push(tcp);
+    }
+    let begun = now();
+    let refused = port
+        .check("GET / HTTP/1.1\r\nHost: x\r\n\r\n", (503, 1010))
+        .await;
+    assert!(refused.contains("\r\nretry-after: 1\r\n"), "{refused}");
+    assert!(now() < begun + Duration::from_secs(5));
+    drop(busy);
+    let served = port.ask(b"GET /last HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(served.starts_with("HTTP/1.1 404 "), "{served}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_request_is_answered_in_the_envelope() {
+    let port = Port::open(|_| {});
+    let long = "x".repeat(READ_BUFFER_BYTES_MAX);
+    for (request, expected) in [
+        ("GET\r\n\r\n".to_owned(), (400, 1006)),
+        ("\0\0\0\0 / HTTP/1.1\r\n\r\n".to_owned(), (400, 1006)),
+        ("GET / HTTP/9.9\r\nHost: x\r\n\r\n".to_owned(), (400, 1006)),
+        ("GET / HTTP/1.1\r\nHost x\r\n\r\n".to_owned(), (400, 1006)),
+        (format!("GET / HTTP/1.1\r\nX: {long}\r\n\r\n"), (431, 1015)),
+        (
+            format!(
+                "GET / HTTP/1.1\r\nHost: x\r\n{}\r\n",
+                "a: b\r\n".repeat(101)
+            ),
+            (431, 1015),
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n".to_owned(),
+            (400, 1006),
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n".to_owned(),
+            (400, 1006),
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"
+                .to_owned(),
+            (400, 1006),
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n".to_owned(),
+            (400, 1006),
+        ),
+    ] {
+        port.check(&request, expected).await;
+    }
+    // Also behind a good one.
+    let both = port
+        .ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET\r\n\r\n")
+        .await;
+    let (good, bad) = both.split_once("here").unwrap();
+    assert!(good.starts_with("HTTP/1.1 200 "), "{both}");
+    assert_eq!(told(bad), (400, 1006));
+}
+
+/// The connection ends after these, as they say themselves.
+#[tokio::test(start_paused = true)]
+async fn request_that_no_route_may_see_is_refused() {
+    let own = "127.0.0.1:1".parse().unwrap();
+    let port = Port::open(|serving| serving.hosts = Some(Hosts::of_this_computer(&[], own)));
+    let bad = (400, 1006);
+    for (request, expected) in [
+        ("GET / HTTP/1.1", bad),
+        ("GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost", bad),
+        ("GET / HTTP/1.1\r\nHost: a b", bad),
+        ("GET / HTTP/1.1\r\nHost: ", bad),
+        ("GET / HTTP/1.1\r\nHost: me@localhost", bad),
+        ("GET / HTTP/1.0\r\nHost: localhost\r\nHost: localhost", bad),
+        ("GET ftp://localhost/ HTTP/1.1\r\nHost: localhost", bad),
+        ("GET * HTTP/1.1\r\nHost: localhost", bad),
+        ("GET / HTTP/1.1\r\nHost: evil.example", (421, 1013)),
+        (
+            "GET http://evil.example/ HTTP/1.1\r\nHost: localhost",
+            (421, 1013),
+        ),
+        (
+            "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80",
+            (501, 1016),
+        ),
+        (
+            "POST /json HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked",
+            (501, 1016),
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: localhost\r\nExpect: 200-ok",
+            (417, 1016),
+        ),
+        (
+            "POST /json HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nContent-Encoding: GZip",
+            (415, 1012),
+        ),
+    ] {
+        let answer = port.check(&format!("{request}\r\n\r\n"), expected).await;
+        let is_type = expected.0 == 415;
+        assert_eq!(
+            answer.contains("\r\naccept-encoding: identity\r\n"),
+            is_type
+        );
+    }
+    let json = "POST /json HTTP/1.1\r\nHost: localhost:5\r\nConnection: close\r\n\
+                Content-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}";
+    for request in [
+        "GET / HTTP/1.1\r\nHost: LocalHost:8080\r\nConnection: TE, Close\r\n\r\n",
+        "GET http://localhost/ HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+        json,
+    ] {
+        let answer = port.ask(request.as_bytes()).await;
+        let expected = if request.contains("HTTP/1.0") && !request.contains("Host") {
+            "HTTP/1.0 200 "
+        } else {
+            "HTTP/1.1 200 "
+        };
+        assert!(answer.starts_with(expected), "{request:?}: {answer}");
+    }
+    let all = "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let answer = port.ask(all.as_bytes()).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 204 ") && answer.contains("\r\nallow: GET"),
+        "{answer}"
+    );
+}

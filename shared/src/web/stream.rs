@@ -1,0 +1,355 @@
+//! A client's TCP stream while HTTP is spoken on it: bounds on how long the client may keep us
+//! waiting, told apart by what is waited for.
+//!
+//! hyper's own limit counts from when its task first runs and closes without an answer. This one
+//! counts from the accept, or from the last byte of the last answer, and reads what has arrived
+//! before it gives up: the server's own slowness is never the client's fault. A head that was begun
+//! and came too slowly is answered (408), an idle connection is closed. Writing ends when the
+//! client takes nothing in for a while. What hyper itself answers (a head that is not HTTP) leaves
+//! in the envelope.
+//!
+//! What this module does not do: limit a body on its way in (`body`), or anything after an upgrade:
+//! then the stream is handed on, and its own bounds with it.
+
+use std::io::{self, IoSlice};
+use std::os::fd::AsFd as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use super::envelope::Refusal;
+use super::raw::{self, RawAnswer};
+use super::seat::{Seat, Stage};
+use crate::clock::{Clock as _, SystemClock};
+
+/// How long to wait once more where bytes lie in the socket that the runtime has not reported yet.
+const READY_GRACE: Duration = Duration::from_secs(1);
+
+/// How often at most for one head: bytes that lie there are reported within one turn.
+const READY_GRACES_MAX: u8 = 8;
+
+/// How long the client may keep us waiting.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// From the accept, or the last byte of an answer, to the end of the next head.
+    pub(super) head: Duration,
+    /// Between two bytes that the client takes in.
+    pub(super) write: Duration,
+}
+
+/// How a stream came back from HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// We ended it; the client may still send.
+    ByUs,
+    /// The client ended its side, or idled.
+    Quietly,
+    /// The client took nothing in: what it has not read is dropped.
+    Stalled,
+}
+
+/// A client's stream as hyper uses it.
+#[derive(Debug)]
+pub struct HttpStream {
+    /// Gone once it is handed on.
+    tcp: Option<TcpStream>,
+    seat: Arc<Seat>,
+    patience: Patience,
+    timer: Pin<Box<Sleep>>,
+    /// The end of the time for the head that is awaited.
+    head_until: Instant,
+    /// Which head that is.
+    head: u32,
+    has_head_begun: bool,
+    graces: u8,
+    is_write_waiting: bool,
+    /// The last head before which every answer was written out.
+    flushed: u32,
+    /// What leaves instead of an answer of hyper's.
+    own: RawAnswer,
+    ended: Ended,
+}
+
+impl HttpStream {
+    /// A stream that has just been accepted.
+    pub(super) fn new(tcp: TcpStream, seat: Arc<Seat>, patience: Patience) -> Self {
+        let timer = Box::pin(sleep(patience.head));
+        Self {
+            tcp: Some(tcp),
+            head_until: timer.deadline(),
+            timer,
+            head: seat.head(),
+            flushed: seat.head(),
+            seat,
+            patience,
+            has_head_begun: false,
+            graces: 0,
+            is_write_waiting: false,
+            own: RawAnswer::default(),
+            ended: Ended::ByUs,
+        }
+    }
+
+    /// The stream for another protocol, after the upgrade.
+    #[must_use]
+    pub fn into_tcp(mut self) -> Option<TcpStream> {
+        self.tcp.take()
+    }
+
+    fn tcp(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        let tcp = self.tcp.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(Pin::new(tcp))
+    }
+
+    /// Notices that a request has ended since, so that another head is awaited.
+    fn follow_seat(&mut self) {
+        let head = self.seat.head();
+        if head != self.head {
+            self.head = head;
+            self.has_head_begun = false;
+            self.graces = 0;
+            self.head_until = now() + self.patience.head;
+        }
+    }
+
+    /// Nothing can be read now, and a head is awaited: whether that has gone on for too long.
+    fn poll_head_time(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_write_waiting {
+            // The client has not even taken the last answer; that has a bound of its own.
+            return Poll::Pending;
+        }
+        let is_given_up = self.seat.is_given_up();
+        if !is_given_up {
+            ready!(self.poll_timer(cx));
+        }
+        if self.graces < READY_GRACES_MAX && self.lies_ready() {
+            self.graces += 1;
+            self.seat.take_back_giving_up();
+            self.head_until = now() + READY_GRACE;
+            self.timer.as_mut().reset(self.head_until);
+            // The runtime has not reported these bytes, so its wake-up for them is still to come.
+            let _pending: Poll<()> = self.timer.as_mut().poll(cx);
+            return Poll::Pending;
+        }
+        self.ended = Ended::Quietly;
+        if self.has_head_begun
+            && let Some(tcp) = &self.tcp
+        {
+            self.ended = Ended::ByUs;
+            let answer = raw::answer(Refusal::TooSlow.row(), &self.seat.name(), None);
+            // One small answer on an idle connection; a client that has no room for it gets none.
+            if let Err(error) = tcp.try_write(&answer) {
+                tracing::debug!("408 not written: {error}");
+            }
+        }
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.timer.deadline() != self.head_until {
+            self.timer.as_mut().reset(self.head_until);
+        }
+        self.timer.as_mut().poll(cx)
+    }
+
+    /// Whether bytes, or the client's end, lie in the socket: asked past the runtime, which on a
+    /// busy machine reports them later.
+    fn lies_ready(&self) -> bool {
+        let Some(tcp) = &self.tcp else { return false };
+        let Ok(same) = tcp.as_fd().try_clone_to_owned() else {
+            return false;
+        };
+        matches!(std::net::TcpStream::from(same).peek(&mut [0]), Ok(1..))
+    }
+
+    /// The client has taken something in, or nothing for too long.
+    fn watch_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(result) => {
+                self.is_write_waiting = false;
+                // The time for the next head begins with the last byte of this answer.
+                self.head_until = now() + self.patience.head;
+                Poll::Ready(result)
+            }
+            Poll::Pending => {
+                if !self.is_write_waiting {
+                    self.is_write_waiting = true;
+                    self.timer.as_mut().reset(now() + self.patience.write);
+                }
+                ready!(self.timer.as_mut().poll(cx));
+                self.ended = Ended::Stalled;
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+
+    /// Whether hyper writes of its own accord: no request has come since all answers left.
+    fn is_answer_of_hyper(&self) -> bool {
+        self.seat.stage() == Stage::Head && self.flushed == self.seat.head()
+    }
+
+    fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.own.rest().is_empty() {
+            let Some(tcp) = &mut self.tcp else {
+                return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            };
+            let written = Pin::new(tcp).poll_write(cx, self.own.rest());
+            let written = ready!(self.watch_write(cx, written))?;
+            self.own.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// So that a connection can be ended gently whatever hyper's end of it was.
+impl Drop for HttpStream {
+    fn drop(&mut self) {
+        if let Some(tcp) = self.tcp.take() {
+            self.seat.give_back(tcp, self.ended);
+        }
+    }
+}
+
+impl AsyncRead for HttpStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let read = this.tcp()?.poll_read(cx, buf);
+        this.follow_seat();
+        match read {
+            Poll::Ready(Ok(())) => {
+                if buf.filled().len() == before {
+                    this.ended = Ended::Quietly;
+                } else if this.seat.stage() == Stage::Head {
+                    this.has_head_begun = true;
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => {
+                this.ended = Ended::Quietly;
+                Poll::Ready(Err(error))
+            }
+            Poll::Pending if this.seat.stage() == Stage::Head => this.poll_head_time(cx),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncWrite for HttpStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.is_answer_of_hyper() {
+            let name = this.seat.name();
+            this.own = raw::instead_of(bytes, &name);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = this.tcp()?.poll_write(cx, bytes);
+        this.watch_write(cx, written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.is_answer_of_hyper() {
+            let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+            return Pin::new(this).poll_write(cx, &bytes);
+        }
+        let written = this.tcp()?.poll_write_vectored(cx, slices);
+        this.watch_write(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.as_ref().is_some_and(AsyncWrite::is_write_vectored)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_own(cx))?;
+        if this.seat.stage() == Stage::Head {
+            this.flushed = this.seat.head();
+            this.follow_seat();
+            // hyper does not read again now if it has read in vain before this answer.
+            if this.poll_timer(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+        this.tcp()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_own(cx))?;
+        this.tcp()?.poll_shutdown(cx)
+    }
+}
+
+/// tokio's time, which its timers go by.
+pub(super) fn now() -> Instant {
+    Instant::from_std(SystemClock.now())
+}
+
+/// Waits until then.
+pub(super) fn at(moment: Instant) -> Pin<Box<Sleep>> {
+    Box::pin(sleep_until(moment))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Write as _;
+    use std::net::{Ipv4Addr, TcpListener, TcpStream as StdStream};
+
+    use super::super::guard::RequestIds;
+    use super::super::seat::Seats;
+    use super::*;
+
+    /// What the first read says after a head's time is over, with this in the socket already and
+    /// the runtime not knowing of it.
+    async fn check(sent: &[u8], expected: Result<&[u8], io::ErrorKind>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut client = StdStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.write_all(sent).unwrap();
+        let (tcp, peer) = listener.accept().unwrap();
+        tcp.set_nonblocking(true).unwrap();
+        let tcp = TcpStream::from_std(tcp).unwrap();
+        let seats = Arc::new(Seats::new(1, None, Arc::new(RequestIds::new(7))));
+        let place = seats.take(peer.ip()).unwrap();
+        let patience = Patience {
+            head: Duration::ZERO,
+            write: Duration::ZERO,
+        };
+        let mut stream = HttpStream::new(tcp, Arc::clone(&place.seat), patience);
+        seats.make_room(Duration::ZERO);
+        let mut bytes = [0; 16];
+        let mut buf = ReadBuf::new(&mut bytes);
+        let read = poll_fn(|cx| Pin::new(&mut stream).poll_read(cx, &mut buf)).await;
+        let read = read.map(|()| buf.filled()).map_err(|error| error.kind());
+        assert_eq!(read, expected);
+    }
+
+    #[tokio::test]
+    async fn what_lies_in_the_socket_is_read_before_a_client_is_given_up() {
+        check(b"GET /", Ok(b"GET /")).await;
+        check(b"", Err(io::ErrorKind::TimedOut)).await;
+    }
+}
