@@ -239,7 +239,19 @@ impl Settings for Config {
         self.login.check(mistakes);
         self.images.check(mistakes);
         self.chat.check(mistakes);
+        self.limits.check(mistakes);
         check_origins(&self.allowed_origins, mistakes);
+    }
+}
+
+impl MarketLimits {
+    /// Notes every value that makes no sense.
+    pub fn check(&self, mistakes: &mut Mistakes) {
+        if self.head_time < Duration::from_secs(1) {
+            let what = format!("in {:?} no request comes", self.head_time);
+            let right = "1s or more".to_owned();
+            mistakes.add("head_time", Mistake { what, right });
+        }
     }
 }
 
@@ -350,6 +362,7 @@ mod tests {
                 "--cookie-domain=a b",
                 "--images=https://bucket.example",
                 "--allowed-origins=https://x.example/path",
+                "--head-time=0s",
             ],
             &[
                 "--kakao-secret",
@@ -358,6 +371,7 @@ mod tests {
                 "--images-access-key",
                 "--images-secret-key",
                 "--allowed-origins",
+                "--head-time",
             ],
         );
     }

@@ -169,6 +169,7 @@ pub(crate) struct Room {
 impl Settings for Serve {
     fn check(&self, mistakes: &mut Mistakes) {
         self.chat.check(mistakes);
+        self.market.check(mistakes);
         check_origins(&self.allowed_origins, mistakes);
     }
 }
@@ -268,7 +269,10 @@ mod tests {
             ],
             &["--front-url", "--images-public-url", "--address-rate"],
         );
-        check(&["--allowed-origins", "http://h/"], &["--allowed-origins"]);
+        check(
+            &["--allowed-origins", "http://h/", "--head-time", "0s"],
+            &["--allowed-origins", "--head-time"],
+        );
         check(
             &["token", "--member", "0", "--date", "x"],
             &["--member", "--date is unknown"],
