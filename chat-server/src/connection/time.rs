@@ -86,9 +86,16 @@ impl Actor {
         login.map(|login| login.ends_at)
     }
 
+    /// When a silent peer is pinged, and when it is given up after that.
+    ///
+    /// A peer whose heart-beats are late is pinged before they count as missed: browsers slow down the
+    /// timers of a page in the background, but still answer pings.
     pub(super) fn silence_due(&self) -> Instant {
         let interval = self.services.config.ping_interval;
-        self.heard_at.checked_add(interval).unwrap_or(self.heard_at)
+        let due = self.heard_at.checked_add(interval).unwrap_or(self.heard_at);
+        let is_probed = self.pinged || self.session.is_closed();
+        let probe_due = self.session.probe_due().filter(|_| !is_probed);
+        probe_due.map_or(due, |probe| probe.min(due))
     }
 
     pub(super) fn set_timer(&self, timer: &mut Pin<Box<Sleep>>) {

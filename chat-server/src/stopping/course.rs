@@ -92,6 +92,8 @@ mod tests {
 
     use shared::clock::{Clock as _, SystemClock};
     use shared::config::parse;
+    use shared::drain::{LAST_WAIT, LEFT_BEHIND_MAX};
+    use shared::telemetry::FLUSH_MAX;
 
     use super::*;
     use crate::config::Config;
@@ -171,7 +173,8 @@ mod tests {
             let now = course.ends_at();
             assert!(course.step(now, usize::MAX).is_some());
         }
-        let rest = config.stop.stop_grace + shared::drain::LAST_WAIT;
+        let last = LAST_WAIT + LEFT_BEHIND_MAX + FLUSH_MAX;
+        let rest = config.stop.stop_grace + last;
         assert_eq!(course.ends_at() + rest - begin, config.stop.longest());
     }
 }

@@ -7,11 +7,11 @@
 
 mod acks;
 mod client_frames;
+mod endings;
 mod output;
 mod subscriptions;
 mod transactions;
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::error::{CloseCode, ProtocolError, Refusal};
 use crate::frame::{Command, Receipt};
 use crate::heart_beat::{HeartBeat, HeartBeatTimers};
 use crate::limits::Limits;
-use crate::version::{SUPPORTED_VERSIONS, Version};
+use crate::version::Version;
 use subscriptions::Subscriptions;
 use transactions::Transactions;
 
@@ -334,40 +334,11 @@ impl Session {
         }
     }
 
-    // ---- endings ------------------------------------------------------------------------------
-
-    fn fail(&mut self, error: ProtocolError, receipt: Option<Receipt>) {
-        let version = [("version", SUPPORTED_VERSIONS)];
-        let unsupported = error == ProtocolError::UnsupportedVersion;
-        let headers = if unsupported { version.as_slice() } else { &[] };
-        self.refuse_with(error.refusal(receipt), headers);
-    }
-
-    fn refuse_with(&mut self, refusal: Refusal, headers: &[(&str, &str)]) {
-        if self.state == State::Closed {
-            return;
-        }
-        let receipt_id = refusal.receipt.as_ref().map(Receipt::as_str);
-        let mut frame = FrameWriter::new(Command::Error, self.written_version())
-            .header("message", &refusal.message)
-            .header("code", &refusal.code.to_string())
-            .optional("receipt-id", receipt_id)
-            .header("content-type", "text/plain");
-        for (name, value) in headers {
-            frame = frame.header(name, value);
-        }
-        self.outputs
-            .push_back(Output::Transmit(frame.body(refusal.message.as_bytes())));
-        self.end(refusal.close, refusal.message);
-    }
-
-    /// The last output. Open transactions are aborted, nothing received later is read.
-    fn end(&mut self, code: CloseCode, reason: Cow<'static, str>) {
-        self.outputs.push_back(Output::Close { code, reason });
-        self.state = State::Closed;
-        self.decoder = Decoder::new(self.config.before_login);
-        self.subscriptions = Subscriptions::default();
-        self.transactions = Transactions::default();
+    /// When to look for a sign of life below STOMP, as the peer's heart-beats are late: any byte that
+    /// comes in time keeps the session. `None`: no heart-beats are agreed.
+    #[must_use]
+    pub fn probe_due(&self) -> Option<Instant> {
+        self.timers.probe_due()
     }
 
     /// The version frames are written in: before one is agreed on, the one that escapes nothing.

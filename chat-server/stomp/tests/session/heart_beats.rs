@@ -174,9 +174,12 @@ fn h4_any_data_counts_as_life() {
 #[test]
 fn h5_a_client_is_dead_after_twice_the_interval() {
     let mut peer = agreed((0, 25_000), Version::V1_1, "heart-beat:4000,0\n");
-    assert_eq!(peer.pass_ms(49_999), [""; 0]);
+    assert_eq!(peer.pass_ms(7_999), [""; 0], "it was asked for its 4 s");
     assert_eq!(peer.pass_ms(1), fault(MISSED));
     assert_eq!(peer.due(), None);
+    let mut peer = agreed((0, 25_000), Version::V1_1, "heart-beat:40000,0\n");
+    assert_eq!(peer.pass_ms(79_999), [""; 0]);
+    assert_eq!(peer.pass_ms(1), fault(MISSED));
 }
 
 #[test]

@@ -221,9 +221,9 @@ fn row_disconnect_without_receipt_is_closed_1000() {
 }
 
 #[test]
-fn row_heart_beat_2000_3000_gets_our_own_values() {
+fn row_heart_beat_2000_3000_is_asked_for_its_own_interval() {
     let lines = opened("CONNECT\naccept-version:1.2\nheart-beat:2000,3000\n\n\0");
-    assert!(lines[1].contains(" heart-beat:1000,25000 "), "{lines:?}");
+    assert!(lines[1].contains(" heart-beat:1000,2000 "), "{lines:?}");
 }
 
 #[test]
