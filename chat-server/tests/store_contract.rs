@@ -299,22 +299,12 @@ mod embedded {
         let blocked = store.set_standing(member(1), Standing::Blocked, millis(5));
         assert_corrupt(blocked.await);
     }
-
-    #[tokio::test]
-    async fn damaged_journal_is_corrupt() {
-        let folder = three_entries().await;
-        let journal = folder.path().join("0.jnl");
-        let mut bytes = std::fs::read(&journal).unwrap();
-        let place = bytes
-            .windows(9)
-            .position(|window| window == b"message 1")
-            .unwrap();
-        bytes[place] ^= 1;
-        std::fs::write(&journal, bytes).unwrap();
-        assert_corrupt(EmbeddedStore::open(folder.path(), SyncMode::Always));
-    }
 }
 
 #[cfg(unix)]
 #[path = "contract/crash.rs"]
 mod crash;
+
+#[cfg(unix)]
+#[path = "contract/damage.rs"]
+mod damage;

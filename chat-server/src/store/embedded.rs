@@ -12,13 +12,17 @@
 //! The hop costs less than the page it reads. `head`, which hubs ask often, is answered from memory
 //! for topics that were written lately.
 //!
-//! What this store does not do: expire the entries of inboxes; tell a journal damaged in its middle
-//! from one that a kill cut short, where the damage is in what frames a batch. fjall takes it for
-//! the end then, and what follows is lost: <https://github.com/fjall-rs/fjall/issues/311>.
+//! fjall takes what it cannot read of a journal for its end, and what follows is lost
+//! (<https://github.com/fjall-rs/fjall/issues/311>). So the journals are checked before fjall opens
+//! them, and a mark of what was acknowledged after it.
+//!
+//! What this store does not do: expire the entries of inboxes; mend what is damaged.
 
+mod acknowledged;
 mod copied;
 mod epochs;
 mod heads;
+mod journal;
 mod opened;
 mod outage;
 mod queue;

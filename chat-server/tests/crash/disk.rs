@@ -87,3 +87,21 @@ async fn full_disk_is_seen_in_readiness_and_needs_no_restart() {
     texts.retain(|text| text != "meanwhile");
     assert_eq!(texts, ["before", "after"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_disk_does_not_keep_an_intact_store_from_being_served() {
+    let node = TestNode::start(&[]).await;
+    node.room(1, &[1, 2]).await;
+    let token = node.token(1);
+    let mut client = Client::login(node.address, &token).await;
+    say(&mut client, "before").await;
+    drop(client);
+    let folder = node.stop().await;
+    let running = start_program(limited("-S -f 0", &server(folder.path(), &[]))).await;
+    assert_eq!(texts(&running, &token).await, ["before"]);
+    let mut client = Client::login(running.address, &token).await;
+    client.say(1, "meanwhile", "meanwhile").await;
+    readiness(&running, 503).await;
+    running.limit_files("unlimited").await;
+    readiness(&running, 200).await;
+}

@@ -15,6 +15,7 @@ use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 use shared::limits::OpenFiles;
 
+use super::{acknowledged, journal};
 use crate::log::{Entry, Topic};
 use crate::store::holes::Holes;
 use crate::store::{Membership, READ_ENTRIES_MAX, Room, RoomHead, Standing, StoreError, record};
@@ -53,7 +54,31 @@ pub(super) struct Tables {
 
 impl Tables {
     /// Opens or creates the database in `folder`.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] also if what was acknowledged is not there.
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
+        let end = journal::check(folder)?;
+        let tables = Self::open_unchecked(folder)?;
+        let Some((topic, seq)) = acknowledged::read(folder) else {
+            return Ok(tables);
+        };
+        if tables.head(topic)? >= seq {
+            return Ok(tables);
+        }
+        let end = end.map_or_else(
+            || "there is no journal".to_owned(),
+            |end| format!("{} ends at byte {}", end.path.display(), end.offset),
+        );
+        Err(StoreError::Corrupt(format!(
+            "{folder}: the entry {seq} of {topic} was acknowledged and is not there; {end}. Restore \
+             the folder from a backup; to go on without what is lost instead, move {folder}/{name} away",
+            folder = folder.display(),
+            name = acknowledged::NAME,
+        )))
+    }
+
+    fn open_unchecked(folder: &Path) -> Result<Self, StoreError> {
         let open = || -> Result<Self, fjall::Error> {
             let db = Database::builder(folder)
                 .cache_size(CACHE_BYTES)

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout_at;
 
 use super::Surroundings;
+use super::acknowledged::Acknowledged;
 use super::heads::Heads;
 use super::opened::Opened;
 use super::outage::{Outage, Pulse, Tried};
@@ -48,6 +49,9 @@ pub(super) struct Writer {
     sync: SyncMode,
     /// When the oldest write was committed that may not be on the disk yet.
     unsynced_since: Option<Instant>,
+    acknowledged: Acknowledged,
+    /// The last append that was answered and may not be on the disk yet.
+    answered: Option<(Topic, Seq)>,
     state: State,
 }
 
@@ -62,9 +66,11 @@ impl Writer {
     pub(super) fn new(parts: WriterParts, sync: SyncMode) -> Result<Self, StoreError> {
         let tables = parts.opened.get()?;
         Ok(Self {
-            parts,
             sync,
             unsynced_since: None,
+            acknowledged: Acknowledged::open(&parts.folder),
+            answered: None,
+            parts,
             state: State::Open(tables),
         })
     }
@@ -188,26 +194,38 @@ impl Writer {
     fn note_written(&mut self, is_written: bool, mode: PersistMode) {
         if mode != PersistMode::Buffer {
             self.unsynced_since = None;
+            self.note_synced();
         } else if is_written && self.unsynced_since.is_none() {
             self.unsynced_since = Some(SystemClock.now());
         }
     }
 
-    fn publish(&self, moved: impl IntoIterator<Item = (Topic, Seq)>) {
+    fn publish(&mut self, moved: impl IntoIterator<Item = (Topic, Seq)>) {
         let mut heads = self
             .parts
             .heads
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let mut last = None;
         for (topic, head) in moved {
             heads.put(topic, head);
+            last = Some((topic, head));
+        }
+        drop(heads);
+        self.answered = last.or(self.answered);
+    }
+
+    /// What was answered is on the disk.
+    fn note_synced(&mut self) {
+        if let Some((topic, head)) = self.answered.take() {
+            self.acknowledged.note(topic, head);
         }
     }
 
     /// Takes no more writes until the store was opened again; what the commit that failed means.
     fn break_off(&mut self, cause: &fjall::Error) -> StoreError {
         let is_refused = matches!(cause, fjall::Error::Poisoned);
-        self.unsynced_since = None;
+        (self.unsynced_since, self.answered) = (None, None);
         self.state = State::Out(Outage::begin(cause.to_string(), &self.parts.surroundings));
         if is_refused {
             // It failed earlier, in the background, and did not begin with this round.
@@ -249,8 +267,9 @@ impl Writer {
         if self.unsynced_since.take().is_none() {
             return;
         }
-        if let Err(cause) = tables.db.persist(PersistMode::SyncData) {
-            self.break_off(&cause);
+        match tables.db.persist(PersistMode::SyncData) {
+            Ok(()) => self.note_synced(),
+            Err(cause) => drop(self.break_off(&cause)),
         }
     }
 
