@@ -14,15 +14,19 @@
 //!
 //! fjall takes what it cannot read of a journal for its end, and what follows is lost
 //! (<https://github.com/fjall-rs/fjall/issues/311>). So the journals are checked before fjall opens
-//! them, and a mark of what was acknowledged after it.
+//! them, and a mark of what was acknowledged after it. Of the tables all that leads to the rows is
+//! checked before, for there damage ends the process or removes a keyspace.
 //!
-//! What this store does not do: expire the entries of inboxes; mend what is damaged.
+//! What this store does not do: expire the entries of inboxes; mend what is damaged; check the rows
+//! of tables before they are read. A compaction that comes upon a damaged row ends the writes.
 
 mod acknowledged;
 mod copied;
 mod epochs;
+mod files;
 mod heads;
 mod journal;
+mod lock;
 mod opened;
 mod outage;
 mod queue;

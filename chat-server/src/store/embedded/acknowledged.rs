@@ -14,10 +14,13 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use shared::ids::{MemberId, RoomId, Seq};
-use tracing::debug;
+use tracing::{debug, error};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::journal::JournalEnd;
+use super::tables::Tables;
 use crate::log::Topic;
+use crate::store::StoreError;
 
 /// The name of its file.
 pub(super) const NAME: &str = "acknowledged";
@@ -67,6 +70,39 @@ impl Acknowledged {
 pub(super) fn read(folder: &Path) -> Option<Append> {
     let file = File::open(folder.join(NAME)).ok()?;
     read_file(&file).ok().flatten()
+}
+
+/// Whether the marked append is there.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] if it is not.
+pub(super) fn check(
+    folder: &Path,
+    tables: &Tables,
+    end: Option<&JournalEnd>,
+) -> Result<(), StoreError> {
+    let Some((topic, seq)) = read(folder) else {
+        return Ok(());
+    };
+    match tables.head(topic) {
+        Ok(head) if head < seq => {}
+        // Its block is damaged: one room's fault, which reads of it find.
+        Err(StoreError::Corrupt(why)) => {
+            error!("whether all that was acknowledged is there cannot be checked: {why}");
+            return Ok(());
+        }
+        found => return found.map(drop),
+    }
+    let end = end.map_or_else(
+        || "there is no journal".to_owned(),
+        |end| format!("{} ends at byte {}", end.path.display(), end.offset),
+    );
+    Err(StoreError::Corrupt(format!(
+        "{folder}: the entry {seq} of {topic} was acknowledged and is not there; {end}. A part of the \
+         folder may be older than the rest: restore the folder from a backup, whole; to go on without \
+         what is lost instead, move {folder}/{NAME} away",
+        folder = folder.display(),
+    )))
 }
 
 fn read_file(file: &File) -> io::Result<Option<Append>> {

@@ -15,7 +15,8 @@ use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 use shared::limits::OpenFiles;
 
-use super::{acknowledged, journal};
+use super::lock::{self, Lock};
+use super::{acknowledged, files, journal};
 use crate::log::{Entry, Topic};
 use crate::store::holes::Holes;
 use crate::store::{Membership, READ_ENTRIES_MAX, Room, RoomHead, Standing, StoreError, record};
@@ -50,6 +51,8 @@ pub(super) struct Tables {
     pub(super) epochs: Keyspace,
     /// See `store::epoch`; 0 until a backup was put back.
     pub(super) epoch: u64,
+    /// The last to be dropped.
+    _lock: Lock,
 }
 
 impl Tables {
@@ -58,28 +61,16 @@ impl Tables {
     /// # Errors
     /// [`StoreError::Corrupt`] also if what was acknowledged is not there.
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
+        let lock = Lock::take(folder)?;
+        files::check(folder)?;
         let end = journal::check(folder)?;
-        let tables = Self::open_unchecked(folder)?;
-        let Some((topic, seq)) = acknowledged::read(folder) else {
-            return Ok(tables);
-        };
-        if tables.head(topic)? >= seq {
-            return Ok(tables);
-        }
-        let end = end.map_or_else(
-            || "there is no journal".to_owned(),
-            |end| format!("{} ends at byte {}", end.path.display(), end.offset),
-        );
-        Err(StoreError::Corrupt(format!(
-            "{folder}: the entry {seq} of {topic} was acknowledged and is not there; {end}. Restore \
-             the folder from a backup; to go on without what is lost instead, move {folder}/{name} away",
-            folder = folder.display(),
-            name = acknowledged::NAME,
-        )))
+        let tables = Self::open_unchecked(folder, lock)?;
+        acknowledged::check(folder, &tables, end.as_ref())?;
+        Ok(tables)
     }
 
-    fn open_unchecked(folder: &Path) -> Result<Self, StoreError> {
-        let open = || -> Result<Self, fjall::Error> {
+    fn open_unchecked(folder: &Path, lock: Lock) -> Result<Self, StoreError> {
+        let open = move || -> Result<Self, fjall::Error> {
             let db = Database::builder(folder)
                 .cache_size(CACHE_BYTES)
                 .max_journaling_size(JOURNAL_BYTES_MAX)
@@ -101,6 +92,7 @@ impl Tables {
                 epochs: table("epochs", SMALL_BUFFER_BYTES)?,
                 epoch: 0,
                 db,
+                _lock: lock,
             })
         };
         let mut tables = open().map_err(|error| open_error(folder, error))?;
@@ -368,13 +360,10 @@ pub(super) fn store_error(error: fjall::Error) -> StoreError {
 }
 
 fn open_error(folder: &Path, error: fjall::Error) -> StoreError {
-    let folder = folder.display();
     if matches!(error, fjall::Error::Locked) {
-        return StoreError::Unavailable(format!(
-            "{folder} is in use: another process keeps its messages there; \
-             stop it or choose another folder"
-        ));
+        return lock::in_use(folder);
     }
+    let folder = folder.display();
     // fjall makes its first journal before it marks the folder as a database. A process killed
     // between the two leaves what it can neither recover nor create.
     if matches!(&error, fjall::Error::Io(cause) if cause.kind() == io::ErrorKind::AlreadyExists) {
