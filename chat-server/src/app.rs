@@ -24,7 +24,7 @@ use crate::health::Health;
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
 use crate::stopping::{Stop, Stopping};
-use crate::store::embedded::{EmbeddedStore, Surroundings};
+use crate::store::embedded::{EmbeddedStore, NodeContext};
 use crate::store::scylla::ScyllaStore;
 use crate::store::{MemberStore, MessageStore, RoomStore, StoreError};
 use crate::transport::websocket::{self, Upgrades};
@@ -90,13 +90,13 @@ impl Node {
         clock: Arc<dyn Clock>,
         drain: Drain,
     ) -> Result<Self, BuildError> {
-        let surroundings = Surroundings {
+        let context = NodeContext {
             drain: drain.clone(),
-            ..Surroundings::default()
+            ..NodeContext::default()
         };
-        let metrics = Arc::clone(&surroundings.metrics);
-        let health = Arc::clone(&surroundings.health);
-        let stores = Stores::open(config, &clock, surroundings).await;
+        let metrics = Arc::clone(&context.metrics);
+        let health = Arc::clone(&context.health);
+        let stores = Stores::open(config, &clock, context).await;
         let stores = stores.map_err(BuildError::Store)?;
         let (bus, heard) = match &config.bus {
             BusUrl::Local => {
@@ -274,11 +274,11 @@ impl Stores {
     async fn open(
         config: &Config,
         clock: &Arc<dyn Clock>,
-        surroundings: Surroundings,
+        context: NodeContext,
     ) -> Result<Self, StoreError> {
         match &config.store {
             StoreUrl::File(folder) => {
-                let store = EmbeddedStore::open_in(folder, config.limits.sync, surroundings)?;
+                let store = EmbeddedStore::open_in(folder, config.limits.sync, context)?;
                 let store = Arc::new(store);
                 let mut stores = Self::of(&store);
                 stores.embedded = Some(store);
@@ -286,7 +286,7 @@ impl Stores {
             }
             StoreUrl::Scylla(address) => {
                 let settings = config.scylla.settings(address);
-                let (clock, metrics) = (Arc::clone(clock), surroundings.metrics);
+                let (clock, metrics) = (Arc::clone(clock), context.metrics);
                 let store = ScyllaStore::connect(&settings, clock, metrics).await?;
                 Ok(Self::of(&Arc::new(store)))
             }

@@ -28,7 +28,7 @@ mod embedded {
     use std::time::Duration;
 
     use chat_server::log::Topic;
-    use chat_server::store::embedded::{EmbeddedStore, Surroundings};
+    use chat_server::store::embedded::{EmbeddedStore, NodeContext};
     use chat_server::store::{
         Append, MemberStore, MessageStore, RoomStore, Standing, StoreError, SyncMode, View,
     };
@@ -252,9 +252,9 @@ mod embedded {
     async fn holes_are_passed_over_and_counted_once() {
         let folder = three_entries().await;
         overwrite(&folder, "log", &SECOND_ENTRY, None);
-        let surroundings = Surroundings::default();
-        let metrics = Arc::clone(&surroundings.metrics);
-        let store = EmbeddedStore::open_in(folder.path(), SyncMode::Always, surroundings).unwrap();
+        let context = NodeContext::default();
+        let metrics = Arc::clone(&context.metrics);
+        let store = EmbeddedStore::open_in(folder.path(), SyncMode::Always, context).unwrap();
         for (first, last, expected) in
             [(1, 3, &[1, 3][..]), (2, 3, &[3]), (2, 2, &[]), (1, 2, &[1])]
         {

@@ -21,6 +21,7 @@
 //! of tables before they are read. A compaction that comes upon a damaged row ends the writes.
 
 mod acknowledged;
+mod context;
 mod copied;
 mod epochs;
 mod files;
@@ -42,7 +43,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared::clock::UnixMillis;
-use shared::drain::Drain;
 use shared::ids::{MemberId, RoomId, Seq};
 use tokio::runtime;
 use tokio::sync::Semaphore;
@@ -50,6 +50,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::error;
 
+pub use self::context::NodeContext;
 use self::heads::Heads;
 use self::opened::Opened;
 use self::queue::{Queue, Write};
@@ -60,9 +61,7 @@ use super::{
     Append, MemberStore, Membership, MessageStore, Room, RoomHead, RoomStore, Standing, StoreError,
     SyncMode, View, record,
 };
-use crate::health::Health;
 use crate::log::{Entry, Topic};
-use crate::metrics::Metrics;
 
 /// Reads at a time. They are short; more of them would only make threads, each up to 512 entries.
 const READS_MAX: usize = 16;
@@ -88,17 +87,6 @@ pub struct EmbeddedStore {
     opened: Arc<Opened>,
 }
 
-/// What hears how the store is.
-#[derive(Clone, Debug, Default)]
-pub struct Surroundings {
-    /// Counts.
-    pub metrics: Arc<Metrics>,
-    /// Readiness: a store that takes no writes is a fault of its node.
-    pub health: Arc<Health>,
-    /// The process, which ends if the store cannot be opened again.
-    pub drain: Drain,
-}
-
 impl EmbeddedStore {
     /// Opens the store in `folder`, or creates it there. Blocks for as long as reading the journal
     /// takes, up to seconds after a crash.
@@ -107,7 +95,7 @@ impl EmbeddedStore {
     /// [`StoreError::Unavailable`] if another process has it open or the disk fails,
     /// [`StoreError::Corrupt`] if what is there cannot be read.
     pub fn open(folder: impl AsRef<Path>, sync: SyncMode) -> Result<Self, StoreError> {
-        Self::open_in(folder, sync, Surroundings::default())
+        Self::open_in(folder, sync, NodeContext::default())
     }
 
     /// The same, in a node that hears how the store is.
@@ -117,20 +105,20 @@ impl EmbeddedStore {
     pub fn open_in(
         folder: impl AsRef<Path>,
         sync: SyncMode,
-        surroundings: Surroundings,
+        context: NodeContext,
     ) -> Result<Self, StoreError> {
         let folder = folder.as_ref().to_owned();
         let opened = Arc::new(Opened::new(Tables::open(&folder)?));
         let heads = Arc::<Mutex<Heads>>::default();
-        let holes = Arc::new(Holes::new(Arc::clone(&surroundings.metrics)));
-        let (queue, requests) = Queue::new(surroundings.clone());
+        let holes = Arc::new(Holes::new(Arc::clone(&context.metrics)));
+        let (queue, requests) = Queue::new(context.clone());
         let (end, ended) = mpsc::sync_channel(1);
         let parts = WriterParts {
             folder: folder.clone(),
             opened: Arc::clone(&opened),
             heads: Arc::clone(&heads),
             pulse: queue.pulse(),
-            surroundings,
+            context,
         };
         let writer = Writer::new(parts, sync)?;
         let no_thread = |error| StoreError::Unavailable(format!("no thread to write: {error}"));

@@ -117,9 +117,9 @@ impl HeartBeatTimers {
     /// When a peer whose heart-beats do not come is worth a probe at a lower layer: after three quarters
     /// of the silence that is allowed.
     pub(crate) fn probe_due(&self) -> Option<Instant> {
-        let within = self.hear_within?;
-        self.heard_at?
-            .checked_add(within.saturating_sub(within / 4))
+        let allowed = self.hear_within?;
+        let quarter = allowed.checked_div(4)?;
+        self.heard_at?.checked_add(allowed.saturating_sub(quarter))
     }
 
     /// Whether a heart-beat has to be sent now; calling this counts as sending it.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_server::log::Topic;
-use chat_server::store::embedded::{EmbeddedStore, Surroundings};
+use chat_server::store::embedded::{EmbeddedStore, NodeContext};
 use chat_server::store::{Append, MessageStore, StoreError, SyncMode, View};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -318,13 +318,10 @@ async fn child_whose_disk_is_full_for_a_while() {
         Some("always") => SyncMode::Always,
         _ => SyncMode::Every(Duration::from_millis(1)),
     };
-    let surroundings = Surroundings::default();
-    let (health, metrics) = (
-        Arc::clone(&surroundings.health),
-        Arc::clone(&surroundings.metrics),
-    );
+    let context = NodeContext::default();
+    let (health, metrics) = (Arc::clone(&context.health), Arc::clone(&context.metrics));
     health.set_started();
-    let store = EmbeddedStore::open_in(&folder, sync, surroundings).unwrap();
+    let store = EmbeddedStore::open_in(&folder, sync, context).unwrap();
     let topic = Topic::Room(room(1));
     let append = async |head: Seq| {
         store

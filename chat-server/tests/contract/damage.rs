@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_server::log::Topic;
-use chat_server::store::embedded::{EmbeddedStore, Surroundings};
+use chat_server::store::embedded::{EmbeddedStore, NodeContext};
 use chat_server::store::{Append, MessageStore, RoomStore, StoreError, SyncMode, View};
 use shared::ids::Seq;
 use tempfile::TempDir;
@@ -225,9 +225,9 @@ async fn opened_after(folder: &Path, damage: impl FnOnce(&Path), what: &str) -> 
     let copied = copied.path();
     copy(folder, copied);
     damage(copied);
-    let surroundings = Surroundings::default();
-    let metrics = Arc::clone(&surroundings.metrics);
-    let store = match EmbeddedStore::open_in(copied, SyncMode::Always, surroundings) {
+    let context = NodeContext::default();
+    let metrics = Arc::clone(&context.metrics);
+    let store = match EmbeddedStore::open_in(copied, SyncMode::Always, context) {
         Ok(store) => store,
         Err(StoreError::Corrupt(why)) => {
             let has_advice = why.contains("keyspaces") && why.contains("from a backup");

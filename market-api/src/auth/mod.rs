@@ -13,6 +13,7 @@
 mod caller;
 mod cookies;
 mod keys;
+mod renew;
 mod repo;
 mod session;
 
@@ -37,8 +38,8 @@ pub use caller::{Admin, Caller, InfoCaller};
 pub use cookies::CookieSettings;
 pub use keys::{KeyRing, KeysError, REREAD_EVERY};
 pub use repo::{end_all_in, forget_in};
+use session::Session;
 pub use session::{FAMILY_LIFETIME, REUSE_GRACE, ROTATE_AFTER};
-use session::{Renewal, Session};
 
 /// Checks who asks, begins and ends sessions.
 #[derive(Clone, Debug)]
@@ -323,75 +324,6 @@ impl Auth {
             origin,
             language: session.language,
         })
-    }
-
-    /// The member of a refresh token, with a fresh access cookie, and a fresh refresh cookie where
-    /// it is time for one.
-    async fn renew(
-        &self,
-        claims: MemberClaims,
-        now: UnixMillis,
-    ) -> Result<(Identity, SetCookies), Failure> {
-        let token_id = claims.token_id.clone();
-        let session = repo::session(&self.db, claims.member, &claims.family).await?;
-        let renewal = session
-            .as_ref()
-            .map(|session| session.renewal(&token_id, now));
-        let identity = self.admit(claims, session, Origin::Cookie)?;
-        let current = match renewal {
-            Some(Renewal::Keep) => None,
-            Some(Renewal::Rotate) => Some(self.rotate(&identity, token_id).await?),
-            Some(Renewal::Resend(current)) => Some(current),
-            Some(Renewal::Reused) | None => return Err(self.end_stolen(&identity).await),
-        };
-        let holder = Holder {
-            member: identity.member,
-            role: identity.role,
-            family: &identity.family,
-        };
-        let access = self.sign(&holder, MemberToken::Access, fresh_token(), now)?;
-        let mut cookies = vec![self.cookies.set(MemberToken::Access, &access)];
-        if let Some(current) = current {
-            let refresh = self.sign(&holder, MemberToken::Refresh, current, now)?;
-            cookies.push(self.cookies.set(MemberToken::Refresh, &refresh));
-        }
-        Ok((identity, cookies))
-    }
-
-    /// The session's refresh token after this one; of several requests at once one makes it, the
-    /// others get the same.
-    async fn rotate(&self, identity: &Identity, seen: TokenId) -> Result<TokenId, Failure> {
-        let next = fresh_token();
-        let context = (identity.family.clone(), seen, next);
-        let rotated = self.db.write(context, |(family, seen, next), tx| {
-            Box::pin(async move {
-                if repo::rotate(tx, family, seen, next).await? {
-                    return Ok(next.clone());
-                }
-                let current = repo::current_token(tx, family).await?;
-                current.ok_or(Stop::Refused(Failure::Web(Refusal::TokenInvalid)))
-            })
-        });
-        Ok(rotated.await?)
-    }
-
-    /// A refresh token came again long after its successor was made: somebody else has one of the
-    /// two, so the whole session ends (RFC 9700, 4.14.2).
-    async fn end_stolen(&self, identity: &Identity) -> Failure {
-        self.metrics.refresh_reuses.inc();
-        let member = identity.member;
-        tracing::warn!(member.id = %member, "an old refresh token came again: session ended");
-        let context = (member, identity.family.clone());
-        let ended = self.db.write(context, |(member, family), tx| {
-            Box::pin(async move {
-                repo::revoke(tx, *member, family).await?;
-                Ok::<_, Stop<Failure>>(())
-            })
-        });
-        match ended.await {
-            Ok(()) => self.refuse("reused"),
-            Err(error) => error.into(),
-        }
     }
 
     fn sign(

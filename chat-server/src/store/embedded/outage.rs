@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use shared::clock::{Clock as _, SystemClock};
 use tracing::{error, info, warn};
 
-use super::Surroundings;
+use super::NodeContext;
 use super::opened::Opened;
 use super::tables::Tables;
 use crate::store::StoreError;
@@ -72,13 +72,13 @@ pub(super) enum Tried {
 
 impl Outage {
     /// Begins one, and says so.
-    pub(super) fn begin(why: String, surroundings: &Surroundings) -> Self {
+    pub(super) fn begin(why: String, context: &NodeContext) -> Self {
         error!(
             "writing to the message store failed, it takes no writes until it is opened again: {why}"
         );
         let why = format!("no writes since one failed: {why}");
-        surroundings.health.set_fault(PART, why.clone());
-        surroundings.metrics.store_outages.inc();
+        context.health.set_fault(PART, why.clone());
+        context.metrics.store_outages.inc();
         Self {
             why,
             next_try: SystemClock.now() + PAUSE_MIN,
@@ -92,7 +92,7 @@ impl Outage {
         &mut self,
         folder: &Path,
         opened: &Opened,
-        surroundings: &Surroundings,
+        context: &NodeContext,
         forget: impl FnOnce(),
     ) -> Tried {
         self.pause = (self.pause * 2).min(PAUSE_MAX);
@@ -105,15 +105,15 @@ impl Outage {
         let still = match tried {
             Ok(()) => {
                 info!("the message store is open again");
-                surroundings.health.clear_fault(PART);
-                surroundings.metrics.store_reopens.inc();
+                context.health.clear_fault(PART);
+                context.metrics.store_reopens.inc();
                 return Tried::Open;
             }
             Err(still) => still,
         };
         warn!("the message store is still not open again: {still}");
         if matches!(still, StoreError::Corrupt(_)) || self.openings >= OPENINGS_MAX {
-            surroundings
+            context
                 .drain
                 .fail(format!("the message store cannot be opened again: {still}"));
         }
@@ -189,9 +189,9 @@ impl Pulse {
     }
 
     /// It is done, however long that took.
-    pub(super) fn end(&self, surroundings: &Surroundings) {
+    pub(super) fn end(&self, context: &NodeContext) {
         self.set(None);
-        surroundings.health.clear_fault(WRITER_PART);
+        context.health.clear_fault(WRITER_PART);
     }
 
     fn set(&self, since: Option<Instant>) {
@@ -202,7 +202,7 @@ impl Pulse {
     }
 
     /// A write was not answered in time: says so if the writer does not move at all.
-    pub(super) fn check(&self, surroundings: &Surroundings) {
+    pub(super) fn check(&self, context: &NodeContext) {
         let since = *self
             .busy_since
             .lock()
@@ -213,11 +213,11 @@ impl Pulse {
         if busy > SLOW {
             let why = format!("a write has been under way for {} s", busy.as_secs());
             if busy > STUCK {
-                surroundings
+                context
                     .drain
                     .fail(format!("the message store hangs: {why}"));
             }
-            surroundings.health.set_fault(WRITER_PART, why);
+            context.health.set_fault(WRITER_PART, why);
         }
     }
 }

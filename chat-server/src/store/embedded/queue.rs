@@ -11,7 +11,7 @@ use shared::ids::{MemberId, RoomId, Seq};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::Surroundings;
+use super::NodeContext;
 use super::outage::Pulse;
 use crate::log::Topic;
 use crate::store::{Append, Room, RoomHead, Standing, StoreError};
@@ -77,17 +77,17 @@ pub(super) struct Queue {
     sender: mpsc::Sender<Request>,
     bytes: Arc<Semaphore>,
     pulse: Arc<Pulse>,
-    surroundings: Surroundings,
+    context: NodeContext,
 }
 
 impl Queue {
-    pub(super) fn new(surroundings: Surroundings) -> (Self, mpsc::Receiver<Request>) {
+    pub(super) fn new(context: NodeContext) -> (Self, mpsc::Receiver<Request>) {
         let (sender, receiver) = mpsc::channel(QUEUE_WRITES_MAX);
         let queue = Self {
             sender,
             bytes: Arc::new(Semaphore::new(QUEUE_BYTES_MAX as usize)),
             pulse: Arc::default(),
-            surroundings,
+            context,
         };
         (queue, receiver)
     }
@@ -102,7 +102,7 @@ impl Queue {
         let mut is_queued = false;
         let answer = timeout(WRITE_WAIT, self.enqueue(write, bytes, &mut is_queued)).await;
         if answer.is_err() {
-            self.pulse.check(&self.surroundings);
+            self.pulse.check(&self.context);
         }
         match answer {
             Ok(answer) => answer,
@@ -152,14 +152,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn unanswered_write_is_unknown() {
-        let (queue, _kept) = Queue::new(Surroundings::default());
+        let (queue, _kept) = Queue::new(NodeContext::default());
         let answer = queue.write(write(), 10).await;
         assert!(matches!(answer, Err(StoreError::Unknown(_))), "{answer:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn full_queue_is_unavailable_after_a_bounded_wait() {
-        let (queue, mut receiver) = Queue::new(Surroundings::default());
+        let (queue, mut receiver) = Queue::new(NodeContext::default());
         let large = queue.write(write(), usize::MAX);
         let small = queue.write(write(), 1);
         let (large, small) = tokio::join!(biased; large, small);
@@ -181,7 +181,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn smallest_writes_fill_the_queue_and_find_a_place() {
-        let (queue, receiver) = Queue::new(Surroundings::default());
+        let (queue, receiver) = Queue::new(NodeContext::default());
         let writes = (0..QUEUE_WRITES_MAX + 1).map(|_| queue.write(write(), 0));
         let answers = futures_util::future::join_all(writes).await;
         let unknown = answers
@@ -194,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn stopped_writer_is_told_apart() {
-        let (queue, mut receiver) = Queue::new(Surroundings::default());
+        let (queue, mut receiver) = Queue::new(NodeContext::default());
         let (answer, ()) = tokio::join!(biased; queue.write(write(), 1), async {
             drop(receiver.recv().await);
             receiver.close();

@@ -17,7 +17,7 @@ use tokio::runtime;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout_at;
 
-use super::Surroundings;
+use super::NodeContext;
 use super::acknowledged::Acknowledged;
 use super::heads::Heads;
 use super::opened::Opened;
@@ -40,7 +40,7 @@ pub(super) struct WriterParts {
     pub(super) opened: Arc<Opened>,
     pub(super) heads: Arc<Mutex<Heads>>,
     pub(super) pulse: Arc<Pulse>,
-    pub(super) surroundings: Surroundings,
+    pub(super) context: NodeContext,
 }
 
 /// The writing thread's state.
@@ -107,7 +107,7 @@ impl Writer {
         if goes_on {
             self.open_again_if_due();
         }
-        self.parts.pulse.end(&self.parts.surroundings);
+        self.parts.pulse.end(&self.parts.context);
         goes_on
     }
 
@@ -226,7 +226,7 @@ impl Writer {
     fn break_off(&mut self, cause: &fjall::Error) -> StoreError {
         let is_refused = matches!(cause, fjall::Error::Poisoned);
         (self.unsynced_since, self.answered) = (None, None);
-        self.state = State::Out(Outage::begin(cause.to_string(), &self.parts.surroundings));
+        self.state = State::Out(Outage::begin(cause.to_string(), &self.parts.context));
         if is_refused {
             // It failed earlier, in the background, and did not begin with this round.
             StoreError::Unavailable(cause.to_string())
@@ -248,7 +248,7 @@ impl Writer {
             let mut heads = parts.heads.lock().unwrap_or_else(PoisonError::into_inner);
             *heads = Heads::default();
         };
-        let tried = outage.try_to_end(&parts.folder, &parts.opened, &parts.surroundings, forget);
+        let tried = outage.try_to_end(&parts.folder, &parts.opened, &parts.context, forget);
         if let (Tried::Open, Ok(tables)) = (tried, parts.opened.get()) {
             self.state = State::Open(tables);
         }
@@ -310,7 +310,7 @@ mod tests {
             opened: Arc::new(Opened::new(Tables::open(folder.path()).unwrap())),
             heads: Arc::default(),
             pulse: Arc::default(),
-            surroundings: Surroundings::default(),
+            context: NodeContext::default(),
         };
         Writer::new(parts, sync).unwrap()
     }

@@ -1,0 +1,82 @@
+//! Renewal of a browser's session: a refresh token gives fresh cookies, is rotated where it is time,
+//! and ends the session if it comes again long after its successor was made (RFC 9700, 4.14.2).
+
+use shared::claims::{MemberClaims, MemberToken, TokenId};
+use shared::clock::UnixMillis;
+use shared::web::Refusal;
+
+use super::session::Renewal;
+use super::{Auth, Holder, Identity, Origin, SetCookies, fresh_token, repo};
+use crate::db::Stop;
+use crate::http::Failure;
+
+impl Auth {
+    /// The member of a refresh token, with a fresh access cookie, and a fresh refresh cookie where
+    /// it is time for one.
+    pub(super) async fn renew(
+        &self,
+        claims: MemberClaims,
+        now: UnixMillis,
+    ) -> Result<(Identity, SetCookies), Failure> {
+        let token_id = claims.token_id.clone();
+        let session = repo::session(&self.db, claims.member, &claims.family).await?;
+        let renewal = session
+            .as_ref()
+            .map(|session| session.renewal(&token_id, now));
+        let identity = self.admit(claims, session, Origin::Cookie)?;
+        let current = match renewal {
+            Some(Renewal::Keep) => None,
+            Some(Renewal::Rotate) => Some(self.rotate(&identity, token_id).await?),
+            Some(Renewal::Resend(current)) => Some(current),
+            Some(Renewal::Reused) | None => return Err(self.end_stolen(&identity).await),
+        };
+        let holder = Holder {
+            member: identity.member,
+            role: identity.role,
+            family: &identity.family,
+        };
+        let access = self.sign(&holder, MemberToken::Access, fresh_token(), now)?;
+        let mut cookies = vec![self.cookies.set(MemberToken::Access, &access)];
+        if let Some(current) = current {
+            let refresh = self.sign(&holder, MemberToken::Refresh, current, now)?;
+            cookies.push(self.cookies.set(MemberToken::Refresh, &refresh));
+        }
+        Ok((identity, cookies))
+    }
+
+    /// The session's refresh token after this one; of several requests at once one makes it, the
+    /// others get the same.
+    async fn rotate(&self, identity: &Identity, seen: TokenId) -> Result<TokenId, Failure> {
+        let next = fresh_token();
+        let context = (identity.family.clone(), seen, next);
+        let rotated = self.db.write(context, |(family, seen, next), tx| {
+            Box::pin(async move {
+                if repo::rotate(tx, family, seen, next).await? {
+                    return Ok(next.clone());
+                }
+                let current = repo::current_token(tx, family).await?;
+                current.ok_or(Stop::Refused(Failure::Web(Refusal::TokenInvalid)))
+            })
+        });
+        Ok(rotated.await?)
+    }
+
+    /// A refresh token came again long after its successor was made: somebody else has one of the
+    /// two, so the whole session ends (RFC 9700, 4.14.2).
+    async fn end_stolen(&self, identity: &Identity) -> Failure {
+        self.metrics.refresh_reuses.inc();
+        let member = identity.member;
+        tracing::warn!(member.id = %member, "an old refresh token came again: session ended");
+        let context = (member, identity.family.clone());
+        let ended = self.db.write(context, |(member, family), tx| {
+            Box::pin(async move {
+                repo::revoke(tx, *member, family).await?;
+                Ok::<_, Stop<Failure>>(())
+            })
+        });
+        match ended.await {
+            Ok(()) => self.refuse("reused"),
+            Err(error) => error.into(),
+        }
+    }
+}
