@@ -196,10 +196,8 @@ export const checks = [
 
   ['a login that came to nothing says so', async ({ browser, server }) => {
     const tab = await openTab(browser, server);
-    for (const path of ['/login?error=2009', '/?error=2009']) {
-      await tab.page.goto(server.url + path);
-      await until('it says so', async () => (await tab.text('#login-problem')) === '로그인을 취소했어요.');
-    }
+    await tab.page.goto(server.url + '/?error=2009');
+    await until('it says so', async () => (await tab.text('#login-problem')) === '로그인을 취소했어요.');
     await tab.page.waitForSelector('[data-member="1"]');
     assert.equal(new URL(tab.page.url()).search, '');
     await tab.isClean();

@@ -66,7 +66,7 @@ pub struct ListedRoom {
     pub last_at: UnixMillis,
     /// Its newest message: empty if that was taken back or has no text, `None` if there is none.
     pub last_text: Option<String>,
-    /// Messages of others after the one read last, at most [`UNREAD_MAX`].
+    /// Messages of others after the one read last, at most [`UNREAD_MAX`](super::UNREAD_MAX).
     pub unread: u32,
 }
 

@@ -46,7 +46,7 @@ async fn written() -> TempDir {
 }
 
 /// Where the last batch begins: what the journal was before it.
-async fn last_batch(folder: &Path) -> usize {
+fn last_batch(folder: &Path) -> usize {
     let journal = std::fs::read(folder.join("0.jnl")).unwrap();
     let uid = u128::from(BATCHES - 1).to_le_bytes();
     let place = journal
@@ -100,7 +100,7 @@ async fn damaged_journal_is_refused_with_its_place_unless_only_the_last_batch_is
     let whole = std::fs::read(folder.join("0.jnl")).unwrap();
     let end = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     let whole = &whole[..end];
-    let last = last_batch(folder).await;
+    let last = last_batch(folder);
     let mark = std::fs::read(folder.join("acknowledged")).unwrap();
     // One step for all, so that all offsets within batches come up; more at the end.
     let places = (0..last).step_by(571).chain((last..end).step_by(31));
@@ -144,7 +144,7 @@ async fn journal_that_lost_its_end_between_two_batches_is_refused() {
     let folder = written().await;
     let path = folder.path().join("0.jnl");
     let whole = std::fs::read(&path).unwrap();
-    let last = last_batch(folder.path()).await;
+    let last = last_batch(folder.path());
     assert!(check(folder.path(), &whole[..last], "without the last batch").await);
     // Where the batch before it begins; nothing of the file shows that it was longer.
     let uid = u128::from(BATCHES - 2).to_le_bytes();
@@ -274,7 +274,7 @@ async fn damaged_table_is_refused_with_its_file_unless_only_messages_are_hit() {
             match opened_after(folder, flip, &what).await {
                 None => refused += 1,
                 Some(missing) => {
-                    assert!(missing < BATCHES as usize, "{what}");
+                    assert!((missing as u64) < BATCHES, "{what}");
                     with_holes += usize::from(missing > 0);
                 }
             }

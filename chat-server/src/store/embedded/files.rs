@@ -174,9 +174,12 @@ impl<'a> Checked<'a> {
             let length = file.metadata()?.len();
             Ok(Self { path, file, length })
         });
-        opened.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => damaged(path, "it is missing"),
-            _ => unreadable(path, &error),
+        opened.map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                damaged(path, "it is missing")
+            } else {
+                unreadable(path, &error)
+            }
         })
     }
 

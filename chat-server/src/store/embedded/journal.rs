@@ -55,7 +55,7 @@ pub(super) fn check(folder: &Path) -> Result<Option<JournalEnd>, StoreError> {
     for (at, path) in paths.iter().enumerate() {
         let bytes = read(path).map_err(|error| unreadable(path, &error))?;
         let mut walk = Walk::new(&bytes, seqno);
-        let stopped = walk.to_end();
+        let stopped = walk.advance_to_end();
         seqno = walk.seqno;
         let later = &paths[at + 1..];
         if let Some(why) = stopped {
@@ -211,7 +211,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks to the end; why it stopped before, if it did.
-    fn to_end(&mut self) -> Option<&'static str> {
+    fn advance_to_end(&mut self) -> Option<&'static str> {
         while self.at < self.bytes.len() {
             let batch = match parse(self.bytes, self.at) {
                 Ok(batch) => batch,
