@@ -102,6 +102,8 @@ struct Ready {
     ready: bool,
     /// Whether it is about to stop.
     draining: bool,
+    /// Why it is not ready, for people.
+    reasons: Vec<String>,
     /// Whether the database answers. All nodes share it, so it does not make this one unready.
     database: DatabaseState,
 }
@@ -121,7 +123,8 @@ enum DatabaseState {
     get, path = "/readyz", tag = "operation",
     responses(
         (status = 200, description = "Yes", body = Ready),
-        (status = 503, description = "No: starting or stopping", body = Ready),
+        (status = 503, description = "No: starting, stopping, or its own file takes no writes",
+            body = Ready),
     ),
 )]
 async fn ready(State(state): State<Operation>) -> (StatusCode, Json<Ready>) {
@@ -130,11 +133,16 @@ async fn ready(State(state): State<Operation>) -> (StatusCode, Json<Ready>) {
         Ok(true) => DatabaseState::Ok,
         Ok(false) | Err(_) => DatabaseState::Unavailable,
     };
-    let ready = state.health.is_ready();
     let draining = state.health.is_draining();
+    let starting = (!state.health.is_started()).then(|| "it is starting".to_owned());
+    let stopping = draining.then(|| "it is stopping".to_owned());
+    let fault = state.db.fault().map(|why| format!("database: {why}"));
+    let reasons: Vec<_> = starting.into_iter().chain(stopping).chain(fault).collect();
+    let ready = reasons.is_empty();
     let body = Ready {
         ready,
         draining,
+        reasons,
         database,
     };
     (status(ready), Json(body))

@@ -70,6 +70,11 @@ pub struct Db {
 trait Writer: Send + Sync {
     /// Every job is answered, unless the process ends.
     fn submit(&self, job: Box<dyn Job>);
+
+    /// Why this process can write nothing, if that is so and concerns it alone.
+    fn fault(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A transaction under way.
@@ -171,6 +176,12 @@ impl Db {
         let waited = self.clock.now().saturating_duration_since(begun);
         self.metrics.db.read_wait.observe(waited.as_secs_f64());
         Ok(connection?)
+    }
+
+    /// Why this process can write nothing: its own file takes no writes. It heals by itself.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        self.writer.fault()
     }
 
     /// The time, as transactions have it.

@@ -3,11 +3,14 @@
 //! SQLite has one writer at a time and a COMMIT waits for the disk, so closures that come together
 //! share one. Each is in a savepoint: a refusal undoes its own work and nobody else's. Every answer
 //! leaves after the COMMIT.
+//!
+//! When a group fails, a small write of the writer's own shows whether the file takes any. Until one
+//! succeeds (a disk that is full for a while) the fault is kept for readiness, and tried every second.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -38,6 +41,15 @@ const READERS_MAX: u32 = 8;
 /// Every connection. FULL, because NORMAL may lose acknowledged commits when the power fails.
 const SESSION: &str = "pragma busy_timeout = 5000; pragma foreign_keys = on; \
      pragma journal_mode = wal; pragma synchronous = full";
+
+/// Changes nothing, and yet dirties a page: a COMMIT of nothing succeeds on a full disk.
+const PROBE: &str = "begin immediate; pragma user_version = 0; commit";
+
+/// How often that is tried while it fails.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// Why the file takes no writes; `None` while it does.
+type Fault = Arc<Mutex<Option<String>>>;
 
 /// The writing connection, open or to be opened again.
 pub(super) struct Writing {
@@ -125,6 +137,7 @@ impl Writing {
 /// The way to the writer.
 pub(super) struct SqliteWriter {
     queue: mpsc::Sender<Box<dyn Job>>,
+    fault: Fault,
 }
 
 impl SqliteWriter {
@@ -137,11 +150,10 @@ impl SqliteWriter {
     ) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let hard = drain.hard();
-        drop(drain.spawn_vital(
-            "db-writer",
-            hard.run_until_cancelled_owned(serve(writing, jobs, clock, metrics)),
-        ));
-        Self { queue }
+        let fault = Fault::default();
+        let serving = serve(writing, jobs, (clock, metrics), Arc::clone(&fault));
+        drop(drain.spawn_vital("db-writer", hard.run_until_cancelled_owned(serving)));
+        Self { queue, fault }
     }
 }
 
@@ -156,16 +168,36 @@ impl Writer for SqliteWriter {
         };
         refused.0.answer(End::Failed(refused.1));
     }
+
+    fn fault(&self) -> Option<String> {
+        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        fault.clone()
+    }
 }
 
 async fn serve(
     mut writing: Writing,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
+    (clock, metrics): (Arc<dyn Clock>, Arc<Metrics>),
+    fault: Fault,
 ) {
     let mut group = Vec::with_capacity(GROUP_MAX);
-    while jobs.recv_many(&mut group, GROUP_MAX).await > 0 {
+    let mut is_faulty = false;
+    loop {
+        let coming = jobs.recv_many(&mut group, GROUP_MAX);
+        let count = if is_faulty {
+            timeout(PROBE_EVERY, coming).await
+        } else {
+            Ok(coming.await)
+        };
+        match count {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(_elapsed) => {
+                is_faulty = probe(&mut writing, &fault).await;
+                continue;
+            }
+        }
         let ends = commit_group(&mut writing, &mut group, &*clock).await;
         match ends {
             Ok(ends) => {
@@ -173,17 +205,48 @@ async fn serve(
                 for (job, end) in group.drain(..).zip(ends) {
                     job.answer(end);
                 }
+                if is_faulty {
+                    is_faulty = probe(&mut writing, &fault).await;
+                }
             }
             Err(error) => {
+                if !is_faulty {
+                    tracing::error!("a group of writes failed: {error}");
+                }
                 // Whatever the connection holds is undone; nobody was told that it happened.
-                tracing::error!("a group of writes failed: {error}");
                 writing.abandon().await;
+                // Before the answers, so that who gets one finds readiness to agree.
+                is_faulty = probe(&mut writing, &fault).await;
                 for job in group.drain(..) {
                     job.answer(End::Failed(error.clone()));
                 }
             }
         }
     }
+}
+
+/// Whether the file takes no writes; `fault` says why.
+async fn probe(writing: &mut Writing, fault: &Fault) -> bool {
+    let found = match probe_once(writing).await {
+        Ok(()) => None,
+        Err(error) => {
+            writing.abandon().await;
+            Some(format!("no writes since one failed: {error}"))
+        }
+    };
+    let mut fault = fault.lock().unwrap_or_else(PoisonError::into_inner);
+    match (&*fault, &found) {
+        (None, Some(why)) => tracing::error!("the database takes {why}; trying again every second"),
+        (Some(_), None) => tracing::info!("the database takes writes again"),
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+    fault.clone_from(&found);
+    found.is_some()
+}
+
+async fn probe_once(writing: &mut Writing) -> Result<(), sqlx::Error> {
+    writing.connection().await?.execute(PROBE).await?;
+    Ok(())
 }
 
 /// Runs the closures and commits. An error means that nothing of the group holds.

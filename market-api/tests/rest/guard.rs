@@ -268,7 +268,9 @@ async fn health_and_metrics_are_served_apart(on: On) {
     };
     assert_eq!(get("/livez").await.json(), json!({"live": true}));
     assert_eq!(get("/startupz").await.status, 503);
-    let starting = json!({"ready": false, "draining": false, "database": "ok"});
+    let starting = json!({
+        "ready": false, "draining": false, "reasons": ["it is starting"], "database": "ok",
+    });
     assert_eq!(get("/readyz").await.json(), starting);
     site.market.set_started();
     assert_eq!(get("/startupz").await.status, 200);
@@ -299,7 +301,9 @@ async fn the_database_away_makes_no_node_unready(on: On) {
     site.market.db().close().await;
     let url = format!("{}/readyz", site.admin_base);
     let answer = site.ask_url(Method::GET, &url).send().await;
-    let expected = json!({"ready": true, "draining": false, "database": "unavailable"});
+    let expected = json!({
+        "ready": true, "draining": false, "reasons": [], "database": "unavailable",
+    });
     assert_eq!((answer.status, answer.json()), (200, expected));
     let answer = site.ask(Method::GET, CASH).by(&one).send().await;
     answer.is(503, 1010);

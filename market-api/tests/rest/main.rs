@@ -12,6 +12,8 @@ mod support;
 mod chats;
 mod contract;
 mod crowd;
+#[cfg(target_os = "linux")]
+mod disk;
 mod forms;
 mod guard;
 mod images;

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use market_api::db::DbUrl;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -33,9 +34,23 @@ impl Program {
     pub(crate) async fn start(on: On, public_url: &str, providers: &str, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = fresh_url(on, &folder).await;
+        let run = r#"exec "$0" "$@""#;
+        Self::start_by(run, (folder, url), (public_url, providers), more).await
+    }
+
+    /// As [`Self::start`], on what there is, by these words of the shell.
+    pub(crate) async fn start_by(
+        run: &str,
+        (folder, url): (TempDir, DbUrl),
+        (public_url, providers): (&str, &str),
+        more: &[&str],
+    ) -> Self {
         let any = ["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
         let more = [any.as_slice(), more].concat();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_market-api"));
+        // A file that may not grow is to be an error, not the end: see `limit_files`.
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!(r#"trap "" XFSZ; {run}"#)]);
+        command.arg(env!("CARGO_BIN_EXE_market-api"));
         command.args(&args(&url, &folder, public_url, providers, &more)[1..]);
         command.stderr(Stdio::piped()).kill_on_drop(true);
         let mut server = command.spawn().unwrap();
@@ -77,6 +92,21 @@ impl Program {
     pub(crate) fn open_files(&self) -> usize {
         let id = self.server.id().unwrap();
         std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
+    }
+
+    /// How long its files may be from now on, which stands for a full disk.
+    pub(crate) async fn limit_files(&self, limit: &str) {
+        let id = self.server.id().unwrap().to_string();
+        let limit = format!("--fsize={limit}:");
+        let mut limited = Command::new("prlimit");
+        limited.args([&limit, "--pid", &id]);
+        assert!(limited.status().await.unwrap().success());
+    }
+
+    /// Kills it; what it keeps.
+    pub(crate) async fn kill(mut self) -> TempDir {
+        self.server.kill().await.unwrap();
+        self.folder
     }
 
     /// Sends it the signal of this name.

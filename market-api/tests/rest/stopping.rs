@@ -35,11 +35,13 @@ fn client() -> Client {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopping_is_told_to_balancers_first_and_ends_what_is_begun() {
     let mut program = start("--lame-duck=1h").await;
-    let ready = json!({"ready": true, "draining": false, "database": "ok"});
+    let ready = json!({"ready": true, "draining": false, "reasons": [], "database": "ok"});
     assert_eq!(readiness(&program).await, (StatusCode::OK, ready));
 
     program.signal("TERM").await;
-    let leaving = json!({"ready": false, "draining": true, "database": "ok"});
+    let leaving = json!({
+        "ready": false, "draining": true, "reasons": ["it is stopping"], "database": "ok",
+    });
     eventually("not ready", async || {
         readiness(&program).await == (StatusCode::SERVICE_UNAVAILABLE, leaving.clone())
     })

@@ -1,0 +1,78 @@
+//! The program on a disk that is full, at its start and for a while.
+
+use market_api::db::DbUrl;
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::program::{PATIENCE, Program};
+use crate::support::{On, eventually};
+
+const NOWHERE: &str = "http://127.0.0.1:1";
+
+async fn get(base: &str, path: &str) -> Response {
+    let client = Client::builder()
+        .timeout(PATIENCE)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy();
+    let request = client.build().unwrap().get(format!("{base}{path}"));
+    request.send().await.unwrap()
+}
+
+/// A request that writes.
+async fn begin_login(program: &Program) -> StatusCode {
+    get(&program.base, "/oauth2/authorization/kakao")
+        .await
+        .status()
+}
+
+async fn readiness(program: &Program) -> (StatusCode, Value) {
+    let answer = get(&program.admin, "/readyz").await;
+    (answer.status(), answer.json().await.unwrap())
+}
+
+async fn is_ready(program: &Program) -> bool {
+    readiness(program).await.0 == StatusCode::OK
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_disk_is_seen_in_readiness_and_needs_no_restart() {
+    let program = Program::start(On::Sqlite, NOWHERE, NOWHERE, &[]).await;
+    assert_eq!(begin_login(&program).await, StatusCode::FOUND);
+    assert_eq!(readiness(&program).await.1["reasons"], json!([]));
+
+    program.limit_files("1").await;
+    assert_eq!(begin_login(&program).await, StatusCode::SERVICE_UNAVAILABLE);
+    let (status, said) = readiness(&program).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let reason = said["reasons"][0].as_str().unwrap();
+    assert!(
+        reason.starts_with("database: no writes since one failed"),
+        "{said}"
+    );
+    assert_eq!(said["database"], "ok", "reads are served on");
+
+    program.limit_files("unlimited").await;
+    eventually("ready again", async || is_ready(&program).await).await;
+    assert_eq!(begin_login(&program).await, StatusCode::FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn start_on_a_full_disk_writes_nothing() {
+    let program = Program::start(On::Sqlite, NOWHERE, NOWHERE, &[]).await;
+    let folder = program.kill().await;
+    // What was killed leaves a log, at whose end SQLite writes on.
+    let file = folder.path().join("market.db");
+    let log = std::fs::metadata(file.with_extension("db-wal")).unwrap();
+    assert!(log.len() > 32 << 10, "{log:?}");
+
+    // SQLite's index of its log takes 32 KiB: without those it opens nothing.
+    let run = r#"exec prlimit --fsize=32768: "$0" "$@""#;
+    let kept = (folder, DbUrl::Sqlite(file));
+    let program = Program::start_by(run, kept, (NOWHERE, NOWHERE), &[]).await;
+    assert_eq!(readiness(&program).await.1["database"], "ok");
+    assert_eq!(begin_login(&program).await, StatusCode::SERVICE_UNAVAILABLE);
+
+    program.limit_files("unlimited").await;
+    eventually("ready again", async || is_ready(&program).await).await;
+    assert_eq!(begin_login(&program).await, StatusCode::FOUND);
+}
