@@ -13,13 +13,16 @@ use std::time::Duration;
 
 use shared::drain::Drain;
 use sqlx::{Row as _, query};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{ListCache, Namespace};
 use crate::db::{Db, DbError, Stop, WriteError};
 
 /// How often an instance looks for changes, which is how old a list may be after a crash.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// One look takes so long at most.
+const SETTLE_MAX: Duration = Duration::from_secs(20);
 
 /// Changes that are read at once, after all but the last of each list are gone.
 const READ_MAX: i64 = 64;
@@ -30,12 +33,23 @@ impl ListCache {
     /// Looks for changes until the drain's soft token.
     pub fn follow(&self, db: Db, drain: &Drain) {
         let (soft, cache) = (drain.soft(), self.clone());
-        drop(drain.spawn("list-changes", async move {
+        drop(drain.spawn_vital("list-changes", async move {
             let mut due = interval(LOOK_EVERY);
             due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut is_away = false;
             while soft.run_until_cancelled(due.tick()).await.is_some() {
-                if let Err(error) = cache.settle_changes(&db).await {
-                    tracing::warn!("changes of lists cannot be looked for: {error}");
+                // Without a bound a database that is gone without a word would end this for good.
+                let settled = timeout(SETTLE_MAX, cache.settle_changes(&db)).await;
+                let settled = settled
+                    .unwrap_or_else(|_| Err(DbError::Unavailable("no answer in time".to_owned())));
+                match settled {
+                    Ok(()) => is_away = false,
+                    // Logged once for as long as it lasts.
+                    Err(error) if !is_away => {
+                        is_away = true;
+                        tracing::warn!("changes of lists cannot be looked for: {error}");
+                    }
+                    Err(_) => {}
                 }
             }
         }));

@@ -3,13 +3,18 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use shared::drain::Drain;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// Keys looked up at once; beyond that everybody looks up for themselves. There are never more than
 /// requests under way.
 const FLIGHTS_MAX: usize = 4_096;
+
+/// A look-up takes so long at most, as long as a request.
+const LOOK_UP_MAX: Duration = Duration::from_secs(10);
 
 /// Look-ups under way. Clones are the same.
 #[derive(Clone)]
@@ -55,7 +60,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     }
 
     /// The answer of the look-up under `key` that is under way, or else of `work`, which goes on when
-    /// its caller is gone, since others may have joined. `None` if it panicked.
+    /// its caller is gone, since others may have joined. `None` if it panicked or took too long.
     ///
     /// Whoever joins is given what may have been read before they asked, so a key has in it whatever
     /// must be seen (see [`super::Seen`]).
@@ -92,9 +97,13 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         };
         drop(under_way);
         drop(self.drain.spawn("list-look-up", async move {
-            let found = work.await;
+            // One that gets no answer would keep everybody who joins, for good.
+            let found = timeout(LOOK_UP_MAX, work).await;
             drop(landing);
-            tell.send_replace(Some(found));
+            match found {
+                Ok(found) => drop(tell.send_replace(Some(found))),
+                Err(_elapsed) => tracing::error!("a look-up took longer than {LOOK_UP_MAX:?}"),
+            }
         }));
         (answer, true)
     }
@@ -153,6 +162,15 @@ mod tests {
         let flights: Flights<u32> = Flights::new(Drain::new());
         let broken = flights.join("key".to_owned(), async { panic!("on purpose") });
         assert_eq!(broken.await, None);
+        let again = flights.join("key".to_owned(), async { 9 }).await;
+        assert_eq!(again, Some(Joined::Led(9)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn look_up_without_an_answer_keeps_nobody_for_good() {
+        let flights: Flights<u32> = Flights::new(Drain::new());
+        let silent = flights.join("key".to_owned(), std::future::pending());
+        assert_eq!(silent.await, None);
         let again = flights.join("key".to_owned(), async { 9 }).await;
         assert_eq!(again, Some(Joined::Led(9)));
     }

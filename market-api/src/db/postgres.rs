@@ -26,6 +26,10 @@ const WRITES_MAX: usize = 1_024;
 /// three attempts keep it from hurting while it is found.
 const ATTEMPTS_MAX: u32 = 3;
 
+/// A transaction takes so long at most. The server bounds each statement, but a server that is gone
+/// without a word bounds nothing, and the transaction's connection would be waited for without end.
+const ATTEMPT_MAX: Duration = Duration::from_secs(30);
+
 /// Every statement of the session waits so long at most.
 const SESSION: &str = "set lock_timeout = '2s'; set statement_timeout = '5s'; \
      set idle_in_transaction_session_timeout = '10s'; set time zone 'UTC'";
@@ -93,9 +97,15 @@ impl Writer for PostgresWriter {
 async fn write(pool: &AnyPool, clock: &dyn Clock, metrics: &Metrics, job: &mut dyn Job) -> End {
     let mut attempt = 1;
     loop {
-        let error = match attempt_once(pool, clock, metrics, job).await {
-            Ok(()) => return End::Settled,
-            Err(error) => error,
+        let attempted = timeout(ATTEMPT_MAX, attempt_once(pool, clock, metrics, job)).await;
+        let error = match attempted {
+            Ok(Ok(())) => return End::Settled,
+            Ok(Err(error)) => error,
+            Err(_elapsed) => {
+                let why = format!("a transaction took longer than {ATTEMPT_MAX:?}");
+                tracing::error!("{why}");
+                return End::Failed(DbError::Unavailable(why));
+            }
         };
         if let Some(reason) = collision(&error).filter(|_| attempt < ATTEMPTS_MAX) {
             metrics.db.reruns.with_label_values(&[reason]).inc();

@@ -24,7 +24,7 @@ use serde::Deserialize;
 use shared::clock::{Clock, UnixMillis};
 use shared::web::{Log, Refusal, cors, guarded, logged};
 use tokio::fs::File;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{HEAD_BYTES, Head, IMAGE_BYTES_MAX, Key, ObjectStore, StoreError, UPLOAD_TIME};
 use crate::http::keep_from_sniffing;
@@ -102,8 +102,19 @@ async fn write(path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
         tokio::fs::create_dir_all(folder).await?;
     }
     let draft = path.with_extension(format!("{:016x}", rand::random::<u64>()));
-    tokio::fs::write(&draft, bytes).await?;
-    tokio::fs::rename(&draft, path).await
+    let written = async {
+        let mut file = File::create_new(&draft).await?;
+        file.write_all(bytes).await?;
+        // Else a loss of power could leave an empty file under the name.
+        file.sync_all().await?;
+        tokio::fs::rename(&draft, path).await
+    };
+    let written = written.await;
+    if written.is_err() {
+        // It would take room on a disk that has none.
+        tokio::fs::remove_file(&draft).await.ok();
+    }
+    written
 }
 
 async fn remove(path: &std::path::Path) -> Result<(), StoreError> {
@@ -211,8 +222,14 @@ async fn read_file(
     Path((member, name)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
     let key = parse(&member, &name).map_err(|_no_key| Refusal::Path)?;
-    let bytes = tokio::fs::read(images.path(&key)).await;
-    let bytes = bytes.map_err(|_missing| Refusal::Path)?;
+    let read = tokio::fs::read(images.path(&key)).await;
+    let bytes = read.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Refusal::Path,
+        _ => {
+            tracing::error!("a picture cannot be read: {error}");
+            Refusal::Unavailable
+        }
+    })?;
     let media_type = key
         .format()
         .map_or("application/octet-stream", |f| f.media_type());
@@ -229,4 +246,22 @@ fn parse(member: &str, name: &str) -> Result<Key, Refusal> {
     format!("images/{member}/{name}")
         .parse()
         .map_err(|_invalid| Refusal::Parameter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn file_that_could_not_be_placed_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = folder.path().join("1").join("picture.png");
+        tokio::fs::create_dir_all(&taken).await.unwrap();
+        write(&taken, b"bytes").await.unwrap_err();
+        let left = std::fs::read_dir(folder.path().join("1")).unwrap();
+        assert_eq!(left.count(), 1);
+        let free = folder.path().join("2").join("picture.png");
+        write(&free, b"bytes").await.unwrap();
+        assert_eq!(std::fs::read(&free).unwrap(), b"bytes");
+    }
 }

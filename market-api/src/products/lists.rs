@@ -147,7 +147,9 @@ impl Products {
                 self.count("shared");
                 batch
             }
-            None => Err(DbError::Unavailable("a look-up panicked".to_owned()).into()),
+            None => {
+                Err(DbError::Unavailable("a look-up panicked or took too long".to_owned()).into())
+            }
         }
     }
 
