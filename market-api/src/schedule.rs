@@ -109,9 +109,8 @@ pub async fn put(
 ) -> Result<(), sqlx::Error> {
     query(
         "insert into schedule (name, key, due_at, body) values ($1, $2, $3, $4) \
-         on conflict (name, key) do update set due_at = \
-         case when excluded.due_at < schedule.due_at then excluded.due_at \
-         else schedule.due_at end",
+         on conflict (name, key) do update set due_at = excluded.due_at \
+         where excluded.due_at < schedule.due_at",
     )
     .bind(name)
     .bind(key)
@@ -120,6 +119,20 @@ pub async fn put(
     .execute(tx.connection())
     .await?;
     Ok(())
+}
+
+/// Whether there is such a piece of work.
+///
+/// # Errors
+/// The database's.
+pub async fn is_put(db: &Db, name: &str, key: &str) -> Result<bool, DbError> {
+    let mut connection = db.read().await?;
+    let row = query("select 1 from schedule where name = $1 and key = $2")
+        .bind(name)
+        .bind(key)
+        .fetch_optional(&mut *connection)
+        .await?;
+    Ok(row.is_some())
 }
 
 /// Takes work back, if it is not done yet.
@@ -213,10 +226,17 @@ impl Schedule {
         drop(drain.spawn_vital("schedule", async move {
             let mut due = interval(LOOK_EVERY);
             due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut is_away = false;
             // Between pieces, never in the middle of one.
             while soft.run_until_cancelled(due.tick()).await.is_some() {
-                if let Err(error) = self.work().await {
-                    tracing::warn!("due work cannot be looked for: {error}");
+                match self.work().await {
+                    Ok(_) => is_away = false,
+                    // Logged once: it is tried again every second for as long as it lasts.
+                    Err(error) if !is_away => {
+                        is_away = true;
+                        tracing::warn!("due work cannot be looked for: {error}");
+                    }
+                    Err(_) => {}
                 }
             }
         }));

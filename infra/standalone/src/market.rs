@@ -18,6 +18,7 @@ use market_api::http::Failure;
 use market_api::members::login::StandIn;
 use market_api::members::{Profile, Provider};
 use reqwest::Url;
+use shared::claims::Role;
 use shared::clock::Clock;
 use shared::config::Secret;
 use shared::drain::Drain;
@@ -158,18 +159,20 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), Failure> {
     let mut sellers = Vec::new();
     for demo in demo::members() {
         let id = demo.member_id;
-        let member = match market.members().welcome(profile(demo)).await {
+        let (member, role) = match market.members().welcome(profile(demo)).await {
             // An operator has shut them out, which a restart does not change.
             Err(Failure::MemberBlocked) => {
                 sellers.push(None);
                 continue;
             }
-            other => other?.0,
+            other => other?,
         };
         if member != id {
             warn!("demo member {id} is member {member} of the market: they do not share a chat");
         }
-        market.members().become_member(member).await?;
+        if role == Role::NewMember {
+            market.members().become_member(member).await?;
+        }
         sellers.push(Some(member));
     }
     offers::set_up(market.products(), &sellers).await?;
@@ -180,6 +183,9 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), Failure> {
         else {
             continue;
         };
+        if market.chats().is_made(buyer, product).await? {
+            continue;
+        }
         if let Err(failure) = market.chats().open(buyer, product).await {
             info!("no demo room about product {product}: {}", failure.row().en);
         }

@@ -49,10 +49,15 @@ impl Server {
 
     /// With more settings; its log is the caller's to read on.
     async fn start_with(data: &Path, more: &[&str]) -> (Self, Log) {
+        Self::start_by(r#"exec "$0" "$@""#, data, more).await
+    }
+
+    /// By these words of the shell.
+    async fn start_by(run: &str, data: &Path, more: &[&str]) -> (Self, Log) {
         // A file that may not grow is to be an error, not the end: see `limit_files`.
         let mut command = Command::new("sh");
         command
-            .args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#, PROGRAM])
+            .args(["-c", &format!(r#"trap "" XFSZ; {run}"#), PROGRAM])
             .args(["--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(more);
@@ -319,6 +324,28 @@ async fn a_full_disk_makes_it_unready_until_there_is_room_again() {
     server.wait_for_readiness(StatusCode::OK).await;
     let made: u64 = line(&room).await.parse().unwrap();
     assert!(made >= 1 << 30, "{made}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_start_on_a_full_disk_writes_nothing_to_the_market() {
+    let (_here, path) = folder();
+    let (path, data) = (path.as_str(), Path::new(&path));
+    let mut server = Server::start(data).await;
+    server.child.kill().await.unwrap();
+    // What was killed leaves a log, at whose end SQLite writes on.
+    let log = std::fs::metadata(data.join("market.db-wal")).unwrap();
+    assert!(log.len() > 32 << 10, "{log:?}");
+
+    // SQLite's index of its log takes 32 KiB: without those it opens nothing.
+    let run = r#"exec prlimit --fsize=32768: "$0" "$@""#;
+    let (server, _log) = Server::start_by(run, data, &[]).await;
+    let token = line(&["token", "--member", "2", "--data", path]).await;
+    let (status, list) = server.get("/api/products/mobile-data?size=1", &token).await;
+    assert_eq!(status, StatusCode::OK, "{list}");
+    let begun = server.url("/oauth2/authorization/kakao");
+    let status = client().get(begun).send().await.unwrap().status();
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "the disk is full");
 }
 
 #[tokio::test]

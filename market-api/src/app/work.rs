@@ -40,19 +40,23 @@ pub(super) async fn start(
     metrics: &Arc<Metrics>,
     drain: &Drain,
 ) -> Result<(), DbError> {
-    let put = db.write((), |(), tx| {
-        Box::pin(async move {
-            let now = tx.now();
-            for name in [HOUSEKEEPING, SWEEPING, CHAT_ROOMS] {
+    for name in [HOUSEKEEPING, SWEEPING, CHAT_ROOMS] {
+        // What is there is due soon enough, and a start on a full disk writes nothing.
+        if schedule::is_put(db, name, "").await? {
+            continue;
+        }
+        let put = db.write(name, |name, tx| {
+            Box::pin(async move {
+                let now = tx.now();
                 schedule::put(tx, name, "", now, "").await?;
-            }
-            Ok::<_, Stop<()>>(())
-        })
-    });
-    put.await.map_err(|error| match error {
-        WriteError::Refused(()) => DbError::Defect("putting work refuses nothing".to_owned()),
-        WriteError::Db(error) => error,
-    })?;
+                Ok::<_, Stop<()>>(())
+            })
+        });
+        put.await.map_err(|error| match error {
+            WriteError::Refused(()) => DbError::Defect("putting work refuses nothing".to_owned()),
+            WriteError::Db(error) => error,
+        })?;
+    }
     let housekeeping = (db.clone(), products.clone());
     let handler: Handler = Box::new(move |_| {
         let (db, products) = housekeeping.clone();

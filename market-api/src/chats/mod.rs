@@ -114,6 +114,15 @@ impl Chats {
         Err(Failure::ChatUnavailable)
     }
 
+    /// Whether the chat server has this member's room about this product, and its newest version.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn is_made(&self, buyer: MemberId, product: ProductId) -> Result<bool, Failure> {
+        let (product, buyer) = (i64::from(product.get()), i64::from(buyer.get()));
+        Ok(repo::is_sent(&self.db, product, buyer).await?)
+    }
+
     /// Sends rooms again whose names, pictures or hours have changed, until there are none. The
     /// schedule calls it.
     ///

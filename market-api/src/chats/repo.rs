@@ -79,6 +79,19 @@ pub(super) async fn place(tx: &mut Tx<'_>, product: i64, buyer: i64) -> Sql<Opti
     row.map(|row| Place::read(&row)).transpose()
 }
 
+/// Whether the chat server has the room of this product and buyer, as it is to be.
+pub(super) async fn is_sent(db: &Db, product: i64, buyer: i64) -> Result<bool, DbError> {
+    let mut connection = db.read().await?;
+    let row = query(
+        "select 1 from chat_room where product_id = $1 and buyer_id = $2 and sent >= version",
+    )
+    .bind(product)
+    .bind(buyer)
+    .fetch_optional(&mut *connection)
+    .await?;
+    Ok(row.is_some())
+}
+
 /// An id that no room has, `step` above the last one. Others who want one wait for this transaction.
 pub(super) async fn next_id(tx: &mut Tx<'_>, step: i64) -> Sql<i64> {
     let row = query("update chat_room_number set last = last + $1 where one = 1 returning last")
@@ -121,7 +134,7 @@ pub(super) async fn forget(tx: &mut Tx<'_>, id: i64) -> Sql<()> {
 pub(super) async fn set_sent(tx: &mut Tx<'_>, place: Place) -> Sql<()> {
     query(
         "update chat_room set version = case when sent > $2 then version + 1 else version end, \
-         sent = case when sent > $2 then sent else $2 end where id = $1",
+         sent = case when sent > $2 then sent else $2 end where id = $1 and sent <> $2",
     )
     .bind(place.id)
     .bind(place.version)

@@ -95,6 +95,14 @@ impl Members {
     /// # Errors
     /// [`Failure::MemberBlocked`], or the database's.
     pub async fn welcome(&self, profile: Profile) -> Result<(MemberId, Role), Failure> {
+        // Nothing is written for somebody who comes again as they were: not even on a full disk.
+        match repo::known_as(&self.db, &profile).await? {
+            Some((known, _)) if known.is_blocked => return Err(Failure::MemberBlocked),
+            Some((known, email)) if email == profile.email => {
+                return Ok((known.member, known.role));
+            }
+            Some(_) | None => {}
+        }
         // Chosen here, since a closure may be run again.
         let plan = Plan::random(&mut rand::rng());
         let welcomed = self.db.write((profile, plan), |(profile, plan), tx| {

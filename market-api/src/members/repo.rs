@@ -42,6 +42,23 @@ pub(super) async fn insert_member(
     row.as_ref().map(|row| id(row, "id")).transpose()
 }
 
+/// The member that a provider knows by this id, with the address that is kept of them.
+pub(super) async fn known_as(
+    db: &Db,
+    profile: &Profile,
+) -> Result<Option<(Known, Option<String>)>, DbError> {
+    let mut connection = db.read().await?;
+    let row = query(
+        "select id, role, blocked, email from member where provider = $1 and provider_id = $2",
+    )
+    .bind(profile.provider.as_str())
+    .bind(profile.provider_id.as_str())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some((read_known(&row)?, row.try_get("email")?)))
+}
+
 /// The address may change at the provider; name and picture are the member's own by now.
 pub(super) async fn update_from_profile(
     tx: &mut Tx<'_>,
