@@ -3,6 +3,8 @@
 //! Each file is a route of its own, so nothing can be reached that is not listed here. A test holds
 //! the list against the folder.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, REFERRER_POLICY,
@@ -11,6 +13,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use reqwest::Url;
 use shared::web::guarded;
 use shared::web::headers::is_known;
 
@@ -106,12 +109,16 @@ const FILES: &[File] = files![
     "vendor/stompjs/versions.js",
 ];
 
-/// Everything of the page; `/` is `index.html`.
-pub(crate) fn router() -> Router {
+/// Everything of the page; `/` is `index.html`. Pictures may come from `images`, too.
+pub(crate) fn router(images: Option<&Url>) -> Router {
+    let images: Arc<str> = images.map_or_else(String::new, source_of).into();
     let mut router = Router::new();
     for file in FILES.iter().chain([&CLIENT]) {
-        let tag = tag(file.content);
-        let answer = async move |headers: HeaderMap| answer(*file, &tag, &headers);
+        let (tag, images) = (tag(file.content), Arc::clone(&images));
+        let answer = async move |headers: HeaderMap| {
+            let policy = content_security_policy(&headers, &images);
+            answer(*file, &tag, policy, &headers)
+        };
         let path = match file.path {
             "index.html" => "/".to_owned(),
             path => format!("/{path}"),
@@ -121,7 +128,7 @@ pub(crate) fn router() -> Router {
     guarded(router, BODY_BYTES_MAX)
 }
 
-fn answer(file: File, tag: &HeaderValue, request: &HeaderMap) -> Response {
+fn answer(file: File, tag: &HeaderValue, policy: HeaderValue, request: &HeaderMap) -> Response {
     let headers = [
         (
             CONTENT_TYPE,
@@ -130,7 +137,7 @@ fn answer(file: File, tag: &HeaderValue, request: &HeaderMap) -> Response {
         (ETAG, tag.clone()),
         // Ask every time: the next build of this program has other files under these names.
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        (CONTENT_SECURITY_POLICY, content_security_policy(request)),
+        (CONTENT_SECURITY_POLICY, policy),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     ];
@@ -142,17 +149,27 @@ fn answer(file: File, tag: &HeaderValue, request: &HeaderMap) -> Response {
 }
 
 /// Scripts and styles from here only, and text never becomes markup (Trusted Types). Browsers
-/// before 2022 do not count a WebSocket of the same host as `'self'`, so it is named.
-fn content_security_policy(request: &HeaderMap) -> HeaderValue {
+/// before 2022 do not count a WebSocket of the same host as `'self'`, so it is named. Pictures are
+/// shown from and uploaded to `images`, too: empty, or a source with a space before it.
+fn content_security_policy(request: &HeaderMap, images: &str) -> HeaderValue {
     let host = request.get(HOST).and_then(|host| host.to_str().ok());
     let socket = host.filter(|host| is_authority(host));
     let socket = socket.map_or_else(String::new, |host| format!(" ws://{host}"));
     let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-         connect-src 'self'{socket}; base-uri 'none'; form-action 'none'; \
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'{images}; \
+         connect-src 'self'{socket}{images}; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'; require-trusted-types-for 'script'"
     );
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
+
+/// A URL's origin as a source; nothing where that could end the directive.
+fn source_of(url: &Url) -> String {
+    let origin = url.origin().ascii_serialization();
+    match origin.split_once("://") {
+        Some((_, host)) if is_authority(host) => format!(" {origin}"),
+        _ => String::new(),
+    }
 }
 
 /// A host and perhaps a port: nothing that could end the directive.
@@ -223,26 +240,41 @@ mod tests {
     fn a_known_file_is_not_sent_again() {
         let file = FILES[0];
         let tag = tag(file.content);
-        let first = answer(file, &tag, &HeaderMap::new());
+        let answer =
+            |request: &HeaderMap| answer(file, &tag, HeaderValue::from_static("none"), request);
+        let first = answer(&HeaderMap::new());
         assert_eq!(first.status(), StatusCode::OK);
         assert_eq!(first.headers()[CONTENT_TYPE], "text/css; charset=utf-8");
         let known = headers(&[(IF_NONE_MATCH, tag.to_str().unwrap())]);
-        assert_eq!(
-            answer(file, &tag, &known).status(),
-            StatusCode::NOT_MODIFIED
-        );
+        assert_eq!(answer(&known).status(), StatusCode::NOT_MODIFIED);
         let weak = format!("\"0\", W/{}", tag.to_str().unwrap());
         for known in [weak.as_str(), "*"] {
-            let answer = answer(file, &tag, &headers(&[(IF_NONE_MATCH, known)]));
+            let answer = answer(&headers(&[(IF_NONE_MATCH, known)]));
             assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{known}");
         }
         let older = headers(&[(IF_NONE_MATCH, "\"0\"")]);
-        assert_eq!(answer(file, &tag, &older).status(), StatusCode::OK);
+        assert_eq!(answer(&older).status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn pictures_of_another_origin_are_allowed() {
+        let policy = |url| {
+            let source = source_of(&Url::parse(url).unwrap());
+            let policy = content_security_policy(&HeaderMap::new(), &source);
+            policy.to_str().unwrap().to_owned()
+        };
+        let other = policy("https://pictures.example:8443/below/");
+        for directive in ["img-src", "connect-src"] {
+            let part = format!("{directive} 'self' https://pictures.example:8443;");
+            assert!(other.contains(&part), "{other}");
+        }
+        let odd = policy("https://a;script-src/");
+        assert!(odd.contains("img-src 'self';"), "{odd}");
     }
 
     #[test]
     fn a_forged_host_adds_nothing_to_the_policy() {
-        let policy = |host| content_security_policy(&headers(&[(HOST, host)]));
+        let policy = |host| content_security_policy(&headers(&[(HOST, host)]), "");
         let text = |value: HeaderValue| value.to_str().unwrap().to_owned();
         assert!(text(policy("localhost:8080")).contains("'self' ws://localhost:8080;"));
         let forged = text(policy("x; script-src *"));

@@ -126,7 +126,10 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
         market: Arc::clone(&market),
         message_chars_max: settings.chat.message_chars_max,
     };
-    let router = router(&node, login).merge(market::router(&market, &urls, clock));
+    let page = page::router(settings.images_public_url.as_ref());
+    let router = router(&node, login)
+        .merge(page)
+        .merge(market::router(&market, &urls, clock));
     market.set_started();
     drop(market);
     node.set_started();
@@ -208,7 +211,6 @@ fn router(node: &Node, login: Login) -> Router {
     node.public_router()
         .merge(node.admin_router())
         .merge(login::router(login))
-        .merge(page::router())
 }
 
 /// Serves until the drain begins. Requests that then still run are not waited for.

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chat_server::config::ChatLimits;
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use market_api::config::{MarketLimits, check_origins, parse_base_url};
 use reqwest::Url;
 use shared::config::{EX_USAGE, Mistake, Mistakes, NoSettings, Settings, parse};
@@ -218,6 +218,18 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Command, 
             args.remove(1);
             parse(args).map(Command::Room)
         }
+        Some("serve") => {
+            args.remove(1);
+            let mut mistakes = match parse::<Serve>(args) {
+                Ok(_) => Mistakes::of(&Serve::command()),
+                Err(NoSettings::Wrong(mistakes)) => mistakes,
+                Err(asked @ NoSettings::Asked(_)) => return Err(asked),
+            };
+            let right = "no word, since dapanda alone serves".to_owned();
+            let what = "is no command".to_owned();
+            mistakes.add("serve", Mistake { what, right });
+            Err(NoSettings::Wrong(mistakes))
+        }
         Some(_) | None => parse(args).map(|serve| Command::Serve(Box::new(serve))),
     }
 }
@@ -316,5 +328,11 @@ mod tests {
     #[test]
     fn a_misspelt_command_is_a_mistake() {
         check(&["tokn", "--member", "1"], &["tokn"]);
+        let hint = "serve: is no command; right: no word";
+        check(&["serve"], &["1 mistake", hint]);
+        check(
+            &["serve", "--listen", "x"],
+            &["2 mistakes", "--listen", hint],
+        );
     }
 }
