@@ -21,6 +21,7 @@ on_both! {
     a_refusal_that_comes_twice_is_the_same,
     whoever_has_logged_out_is_not_let_in_by_an_old_callback,
     somebody_elses_try_does_not_end_an_attempt,
+    any_cookie_of_the_attempt_may_be_the_right_one,
     a_member_is_sent_to_the_market_and_a_new_one_to_onboarding,
     where_there_is_tls_the_attempts_cookie_is_this_hosts_alone,
     a_login_must_be_in_time,
@@ -248,6 +249,34 @@ async fn somebody_elses_try_does_not_end_an_attempt(on: On) {
     let issuer = with(&to_site, "iss", "https://accounts.evil.example");
     refused(ask(&issuer, &browser), 2006).await;
     assert_eq!(ask(&to_site, &browser).send().await.location(), ONBOARDING);
+}
+
+/// Cookies of another path, of another attempt or of others on the domain come along, in any order.
+async fn any_cookie_of_the_attempt_may_be_the_right_one(on: On) {
+    let site = Site::start(on).await;
+    let (old, _) = site.begin("google").await;
+    let odd = "loginAttempt=short; name=김; loginAttempt=\"; loginAttempt=김";
+    let (browser, to_provider) = site.begin("google").await;
+    let to_site = site.choose(&to_provider, 1).await;
+    let ask = |cookies: String| {
+        let ask = site.ask_url(Method::GET, &to_site);
+        ask.header("cookie", &cookies)
+    };
+    refused(ask(format!("{odd}; {old}")), 2006).await;
+    // Also once more, as the first.
+    for cookies in [
+        format!("{odd}; {old}; {browser}"),
+        format!("{browser}; {old}"),
+        format!("{old}; {odd}; {browser}"),
+    ] {
+        assert_eq!(ask(cookies).send().await.location(), ONBOARDING);
+    }
+    // What cannot be one of ours is not set again.
+    let begin = site.ask(Method::GET, "/oauth2/authorization/google");
+    let begin = begin.header("cookie", &format!("loginAttempt=short; {browser}"));
+    let set = begin.send().await.headers["set-cookie"].clone();
+    let set = set.to_str().unwrap();
+    assert!(set.starts_with(&format!("{browser};")), "{set}");
 }
 
 async fn a_member_is_sent_to_the_market_and_a_new_one_to_onboarding(on: On) {

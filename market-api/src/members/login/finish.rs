@@ -39,9 +39,9 @@ impl Logins {
         &self,
         at: &ProviderSettings,
         returned: Returned,
-        (browser, headers): (Option<&str>, &HeaderMap),
+        (browsers, headers): (Vec<String>, &HeaderMap),
     ) -> Result<LoggedIn, LoginError> {
-        let (Some(state), Some(browser)) = (&returned.state, browser) else {
+        let Some(state) = returned.state.clone().filter(|_| !browsers.is_empty()) else {
             return Err(LoginError::Unknown);
         };
         let issuer = returned.issuer.as_ref();
@@ -49,9 +49,9 @@ impl Logins {
             return Err(LoginError::Unknown);
         }
         let wanted = Wanted {
-            state: state.clone(),
+            state,
             provider: at.provider,
-            browser: browser.to_owned(),
+            browsers,
         };
         // A task of its own: a browser that is clicked twice gives up its first request, and the
         // second finds what became of it.

@@ -11,7 +11,8 @@ use http::header::{LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use shared::claims::Role;
-use shared::web::{FailureBody, InPath, InQuery, Refusal, cookie};
+use shared::config::Secret;
+use shared::web::{FailureBody, InPath, InQuery, Refusal, cookies};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -57,8 +58,8 @@ async fn begin(
     let at = logins.provider(&provider).ok_or(Refusal::Path)?;
     // Two tabs that log in at once share the cookie, so that the later does not undo the earlier.
     let name = logins.browser_cookie();
-    let known = cookie(&headers, name).filter(|c| c.expose().len() == BROWSER_BYTES);
-    let browser = known.map_or_else(secret_text, shared::config::Secret::into_exposed);
+    let known = browsers(&headers, name).into_iter().next();
+    let browser = known.unwrap_or_else(secret_text);
     let url = logins.begin(at, &browser, &headers).await?;
     let secure = if logins.settings.secure_cookies {
         "; Secure"
@@ -108,10 +109,9 @@ async fn finish(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let at = logins.provider(&provider).ok_or(Refusal::Path)?;
-    let browser = cookie(&headers, logins.browser_cookie());
-    let browser = browser.as_ref().map(|browser| browser.expose().as_str());
+    let browsers = browsers(&headers, logins.browser_cookie());
     let mut finished = match returned(query) {
-        Some(returned) => logins.finish(at, returned, (browser, &headers)).await,
+        Some(returned) => logins.finish(at, returned, (browsers, &headers)).await,
         None => Err(LoginError::Unknown),
     };
     if let Err(LoginError::Unknown) = finished
@@ -163,6 +163,14 @@ impl Logins {
             outcome: "again",
         })
     }
+}
+
+/// What a browser may be known by. Of several cookies of the name each may be the one that was set
+/// here: their order means nothing (RFC 6265, 5.4).
+fn browsers(headers: &HeaderMap, name: &str) -> Vec<String> {
+    let shown = cookies(headers, name).into_iter().map(Secret::into_exposed);
+    let shown = shown.filter(|browser| browser.len() == BROWSER_BYTES);
+    shown.collect()
 }
 
 /// Nothing is looked at that no provider sends: what is longer, and what is no text to show. The

@@ -73,11 +73,27 @@ pub(super) enum Outcome {
 pub(super) struct Wanted {
     pub(super) state: String,
     pub(super) provider: Provider,
-    pub(super) browser: String,
+    /// What the browser may be known by, one of them.
+    pub(super) browsers: Vec<String>,
 }
 
 /// Takes an attempt: of two that come back with one state, one gets it.
 pub(super) async fn take(tx: &mut Tx<'_>, wanted: &Wanted) -> Result<Back, sqlx::Error> {
+    for browser in &wanted.browsers {
+        if let Some(attempt) = take_of(tx, wanted, browser).await? {
+            return Ok(Back::Taken(attempt));
+        }
+    }
+    let now = tx.now().get();
+    let past = past(tx.connection(), wanted, now).await?;
+    Ok(past.map_or(Back::Unknown, |_| Back::Before))
+}
+
+async fn take_of(
+    tx: &mut Tx<'_>,
+    wanted: &Wanted,
+    browser: &str,
+) -> Result<Option<Attempt>, sqlx::Error> {
     let now = tx.now().get();
     let row = query(
         "update login_attempt set taken_at = $4 where state = $1 and provider = $2 \
@@ -85,21 +101,18 @@ pub(super) async fn take(tx: &mut Tx<'_>, wanted: &Wanted) -> Result<Back, sqlx:
     )
     .bind(wanted.state.as_str())
     .bind(wanted.provider.as_str())
-    .bind(wanted.browser.as_str())
+    .bind(browser)
     .bind(now)
     .fetch_optional(tx.connection())
     .await?;
-    if let Some(row) = row {
-        return Ok(Back::Taken(Attempt {
-            state: wanted.state.clone(),
-            provider: wanted.provider,
-            browser: wanted.browser.clone(),
-            nonce: row.try_get(0)?,
-            verifier: row.try_get(1)?,
-        }));
-    }
-    let past = past(tx.connection(), wanted, now).await?;
-    Ok(past.map_or(Back::Unknown, |_| Back::Before))
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Attempt {
+        state: wanted.state.clone(),
+        provider: wanted.provider,
+        browser: browser.to_owned(),
+        nonce: row.try_get(0)?,
+        verifier: row.try_get(1)?,
+    }))
 }
 
 /// An attempt that came back before, if it has not expired.
@@ -108,13 +121,26 @@ pub(super) async fn past(
     wanted: &Wanted,
     now: i64,
 ) -> Result<Option<Past>, sqlx::Error> {
+    for browser in &wanted.browsers {
+        if let Some(past) = past_of(&mut *connection, (wanted, browser), now).await? {
+            return Ok(Some(past));
+        }
+    }
+    Ok(None)
+}
+
+async fn past_of(
+    connection: &mut AnyConnection,
+    (wanted, browser): (&Wanted, &str),
+    now: i64,
+) -> Result<Option<Past>, sqlx::Error> {
     let row = query(
         "select taken_at, outcome, member_id from login_attempt where state = $1 \
          and provider = $2 and browser = $3 and expires_at > $4 and taken_at is not null",
     )
     .bind(wanted.state.as_str())
     .bind(wanted.provider.as_str())
-    .bind(wanted.browser.as_str())
+    .bind(browser)
     .bind(now)
     .fetch_optional(connection)
     .await?;
