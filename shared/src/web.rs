@@ -14,6 +14,7 @@
 
 mod body;
 mod conform;
+mod cors;
 mod credentials;
 mod envelope;
 mod extract;
@@ -28,14 +29,16 @@ mod raw;
 mod seat;
 mod stream;
 
-pub use credentials::{ACCESS_COOKIE, Credentials, REFRESH_COOKIE, cookie, cookies};
+pub use cors::{CrossOrigin, CrossOriginService, cors};
+pub use credentials::{ACCESS_COOKIE, Credentials, REFRESH_COOKIE, cookies};
 pub use envelope::{
-    Done, Envelope, FailureBody, Refusal, Row, Told, done, failure, failure_with, success,
+    Done, Envelope, FailureBody, Refusal, Row, Told, common_failures, done, failure, failure_with,
+    success,
 };
 pub use extract::{InBody, InPath, InQuery, is_own_page, parameter};
-pub use guard::{Log, REQUEST_ID, RequestIds, cors, guarded, logged, unknown_path};
+pub use guard::{Log, REQUEST_ID, RequestIds, guarded, logged, unknown_path};
 pub use health::Health;
 pub use hosts::Hosts;
-pub use listener::{Peer, SEND_BUFFER_BYTES, Serving, WRITE_TIME, listen, serve};
+pub use listener::{Peer, Serving, WRITE_TIME, bound_buffers, listen, serve};
 pub use page::{CountPage, Page, PageInfo, PageSize, ReceiverPage, cursor};
 pub use stream::HttpStream;

@@ -5,7 +5,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_swagger_ui::SwaggerUi;
 
-use shared::web::guarded;
+use shared::web::{common_failures, guarded};
 
 use super::BODY_BYTES_MAX;
 
@@ -49,7 +49,7 @@ fn head(title: &str, description: &str, schemes: ComponentsBuilder) -> OpenApi {
     let info = InfoBuilder::new()
         .title(title)
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(description));
+        .description(Some(format!("{description}\n\n{}", common_failures())));
     OpenApiBuilder::new()
         .info(info.build())
         .components(Some(schemes.build()))

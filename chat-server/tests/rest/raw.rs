@@ -139,3 +139,28 @@ async fn any_good_cookie_of_a_name_counts() {
         assert!(answer.contains("cache-control: no-store"), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn options_that_is_no_preflight_says_what_a_path_takes() {
+    let site = Site::start().await;
+    let address = site.base.trim_start_matches("http://");
+    for (path, allow) in [
+        ("/api/chat-room", "GET,HEAD,OPTIONS"),
+        ("/api/chat-messages/4194305/read-status", "POST,OPTIONS"),
+        ("/internal/rooms/1", "PUT,OPTIONS"),
+        ("/metrics", "GET,HEAD,OPTIONS"),
+        ("/docs/chat/", "GET,HEAD,OPTIONS"),
+    ] {
+        let head = format!("OPTIONS {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let answer = ask(address, head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{head}: {answer}");
+        let line = format!("\r\nallow: {allow}\r\n");
+        assert!(answer.contains(&line), "{head}: {answer}");
+    }
+    let unknown = "OPTIONS /api/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    check(
+        unknown,
+        &ask(address, unknown.as_bytes()).await,
+        (404, 1004),
+    );
+}

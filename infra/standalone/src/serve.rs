@@ -165,7 +165,7 @@ impl Port {
                 TcpSocket::new_v6()?
             };
             socket.set_reuseaddr(true)?;
-            socket.set_send_buffer_size(web::SEND_BUFFER_BYTES)?;
+            web::bound_buffers(&socket)?;
             socket.bind(address)?;
             Ok(socket)
         };

@@ -483,6 +483,7 @@ async fn what_only_this_program_has_keeps_the_conventions() {
         (Method::POST, "/js/app.js", json, (405, 1007)),
         (Method::GET, "/js/nothing.js", json, (404, 1004)),
         (Method::POST, "/conn", json, (405, 1007)),
+        (Method::OPTIONS, "/nowhere", json, (404, 1004)),
     ] {
         let answer = server.ask(method, path, &[header]).await;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
@@ -492,6 +493,12 @@ async fn what_only_this_program_has_keeps_the_conventions() {
         assert_eq!(headers["cache-control"], "no-store", "{path}");
         assert!(headers.contains_key("x-request-id"), "{path}");
         assert!(status != 405 || headers.contains_key("allow"), "{path}");
+    }
+    for path in ["/", "/js/app.js", "/conn", "/dev/login", "/livez"] {
+        let answer = server.ask(Method::OPTIONS, path, &[]).await;
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT, "{path}");
+        let allow = answer.headers()["allow"].to_str().unwrap();
+        assert!(allow.ends_with(",OPTIONS"), "{path}: {allow}");
     }
     let page = server.ask(Method::GET, "/js/app.js", &[]).await;
     let tag = page.headers()["etag"].to_str().unwrap().to_owned();

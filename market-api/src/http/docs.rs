@@ -17,7 +17,7 @@ use utoipa::{PartialSchema as _, ToSchema as _};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-use shared::web::{ACCESS_COOKIE, FailureBody, guarded};
+use shared::web::{ACCESS_COOKIE, FailureBody, common_failures, guarded};
 
 use super::BODY_BYTES_MAX;
 
@@ -99,7 +99,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .filter_map(Option::as_mut)
 }
 
-/// 429 may come everywhere; 401, 403 and 503 where a login is needed; 413 where there is a body.
+/// 429 may come everywhere; 401, 403 and 503 where a login is needed; 413 where there is a body. What
+/// any path may answer besides is in the head.
 fn add_common_answers(operation: &mut Operation) {
     let mut answers = vec![("429", "Too many requests (1009)")];
     if operation.security.is_some() {
@@ -129,7 +130,7 @@ fn head(title: &str, description: &str, schemes: ComponentsBuilder) -> OpenApi {
     let info = InfoBuilder::new()
         .title(title)
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(description));
+        .description(Some(format!("{description}\n\n{}", common_failures())));
     OpenApiBuilder::new()
         .info(info.build())
         .components(Some(schemes.build()))

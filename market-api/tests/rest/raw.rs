@@ -8,12 +8,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::on_both;
-use crate::site::Site;
+use crate::site::{PAGE, Site};
 use crate::support::On;
 
 on_both! {
     every_failure_comes_in_the_envelope,
     any_good_cookie_of_a_name_counts,
+    options_that_is_no_preflight_says_what_a_path_takes,
 }
 
 /// Nothing that is waited for takes this long.
@@ -149,4 +150,57 @@ async fn any_good_cookie_of_a_name_counts(on: On) {
         let answer = ask(address, request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{cookies}: {answer}");
     }
+}
+
+async fn options_that_is_no_preflight_says_what_a_path_takes(on: On) {
+    let site = Site::start(on).await;
+    let address = site.base.trim_start_matches("http://");
+    for (path, more, allow) in [
+        ("/api/members/cash", "", "GET,HEAD,OPTIONS"),
+        (
+            "/api/members/cash",
+            "Origin: http://localhost:3000\r\n",
+            "GET,HEAD,OPTIONS",
+        ),
+        (
+            "/api/members/cash",
+            "Access-Control-Request-Method: GET\r\n",
+            "GET,HEAD,OPTIONS",
+        ),
+        ("/api/members/language", "", "POST,OPTIONS"),
+        ("/docs/", "", "GET,HEAD,OPTIONS"),
+        ("/api/images/files/1/x.png", "", "GET,HEAD,PUT,OPTIONS"),
+    ] {
+        let head = format!("OPTIONS {path} HTTP/1.1\r\nHost: x\r\n{more}Connection: close\r\n\r\n");
+        let answer = ask(address, head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{head}: {answer}");
+        assert_eq!(allowed(&answer), allow, "{head}: {answer}");
+        assert!(answer.contains("\r\nx-request-id: "), "{head}: {answer}");
+    }
+    let unknown = "OPTIONS /api/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    check(
+        unknown,
+        &ask(address, unknown.as_bytes()).await,
+        (404, 1004),
+    );
+    let preflight = format!(
+        "OPTIONS /api/members/cash HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Origin: {PAGE}\r\nAccess-Control-Request-Method: GET\r\n\r\n"
+    );
+    let answer = ask(address, preflight.as_bytes()).await;
+    let granted = format!("\r\naccess-control-allow-origin: {PAGE}\r\n");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains(&granted),
+        "{answer}"
+    );
+}
+
+/// The methods of `Allow`.
+fn allowed(answer: &str) -> String {
+    let lines = answer.split("\r\n");
+    let mut allow: Vec<_> = lines
+        .filter_map(|line| line.strip_prefix("allow: "))
+        .collect();
+    assert_eq!(allow.len(), 1, "{answer}");
+    allow.remove(0).to_owned()
 }

@@ -22,7 +22,7 @@ use tower::ServiceExt as _;
 
 use super::envelope::{Refusal, failure};
 use super::guard::{REQUEST_ID, RETRY_AFTER_SECONDS, RequestIds, named};
-use super::headers::{self, is_known, media_type};
+use super::headers::{self, has_token, is_known, media_type};
 use super::hosts::Hosts;
 
 /// What a browser's page may ask of any route of this server.
@@ -43,6 +43,7 @@ pub(super) async fn conform(router: Router, mut request: Request, rules: &Rules)
     let name = named(request.headers()).unwrap_or_else(|| rules.ids.next());
     request.headers_mut().insert(REQUEST_ID, name.clone());
     let known = known(&request);
+    let is_options = request.method() == Method::OPTIONS;
     let response = match check(&mut request, rules) {
         Ok(()) => {
             let Ok(response) = router.oneshot(request).await;
@@ -53,6 +54,7 @@ pub(super) async fn conform(router: Router, mut request: Request, rules: &Rules)
     match response.status() {
         StatusCode::SWITCHING_PROTOCOLS => response,
         StatusCode::OK => complete(unless_known(response, known), name),
+        StatusCode::NO_CONTENT if is_options => complete(with_options(response), name),
         _ => complete(response, name),
     }
 }
@@ -111,7 +113,6 @@ fn check(request: &mut Request, rules: &Rules) -> Result<(), Box<Response>> {
 
 /// The one host that the request names: in its target, else in its header (RFC 9112, 3.2).
 fn host(request: &mut Request) -> Result<Option<Authority>, ()> {
-    let is_plain = |host: &Authority| !host.host().is_empty() && !host.as_str().contains('@');
     let mut named = request.headers().get_all(HOST).iter();
     let header = match (named.next(), named.next()) {
         (Some(one), None) => Some(Authority::try_from(one.as_bytes()).map_err(drop)?),
@@ -126,12 +127,24 @@ fn host(request: &mut Request) -> Result<Option<Authority>, ()> {
     let Some(host) = target.or(header) else {
         return Ok(None);
     };
-    if !is_plain(&host) {
+    if !is_host(&host) {
         return Err(());
     }
     let value = HeaderValue::from_str(host.as_str()).map_err(drop)?;
     request.headers_mut().insert(HOST, value);
     Ok(Some(host))
+}
+
+/// Whether this is a host and perhaps a port: the parser also takes users, and any text as a port.
+fn is_host(authority: &Authority) -> bool {
+    let host = authority.host();
+    let rest = authority.as_str().strip_prefix(host);
+    let is_port = rest.is_some_and(|rest| match rest.strip_prefix(':') {
+        None => rest.is_empty(),
+        Some("") => true,
+        Some(port) => port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok(),
+    });
+    !host.is_empty() && is_port
 }
 
 /// Bodies are read as they are: in no coding but chunks.
@@ -186,6 +199,20 @@ fn complete(response: Response, name: HeaderValue) -> Response {
         headers.entry(RETRY_AFTER).or_insert(RETRY_AFTER_SECONDS);
     }
     headers.entry(REQUEST_ID).or_insert(name);
+    response
+}
+
+/// The answer to OPTIONS names it: it works at every path, and routers do not know of it.
+fn with_options(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let is_named = has_token(headers, &ALLOW, "OPTIONS");
+    let others = headers.get(ALLOW).and_then(|allow| allow.to_str().ok());
+    let all = others.map(|others| HeaderValue::try_from(format!("{others},OPTIONS")));
+    if let Some(Ok(all)) = all
+        && !is_named
+    {
+        headers.insert(ALLOW, all);
+    }
     response
 }
 

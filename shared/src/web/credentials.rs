@@ -67,12 +67,6 @@ pub fn cookies(headers: &HeaderMap, name: &str) -> Vec<Secret<String>> {
     tokens
 }
 
-/// The first cookie of this name, if its value is of the letters of a token.
-#[must_use]
-pub fn cookie(headers: &HeaderMap, name: &str) -> Option<Secret<String>> {
-    cookies(headers, name).into_iter().next()
-}
-
 /// The bearer token; an empty one where there is something that cannot be one.
 fn bearer(headers: &HeaderMap) -> Option<Secret<String>> {
     let mut values = headers.get_all(AUTHORIZATION).iter();

@@ -291,6 +291,40 @@ impl Refusal {
     }
 }
 
+/// The refusals that any path may answer with, as a list for a document (Markdown).
+#[must_use]
+pub fn common_failures() -> String {
+    use Refusal as R;
+    let rows = [
+        R::Internal,
+        R::Forbidden,
+        R::Path,
+        R::Parameter,
+        R::Method,
+        R::TooLarge,
+        R::TooMany,
+        R::Unavailable,
+        R::TooSlow,
+        R::MediaType,
+        R::Host,
+        R::WebSocket,
+        R::HeadTooLarge,
+        R::NotImplemented,
+        R::TokenInvalid,
+        R::MemberBlocked,
+        R::TokenMissing,
+    ];
+    let lines = rows.map(|refusal| {
+        let row = refusal.row();
+        format!("| {} | {} | {} |\n", row.code, row.status.as_u16(), row.en)
+    });
+    format!(
+        "Any path may answer with these, besides its own:\n\n\
+         | code | status | meaning |\n|---|---|---|\n{}",
+        lines.concat()
+    )
+}
+
 impl Refusal {
     /// The row for a status that somebody else chose: a framework, or hyper.
     #[must_use]

@@ -17,7 +17,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::body::Body as _;
 use tokio::time::timeout_at;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowHeaders, CorsLayer};
 
 use super::body::{Pace, PacedBody};
 use super::conform::last;
@@ -34,9 +33,6 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 /// From a request's head to its answer, without the time that its body takes to come. The store's
 /// own deadlines are shorter.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
-
-/// How long a browser may remember what a page is allowed to do.
-const CORS_AGE: Duration = Duration::from_secs(600);
 
 /// Seconds after which a client may ask again where something is away.
 pub(super) const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -95,33 +91,19 @@ where
     routes.layer(from_fn_with_state(log, name_and_log))
 }
 
-/// Pages of these origins may call with cookies, and read the answer. Which headers they may send
-/// is not restricted: none of them means more than a cookie does.
-pub fn cors(allowed: &[String]) -> CorsLayer {
-    let origins = allowed.iter().filter_map(|origin| origin.parse().ok());
-    let origins: Vec<HeaderValue> = origins.collect();
-    CorsLayer::new()
-        .allow_origin(origins)
-        .allow_credentials(true)
-        .allow_methods([
-            Method::GET,
-            Method::POST,
-            Method::PUT,
-            Method::PATCH,
-            Method::DELETE,
-        ])
-        .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([REQUEST_ID])
-        .max_age(CORS_AGE)
-}
-
 /// Nothing is at this path.
 pub async fn unknown_path() -> Refusal {
     Refusal::Path
 }
 
-async fn unknown_method() -> Refusal {
-    Refusal::Method
+/// The path knows other methods, which the router lists in `Allow`. To list them is the answer to
+/// OPTIONS (RFC 9110, 9.3.7).
+async fn unknown_method(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        Refusal::Method.into_response()
+    }
 }
 
 /// The hook of the process has logged the panic itself.

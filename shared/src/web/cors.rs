@@ -1,0 +1,94 @@
+//! Which pages of other origins may call (CORS).
+//!
+//! The layer of `tower-http` answers every OPTIONS by itself. One that is no preflight asks what a
+//! path takes, so here it goes on to the routes.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::response::Response;
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use http::{HeaderValue, Method};
+use tower::{Layer, Service};
+use tower_http::cors::{AllowHeaders, Cors, CorsLayer};
+
+use super::guard::REQUEST_ID;
+
+/// How long a browser may remember what a page is allowed to do.
+const CORS_AGE: Duration = Duration::from_secs(600);
+
+/// Pages of these origins may call with cookies, and read the answer. Which headers they may send
+/// is not restricted: none of them means more than a cookie does.
+#[must_use]
+pub fn cors(allowed: &[String]) -> CrossOrigin {
+    let origins = allowed.iter().filter_map(|origin| origin.parse().ok());
+    let origins: Vec<HeaderValue> = origins.collect();
+    let cors = CorsLayer::new()
+        .allow_origin(origins)
+        .allow_credentials(true)
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([REQUEST_ID])
+        .max_age(CORS_AGE);
+    CrossOrigin(cors)
+}
+
+/// The layer that [`cors`] makes.
+#[derive(Clone, Debug)]
+pub struct CrossOrigin(CorsLayer);
+
+impl<S: Clone> Layer<S> for CrossOrigin {
+    type Service = CrossOriginService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        CrossOriginService {
+            cors: self.0.layer(inner.clone()),
+            inner,
+        }
+    }
+}
+
+/// Routes with [`CrossOrigin`] around them.
+#[derive(Clone, Debug)]
+pub struct CrossOriginService<S> {
+    cors: Cors<S>,
+    inner: S,
+}
+
+impl<S> Service<Request> for CrossOriginService<S>
+where
+    S: Service<Request, Response = Response>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        ready!(self.cors.poll_ready(cx))?;
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        if request.method() == Method::OPTIONS && !is_preflight(&request) {
+            Box::pin(self.inner.call(request))
+        } else {
+            Box::pin(self.cors.call(request))
+        }
+    }
+}
+
+/// Whether a browser asks for a page (Fetch, 4.8).
+fn is_preflight(request: &Request) -> bool {
+    let headers = request.headers();
+    headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
