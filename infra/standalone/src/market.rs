@@ -77,6 +77,7 @@ impl Urls {
 /// The settings of the market inside.
 pub(crate) fn config(settings: &Serve, urls: &Urls) -> Config {
     let data = &settings.data;
+    let own = urls.browsers.origin().ascii_serialization();
     Config {
         listen: settings.listen,
         admin_listen: settings.listen,
@@ -101,7 +102,8 @@ pub(crate) fn config(settings: &Serve, urls: &Urls) -> Config {
             .as_ref()
             .unwrap_or(&urls.browsers)
             .clone(),
-        allowed_origins: settings.origins(),
+        // The page here sends pictures to another address of this program, if there is one.
+        allowed_origins: [settings.origins(), vec![own]].concat(),
         limits: settings.market.clone(),
         lame_duck: Duration::ZERO,
         stop_grace: Duration::ZERO,
@@ -195,10 +197,11 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), Failure> {
 
 /// A demo member as the login provider would tell of them.
 pub(crate) fn profile(demo: demo::DemoMember) -> Profile {
+    let email = address(demo.member_id);
     Profile {
         provider: Provider::Kakao,
         provider_id: demo.member_id.to_string(),
-        email: None,
+        email,
         name: demo.name.to_owned(),
         image_url: None,
     }
@@ -220,16 +223,21 @@ pub(crate) fn router(market: &Market, urls: &Urls, clock: Arc<dyn Clock>) -> Rou
         .route("/data", came_back)
 }
 
-/// The demo members, as the provider knows them: half of them with an address.
+/// The e-mail address of a demo member: half of them have one.
+fn address(member: MemberId) -> Option<String> {
+    let id = member.get();
+    (id % 2 == 1).then(|| format!("member{id}@example.com"))
+}
+
+/// The demo members, as the provider knows them.
 fn people() -> Vec<Person> {
     let person = |demo: demo::DemoMember| {
-        let id = u64::from(MemberId::get(demo.member_id));
-        let email = (id % 2 == 1).then(|| Email {
-            address: format!("member{id}@example.com"),
+        let email = address(demo.member_id).map(|address| Email {
+            address,
             verified: true,
         });
         Person {
-            id,
+            id: u64::from(demo.member_id.get()),
             name: demo.name.to_owned(),
             email,
         }

@@ -136,7 +136,7 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     let listener = port.open()?;
     announce(address);
     let serving = Serving {
-        hosts: Some(Hosts::of_this_computer(&settings.hosts, address)),
+        hosts: Some(Hosts::of_this_computer(&settings.hosts(), address)),
         ..head_time.into()
     };
     let served = serve(listener, router, &drain, serving).await;

@@ -183,6 +183,13 @@ impl Serve {
         origins.dedup();
         origins
     }
+
+    /// The host names of the settings, that of the pictures among them.
+    pub(crate) fn hosts(&self) -> Vec<String> {
+        let images = self.images_public_url.iter();
+        let images = images.filter_map(|url| url.host_str().map(str::to_owned));
+        self.hosts.iter().cloned().chain(images).collect()
+    }
 }
 
 impl Settings for Token {

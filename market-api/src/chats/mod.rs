@@ -14,6 +14,7 @@ mod repo;
 mod rooms;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use shared::ids::{MemberId, ProductId, RoomId};
@@ -44,6 +45,9 @@ const REFRESH_BATCH: i64 = 100;
 /// Rooms sent again in one go; the rest follows in the next.
 const REFRESH_BATCHES_MAX: u32 = 4;
 
+/// How long one go may take: half of what the schedule gives its work.
+const REFRESH_MAX: Duration = Duration::from_secs(10);
+
 /// A step inside a transaction.
 type Step<T> = Result<T, Stop<Failure>>;
 
@@ -55,6 +59,8 @@ pub struct Chats {
     metrics: Arc<Metrics>,
     /// How long a call of the chat server may take.
     answer_max: Duration,
+    /// The room up to which this process has sent outdated ones again; 0 at the first.
+    refreshed: Arc<AtomicI64>,
 }
 
 /// What one transaction found or made.
@@ -78,6 +84,7 @@ impl Chats {
             rooms,
             metrics,
             answer_max,
+            refreshed: Arc::default(),
         }
     }
 
@@ -130,17 +137,26 @@ impl Chats {
     /// The database's. What was sent by then is noted. A chat server that is away is none: what is
     /// left stays outdated.
     pub async fn refresh(&self) -> Result<(), Failure> {
-        let mut after = 0;
+        // What is left then follows in the next run.
+        let some = timeout(REFRESH_MAX, self.refresh_some()).await;
+        some.unwrap_or(Ok(()))
+    }
+
+    async fn refresh_some(&self) -> Result<(), Failure> {
+        let mut after = self.refreshed.load(Ordering::Relaxed);
         for _ in 0..REFRESH_BATCHES_MAX {
             let batch = {
                 let mut connection = self.db.read().await?;
                 repo::outdated_after(&mut connection, after, REFRESH_BATCH).await?
             };
-            let Some((last, _)) = batch.last() else {
-                break;
-            };
-            after = last.id;
+            if batch.is_empty() {
+                // The next run begins at the first room again, with those that were refused.
+                self.refreshed.store(0, Ordering::Relaxed);
+                return Ok(());
+            }
             for (place, offer) in batch {
+                after = place.id;
+                self.refreshed.store(after, Ordering::Relaxed);
                 match self.put(&offer.room(place.id)?).await {
                     Ok(()) => self.note(place).await?,
                     Err(PutRoomError::Away(_)) => return Ok(()),

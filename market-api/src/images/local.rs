@@ -223,12 +223,13 @@ async fn read_file(
 ) -> Result<Response, Refusal> {
     let key = parse(&member, &name).map_err(|_no_key| Refusal::Path)?;
     let read = tokio::fs::read(images.path(&key)).await;
-    let bytes = read.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Refusal::Path,
-        _ => {
-            tracing::error!("a picture cannot be read: {error}");
-            Refusal::Unavailable
+    let bytes = read.map_err(|error| {
+        let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+        if absent.contains(&error.kind()) {
+            return Refusal::Path;
         }
+        tracing::error!("a picture cannot be read: {error}");
+        Refusal::Unavailable
     })?;
     let media_type = key
         .format()

@@ -38,7 +38,7 @@ async function run(session) {
   new MineView(mine, {
     changed: () => {
       market.forget();
-      mine.form = null;
+      mine.open(null);
       mine.refresh();
     },
   });

@@ -53,11 +53,13 @@ export class PicturePicker {
   constructor(api, urls) {
     this.api = api;
     this.urls = [...urls];
+    /** The upload under way; a form is sent after it. */
+    this.pending = Promise.resolve();
     /** The server shows an upload only once an offer uses it; until then what was drawn is shown. */
     this.drawn = new Map();
     this.list = element('ul', { class: 'picked' });
     this.problem = element('p', { class: 'field-problem', role: 'alert' });
-    this.input = element('input', { type: 'file', id: 'spot-pictures', accept: 'image/*', multiple: true, class: 'hidden', onchange: () => this.add() });
+    this.input = element('input', { type: 'file', id: 'spot-pictures', accept: 'image/*', multiple: true, class: 'hidden', onchange: () => { this.pending = this.add(); } });
     this.element = element(
       'fieldset',
       { class: 'field' },
@@ -67,6 +69,16 @@ export class PicturePicker {
       this.problem,
     );
     this.render();
+  }
+
+  /** The addresses, once nothing is being uploaded; fails if the last upload did. */
+  async finished() {
+    await this.pending;
+    const problem = this.problem.textContent;
+    // Said once: a form that is sent again goes without the picture.
+    this.problem.textContent = '';
+    if (problem) throw new PageError(problem);
+    return this.urls;
   }
 
   async add() {

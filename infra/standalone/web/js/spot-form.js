@@ -40,6 +40,7 @@ export function spotForm({ api, detail, path, done, remove }) {
     return wrong.find((one) => one) ?? null;
   };
   const send = async () => {
+    const urls = await picker.finished();
     const fields = {
       price: priceOf(price),
       title: title.value.trim(),
@@ -48,8 +49,8 @@ export function spotForm({ api, detail, path, done, remove }) {
       ...position.value(),
       ...hours.value(),
     };
-    if (detail) await api.change(path, { ...fields, productId: detail.productId, imageUrls: picker.urls });
-    else await api.register(path, { ...fields, images: picker.urls });
+    if (detail) await api.change(path, { ...fields, productId: detail.productId, imageUrls: urls });
+    else await api.register(path, { ...fields, images: urls });
     done();
   };
   return form({

@@ -114,7 +114,8 @@ async fn finish(
         Some(returned) => logins.finish(at, returned, (browsers, &headers)).await,
         None => Err(LoginError::Unknown),
     };
-    if let Err(LoginError::Unknown) = finished
+    // Somebody went back to the callback of an attempt that is over.
+    if let Err(LoginError::Unknown | LoginError::Before(_)) = finished
         && let Some(session) = logins.session(&headers).await
     {
         finished = Ok(session);
@@ -146,8 +147,10 @@ async fn finish(
 }
 
 impl Logins {
+    /// Browsers take the prefix over TLS only, at `localhost`, too.
     fn browser_cookie(&self) -> &'static str {
-        if self.settings.secure_cookies {
+        let is_tls = self.settings.public_url.scheme() == "https";
+        if self.settings.secure_cookies && is_tls {
             SECURE_BROWSER_COOKIE
         } else {
             BROWSER_COOKIE

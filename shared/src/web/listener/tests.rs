@@ -401,6 +401,12 @@ async fn request_that_no_route_may_see_is_refused() {
             is_type
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_to_an_allowed_host_is_answered() {
+    let own = "127.0.0.1:1".parse().unwrap();
+    let port = Port::open(|serving| serving.hosts = Some(Hosts::of_this_computer(&[], own)));
     let json = "POST /json HTTP/1.1\r\nHost: localhost:5\r\nConnection: close\r\n\
                 Content-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}";
     for request in [
