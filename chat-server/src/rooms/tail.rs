@@ -41,7 +41,11 @@ impl Rooms {
         };
         let last = ahead(first, TAIL_ENTRIES - 1);
         let entries = self.read(room, first, last, View::Quorum).await?;
-        let Some(mut newest) = entries.last().cloned() else {
+        let newest = match entries.last() {
+            Some(newest) => Some(Arc::clone(newest)),
+            None => self.behind_jump(room, noted).await?,
+        };
+        let Some(mut newest) = newest else {
             return Ok(None);
         };
         if newest.seq == last {
@@ -54,6 +58,18 @@ impl Rooms {
         Ok(Some(head_of(room, &newest)))
     }
 
+    /// The newest entry of a log that has jumped since `noted`.
+    async fn behind_jump(&self, room: RoomId, noted: Seq) -> Result<Option<Arc<Entry>>, RoomError> {
+        let jumps = self.messages.jumps(Topic::Room(room)).await;
+        let jumps = jumps.map_err(|error| self.unavailable("jumps", &error))?;
+        if !jumps.iter().any(|to| *to > noted) {
+            return Ok(None);
+        }
+        let head = self.head(room, View::Quorum).await?;
+        // `None` where nothing came after the jump yet.
+        self.entry(room, head).await
+    }
+
     /// The newest entry, and how many the member has not read: backwards from there to the mark or
     /// to the member's own newest message, since who wrote has read.
     pub(super) async fn tail(
@@ -62,7 +78,11 @@ impl Rooms {
         head: &RoomHead,
         mark: Seq,
     ) -> Result<Tail, RoomError> {
-        let mut tail = Tail::default();
+        let jumped = self.behind_jump(head.room, head.seq).await?;
+        let mut tail = Tail {
+            newer: jumped.is_some(),
+            ..Tail::default()
+        };
         let mut last = head.seq;
         for _ in 0..TAIL_READS_MAX {
             let after_mark = mark.next().unwrap_or(Seq::MAX).min(last);

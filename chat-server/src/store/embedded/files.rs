@@ -48,6 +48,10 @@ pub(super) fn check(folder: &Path) -> Result<(), StoreError> {
     let is_complete = acknowledged::read(folder).is_some();
     let mut trees = Vec::new();
     for name in names(&keyspaces)? {
+        // Keyspaces have numbers; fjall passes over everything else, too.
+        if name.parse::<u64>().is_err() {
+            continue;
+        }
         let tree = keyspaces.join(&name);
         if tree.join("current").exists() {
             trees.push((name, tree));

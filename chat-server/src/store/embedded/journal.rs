@@ -16,6 +16,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Advice, fadvise};
 use tracing::warn;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -38,6 +39,10 @@ const SEALED_BYTES_MIN: usize = 64_000_000;
 
 /// A sealed journal may be shorter by a batch that failed: the most that one round writes.
 const BATCH_BYTES_MAX: usize = 33 << 20;
+
+/// The keys of our tables have up to 9 bytes. A longer one that reaches past the end of the file is
+/// taken for damage.
+const KEY_BYTES_MAX: usize = 64;
 
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -106,6 +111,9 @@ fn journals(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
 /// The bytes of a file without the zeros at its end: fjall allocates 64 MiB at once.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
+    // After a sync that failed the page cache may hold what the disk has not: read the disk. An
+    // advice that is not taken costs nothing but that.
+    fadvise(&file, 0, None, Advice::DontNeed).ok();
     let (mut bytes, mut zeros) = (Vec::new(), 0);
     let mut chunk = vec![0; CHUNK_BYTES];
     let nothing = vec![0; CHUNK_BYTES];
@@ -158,7 +166,8 @@ fn whole_batch_after(
     path: &Path,
     later: &[PathBuf],
 ) -> Result<Option<(PathBuf, usize)>, StoreError> {
-    if let Some(at) = find_batch(bytes, end + 1, seqno).or_else(|| find_out_of_order(bytes, end)) {
+    let from = behind_content(bytes, end);
+    if let Some(at) = find_batch(bytes, from, seqno).or_else(|| find_out_of_order(bytes, end)) {
         return Ok(Some((path.to_owned(), at)));
     }
     for path in later {
@@ -168,6 +177,24 @@ fn whole_batch_after(
         }
     }
     Ok(None)
+}
+
+/// Behind the items of a torn batch, as far as they can be walked. What clients wrote is in them,
+/// which may look like a batch.
+fn behind_content(bytes: &[u8], at: usize) -> usize {
+    let mut rest = Rest::new(bytes, at);
+    let is_start = rest.number::<1>() == Some(u64::from(START));
+    let (Some(items), Some(_seqno), true) = (rest.number::<4>(), rest.number::<8>(), is_start)
+    else {
+        return at + 1;
+    };
+    for _ in 0..items {
+        let begun = rest.at;
+        if rest.skip_item().is_none() {
+            return if rest.overran { bytes.len() } else { begun };
+        }
+    }
+    rest.at
 }
 
 /// The first whole batch at `from` or later.
@@ -188,8 +215,10 @@ fn find_out_of_order(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// Whether a batch of this number may follow.
+///
+/// The oldest journal that is left may begin with any number.
 fn is_next(before: u64, seqno: u64) -> bool {
-    seqno >= before && seqno - before < SEQNO_STEP_MAX
+    before == 0 || (seqno >= before && seqno - before < SEQNO_STEP_MAX)
 }
 
 /// Goes from batch to batch.
@@ -235,7 +264,7 @@ struct Batch {
 /// Reads the batch that begins at `at`.
 fn parse(bytes: &[u8], at: usize) -> Result<Batch, &'static str> {
     const SHORT: &str = "a batch is cut short";
-    let mut rest = Rest { bytes, at };
+    let mut rest = Rest::new(bytes, at);
     if rest.number::<1>().ok_or(SHORT)? != u64::from(START) {
         return Err("no batch begins here");
     }
@@ -265,9 +294,19 @@ fn parse(bytes: &[u8], at: usize) -> Result<Batch, &'static str> {
 struct Rest<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// The last item begins well, but the file ends within it.
+    overran: bool,
 }
 
 impl<'a> Rest<'a> {
+    fn new(bytes: &'a [u8], at: usize) -> Self {
+        Self {
+            bytes,
+            at,
+            overran: false,
+        }
+    }
+
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let end = self.at.checked_add(count)?;
         let taken = self.bytes.get(self.at..end)?;
@@ -304,8 +343,10 @@ impl<'a> Rest<'a> {
         if compression == 0 && value != stored {
             return None;
         }
-        self.take(key)?;
-        self.take(stored).map(drop)
+        let taken = self.take(key.checked_add(stored)?);
+        let is_sane = key <= KEY_BYTES_MAX && stored <= BATCH_BYTES_MAX;
+        self.overran = is_sane && taken.is_none();
+        taken.map(drop)
     }
 }
 
@@ -401,6 +442,25 @@ mod tests {
                 .any(|start| why.contains(&format!("at byte {start}")));
             assert!(is_named, "{at}: {why}");
         }
+    }
+
+    #[test]
+    fn content_that_looks_like_a_batch_does_not_make_a_torn_write_damage() {
+        let whole = [batch(5, b"one"), batch(6, b"two")].concat();
+        let fake = batch(8, b"looks like one");
+        let last = batch(7, &[&[7; 100][..], &fake, &[7; 1_000]].concat());
+        for end in (150 + fake.len()..last.len()).step_by(50) {
+            let journal = [&whole, &last[..end]].concat();
+            assert_eq!(checked(&[journal]), Ok(whole.len()), "{end}");
+        }
+    }
+
+    #[test]
+    fn oldest_journal_may_begin_with_any_number() {
+        let late = 1 << 40;
+        let journal = [batch(late, b"one"), batch(late + 1, b"two")].concat();
+        let length = journal.len();
+        assert_eq!(checked(&[journal]), Ok(length));
     }
 
     #[test]

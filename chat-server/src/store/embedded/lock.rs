@@ -43,6 +43,12 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(unavailable(&path, &error)),
             }
         }
+        // A process of a version without this lock has only fjall's.
+        if let Ok(theirs) = File::open(folder.join("lock"))
+            && matches!(theirs.try_lock(), Err(TryLockError::WouldBlock))
+        {
+            return Err(in_use(folder));
+        }
         Ok(Self { _file: file })
     }
 }

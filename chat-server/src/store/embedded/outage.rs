@@ -29,8 +29,15 @@ const PAUSE_MIN: Duration = Duration::from_millis(200);
 /// A person frees a disk in minutes; this much later nobody minds.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// What the disk must take before the store is opened again: more than a round usually is.
-const PROBE_BYTES: usize = 1 << 20;
+/// What the disk must take before the store is opened again: more than a round usually is, and than
+/// a flush of the largest table's buffer.
+const PROBE_BYTES: usize = 32 << 20;
+
+const PROBE_CHUNK_BYTES: usize = 1 << 20;
+
+/// An outage that begins this soon after the last one ended goes on with its pauses and its count:
+/// opening again did not help.
+const RELAPSE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Beside the files of fjall, which does not mind it.
 const PROBE_NAME: &str = "probe";
@@ -85,6 +92,24 @@ impl Outage {
             pause: PAUSE_MIN,
             openings: 0,
         }
+    }
+
+    /// Begins the one after this, which ended at `ended`.
+    pub(super) fn again(self, ended: Instant, why: String, context: &NodeContext) -> Self {
+        let now = SystemClock.now();
+        let mut outage = Self::begin(why, context);
+        if now.saturating_duration_since(ended) > RELAPSE_WITHIN {
+            return outage;
+        }
+        (outage.pause, outage.openings) = (self.pause, self.openings);
+        outage.next_try = now + outage.pause;
+        if outage.openings >= OPENINGS_MAX {
+            let why = &outage.why;
+            context.drain.fail(format!(
+                "opening the message store again does not help: {why}"
+            ));
+        }
+        outage
     }
 
     /// Closes the store and opens it again, if the disk takes writes. `forget` is called between.
@@ -173,8 +198,24 @@ fn probe(folder: &Path) -> io::Result<()> {
 fn write_probe(path: &Path) -> io::Result<()> {
     let mut file = File::create(path)?;
     // No zeros: a file system may keep those for nothing.
-    file.write_all(&vec![0x5a; PROBE_BYTES])?;
+    let chunk = vec![0x5a; PROBE_CHUNK_BYTES];
+    for _ in 0..PROBE_BYTES / PROBE_CHUNK_BYTES {
+        file.write_all(&chunk)?;
+    }
     file.sync_all()
+}
+
+/// Reports a panic of the writer: nothing is written without it, so the process ends.
+pub(super) struct PanicGuard(pub(super) NodeContext);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let why = "its writer has panicked";
+            self.0.health.set_fault(PART, why.to_owned());
+            self.0.drain.fail(format!("the message store: {why}"));
+        }
+    }
 }
 
 /// Since when the writer is at what it does.

@@ -21,7 +21,7 @@ use super::NodeContext;
 use super::acknowledged::Acknowledged;
 use super::heads::Heads;
 use super::opened::Opened;
-use super::outage::{Outage, Pulse, Tried};
+use super::outage::{Outage, PanicGuard, Pulse, Tried};
 use super::queue::Request;
 use super::round::Round;
 use super::tables::Tables;
@@ -53,6 +53,8 @@ pub(super) struct Writer {
     /// The last append that was answered and may not be on the disk yet.
     answered: Option<(Topic, Seq)>,
     state: State,
+    /// When the last outage ended, and what it was.
+    last_outage: Option<(Instant, Outage)>,
 }
 
 /// Whether writes are taken.
@@ -72,6 +74,7 @@ impl Writer {
             answered: None,
             parts,
             state: State::Open(tables),
+            last_outage: None,
         })
     }
 
@@ -84,6 +87,7 @@ impl Writer {
         mut queue: Receiver<Request>,
         ended: &SyncSender<Result<(), StoreError>>,
     ) {
+        let _guard = PanicGuard(self.parts.context.clone());
         runtime.block_on(async {
             let mut requests = Vec::new();
             while self.round(&mut queue, &mut requests).await {}
@@ -226,7 +230,11 @@ impl Writer {
     fn break_off(&mut self, cause: &fjall::Error) -> StoreError {
         let is_refused = matches!(cause, fjall::Error::Poisoned);
         (self.unsynced_since, self.answered) = (None, None);
-        self.state = State::Out(Outage::begin(cause.to_string(), &self.parts.context));
+        let (why, context) = (cause.to_string(), &self.parts.context);
+        self.state = State::Out(match self.last_outage.take() {
+            Some((ended, last)) => last.again(ended, why, context),
+            None => Outage::begin(why, context),
+        });
         if is_refused {
             // It failed earlier, in the background, and did not begin with this round.
             StoreError::Unavailable(cause.to_string())
@@ -250,7 +258,10 @@ impl Writer {
         };
         let tried = outage.try_to_end(&parts.folder, &parts.opened, &parts.context, forget);
         if let (Tried::Open, Ok(tables)) = (tried, parts.opened.get()) {
-            self.state = State::Open(tables);
+            let before = std::mem::replace(&mut self.state, State::Open(tables));
+            if let State::Out(outage) = before {
+                self.last_outage = Some((SystemClock.now(), outage));
+            }
         }
     }
 
