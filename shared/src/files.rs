@@ -44,21 +44,23 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
 /// Closes a folder of ours to others, and of what lies in it what begins with one of these names,
 /// with all below. What an earlier version or a copy left open is closed so.
 ///
-/// A folder of somebody else, or one for everybody (`/tmp`), keeps its mode. What cannot be changed
-/// (a read-only disk) is left as it is.
+/// A folder of somebody else, one for everybody (`/tmp`), or one that holds other things as well
+/// keeps its mode. What cannot be changed (a read-only disk) is left as it is.
 ///
 /// # Errors
 /// The folder cannot be read.
 pub fn close_to_others(folder: &Path, names: &[&str]) -> io::Result<()> {
     let about = fs::metadata(folder)?;
-    let is_ours = about.uid() == rustix::process::geteuid().as_raw();
-    if is_ours && about.mode() & STICKY == 0 {
-        close(folder, &about);
-    }
     let is_named = |name: &OsStr| {
         let begins = |start: &&str| name.as_bytes().starts_with(start.as_bytes());
         names.iter().any(begins)
     };
+    let is_ours = about.uid() == rustix::process::geteuid().as_raw();
+    let mut entries = fs::read_dir(folder)?.flatten();
+    let is_alone = entries.all(|entry| is_named(&entry.file_name()));
+    if is_ours && is_alone && about.mode() & STICKY == 0 {
+        close(folder, &about);
+    }
     let mut budget = ENTRIES_MAX;
     let mut folders = close_entries(folder, is_named, &mut budget)?;
     while let Some(next) = folders.pop() {
@@ -255,7 +257,7 @@ mod tests {
         open(&scratch.0, 0o755);
         close_to_others(&scratch.0, &["market.db", "chat"]).unwrap();
         for (path, expected) in [
-            ("", 0o700),
+            ("", 0o755),
             ("chat/deep", 0o700),
             ("chat/deep/1", 0o600),
             ("market.db-wal", 0o600),
@@ -263,5 +265,8 @@ mod tests {
         ] {
             assert_eq!(mode(&at(path)), expected, "{path}");
         }
+        fs::remove_file(at("notes.txt")).unwrap();
+        close_to_others(&scratch.0, &["market.db", "chat"]).unwrap();
+        assert_eq!(mode(&scratch.0), 0o700, "nothing of others is in it");
     }
 }

@@ -262,11 +262,11 @@ impl Actor {
                 self.note_alive(now);
                 self.session.handle_input(bytes, now);
             }
-            SocketEvent::Progress => {
+            // Any byte is a sign of life, so also a pong.
+            SocketEvent::Progress | SocketEvent::Alive => {
                 self.note_alive(now);
                 self.session.handle_received(now);
             }
-            SocketEvent::Alive => self.note_alive(now),
             SocketEvent::TooLarge => self.session.handle_message_too_large(),
             SocketEvent::Malformed(code) => self.session.close(code, "malformed WebSocket frame"),
             SocketEvent::Wrote(wrote) => {

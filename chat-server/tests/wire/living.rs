@@ -90,13 +90,15 @@ async fn who_misses_its_heart_beats_is_closed() {
 /// A page in the background: its timers hardly run, but the browser answers pings.
 #[tokio::test]
 async fn peer_that_answers_pings_may_be_late_with_heart_beats() {
-    let node = node(&["--heart-beat", "0,400"]).await;
-    let beating = "accept-version:1.2\nheart-beat:400,0\n";
+    let node = node(&["--heart-beat", "0,2000"]).await;
+    let beating = "accept-version:1.2\nheart-beat:2000,0\n";
     let mut raw = connect(&node, 1, beating).await.0;
-    for _ in 0..6 {
+    for _ in 0..2 {
         let ping = raw.ws_frame().await.unwrap();
         assert_eq!(ping.first, PING, "{ping:?}");
         raw.ws(PONG, &ping.payload).await;
+        let soon = tokio::time::timeout(Duration::from_millis(500), raw.ws_frame()).await;
+        assert!(soon.is_err(), "the pong was no sign of life: {soon:?}");
     }
     say(&mut raw, "still here").await;
     assert_eq!(node.node.services.metrics.heartbeats_missed.get(), 0);

@@ -118,7 +118,6 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     })?;
     demo::set_up(&node.services).await?;
     let urls = Urls::of(address).ok_or_else(|| io::Error::other("the address has no URL"))?;
-    let head_time = settings.market.head_time;
     let market = market::config(settings, &urls);
     let market = market::build(&market, &node, clock.clone(), &drain).await?;
     market::set_up(&market).await.map_err(ServeError::Members)?;
@@ -137,7 +136,7 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     announce(address);
     let serving = Serving {
         hosts: Some(Hosts::of_this_computer(&settings.hosts(), address)),
-        ..head_time.into()
+        ..settings.market.serving()
     };
     let served = serve(listener, router, &drain, serving).await;
     if timeout(GOODBYE_MAX, drain.wait(GOODBYE_MAX)).await.is_err() {

@@ -23,7 +23,17 @@ impl Hosts {
     pub fn of_this_computer(more: &[String], listen: SocketAddr) -> Self {
         let own = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
         let at = listen.ip().to_canonical();
-        let more = more.iter().map(|name| bare(name).to_ascii_lowercase());
+        // A setting may have a port or a dot at its end, as addresses in browsers do.
+        let more = more.iter().map(|name| {
+            let authority = name.parse::<Authority>().ok();
+            let host = authority.as_ref().map_or(&**name, Authority::host);
+            let host = if name.parse::<IpAddr>().is_ok() {
+                name
+            } else {
+                host
+            };
+            bare(host).trim_end_matches('.').to_ascii_lowercase()
+        });
         let names = own.into_iter().chain([at.to_string()]).chain(more);
         Self {
             names: names.collect(),

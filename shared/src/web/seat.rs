@@ -82,6 +82,7 @@ impl Seat {
     /// A head has come.
     pub(super) fn begin_request(&self) {
         self.stage.store(1, Ordering::Release);
+        self.take_back_giving_up();
     }
 
     /// Its answer is complete, as far as it is ours.

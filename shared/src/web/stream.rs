@@ -235,6 +235,7 @@ impl AsyncRead for HttpStream {
                     this.ended = Ended::Quietly;
                 } else if this.seat.stage() == Stage::Head {
                     this.has_head_begun = true;
+                    this.seat.take_back_giving_up();
                 }
                 Poll::Ready(Ok(()))
             }
