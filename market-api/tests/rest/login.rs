@@ -293,7 +293,11 @@ async fn a_member_is_sent_to_the_market_and_a_new_one_to_onboarding(on: On) {
 
 async fn where_there_is_tls_the_attempts_cookie_is_this_hosts_alone(on: On) {
     let site = Site::start(on).await;
-    let args = ["--insecure-cookies=off", "--cookie-domain=dapanda.example"];
+    let args = [
+        "--insecure-cookies=off",
+        "--cookie-domain=dapanda.example",
+        "--public-url=https://dapanda.example",
+    ];
     let secure = site.second(&args).await;
     let begun = secure.ask(Method::GET, "/oauth2/authorization/kakao");
     let begun = begun.send().await;
@@ -305,6 +309,7 @@ async fn where_there_is_tls_the_attempts_cookie_is_this_hosts_alone(on: On) {
     );
     assert!(!cookie.to_ascii_lowercase().contains("domain"), "{cookie}");
     let to_site = secure.choose(&begun.location(), 1).await;
+    let to_site = to_site.replace("https://dapanda.example", &secure.base);
     let (pair, _) = cookie.split_once(';').unwrap();
     // One that another host of the domain could have set does not count.
     let planted = pair.trim_start_matches("__Host-");
@@ -312,6 +317,15 @@ async fn where_there_is_tls_the_attempts_cookie_is_this_hosts_alone(on: On) {
     refused(ask().header("cookie", planted), 2006).await;
     let answer = ask().header("cookie", pair).send().await;
     assert_eq!(answer.location(), ONBOARDING);
+    // Without TLS browsers do not take the prefix.
+    let plain = site.second(&["--insecure-cookies=off"]).await;
+    let begun = plain.ask(Method::GET, "/oauth2/authorization/kakao");
+    let begun = begun.send().await;
+    let cookie = begun.headers["set-cookie"].to_str().unwrap().to_owned();
+    assert!(
+        cookie.starts_with("loginAttempt=") && cookie.ends_with("; Secure"),
+        "{cookie}"
+    );
 }
 
 async fn a_login_must_be_in_time(on: On) {

@@ -145,7 +145,11 @@ impl Site {
         let args = args(&url, &folder, &base, &fake_base, more);
         let config: Config = parse(args).unwrap();
         let market = Market::build(&config, clock.clone(), &drain).await.unwrap();
-        let login = FakeLogin::new(people(), &base, &fake_base, clock.clone());
+        let public_url = more
+            .iter()
+            .find_map(|flag| flag.strip_prefix("--public-url="));
+        let site = public_url.unwrap_or(&base);
+        let login = FakeLogin::new(people(), site, &fake_base, clock.clone());
         serve(&drain, public, market.public_router());
         serve(&drain, admin, market.admin_router());
         serve(&drain, fake, Arc::new(login).router());
