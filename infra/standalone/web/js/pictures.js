@@ -71,13 +71,13 @@ export class PicturePicker {
     this.render();
   }
 
-  /** The addresses, once nothing is being uploaded; fails if the last upload did. */
+  /** The addresses, once nothing is being uploaded; fails if an upload that was waited for did. */
   async finished() {
+    const isAwaited = this.busy;
     await this.pending;
     const problem = this.problem.textContent;
-    // Said once: a form that is sent again goes without the picture.
-    this.problem.textContent = '';
-    if (problem) throw new PageError(problem);
+    // What failed earlier the member has seen: the form goes without that picture.
+    if (isAwaited && problem) throw new PageError(problem);
     return this.urls;
   }
 
