@@ -148,7 +148,7 @@ impl Authenticator {
         self.keys.fetch_now().await;
     }
 
-    /// The claims of those that are good, which are some; else what is wrong with the others.
+    /// The claims of all valid tokens, at least one; otherwise the error of the invalid ones.
     async fn cookies(
         &self,
         cookies: &[Secret<String>],

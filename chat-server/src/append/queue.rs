@@ -81,7 +81,7 @@ impl TopicQueue {
         Ok(if was_working { Put::Waits } else { Put::Begins })
     }
 
-    /// Until the first of those who wait has to be told.
+    /// Time until the earliest deadline of the queued sends.
     pub(super) fn time_left(&self, now: Instant) -> Duration {
         let state = self.lock();
         let first = state.jobs.front().map(|job| job.deadline);
@@ -117,8 +117,8 @@ impl TopicQueue {
         }
     }
 
-    /// The next batch, as many whole jobs as fit, or `None`: then the work is over and what is
-    /// known waits for the next one.
+    /// The next batch, with as many whole jobs as fit. `None` if the queue is empty: the worker ends,
+    /// and the log tail in `known` is kept for the next one.
     pub(super) fn next_batch(&self, known: &mut Option<Known>) -> Option<Vec<Job>> {
         let mut state = self.lock();
         let (mut entries, mut bytes) = (0_usize, 0_usize);

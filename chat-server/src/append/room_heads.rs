@@ -11,7 +11,7 @@
 //! One task writes while there is something to write, off the path of sends: the newest of a room,
 //! however many came meanwhile. What fails is repeated with backoff until it is written or overtaken.
 //! Of two records the store keeps the greater position, so nothing here depends on order. At most
-//! [`ROOMS_MAX`] rooms wait; what is dropped beyond that is found by the checks.
+//! [`ROOMS_MAX`] rooms wait; beyond that, records are dropped, and the checks repair them.
 //!
 //! What this module does not do: lists, which besides look at the log of each row that they show.
 
@@ -121,8 +121,8 @@ impl RoomHeads {
         }
     }
 
-    /// What of these rooms is not written yet. Ask before the store is asked: what is written in
-    /// between shows there.
+    /// The records of these rooms that are not written yet. Call it before the store is read: a
+    /// record written in between is in the store then.
     #[must_use]
     pub fn waiting(&self, rooms: &[RoomId]) -> Vec<RoomHead> {
         let state = self.inner.lock();
