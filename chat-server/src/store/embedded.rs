@@ -166,7 +166,10 @@ impl EmbeddedStore {
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         match ended.recv_timeout(CLOSE_WAIT) {
             Ok(outcome) => {
-                epochs::seal(&self.folder);
+                // Without tables there is no lock, and the folder may be another process's by now.
+                if self.opened.get().is_ok() {
+                    epochs::seal(&self.folder);
+                }
                 outcome
             }
             Err(mpsc::RecvTimeoutError::Timeout) => Err(StoreError::Unavailable(format!(
