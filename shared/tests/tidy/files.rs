@@ -7,12 +7,13 @@ use crate::tree::Source;
 const LINES_MAX: usize = 400;
 
 /// The top level is fixed; dot files may join.
-const TOP_LEVEL: [&str; 14] = [
+const TOP_LEVEL: [&str; 15] = [
     "Cargo.toml",
     "Cargo.lock",
     "rust-toolchain.toml",
     "README.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "LICENSE-MIT",
     "LICENSE-APACHE",
     "chat-server",
