@@ -19,7 +19,7 @@ use crate::bus::local::LocalBus;
 use crate::bus::redis::{RedisBus, RedisParts, RedisTuning, RedisUrl};
 use crate::bus::{Bus, BusError, BusEvent};
 use crate::config::{BusUrl, Config, ScyllaFlags, StopTimes, StoreUrl};
-use crate::connection::{Orders, Services};
+use crate::connection::{NodeControl, Services};
 use crate::health::Health;
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
@@ -58,7 +58,7 @@ pub struct Node {
     /// What connections use.
     pub services: Arc<Services>,
     /// What operators and other nodes want done.
-    pub orders: Arc<Orders>,
+    pub node_control: Arc<NodeControl>,
     bus: Arc<dyn Bus>,
     stores: Stores,
     http: HttpState,
@@ -139,15 +139,15 @@ impl Node {
             drain,
             metrics: adapters.metrics,
         };
-        let (services, orders, looks) = parts.services(config);
-        let (services, orders) = (Arc::new(services), Arc::new(orders));
+        let (services, node_control, checks) = parts.services(config);
+        let (services, node_control) = (Arc::new(services), Arc::new(node_control));
         let health = adapters.health;
-        tasks::start(&services, (&orders, looks), &health, adapters.heard);
+        tasks::start(&services, (&node_control, checks), &health, adapters.heard);
         let http = HttpState {
             rooms: Arc::clone(&services.rooms),
             members: Arc::clone(&services.members),
             connections: Arc::clone(&services.connections),
-            orders: Arc::clone(&orders),
+            node_control: Arc::clone(&node_control),
             hub: services.hub.clone(),
             auth: Arc::clone(&services.auth),
             metrics: Arc::clone(&services.metrics),
@@ -160,7 +160,7 @@ impl Node {
         };
         Ok(Self {
             services,
-            orders,
+            node_control,
             bus: adapters.bus,
             stores: adapters.stores,
             http,
@@ -225,14 +225,14 @@ impl Node {
     pub fn close(self) -> Result<(), StoreError> {
         let Self {
             services,
-            orders,
+            node_control,
             bus,
             stores,
             http,
             stop_times: _,
         } = self;
         // They have the store, too.
-        drop((services, orders, bus, http));
+        drop((services, node_control, bus, http));
         stores.close()
     }
 }

@@ -15,7 +15,7 @@ use shared::clock::{Clock, UnixMillis};
 use shared::ids::MemberId;
 
 use crate::bus::{Bus, Control};
-use crate::metrics::{Metrics, Order};
+use crate::metrics::{ControlKind, Metrics};
 use crate::store::{MemberStore, Standing, StoreError};
 
 /// How old a cached standing may be. A bound on how long somebody who was blocked may go on.
@@ -108,7 +108,10 @@ impl Members {
         let set = self.parts.store.set_standing(member, standing, at).await;
         set.map_err(|error| self.unavailable("set_standing", &error))?;
         let control = Control::StandingChanged { member_id: member };
-        self.parts.metrics.orders_sent.count(Order::StandingChanged);
+        self.parts
+            .metrics
+            .orders_sent
+            .count(ControlKind::StandingChanged);
         self.parts.bus.publish_control(control);
         self.refresh(member).await
     }

@@ -14,7 +14,7 @@ use prometheus::{
 use shared::telemetry;
 use stomp::Command;
 
-pub use labels::{BusDirection, CountersBy, HeadRead, Order, SendOutcome, ShutOut};
+pub use labels::{BlockedAt, BusDirection, ControlKind, CountersBy, HeadRead, SendOutcome};
 use labels::{COUNTED, HEAD_READS, ORDERS, by_label};
 pub use store::{StoreErrorKind, StoreOp, StoreSeconds};
 
@@ -87,16 +87,16 @@ pub struct Metrics {
     pub topics_reset: IntCounter,
     /// Rooms whose record for lists was behind their log.
     pub room_heads_behind: IntCounter,
-    /// Orders given to all nodes.
-    pub orders_sent: CountersBy<Order>,
-    /// Orders of other nodes.
-    pub orders_received: CountersBy<Order>,
-    /// Orders of other nodes that came faster than they could be followed.
+    /// NodeControl given to all nodes.
+    pub orders_sent: CountersBy<ControlKind>,
+    /// NodeControl of other nodes.
+    pub orders_received: CountersBy<ControlKind>,
+    /// NodeControl of other nodes that came faster than they could be followed.
     pub orders_dropped: IntCounter,
     /// Blocked members turned away, by where.
-    pub shut_out: CountersBy<ShutOut>,
+    pub close_blocked: CountersBy<BlockedAt>,
     /// Members whose subscriptions ended because a look at the room did not find them in it.
-    pub put_out: IntCounter,
+    pub evict: IntCounter,
     /// Refused for being too many, by limit: send, subscriptions, idle.
     pub rate_limited: IntCounterVec,
     /// How far a stop has come: the number of a [`Phase`](crate::health::Phase).
@@ -287,31 +287,39 @@ impl Metrics {
                 "Rooms whose record for lists was behind their log",
             ),
             orders_sent: by_label(
-                &counters("chat_orders_sent_total", "Orders to all nodes", "order"),
+                &counters(
+                    "chat_orders_sent_total",
+                    "NodeControl to all nodes",
+                    "order",
+                ),
                 ORDERS,
             ),
             orders_received: by_label(
                 &counters(
                     "chat_orders_received_total",
-                    "Orders of other nodes",
+                    "NodeControl of other nodes",
                     "order",
                 ),
                 ORDERS,
             ),
             orders_dropped: counter(
                 "chat_orders_dropped_total",
-                "Orders of other nodes that came too fast",
+                "NodeControl of other nodes that came too fast",
             ),
-            shut_out: by_label(
-                &counters("chat_shut_out_total", "Blocked members turned away", "at"),
+            close_blocked: by_label(
+                &counters(
+                    "chat_blocked_closed_total",
+                    "Blocked members turned away",
+                    "at",
+                ),
                 [
-                    (ShutOut::Login, "login"),
-                    (ShutOut::Open, "open"),
-                    (ShutOut::Rest, "rest"),
+                    (BlockedAt::Login, "login"),
+                    (BlockedAt::Open, "open"),
+                    (BlockedAt::Rest, "rest"),
                 ],
             ),
-            put_out: counter(
-                "chat_put_out_total",
+            evict: counter(
+                "chat_evicted_total",
                 "Members found to be no longer in a room they heard",
             ),
             rate_limited: counters(
@@ -338,7 +346,7 @@ impl Metrics {
             bus_disconnects: counter("chat_bus_disconnects_total", "Times the bus went away"),
             bus_lost: counter(
                 "chat_bus_lost_total",
-                "Looks at all heads because of the bus",
+                "PendingChecks at all heads because of the bus",
             ),
             bus_lagged: counter("chat_bus_lagged_total", "Bus messages not taken in time"),
             bus_unreadable: counter("chat_bus_unreadable_total", "Bus messages of other builds"),

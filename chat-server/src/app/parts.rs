@@ -13,7 +13,9 @@ use crate::append::{Appender, AppenderParts, RoomHeads, RoomHeadsParts};
 use crate::auth::Authenticator;
 use crate::bus::Bus;
 use crate::config::Config;
-use crate::connection::{ConnectionConfig, Connections, Looks, Orders, OrdersParts, Services};
+use crate::connection::{
+    ConnectionConfig, Connections, NodeControl, NodeControlParts, PendingChecks, Services,
+};
 use crate::hub::Hub;
 use crate::members::{Members, MembersParts};
 use crate::metrics::Metrics;
@@ -30,7 +32,7 @@ pub(super) struct Parts<'s> {
 }
 
 impl Parts<'_> {
-    pub(super) fn services(self, config: &Config) -> (Services, Orders, Looks) {
+    pub(super) fn services(self, config: &Config) -> (Services, NodeControl, PendingChecks) {
         let Self {
             stores,
             bus,
@@ -77,7 +79,7 @@ impl Parts<'_> {
             metrics: Arc::clone(&metrics),
         }));
         let (rooms, connections) = (Arc::new(rooms), Arc::<Connections>::default());
-        let (orders, looks) = Orders::new(OrdersParts {
+        let (node_control, checks) = NodeControl::new(NodeControlParts {
             rooms: Arc::clone(&rooms),
             members: Arc::clone(&members),
             connections: Arc::clone(&connections),
@@ -99,7 +101,7 @@ impl Parts<'_> {
             connections,
             seed: rand::random(),
         };
-        (services, orders, looks)
+        (services, node_control, checks)
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::auth::REFRESH_PERIOD;
 use crate::bus::BusEvent;
-use crate::connection::{Looks, MEMBERS_TICK, Orders, Services};
+use crate::connection::{MEMBERS_TICK, NodeControl, PendingChecks, Services};
 use crate::health::{Health, Phase};
 use crate::hub::WATCH_TICK;
 use crate::rooms::COMPARE_TICK;
@@ -20,18 +20,18 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// Starts them all.
 pub(super) fn start(
     services: &Arc<Services>,
-    (orders, looks): (&Arc<Orders>, Looks),
+    (node_control, checks): (&Arc<NodeControl>, PendingChecks),
     health: &Arc<Health>,
     heard: mpsc::Receiver<BusEvent>,
 ) {
     let drain = &services.drain;
     let soft = || drain.soft();
-    let bus = take_from_bus(Arc::clone(services), Arc::clone(orders), heard);
+    let bus = take_from_bus(Arc::clone(services), Arc::clone(node_control), heard);
     drop(drain.spawn_vital("bus-events", soft().run_until_cancelled_owned(bus)));
 
-    let own = Arc::clone(orders);
-    let follow = async move { own.follow(looks).await };
-    drop(drain.spawn_vital("orders", soft().run_until_cancelled_owned(follow)));
+    let own = Arc::clone(node_control);
+    let follow = async move { own.follow(checks).await };
+    drop(drain.spawn_vital("node_control", soft().run_until_cancelled_owned(follow)));
 
     let hub = services.hub.clone();
     let watch = async move { hub.watch(WATCH_TICK).await };
@@ -41,7 +41,7 @@ pub(super) fn start(
     let compare = every(COMPARE_TICK, async move |_| rooms.compare_due().await);
     drop(drain.spawn_vital("rooms", soft().run_until_cancelled_owned(compare)));
 
-    let own = Arc::clone(orders);
+    let own = Arc::clone(node_control);
     let check = every(MEMBERS_TICK, async move |number| {
         own.check_slice(number).await;
     });
@@ -78,14 +78,14 @@ pub(super) fn start(
 /// Takes in what other nodes say.
 async fn take_from_bus(
     services: Arc<Services>,
-    orders: Arc<Orders>,
+    node_control: Arc<NodeControl>,
     mut heard: mpsc::Receiver<BusEvent>,
 ) {
     while let Some(event) = heard.recv().await {
         match event {
-            BusEvent::Control(control) => orders.take(control).await,
+            BusEvent::Control(control) => node_control.take(control).await,
             BusEvent::Lost => {
-                orders.take_loss();
+                node_control.take_loss();
                 services.hub.take_from_bus(BusEvent::Lost);
             }
             BusEvent::Entries(..) | BusEvent::Head(..) | BusEvent::Room(..) => {

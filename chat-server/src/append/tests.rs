@@ -136,7 +136,7 @@ impl Fixture {
     }
 }
 
-/// Looks again and again until it holds. With virtual time a look takes none.
+/// PendingChecks again and again until it holds. With virtual time a look takes none.
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let mut look = interval(Duration::from_millis(1));
     let looking = async {

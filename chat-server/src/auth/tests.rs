@@ -198,11 +198,11 @@ async fn any_good_cookie_of_a_name_counts() {
         token(&signer, 1, Refresh, now),
     );
     let odd = Secret::new("x".to_owned());
-    let orders = [
+    let node_control = [
         vec![old_access.clone(), access.clone(), odd.clone()],
         vec![access, odd, old_access],
     ];
-    for access_cookies in orders {
+    for access_cookies in node_control {
         let mut shown = Credentials {
             access_cookies,
             ..Credentials::default()

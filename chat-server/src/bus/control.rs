@@ -1,4 +1,4 @@
-//! Orders to all nodes.
+//! NodeControl to all nodes.
 
 use serde::{Deserialize, Serialize};
 use shared::ids::{MemberId, RoomId};

@@ -14,17 +14,17 @@ use stomp::{CloseCode, Output, Session};
 use tokio::time::{Sleep, sleep_until};
 
 use super::Services;
+use super::closing::{Closing, Lingering};
 use super::delivery::{OUT_BYTES_MAX, Pumped, Subscription};
 use super::effects::{InFlight, Login, WorkDone};
 use super::failure::Failure;
-use super::farewell::{Farewell, Lingering};
 use super::limiter::{Limiter, Typed};
 use super::meter::IdleBudget;
+use super::migrate::{Migration, rebalance_at};
 use super::page::{PageRead, read_page};
-use super::registry::Card;
-use super::retire::{Retirement, rebalance_at};
+use super::registry::ConnectionEntry;
 use super::socket::{Read, Socket, SocketEvent, Wrote};
-use crate::hub::{Delivery, Mailbox, Slot};
+use crate::hub::{Delivery, Slot, WakeQueue};
 
 /// Sends under way of one connection; beyond, its frames wait.
 pub(super) const SENDS_MAX: usize = 64;
@@ -40,9 +40,9 @@ pub(super) struct Actor {
     pub(super) services: Arc<Services>,
     pub(super) session: Session,
     pub(super) socket: Socket,
-    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) wake_queue: Arc<WakeQueue>,
     /// What others see of the connection.
-    pub(super) card: Arc<Card>,
+    pub(super) entry: Arc<ConnectionEntry>,
     pub(super) credentials: Credentials,
     pub(super) login: Option<Login>,
     pub(super) slots: Vec<Option<Subscription>>,
@@ -61,15 +61,15 @@ pub(super) struct Actor {
     /// Messages to be read and written once more; at most what waits for an ACK.
     pub(super) again: VecDeque<(Slot, u64)>,
     /// What to do when nothing is under way any more.
-    pub(super) farewell: Option<Farewell>,
+    pub(super) closing: Option<Closing>,
     /// When a farewell of the server is said whatever is under way.
-    pub(super) farewell_due: Option<Instant>,
+    pub(super) closing_due: Option<Instant>,
     /// Set once the client has its last RECEIPT and may close first.
     pub(super) lingering: Option<Lingering>,
     /// What may still come that carries nothing.
     pub(super) idle: IdleBudget,
     /// Set once the client is to go to another node.
-    pub(super) retirement: Option<Retirement>,
+    pub(super) migration: Option<Migration>,
     /// When the connection is old enough to be asked to come again.
     pub(super) rebalance_at: Option<Instant>,
     /// How the session ended.
@@ -96,7 +96,7 @@ pub(super) struct Actor {
 /// Polled in this order: what the peer does first, as it may end everything else.
 enum Wake {
     Socket(SocketEvent),
-    Mailbox,
+    WakeQueue,
     Work(WorkDone),
     Page(PageRead),
     Time,
@@ -105,7 +105,7 @@ enum Wake {
 impl Actor {
     pub(super) fn new(
         services: Arc<Services>,
-        card: &Arc<Card>,
+        entry: &Arc<ConnectionEntry>,
         socket: Socket,
         credentials: Credentials,
     ) -> Self {
@@ -113,8 +113,8 @@ impl Actor {
         Self {
             session: Session::new(Arc::clone(&services.session), now),
             limiter: Limiter::new(services.config.sends_per_second),
-            mailbox: Arc::clone(card.mailbox()),
-            card: Arc::clone(card),
+            wake_queue: Arc::clone(entry.wake_queue()),
+            entry: Arc::clone(entry),
             services,
             socket,
             credentials,
@@ -128,11 +128,11 @@ impl Actor {
             reading: None,
             behind: VecDeque::new(),
             again: VecDeque::new(),
-            farewell: None,
-            farewell_due: None,
+            closing: None,
+            closing_due: None,
             lingering: None,
             idle: IdleBudget::new(now),
-            retirement: None,
+            migration: None,
             rebalance_at: None,
             ended: None,
             heard_at: now,
@@ -162,7 +162,7 @@ impl Actor {
                 return self.ended.map_or("1006", label);
             }
             self.set_timer(&mut timer);
-            self.card.note_waiting(self.socket.pending_bytes());
+            self.entry.note_waiting(self.socket.pending_bytes());
             let wake = poll_fn(|cx| self.poll(cx, timer.as_mut())).await;
             self.handle(wake);
         }
@@ -171,8 +171,8 @@ impl Actor {
     /// Does everything that can be done without waiting. Returns how the session ended, once.
     fn advance(&mut self, id: u64) -> Option<(CloseCode, Cow<'static, str>)> {
         let mut dirty = Vec::new();
-        for letter in self.mailbox.take(&mut dirty) {
-            self.on_letter(letter);
+        for event in self.wake_queue.take(&mut dirty) {
+            self.on_connection_event(event);
         }
         for slot in dirty {
             self.queue(slot);
@@ -180,8 +180,8 @@ impl Actor {
         let mut end = None;
         loop {
             // Also in between: a frame may be what dismisses its sender.
-            if self.is_dismissed() && self.work.is_none() {
-                self.say_farewell();
+            if self.is_closing() && self.work.is_none() {
+                self.advance_closing();
             }
             if !self.may_take_frames() {
                 break;
@@ -189,7 +189,7 @@ impl Actor {
             match self.session.poll_output() {
                 Some(Output::Close { code, reason }) => end = Some((code, reason)),
                 Some(output) => self.on_output(output, id),
-                None if self.say_farewell() => {}
+                None if self.advance_closing() => {}
                 None => break,
             }
         }
@@ -207,7 +207,7 @@ impl Actor {
     /// are under way, or the socket takes no answers.
     fn may_take_frames(&self) -> bool {
         self.work.is_none()
-            && !self.is_dismissed()
+            && !self.is_closing()
             && self.sends.len() < SENDS_MAX
             && (self.peer_gone || self.socket.pending_bytes() < OUT_BYTES_MAX)
     }
@@ -219,8 +219,8 @@ impl Actor {
                 return Poll::Ready(Wake::Socket(event));
             }
         }
-        if self.mailbox.poll_ready(cx).is_ready() {
-            return Poll::Ready(Wake::Mailbox);
+        if self.wake_queue.poll_ready(cx).is_ready() {
+            return Poll::Ready(Wake::WakeQueue);
         }
         if let Some(work) = &mut self.work
             && let Poll::Ready(done) = work.as_mut().poll(cx)
@@ -249,7 +249,7 @@ impl Actor {
         let now = self.services.clock.now();
         match wake {
             Wake::Socket(event) => self.on_socket(event, now),
-            Wake::Mailbox => {}
+            Wake::WakeQueue => {}
             Wake::Work(done) => self.on_work(done, now),
             Wake::Page(page) => self.on_page(page),
             Wake::Time => self.on_time(now),

@@ -11,13 +11,13 @@ use tracing::debug;
 
 use super::Services;
 use super::actor::Actor;
+use super::closing::Closing;
 use super::failure::{BLOCKED, Failure};
-use super::farewell::Farewell;
-use super::registry::Card;
+use super::registry::ConnectionEntry;
 use super::subscribe::Begun;
 use crate::auth::{Identity, Origin};
-use crate::hub::{Letter, Slot};
-use crate::metrics::ShutOut;
+use crate::hub::{ConnectionEvent, Slot};
+use crate::metrics::BlockedAt;
 use crate::store::Room;
 
 /// The token, or the cookies, that say who this is.
@@ -77,21 +77,21 @@ impl Actor {
                 }
             }
             Output::Rejected { key, message_id } => self.on_rejected(key, message_id),
-            Output::Disconnect { receipt } => self.farewell = Some(Farewell::Client(receipt)),
+            Output::Disconnect { receipt } => self.closing = Some(Closing::Client(receipt)),
             // Handled by the loop, which has the socket to close.
             Output::Close { .. } => {}
         }
     }
 
     /// Reads a letter that others left.
-    pub(super) fn on_letter(&mut self, letter: Letter) {
-        match letter {
-            Letter::Stored { ticket, outcome } => self.on_stored(ticket, outcome),
-            Letter::Event { slot, body } => self.on_event(slot, &body),
-            Letter::Left { room, member } => self.on_left(room, member),
-            Letter::Retire(leave) => self.on_retire(leave),
-            Letter::Close { code, .. } if code == BLOCKED.0 => self.shut_out(),
-            Letter::Close { code, reason } => self.dismiss(code, reason),
+    pub(super) fn on_connection_event(&mut self, event: ConnectionEvent) {
+        match event {
+            ConnectionEvent::Stored { ticket, outcome } => self.on_stored(ticket, outcome),
+            ConnectionEvent::Event { slot, body } => self.on_event(slot, &body),
+            ConnectionEvent::Left { room, member } => self.on_left(room, member),
+            ConnectionEvent::Migrate(leave) => self.on_migrate(leave),
+            ConnectionEvent::Close { code, .. } if code == BLOCKED.0 => self.close_blocked(),
+            ConnectionEvent::Close { code, reason } => self.close_gracefully(code, reason),
         }
     }
 
@@ -120,18 +120,18 @@ impl Actor {
     /// was wrong.
     pub(super) fn refuse(&mut self, failure: Failure, receipt: Option<Receipt>) {
         if failure == Failure::BLOCKED {
-            self.shut_out();
+            self.close_blocked();
         } else {
             self.session.refuse(failure.refusal(receipt));
         }
     }
 
     /// Ends the session of a member who is blocked, after what is under way.
-    pub(super) fn shut_out(&mut self) {
+    pub(super) fn close_blocked(&mut self) {
         if !self.is_ending() {
             let (code, reason) = BLOCKED;
-            self.dismiss(code, reason);
-            self.services.metrics.shut_out.count(ShutOut::Open);
+            self.close_gracefully(code, reason);
+            self.services.metrics.close_blocked.count(BlockedAt::Open);
         }
     }
 
@@ -148,9 +148,9 @@ impl Actor {
         if bearer.is_some() {
             credentials.bearer = bearer;
         }
-        let (services, card) = (Arc::clone(&self.services), Arc::clone(&self.card));
+        let (services, entry) = (Arc::clone(&self.services), Arc::clone(&self.entry));
         self.work = Some(Box::pin(async move {
-            WorkDone::Login(id, log_in(&services, &card, &credentials).await)
+            WorkDone::Login(id, log_in(&services, &entry, &credentials).await)
         }));
     }
 
@@ -162,7 +162,7 @@ impl Actor {
                     .accept_login(&session, &identity.member.to_string(), now);
                 self.services.metrics.logins.inc();
                 debug!(member = %identity.member, "member {} logged in", identity.member);
-                self.card.note_version(self.session.version());
+                self.entry.note_version(self.session.version());
                 self.login = Some(self.login_of(identity, now));
             }
             Err(Failure::CONNECTIONS) => {
@@ -177,7 +177,7 @@ impl Actor {
                 let retryable = failure.retryable;
                 let reason = match failure {
                     Failure::BLOCKED => {
-                        self.services.metrics.shut_out.count(ShutOut::Login);
+                        self.services.metrics.close_blocked.count(BlockedAt::Login);
                         "blocked"
                     }
                     _ if retryable => "unavailable",
@@ -232,14 +232,14 @@ impl Actor {
 /// Who it is, and that they may use the site.
 async fn log_in(
     services: &Services,
-    card: &Arc<Card>,
+    entry: &Arc<ConnectionEntry>,
     credentials: &Credentials,
 ) -> Result<Identity, Failure> {
     let identity = services.auth.member(credentials).await?;
     // First on the list of the member's connections, then the look: whoever blocks the member
     // afterwards finds this one, too.
     let max = services.config.member_connections_max;
-    if !services.connections.note_login(card, &identity, max) {
+    if !services.connections.note_login(entry, &identity, max) {
         return Err(Failure::CONNECTIONS);
     }
     services.members.check_now(identity.member).await?;

@@ -7,21 +7,21 @@
 //! and `farewell` is how connections end.
 
 mod actor;
+mod closing;
+mod control;
 mod delivery;
 mod effects;
 mod failure;
-mod farewell;
-mod hearing;
 mod limiter;
 mod message;
 mod meter;
-mod orders;
+mod migrate;
 mod page;
 mod registry;
-mod retire;
-mod sending;
+mod send;
 mod socket;
 mod subscribe;
+mod subscriptions;
 mod time;
 mod transaction;
 
@@ -38,16 +38,16 @@ use tokio::net::TcpStream;
 
 use crate::append::Appender;
 use crate::auth::Authenticator;
-use crate::hub::{Hub, Letter};
+use crate::hub::{ConnectionEvent, Hub};
 use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::store::MessageStore;
 
-pub use orders::{Looks, MEMBERS_TICK, Orders, OrdersParts};
-use registry::Card;
+pub use control::{MEMBERS_TICK, NodeControl, NodeControlParts, PendingChecks};
+pub use migrate::DrainSchedule;
+use registry::ConnectionEntry;
 pub use registry::{Connections, ConnectionsSurvey, SlowConnection};
-pub use retire::Departure;
 
 /// How connections end when the node stops: 1012, registered for a restart.
 const RESTART: (CloseCode, &str) = (CloseCode(1012), "restart");
@@ -122,7 +122,7 @@ pub struct Permit {
 #[derive(Debug)]
 struct Registration {
     permit: Permit,
-    card: Arc<Card>,
+    entry: Arc<ConnectionEntry>,
 }
 
 impl Services {
@@ -146,12 +146,12 @@ impl Services {
         let services = Arc::clone(&permit.services);
         services.metrics.connections_opened.inc();
         let registration = Registration::new(permit);
-        services.retire_late(&registration.card);
+        services.migrate_late(&registration.entry);
         if services.drain.soft().is_cancelled() {
             // The connections may have been told just before this one was on the list.
             let (code, reason) = RESTART;
-            let mailbox = registration.card.mailbox();
-            mailbox.post(Letter::Close { code, reason });
+            let wake_queue = registration.entry.wake_queue();
+            wake_queue.post(ConnectionEvent::Close { code, reason });
         }
         // A whole STOMP frame may come in one message; the session refuses it with an ERROR if it
         // is a little too large, so the WebSocket lets a little more pass.
@@ -163,11 +163,11 @@ impl Services {
         let socket = socket::Socket::new(tcp, early, message_bytes_max).await;
         let mut actor = actor::Actor::new(
             Arc::clone(&services),
-            &registration.card,
+            &registration.entry,
             socket,
             credentials,
         );
-        let code = actor.run(registration.card.id()).await;
+        let code = actor.run(registration.entry.id()).await;
         services
             .metrics
             .connections_closed
@@ -177,8 +177,10 @@ impl Services {
 
     /// Asks all connections to close, each after what it has under way.
     pub fn close_all(&self, code: CloseCode, reason: &'static str) {
-        for card in self.connections.all() {
-            card.mailbox().post(Letter::Close { code, reason });
+        for entry in self.connections.all() {
+            entry
+                .wake_queue()
+                .post(ConnectionEvent::Close { code, reason });
         }
     }
 }
@@ -186,14 +188,14 @@ impl Services {
 impl Registration {
     fn new(permit: Permit) -> Self {
         let services = &permit.services;
-        let card = services.connections.add(services.clock.now());
-        Self { permit, card }
+        let entry = services.connections.add(services.clock.now());
+        Self { permit, entry }
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.permit.services.connections.remove(&self.card);
+        self.permit.services.connections.remove(&self.entry);
     }
 }
 

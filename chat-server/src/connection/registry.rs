@@ -10,15 +10,15 @@ use shared::ids::MemberId;
 use stomp::{CloseCode, Version};
 use tokio::sync::Notify;
 
-use super::retire::Departure;
+use super::migrate::DrainSchedule;
 use crate::auth::{Identity, Origin};
-use crate::hub::{Letter, Mailbox, Owner};
+use crate::hub::{ConnectionEvent, Owner, WakeQueue};
 
 /// The connections of this node.
 #[derive(Debug, Default)]
 pub struct Connections {
-    pub(super) open: DashMap<u64, Arc<Card>>,
-    members: DashMap<MemberId, Vec<Arc<Card>>>,
+    pub(super) open: DashMap<u64, Arc<ConnectionEntry>>,
+    members: DashMap<MemberId, Vec<Arc<ConnectionEntry>>>,
     pub(super) count: AtomicUsize,
     made: AtomicU64,
     /// Those whose client has its last RECEIPT and has not closed yet.
@@ -26,14 +26,14 @@ pub struct Connections {
     /// Rung when the last one has gone.
     pub(super) emptied: Notify,
     /// Set once the node sends its clients away.
-    pub(super) departure: OnceLock<Departure>,
+    pub(super) schedule: OnceLock<DrainSchedule>,
 }
 
 /// What others see of a connection. It is written by the connection's task alone.
 #[derive(Debug)]
-pub(super) struct Card {
+pub(super) struct ConnectionEntry {
     id: u64,
-    mailbox: Arc<Mailbox>,
+    wake_queue: Arc<WakeQueue>,
     opened_at: Instant,
     login: OnceLock<(MemberId, Origin)>,
     /// 1, 2, 3 for STOMP 1.0, 1.1, 1.2; 0 before the login.
@@ -107,13 +107,15 @@ impl Connections {
         member: MemberId,
         (code, reason): (CloseCode, &'static str),
     ) -> usize {
-        let Some(cards) = self.members.get(&member).map(|cards| cards.clone()) else {
+        let Some(entries) = self.members.get(&member).map(|entries| entries.clone()) else {
             return 0;
         };
-        for card in &cards {
-            card.mailbox.post(Letter::Close { code, reason });
+        for entry in &entries {
+            entry
+                .wake_queue
+                .post(ConnectionEvent::Close { code, reason });
         }
-        cards.len()
+        entries.len()
     }
 
     /// Whether the member has a connection here.
@@ -129,7 +131,7 @@ impl Connections {
         all.filter(|member| wanted(*member)).collect()
     }
 
-    /// Looks at all connections; `lag_of` says what one's subscriptions have to pull. The list of
+    /// PendingChecks at all connections; `lag_of` says what one's subscriptions have to pull. The list of
     /// the slowest has at most `limit`.
     #[must_use]
     pub fn survey(
@@ -139,20 +141,20 @@ impl Connections {
         lag_of: impl Fn(u64) -> u64,
     ) -> ConnectionsSurvey {
         let mut survey = ConnectionsSurvey::default();
-        for card in self.all() {
-            let seen = card.look(now, lag_of(card.id));
+        for entry in self.all() {
+            let seen = entry.look(now, lag_of(entry.id));
             survey.connections += 1;
-            let version = usize::from(card.version.load(Ordering::Relaxed));
+            let version = usize::from(entry.version.load(Ordering::Relaxed));
             let of_version = version.checked_sub(1);
             if let Some(count) = of_version.and_then(|at| survey.by_version.get_mut(at)) {
                 *count += 1;
-                match card.login.get() {
+                match entry.login.get() {
                     Some((_, Origin::Bearer)) => survey.by_bearer += 1,
                     Some((_, Origin::Cookie)) => survey.by_cookie += 1,
                     None => {}
                 }
             }
-            survey.subscriptions += u64::from(card.subscriptions.load(Ordering::Relaxed));
+            survey.subscriptions += u64::from(entry.subscriptions.load(Ordering::Relaxed));
             survey.oldest = survey.oldest.max(seen.age);
             if seen.waiting_bytes > 0 || seen.lag > 0 {
                 survey.slowest.push(seen);
@@ -171,59 +173,64 @@ impl Connections {
     ///
     /// The new one is refused, not the oldest closed: that one's client would come back and close the
     /// next oldest, all of them in turn for ever.
-    pub(super) fn note_login(&self, card: &Arc<Card>, identity: &Identity, max: usize) -> bool {
-        let (member, connection) = (identity.member, card.id);
-        let mut cards = self.members.entry(member).or_default();
-        if cards.len() >= max {
+    pub(super) fn note_login(
+        &self,
+        entry: &Arc<ConnectionEntry>,
+        identity: &Identity,
+        max: usize,
+    ) -> bool {
+        let (member, connection) = (identity.member, entry.id);
+        let mut entries = self.members.entry(member).or_default();
+        if entries.len() >= max {
             return false;
         }
-        if card.login.set((member, identity.origin)).is_ok() {
-            card.mailbox.set_owner(Owner { connection, member });
-            cards.push(Arc::clone(card));
+        if entry.login.set((member, identity.origin)).is_ok() {
+            entry.wake_queue.set_owner(Owner { connection, member });
+            entries.push(Arc::clone(entry));
         }
         true
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<Card>> {
-        self.open.iter().map(|card| Arc::clone(&card)).collect()
+    pub(super) fn all(&self) -> Vec<Arc<ConnectionEntry>> {
+        self.open.iter().map(|entry| Arc::clone(&entry)).collect()
     }
 
-    pub(super) fn add(&self, now: Instant) -> Arc<Card> {
+    pub(super) fn add(&self, now: Instant) -> Arc<ConnectionEntry> {
         let id = self.made.fetch_add(1, Ordering::Relaxed);
-        let card = Arc::new(Card {
+        let entry = Arc::new(ConnectionEntry {
             id,
-            mailbox: Arc::default(),
+            wake_queue: Arc::default(),
             opened_at: now,
             login: OnceLock::new(),
             version: AtomicU8::new(0),
             subscriptions: AtomicU32::new(0),
             waiting_bytes: AtomicUsize::new(0),
         });
-        self.open.insert(id, Arc::clone(&card));
-        card
+        self.open.insert(id, Arc::clone(&entry));
+        entry
     }
 
-    pub(super) fn remove(&self, card: &Card) {
-        self.open.remove(&card.id);
-        let Some((member, _)) = card.login.get() else {
+    pub(super) fn remove(&self, entry: &ConnectionEntry) {
+        self.open.remove(&entry.id);
+        let Some((member, _)) = entry.login.get() else {
             return;
         };
-        if let Entry::Occupied(mut cards) = self.members.entry(*member) {
-            cards.get_mut().retain(|other| other.id != card.id);
-            if cards.get().is_empty() {
-                cards.remove();
+        if let Entry::Occupied(mut entries) = self.members.entry(*member) {
+            entries.get_mut().retain(|other| other.id != entry.id);
+            if entries.get().is_empty() {
+                entries.remove();
             }
         }
     }
 }
 
-impl Card {
+impl ConnectionEntry {
     pub(super) fn id(&self) -> u64 {
         self.id
     }
 
-    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
+    pub(super) fn wake_queue(&self) -> &Arc<WakeQueue> {
+        &self.wake_queue
     }
 
     pub(super) fn note_version(&self, version: Option<Version>) {

@@ -7,7 +7,7 @@ use shared::ids::{MemberId, MessageId, Seq};
 use super::Services;
 use super::failure::Failure;
 use crate::destination::Hear;
-use crate::hub::{Following, Lens, LiveTopic, Mailbox, Part, Slot};
+use crate::hub::{Following, Lens, LiveTopic, Part, Slot, WakeQueue};
 use crate::log::Topic;
 use crate::store::View;
 use crate::store::epoch::before;
@@ -95,7 +95,7 @@ impl Target {
 pub(super) async fn begin(
     services: Arc<Services>,
     (hear, member, from): (Hear, MemberId, From),
-    mailbox: Arc<Mailbox>,
+    wake_queue: Arc<WakeQueue>,
     slot: Slot,
 ) -> Result<Begun, Failure> {
     let target = Target::authorise(&services, hear, member).await?;
@@ -119,7 +119,7 @@ pub(super) async fn begin(
         }
         (from, _) => from,
     };
-    let following = services.hub.follow(topic, part, mailbox, slot).await?;
+    let following = services.hub.follow(topic, part, wake_queue, slot).await?;
     let head = following.topic().head();
     let (cursor, recovered) = start(&services, following.topic(), from, head).await?;
     // The hub may lag behind the store, where the cursor may come from: what lies between the two is

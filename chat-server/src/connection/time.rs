@@ -37,10 +37,10 @@ impl Actor {
             self.end_login();
         }
         self.end_lingering(now);
-        if self.retire_due().is_some_and(|due| due <= now) {
-            self.on_retire_due(now);
+        if self.migrate_due().is_some_and(|due| due <= now) {
+            self.on_migrate_due(now);
         }
-        if self.farewell_due().is_some_and(|due| due <= now) {
+        if self.closing_due().is_some_and(|due| due <= now) {
             // What they become of, their senders find out when they send them again.
             self.work = None;
             self.sends.clear();
@@ -72,7 +72,7 @@ impl Actor {
         let is_old = self.login.as_ref().is_some_and(|login| login.ends_by_age);
         if is_old {
             let (code, reason) = OLD;
-            self.dismiss(code, reason);
+            self.close_gracefully(code, reason);
         } else {
             self.session.close(TOKEN_EXPIRED, "token expired");
         }
@@ -104,8 +104,8 @@ impl Actor {
             self.stalled_due(),
             self.close_due,
             self.login_due(),
-            self.retire_due(),
-            self.farewell_due(),
+            self.migrate_due(),
+            self.closing_due(),
             self.linger_due(),
         ];
         let due = due

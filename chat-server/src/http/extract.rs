@@ -9,7 +9,7 @@ use super::HttpState;
 use super::failure::Failure;
 use crate::auth::{Identity, Origin};
 use crate::members::MemberError;
-use crate::metrics::ShutOut;
+use crate::metrics::BlockedAt;
 
 /// The member who asks.
 pub(super) struct Caller(pub(super) Identity);
@@ -27,7 +27,7 @@ impl FromRequestParts<HttpState> for Caller {
         let standing = state.members.check(identity.member).await;
         standing.inspect_err(|error| {
             if let MemberError::Blocked(_) = error {
-                state.metrics.shut_out.count(ShutOut::Rest);
+                state.metrics.close_blocked.count(BlockedAt::Rest);
             }
         })?;
         Ok(Self(identity))

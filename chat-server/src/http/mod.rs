@@ -21,7 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::auth::Authenticator;
-use crate::connection::{Connections, Orders};
+use crate::connection::{Connections, NodeControl};
 use crate::health::Health;
 use crate::hub::Hub;
 use crate::members::Members;
@@ -45,7 +45,7 @@ pub struct HttpState {
     /// Who is connected.
     pub connections: Arc<Connections>,
     /// Carries out what operators want.
-    pub orders: Arc<Orders>,
+    pub node_control: Arc<NodeControl>,
     /// What is followed.
     pub hub: Hub,
     /// Who asks.

@@ -62,7 +62,7 @@ pub(super) async fn disconnect(
     _: Operator,
     InPath(member): InPath<MemberId>,
 ) -> Json<Disconnected> {
-    let closed = state.orders.disconnect(member);
+    let closed = state.node_control.disconnect(member);
     Json(Disconnected { closed })
 }
 
@@ -126,7 +126,7 @@ async fn set_standing(
     member_id: MemberId,
     standing: Standing,
 ) -> Result<Json<MemberStanding>, Failure> {
-    let (counts, closed) = state.orders.set_standing(member_id, standing).await?;
+    let (counts, closed) = state.node_control.set_standing(member_id, standing).await?;
     Ok(Json(MemberStanding {
         member_id,
         blocked: counts == Standing::Blocked,

@@ -192,7 +192,7 @@ impl Hub {
         drop(gate);
         self.parts.metrics.topics_reset.inc();
         error!(%topic, "{topic} ends in the store before what was shown; its subscribers are closed");
-        live.dismiss();
+        live.close_gracefully();
     }
 }
 

@@ -4,15 +4,15 @@
 //! position decides what is shown next. What is missing is in the store already, for nothing is
 //! published before it is stored, and is read from there.
 
+mod evict;
 mod fill;
 mod frame;
 mod heads;
-mod mailbox;
 mod places;
-mod put_out;
 mod ring;
 mod survey;
 mod topic;
+mod wake_queue;
 mod watch;
 
 use std::sync::Arc;
@@ -36,10 +36,10 @@ use crate::store::{MessageStore, StoreError, View};
 use heads::HeadCheck;
 
 pub use frame::{Delivery, Form, Lens, destination, message_frame, message_tail, put_frame_header};
-pub use mailbox::{Leave, Letter, Mailbox, Owner, Slot};
 pub use ring::{Pulled, RING_BYTES_MAX, RING_ENTRIES_MAX, RingSize};
 pub use survey::{BehindTopic, HubSurvey};
 pub use topic::{Following, LiveTopic, Part};
+pub use wake_queue::{ConnectionEvent, MoveAt, Owner, Slot, WakeQueue};
 pub use watch::WATCH_TICK;
 
 /// How long the bus may take to confirm a subscription. Without it the store is polled anyway.
@@ -113,7 +113,7 @@ impl Hub {
         &self,
         topic: Topic,
         part: Part,
-        mailbox: Arc<Mailbox>,
+        wake_queue: Arc<WakeQueue>,
         slot: Slot,
     ) -> Result<Following, StoreError> {
         let parts = &self.parts;
@@ -126,7 +126,7 @@ impl Hub {
         let live = joining.topic();
         live.begun.get_or_try_init(|| self.begin(live)).await?;
         self.check_record(live);
-        Ok(joining.add(mailbox, slot, part))
+        Ok(joining.add(wake_queue, slot, part))
     }
 
     /// Takes in entries that this node has just stored.
@@ -256,7 +256,7 @@ impl Hub {
             live.ring().delete(chat_message_id.seq());
         }
         if let RoomEvent::Left { member_id: member } = event {
-            live.post_all(|| Letter::Left { room, member });
+            live.post_all(|| ConnectionEvent::Left { room, member });
         }
         let at = LocalDateTime::from_unix(self.parts.clock.unix_millis());
         let body = match serde_json::to_value(event) {
@@ -454,16 +454,16 @@ mod tests {
         }
 
         async fn follow(&self) -> Follower {
-            let mailbox = Arc::new(Mailbox::default());
+            let wake_queue = Arc::new(WakeQueue::default());
             let follow = self
                 .hub
-                .follow(topic(), Part::Log, Arc::clone(&mailbox), 7)
+                .follow(topic(), Part::Log, Arc::clone(&wake_queue), 7)
                 .await;
             let following = follow.unwrap();
             let cursor = following.topic().head();
             Follower {
                 following,
-                mailbox,
+                wake_queue,
                 cursor,
                 seen: Vec::new(),
             }
@@ -486,7 +486,7 @@ mod tests {
     /// A subscription, without a connection.
     struct Follower {
         following: Following,
-        mailbox: Arc<Mailbox>,
+        wake_queue: Arc<WakeQueue>,
         cursor: Seq,
         seen: Vec<u32>,
     }
@@ -495,7 +495,7 @@ mod tests {
         /// Whether the bell has rung; pulls what is there.
         fn look(&mut self) -> bool {
             let mut dirty = Vec::new();
-            self.mailbox.take(&mut dirty);
+            self.wake_queue.take(&mut dirty);
             let form = Arc::new(Form {
                 lens: Lens::Room,
                 version: Version::V1_2,
@@ -536,7 +536,7 @@ mod tests {
         /// Pulls whenever the bell rings, until it has seen this position.
         async fn until(&mut self, last: u32) {
             while self.cursor.get() < last {
-                let rung = timeout(PATIENCE, poll_fn(|cx| self.mailbox.poll_ready(cx))).await;
+                let rung = timeout(PATIENCE, poll_fn(|cx| self.wake_queue.poll_ready(cx))).await;
                 rung.unwrap_or_else(|_| panic!("in vain: {last}, seen {:?}", self.seen));
                 self.look();
             }
@@ -637,8 +637,8 @@ mod tests {
         let (_folder, store) = store();
         let a = node(&LocalBus::new(), &store, 64);
         a.flaky.failing_heads.store(1, Ordering::Relaxed);
-        let mailbox = Arc::new(Mailbox::default());
-        let failed = a.hub.follow(topic(), Part::Log, mailbox, 0).await;
+        let wake_queue = Arc::new(WakeQueue::default());
+        let failed = a.hub.follow(topic(), Part::Log, wake_queue, 0).await;
         assert!(failed.is_err());
         let mut follower = a.follow().await;
         a.send(1).await;
@@ -694,15 +694,17 @@ mod tests {
         let bus = LocalBus::new();
         let (mut a, b) = (node(&bus, &store, 64), node(&bus, &store, 64));
         let mut log = a.follow().await;
-        let mailbox = Arc::new(Mailbox::default());
-        let follow = a.hub.follow(topic(), Part::Events, Arc::clone(&mailbox), 3);
+        let wake_queue = Arc::new(WakeQueue::default());
+        let follow = a
+            .hub
+            .follow(topic(), Part::Events, Arc::clone(&wake_queue), 3);
         let _following = follow.await.unwrap();
         let member_id = 5_i64.try_into().unwrap();
         b.hub.publish_event(room(), RoomEvent::Typing { member_id });
         a.hear(1).await;
-        let letters = mailbox.take(&mut Vec::new());
-        let Some(Letter::Event { slot: 3, body }) = letters.front() else {
-            panic!("{letters:?}");
+        let control = wake_queue.take(&mut Vec::new());
+        let Some(ConnectionEvent::Event { slot: 3, body }) = control.front() else {
+            panic!("{control:?}");
         };
         let body: serde_json::Value = serde_json::from_slice(body).unwrap();
         assert_eq!(
@@ -762,7 +764,7 @@ mod tests {
         timeout(PATIENCE, over).await.expect("it comes to an end");
         assert_eq!(heads(), 2);
         a.hub.take_from_bus(BusEvent::Lost);
-        let looks = async {
+        let checks = async {
             while heads() < 3 {
                 tokio::task::yield_now().await;
             }
@@ -771,7 +773,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(PATIENCE, looks).await.expect("it looks again");
+        timeout(PATIENCE, checks).await.expect("it checks again");
         assert!((3..=4).contains(&heads()), "{}", heads());
     }
 
@@ -784,10 +786,10 @@ mod tests {
             stay = (stay + 1) % 4;
             let until = last.min(first + stay);
             while visitor.cursor.get() < until {
-                let ready = poll_fn(|cx| visitor.mailbox.poll_ready(cx));
+                let ready = poll_fn(|cx| visitor.wake_queue.poll_ready(cx));
                 let rung = timeout(PATIENCE, ready).await;
                 rung.unwrap_or_else(|_| panic!("in vain: {until}, from {first} on"));
-                visitor.mailbox.take(&mut Vec::new());
+                visitor.wake_queue.take(&mut Vec::new());
                 visitor.pull(&node.flaky.store()).await;
             }
             let end = visitor.cursor.get();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use super::mailbox::{Mailbox, Owner, Slot};
+use super::wake_queue::{Owner, Slot, WakeQueue};
 
 /// Who follows, by a place that stays the same.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(super) struct Places {
 /// A follower.
 #[derive(Debug)]
 pub(super) struct Place {
-    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) wake_queue: Arc<WakeQueue>,
     pub(super) slot: Slot,
     /// How far it has pulled; only for those who look at the node.
     pub(super) position: Arc<AtomicU32>,
@@ -58,6 +58,6 @@ impl Places {
 
 impl Place {
     pub(super) fn owner(&self) -> Option<Owner> {
-        self.mailbox.owner()
+        self.wake_queue.owner()
     }
 }

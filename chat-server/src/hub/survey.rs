@@ -47,7 +47,7 @@ pub struct BehindTopic {
 }
 
 impl Hub {
-    /// Looks at all topics, giving way to others now and then; names up to `limit` of those with
+    /// PendingChecks at all topics, giving way to others now and then; names up to `limit` of those with
     /// the greatest lag. A topic is locked only while it is looked at.
     pub async fn survey(&self, limit: usize) -> HubSurvey {
         let mut survey = HubSurvey::default();

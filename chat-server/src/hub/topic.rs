@@ -12,9 +12,9 @@ use stomp::CloseCode;
 use tokio::sync::OnceCell;
 
 use super::frame::Form;
-use super::mailbox::{Letter, Mailbox, Owner, Slot};
 use super::places::{Place, Places};
 use super::ring::{Pulled, Ring, RingSize, Taken};
+use super::wake_queue::{ConnectionEvent, Owner, Slot, WakeQueue};
 use crate::log::{Entry, Topic};
 
 /// How the connections end that have seen what is not in the log any more: 1012, as after a
@@ -139,7 +139,7 @@ impl LiveTopic {
         let taken = change(&mut self.ring());
         if taken == Taken::Grew {
             for place in self.followers().log.all() {
-                place.mailbox.mark(place.slot);
+                place.wake_queue.mark(place.slot);
             }
         }
     }
@@ -148,23 +148,24 @@ impl LiveTopic {
     pub(super) fn post_event(&self, body: &Bytes) -> u64 {
         let followers = self.followers();
         let listening = followers.events.all();
-        let missed = listening.filter(|place| !place.mailbox.post_event(place.slot, body.clone()));
+        let missed =
+            listening.filter(|place| !place.wake_queue.post_event(place.slot, body.clone()));
         missed.count() as u64
     }
 
     /// Leaves a letter with everybody who follows anything of the topic.
-    pub(super) fn post_all(&self, letter: impl Fn() -> Letter) {
+    pub(super) fn post_all(&self, event: impl Fn() -> ConnectionEvent) {
         let followers = self.followers();
         for place in followers.log.all().chain(followers.events.all()) {
-            place.mailbox.post(letter());
+            place.wake_queue.post(event());
         }
     }
 
     /// Tells everybody who follows, or is about to, that this log is not the one they have seen.
-    pub(super) fn dismiss(&self) {
+    pub(super) fn close_gracefully(&self) {
         self.followers().is_gone = true;
         let (code, reason) = WENT_BACK;
-        self.post_all(|| Letter::Close { code, reason });
+        self.post_all(|| ConnectionEvent::Close { code, reason });
     }
 
     /// The members who follow anything of the topic.
@@ -177,13 +178,15 @@ impl LiveTopic {
     }
 
     /// Tells these members' connections that they are not in the room any more.
-    pub(super) fn put_out(&self, room: RoomId, members: &HashSet<MemberId>) {
+    pub(super) fn evict(&self, room: RoomId, members: &HashSet<MemberId>) {
         let followers = self.followers();
         for place in followers.log.all().chain(followers.events.all()) {
             if let Some(Owner { member, .. }) = place.owner()
                 && members.contains(&member)
             {
-                place.mailbox.post(Letter::Left { room, member });
+                place
+                    .wake_queue
+                    .post(ConnectionEvent::Left { room, member });
             }
         }
     }
@@ -308,15 +311,15 @@ impl Joining {
     }
 
     /// Ends the join with a follower.
-    pub(super) fn add(self, mailbox: Arc<Mailbox>, slot: Slot, part: Part) -> Following {
+    pub(super) fn add(self, wake_queue: Arc<WakeQueue>, slot: Slot, part: Part) -> Following {
         let position = Arc::new(AtomicU32::new(self.topic.head().get()));
         let mut followers = self.topic.followers();
         if followers.is_gone {
             let (code, reason) = WENT_BACK;
-            mailbox.post(Letter::Close { code, reason });
+            wake_queue.post(ConnectionEvent::Close { code, reason });
         }
         let place = followers.part(part).add(Place {
-            mailbox,
+            wake_queue,
             slot,
             position: Arc::clone(&position),
         });

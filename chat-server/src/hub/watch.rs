@@ -68,7 +68,7 @@ fn owner(topic: Topic) -> u32 {
 }
 
 impl Hub {
-    /// Looks for what was missed, at every tick ([`WATCH_TICK`]), for ever.
+    /// PendingChecks for what was missed, at every tick ([`WATCH_TICK`]), for ever.
     pub async fn watch(&self, tick: Duration) {
         let mut due = interval(tick);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -21,10 +21,10 @@ pub(super) const HEAD_READS: [(HeadRead, &str); 3] = [
     (HeadRead::Loss, "loss"),
 ];
 
-pub(super) const ORDERS: [(Order, &str); 3] = [
-    (Order::RoomChanged, "room_changed"),
-    (Order::StandingChanged, "standing_changed"),
-    (Order::Disconnect, "disconnect"),
+pub(super) const ORDERS: [(ControlKind, &str); 3] = [
+    (ControlKind::RoomChanged, "room_changed"),
+    (ControlKind::StandingChanged, "standing_changed"),
+    (ControlKind::Disconnect, "disconnect"),
 ];
 
 /// A counter with one label, whose values are known.
@@ -78,10 +78,10 @@ pub enum HeadRead {
 
 /// What all nodes are told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Look at a room anew.
+pub enum ControlKind {
+    /// Check at a room anew.
     RoomChanged,
-    /// Look at a member anew.
+    /// Check at a member anew.
     StandingChanged,
     /// Close a member's connections.
     Disconnect,
@@ -89,7 +89,7 @@ pub enum Order {
 
 /// Where a blocked member was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShutOut {
+pub enum BlockedAt {
     /// At CONNECT.
     Login,
     /// An open connection.

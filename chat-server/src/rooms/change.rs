@@ -9,7 +9,7 @@ use shared::ids::{MemberId, RoomId};
 use super::{GATES, Known, Rooms};
 use crate::bus::Control;
 use crate::log::RoomEvent;
-use crate::metrics::Order;
+use crate::metrics::ControlKind;
 use crate::store::room::MEMBERS_MAX;
 use crate::store::{Product, Role, Room, RoomMember};
 
@@ -156,7 +156,7 @@ impl Rooms {
     }
 
     fn publish_change(&self, id: RoomId) {
-        self.metrics.orders_sent.count(Order::RoomChanged);
+        self.metrics.orders_sent.count(ControlKind::RoomChanged);
         let changed = Control::RoomChanged { room_id: id };
         self.bus.publish_control(changed);
     }

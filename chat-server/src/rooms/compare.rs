@@ -46,8 +46,8 @@ impl Rooms {
         let now = self.clock.now();
         if !following.is_empty() {
             let gone = self.gone(room, following, now).await?;
-            self.metrics.put_out.inc_by(gone.len() as u64);
-            self.hub.put_out(room, &gone);
+            self.metrics.evict.inc_by(gone.len() as u64);
+            self.hub.evict(room, &gone);
         }
         self.hub.note_compared(room, now);
         Ok(())

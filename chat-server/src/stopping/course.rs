@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::config::{CLOSE_MAX, StopTimes};
-use crate::connection::Departure;
+use crate::connection::DrainSchedule;
 use crate::health::Phase;
 
 /// A stop under way.
@@ -20,7 +20,7 @@ pub(super) struct Course {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Connections are sent away.
-    Notice(Departure),
+    Notice(DrainSchedule),
     /// Those that stayed are being closed, by themselves.
     Close,
     /// No connection is waited for any more.
@@ -58,16 +58,16 @@ impl Course {
 
     fn notice(&mut self, now: Instant, connections: usize) -> Step {
         let spread = self.times.spread(connections);
-        let departure = Departure {
+        let schedule = DrainSchedule {
             begins: now,
             spread,
             margin: self.times.notice_margin,
             closes: self.times.closes_max.min(spread),
         };
         self.phase = Phase::Notice;
-        self.ends_at = departure.told_until();
-        self.last_close = departure.last_close();
-        Step::Notice(departure)
+        self.ends_at = schedule.told_until();
+        self.last_close = schedule.last_close();
+        Step::Notice(schedule)
     }
 
     fn flush(&mut self) -> Step {
@@ -100,15 +100,15 @@ mod tests {
 
     /// A row is a look at the course: seconds since its begin, connections left; and the step that
     /// is due then.
-    fn check(settings: &[&str], looks: &[(u64, usize, Option<Phase>)]) {
+    fn check(settings: &[&str], checks: &[(u64, usize, Option<Phase>)]) {
         let config: Config = parse(["chat-server"].iter().chain(settings)).unwrap();
         let begin = SystemClock.now();
         let mut course = Course::begin(config.stop, begin);
-        for (second, connections, expected) in looks {
+        for (second, connections, expected) in checks {
             let now = begin + Duration::from_secs(*second);
             let phase = course.step(now, *connections).map(|step| match step {
-                Step::Notice(departure) => {
-                    assert_eq!(departure.begins, now);
+                Step::Notice(schedule) => {
+                    assert_eq!(schedule.begins, now);
                     Phase::Notice
                 }
                 Step::Close => Phase::Close,
@@ -158,10 +158,10 @@ mod tests {
     #[test]
     fn an_empty_node_is_a_lame_duck_only() {
         use Phase::{Flush, Notice};
-        let looks = [(19, 0, None), (20, 0, Some(Notice)), (20, 0, Some(Flush))];
-        check(&[], &looks);
-        let looks = [(0, 0, Some(Notice)), (0, 0, Some(Flush))];
-        check(&["--lame-duck", "0s"], &looks);
+        let checks = [(19, 0, None), (20, 0, Some(Notice)), (20, 0, Some(Flush))];
+        check(&[], &checks);
+        let checks = [(0, 0, Some(Notice)), (0, 0, Some(Flush))];
+        check(&["--lame-duck", "0s"], &checks);
     }
 
     #[test]

@@ -111,10 +111,10 @@ impl Stopping {
             let now = clock.now();
             self.show(now.saturating_duration_since(begun));
             match course.step(now, connections.count()) {
-                Some(Step::Notice(departure)) => {
+                Some(Step::Notice(schedule)) => {
                     // Whoever is let in after this finds the departure when it begins.
                     self.enter(Phase::Notice);
-                    self.services.retire_all(departure);
+                    self.services.migrate_all(schedule);
                 }
                 Some(Step::Close) => self.enter(Phase::Close),
                 Some(Step::Flush) => return,

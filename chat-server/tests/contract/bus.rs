@@ -358,7 +358,7 @@ pub(crate) async fn nothing_is_missing_without_a_lost(subject: &impl Subject) {
     tasks.join_all().await;
 }
 
-fn orders() -> [Control; 3] {
+fn node_control() -> [Control; 3] {
     [
         Control::RoomChanged {
             room_id: fresh_room(),
@@ -375,12 +375,12 @@ fn orders() -> [Control; 3] {
 pub(crate) async fn orders_reach_every_other_node_unasked(subject: &impl Subject) {
     let (mut here, mut one) = two(subject).await;
     let mut other = subject.attach(64).await;
-    let orders = orders();
-    for order in orders {
+    let node_control = node_control();
+    for order in node_control {
         here.bus.publish_control(order);
     }
     for node in [&mut one, &mut other] {
-        for order in orders {
+        for order in node_control {
             match node.next().await {
                 BusEvent::Control(arrived) => assert_eq!(arrived, order),
                 event => panic!("expected {order:?}, got {event:?}"),

@@ -38,7 +38,7 @@ async fn is_turned_away(node: &TestNode, member: i64) {
 /// All periodic looks at members that there are in a minute.
 async fn look_for_a_minute(node: &TestNode) {
     for number in 0..12 {
-        node.node.orders.check_slice(number).await;
+        node.node.node_control.check_slice(number).await;
     }
 }
 
@@ -135,8 +135,8 @@ async fn who_is_blocked_does_nothing_more_once_a_minute_has_passed() {
         ends_with(&mut client, 4403).await;
     }
     assert_eq!(get(&deaf, 1, "/api/chat-room").await, (403, 2012));
-    let shut_out = &deaf.node.services.metrics.shut_out;
-    assert_eq!(shut_out.get(chat_server::metrics::ShutOut::Open), 3);
+    let close_blocked = &deaf.node.services.metrics.close_blocked;
+    assert_eq!(close_blocked.get(chat_server::metrics::BlockedAt::Open), 3);
     deaf.stop().await;
     a.stop().await;
 }

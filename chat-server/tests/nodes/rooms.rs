@@ -95,7 +95,7 @@ async fn who_is_put_out_hears_no_more_after_a_minute_also_when_no_node_was_told(
     is_put_out(&mut gone).await;
     say(&mut stays, "second").await;
     assert_eq!(messages(&mut gone, "r").await, [""; 0]);
-    assert_eq!(deaf.node.services.metrics.put_out.get(), 1);
+    assert_eq!(deaf.node.services.metrics.evict.get(), 1);
     drop((gone, stays));
     deaf.stop().await;
     a.stop().await;
@@ -128,7 +128,7 @@ async fn the_order_alone_puts_out_too() {
     a.group(1, &[1, 2]).await;
     let room_id = 1_i64.try_into().unwrap();
     deaf.node
-        .orders
+        .node_control
         .take(Control::RoomChanged { room_id })
         .await;
     is_put_out(&mut gone).await;
@@ -149,7 +149,7 @@ async fn after_a_loss_nothing_cached_is_believed() {
         (200, 0),
         "cached"
     );
-    deaf.node.orders.take_loss();
+    deaf.node.node_control.take_loss();
     deaf.node.services.hub.take_from_bus(BusEvent::Lost);
     assert_eq!(get(&deaf, 2, "/api/chat-room/1/members").await, (400, 8002));
     deaf.stop().await;

@@ -14,7 +14,7 @@ use crate::make::{fresh_topic, seq};
 use crate::node::{Node, PATIENT, PREFIX, QUICK};
 use crate::server::{PATIENCE, Server, free_port};
 
-/// Looks for moved slots only when there is a reason.
+/// PendingChecks for moved slots only when there is a reason.
 const UNWATCHED: RedisTuning = RedisTuning {
     topology_every: Duration::from_secs(600),
     ..PATIENT

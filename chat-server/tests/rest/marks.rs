@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_server::hub::{Following, Letter, Mailbox, Part};
+use chat_server::hub::{ConnectionEvent, Following, Part, WakeQueue};
 use chat_server::log::Topic;
 use http::Method;
 use serde_json::{Value, json};
@@ -12,31 +12,33 @@ use crate::site::{Site, message, room_id};
 
 /// Somebody who listens to what happens in a room.
 pub(crate) struct Listener {
-    mailbox: Arc<Mailbox>,
+    wake_queue: Arc<WakeQueue>,
     _following: Following,
 }
 
 impl Listener {
     pub(crate) async fn new(site: &Site, room: u64) -> Self {
-        let mailbox = Arc::new(Mailbox::default());
+        let wake_queue = Arc::new(WakeQueue::default());
         let topic = Topic::Room(room_id(room));
         let following = site
             .hub
-            .follow(topic, Part::Events, Arc::clone(&mailbox), 0);
+            .follow(topic, Part::Events, Arc::clone(&wake_queue), 0);
         Self {
             _following: following.await.unwrap(),
-            mailbox,
+            wake_queue,
         }
     }
 
     /// What happened since.
     pub(crate) fn heard(&self) -> Vec<Value> {
-        let letters = self.mailbox.take(&mut Vec::new()).into_iter();
-        let events = letters.filter_map(|letter| match letter {
-            Letter::Event { body, .. } => Some(serde_json::from_slice(&body).unwrap()),
+        let control = self.wake_queue.take(&mut Vec::new()).into_iter();
+        let events = control.filter_map(|event| match event {
+            ConnectionEvent::Event { body, .. } => Some(serde_json::from_slice(&body).unwrap()),
             // For the connection of whoever left; the event says the same to the others.
-            Letter::Left { .. } => None,
-            other @ (Letter::Stored { .. } | Letter::Retire(_) | Letter::Close { .. }) => {
+            ConnectionEvent::Left { .. } => None,
+            other @ (ConnectionEvent::Stored { .. }
+            | ConnectionEvent::Migrate(_)
+            | ConnectionEvent::Close { .. }) => {
                 panic!("{other:?}")
             }
         });

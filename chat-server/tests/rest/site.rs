@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chat_server::append::{Appender, AppenderParts, RoomHeads, RoomHeadsParts};
 use chat_server::auth::{Authenticator, KeySource};
 use chat_server::bus::local::{LocalBus, LocalNode};
-use chat_server::connection::{Connections, Orders, OrdersParts};
+use chat_server::connection::{Connections, NodeControl, NodeControlParts};
 use chat_server::health::Health;
 use chat_server::http::{self as rest, HttpState};
 use chat_server::hub::Hub;
@@ -158,13 +158,13 @@ impl Site {
             random: StdRng::seed_from_u64(7),
         });
         let rooms = Arc::new(rooms);
-        let (members, connections, orders) = members(&store, (&rooms, bus), &clock, &metrics);
+        let (members, connections, node_control) = members(&store, (&rooms, bus), &clock, &metrics);
         let health = Arc::new(Health::new());
         let state = HttpState {
             rooms,
             members,
             connections,
-            orders,
+            node_control,
             hub: hub.clone(),
             auth: Arc::new(auth.await.unwrap()),
             metrics,
@@ -304,7 +304,7 @@ fn members(
     (rooms, bus): (&Arc<Rooms>, Arc<LocalNode>),
     clock: &Arc<ManualClock>,
     metrics: &Arc<Metrics>,
-) -> (Arc<Members>, Arc<Connections>, Arc<Orders>) {
+) -> (Arc<Members>, Arc<Connections>, Arc<NodeControl>) {
     let members = Arc::new(Members::new(MembersParts {
         store: store.clone(),
         bus: bus.clone(),
@@ -312,14 +312,14 @@ fn members(
         metrics: Arc::clone(metrics),
     }));
     let connections = Arc::<Connections>::default();
-    let (orders, _looks) = Orders::new(OrdersParts {
+    let (node_control, _looks) = NodeControl::new(NodeControlParts {
         rooms: Arc::clone(rooms),
         members: Arc::clone(&members),
         connections: Arc::clone(&connections),
         bus,
         metrics: Arc::clone(metrics),
     });
-    (members, connections, Arc::new(orders))
+    (members, connections, Arc::new(node_control))
 }
 
 fn log(clock: Arc<ManualClock>) -> Log {

@@ -13,7 +13,7 @@ use shared::clock::{Clock, SystemClock, UnixMillis};
 #[derive(Debug)]
 pub struct MovableClock {
     moved: Mutex<(Duration, UnixMillis)>,
-    looks: AtomicU64,
+    checks: AtomicU64,
 }
 
 impl MovableClock {
@@ -22,7 +22,7 @@ impl MovableClock {
         let start = UnixMillis::try_from(1_754_537_696_789).unwrap();
         Self {
             moved: Mutex::new((Duration::ZERO, start)),
-            looks: AtomicU64::new(0),
+            checks: AtomicU64::new(0),
         }
     }
 
@@ -34,8 +34,8 @@ impl MovableClock {
     }
 
     /// How often somebody asked for the monotonic time.
-    pub fn looks(&self) -> u64 {
-        self.looks.load(Ordering::Relaxed)
+    pub fn checks(&self) -> u64 {
+        self.checks.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, (Duration, UnixMillis)> {
@@ -45,7 +45,7 @@ impl MovableClock {
 
 impl Clock for MovableClock {
     fn now(&self) -> Instant {
-        self.looks.fetch_add(1, Ordering::Relaxed);
+        self.checks.fetch_add(1, Ordering::Relaxed);
         SystemClock.now() + self.lock().0
     }
 

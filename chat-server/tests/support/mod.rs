@@ -264,7 +264,7 @@ fn config_in(folder: &Path, settings: &[&str]) -> Config {
         .unwrap_or_else(|wrong| panic!("settings: {wrong:?}"))
 }
 
-/// Looks again and again until the condition holds; fails if it never does.
+/// PendingChecks again and again until the condition holds; fails if it never does.
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let mut look = tokio::time::interval(Duration::from_millis(5));
     let looking = async {

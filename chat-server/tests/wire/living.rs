@@ -383,9 +383,9 @@ async fn a_connection_that_waits_for_the_peers_close_sleeps() {
         .await;
     raw.expect(Command::Connected).await;
     assert_eq!(raw.ws_frame().await.unwrap().close_code(), Some(4401));
-    let before = clock.looks();
+    let before = clock.checks();
     // The close is not answered; the server waits for a while, and not by asking all the time.
     assert_eq!(raw.ws_frame().await, None);
-    let looks = clock.looks() - before;
-    assert!(looks < 1_000, "{looks} looks at the clock");
+    let checks = clock.checks() - before;
+    assert!(checks < 1_000, "{checks} checks at the clock");
 }

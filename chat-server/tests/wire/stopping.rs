@@ -105,9 +105,9 @@ async fn a_drain_does_not_wait_for_a_store_that_stands_still() {
         assert_eq!(beyond_beats(raw).await.first, PONG, "it is under way");
     }
     let services = &node.node.services;
-    let shut_out = (CloseCode(4403), "blocked");
+    let close_blocked = (CloseCode(4403), "blocked");
     let blocked = 3_i64.try_into().unwrap();
-    assert_eq!(services.connections.close_member(blocked, shut_out), 1);
+    assert_eq!(services.connections.close_member(blocked, close_blocked), 1);
     services.close_all(CloseCode(1012), "restart");
     for raw in &mut raws {
         raw.ws(PING, b"").await;

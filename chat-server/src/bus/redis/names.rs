@@ -34,7 +34,7 @@ pub fn is_prefix(text: &str) -> bool {
 pub(super) enum Channel {
     /// The news of a topic.
     Topic(Topic),
-    /// Orders to all nodes.
+    /// NodeControl to all nodes.
     Control,
     /// A node's questions to itself.
     Probe,

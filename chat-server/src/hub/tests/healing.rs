@@ -148,13 +148,13 @@ impl Node {
 impl Follower {
     /// How its connection is told to end.
     fn closed_with(&self) -> Vec<u16> {
-        let letters = self.mailbox.take(&mut Vec::new());
-        let codes = letters.iter().map(|letter| match letter {
-            Letter::Close { code, .. } => code.0,
-            other @ (Letter::Stored { .. }
-            | Letter::Event { .. }
-            | Letter::Left { .. }
-            | Letter::Retire(_)) => panic!("{other:?}"),
+        let control = self.wake_queue.take(&mut Vec::new());
+        let codes = control.iter().map(|event| match event {
+            ConnectionEvent::Close { code, .. } => code.0,
+            other @ (ConnectionEvent::Stored { .. }
+            | ConnectionEvent::Event { .. }
+            | ConnectionEvent::Left { .. }
+            | ConnectionEvent::Migrate(_)) => panic!("{other:?}"),
         });
         codes.collect()
     }
@@ -303,11 +303,14 @@ async fn who_joins_a_topic_that_goes_is_told() {
     let on_a = a.follow().await;
     let live = Arc::clone(on_a.following.topic());
     let joining = live.join();
-    live.dismiss();
-    let mailbox = Arc::new(Mailbox::default());
-    let _following = joining.add(Arc::clone(&mailbox), 0, Part::Events);
-    let letters = mailbox.take(&mut Vec::new());
-    assert!(matches!(letters.front(), Some(Letter::Close { .. })));
+    live.close_gracefully();
+    let wake_queue = Arc::new(WakeQueue::default());
+    let _following = joining.add(Arc::clone(&wake_queue), 0, Part::Events);
+    let control = wake_queue.take(&mut Vec::new());
+    assert!(matches!(
+        control.front(),
+        Some(ConnectionEvent::Close { .. })
+    ));
 }
 
 #[tokio::test]
@@ -408,7 +411,7 @@ async fn a_survey_names_who_is_behind_and_where() {
         connection: 4,
         member: 7_i64.try_into().unwrap(),
     };
-    slow.mailbox.set_owner(owner);
+    slow.wake_queue.set_owner(owner);
     a.send(3).await;
     quick.until(3).await;
     quick.following.note_position(quick.cursor);

@@ -447,7 +447,7 @@ mod tests {
     #[test]
     fn content_that_looks_like_a_batch_does_not_make_a_torn_write_damage() {
         let whole = [batch(5, b"one"), batch(6, b"two")].concat();
-        let fake = batch(8, b"looks like one");
+        let fake = batch(8, b"checks like one");
         let last = batch(7, &[&[7; 100][..], &fake, &[7; 1_000]].concat());
         for end in (150 + fake.len()..last.len()).step_by(50) {
             let journal = [&whole, &last[..end]].concat();

@@ -79,12 +79,12 @@ mod tests {
     #[track_caller]
     fn check(head: u32, guess: u32) -> usize {
         let mut search = Search::from(guess);
-        for looks in 1..100 {
+        for checks in 1..100 {
             let exists = head > 0 && search.at * BUCKET_ENTRIES <= head;
             let found = exists.then(|| seq(head).min(last_of(search.at)));
             if let Some(found) = search.take(found) {
                 assert_eq!(found, seq(head), "from {guess}");
-                return looks;
+                return checks;
             }
         }
         panic!("{head} is not found from {guess}");
@@ -98,8 +98,8 @@ mod tests {
         let far = [4_000_000, Seq::MAX.get() - 1, Seq::MAX.get()];
         for head in ends.into_iter().chain(far) {
             for guess in [0, 1, 2, 3, 23, 24, 25, 500, 1_022, 1_023, 5_000] {
-                let looks = check(head, guess);
-                assert!(looks <= 22, "{looks} looks for {head} from {guess}");
+                let checks = check(head, guess);
+                assert!(checks <= 22, "{checks} checks for {head} from {guess}");
             }
         }
     }

@@ -21,9 +21,9 @@ impl Actor {
             Err(failure) => return self.session.refuse(failure.refusal(subscribe.receipt)),
         };
         let slot = self.reserve();
-        let (services, mailbox) = (Arc::clone(&self.services), Arc::clone(&self.mailbox));
+        let (services, wake_queue) = (Arc::clone(&self.services), Arc::clone(&self.wake_queue));
         self.work = Some(Box::pin(async move {
-            let begun = begin(services, wish, mailbox, slot).await;
+            let begun = begin(services, wish, wake_queue, slot).await;
             WorkDone::Begun(subscribe, slot, begun)
         }));
     }
@@ -78,11 +78,11 @@ impl Actor {
             *place = Some(subscription);
         }
         self.services.metrics.subscriptions_opened.inc();
-        self.card.note_subscription(Change::Begun);
+        self.entry.note_subscription(Change::Begun);
         let headers = [("head", head.as_str()), ("recovered", recovered)];
         self.session.confirm_with(subscribe.receipt, &headers);
         self.queue(slot);
-        self.tell_retirement();
+        self.announce_migration();
     }
 
     pub(super) fn on_event(&mut self, slot: Slot, body: &[u8]) {
@@ -149,7 +149,7 @@ impl Actor {
         if let Some(slot) = self.slot_of(key) {
             self.free(slot);
             self.services.metrics.subscriptions_closed.inc();
-            self.card.note_subscription(Change::Ended);
+            self.entry.note_subscription(Change::Ended);
         }
     }
 
@@ -166,7 +166,7 @@ impl Actor {
                 .and_then(|place| place.take_if(|subscription| subscription.room() == Some(room)));
             if let Some(subscription) = subscription {
                 self.services.metrics.subscriptions_closed.inc();
-                self.card.note_subscription(Change::Ended);
+                self.entry.note_subscription(Change::Ended);
                 let destination = subscription.destination();
                 // Who does not listen for errors finds out when it asks for the room again.
                 self.tell_error(Failure::NOT_PARTICIPANT, &destination, None, None);

@@ -19,9 +19,9 @@ impl Hub {
     }
 
     /// These members are not in the room any more: their connections here end what follows it.
-    pub fn put_out(&self, room: RoomId, members: &HashSet<MemberId>) {
+    pub fn evict(&self, room: RoomId, members: &HashSet<MemberId>) {
         if let Some(live) = self.live(Topic::Room(room)) {
-            live.put_out(room, members);
+            live.evict(room, members);
         }
     }
 

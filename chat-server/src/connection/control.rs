@@ -1,4 +1,4 @@
-//! Orders of operators and of other nodes, and the look at who is connected that makes up for
+//! NodeControl of operators and of other nodes, and the look at who is connected that makes up for
 //! orders that were lost.
 
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use super::Connections;
 use super::failure::BLOCKED;
 use crate::bus::{Bus, Control};
 use crate::members::{MemberError, Members};
-use crate::metrics::{Metrics, Order};
+use crate::metrics::{ControlKind, Metrics};
 use crate::rooms::Rooms;
 use crate::store::Standing;
 
-/// How often [`Orders::check_slice`] is to be called.
+/// How often [`NodeControl::check_slice`] is to be called.
 pub const MEMBERS_TICK: Duration = Duration::from_secs(5);
 
 /// The members are looked at in so many slices: each once a minute.
@@ -27,14 +27,14 @@ const SLICES: u32 = 12;
 const READS_AT_ONCE: usize = 16;
 
 /// Rooms and members that wait for a look because another node said so.
-const LOOKS_MAX: usize = 1_024;
+const CHECKS_MAX: usize = 1_024;
 
 /// How connections end that an operator closes: 1012, after which clients come back.
 const DISCONNECTED: (CloseCode, &str) = (CloseCode(1012), "disconnected");
 
-/// What [`Orders`] uses.
+/// What [`NodeControl`] uses.
 #[derive(Debug)]
-pub struct OrdersParts {
+pub struct NodeControlParts {
     /// Who is in which room.
     pub rooms: Arc<Rooms>,
     /// Who is blocked.
@@ -49,49 +49,55 @@ pub struct OrdersParts {
 
 /// Carries orders out.
 #[derive(Debug)]
-pub struct Orders {
-    parts: OrdersParts,
-    looks: mpsc::Sender<Look>,
+pub struct NodeControl {
+    parts: NodeControlParts,
+    checks: mpsc::Sender<Check>,
 }
 
-/// Looks that wait; see [`Orders::follow`].
+/// PendingChecks that wait; see [`NodeControl::follow`].
 #[derive(Debug)]
-pub struct Looks(mpsc::Receiver<Look>);
+pub struct PendingChecks(mpsc::Receiver<Check>);
 
 /// What has to be read anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
+enum Check {
     Room(RoomId),
     Member(MemberId),
 }
 
-impl Orders {
-    /// What takes orders, and what has to be given to [`Orders::follow`].
+impl NodeControl {
+    /// What takes orders, and what has to be given to [`NodeControl::follow`].
     #[must_use]
-    pub fn new(parts: OrdersParts) -> (Self, Looks) {
-        let (looks, waiting) = mpsc::channel(LOOKS_MAX);
-        (Self { parts, looks }, Looks(waiting))
+    pub fn new(parts: NodeControlParts) -> (Self, PendingChecks) {
+        let (checks, waiting) = mpsc::channel(CHECKS_MAX);
+        (Self { parts, checks }, PendingChecks(waiting))
     }
 
-    /// Takes an order of another node. What needs the store is done later, by [`Orders::follow`]:
+    /// Takes an order of another node. What needs the store is done later, by [`NodeControl::follow`]:
     /// behind this call everything else waits that the bus brings.
     pub async fn take(&self, control: Control) {
         let parts = &self.parts;
         match control {
             Control::RoomChanged { room_id } => {
-                parts.metrics.orders_received.count(Order::RoomChanged);
+                parts
+                    .metrics
+                    .orders_received
+                    .count(ControlKind::RoomChanged);
                 parts.rooms.forget(room_id).await;
-                self.look_later(Look::Room(room_id));
+                self.check_later(Check::Room(room_id));
             }
             Control::StandingChanged { member_id } => {
-                parts.metrics.orders_received.count(Order::StandingChanged);
+                parts
+                    .metrics
+                    .orders_received
+                    .count(ControlKind::StandingChanged);
                 parts.members.forget(member_id).await;
                 if parts.connections.has_member(member_id) {
-                    self.look_later(Look::Member(member_id));
+                    self.check_later(Check::Member(member_id));
                 }
             }
             Control::Disconnect { member_id } => {
-                parts.metrics.orders_received.count(Order::Disconnect);
+                parts.metrics.orders_received.count(ControlKind::Disconnect);
                 parts.connections.close_member(member_id, DISCONNECTED);
             }
         }
@@ -103,19 +109,19 @@ impl Orders {
         self.parts.members.forget_all();
     }
 
-    /// Looks at rooms and members that others have changed, for ever.
-    pub async fn follow(&self, looks: Looks) {
-        let Looks(waiting) = looks;
+    /// PendingChecks at rooms and members that others have changed, for ever.
+    pub async fn follow(&self, checks: PendingChecks) {
+        let PendingChecks(waiting) = checks;
         let each = stream::unfold(waiting, async |mut waiting| {
             let look = waiting.recv().await?;
             Some((look, waiting))
         });
         // What cannot be read now is read at the next periodic look.
         each.for_each_concurrent(READS_AT_ONCE, async |look| match look {
-            Look::Room(room) => {
+            Check::Room(room) => {
                 self.parts.rooms.compare(room).await.ok();
             }
-            Look::Member(member) => self.check(member).await,
+            Check::Member(member) => self.check(member).await,
         })
         .await;
     }
@@ -124,7 +130,10 @@ impl Orders {
     /// member may come back at once.
     pub fn disconnect(&self, member: MemberId) -> usize {
         tracing::info!(%member, "member {member} is disconnected by an operator");
-        self.parts.metrics.orders_sent.count(Order::Disconnect);
+        self.parts
+            .metrics
+            .orders_sent
+            .count(ControlKind::Disconnect);
         let control = Control::Disconnect { member_id: member };
         self.parts.bus.publish_control(control);
         self.parts.connections.close_member(member, DISCONNECTED)
@@ -145,20 +154,20 @@ impl Orders {
         let counts = self.parts.members.set_now(member, standing).await?;
         let closed = match counts {
             Standing::Good => 0,
-            Standing::Blocked => self.shut_out(member),
+            Standing::Blocked => self.close_blocked(member),
         };
         Ok((counts, closed))
     }
 
-    /// Looks anew at the standing of every twelfth of the members who are connected here. Called
+    /// PendingChecks anew at the standing of every twelfth of the members who are connected here. Called
     /// every [`MEMBERS_TICK`] with the next number, it leaves no blocked member connected for more
     /// than a minute, however idle. While the store is away everybody stays.
     pub async fn check_slice(&self, number: u32) {
         let slice = number % SLICES;
         let is_in = |member: MemberId| member.get() % SLICES == slice;
         let members = self.parts.connections.members(is_in);
-        let looks = stream::iter(members);
-        looks
+        let checks = stream::iter(members);
+        checks
             .for_each_concurrent(READS_AT_ONCE, |member| self.check(member))
             .await;
     }
@@ -167,18 +176,18 @@ impl Orders {
     async fn check(&self, member: MemberId) {
         match self.parts.members.check_now(member).await {
             Err(MemberError::Blocked(_)) => {
-                self.shut_out(member);
+                self.close_blocked(member);
             }
             Ok(()) | Err(MemberError::Unavailable) => {}
         }
     }
 
-    fn shut_out(&self, member: MemberId) -> usize {
+    fn close_blocked(&self, member: MemberId) -> usize {
         self.parts.connections.close_member(member, BLOCKED)
     }
 
-    fn look_later(&self, look: Look) {
-        if self.looks.try_send(look).is_err() {
+    fn check_later(&self, look: Check) {
+        if self.checks.try_send(look).is_err() {
             self.parts.metrics.orders_dropped.inc();
         }
     }

@@ -12,9 +12,9 @@ use stomp::CloseCode;
 
 use super::actor::Actor;
 use super::delivery::{Source, Subscription, push_message};
-use super::registry::Card;
+use super::registry::ConnectionEntry;
 use super::{RESTART, Services};
-use crate::hub::{Leave, Letter};
+use crate::hub::{ConnectionEvent, MoveAt};
 use crate::wire::DrainNotice;
 
 /// How an old connection ends whose client was asked to come again and did not: 1001, going away.
@@ -27,7 +27,7 @@ const AGE_DRAW: u64 = 3;
 
 /// When the connections of a node that stops are to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Departure {
+pub struct DrainSchedule {
     /// When it begins.
     pub begins: Instant,
     /// Over how long clients are sent away.
@@ -38,13 +38,13 @@ pub struct Departure {
     pub closes: Duration,
 }
 
-impl Departure {
+impl DrainSchedule {
     /// When a connection goes whose place among all is this, from 0 to 1.
     #[must_use]
-    pub fn at(&self, place: f64) -> Leave {
+    pub fn at(&self, place: f64) -> MoveAt {
         let after = |time: Duration| self.begins.checked_add(time).unwrap_or(self.begins);
         let closes_begin = self.spread.saturating_add(self.margin);
-        Leave {
+        MoveAt {
             go_at: after(times(self.spread, place)),
             close_at: after(closes_begin.saturating_add(times(self.closes, place))),
         }
@@ -74,76 +74,80 @@ enum Reason {
 
 /// A client is to go to another node.
 #[derive(Debug)]
-pub(super) struct Retirement {
+pub(super) struct Migration {
     reason: Reason,
-    leave: Leave,
+    leave: MoveAt,
     told: bool,
 }
 
 impl Services {
     /// Sends all connections away, now and those that were on their way here, each at its time.
-    pub fn retire_all(&self, departure: Departure) {
+    pub fn migrate_all(&self, schedule: DrainSchedule) {
         // First this, then the list: a connection that is not on the list yet finds it.
-        if self.connections.departure.set(departure).is_err() {
+        if self.connections.schedule.set(schedule).is_err() {
             return;
         }
         let open = &self.connections.open;
         let ids = open.iter().map(|connection| *connection.key()).collect();
         for (id, place) in places(self.seed, ids) {
-            if let Some(card) = open.get(&id) {
-                card.mailbox().post(Letter::Retire(departure.at(place)));
+            if let Some(entry) = open.get(&id) {
+                entry
+                    .wake_queue()
+                    .post(ConnectionEvent::Migrate(schedule.at(place)));
             }
         }
     }
 
     /// The same for a connection that has just come on the list. It may have had its letter already.
-    pub(super) fn retire_late(&self, card: &Card) {
-        if let Some(departure) = self.connections.departure.get() {
-            let place = draw(self.seed, PLACE_DRAW, card.id());
-            card.mailbox().post(Letter::Retire(departure.at(place)));
+    pub(super) fn migrate_late(&self, entry: &ConnectionEntry) {
+        if let Some(schedule) = self.connections.schedule.get() {
+            let place = draw(self.seed, PLACE_DRAW, entry.id());
+            entry
+                .wake_queue()
+                .post(ConnectionEvent::Migrate(schedule.at(place)));
         }
     }
 }
 
 impl Actor {
     /// The node stops.
-    pub(super) fn on_retire(&mut self, leave: Leave) {
-        let is_known = |known: &Retirement| known.reason == Reason::Restart;
-        if self.retirement.as_ref().is_some_and(is_known) {
+    pub(super) fn on_migrate(&mut self, leave: MoveAt) {
+        let is_known = |known: &Migration| known.reason == Reason::Restart;
+        if self.migration.as_ref().is_some_and(is_known) {
             return;
         }
-        self.retire(Reason::Restart, leave);
+        self.migrate(Reason::Restart, leave);
     }
 
-    fn retire(&mut self, reason: Reason, leave: Leave) {
-        self.retirement = Some(Retirement {
+    fn migrate(&mut self, reason: Reason, leave: MoveAt) {
+        self.migration = Some(Migration {
             reason,
             leave,
             told: false,
         });
-        self.tell_retirement();
+        self.announce_migration();
     }
 
     /// Tells the client to go, once, as soon as it is to and listens.
-    pub(super) fn tell_retirement(&mut self) {
+    pub(super) fn announce_migration(&mut self) {
         if self.is_ending() {
             return;
         }
         let listens = |subscription: &&Subscription| matches!(subscription.source, Source::System);
         let subscription = self.slots.iter().flatten().find(listens);
-        let Some((retirement, subscription)) = self.retirement.as_mut().zip(subscription) else {
+        let Some((migration, subscription)) = self.migration.as_mut().zip(subscription) else {
             return;
         };
-        if std::mem::replace(&mut retirement.told, true) {
+        if std::mem::replace(&mut migration.told, true) {
             return;
         }
         let now = self.services.clock.now();
-        let reason = retirement.reason.name();
+        let reason = migration.reason.name();
         let notice = DrainNotice {
             kind: "drain",
             reason,
-            reconnect_after_ms: millis(retirement.leave.go_at, now),
-            deadline_ms: millis(retirement.leave.close_at, now),
+            reconnect_after_ms: millis(migration.leave.go_at, now),
+            deadline_ms: millis(migration.leave.close_at, now),
         };
         let body = serde_json::to_vec(&notice).unwrap_or_default(); // numbers and plain words
         self.unstored += 1;
@@ -165,14 +169,14 @@ impl Actor {
     }
 
     /// When something has to be done about this.
-    pub(super) fn retire_due(&self) -> Option<Instant> {
+    pub(super) fn migrate_due(&self) -> Option<Instant> {
         if self.is_ending() || self.session.is_closed() {
             return None;
         }
-        match &self.retirement {
+        match &self.migration {
             None => self.rebalance_at,
-            Some(Retirement { leave, told, .. }) if *told => Some(leave.close_at),
-            Some(Retirement { reason, leave, .. }) => match reason {
+            Some(Migration { leave, told, .. }) if *told => Some(leave.close_at),
+            Some(Migration { reason, leave, .. }) => match reason {
                 Reason::Restart => Some(leave.go_at),
                 // Who cannot be told would be away for seconds, and may not know how to resume:
                 // even shares are not worth that.
@@ -181,23 +185,23 @@ impl Actor {
         }
     }
 
-    pub(super) fn on_retire_due(&mut self, now: Instant) {
-        match &self.retirement {
+    pub(super) fn on_migrate_due(&mut self, now: Instant) {
+        match &self.migration {
             None => {
                 let margin = self.services.config.rebalance_margin;
                 let close_at = now.checked_add(margin).unwrap_or(now);
-                let leave = Leave {
+                let leave = MoveAt {
                     go_at: now,
                     close_at,
                 };
-                self.retire(Reason::MaxAge, leave);
+                self.migrate(Reason::MaxAge, leave);
             }
-            Some(retirement) => {
-                let (code, reason) = match retirement.reason {
+            Some(migration) => {
+                let (code, reason) = match migration.reason {
                     Reason::Restart => RESTART,
                     Reason::MaxAge => TOO_OLD,
                 };
-                self.dismiss(code, reason);
+                self.close_gracefully(code, reason);
             }
         }
     }
@@ -269,8 +273,8 @@ mod tests {
 
     use super::*;
 
-    fn departure() -> Departure {
-        Departure {
+    fn schedule() -> DrainSchedule {
+        DrainSchedule {
             begins: SystemClock.now(),
             spread: Duration::from_secs(90),
             margin: Duration::from_secs(5),
@@ -280,17 +284,17 @@ mod tests {
 
     #[test]
     fn who_was_told_is_closed_only_after_the_last_ones_time() {
-        let departure = departure();
+        let schedule = schedule();
         let check = |place, go, close| {
-            let leave = departure.at(place);
-            let after = |seconds| departure.begins + Duration::from_secs(seconds);
+            let leave = schedule.at(place);
+            let after = |seconds| schedule.begins + Duration::from_secs(seconds);
             assert_eq!((leave.go_at, leave.close_at), (after(go), after(close)));
         };
         check(0.0, 0, 95);
         check(0.5, 45, 100);
         check(1.0, 90, 105);
-        assert_eq!(departure.told_until(), departure.at(0.0).close_at);
-        assert_eq!(departure.last_close(), departure.at(1.0).close_at);
+        assert_eq!(schedule.told_until(), schedule.at(0.0).close_at);
+        assert_eq!(schedule.last_close(), schedule.at(1.0).close_at);
     }
 
     /// However many there are and whenever they came: in any stretch of time about as many go as in

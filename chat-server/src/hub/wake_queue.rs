@@ -23,7 +23,7 @@ pub type Slot = u32;
 
 /// Something for a connection.
 #[derive(Debug)]
-pub enum Letter {
+pub enum ConnectionEvent {
     /// What became of a send.
     Stored {
         /// The number the connection gave it.
@@ -46,7 +46,7 @@ pub enum Letter {
         member: MemberId,
     },
     /// The node stops: the client is to go to another one.
-    Retire(Leave),
+    Migrate(MoveAt),
     /// A subscription's topic went back in time (a restored backup), or the connection has to go.
     Close {
         /// How.
@@ -58,7 +58,7 @@ pub enum Letter {
 
 /// When one connection is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leave {
+pub struct MoveAt {
     /// When the client should go. One that cannot be told is closed then.
     pub go_at: Instant,
     /// When one that was told, and is still there, is closed.
@@ -76,7 +76,7 @@ pub struct Owner {
 
 /// One connection's mailbox.
 #[derive(Debug, Default)]
-pub struct Mailbox {
+pub struct WakeQueue {
     owner: OnceLock<Owner>,
     state: Mutex<State>,
 }
@@ -85,12 +85,12 @@ pub struct Mailbox {
 struct State {
     /// One bit a subscription.
     dirty: Vec<u64>,
-    letters: VecDeque<Letter>,
+    control: VecDeque<ConnectionEvent>,
     events: usize,
-    bell: Option<Waker>,
+    waker: Option<Waker>,
 }
 
-impl Mailbox {
+impl WakeQueue {
     /// Says whose it is; only the first time counts.
     pub fn set_owner(&self, owner: Owner) {
         self.owner.set(owner).ok();
@@ -105,45 +105,47 @@ impl Mailbox {
     /// The subscription in `slot` has something to pull.
     pub fn mark(&self, slot: Slot) {
         let word = (slot / 64) as usize;
-        let bell = {
+        let waker = {
             let mut state = self.lock();
             if state.dirty.len() <= word {
                 state.dirty.resize(word + 1, 0);
             }
             state.dirty[word] |= 1 << (slot % 64);
-            state.bell.take()
+            state.waker.take()
         };
-        ring(bell);
+        wake(waker);
     }
 
     /// Leaves a letter. The number of `Stored` letters is bounded by the sends under way.
-    pub fn post(&self, letter: Letter) {
-        let bell = {
+    pub fn post(&self, event: ConnectionEvent) {
+        let waker = {
             let mut state = self.lock();
-            state.letters.push_back(letter);
-            state.bell.take()
+            state.control.push_back(event);
+            state.waker.take()
         };
-        ring(bell);
+        wake(waker);
     }
 
     /// Leaves an event, or `false`: there are too many already.
     #[must_use]
     pub fn post_event(&self, slot: Slot, body: Bytes) -> bool {
-        let bell = {
+        let waker = {
             let mut state = self.lock();
             if state.events >= EVENTS_MAX {
                 return false;
             }
             state.events += 1;
-            state.letters.push_back(Letter::Event { slot, body });
-            state.bell.take()
+            state
+                .control
+                .push_back(ConnectionEvent::Event { slot, body });
+            state.waker.take()
         };
-        ring(bell);
+        wake(waker);
         true
     }
 
     /// Empties the mailbox: adds the marked slots to `dirty`, returns the letters.
-    pub fn take(&self, dirty: &mut Vec<Slot>) -> VecDeque<Letter> {
+    pub fn take(&self, dirty: &mut Vec<Slot>) -> VecDeque<ConnectionEvent> {
         let mut state = self.lock();
         for (word, bits) in state.dirty.iter_mut().enumerate() {
             let mut left = std::mem::take(bits);
@@ -154,18 +156,18 @@ impl Mailbox {
             }
         }
         state.events = 0;
-        std::mem::take(&mut state.letters)
+        std::mem::take(&mut state.control)
     }
 
     /// Ready when something is there; else the task is woken once something comes.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if !state.letters.is_empty() || state.dirty.iter().any(|bits| *bits != 0) {
+        if !state.control.is_empty() || state.dirty.iter().any(|bits| *bits != 0) {
             return Poll::Ready(());
         }
-        match &mut state.bell {
-            Some(bell) => bell.clone_from(cx.waker()),
-            bell => *bell = Some(cx.waker().clone()),
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            waker => *waker = Some(cx.waker().clone()),
         }
         Poll::Pending
     }
@@ -175,9 +177,9 @@ impl Mailbox {
     }
 }
 
-fn ring(bell: Option<Waker>) {
-    if let Some(bell) = bell {
-        bell.wake();
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
@@ -205,72 +207,75 @@ mod tests {
         }
     }
 
-    fn marked(mailbox: &Mailbox) -> Vec<Slot> {
+    fn marked(wake_queue: &WakeQueue) -> Vec<Slot> {
         let mut dirty = Vec::new();
-        mailbox.take(&mut dirty);
+        wake_queue.take(&mut dirty);
         dirty
     }
 
     #[test]
     fn marks_are_found_once_each_in_their_order() {
-        let mailbox = Mailbox::default();
+        let wake_queue = WakeQueue::default();
         let slots = [200, 0, 63, 64, 127, 128, 64, 0, 1_023];
-        slots.iter().for_each(|slot| mailbox.mark(*slot));
-        assert_eq!(marked(&mailbox), [0, 63, 64, 127, 128, 200, 1_023]);
-        assert_eq!(marked(&mailbox), [0; 0]);
-        mailbox.mark(64);
-        assert_eq!(marked(&mailbox), [64]);
+        slots.iter().for_each(|slot| wake_queue.mark(*slot));
+        assert_eq!(marked(&wake_queue), [0, 63, 64, 127, 128, 200, 1_023]);
+        assert_eq!(marked(&wake_queue), [0; 0]);
+        wake_queue.mark(64);
+        assert_eq!(marked(&wake_queue), [64]);
     }
 
     #[test]
     fn events_are_bounded_and_other_letters_are_not_lost_to_them() {
-        let mailbox = Mailbox::default();
+        let wake_queue = WakeQueue::default();
         for _ in 0..EVENTS_MAX {
-            assert!(mailbox.post_event(1, Bytes::new()));
+            assert!(wake_queue.post_event(1, Bytes::new()));
         }
-        assert!(!mailbox.post_event(1, Bytes::new()));
+        assert!(!wake_queue.post_event(1, Bytes::new()));
         for ticket in 0..100 {
             let outcome = Ok(Vec::new());
-            mailbox.post(Letter::Stored { ticket, outcome });
+            wake_queue.post(ConnectionEvent::Stored { ticket, outcome });
         }
-        let letters = mailbox.take(&mut Vec::new());
-        assert_eq!(letters.len(), EVENTS_MAX + 100);
-        let tickets = letters.iter().filter_map(|letter| match letter {
-            Letter::Stored { ticket, .. } => Some(*ticket),
-            Letter::Event { .. }
-            | Letter::Left { .. }
-            | Letter::Retire(_)
-            | Letter::Close { .. } => None,
+        let control = wake_queue.take(&mut Vec::new());
+        assert_eq!(control.len(), EVENTS_MAX + 100);
+        let tickets = control.iter().filter_map(|event| match event {
+            ConnectionEvent::Stored { ticket, .. } => Some(*ticket),
+            ConnectionEvent::Event { .. }
+            | ConnectionEvent::Left { .. }
+            | ConnectionEvent::Migrate(_)
+            | ConnectionEvent::Close { .. } => None,
         });
         assert!(tickets.eq(0..100), "in their order");
-        assert!(mailbox.post_event(1, Bytes::new()), "there is room again");
+        assert!(
+            wake_queue.post_event(1, Bytes::new()),
+            "there is room again"
+        );
     }
 
     #[test]
     fn the_bell_rings_once_for_many() {
-        let (mailbox, count) = (Mailbox::default(), Arc::new(Count::default()));
+        let (wake_queue, count) = (WakeQueue::default(), Arc::new(Count::default()));
         let waker = Waker::from(Arc::clone(&count));
         let mut cx = Context::from_waker(&waker);
-        assert_eq!(mailbox.poll_ready(&mut cx), Poll::Pending);
-        (0..9).for_each(|slot| mailbox.mark(slot));
-        assert!(mailbox.post_event(1, Bytes::new()));
+        assert_eq!(wake_queue.poll_ready(&mut cx), Poll::Pending);
+        (0..9).for_each(|slot| wake_queue.mark(slot));
+        assert!(wake_queue.post_event(1, Bytes::new()));
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
-        assert_eq!(mailbox.poll_ready(&mut cx), Poll::Ready(()));
-        mailbox.take(&mut Vec::new());
-        assert_eq!(mailbox.poll_ready(&mut cx), Poll::Pending);
+        assert_eq!(wake_queue.poll_ready(&mut cx), Poll::Ready(()));
+        wake_queue.take(&mut Vec::new());
+        assert_eq!(wake_queue.poll_ready(&mut cx), Poll::Pending);
         // The newest waker counts: the task may have moved.
         let other = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&other));
-        let moved = mailbox.poll_ready(&mut Context::from_waker(&waker));
+        let moved = wake_queue.poll_ready(&mut Context::from_waker(&waker));
         assert_eq!(moved, Poll::Pending);
-        assert!(mailbox.post_event(1, Bytes::new()));
+        assert!(wake_queue.post_event(1, Bytes::new()));
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
         assert_eq!(other.0.load(Ordering::Relaxed), 1);
     }
 
-    async fn mark_all(mailbox: Arc<Mailbox>, slots: impl Iterator<Item = Slot>) {
+    async fn mark_all(wake_queue: Arc<WakeQueue>, slots: impl Iterator<Item = Slot>) {
         for slot in slots {
-            mailbox.mark(slot);
+            wake_queue.mark(slot);
             if slot % 7 == 0 {
                 tokio::task::yield_now().await;
             }
@@ -280,20 +285,20 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn no_wake_up_is_lost_between_threads() {
         const MARKS: Slot = 5_000;
-        let mailbox = Arc::new(Mailbox::default());
+        let wake_queue = Arc::new(WakeQueue::default());
         let mut marking = JoinSet::new();
         for part in 0..3 {
             let slots = (0..MARKS).map(move |mark| mark * 3 + part);
-            marking.spawn(mark_all(Arc::clone(&mailbox), slots));
+            marking.spawn(mark_all(Arc::clone(&wake_queue), slots));
         }
         let mut seen = BTreeSet::new();
         while seen.len() < MARKS as usize * 3 {
-            let ready = poll_fn(|cx| mailbox.poll_ready(cx));
+            let ready = poll_fn(|cx| wake_queue.poll_ready(cx));
             let rung = timeout(Duration::from_secs(20), ready).await;
-            rung.expect("the bell rings while there is something to come");
-            seen.extend(marked(&mailbox));
+            rung.expect("the waker rings while there is something to come");
+            seen.extend(marked(&wake_queue));
         }
         marking.join_all().await;
-        assert_eq!(marked(&mailbox), [0; 0], "each was seen once");
+        assert_eq!(marked(&wake_queue), [0; 0], "each was seen once");
     }
 }

@@ -34,7 +34,7 @@ const RECONNECT_CODE: u16 = Failure::UNAVAILABLE.code;
 const COME_AGAIN: CloseCode = CloseCode(1012);
 
 /// Why a connection ends once its sends are settled.
-pub(super) enum Farewell {
+pub(super) enum Closing {
     /// DISCONNECT, with its receipt.
     Client(Option<Receipt>),
     /// The server wants it.
@@ -55,17 +55,17 @@ impl Drop for Lingering {
 
 impl Actor {
     /// Ends the session if it is to end and nothing is under way.
-    pub(super) fn say_farewell(&mut self) -> bool {
+    pub(super) fn advance_closing(&mut self) -> bool {
         if !self.sends.is_empty() {
             return false;
         }
-        match self.farewell.take() {
-            Some(Farewell::Client(Some(receipt))) => {
+        match self.closing.take() {
+            Some(Closing::Client(Some(receipt))) => {
                 self.session.confirm(Some(receipt));
                 self.linger();
             }
-            Some(Farewell::Client(None)) => self.session.finish(None),
-            Some(Farewell::Server(COME_AGAIN, _)) if self.has_to_be_told() => {
+            Some(Closing::Client(None)) => self.session.finish(None),
+            Some(Closing::Server(COME_AGAIN, _)) if self.has_to_be_told() => {
                 self.session.refuse(Refusal {
                     code: RECONNECT_CODE,
                     message: Cow::Borrowed(RECONNECT),
@@ -73,7 +73,7 @@ impl Actor {
                     close: COME_AGAIN,
                 });
             }
-            Some(Farewell::Server(code, reason)) => self.session.close(code, reason),
+            Some(Closing::Server(code, reason)) => self.session.close(code, reason),
             None => return false,
         }
         true
@@ -104,7 +104,7 @@ impl Actor {
         let ended = std::mem::take(&mut self.slots).into_iter().flatten();
         for _ in ended {
             self.services.metrics.subscriptions_closed.inc();
-            self.card.note_subscription(Change::Ended);
+            self.entry.note_subscription(Change::Ended);
         }
         self.ready.clear();
         self.behind.clear();
@@ -125,26 +125,26 @@ impl Actor {
     }
 
     /// The server wants the session to end, after what is under way.
-    pub(super) fn dismiss(&mut self, code: CloseCode, reason: &'static str) {
+    pub(super) fn close_gracefully(&mut self, code: CloseCode, reason: &'static str) {
         if !self.is_ending() {
-            self.farewell = Some(Farewell::Server(code, reason));
-            self.farewell_due = self.services.clock.now().checked_add(RECEIPTS_WAIT);
+            self.closing = Some(Closing::Server(code, reason));
+            self.closing_due = self.services.clock.now().checked_add(RECEIPTS_WAIT);
         }
     }
 
     /// The server wants the session to end: nothing new is begun, or a client that goes on sending
     /// would never be rid of.
-    pub(super) fn is_dismissed(&self) -> bool {
-        matches!(self.farewell, Some(Farewell::Server(..)))
+    pub(super) fn is_closing(&self) -> bool {
+        matches!(self.closing, Some(Closing::Server(..)))
     }
 
     /// Somebody wants the session to end, and it will.
     pub(super) fn is_ending(&self) -> bool {
-        self.farewell.is_some() || self.lingering.is_some()
+        self.closing.is_some() || self.lingering.is_some()
     }
 
     /// When to stop waiting for what is under way.
-    pub(super) fn farewell_due(&self) -> Option<Instant> {
-        self.farewell_due.filter(|_| self.is_dismissed())
+    pub(super) fn closing_due(&self) -> Option<Instant> {
+        self.closing_due.filter(|_| self.is_closing())
     }
 }

@@ -18,7 +18,7 @@ use super::message::{MessageRules, read_message};
 use super::transaction;
 use crate::append::{Origin, Outcome};
 use crate::destination::SendTo;
-use crate::hub::Letter;
+use crate::hub::ConnectionEvent;
 use crate::log::{Draft, RoomEvent, Topic};
 use crate::metrics::SendOutcome;
 use crate::store::Room;
@@ -86,8 +86,9 @@ impl Actor {
         self.tickets += 1;
         let ticket = self.tickets;
         self.sends.insert(ticket, InFlight { send, since: now });
-        let mailbox = Arc::clone(&self.mailbox);
-        let done = Box::new(move |outcome| mailbox.post(Letter::Stored { ticket, outcome }));
+        let wake_queue = Arc::clone(&self.wake_queue);
+        let done =
+            Box::new(move |outcome| wake_queue.post(ConnectionEvent::Stored { ticket, outcome }));
         self.services
             .appender
             .submit(Topic::Room(room.room_id), self.origin(), vec![draft], done);
@@ -95,7 +96,9 @@ impl Actor {
 
     /// As what the appender knows this connection.
     fn origin(&self) -> Option<Origin> {
-        self.mailbox.owner().map(|owner| Origin(owner.connection))
+        self.wake_queue
+            .owner()
+            .map(|owner| Origin(owner.connection))
     }
 
     pub(super) fn draft(&self, send: &Send, room: &Room) -> Result<Draft, Failure> {
@@ -167,7 +170,7 @@ impl Actor {
         let receipt = send.receipt.as_ref().map(Receipt::as_str);
         let name = send.frame.header("client-message-id");
         if failure == Failure::BLOCKED {
-            self.shut_out();
+            self.close_blocked();
         } else if !self.tell_error(failure, send.destination(), receipt, name) {
             self.session.refuse(failure.refusal(send.receipt.clone()));
         }
@@ -181,7 +184,7 @@ impl Actor {
             .unwrap_or_default();
         let receipt = commit.receipt.as_ref().map(Receipt::as_str);
         if failure == Failure::BLOCKED {
-            self.shut_out();
+            self.close_blocked();
         } else if !self.tell_error(failure, destination, receipt, None) {
             self.session.refuse(failure.refusal(commit.receipt.clone()));
         }
