@@ -30,7 +30,7 @@ impl SendTo {
 
 /// What a SUBSCRIBE may hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hear {
+pub enum SubscribeTo {
     /// `/sub/{roomId}`: the room's messages.
     Room(RoomId),
     /// `/sub/{roomId}/events`: who types, reads, comes, leaves, takes back. Not stored.
@@ -45,7 +45,7 @@ pub enum Hear {
     System,
 }
 
-impl Hear {
+impl SubscribeTo {
     /// `None`: no such destination.
     #[must_use]
     pub fn parse(destination: &str) -> Option<Self> {
@@ -82,18 +82,30 @@ mod tests {
             Some(SendTo::Typing(room(7)))
         );
         assert_eq!(SendTo::parse("/app/token"), Some(SendTo::Token));
-        assert_eq!(Hear::parse("/sub/7"), Some(Hear::Room(room(7))));
-        assert_eq!(Hear::parse("/sub/7/events"), Some(Hear::Events(room(7))));
         assert_eq!(
-            Hear::parse("/sub/alarm/3"),
-            Some(Hear::Alarms(3_i64.try_into().unwrap()))
+            SubscribeTo::parse("/sub/7"),
+            Some(SubscribeTo::Room(room(7)))
         );
         assert_eq!(
-            Hear::parse("/user/queue/notifications"),
-            Some(Hear::Notices)
+            SubscribeTo::parse("/sub/7/events"),
+            Some(SubscribeTo::Events(room(7)))
         );
-        assert_eq!(Hear::parse("/user/queue/errors"), Some(Hear::Errors));
-        assert_eq!(Hear::parse("/user/queue/system"), Some(Hear::System));
+        assert_eq!(
+            SubscribeTo::parse("/sub/alarm/3"),
+            Some(SubscribeTo::Alarms(3_i64.try_into().unwrap()))
+        );
+        assert_eq!(
+            SubscribeTo::parse("/user/queue/notifications"),
+            Some(SubscribeTo::Notices)
+        );
+        assert_eq!(
+            SubscribeTo::parse("/user/queue/errors"),
+            Some(SubscribeTo::Errors)
+        );
+        assert_eq!(
+            SubscribeTo::parse("/user/queue/system"),
+            Some(SubscribeTo::System)
+        );
     }
 
     #[test]
@@ -123,7 +135,7 @@ mod tests {
             "/topic/7",
         ] {
             assert_eq!(SendTo::parse(text), None, "{text}");
-            assert_eq!(Hear::parse(text), None, "{text}");
+            assert_eq!(SubscribeTo::parse(text), None, "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From topics to the socket: a subscription pulls what lies past its cursor.
+//! StartAt topics to the socket: a subscription pulls what lies past its cursor.
 //!
 //! Nothing is queued here. What is in the ring is written as it was encoded once for everybody;
 //! what is not is read from the store, one page at a time, and only one read a connection.
@@ -14,8 +14,8 @@ use super::page::{Page, PageRead};
 use super::socket::Socket;
 use super::subscribe::{Begun, Target};
 use crate::hub::{
-    Delivery, Following, Form, Lens, Pulled, destination, message_frame, message_tail,
-    put_frame_header,
+    Delivery, DestinationView, Following, FrameVariant, Pulled, destination, message_frame,
+    message_tail, put_frame_header,
 };
 use crate::log::{Entry, Topic};
 use crate::metrics::Metrics;
@@ -28,7 +28,7 @@ pub(super) const OUT_BYTES_MAX: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) key: SubscriptionKey,
-    pub(super) form: Arc<Form>,
+    pub(super) variant: Arc<FrameVariant>,
     pub(super) source: Source,
     counts_acks: bool,
     /// It is on the list of those that have something to pull.
@@ -73,14 +73,14 @@ impl Subscription {
         (key, ack_mode): (SubscriptionKey, AckMode),
         (version, id): (Version, Option<&str>),
     ) -> Self {
-        let lens = match begun.target {
-            Target::Log(_, lens) => lens,
-            Target::Events(_) | Target::Errors | Target::System => Lens::Room,
+        let view = match begun.target {
+            Target::Log(_, view) => view,
+            Target::Events(_) | Target::Errors | Target::System => DestinationView::Room,
         };
         let counts_acks = ack_mode != AckMode::Auto;
         let acks = counts_acks && version == Version::V1_2;
-        let form = Arc::new(Form {
-            lens,
+        let variant = Arc::new(FrameVariant {
+            view,
             version,
             subscription: id.map(Into::into),
             acks,
@@ -110,7 +110,7 @@ impl Subscription {
         };
         Self {
             key,
-            form,
+            variant,
             source,
             counts_acks,
             queued: false,
@@ -134,7 +134,7 @@ impl Subscription {
             session: self.counts_acks.then_some(session),
             written: 0,
         };
-        let pumped = log.pump(&self.form, &mut out, metrics);
+        let pumped = log.pump(&self.variant, &mut out, metrics);
         log.following.note_position(log.cursor);
         metrics.deliveries.inc_by(out.written);
         pumped
@@ -152,7 +152,7 @@ impl Subscription {
     pub(super) fn write_again(&self, read: &PageRead, socket: &mut Socket) {
         let Some(topic) = self.topic() else { return };
         for entry in &read.entries {
-            socket.push(&encode(topic, entry, &self.form, read.delivery));
+            socket.push(&encode(topic, entry, &self.variant, read.delivery));
         }
     }
 
@@ -169,7 +169,7 @@ impl Subscription {
     /// The destination of its messages.
     pub(super) fn destination(&self) -> String {
         match &self.source {
-            Source::Log(log) => destination(log.following.topic().topic(), self.form.lens),
+            Source::Log(log) => destination(log.following.topic().topic(), self.variant.view),
             Source::Events { destination, .. } => destination.clone(),
             Source::Errors => "/user/queue/errors".to_owned(),
             Source::System => "/user/queue/system".to_owned(),
@@ -229,7 +229,12 @@ impl Sink<'_> {
 }
 
 impl LogCursor {
-    fn pump(&mut self, form: &Arc<Form>, out: &mut Sink<'_>, metrics: &Metrics) -> Pumped {
+    fn pump(
+        &mut self,
+        variant: &Arc<FrameVariant>,
+        out: &mut Sink<'_>,
+        metrics: &Metrics,
+    ) -> Pumped {
         loop {
             if out.is_paused() {
                 return Pumped::Done;
@@ -238,12 +243,12 @@ impl LogCursor {
                 return Pumped::Full;
             }
             if let Some(entry) = self.page.pop() {
-                self.write_stored(&entry, form, out);
+                self.write_stored(&entry, variant, out);
                 metrics.replayed.inc();
                 continue;
             }
             self.cursor = self.cursor.max(self.page.end());
-            match self.pull(form, out) {
+            match self.pull(variant, out) {
                 Pulled::UpToDate => return Pumped::Done,
                 Pulled::Full => {}
                 Pulled::Behind(head) => {
@@ -253,9 +258,9 @@ impl LogCursor {
         }
     }
 
-    fn pull(&mut self, form: &Arc<Form>, out: &mut Sink<'_>) -> Pulled {
+    fn pull(&mut self, variant: &Arc<FrameVariant>, out: &mut Sink<'_>) -> Pulled {
         let live = Arc::clone(self.following.topic());
-        live.pull(&mut self.cursor, form, |entry, frame| {
+        live.pull(&mut self.cursor, variant, |entry, frame| {
             if let Some(frame) = frame {
                 out.write(live.topic(), entry, &frame);
             }
@@ -267,29 +272,29 @@ impl LogCursor {
         })
     }
 
-    fn write_stored(&mut self, entry: &Entry, form: &Form, out: &mut Sink<'_>) {
+    fn write_stored(&mut self, entry: &Entry, variant: &FrameVariant, out: &mut Sink<'_>) {
         if entry.seq <= self.cursor {
             return;
         }
         self.cursor = entry.seq;
-        if form.lens.shows(entry.draft.kind) {
+        if variant.view.shows(entry.draft.kind) {
             let topic = self.following.topic().topic();
-            let frame = encode(topic, entry, form, Delivery::First);
+            let frame = encode(topic, entry, variant, Delivery::First);
             out.write(topic, entry, &frame);
         }
     }
 }
 
 /// A message on its own, outside the ring.
-fn encode(topic: Topic, entry: &Entry, form: &Form, delivery: Delivery) -> Bytes {
-    let tail = message_tail(topic, entry, form.lens, form.version, delivery);
-    message_frame(topic, entry, form, &tail)
+fn encode(topic: Topic, entry: &Entry, variant: &FrameVariant, delivery: Delivery) -> Bytes {
+    let tail = message_tail(topic, entry, variant.view, variant.version, delivery);
+    message_frame(topic, entry, variant, &tail)
 }
 
 /// A MESSAGE that is not of a log: an event, an error.
 pub(super) fn push_unstored(
     socket: &mut Socket,
-    form: &Form,
+    variant: &FrameVariant,
     destination: &str,
     message_id: &str,
     body: &[u8],
@@ -299,19 +304,19 @@ pub(super) fn push_unstored(
         ("message-id", message_id),
         ("content-type", "application/json"),
     ];
-    push_message(socket, form, &headers, body);
+    push_message(socket, variant, &headers, body);
 }
 
 /// A MESSAGE with these headers, besides those that the subscription asks for.
 pub(super) fn push_message(
     socket: &mut Socket,
-    form: &Form,
+    variant: &FrameVariant,
     headers: &[(&str, &str)],
     body: &[u8],
 ) {
     let headers = headers.iter().copied();
-    let tail = MessageTail::encode(form.version, headers, body);
-    let head = message_head(form.version, form.subscription.as_deref(), None);
+    let tail = MessageTail::encode(variant.version, headers, body);
+    let head = message_head(variant.version, variant.subscription.as_deref(), None);
     let mut frame = Vec::with_capacity(head.len() + tail.bytes().len() + 10);
     put_frame_header(&mut frame, head.len() + tail.bytes().len(), tail.is_text());
     frame.extend_from_slice(&head);

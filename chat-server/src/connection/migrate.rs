@@ -162,8 +162,8 @@ impl Actor {
             ("reconnect-after-ms", &*after),
             ("reason", reason),
         ];
-        let form = Arc::clone(&subscription.form);
-        push_message(&mut self.socket, &form, &headers, &body);
+        let variant = Arc::clone(&subscription.variant);
+        push_message(&mut self.socket, &variant, &headers, &body);
         let notices = &self.services.metrics.drain_notices;
         notices.with_label_values(&[reason]).inc();
     }

@@ -233,8 +233,8 @@ impl Actor {
         };
         self.unstored += 1;
         let id = format!("e{}", self.unstored);
-        let form = Arc::clone(&subscription.form);
-        push_unstored(&mut self.socket, &form, "/user/queue/errors", &id, &body);
+        let variant = Arc::clone(&subscription.variant);
+        push_unstored(&mut self.socket, &variant, "/user/queue/errors", &id, &body);
         true
     }
 }

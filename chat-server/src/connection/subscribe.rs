@@ -6,16 +6,16 @@ use shared::ids::{MemberId, MessageId, Seq};
 
 use super::Services;
 use super::failure::Failure;
-use crate::destination::Hear;
-use crate::hub::{Following, Lens, LiveTopic, Part, Slot, WakeQueue};
+use crate::destination::SubscribeTo;
+use crate::hub::{DestinationView, Following, LiveTopic, Part, Slot, WakeQueue};
 use crate::log::Topic;
 use crate::store::View;
 use crate::store::epoch::before;
 
-/// From where a client wants to hear.
+/// StartAt where a client wants to hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum From {
-    /// From now on.
+pub(super) enum StartAt {
+    /// StartAt now on.
     Now,
     /// Everything after this message; `None`: from the start.
     After(Option<MessageId>),
@@ -28,7 +28,7 @@ pub(super) enum From {
 /// What a destination stands for, once it is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    Log(Topic, Lens),
+    Log(Topic, DestinationView),
     Events(Topic),
     Errors,
     System,
@@ -46,7 +46,7 @@ pub(super) struct Begun {
     pub(super) recovered: bool,
 }
 
-impl From {
+impl StartAt {
     /// Reads the headers `resume-after` and `history`.
     pub(super) fn read(frame: &stomp::Frame) -> Result<Self, Failure> {
         match (frame.header("resume-after"), frame.header("history")) {
@@ -69,24 +69,24 @@ impl Target {
     /// What `hear` stands for, if this member may hear it.
     pub(super) async fn authorise(
         services: &Services,
-        hear: Hear,
+        hear: SubscribeTo,
         member: MemberId,
     ) -> Result<Self, Failure> {
         services.members.check(member).await?;
         match hear {
-            Hear::Room(room) => {
+            SubscribeTo::Room(room) => {
                 services.rooms.access(room, member).await?;
-                Ok(Self::Log(Topic::Room(room), Lens::Room))
+                Ok(Self::Log(Topic::Room(room), DestinationView::Room))
             }
-            Hear::Events(room) => {
+            SubscribeTo::Events(room) => {
                 services.rooms.access(room, member).await?;
                 Ok(Self::Events(Topic::Room(room)))
             }
-            Hear::Alarms(of) if of != member => Err(Failure::FORBIDDEN),
-            Hear::Alarms(of) => Ok(Self::Log(Topic::Inbox(of), Lens::Alarms)),
-            Hear::Notices => Ok(Self::Log(Topic::Inbox(member), Lens::Notices)),
-            Hear::Errors => Ok(Self::Errors),
-            Hear::System => Ok(Self::System),
+            SubscribeTo::Alarms(of) if of != member => Err(Failure::FORBIDDEN),
+            SubscribeTo::Alarms(of) => Ok(Self::Log(Topic::Inbox(of), DestinationView::Alarms)),
+            SubscribeTo::Notices => Ok(Self::Log(Topic::Inbox(member), DestinationView::Notices)),
+            SubscribeTo::Errors => Ok(Self::Errors),
+            SubscribeTo::System => Ok(Self::System),
         }
     }
 }
@@ -94,7 +94,7 @@ impl Target {
 /// Follows the target and finds the position to begin at.
 pub(super) async fn begin(
     services: Arc<Services>,
-    (hear, member, from): (Hear, MemberId, From),
+    (hear, member, from): (SubscribeTo, MemberId, StartAt),
     wake_queue: Arc<WakeQueue>,
     slot: Slot,
 ) -> Result<Begun, Failure> {
@@ -114,8 +114,8 @@ pub(super) async fn begin(
         }
     };
     let from = match (from, target) {
-        (From::Now, Target::Log(Topic::Room(room), _)) if services.config.replay_unread => {
-            From::Position(services.rooms.last_read(member, room).await?)
+        (StartAt::Now, Target::Log(Topic::Room(room), _)) if services.config.replay_unread => {
+            StartAt::Position(services.rooms.last_read(member, room).await?)
         }
         (from, _) => from,
     };
@@ -138,17 +138,17 @@ pub(super) async fn begin(
 async fn start(
     services: &Services,
     live: &LiveTopic,
-    from: From,
+    from: StartAt,
     head: Seq,
 ) -> Result<(Seq, bool), Failure> {
     let topic = live.topic();
     let wanted = match from {
-        From::Now => return Ok((head, true)),
-        From::Last(count) => return Ok((last(services, topic, count, head).await?, true)),
+        StartAt::Now => return Ok((head, true)),
+        StartAt::Last(count) => return Ok((last(services, topic, count, head).await?, true)),
         // A mark beyond the head is one of a log that was restored from a backup.
-        From::Position(seq) => return Ok((seq.min(head), true)),
-        From::After(None) => Seq::ZERO,
-        From::After(Some(id)) => topic.seq_of(id).ok_or(Failure::OTHER_TOPIC)?,
+        StartAt::Position(seq) => return Ok((seq.min(head), true)),
+        StartAt::After(None) => Seq::ZERO,
+        StartAt::After(Some(id)) => topic.seq_of(id).ok_or(Failure::OTHER_TOPIC)?,
     };
     let mut head = head;
     if wanted > head {
@@ -198,7 +198,7 @@ async fn goes_on_from(services: &Services, topic: Topic, seq: Seq) -> Result<boo
     if seq > Seq::ZERO {
         return Ok(false);
     }
-    // From the start of an inbox: nothing has expired if it begins with a jump.
+    // StartAt the start of an inbox: nothing has expired if it begins with a jump.
     let jumps = store.jumps(topic).await?;
     Ok(match jumps.last() {
         Some(_) => {

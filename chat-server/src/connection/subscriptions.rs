@@ -10,8 +10,8 @@ use super::delivery::{OUT_BYTES_MAX, Source, Subscription, push_unstored};
 use super::effects::WorkDone;
 use super::failure::Failure;
 use super::registry::Change;
-use super::subscribe::{Begun, From, Target, begin};
-use crate::destination::Hear;
+use super::subscribe::{Begun, StartAt, Target, begin};
+use crate::destination::SubscribeTo;
 use crate::hub::Slot;
 
 impl Actor {
@@ -52,14 +52,17 @@ impl Actor {
     pub(super) fn read_wish(
         &self,
         subscribe: &Subscribe,
-    ) -> Result<(Hear, MemberId, From), Failure> {
-        let hear = Hear::parse(subscribe.destination()).ok_or(Failure::DESTINATION)?;
+    ) -> Result<(SubscribeTo, MemberId, StartAt), Failure> {
+        let hear = SubscribeTo::parse(subscribe.destination()).ok_or(Failure::DESTINATION)?;
         let member = self.member().ok_or(Failure::FORBIDDEN)?;
-        let is_log = matches!(hear, Hear::Room(_) | Hear::Alarms(_) | Hear::Notices);
+        let is_log = matches!(
+            hear,
+            SubscribeTo::Room(_) | SubscribeTo::Alarms(_) | SubscribeTo::Notices
+        );
         if subscribe.ack_mode != stomp::AckMode::Auto && !is_log {
             return Err(Failure::ACK_MODE);
         }
-        Ok((hear, member, From::read(&subscribe.frame)?))
+        Ok((hear, member, StartAt::read(&subscribe.frame)?))
     }
 
     pub(super) fn add(&mut self, subscribe: Subscribe, slot: Slot, begun: Begun) {
@@ -96,7 +99,13 @@ impl Actor {
             }
             self.unstored += 1;
             let id = format!("e{}", self.unstored);
-            push_unstored(&mut self.socket, &subscription.form, destination, &id, body);
+            push_unstored(
+                &mut self.socket,
+                &subscription.variant,
+                destination,
+                &id,
+                body,
+            );
         }
     }
 

@@ -11,7 +11,7 @@ use crate::wire::ChatMessage;
 
 /// Which destination shows a topic; it decides which kinds of entries are seen, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lens {
+pub enum DestinationView {
     /// `/sub/{roomId}`: every entry.
     Room,
     /// `/sub/alarm/{memberId}`: the alarms of an inbox.
@@ -20,7 +20,7 @@ pub enum Lens {
     Notices,
 }
 
-impl Lens {
+impl DestinationView {
     /// Whether entries of this kind are seen.
     #[must_use]
     pub fn shows(self, kind: Kind) -> bool {
@@ -34,9 +34,9 @@ impl Lens {
 
 /// What the MESSAGE frames of a subscription have in common with those of others like it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Form {
+pub struct FrameVariant {
     /// The destination it is for.
-    pub lens: Lens,
+    pub view: DestinationView,
     /// The session's version.
     pub version: Version,
     /// The subscription's id; missing only in 1.0.
@@ -59,13 +59,13 @@ pub enum Delivery {
 pub fn message_tail(
     topic: Topic,
     entry: &Entry,
-    lens: Lens,
+    view: DestinationView,
     version: Version,
     delivery: Delivery,
 ) -> MessageTail {
     let id = topic.message_id(entry.seq).map_or(0, |id| id.get());
     let (id, seq) = (id.to_string(), entry.seq.to_string());
-    let destination = destination(topic, lens);
+    let destination = destination(topic, view);
     let mut headers: Vec<(&str, &str)> = Vec::with_capacity(8 + entry.draft.headers.len());
     headers.push(("destination", &destination));
     headers.push(("message-id", &id));
@@ -101,13 +101,18 @@ pub fn message_tail(
 
 /// A whole WebSocket frame with the MESSAGE for one form.
 #[must_use]
-pub fn message_frame(topic: Topic, entry: &Entry, form: &Form, tail: &MessageTail) -> Bytes {
+pub fn message_frame(
+    topic: Topic,
+    entry: &Entry,
+    variant: &FrameVariant,
+    tail: &MessageTail,
+) -> Bytes {
     let id = topic.message_id(entry.seq).map_or(0, |id| id.get());
-    let subscription = form.subscription.as_deref();
-    let ack = form
+    let subscription = variant.subscription.as_deref();
+    let ack = variant
         .acks
         .then(|| ack_id(id, subscription.unwrap_or_default()));
-    let head = message_head(form.version, subscription, ack.as_deref());
+    let head = message_head(variant.version, subscription, ack.as_deref());
     let length = head.len() + tail.bytes().len();
     let mut frame = BytesMut::with_capacity(length + 10);
     put_frame_header(&mut frame, length, tail.is_text());
@@ -134,11 +139,13 @@ pub fn put_frame_header(out: &mut impl BufMut, length: usize, is_text: bool) {
 
 /// The destination by which a lens shows a topic.
 #[must_use]
-pub fn destination(topic: Topic, lens: Lens) -> String {
-    match (topic, lens) {
+pub fn destination(topic: Topic, view: DestinationView) -> String {
+    match (topic, view) {
         (Topic::Room(room), _) => format!("/sub/{room}"),
-        (Topic::Inbox(member), Lens::Alarms) => format!("/sub/alarm/{member}"),
-        (Topic::Inbox(_), Lens::Room | Lens::Notices) => "/user/queue/notifications".to_owned(),
+        (Topic::Inbox(member), DestinationView::Alarms) => format!("/sub/alarm/{member}"),
+        (Topic::Inbox(_), DestinationView::Room | DestinationView::Notices) => {
+            "/user/queue/notifications".to_owned()
+        }
     }
 }
 
@@ -177,28 +184,33 @@ fn chat_json(topic: Topic, entry: &Entry) -> Option<Vec<u8>> {
 
 /// The encoded forms of one entry; bounded, as clients choose subscription ids freely.
 #[derive(Debug, Default)]
-pub(super) struct Encoded {
-    tails: Vec<(Lens, MessageTail)>,
-    frames: Vec<(Arc<Form>, Bytes)>,
+pub(super) struct FrameCache {
+    tails: Vec<(DestinationView, MessageTail)>,
+    frames: Vec<(Arc<FrameVariant>, Bytes)>,
 }
 
 /// Frames kept of one entry. Front ends call their subscriptions alike (`sub-0`), so few differ.
 const FRAMES_MAX: usize = 4;
 
-impl Encoded {
+impl FrameCache {
     /// The frame of `entry` in this form: encoded at its first use, shared after.
-    pub(super) fn frame(&mut self, topic: Topic, entry: &Entry, form: &Arc<Form>) -> Bytes {
+    pub(super) fn frame(
+        &mut self,
+        topic: Topic,
+        entry: &Entry,
+        variant: &Arc<FrameVariant>,
+    ) -> Bytes {
         let known = self
             .frames
             .iter()
-            .find(|(other, _)| Arc::ptr_eq(other, form) || other == form);
+            .find(|(other, _)| Arc::ptr_eq(other, variant) || other == variant);
         if let Some((_, frame)) = known {
             return frame.clone();
         }
-        let tail = self.tail(topic, entry, form);
-        let frame = message_frame(topic, entry, form, &tail);
+        let tail = self.tail(topic, entry, variant);
+        let frame = message_frame(topic, entry, variant, &tail);
         if self.frames.len() < FRAMES_MAX {
-            self.frames.push((Arc::clone(form), frame.clone()));
+            self.frames.push((Arc::clone(variant), frame.clone()));
         }
         frame
     }
@@ -208,15 +220,15 @@ impl Encoded {
         *self = Self::default();
     }
 
-    fn tail(&mut self, topic: Topic, entry: &Entry, form: &Form) -> MessageTail {
+    fn tail(&mut self, topic: Topic, entry: &Entry, variant: &FrameVariant) -> MessageTail {
         // One version in nearly all cases; a second one simply is not kept.
-        let known = self.tails.iter().find(|(lens, _)| *lens == form.lens);
-        if let (Some((_, tail)), Version::V1_2) = (known, form.version) {
+        let known = self.tails.iter().find(|(view, _)| *view == variant.view);
+        if let (Some((_, tail)), Version::V1_2) = (known, variant.version) {
             return tail.clone();
         }
-        let tail = message_tail(topic, entry, form.lens, form.version, Delivery::First);
-        if form.version == Version::V1_2 {
-            self.tails.push((form.lens, tail.clone()));
+        let tail = message_tail(topic, entry, variant.view, variant.version, Delivery::First);
+        if variant.version == Version::V1_2 {
+            self.tails.push((variant.view, tail.clone()));
         }
         tail
     }
@@ -254,23 +266,28 @@ mod tests {
         }
     }
 
-    fn form(lens: Lens, version: Version, subscription: &str, acks: bool) -> Arc<Form> {
-        Arc::new(Form {
-            lens,
+    fn variant(
+        view: DestinationView,
+        version: Version,
+        subscription: &str,
+        acks: bool,
+    ) -> Arc<FrameVariant> {
+        Arc::new(FrameVariant {
+            view,
             version,
             subscription: Some(subscription.into()),
             acks,
         })
     }
 
-    fn encode(topic: Topic, entry: &Entry, form: &Form) -> Bytes {
-        let tail = message_tail(topic, entry, form.lens, form.version, Delivery::First);
-        message_frame(topic, entry, form, &tail)
+    fn encode(topic: Topic, entry: &Entry, variant: &FrameVariant) -> Bytes {
+        let tail = message_tail(topic, entry, variant.view, variant.version, Delivery::First);
+        message_frame(topic, entry, variant, &tail)
     }
 
     #[track_caller]
-    fn check(topic: Topic, entry: &Entry, form: &Form, expected: &str) {
-        let frame = encode(topic, entry, form);
+    fn check(topic: Topic, entry: &Entry, variant: &FrameVariant, expected: &str) {
+        let frame = encode(topic, entry, variant);
         let length = u8::try_from(expected.len()).unwrap();
         let header: &[u8] = match length {
             0..126 => &[0x81, length],
@@ -289,7 +306,7 @@ mod tests {
         let frame = encode(
             ROOM,
             &entry,
-            &form(Lens::Room, Version::V1_2, "sub-0", true),
+            &variant(DestinationView::Room, Version::V1_2, "sub-0", true),
         );
         let expected = "MESSAGE\nsubscription:sub-0\nack:4503599627370499@sub-0\n\
             destination:/sub/1073741824\nmessage-id:4503599627370499\nseq:3\n\
@@ -308,21 +325,21 @@ mod tests {
         let rest = "destination:/sub/1073741824\nmessage-id:4503599627370499\nseq:3\n\
             content-length:1\n\nx\0";
         let rest_of = |head: &str| format!("MESSAGE\n{head}{rest}");
-        let acked = form(Lens::Room, Version::V1_2, "a:b", true);
+        let acked = variant(DestinationView::Room, Version::V1_2, "a:b", true);
         let expected = rest_of("subscription:a\\cb\nack:4503599627370499@a\\cb\n");
         check(ROOM, &opaque, &acked, &expected);
-        let plain = form(Lens::Room, Version::V1_2, "s", false);
+        let plain = variant(DestinationView::Room, Version::V1_2, "s", false);
         check(ROOM, &opaque, &plain, &rest_of("subscription:s\n"));
-        let oldest = form(Lens::Room, Version::V1_0, "s", false);
+        let oldest = variant(DestinationView::Room, Version::V1_0, "s", false);
         check(ROOM, &opaque, &oldest, &rest_of("subscription:s\n"));
-        let nameless = Form {
+        let nameless = FrameVariant {
             subscription: None,
-            ..Form::clone(&oldest)
+            ..FrameVariant::clone(&oldest)
         };
         check(ROOM, &opaque, &nameless, &rest_of(""));
 
         let notice = entry(Kind::Notice, br#"{"kind":"k","title":"t"}"#);
-        let notices = form(Lens::Notices, Version::V1_2, "n", false);
+        let notices = variant(DestinationView::Notices, Version::V1_2, "n", false);
         let frame = encode(inbox(), &notice, &notices);
         let stomp = String::from_utf8_lossy(&frame);
         assert!(stomp.contains("destination:/user/queue/notifications\nmessage-id:20971523\n"));
@@ -335,7 +352,7 @@ mod tests {
         assert_eq!(body, expected);
 
         let alarm = entry(Kind::Alarm, b"{}");
-        let alarms = form(Lens::Alarms, Version::V1_2, "a", false);
+        let alarms = variant(DestinationView::Alarms, Version::V1_2, "a", false);
         let expected = "MESSAGE\nsubscription:a\ndestination:/sub/alarm/5\nmessage-id:20971523\n\
             seq:3\ncontent-type:application/json\ncontent-length:2\n\n{}\0";
         check(inbox(), &alarm, &alarms, expected);
@@ -343,36 +360,43 @@ mod tests {
 
     #[test]
     fn what_was_taken_back_or_comes_again_says_so() {
-        let form = form(Lens::Room, Version::V1_2, "s", false);
+        let variant = variant(DestinationView::Room, Version::V1_2, "s", false);
         let mut entry = entry(Kind::Opaque, b"");
         entry.deleted = true;
         let headers = "MESSAGE\nsubscription:s\ndestination:/sub/1073741824\n\
             message-id:4503599627370499\nseq:3\n";
         let expected = format!("{headers}deleted:true\ncontent-length:0\n\n\0");
-        check(ROOM, &entry, &form, &expected);
+        check(ROOM, &entry, &variant, &expected);
         // Whatever the store still has of it.
         let mut chat = self::entry(Kind::Chat, b"secret");
         chat.deleted = true;
-        let frame = encode(ROOM, &chat, &form);
+        let frame = encode(ROOM, &chat, &variant);
         assert!(!String::from_utf8_lossy(&frame).contains("secret"));
-        let again = message_tail(ROOM, &entry, Lens::Room, Version::V1_2, Delivery::Again);
-        let again = message_frame(ROOM, &entry, &form, &again);
+        let again = message_tail(
+            ROOM,
+            &entry,
+            DestinationView::Room,
+            Version::V1_2,
+            Delivery::Again,
+        );
+        let again = message_frame(ROOM, &entry, &variant, &again);
         assert!(String::from_utf8_lossy(&again).contains("deleted:true\nredelivered:true\n"));
     }
 
     /// RFC 6455 §5.2: the shortest form of the length is the only one allowed.
     #[test]
     fn lengths_are_written_in_their_shortest_form() {
-        let form = form(Lens::Room, Version::V1_2, "s", false);
+        let variant = variant(DestinationView::Room, Version::V1_2, "s", false);
         let frame_of = |length: usize, byte: u8| {
             // A longer body has a longer content-length, so the right one is looked for.
             let fits = |body: &usize| {
                 let entry = entry(Kind::Opaque, &vec![byte; *body]);
-                let tail = message_tail(ROOM, &entry, form.lens, form.version, Delivery::First);
-                message_head(form.version, Some("s"), None).len() + tail.bytes().len() == length
+                let tail =
+                    message_tail(ROOM, &entry, variant.view, variant.version, Delivery::First);
+                message_head(variant.version, Some("s"), None).len() + tail.bytes().len() == length
             };
             let body = (length.saturating_sub(200)..length).find(fits).unwrap();
-            encode(ROOM, &entry(Kind::Opaque, &vec![byte; body]), &form)
+            encode(ROOM, &entry(Kind::Opaque, &vec![byte; body]), &variant)
         };
         let headers: [(usize, &[u8]); 5] = [
             (125, &[125]),
@@ -395,22 +419,29 @@ mod tests {
 
     #[test]
     fn four_forms_are_encoded_once_and_more_each_time() {
-        let (entry, mut encoded) = (entry(Kind::Chat, b"text"), Encoded::default());
-        let forms: Vec<_> = (0..FRAMES_MAX + 2)
-            .map(|nth| form(Lens::Room, Version::V1_2, &format!("s{nth}"), false))
+        let (entry, mut encoded) = (entry(Kind::Chat, b"text"), FrameCache::default());
+        let variants: Vec<_> = (0..FRAMES_MAX + 2)
+            .map(|nth| {
+                variant(
+                    DestinationView::Room,
+                    Version::V1_2,
+                    &format!("s{nth}"),
+                    false,
+                )
+            })
             .collect();
         let mut first: Vec<Bytes> = Vec::new();
-        for form in &forms {
-            first.push(encoded.frame(ROOM, &entry, form));
+        for variant in &variants {
+            first.push(encoded.frame(ROOM, &entry, variant));
         }
         assert_eq!(encoded.frames.len(), FRAMES_MAX);
-        for (nth, (form, first)) in forms.iter().zip(&first).enumerate() {
+        for (nth, (variant, first)) in variants.iter().zip(&first).enumerate() {
             // Another connection's form of the same content will do.
-            let alike = Arc::new(Form::clone(form));
+            let alike = Arc::new(FrameVariant::clone(variant));
             let second = encoded.frame(ROOM, &entry, &alike);
             assert_eq!(second, first);
             let shared = second.as_ptr() == first.as_ptr();
-            assert_eq!(shared, nth < FRAMES_MAX, "form {nth}");
+            assert_eq!(shared, nth < FRAMES_MAX, "variant {nth}");
         }
         // The tail is encoded once for all of one lens and version.
         assert_eq!(encoded.tails.len(), 1);
@@ -426,11 +457,11 @@ mod tests {
             [Version::V1_2, Version::V1_0, Version::V1_1],
             [Version::V1_0, Version::V1_1, Version::V1_2],
         ] {
-            let mut encoded = Encoded::default();
+            let mut encoded = FrameCache::default();
             for version in order.into_iter().chain(order) {
-                let form = form(Lens::Room, version, "s", false);
-                let frame = encoded.frame(ROOM, &entry, &form);
-                assert_eq!(frame, encode(ROOM, &entry, &form), "{version:?}");
+                let variant = variant(DestinationView::Room, version, "s", false);
+                let frame = encoded.frame(ROOM, &entry, &variant);
+                assert_eq!(frame, encode(ROOM, &entry, &variant), "{version:?}");
             }
         }
     }

@@ -173,7 +173,7 @@ impl Hub {
                 topic = %live.topic(),
                 "{} ends at {head}, not at {told} as was told", live.topic()
             );
-            live.owe_look(); // what came in between may have gone with it
+            live.require_head_check(); // what came in between may have gone with it
         }
         Ok(())
     }

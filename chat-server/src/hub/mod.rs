@@ -35,7 +35,10 @@ use crate::store::{MessageStore, StoreError, View};
 
 use heads::HeadCheck;
 
-pub use frame::{Delivery, Form, Lens, destination, message_frame, message_tail, put_frame_header};
+pub use frame::{
+    Delivery, DestinationView, FrameVariant, destination, message_frame, message_tail,
+    put_frame_header,
+};
 pub use ring::{Pulled, RING_BYTES_MAX, RING_ENTRIES_MAX, RingSize};
 pub use survey::{BehindTopic, HubSurvey};
 pub use topic::{Following, LiveTopic, Part};
@@ -220,7 +223,7 @@ impl Hub {
         if let Err(why) = heard {
             debug!(%topic, "following {topic} without the bus: {why}");
             // It may begin to be heard after the head was read.
-            live.owe_look();
+            live.require_head_check();
         }
         let head = self.parts.store.head(topic, View::Quorum).await?;
         let now = self.parts.clock.now();
@@ -496,14 +499,14 @@ mod tests {
         fn look(&mut self) -> bool {
             let mut dirty = Vec::new();
             self.wake_queue.take(&mut dirty);
-            let form = Arc::new(Form {
-                lens: Lens::Room,
+            let variant = Arc::new(FrameVariant {
+                view: DestinationView::Room,
                 version: Version::V1_2,
                 subscription: None,
                 acks: false,
             });
             let (live, seen) = (self.following.topic(), &mut self.seen);
-            let pulled = live.pull(&mut self.cursor, &form, |entry, _| {
+            let pulled = live.pull(&mut self.cursor, &variant, |entry, _| {
                 seen.push(entry.seq.get());
                 ControlFlow::Continue(())
             });
@@ -513,15 +516,15 @@ mod tests {
 
         /// Pulls what is there, from the store where the ring does not reach back.
         async fn pull(&mut self, store: &EmbeddedStore) {
-            let form = Arc::new(Form {
-                lens: Lens::Room,
+            let variant = Arc::new(FrameVariant {
+                view: DestinationView::Room,
                 version: Version::V1_2,
                 subscription: None,
                 acks: false,
             });
             let (live, seen) = (self.following.topic(), &mut self.seen);
             loop {
-                let pulled = live.pull(&mut self.cursor, &form, |entry, _| {
+                let pulled = live.pull(&mut self.cursor, &variant, |entry, _| {
                     seen.push(entry.seq.get());
                     ControlFlow::Continue(())
                 });

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use shared::ids::Seq;
 
-use super::frame::{Encoded, Form};
+use super::frame::{FrameCache, FrameVariant};
 use crate::log::{Entry, Topic};
 
 /// Entries kept for subscriptions that pull: enough for a connection that writes in bursts; a
@@ -59,7 +59,7 @@ struct Kept {
     seq: Seq,
     entry: Arc<Entry>,
     since: Instant,
-    encoded: Encoded,
+    encoded: FrameCache,
 }
 
 /// The live part of a log on this node.
@@ -198,7 +198,7 @@ impl Ring {
     pub(super) fn pull(
         &mut self,
         cursor: &mut Seq,
-        form: &Arc<Form>,
+        variant: &Arc<FrameVariant>,
         mut sink: impl FnMut(&Entry, Option<Bytes>) -> ControlFlow<()>,
     ) -> Pulled {
         let Some(head) = self.head.filter(|head| *head > *cursor) else {
@@ -210,8 +210,8 @@ impl Ring {
             return Pulled::Behind(head);
         }
         for kept in self.kept.range_mut(at..) {
-            let shown = form.lens.shows(kept.entry.draft.kind);
-            let frame = shown.then(|| kept.encoded.frame(self.topic, &kept.entry, form));
+            let shown = variant.view.shows(kept.entry.draft.kind);
+            let frame = shown.then(|| kept.encoded.frame(self.topic, &kept.entry, variant));
             *cursor = kept.seq;
             if sink(&kept.entry, frame).is_break() {
                 return if *cursor < head {
@@ -287,7 +287,7 @@ impl Ring {
             seq: entry.seq,
             entry,
             since: now,
-            encoded: Encoded::default(),
+            encoded: FrameCache::default(),
         });
         while self.kept.len() > RING_ENTRIES_MAX || self.bytes > RING_BYTES_MAX {
             if self.kept.len() == 1 {
@@ -352,7 +352,7 @@ mod tests {
     use stomp::Version;
 
     use super::*;
-    use crate::hub::Lens;
+    use crate::hub::DestinationView;
     use crate::log::{Draft, Kind, Uid};
 
     fn room() -> Topic {
@@ -404,9 +404,9 @@ mod tests {
         ring
     }
 
-    fn form(lens: Lens) -> Arc<Form> {
-        Arc::new(Form {
-            lens,
+    fn variant(view: DestinationView) -> Arc<FrameVariant> {
+        Arc::new(FrameVariant {
+            view,
             version: Version::V1_2,
             subscription: Some("s".into()),
             acks: false,
@@ -416,15 +416,19 @@ mod tests {
     /// What a pull of at most `count` entries gives, where the cursor then is, and how it ended.
     fn pull(ring: &mut Ring, after: u32, count: usize) -> (Vec<u32>, u32, Pulled) {
         let (mut cursor, mut seqs) = (at(after), Vec::new());
-        let pulled = ring.pull(&mut cursor, &form(Lens::Room), |entry, frame| {
-            assert!(frame.is_some());
-            seqs.push(entry.seq.get());
-            if seqs.len() == count {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
+        let pulled = ring.pull(
+            &mut cursor,
+            &variant(DestinationView::Room),
+            |entry, frame| {
+                assert!(frame.is_some());
+                seqs.push(entry.seq.get());
+                if seqs.len() == count {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            },
+        );
         (seqs, cursor.get(), pulled)
     }
 
@@ -644,7 +648,7 @@ mod tests {
     fn an_entry_that_is_taken_back_loses_its_body_wherever_it_is() {
         let mut ring = begun(room(), 0);
         ring.take(&entries([1, 2, 4]), now());
-        let first = form(Lens::Room);
+        let first = variant(DestinationView::Room);
         let frames = |ring: &mut Ring| {
             let (mut cursor, mut frames) = (Seq::ZERO, Vec::new());
             ring.pull(&mut cursor, &first, |_, frame| {
@@ -702,10 +706,14 @@ mod tests {
             ring.take(&[entry_of(seq, kind, Bytes::from_static(b"{}"))], now());
         }
         let (mut cursor, mut shown) = (Seq::ZERO, Vec::new());
-        let pulled = ring.pull(&mut cursor, &form(Lens::Alarms), |_, frame| {
-            shown.push(frame.is_some());
-            ControlFlow::Continue(())
-        });
+        let pulled = ring.pull(
+            &mut cursor,
+            &variant(DestinationView::Alarms),
+            |_, frame| {
+                shown.push(frame.is_some());
+                ControlFlow::Continue(())
+            },
+        );
         assert_eq!((cursor, pulled), (at(3), Pulled::UpToDate));
         assert_eq!(shown, [false, true, false]);
     }
@@ -716,10 +724,14 @@ mod tests {
         ring.take(&entries([1]), now());
         let mut places = Vec::new();
         for _ in 0..2 {
-            ring.pull(&mut Seq::ZERO.clone(), &form(Lens::Room), |_, frame| {
-                places.push(frame.unwrap().as_ptr());
-                ControlFlow::Continue(())
-            });
+            ring.pull(
+                &mut Seq::ZERO.clone(),
+                &variant(DestinationView::Room),
+                |_, frame| {
+                    places.push(frame.unwrap().as_ptr());
+                    ControlFlow::Continue(())
+                },
+            );
         }
         assert_eq!(places[0], places[1]);
     }

@@ -11,7 +11,7 @@ use shared::ids::{MemberId, RoomId, Seq};
 use stomp::CloseCode;
 use tokio::sync::OnceCell;
 
-use super::frame::Form;
+use super::frame::FrameVariant;
 use super::places::{Place, Places};
 use super::ring::{Pulled, Ring, RingSize, Taken};
 use super::wake_queue::{ConnectionEvent, Owner, Slot, WakeQueue};
@@ -124,10 +124,10 @@ impl LiveTopic {
     pub fn pull(
         &self,
         cursor: &mut Seq,
-        form: &Arc<Form>,
+        variant: &Arc<FrameVariant>,
         sink: impl FnMut(&Entry, Option<Bytes>) -> ControlFlow<()>,
     ) -> Pulled {
-        self.ring().pull(cursor, form, sink)
+        self.ring().pull(cursor, variant, sink)
     }
 
     pub(super) fn ring(&self) -> MutexGuard<'_, Ring> {
@@ -201,12 +201,12 @@ impl LiveTopic {
     }
 
     /// The store has to be asked for the head at the next check.
-    pub(super) fn owe_look(&self) {
+    pub(super) fn require_head_check(&self) {
         self.owes_look.store(true, Ordering::Relaxed);
     }
 
     /// Whether that is so; whoever asks does it.
-    pub(super) fn take_owed_look(&self) -> bool {
+    pub(super) fn take_head_check(&self) -> bool {
         self.owes_look.swap(false, Ordering::Relaxed)
     }
 
@@ -217,7 +217,7 @@ impl LiveTopic {
 
     /// Whether what the bus says of the head is reason to ask the store: it has another one noted,
     /// or has forgotten the one that it had.
-    pub(super) fn note_said(&self, noted: Option<Seq>) -> bool {
+    pub(super) fn observe_noted_head(&self, noted: Option<Seq>) -> bool {
         let was_noted = self.was_noted.swap(noted.is_some(), Ordering::Relaxed);
         match noted {
             Some(noted) => {

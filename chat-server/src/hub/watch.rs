@@ -95,7 +95,7 @@ impl Hub {
     async fn poll_heads(&self) {
         let all = self.all_live();
         let unknown = self.read_heads(all, HeadRead::Poll).await;
-        unknown.iter().for_each(|live| live.owe_look());
+        unknown.iter().for_each(|live| live.require_head_check());
     }
 
     /// Checks the topics whose turn it is, and those that are owed a look.
@@ -105,7 +105,7 @@ impl Hub {
         for group in topics.chunks(GROUP_MAX) {
             let suspects = self.suspects(group, turn).await;
             let unknown = self.read_heads(suspects, HeadRead::Check).await;
-            unknown.iter().for_each(|live| live.owe_look());
+            unknown.iter().for_each(|live| live.require_head_check());
         }
     }
 
@@ -123,8 +123,8 @@ impl Hub {
         let noted = noted.into_iter().map(Some);
         let noted = noted.chain(std::iter::repeat(None));
         let suspects = group.iter().zip(noted).filter(|(live, noted)| {
-            let differs = noted.is_some_and(|noted: Option<Seq>| live.note_said(noted));
-            let is_owed = live.take_owed_look();
+            let differs = noted.is_some_and(|noted: Option<Seq>| live.observe_noted_head(noted));
+            let is_owed = live.take_head_check();
             differs || is_owed || turn.is_thorough_for(live.topic())
         });
         suspects.map(|(live, _)| Arc::clone(live)).collect()
