@@ -18,8 +18,10 @@ use shared::ids::Seq;
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
-use super::known::{ATTEMPT, Known, Retry, ask};
-use super::open::{Found, Numbering, Open, expire, finish, refuse_all, time_left};
+use super::log_tail::{ATTEMPT, LogTail, Retry, ask};
+use super::pending_send::{
+    Found, PendingSend, SeqAssignment, expire, finish, refuse_all, time_left,
+};
 use super::queue::{Job, TopicQueue};
 use super::{AppendError, Parts};
 use crate::log::{Entry, Topic, Uid};
@@ -32,16 +34,16 @@ const PAUSE_MS: u64 = 100;
 pub(super) async fn settle(
     parts: &Parts,
     queue: &TopicQueue,
-    known: &mut Option<Known>,
+    tail: &mut Option<LogTail>,
     jobs: Vec<Job>,
 ) {
-    let mut open: Vec<Open> = jobs.into_iter().map(Open::new).collect();
+    let mut open: Vec<PendingSend> = jobs.into_iter().map(PendingSend::new).collect();
     loop {
         expire(parts, queue, &mut open);
         if open.is_empty() {
             return;
         }
-        let pause_ms = match attempt(parts, queue, known, &mut open).await {
+        let pause_ms = match attempt(parts, queue, tail, &mut open).await {
             Ok(()) => continue,
             Err(Retry::Crowded) => rand::random_range(1..=10),
             Err(Retry::Trouble) => PAUSE_MS + rand::random_range(0..=PAUSE_MS),
@@ -58,24 +60,24 @@ pub(super) async fn settle(
 async fn attempt(
     parts: &Parts,
     queue: &TopicQueue,
-    known: &mut Option<Known>,
-    open: &mut Vec<Open>,
+    tail: &mut Option<LogTail>,
+    open: &mut Vec<PendingSend>,
 ) -> Result<(), Retry> {
     let topic = queue.topic;
-    let state = match known {
+    let state = match tail {
         Some(state) => state,
-        None => known.insert(in_time(parts, queue, open, Known::load(parts, topic)).await?),
+        None => tail.insert(in_time(parts, queue, open, LogTail::load(parts, topic)).await?),
     };
     if open.iter().any(|open| open.job.is_named()) {
         in_time(parts, queue, open, state.load_window(parts, topic)).await?;
     }
     in_time(parts, queue, open, state.load_newest_at(parts, topic)).await?;
     state.recognise(open);
-    let Numbering {
+    let SeqAssignment {
         mut entries,
         repeated,
         ..
-    } = Numbering::of(state, open);
+    } = SeqAssignment::of(state, open);
     if entries.is_empty() {
         finish(parts, open);
         publish_again(parts, topic, state.head, &repeated).await;
@@ -99,7 +101,7 @@ async fn attempt(
         }
         Ok(Ok(Append::Conflict(head))) => {
             if head < state.head {
-                *known = None; // a restored backup: what we know is of another log
+                *tail = None; // a restored backup: what we know is of another log
                 return Err(Retry::Crowded);
             }
             state.unsettled = was_unsettled; // this one was not stored
@@ -124,7 +126,7 @@ async fn attempt(
 }
 
 /// The store has the entries: receipts, this node's hub, the other nodes, the lists.
-fn on_applied(parts: &Parts, topic: Topic, open: &mut Vec<Open>, entries: Vec<Arc<Entry>>) {
+fn on_applied(parts: &Parts, topic: Topic, open: &mut Vec<PendingSend>, entries: Vec<Arc<Entry>>) {
     note_own(open, &entries);
     if let Some(newest) = entries.last() {
         warn_if_nearly_full(topic, newest.seq);
@@ -144,7 +146,7 @@ fn on_applied(parts: &Parts, topic: Topic, open: &mut Vec<Open>, entries: Vec<Ar
 async fn in_time<T>(
     parts: &Parts,
     queue: &TopicQueue,
-    open: &mut Vec<Open>,
+    open: &mut Vec<PendingSend>,
     question: impl Future<Output = T>,
 ) -> T {
     let mut question = pin!(question);
@@ -168,8 +170,8 @@ async fn in_time<T>(
 async fn read_on(
     parts: &Parts,
     queue: &TopicQueue,
-    state: &mut Known,
-    open: &mut Vec<Open>,
+    state: &mut LogTail,
+    open: &mut Vec<PendingSend>,
     head: Seq,
 ) -> Result<(), Retry> {
     while state.head < head {
@@ -192,7 +194,7 @@ async fn read_on(
 
 /// Notes the positions of sends that are in the log: their append was applied, or its outcome was
 /// unknown and they turn out to be there.
-fn note_own(open: &mut [Open], page: &[Arc<Entry>]) {
+fn note_own(open: &mut [PendingSend], page: &[Arc<Entry>]) {
     let seqs: HashMap<Uid, Seq> = page
         .iter()
         .map(|entry| (entry.draft.uid, entry.seq))
@@ -206,15 +208,15 @@ fn note_own(open: &mut [Open], page: &[Arc<Entry>]) {
 
 /// Finds out what became of an append whose outcome nobody waits for any more: if it is stored, it
 /// has to be shown.
-pub(super) async fn reconcile(parts: &Parts, queue: &TopicQueue, known: &mut Option<Known>) {
-    let Some(state) = known.as_mut().filter(|state| state.unsettled) else {
+pub(super) async fn reconcile(parts: &Parts, queue: &TopicQueue, tail: &mut Option<LogTail>) {
+    let Some(state) = tail.as_mut().filter(|state| state.unsettled) else {
         return;
     };
     let topic = queue.topic;
     let mut nobody = Vec::new();
     let head = ask(parts, "head", parts.store.head(topic, View::Settled));
     match in_time(parts, queue, &mut nobody, head).await {
-        Ok(head) if head < state.head => *known = None,
+        Ok(head) if head < state.head => *tail = None,
         // What cannot be read now is read before the next append, or at the next sweep.
         Ok(head) => drop(read_on(parts, queue, state, &mut nobody, head).await),
         Err(_) => {}

@@ -7,9 +7,9 @@
 //! A topic's work is done by one task that lives while there is something to do.
 
 mod batch;
-mod known;
-mod open;
+mod log_tail;
 mod order;
+mod pending_send;
 mod queue;
 mod room_heads;
 mod window;
@@ -203,7 +203,7 @@ impl Appender {
             if state.working {
                 return true;
             }
-            if state.known.as_ref().is_some_and(|known| known.unsettled) {
+            if state.tail.as_ref().is_some_and(|tail| tail.unsettled) {
                 state.working = true;
                 unsettled.push(Arc::clone(queue));
                 return true;
@@ -233,10 +233,10 @@ impl Parts {
 
 /// Works off a topic's queue.
 async fn work(parts: Arc<Parts>, queue: Arc<TopicQueue>) {
-    let mut known = queue.lock().known.take();
-    batch::reconcile(&parts, &queue, &mut known).await;
-    while let Some(jobs) = queue.next_batch(&mut known) {
-        batch::settle(&parts, &queue, &mut known, jobs).await;
+    let mut tail = queue.lock().tail.take();
+    batch::reconcile(&parts, &queue, &mut tail).await;
+    while let Some(jobs) = queue.next_batch(&mut tail) {
+        batch::settle(&parts, &queue, &mut tail, jobs).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::known::Known;
+use super::log_tail::LogTail;
 use super::order::{Holds, Origin};
 use super::{AppendError, Done, SEND_DEADLINE};
 use crate::log::{Draft, Topic};
@@ -32,7 +32,7 @@ pub(super) struct QueueState {
     pub(super) jobs: VecDeque<Job>,
     /// A task is at work on this topic; it has `known` meanwhile.
     pub(super) working: bool,
-    pub(super) known: Option<Known>,
+    pub(super) tail: Option<LogTail>,
     pub(super) holds: Holds,
     pub(super) used_at: Instant,
 }
@@ -51,7 +51,7 @@ impl TopicQueue {
         let state = QueueState {
             jobs,
             working: false,
-            known: None,
+            tail: None,
             holds: Holds::default(),
             used_at: now,
         };
@@ -119,7 +119,7 @@ impl TopicQueue {
 
     /// The next batch, with as many whole jobs as fit. `None` if the queue is empty: the worker ends,
     /// and the log tail in `known` is kept for the next one.
-    pub(super) fn next_batch(&self, known: &mut Option<Known>) -> Option<Vec<Job>> {
+    pub(super) fn next_batch(&self, tail: &mut Option<LogTail>) -> Option<Vec<Job>> {
         let mut state = self.lock();
         let (mut entries, mut bytes) = (0_usize, 0_usize);
         let mut batch = Vec::new();
@@ -139,7 +139,7 @@ impl TopicQueue {
         }
         if batch.is_empty() {
             state.working = false;
-            state.known = known.take();
+            state.tail = tail.take();
             return None;
         }
         Some(batch)

@@ -25,7 +25,7 @@ use shared::drain::Drain;
 use shared::ids::{RoomId, Seq};
 use tokio::time::{sleep, timeout};
 
-use super::known::ATTEMPT;
+use super::log_tail::ATTEMPT;
 use crate::log::{Entry, Kind, Topic};
 use crate::metrics::Metrics;
 use crate::store::{MessageStore, RoomHead, RoomStore, StoreError, View};
@@ -141,7 +141,7 @@ impl RoomHeads {
         let mut state = self.inner.lock();
         let is_full = state.waiting.len() >= ROOMS_MAX;
         match state.waiting.get_mut(&room) {
-            Some(known) if newest.beats(known) => *known = newest,
+            Some(tail) if newest.beats(tail) => *tail = newest,
             Some(_) => return,
             None if is_full => {
                 drop(state);
@@ -215,7 +215,7 @@ impl Inner {
         let is_overtaken = state
             .waiting
             .get(&room)
-            .is_some_and(|known| known.seq() > seq);
+            .is_some_and(|tail| tail.seq() > seq);
         if done && !is_overtaken {
             state.waiting.remove(&room);
         } else {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, Seq};
 
-use super::known::Known;
+use super::log_tail::LogTail;
 use super::queue::{Job, TopicQueue};
 use super::window::Repeated;
 use super::{AppendError, Outcome, Parts, SEND_DEADLINE};
@@ -15,7 +15,7 @@ use crate::log::{Draft, Entry};
 use crate::metrics::SendOutcome;
 
 /// A send on its way.
-pub(super) struct Open {
+pub(super) struct PendingSend {
     pub(super) job: Job,
     /// What was found of its drafts in the log, so far.
     pub(super) found: Vec<Option<Found>>,
@@ -38,7 +38,7 @@ impl Found {
     }
 }
 
-impl Open {
+impl PendingSend {
     pub(super) fn new(job: Job) -> Self {
         let found = vec![None; job.drafts.len()];
         Self { job, found }
@@ -62,9 +62,9 @@ impl Job {
     }
 }
 
-impl Known {
+impl LogTail {
     /// Notes the positions of drafts that are stored under their name already.
-    pub(super) fn recognise(&self, open: &mut Vec<Open>) {
+    pub(super) fn recognise(&self, open: &mut Vec<PendingSend>) {
         let Some(window) = &self.window else { return };
         let mut refused = BTreeSet::new();
         for (at, send) in open.iter_mut().enumerate() {
@@ -86,7 +86,7 @@ impl Known {
 
 /// Positions for what is not stored yet. Drafts of one name in one batch are one entry.
 #[derive(Default)]
-pub(super) struct Numbering {
+pub(super) struct SeqAssignment {
     /// What the store is asked to append.
     pub(super) entries: Vec<Arc<Entry>>,
     /// Positions that sends of this batch are repetitions of.
@@ -95,14 +95,14 @@ pub(super) struct Numbering {
     named: HashMap<(Option<MemberId>, Box<str>), usize>,
 }
 
-impl Numbering {
+impl SeqAssignment {
     /// Numbers all sends from the known head on; those that cannot be stored are told so.
-    pub(super) fn of(known: &Known, open: &mut Vec<Open>) -> Self {
+    pub(super) fn of(tail: &LogTail, open: &mut Vec<PendingSend>) -> Self {
         let mut numbering = Self::default();
         let mut refused = Vec::new();
         for (at, send) in open.iter_mut().enumerate() {
             let kept = numbering.entries.len();
-            if let Err(error) = numbering.add(known, send) {
+            if let Err(error) = numbering.add(tail, send) {
                 numbering.truncate(kept); // all drafts of a send or none
                 refused.push((at, error));
             }
@@ -119,23 +119,23 @@ impl Numbering {
         self.named.retain(|_, at| *at < kept);
     }
 
-    fn add(&mut self, known: &Known, send: &mut Open) -> Result<(), AppendError> {
+    fn add(&mut self, tail: &LogTail, send: &mut PendingSend) -> Result<(), AppendError> {
         for (draft, found) in send.job.drafts.iter_mut().zip(&send.found) {
             match found {
                 Some(Found::Repeated(seq)) => drop(self.repeated.insert(*seq)),
                 Some(Found::Own(_)) => {}
-                None => self.add_draft(known, draft)?,
+                None => self.add_draft(tail, draft)?,
             }
         }
         Ok(())
     }
 
-    fn add_draft(&mut self, known: &Known, draft: &mut Draft) -> Result<(), AppendError> {
+    fn add_draft(&mut self, tail: &LogTail, draft: &mut Draft) -> Result<(), AppendError> {
         if let Some(id) = &draft.client_message_id {
             let name = (draft.sender, id.clone());
             let first = self.named.get(&name).and_then(|at| self.entries.get(*at));
             if let Some(Entry { draft: first, .. }) = first.map(AsRef::as_ref) {
-                let is_same = known
+                let is_same = tail
                     .window
                     .as_ref()
                     .is_none_or(|window| window.same(first, draft));
@@ -149,7 +149,7 @@ impl Numbering {
             self.named.insert(name, self.entries.len());
         }
         let (newest, newest_at) = self.entries.last().map_or_else(
-            || (known.head, known.newest_at.unwrap_or(UnixMillis::EPOCH)),
+            || (tail.head, tail.newest_at.unwrap_or(UnixMillis::EPOCH)),
             |entry| (entry.seq, entry.draft.sent_at),
         );
         let seq = newest.next().ok_or(AppendError::Full)?;
@@ -166,7 +166,7 @@ impl Numbering {
 }
 
 /// Gives up on sends whose time is over, and on those of their origins behind them.
-pub(super) fn expire(parts: &Parts, queue: &TopicQueue, open: &mut Vec<Open>) {
+pub(super) fn expire(parts: &Parts, queue: &TopicQueue, open: &mut Vec<PendingSend>) {
     let now = parts.clock.now();
     if open.iter().all(|send| send.job.deadline > now) {
         return;
@@ -187,23 +187,23 @@ pub(super) fn expire(parts: &Parts, queue: &TopicQueue, open: &mut Vec<Open>) {
 }
 
 /// Until the first of the sends has to be told.
-pub(super) fn time_left(parts: &Parts, open: &[Open]) -> Duration {
+pub(super) fn time_left(parts: &Parts, open: &[PendingSend]) -> Duration {
     let first = open.iter().map(|send| send.job.deadline).min();
     let now = parts.clock.now();
     first.map_or(SEND_DEADLINE, |first| first.saturating_duration_since(now))
 }
 
-pub(super) fn refuse_all(open: &mut Vec<Open>, error: AppendError) {
+pub(super) fn refuse_all(open: &mut Vec<PendingSend>, error: AppendError) {
     for send in open.drain(..) {
         send.tell(Err(error));
     }
 }
 
 /// Tells every send whose drafts all have a position now; the others stay open.
-pub(super) fn finish(parts: &Parts, open: &mut Vec<Open>) {
-    let (settled, unsettled) = open.drain(..).partition(Open::is_settled);
+pub(super) fn finish(parts: &Parts, open: &mut Vec<PendingSend>) {
+    let (settled, unsettled) = open.drain(..).partition(PendingSend::is_settled);
     *open = unsettled;
-    let settled: Vec<Open> = settled;
+    let settled: Vec<PendingSend> = settled;
     for send in settled {
         let is_repeated = |found: &Option<Found>| matches!(found, Some(Found::Repeated(_)));
         let label = if send.found.iter().any(is_repeated) {

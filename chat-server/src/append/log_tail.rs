@@ -24,7 +24,7 @@ pub(super) enum Retry {
 }
 
 /// What the appender knows of a log: all of it up to exactly this head, as far as names go.
-pub(super) struct Known {
+pub(super) struct LogTail {
     pub(super) head: Seq,
     /// When the newest entry was sent; read before the first append.
     pub(super) newest_at: Option<UnixMillis>,
@@ -35,7 +35,7 @@ pub(super) struct Known {
     pub(super) unsettled: bool,
 }
 
-impl Known {
+impl LogTail {
     pub(super) async fn load(parts: &Parts, topic: Topic) -> Result<Self, Retry> {
         let head = ask(parts, "head", parts.store.enter(topic)).await?;
         Ok(Self {
