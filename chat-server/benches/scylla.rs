@@ -17,7 +17,7 @@ use bytes::Bytes;
 use chat_server::log::{Draft, Entry, Kind, Topic, Uid};
 use chat_server::metrics::Metrics;
 use chat_server::store::scylla::ScyllaStore;
-use chat_server::store::scylla::settings::{ANSWER_WAIT, Reach, Replication, ScyllaSettings};
+use chat_server::store::scylla::settings::{ANSWER_WAIT, DataCenters, Replication, ScyllaSettings};
 use chat_server::store::{Append, MessageStore, StoreError};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
@@ -61,7 +61,7 @@ async fn run(servers: &str, each: Duration) -> Result<(), Failure> {
         address: format!("scylla://{servers}/{keyspace}").parse()?,
         datacenter: None,
         replication: Replication::Factor(u8::try_from(servers.split(',').count())?),
-        reach: Reach::LocalQuorum,
+        reach: DataCenters::LocalQuorum,
         ca: None,
         answer_wait: ANSWER_WAIT,
     };

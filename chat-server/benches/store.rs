@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chat_server::log::{Draft, Entry, Kind, Topic, Uid};
 use chat_server::store::embedded::EmbeddedStore;
-use chat_server::store::{Append, MessageStore, SyncMode, View};
+use chat_server::store::{Append, MessageStore, ReadConsistency, SyncMode};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand::RngExt;
 use shared::clock::{Clock, SystemClock, UnixMillis};
@@ -124,7 +124,7 @@ fn bench_read(criterion: &mut Criterion) {
             let topic = topic(rand::rng().random_range(1..=TOPICS));
             let first = seq(rand::rng().random_range(1..=ENTRIES - PAGE));
             let last = seq(first.get() + PAGE - 1);
-            let page = runtime.block_on(store.read(topic, first, last, View::Quorum));
+            let page = runtime.block_on(store.read(topic, first, last, ReadConsistency::Quorum));
             assert_eq!(page.expect("the disk works").len(), PAGE as usize);
         });
     });
@@ -132,7 +132,7 @@ fn bench_read(criterion: &mut Criterion) {
         bencher.iter(|| {
             let topic = topic(rand::rng().random_range(1..=TOPICS));
             runtime
-                .block_on(store.head(topic, View::Quorum))
+                .block_on(store.head(topic, ReadConsistency::Quorum))
                 .expect("the disk works")
         });
     });
@@ -142,7 +142,7 @@ fn bench_read(criterion: &mut Criterion) {
         bencher.iter(|| {
             let topic = topic(rand::rng().random_range(1..=TOPICS));
             runtime
-                .block_on(store.head(topic, View::Quorum))
+                .block_on(store.head(topic, ReadConsistency::Quorum))
                 .expect("the disk works")
         });
     });

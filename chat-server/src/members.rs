@@ -16,7 +16,7 @@ use shared::ids::MemberId;
 
 use crate::bus::{Bus, Control};
 use crate::metrics::{ControlKind, Metrics};
-use crate::store::{MemberStore, Standing, StoreError};
+use crate::store::{AccountStatus, MemberStore, StoreError};
 
 /// How old a cached standing may be. A bound on how long somebody who was blocked may go on.
 pub const CACHE_AGE_MAX: Duration = Duration::from_secs(60);
@@ -56,7 +56,7 @@ pub struct Members {
 /// A standing as it was read, and when.
 #[derive(Clone, Copy)]
 struct Known {
-    standing: Standing,
+    status: AccountStatus,
     read_at: Instant,
 }
 
@@ -78,12 +78,12 @@ impl Members {
     pub async fn check(&self, member: MemberId) -> Result<(), MemberError> {
         let known = self.known(member).await?;
         let age = self.now().saturating_duration_since(known.read_at);
-        let standing = if age < CACHE_AGE_MAX {
-            known.standing
+        let status = if age < CACHE_AGE_MAX {
+            known.status
         } else {
             self.refresh(member).await?
         };
-        may_go_on(member, standing)
+        may_go_on(member, status)
     }
 
     /// Whether the member may go on, by what the store says now.
@@ -102,16 +102,20 @@ impl Members {
     pub async fn set(
         &self,
         member: MemberId,
-        standing: Standing,
+        status: AccountStatus,
         at: UnixMillis,
-    ) -> Result<Standing, MemberError> {
-        let set = self.parts.store.set_standing(member, standing, at).await;
-        set.map_err(|error| self.unavailable("set_standing", &error))?;
-        let control = Control::StandingChanged { member_id: member };
+    ) -> Result<AccountStatus, MemberError> {
+        let set = self
+            .parts
+            .store
+            .set_account_status(member, status, at)
+            .await;
+        set.map_err(|error| self.unavailable("set_account_status", &error))?;
+        let control = Control::AccountStatusChanged { member_id: member };
         self.parts
             .metrics
             .orders_sent
-            .count(ControlKind::StandingChanged);
+            .count(ControlKind::AccountStatusChanged);
         self.parts.bus.publish_control(control);
         self.refresh(member).await
     }
@@ -123,10 +127,10 @@ impl Members {
     pub async fn set_now(
         &self,
         member: MemberId,
-        standing: Standing,
-    ) -> Result<Standing, MemberError> {
+        status: AccountStatus,
+    ) -> Result<AccountStatus, MemberError> {
         let now = self.parts.clock.unix_millis();
-        self.set(member, standing, now).await
+        self.set(member, status, now).await
     }
 
     /// Forgets what is cached of a member: somebody says that it changed.
@@ -146,18 +150,18 @@ impl Members {
     }
 
     /// From the store, whatever is cached.
-    async fn refresh(&self, member: MemberId) -> Result<Standing, MemberError> {
+    async fn refresh(&self, member: MemberId) -> Result<AccountStatus, MemberError> {
         let known = self.read(member).await?;
         self.cache.insert(member, known).await;
-        Ok(known.standing)
+        Ok(known.status)
     }
 
     async fn read(&self, member: MemberId) -> Result<Known, MemberError> {
         // Before the store is asked: a copy is as old as the question.
         let read_at = self.now();
-        match self.parts.store.standing(member).await {
-            Ok(standing) => Ok(Known { standing, read_at }),
-            Err(error) => Err(self.unavailable("standing", &error)),
+        match self.parts.store.status(member).await {
+            Ok(status) => Ok(Known { status, read_at }),
+            Err(error) => Err(self.unavailable("status", &error)),
         }
     }
 
@@ -179,10 +183,10 @@ impl Members {
     }
 }
 
-fn may_go_on(member: MemberId, standing: Standing) -> Result<(), MemberError> {
-    match standing {
-        Standing::Good => Ok(()),
-        Standing::Blocked => Err(MemberError::Blocked(member)),
+fn may_go_on(member: MemberId, status: AccountStatus) -> Result<(), MemberError> {
+    match status {
+        AccountStatus::Good => Ok(()),
+        AccountStatus::Blocked => Err(MemberError::Blocked(member)),
     }
 }
 

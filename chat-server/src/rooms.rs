@@ -26,7 +26,7 @@ use crate::bus::Bus;
 use crate::hub::Hub;
 use crate::log::{Entry, Topic};
 use crate::metrics::Metrics;
-use crate::store::{MessageStore, Room, RoomStore, StoreError, View};
+use crate::store::{MessageStore, ReadConsistency, Room, RoomStore, StoreError};
 
 pub use change::{InvalidRoom, PutError, RoomSpec};
 pub use compare::COMPARE_TICK;
@@ -201,7 +201,7 @@ impl Rooms {
 
     /// The entry at this position, if there is one. Asked twice before it is said that none is.
     async fn entry(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Entry>>, RoomError> {
-        for view in [View::Quorum, View::Settled] {
+        for view in [ReadConsistency::Quorum, ReadConsistency::Serial] {
             let found = self.read(room, seq, seq, view).await?.pop();
             if found.is_some() {
                 return Ok(found);
@@ -215,7 +215,7 @@ impl Rooms {
         room: RoomId,
         first: Seq,
         last: Seq,
-        view: View,
+        view: ReadConsistency,
     ) -> Result<Vec<Arc<Entry>>, RoomError> {
         let entries = self.messages.read(Topic::Room(room), first, last, view);
         entries
@@ -232,11 +232,14 @@ impl Rooms {
         further: Seq,
     ) -> Result<Vec<Arc<Entry>>, RoomError> {
         let wanted = (last.get() + 1).saturating_sub(first.get()) as usize;
-        let entries = self.read(room, first, further, View::Quorum).await?;
+        let entries = self
+            .read(room, first, further, ReadConsistency::Quorum)
+            .await?;
         if entries.len() >= wanted {
             return Ok(entries);
         }
-        self.read(room, first, further, View::Settled).await
+        self.read(room, first, further, ReadConsistency::Serial)
+            .await
     }
 
     /// The caller is told to come again; why is for us.

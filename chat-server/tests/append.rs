@@ -18,7 +18,7 @@ use chat_server::bus::local::LocalBus;
 use chat_server::log::{Draft, Entry, Kind, Topic, Uid};
 use chat_server::metrics::Metrics;
 use chat_server::store::embedded::EmbeddedStore;
-use chat_server::store::{Append, MessageStore, RoomStore, StoreError, SyncMode, View};
+use chat_server::store::{Append, MessageStore, ReadConsistency, RoomStore, StoreError, SyncMode};
 use shared::clock::{Clock as _, SystemClock};
 use shared::drain::Drain;
 use shared::ids::{MemberId, RoomId, Seq};
@@ -103,7 +103,7 @@ impl MessageStore for Faulty {
         }
     }
 
-    async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
+    async fn head(&self, topic: Topic, view: ReadConsistency) -> Result<Seq, StoreError> {
         self.heard().await;
         self.store.head(topic, view).await
     }
@@ -113,7 +113,7 @@ impl MessageStore for Faulty {
         topic: Topic,
         first: Seq,
         last: Seq,
-        view: View,
+        view: ReadConsistency,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         self.heard().await;
         let fails = self.failing_reads.lock().unwrap().pop_front();
@@ -252,11 +252,13 @@ impl Pending {
 }
 
 async fn texts(store: &EmbeddedStore) -> Vec<String> {
-    let head = store.head(topic(), View::Settled).await.unwrap();
+    let head = store.head(topic(), ReadConsistency::Serial).await.unwrap();
     let mut texts = Vec::new();
     while texts.len() < head.get() as usize {
         let first = Seq::try_from(texts.len() as u64 + 1).unwrap();
-        let page = store.read(topic(), first, head, View::Settled).await;
+        let page = store
+            .read(topic(), first, head, ReadConsistency::Serial)
+            .await;
         for entry in page.unwrap() {
             assert_eq!(entry.seq.get() as usize, texts.len() + 1, "no holes");
             texts.push(String::from_utf8(entry.draft.body.to_vec()).unwrap());
@@ -556,7 +558,7 @@ async fn an_own_entry_is_found_though_the_reading_on_breaks_off() {
     one.fail_next(&[Fault::AppliedHeldUnknown]);
     let mine = one.submit(vec![draft("mine", None)]);
     let stored = async {
-        while store.head(topic(), View::Settled).await.unwrap() == Seq::ZERO {
+        while store.head(topic(), ReadConsistency::Serial).await.unwrap() == Seq::ZERO {
             tokio::task::yield_now().await;
         }
     };

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chat_server::log::Topic;
-use chat_server::store::View;
+use chat_server::store::ReadConsistency;
 use futures_util::StreamExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -145,7 +145,11 @@ async fn check_depth(node: &TestNode) {
     let mut messages = 0;
     for room in 1..=4_i64 {
         let topic = Topic::Room(room.try_into().unwrap());
-        let head = services.store.head(topic, View::Settled).await.unwrap();
+        let head = services
+            .store
+            .head(topic, ReadConsistency::Serial)
+            .await
+            .unwrap();
         messages += u64::from(head.get());
     }
     let counts = [logins, errors, messages];

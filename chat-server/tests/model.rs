@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chat_server::log::Topic;
-use chat_server::store::View as StoreView;
+use chat_server::store::ReadConsistency as StoreView;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
@@ -314,7 +314,7 @@ impl Heads {
         let mut heads = BTreeMap::new();
         for (room, _) in ROOMS {
             let topic = Topic::Room(RoomId::try_from(room).unwrap());
-            let head = self.0.head(topic, StoreView::Settled).await.unwrap();
+            let head = self.0.head(topic, StoreView::Serial).await.unwrap();
             heads.insert(room, u64::from(head.get()));
         }
         heads
@@ -325,11 +325,11 @@ async fn read_log(node: &TestNode, room: i64) -> Vec<String> {
     let topic = Topic::Room(RoomId::try_from(room).unwrap());
     let store = &node.node.services.store;
     let mut log = Vec::new();
-    let head = store.head(topic, StoreView::Settled).await.unwrap();
+    let head = store.head(topic, StoreView::Serial).await.unwrap();
     while log.len() < head.get() as usize {
         let first = Seq::try_from(log.len() as u64 + 1).unwrap();
         let page = store
-            .read(topic, first, head, StoreView::Settled)
+            .read(topic, first, head, StoreView::Serial)
             .await
             .unwrap();
         let text = |body: &[u8]| String::from_utf8(body.to_vec()).unwrap();

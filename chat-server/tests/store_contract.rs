@@ -30,7 +30,8 @@ mod embedded {
     use chat_server::log::Topic;
     use chat_server::store::embedded::{EmbeddedStore, NodeContext};
     use chat_server::store::{
-        Append, MemberStore, MessageStore, RoomStore, Standing, StoreError, SyncMode, View,
+        AccountStatus, Append, MemberStore, MessageStore, ReadConsistency, RoomStore, StoreError,
+        SyncMode,
     };
     use proptest::prelude::*;
     use proptest::test_runner::TestRunner;
@@ -133,15 +134,18 @@ mod embedded {
             .await
             .unwrap();
         store
-            .set_standing(member(1), Standing::Blocked, millis(5))
+            .set_account_status(member(1), AccountStatus::Blocked, millis(5))
             .await
             .unwrap();
         store.close().unwrap();
 
         let store = open(folder.path());
-        assert_eq!(store.head(TOPIC(), View::Quorum).await.unwrap(), seq(64));
+        assert_eq!(
+            store.head(TOPIC(), ReadConsistency::Quorum).await.unwrap(),
+            seq(64)
+        );
         let entries = store
-            .read(TOPIC(), seq(1), seq(64), View::Quorum)
+            .read(TOPIC(), seq(1), seq(64), ReadConsistency::Quorum)
             .await
             .unwrap();
         assert_eq!(entries, batch(Seq::ZERO, 64, 1));
@@ -151,7 +155,10 @@ mod embedded {
             store.heads(&[room(3)]).await.unwrap(),
             [room_head(room(3), seq(64), "last")]
         );
-        assert_eq!(store.standing(member(1)).await.unwrap(), Standing::Blocked);
+        assert_eq!(
+            store.status(member(1)).await.unwrap(),
+            AccountStatus::Blocked
+        );
         let again = store
             .append(TOPIC(), Seq::ZERO, batch(Seq::ZERO, 1, 1))
             .await
@@ -232,11 +239,11 @@ mod embedded {
             let folder = three_entries().await;
             overwrite(&folder, "log", &SECOND_ENTRY, Some(value));
             let store = open(folder.path());
-            let rest = store.read(TOPIC(), seq(1), seq(3), View::Quorum);
+            let rest = store.read(TOPIC(), seq(1), seq(3), ReadConsistency::Quorum);
             assert_eq!(seqs(&rest.await.unwrap()), [1, 3]);
             assert_corrupt(store.delete(TOPIC(), seq(2)).await);
             let third = store
-                .read(TOPIC(), seq(3), seq(3), View::Quorum)
+                .read(TOPIC(), seq(3), seq(3), ReadConsistency::Quorum)
                 .await
                 .unwrap();
             assert_eq!(third, batch(seq(2), 1, 3));
@@ -258,14 +265,14 @@ mod embedded {
         for (first, last, expected) in
             [(1, 3, &[1, 3][..]), (2, 3, &[3]), (2, 2, &[]), (1, 2, &[1])]
         {
-            let found = store.read(TOPIC(), seq(first), seq(last), View::Quorum);
+            let found = store.read(TOPIC(), seq(first), seq(last), ReadConsistency::Quorum);
             assert_eq!(seqs(&found.await.unwrap()), expected, "{first}..={last}");
             assert_eq!(metrics.store_holes.get(), 1);
         }
         // What is not there yet is no hole.
         assert!(
             store
-                .read(TOPIC(), seq(4), seq(9), View::Settled)
+                .read(TOPIC(), seq(4), seq(9), ReadConsistency::Serial)
                 .await
                 .unwrap()
                 .is_empty()
@@ -295,8 +302,8 @@ mod embedded {
         assert_corrupt(store.last_read(member(1), room(1)).await);
         assert_corrupt(store.mark_read(member(1), room(1), seq(1)).await);
         assert_corrupt(store.memberships(member(1)).await);
-        assert_corrupt(store.standing(member(1)).await);
-        let blocked = store.set_standing(member(1), Standing::Blocked, millis(5));
+        assert_corrupt(store.status(member(1)).await);
+        let blocked = store.set_account_status(member(1), AccountStatus::Blocked, millis(5));
         assert_corrupt(blocked.await);
     }
 }

@@ -25,7 +25,7 @@ use super::pending_send::{
 use super::queue::{Job, TopicQueue};
 use super::{AppendError, Parts};
 use crate::log::{Entry, Topic, Uid};
-use crate::store::{Append, StoreError, View};
+use crate::store::{Append, ReadConsistency, StoreError};
 
 /// Between attempts while the store is away.
 const PAUSE_MS: u64 = 100;
@@ -214,7 +214,11 @@ pub(super) async fn reconcile(parts: &Parts, queue: &TopicQueue, tail: &mut Opti
     };
     let topic = queue.topic;
     let mut nobody = Vec::new();
-    let head = ask(parts, "head", parts.store.head(topic, View::Settled));
+    let head = ask(
+        parts,
+        "head",
+        parts.store.head(topic, ReadConsistency::Serial),
+    );
     match in_time(parts, queue, &mut nobody, head).await {
         Ok(head) if head < state.head => *tail = None,
         // What cannot be read now is read before the next append, or at the next sweep.
@@ -230,11 +234,11 @@ async fn publish_again(parts: &Parts, topic: Topic, head: Seq, repeated: &BTreeS
     }
     for seq in repeated {
         let read = |view| ask(parts, "read", parts.store.read(topic, *seq, *seq, view));
-        let Ok(mut entries) = read(View::Quorum).await else {
+        let Ok(mut entries) = read(ReadConsistency::Quorum).await else {
             return;
         };
         if entries.is_empty() {
-            let Ok(settled) = read(View::Settled).await else {
+            let Ok(settled) = read(ReadConsistency::Serial).await else {
                 return;
             };
             entries = settled;

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::Parts;
 use super::window::{Window, earlier_page, first_page};
 use crate::log::{Entry, Topic};
-use crate::store::{READ_ENTRIES_MAX, StoreError, View};
+use crate::store::{READ_ENTRIES_MAX, ReadConsistency, StoreError};
 
 /// One question to the store; then it is asked again, at another coordinator if there is one.
 pub(super) const ATTEMPT: Duration = Duration::from_millis(1_500);
@@ -162,15 +162,20 @@ async fn read_page(
     last: Seq,
 ) -> Result<Vec<Arc<Entry>>, Retry> {
     let read = |view| ask(parts, "read", parts.store.read(topic, first, last, view));
-    let page = read(View::Quorum).await?;
+    let page = read(ReadConsistency::Quorum).await?;
     if is_whole(topic, &page, first, last) {
         return Ok(page);
     }
-    let head = ask(parts, "head", parts.store.head(topic, View::Settled)).await?;
+    let head = ask(
+        parts,
+        "head",
+        parts.store.head(topic, ReadConsistency::Serial),
+    )
+    .await?;
     if head < last {
         return Err(Retry::Trouble);
     }
-    read(View::Settled).await
+    read(ReadConsistency::Serial).await
 }
 
 /// Whether a page holds every position of its range. Inbox entries expire, so there only the newest

@@ -28,7 +28,7 @@ use tokio::time::{sleep, timeout};
 use super::log_tail::ATTEMPT;
 use crate::log::{Entry, Kind, Topic};
 use crate::metrics::Metrics;
-use crate::store::{MessageStore, RoomHead, RoomStore, StoreError, View};
+use crate::store::{MessageStore, ReadConsistency, RoomHead, RoomStore, StoreError};
 
 /// Rooms that wait at most: 16 MiB of the longest texts.
 const ROOMS_MAX: usize = 16_384;
@@ -244,7 +244,7 @@ impl Inner {
 
     async fn entry(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Entry>>, StoreError> {
         let topic = Topic::Room(room);
-        for view in [View::Quorum, View::Settled] {
+        for view in [ReadConsistency::Quorum, ReadConsistency::Serial] {
             let found = self.parts.messages.read(topic, seq, seq, view).await?.pop();
             if found.is_some() {
                 return Ok(found);

@@ -27,7 +27,7 @@ use crate::bus::{Bus, BusEvent};
 use crate::log::{Draft, Entry, Kind, Topic, Uid};
 use crate::metrics::Metrics;
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{MessageStore, RoomStore, SyncMode, View};
+use crate::store::{MessageStore, ReadConsistency, RoomStore, SyncMode};
 
 /// No step takes this long; what does has failed.
 const PATIENCE: Duration = Duration::from_secs(20);

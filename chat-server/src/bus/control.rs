@@ -18,7 +18,7 @@ pub enum Control {
         room_id: RoomId,
     },
     /// A member was blocked or unblocked: what is cached of them is old.
-    StandingChanged {
+    AccountStatusChanged {
         /// The member.
         member_id: MemberId,
     },

@@ -8,7 +8,7 @@ use shared::config::Mistakes;
 
 use super::{Unreadable, must};
 use crate::store::scylla::settings::{
-    ANSWER_WAIT, Reach, Replication, ScyllaAddress, ScyllaSettings, is_datacenter,
+    ANSWER_WAIT, DataCenters, Replication, ScyllaAddress, ScyllaSettings, is_datacenter,
 };
 
 /// Where messages are kept.
@@ -100,8 +100,8 @@ impl ScyllaFlags {
             datacenter: self.scylla_datacenter.clone(),
             replication: self.scylla_replication.clone(),
             reach: match self.scylla_consistency {
-                ConsistencyFlag::LocalQuorum => Reach::LocalQuorum,
-                ConsistencyFlag::Quorum => Reach::Quorum,
+                ConsistencyFlag::LocalQuorum => DataCenters::LocalQuorum,
+                ConsistencyFlag::Quorum => DataCenters::Quorum,
             },
             ca: self.scylla_ca.clone(),
             answer_wait: ANSWER_WAIT,
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(settings.address.hosts, ["a:9042", "b:7"]);
         assert_eq!(settings.datacenter.as_deref(), Some("dc1"));
         assert_eq!(settings.replication, Replication::Factor(3));
-        assert_eq!(settings.reach, Reach::Quorum);
+        assert_eq!(settings.reach, DataCenters::Quorum);
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 

@@ -15,7 +15,7 @@ use crate::bus::{Bus, Control};
 use crate::members::{MemberError, Members};
 use crate::metrics::{ControlKind, Metrics};
 use crate::rooms::Rooms;
-use crate::store::Standing;
+use crate::store::AccountStatus;
 
 /// How often [`NodeControl::check_slice`] is to be called.
 pub const MEMBERS_TICK: Duration = Duration::from_secs(5);
@@ -86,11 +86,11 @@ impl NodeControl {
                 parts.rooms.forget(room_id).await;
                 self.check_later(Check::Room(room_id));
             }
-            Control::StandingChanged { member_id } => {
+            Control::AccountStatusChanged { member_id } => {
                 parts
                     .metrics
                     .orders_received
-                    .count(ControlKind::StandingChanged);
+                    .count(ControlKind::AccountStatusChanged);
                 parts.members.forget(member_id).await;
                 if parts.connections.has_member(member_id) {
                     self.check_later(Check::Member(member_id));
@@ -145,16 +145,16 @@ impl NodeControl {
     ///
     /// # Errors
     /// [`MemberError::Unavailable`]: the store did not take it, or may have. Again is harmless.
-    pub async fn set_standing(
+    pub async fn set_account_status(
         &self,
         member: MemberId,
-        standing: Standing,
-    ) -> Result<(Standing, usize), MemberError> {
-        tracing::info!(%member, "an operator sets the standing of member {member}: {standing:?}");
-        let counts = self.parts.members.set_now(member, standing).await?;
+        status: AccountStatus,
+    ) -> Result<(AccountStatus, usize), MemberError> {
+        tracing::info!(%member, "an operator sets the status of member {member}: {status:?}");
+        let counts = self.parts.members.set_now(member, status).await?;
         let closed = match counts {
-            Standing::Good => 0,
-            Standing::Blocked => self.close_blocked(member),
+            AccountStatus::Good => 0,
+            AccountStatus::Blocked => self.close_blocked(member),
         };
         Ok((counts, closed))
     }

@@ -13,7 +13,7 @@ use super::actor::Actor;
 use super::delivery::OUT_BYTES_MAX;
 use crate::hub::{Delivery, Slot};
 use crate::log::{Entry, Topic};
-use crate::store::{MessageStore, StoreError, View};
+use crate::store::{MessageStore, ReadConsistency, StoreError};
 
 /// Entries of one page: some 50 KB of chat.
 const PAGE_ENTRIES: u32 = 128;
@@ -139,17 +139,21 @@ async fn read_over_holes(
     last: Seq,
 ) -> Result<Option<(Vec<Arc<Entry>>, Seq)>, StoreError> {
     let wanted = (last.get() + 1).saturating_sub(first.get()) as usize;
-    let entries = store.read(topic, first, last, View::Quorum).await?;
+    let entries = store
+        .read(topic, first, last, ReadConsistency::Quorum)
+        .await?;
     if entries.len() == wanted {
         return Ok(Some((entries, last)));
     }
     // Something is missing that was stored. A read that settles finds it, or it is gone: in an
     // inbox because it expired, in a room because it is lost.
-    let head = store.head(topic, View::Settled).await?;
+    let head = store.head(topic, ReadConsistency::Serial).await?;
     if head < last {
         return Ok(None);
     }
-    let entries = store.read(topic, first, last, View::Settled).await?;
+    let entries = store
+        .read(topic, first, last, ReadConsistency::Serial)
+        .await?;
     if !entries.is_empty() || last == head {
         return Ok(Some((entries, last)));
     }

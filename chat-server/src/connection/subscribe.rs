@@ -9,7 +9,7 @@ use super::failure::Failure;
 use crate::destination::SubscribeTo;
 use crate::hub::{DestinationView, Following, LiveTopic, Part, Slot, WakeQueue};
 use crate::log::Topic;
-use crate::store::View;
+use crate::store::ReadConsistency;
 use crate::store::epoch::before;
 
 /// StartAt where a client wants to hear.
@@ -153,7 +153,7 @@ async fn start(
     let mut head = head;
     if wanted > head {
         // The hub may lag; before saying that something was lost, ask the store itself.
-        head = services.store.head(topic, View::Settled).await?;
+        head = services.store.head(topic, ReadConsistency::Serial).await?;
         if wanted > head {
             return Ok((head, false));
         }
@@ -190,7 +190,7 @@ async fn last(services: &Services, topic: Topic, count: u32, head: Seq) -> Resul
 /// log has jumped over it (see `store::epoch`), and what the client has seen is not in it.
 async fn goes_on_from(services: &Services, topic: Topic, seq: Seq) -> Result<bool, Failure> {
     let (store, next) = (&services.store, seq.next().unwrap_or(Seq::MAX));
-    for view in [View::Quorum, View::Settled] {
+    for view in [ReadConsistency::Quorum, ReadConsistency::Serial] {
         if !store.read(topic, seq, next, view).await?.is_empty() {
             return Ok(true);
         }

@@ -24,8 +24,8 @@ impl FromRequestParts<HttpState> for Caller {
         if forgeable && !is_own_page(&parts.headers, &state.allowed_origins) {
             return Err(Refusal::Forbidden.into());
         }
-        let standing = state.members.check(identity.member).await;
-        standing.inspect_err(|error| {
+        let status = state.members.check(identity.member).await;
+        status.inspect_err(|error| {
             if let MemberError::Blocked(_) = error {
                 state.metrics.close_blocked.count(BlockedAt::Rest);
             }

@@ -14,7 +14,7 @@ use super::extract::Operator;
 use super::failure::Failure;
 use crate::connection::SlowConnection;
 use crate::hub::{BehindTopic, RingSize};
-use crate::store::Standing;
+use crate::store::AccountStatus;
 
 /// Rows of a list, unless more are asked for.
 const ROWS: usize = 20;
@@ -98,7 +98,7 @@ pub(super) async fn block(
     _: Operator,
     InPath(member): InPath<MemberId>,
 ) -> Result<Json<MemberStanding>, Failure> {
-    set_standing(&state, member, Standing::Blocked).await
+    set_account_status(&state, member, AccountStatus::Blocked).await
 }
 
 /// Lets a member in again, on every node within a minute at the latest.
@@ -118,18 +118,21 @@ pub(super) async fn unblock(
     _: Operator,
     InPath(member): InPath<MemberId>,
 ) -> Result<Json<MemberStanding>, Failure> {
-    set_standing(&state, member, Standing::Good).await
+    set_account_status(&state, member, AccountStatus::Good).await
 }
 
-async fn set_standing(
+async fn set_account_status(
     state: &HttpState,
     member_id: MemberId,
-    standing: Standing,
+    status: AccountStatus,
 ) -> Result<Json<MemberStanding>, Failure> {
-    let (counts, closed) = state.node_control.set_standing(member_id, standing).await?;
+    let (counts, closed) = state
+        .node_control
+        .set_account_status(member_id, status)
+        .await?;
     Ok(Json(MemberStanding {
         member_id,
-        blocked: counts == Standing::Blocked,
+        blocked: counts == AccountStatus::Blocked,
         closed,
     }))
 }

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::topic::LiveTopic;
 use super::{FILL_PAUSE, Hub};
 use crate::log::{Entry, Topic};
-use crate::store::{READ_ENTRIES_MAX, StoreError, View};
+use crate::store::{READ_ENTRIES_MAX, ReadConsistency, StoreError};
 
 /// What was read after a position.
 enum Page {
@@ -74,15 +74,21 @@ impl Hub {
         let last = Seq::try_from(u64::from(page_end)).unwrap_or(told);
         let wanted = (page_end - head.get()) as usize;
         let store = &self.parts.store;
-        let entries = store.read(topic, first, last, View::Quorum).await?;
+        let entries = store
+            .read(topic, first, last, ReadConsistency::Quorum)
+            .await?;
         if entries.len() == wanted {
             return Ok(Page::Whole(entries, last));
         }
         // The head first: what is missing up to it in a settled read that follows is a hole.
-        if matches!(topic, Topic::Room(_)) && store.head(topic, View::Settled).await? < last {
+        if matches!(topic, Topic::Room(_))
+            && store.head(topic, ReadConsistency::Serial).await? < last
+        {
             return Ok(Page::Lacking);
         }
-        let entries = store.read(topic, first, last, View::Settled).await?;
+        let entries = store
+            .read(topic, first, last, ReadConsistency::Serial)
+            .await?;
         if entries.is_empty() && last < told {
             let end = store.nearest(topic, last, told).await?;
             return Ok(Page::Whole(entries, before(end, last)));

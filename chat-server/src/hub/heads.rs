@@ -9,7 +9,7 @@ use tracing::{error, warn};
 use super::topic::LiveTopic;
 use super::{FILL_PAUSE, Hub};
 use crate::metrics::HeadRead;
-use crate::store::{StoreError, View};
+use crate::store::{ReadConsistency, StoreError};
 
 /// Heads read at a time: a node follows ten thousand topics, and the store has others to serve.
 const HEADS_AT_ONCE: usize = 16;
@@ -140,10 +140,18 @@ impl Hub {
         // Looked at before the store is asked: what is shown is stored, so its head cannot be less.
         let (shown, topic) = (live.ring().head(), live.topic());
         let is_less = |head| shown.is_some_and(|shown| head < shown);
-        let mut head = self.parts.store.head(topic, View::Quorum).await?;
+        let mut head = self
+            .parts
+            .store
+            .head(topic, ReadConsistency::Quorum)
+            .await?;
         if is_less(head) {
             // A replica may lag; only then is it asked in the way that costs more.
-            head = self.parts.store.head(topic, View::Settled).await?;
+            head = self
+                .parts
+                .store
+                .head(topic, ReadConsistency::Serial)
+                .await?;
             if is_less(head) {
                 self.let_go(live).await;
                 return Ok(Compared::WentBack);
@@ -165,7 +173,11 @@ impl Hub {
             let ring = live.ring();
             (ring.head(), ring.heard_of())
         };
-        let head = self.parts.store.head(live.topic(), View::Settled).await?;
+        let head = self
+            .parts
+            .store
+            .head(live.topic(), ReadConsistency::Serial)
+            .await?;
         if shown.is_some_and(|shown| head < shown) {
             self.let_go(live).await;
         } else if head < told && live.ring().unhear(told, head) {

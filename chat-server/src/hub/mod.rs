@@ -31,7 +31,7 @@ use crate::append::RoomHeads;
 use crate::bus::{Bus, BusEvent, BusState};
 use crate::log::{Entry, RoomEvent, Topic};
 use crate::metrics::Metrics;
-use crate::store::{MessageStore, StoreError, View};
+use crate::store::{MessageStore, ReadConsistency, StoreError};
 
 use heads::HeadCheck;
 
@@ -225,7 +225,11 @@ impl Hub {
             // It may begin to be heard after the head was read.
             live.require_head_check();
         }
-        let head = self.parts.store.head(topic, View::Quorum).await?;
+        let head = self
+            .parts
+            .store
+            .head(topic, ReadConsistency::Quorum)
+            .await?;
         let now = self.parts.clock.now();
         live.change(|ring| ring.begin(head, now));
         self.fill_if_missing(live);
@@ -333,7 +337,7 @@ mod tests {
             self.store().append(topic, head, entries).await
         }
 
-        async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
+        async fn head(&self, topic: Topic, view: ReadConsistency) -> Result<Seq, StoreError> {
             let fails = |left: usize| left.checked_sub(1);
             let order = Ordering::Relaxed;
             self.heads.fetch_add(1, order);
@@ -343,7 +347,7 @@ mod tests {
             if self.failing_heads.fetch_update(order, order, fails).is_ok() {
                 return Err(StoreError::Unavailable("away".to_owned()));
             }
-            let lags = view == View::Quorum;
+            let lags = view == ReadConsistency::Quorum;
             if lags && self.lagging.fetch_update(order, order, fails).is_ok() {
                 return Ok(Seq::ZERO);
             }
@@ -355,7 +359,7 @@ mod tests {
             topic: Topic,
             first: Seq,
             last: Seq,
-            view: View,
+            view: ReadConsistency,
         ) -> Result<Vec<Arc<Entry>>, StoreError> {
             self.store().read(topic, first, last, view).await
         }
@@ -530,7 +534,9 @@ mod tests {
                 });
                 let Pulled::Behind(head) = pulled else { return };
                 let first = self.cursor.next().unwrap();
-                let page = store.read(topic(), first, head, View::Quorum).await;
+                let page = store
+                    .read(topic(), first, head, ReadConsistency::Quorum)
+                    .await;
                 seen.extend(page.unwrap().iter().map(|entry| entry.seq.get()));
                 self.cursor = head;
             }

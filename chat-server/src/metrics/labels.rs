@@ -23,7 +23,7 @@ pub(super) const HEAD_READS: [(HeadRead, &str); 3] = [
 
 pub(super) const ORDERS: [(ControlKind, &str); 3] = [
     (ControlKind::RoomChanged, "room_changed"),
-    (ControlKind::StandingChanged, "standing_changed"),
+    (ControlKind::AccountStatusChanged, "standing_changed"),
     (ControlKind::Disconnect, "disconnect"),
 ];
 
@@ -82,7 +82,7 @@ pub enum ControlKind {
     /// Check at a room anew.
     RoomChanged,
     /// Check at a member anew.
-    StandingChanged,
+    AccountStatusChanged,
     /// Close a member's connections.
     Disconnect,
 }

@@ -30,7 +30,7 @@ pub enum StoreOp {
     /// Note a newest message.
     NoteHead,
     /// Whether a member is shut out.
-    Standing,
+    AccountStatus,
     /// Shut a member out, or not.
     SetStanding,
 }
@@ -48,8 +48,8 @@ impl StoreOp {
         (Self::MarkRead, "mark_read"),
         (Self::Heads, "heads"),
         (Self::NoteHead, "note_head"),
-        (Self::Standing, "standing"),
-        (Self::SetStanding, "set_standing"),
+        (Self::AccountStatus, "status"),
+        (Self::SetStanding, "set_account_status"),
     ];
 }
 

@@ -6,7 +6,7 @@ use shared::ids::{MemberId, MessageId, RoomId, Seq};
 
 use super::{PageError, RoomError, Rooms};
 use crate::log::{Entry, Topic};
-use crate::store::View;
+use crate::store::ReadConsistency;
 
 /// A piece of a room's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,17 +46,17 @@ impl Rooms {
         self.access(room, member).await?;
         let topic = Topic::Room(room);
         let last = match before {
-            None => self.head(room, View::Quorum).await?,
+            None => self.head(room, ReadConsistency::Quorum).await?,
             Some(before) => {
                 let before = topic.seq_of(before).ok_or(PageError::Cursor)?;
                 back(before, 1)
             }
         };
-        let mut page = self.page(room, last, size, View::Quorum).await?;
+        let mut page = self.page(room, last, size, ReadConsistency::Quorum).await?;
         if page.entries.len() < expected(last, size) {
             // A replica lags, the cursor lies past the end of the log, or there are holes.
-            let last = last.min(self.head(room, View::Settled).await?);
-            page = self.page(room, last, size, View::Settled).await?;
+            let last = last.min(self.head(room, ReadConsistency::Serial).await?);
+            page = self.page(room, last, size, ReadConsistency::Serial).await?;
             self.read_back_over_holes(room, size, &mut page).await?;
         }
         let next = (page.first > FIRST)
@@ -91,7 +91,9 @@ impl Rooms {
                 page.first = FIRST;
                 return Ok(());
             };
-            let mut earlier = self.page(room, last, missing, View::Settled).await?;
+            let mut earlier = self
+                .page(room, last, missing, ReadConsistency::Serial)
+                .await?;
             earlier.entries.append(&mut page.entries);
             *page = earlier;
         }
@@ -104,7 +106,7 @@ impl Rooms {
         room: RoomId,
         last: Seq,
         size: u32,
-        view: View,
+        view: ReadConsistency,
     ) -> Result<Piece, RoomError> {
         if last == Seq::ZERO || size == 0 {
             return Ok(Piece::default());
@@ -114,7 +116,7 @@ impl Rooms {
         Ok(Piece { entries, first })
     }
 
-    pub(super) async fn head(&self, room: RoomId, view: View) -> Result<Seq, RoomError> {
+    pub(super) async fn head(&self, room: RoomId, view: ReadConsistency) -> Result<Seq, RoomError> {
         let head = self.messages.head(Topic::Room(room), view).await;
         head.map_err(|error| self.unavailable("head", &error))
     }

@@ -8,7 +8,7 @@ use super::history::{FIRST, ahead, back};
 use super::{RoomError, Rooms};
 use crate::append::head_of;
 use crate::log::{Entry, Topic};
-use crate::store::{RoomHead, View};
+use crate::store::{ReadConsistency, RoomHead};
 
 /// What unread messages are counted up to; this many means "at least".
 pub const UNREAD_MAX: u32 = 100;
@@ -40,7 +40,9 @@ impl Rooms {
             return Ok(None);
         };
         let last = ahead(first, TAIL_ENTRIES - 1);
-        let entries = self.read(room, first, last, View::Quorum).await?;
+        let entries = self
+            .read(room, first, last, ReadConsistency::Quorum)
+            .await?;
         let newest = match entries.last() {
             Some(newest) => Some(Arc::clone(newest)),
             None => self.behind_jump(room, noted).await?,
@@ -50,7 +52,7 @@ impl Rooms {
         };
         if newest.seq == last {
             // The record is far behind, and only the log itself knows where it ends.
-            let head = self.head(room, View::Quorum).await?;
+            let head = self.head(room, ReadConsistency::Quorum).await?;
             newest = self.entry(room, head).await?.unwrap_or(newest);
         }
         self.metrics.room_heads_behind.inc();
@@ -65,7 +67,7 @@ impl Rooms {
         if !jumps.iter().any(|to| *to > noted) {
             return Ok(None);
         }
-        let head = self.head(room, View::Quorum).await?;
+        let head = self.head(room, ReadConsistency::Quorum).await?;
         // `None` where nothing came after the jump yet.
         self.entry(room, head).await
     }

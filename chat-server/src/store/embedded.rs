@@ -58,8 +58,8 @@ use self::tables::Tables;
 use self::writer::{Writer, WriterParts};
 use super::holes::Holes;
 use super::{
-    Append, MemberStore, Membership, MessageStore, Room, RoomHead, RoomStore, Standing, StoreError,
-    SyncMode, View, record,
+    AccountStatus, Append, MemberStore, Membership, MessageStore, ReadConsistency, Room, RoomHead,
+    RoomStore, StoreError, SyncMode, record,
 };
 use crate::log::{Entry, Topic};
 
@@ -262,8 +262,8 @@ impl MessageStore for EmbeddedStore {
         .await
     }
 
-    async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
-        if view == View::Settled {
+    async fn head(&self, topic: Topic, view: ReadConsistency) -> Result<Seq, StoreError> {
+        if view == ReadConsistency::Serial {
             // Behind the writes that wait or are being written; it adds nothing to them.
             let nothing = Write::Append {
                 topic,
@@ -290,10 +290,10 @@ impl MessageStore for EmbeddedStore {
         let entered = move |tables: &Tables| tables.is_entered(topic);
         let epoch = self.opened.get()?.epoch;
         if epoch == 0 || self.read_blocking(entered).await? {
-            return self.head(topic, View::Quorum).await;
+            return self.head(topic, ReadConsistency::Quorum).await;
         }
         match self.write(Write::Enter(topic), 0).await? {
-            Append::Applied => self.head(topic, View::Quorum).await,
+            Append::Applied => self.head(topic, ReadConsistency::Quorum).await,
             Append::Conflict(head) => Ok(head),
         }
     }
@@ -313,7 +313,7 @@ impl MessageStore for EmbeddedStore {
         topic: Topic,
         first: Seq,
         last: Seq,
-        _view: View,
+        _view: ReadConsistency,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         let holes = Arc::clone(&self.holes);
         self.read_blocking(move |tables| tables.read(topic, (first, last), &holes))
@@ -374,24 +374,20 @@ impl RoomStore for EmbeddedStore {
 
 #[async_trait]
 impl MemberStore for EmbeddedStore {
-    async fn standing(&self, member: MemberId) -> Result<Standing, StoreError> {
-        let stored = self.read_blocking(move |tables| tables.standing(member));
+    async fn status(&self, member: MemberId) -> Result<AccountStatus, StoreError> {
+        let stored = self.read_blocking(move |tables| tables.status(member));
         Ok(stored
             .await?
-            .map_or(Standing::Good, |(standing, _)| standing))
+            .map_or(AccountStatus::Good, |(status, _)| status))
     }
 
-    async fn set_standing(
+    async fn set_account_status(
         &self,
         member: MemberId,
-        standing: Standing,
+        status: AccountStatus,
         at: UnixMillis,
     ) -> Result<(), StoreError> {
-        let write = Write::SetStanding {
-            member,
-            standing,
-            at,
-        };
+        let write = Write::SetStanding { member, status, at };
         self.write(write, 0).await.map(drop)
     }
 }

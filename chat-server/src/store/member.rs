@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Whether a member may use the site.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Standing {
+pub enum AccountStatus {
     /// They may.
     #[default]
     Good,

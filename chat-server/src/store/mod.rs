@@ -22,7 +22,7 @@ use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 
 use crate::log::{Entry, Topic};
-pub use member::Standing;
+pub use member::AccountStatus;
 pub use room::{ItemType, Membership, Product, Role, Room, RoomHead, RoomMember};
 
 /// Entries that one [`MessageStore::append`] takes at most.
@@ -59,11 +59,11 @@ pub enum Append {
 
 /// How sure a read must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum View {
+pub enum ReadConsistency {
     /// What a quorum of replicas has; an append that is being settled may be missing.
     Quorum,
     /// The same, after every append under way was settled. Slower, for when something is missing.
-    Settled,
+    Serial,
 }
 
 /// The logs.
@@ -78,9 +78,9 @@ pub enum View {
 /// * What is applied survives the end of the process, is never changed, and is seen by every read
 ///   that starts later, at the positions given.
 /// * `read` gives what lies in `first..=last`, rising, at most [`READ_ENTRIES_MAX`] from `first`
-///   on. Positions of an inbox whose entries expired are missing. Of a room, a [`View::Quorum`] read
+///   on. Positions of an inbox whose entries expired are missing. Of a room, a [`ReadConsistency::Quorum`] read
 ///   may end before an append that is being settled; a position up to the head that a
-///   [`View::Settled`] read does not give is a hole: the entry is lost or cannot be read. Readers
+///   [`ReadConsistency::Serial`] read does not give is a hole: the entry is lost or cannot be read. Readers
 ///   pass over holes, however long; the store logs and counts each once. A read fails only where
 ///   nothing of it can be had.
 /// * `nearest` finds the next entry over a hole, in a few questions to the store.
@@ -108,7 +108,7 @@ pub trait MessageStore: Send + Sync + fmt::Debug {
     /// Moves the log into the store's epoch (see [`epoch`]) if it is not there, and gives its head.
     /// Whoever appends asks for this first, once.
     async fn enter(&self, topic: Topic) -> Result<Seq, StoreError> {
-        self.head(topic, View::Quorum).await
+        self.head(topic, ReadConsistency::Quorum).await
     }
 
     /// The first position of each epoch that the log has jumped into, rising.
@@ -117,7 +117,7 @@ pub trait MessageStore: Send + Sync + fmt::Debug {
     }
 
     /// The position of the newest entry.
-    async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError>;
+    async fn head(&self, topic: Topic, view: ReadConsistency) -> Result<Seq, StoreError>;
 
     /// The entries at `first..=last`.
     async fn read(
@@ -125,7 +125,7 @@ pub trait MessageStore: Send + Sync + fmt::Debug {
         topic: Topic,
         first: Seq,
         last: Seq,
-        view: View,
+        view: ReadConsistency,
     ) -> Result<Vec<Arc<Entry>>, StoreError>;
 
     /// The first position with an entry on the way from `from` to `to`, which may be the smaller
@@ -141,7 +141,9 @@ pub trait MessageStore: Send + Sync + fmt::Debug {
                 at.saturating_sub(step).max(end)
             };
             let (first, last) = (position(at.min(next)), position(at.max(next)));
-            let found = self.read(topic, first, last, View::Settled).await?;
+            let found = self
+                .read(topic, first, last, ReadConsistency::Serial)
+                .await?;
             let found = if is_forward {
                 found.first()
             } else {
@@ -205,13 +207,13 @@ pub trait RoomStore: Send + Sync + fmt::Debug {
 #[async_trait]
 pub trait MemberStore: Send + Sync + fmt::Debug {
     /// Whether the member may use the site.
-    async fn standing(&self, member: MemberId) -> Result<Standing, StoreError>;
+    async fn status(&self, member: MemberId) -> Result<AccountStatus, StoreError>;
 
     /// The member may, or may not, use the site from `at` on.
-    async fn set_standing(
+    async fn set_account_status(
         &self,
         member: MemberId,
-        standing: Standing,
+        status: AccountStatus,
         at: UnixMillis,
     ) -> Result<(), StoreError>;
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 
-use super::{Role, Room, RoomHead, Standing, StoreError};
+use super::{AccountStatus, Role, Room, RoomHead, StoreError};
 use crate::log::{Draft, Entry, Kind, Uid};
 
 /// The version this program writes, and the only one so far that it reads.
@@ -182,10 +182,10 @@ pub(super) fn decode_room_head(room: RoomId, bytes: &[u8]) -> Result<RoomHead, S
 }
 
 /// A member's standing and since when.
-pub(super) fn encode_standing(standing: Standing, at: UnixMillis) -> [u8; 10] {
-    let code = match standing {
-        Standing::Good => 0,
-        Standing::Blocked => 1,
+pub(super) fn encode_standing(status: AccountStatus, at: UnixMillis) -> [u8; 10] {
+    let code = match status {
+        AccountStatus::Good => 0,
+        AccountStatus::Blocked => 1,
     };
     let mut bytes = [VERSION; 10];
     bytes[1] = code;
@@ -193,18 +193,18 @@ pub(super) fn encode_standing(standing: Standing, at: UnixMillis) -> [u8; 10] {
     bytes
 }
 
-pub(super) fn decode_standing(bytes: &[u8]) -> Result<(Standing, UnixMillis), StoreError> {
-    const WHAT: &str = "standing";
+pub(super) fn decode_standing(bytes: &[u8]) -> Result<(AccountStatus, UnixMillis), StoreError> {
+    const WHAT: &str = "status";
     let [code, at @ ..] = body_of(WHAT, bytes)? else {
         return Err(corrupt(WHAT, "no bytes"));
     };
-    let standing = match code {
-        0 => Standing::Good,
-        1 => Standing::Blocked,
-        _ => return Err(corrupt(WHAT, "unknown standing")),
+    let status = match code {
+        0 => AccountStatus::Good,
+        1 => AccountStatus::Blocked,
+        _ => return Err(corrupt(WHAT, "unknown status")),
     };
     let at = <[u8; 8]>::try_from(at).map_err(|error| corrupt(WHAT, &error.to_string()))?;
-    Ok((standing, moment(WHAT, i64::from_be_bytes(at))?))
+    Ok((status, moment(WHAT, i64::from_be_bytes(at))?))
 }
 
 fn encode(value: &impl Serialize, capacity: usize) -> Vec<u8> {
@@ -407,13 +407,13 @@ mod tests {
             check(&role, &encode_membership(role), golden, decode_membership);
         }
         check(&Seq::MAX, &encode_mark(Seq::MAX), "01003fffff", decode_mark);
-        for (standing, golden) in [
-            (Standing::Good, "010000000000000003e8"),
-            (Standing::Blocked, "010100000000000003e8"),
+        for (status, golden) in [
+            (AccountStatus::Good, "010000000000000003e8"),
+            (AccountStatus::Blocked, "010100000000000003e8"),
         ] {
             let at = UnixMillis::try_from(1_000_i64).unwrap();
-            let written = encode_standing(standing, at);
-            check(&(standing, at), &written, golden, decode_standing);
+            let written = encode_standing(status, at);
+            check(&(status, at), &written, golden, decode_standing);
         }
         let head = RoomHead {
             room: room_id(),

@@ -16,7 +16,7 @@
 //! need not show it, and who asks because something is missing must see it.
 //!
 //! What this store does not do: keep the order of two members' conditional writes in two data
-//! centres unless told to ([`settings::Reach`]); clean up what a crash left in the memberships of a
+//! centres unless told to ([`settings::DataCenters`]); clean up what a crash left in the memberships of a
 //! room, which the next change of that room does.
 
 mod cql;

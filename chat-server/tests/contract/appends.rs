@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_server::log::Topic;
-use chat_server::store::{APPEND_BYTES_MAX, APPEND_ENTRIES_MAX, Append, READ_ENTRIES_MAX, View};
+use chat_server::store::{
+    APPEND_BYTES_MAX, APPEND_ENTRIES_MAX, Append, READ_ENTRIES_MAX, ReadConsistency,
+};
 use shared::ids::Seq;
 use tokio::task::JoinSet;
 
@@ -28,8 +30,14 @@ async fn append_somewhere(store: &dyn Store, topic: Topic, uid: u128) -> Seq {
 
 pub(crate) async fn empty_topic_has_head_zero(store: Arc<dyn Store>) {
     let topic = fresh_topic();
-    assert_eq!(store.head(topic, View::Quorum).await.unwrap(), Seq::ZERO);
-    assert_eq!(store.head(topic, View::Settled).await.unwrap(), Seq::ZERO);
+    assert_eq!(
+        store.head(topic, ReadConsistency::Quorum).await.unwrap(),
+        Seq::ZERO
+    );
+    assert_eq!(
+        store.head(topic, ReadConsistency::Serial).await.unwrap(),
+        Seq::ZERO
+    );
     assert!(
         store
             .read(topic, Seq::ZERO, Seq::MAX, QUORUM)
@@ -47,7 +55,10 @@ pub(crate) async fn append_moves_the_head_to_its_last_entry(store: Arc<dyn Store
     );
     assert_eq!(store.head(topic, QUORUM).await.unwrap(), seq(3));
     assert_eq!(append(&*store, topic, seq(3), 1, 4).await, Append::Applied);
-    assert_eq!(store.head(topic, View::Settled).await.unwrap(), seq(4));
+    assert_eq!(
+        store.head(topic, ReadConsistency::Serial).await.unwrap(),
+        seq(4)
+    );
 }
 
 pub(crate) async fn append_is_applied_only_at_the_head(store: Arc<dyn Store>) {
@@ -237,7 +248,7 @@ pub(crate) async fn repeated_append_finds_out_that_it_was_applied(store: Arc<dyn
     assert_eq!(
         uids(
             &store
-                .read(topic, seq(1), head, View::Settled)
+                .read(topic, seq(1), head, ReadConsistency::Serial)
                 .await
                 .unwrap()
         ),

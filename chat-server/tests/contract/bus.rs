@@ -363,7 +363,7 @@ fn node_control() -> [Control; 3] {
         Control::RoomChanged {
             room_id: fresh_room(),
         },
-        Control::StandingChanged {
+        Control::AccountStatusChanged {
             member_id: fresh_member(),
         },
         Control::Disconnect {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chat_server::log::Topic;
 use chat_server::store::embedded::{EmbeddedStore, NodeContext};
-use chat_server::store::{Append, MessageStore, StoreError, SyncMode, View};
+use chat_server::store::{Append, MessageStore, ReadConsistency, StoreError, SyncMode};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use shared::ids::Seq;
@@ -82,7 +82,7 @@ async fn child_that_appends_until_it_is_killed() {
 
 async fn append_for_ever(store: Arc<EmbeddedStore>, number: u64) {
     let topic = Topic::Room(room(number));
-    let mut head = store.head(topic, View::Quorum).await.unwrap();
+    let mut head = store.head(topic, ReadConsistency::Quorum).await.unwrap();
     loop {
         let count = rand::rng().random_range(1..=5);
         // Half the range, so that those of the batch that follow it do not overflow.
@@ -141,11 +141,14 @@ async fn assert_all_there(folder: &Path, acked: &Acked) {
     let store = EmbeddedStore::open(folder, SyncMode::Always).unwrap();
     for number in 1..=TOPICS {
         let topic = Topic::Room(room(number));
-        let head = store.head(topic, View::Settled).await.unwrap();
+        let head = store.head(topic, ReadConsistency::Serial).await.unwrap();
         let mut uids = BTreeMap::new();
         while uids.len() < head.get() as usize {
             let first = seq(uids.len() as u64 + 1);
-            let page = store.read(topic, first, head, View::Settled).await.unwrap();
+            let page = store
+                .read(topic, first, head, ReadConsistency::Serial)
+                .await
+                .unwrap();
             assert_eq!(page[0].seq, first);
             uids.extend(page.iter().map(|entry| (entry.seq, entry.draft.uid.0)));
         }
@@ -230,7 +233,7 @@ async fn journal_cut_at_any_byte_loses_only_what_was_being_appended() {
         std::fs::write(folder.path().join("0.jnl"), journal).unwrap();
         let store = open();
         let entries = store
-            .read(topic, seq(1), Seq::MAX, View::Settled)
+            .read(topic, seq(1), Seq::MAX, ReadConsistency::Serial)
             .await
             .unwrap();
         assert_eq!(
@@ -247,7 +250,7 @@ async fn journal_cut_at_any_byte_loses_only_what_was_being_appended() {
         store.close().unwrap();
         if cut % 16 == 0 {
             assert_eq!(
-                open().head(topic, View::Settled).await.unwrap(),
+                open().head(topic, ReadConsistency::Serial).await.unwrap(),
                 seq(4),
                 "cut at {cut}"
             );
@@ -283,10 +286,13 @@ async fn child_whose_disk_fails() {
             "{later:?}"
         );
     }
-    assert_eq!(store.head(topic, View::Quorum).await.unwrap(), seq(1));
+    assert_eq!(
+        store.head(topic, ReadConsistency::Quorum).await.unwrap(),
+        seq(1)
+    );
     assert_eq!(
         store
-            .read(topic, seq(1), Seq::MAX, View::Quorum)
+            .read(topic, seq(1), Seq::MAX, ReadConsistency::Quorum)
             .await
             .unwrap()
             .len(),
@@ -330,12 +336,12 @@ async fn child_whose_disk_is_full_for_a_while() {
     };
     let mut acked = 0;
     for outage in 1..=3 {
-        let head = store.head(topic, View::Settled).await.unwrap();
+        let head = store.head(topic, ReadConsistency::Serial).await.unwrap();
         assert_eq!(append(head).await.unwrap(), Append::Applied);
         acked += 1;
 
         limit_files("1:");
-        let head = store.head(topic, View::Settled).await.unwrap();
+        let head = store.head(topic, ReadConsistency::Serial).await.unwrap();
         let failed = append(head).await;
         assert!(matches!(failed, Err(StoreError::Unknown(_))), "{failed:?}");
         assert!(!health.is_ready());
@@ -344,12 +350,15 @@ async fn child_whose_disk_is_full_for_a_while() {
             "{:?}",
             health.reasons()
         );
-        let page = store.read(topic, seq(1), head, View::Quorum).await.unwrap();
+        let page = store
+            .read(topic, seq(1), head, ReadConsistency::Quorum)
+            .await
+            .unwrap();
         assert_eq!(page.len(), head.get() as usize, "reads are served on");
 
         limit_files("unlimited:");
         let going_on = async {
-            while store.head(topic, View::Settled).await.is_err() {
+            while store.head(topic, ReadConsistency::Serial).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -359,10 +368,13 @@ async fn child_whose_disk_is_full_for_a_while() {
         assert_eq!(metrics.store_outages.get(), outage);
         assert_eq!(metrics.store_reopens.get(), outage);
         // What was unknown is stored or not, for good, and is said by heads and reads alike.
-        let head = store.head(topic, View::Quorum).await.unwrap();
-        assert_eq!(head, store.head(topic, View::Settled).await.unwrap());
+        let head = store.head(topic, ReadConsistency::Quorum).await.unwrap();
+        assert_eq!(
+            head,
+            store.head(topic, ReadConsistency::Serial).await.unwrap()
+        );
         let page = store
-            .read(topic, seq(1), Seq::MAX, View::Quorum)
+            .read(topic, seq(1), Seq::MAX, ReadConsistency::Quorum)
             .await
             .unwrap();
         assert_eq!(page.len(), head.get() as usize);
@@ -414,7 +426,7 @@ async fn failed_commit_is_unknown_and_ends_all_writing_until_reopened() {
 
         let store = EmbeddedStore::open(folder.path(), SyncMode::Always).unwrap();
         let topic = Topic::Room(room(1));
-        let head = store.head(topic, View::Quorum).await.unwrap();
+        let head = store.head(topic, ReadConsistency::Quorum).await.unwrap();
         assert!(
             [seq(1), seq(2)].contains(&head),
             "the second was unknown: {head}"

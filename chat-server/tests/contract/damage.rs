@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat_server::log::Topic;
 use chat_server::store::embedded::{EmbeddedStore, NodeContext};
-use chat_server::store::{Append, MessageStore, RoomStore, StoreError, SyncMode, View};
+use chat_server::store::{Append, MessageStore, ReadConsistency, RoomStore, StoreError, SyncMode};
 use shared::ids::Seq;
 use tempfile::TempDir;
 
@@ -24,7 +24,10 @@ async fn written() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(folder.path(), SyncMode::Always).unwrap();
     for number in 0..BATCHES {
-        let head = store.head(topic(number), View::Quorum).await.unwrap();
+        let head = store
+            .head(topic(number), ReadConsistency::Quorum)
+            .await
+            .unwrap();
         let mut entries = batch(head, 1, number.into());
         // Some are so large that the journal compresses them.
         let size = [10, 100, 700, 5_000][usize::try_from(number % 4).unwrap()];
@@ -72,7 +75,7 @@ async fn check(folder: &Path, journal: &[u8], what: &str) -> bool {
         Err(error) => panic!("{what}: {error}"),
     };
     for number in 0..3 {
-        let read = store.read(topic(number), seq(1), Seq::MAX, View::Settled);
+        let read = store.read(topic(number), seq(1), Seq::MAX, ReadConsistency::Serial);
         let uids: Vec<_> = read
             .await
             .unwrap()
@@ -238,7 +241,7 @@ async fn opened_after(folder: &Path, damage: impl FnOnce(&Path), what: &str) -> 
     };
     let (mut missing, mut inner) = (0, 0);
     for number in 0..3 {
-        let read = store.read(topic(number), seq(1), Seq::MAX, View::Settled);
+        let read = store.read(topic(number), seq(1), Seq::MAX, ReadConsistency::Serial);
         let read = read.await.unwrap_or_else(|error| panic!("{what}: {error}"));
         let uids: Vec<_> = read.iter().map(|entry| entry.draft.uid.0).collect();
         let all = (0..BATCHES).filter(|n| n % 3 == number).map(u128::from);
@@ -320,7 +323,7 @@ async fn folder_put_back_whole_starts_and_in_part_is_refused_with_advice() {
     let store = EmbeddedStore::open(newer.path(), SyncMode::Always).unwrap();
     for uid in [100, 101] {
         store.enter(topic(0)).await.unwrap();
-        let head = store.head(topic(0), View::Quorum).await.unwrap();
+        let head = store.head(topic(0), ReadConsistency::Quorum).await.unwrap();
         let append = store.append(topic(0), head, batch(head, 1, uid));
         assert_eq!(append.await.unwrap(), Append::Applied);
     }
@@ -337,6 +340,6 @@ async fn folder_put_back_whole_starts_and_in_part_is_refused_with_advice() {
     assert!(has_advice, "{why}");
     std::fs::copy(mark(older.path()), mark(put_back.path())).unwrap();
     let store = EmbeddedStore::open(put_back.path(), SyncMode::Always).unwrap();
-    let read = store.read(topic(0), seq(1), Seq::MAX, View::Settled);
+    let read = store.read(topic(0), seq(1), Seq::MAX, ReadConsistency::Serial);
     assert_eq!(read.await.unwrap().len(), 8);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat_server::store::Standing;
+use chat_server::store::AccountStatus;
 use tokio::task::JoinSet;
 
 use super::make::{fresh_member, member, millis};
@@ -10,42 +10,48 @@ use super::store::Store;
 
 pub(crate) async fn unknown_member_is_in_good_standing(store: Arc<dyn Store>) {
     assert_eq!(
-        store.standing(fresh_member()).await.unwrap(),
-        Standing::Good
+        store.status(fresh_member()).await.unwrap(),
+        AccountStatus::Good
     );
 }
 
 pub(crate) async fn standing_is_what_was_set_last(store: Arc<dyn Store>) {
     let who = fresh_member();
-    for (standing, at) in [
-        (Standing::Good, 1_000),
-        (Standing::Blocked, 2_000),
-        (Standing::Blocked, 3_000),
-        (Standing::Good, 4_000),
-        (Standing::Blocked, 4_001),
+    for (status, at) in [
+        (AccountStatus::Good, 1_000),
+        (AccountStatus::Blocked, 2_000),
+        (AccountStatus::Blocked, 3_000),
+        (AccountStatus::Good, 4_000),
+        (AccountStatus::Blocked, 4_001),
     ] {
-        store.set_standing(who, standing, millis(at)).await.unwrap();
-        assert_eq!(store.standing(who).await.unwrap(), standing);
+        store
+            .set_account_status(who, status, millis(at))
+            .await
+            .unwrap();
+        assert_eq!(store.status(who).await.unwrap(), status);
     }
 }
 
 pub(crate) async fn later_decision_wins_in_any_order(store: Arc<dyn Store>) {
     let who = fresh_member();
-    for (standing, at, expected) in [
-        (Standing::Blocked, 5_000, Standing::Blocked),
-        (Standing::Good, 4_999, Standing::Blocked),
-        (Standing::Good, 5_001, Standing::Good),
-        (Standing::Blocked, 0, Standing::Good),
+    for (status, at, expected) in [
+        (AccountStatus::Blocked, 5_000, AccountStatus::Blocked),
+        (AccountStatus::Good, 4_999, AccountStatus::Blocked),
+        (AccountStatus::Good, 5_001, AccountStatus::Good),
+        (AccountStatus::Blocked, 0, AccountStatus::Good),
     ] {
-        store.set_standing(who, standing, millis(at)).await.unwrap();
-        assert_eq!(store.standing(who).await.unwrap(), expected, "after {at}");
+        store
+            .set_account_status(who, status, millis(at))
+            .await
+            .unwrap();
+        assert_eq!(store.status(who).await.unwrap(), expected, "after {at}");
     }
     let first = fresh_member();
     store
-        .set_standing(first, Standing::Blocked, millis(0))
+        .set_account_status(first, AccountStatus::Blocked, millis(0))
         .await
         .unwrap();
-    assert_eq!(store.standing(first).await.unwrap(), Standing::Blocked);
+    assert_eq!(store.status(first).await.unwrap(), AccountStatus::Blocked);
 }
 
 pub(crate) async fn decisions_at_once_leave_the_latest(store: Arc<dyn Store>) {
@@ -55,25 +61,33 @@ pub(crate) async fn decisions_at_once_leave_the_latest(store: Arc<dyn Store>) {
         let store = Arc::clone(&store);
         // Each number once, in no order; the greatest is even.
         let at = nth * 7 % 33;
-        let standing = if at % 2 == 0 {
-            Standing::Blocked
+        let status = if at % 2 == 0 {
+            AccountStatus::Blocked
         } else {
-            Standing::Good
+            AccountStatus::Good
         };
-        tasks.spawn(async move { store.set_standing(who, standing, millis(at)).await.unwrap() });
+        tasks.spawn(async move {
+            store
+                .set_account_status(who, status, millis(at))
+                .await
+                .unwrap()
+        });
     }
     tasks.join_all().await;
-    assert_eq!(store.standing(who).await.unwrap(), Standing::Blocked);
+    assert_eq!(store.status(who).await.unwrap(), AccountStatus::Blocked);
 }
 
 pub(crate) async fn standings_of_members_do_not_mix(store: Arc<dyn Store>) {
     let middle = u64::from(fresh_member().get()).clamp(300, (1 << 31) - 300);
     let blocked = member(middle);
     store
-        .set_standing(blocked, Standing::Blocked, millis(1))
+        .set_account_status(blocked, AccountStatus::Blocked, millis(1))
         .await
         .unwrap();
     for other in [middle - 256, middle - 1, middle + 1, middle + 256] {
-        assert_eq!(store.standing(member(other)).await.unwrap(), Standing::Good);
+        assert_eq!(
+            store.status(member(other)).await.unwrap(),
+            AccountStatus::Good
+        );
     }
 }

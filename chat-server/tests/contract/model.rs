@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_server::log::{Entry, Topic};
-use chat_server::store::{Append, READ_ENTRIES_MAX, Role, Room, RoomHead, Standing, View};
+use chat_server::store::{
+    AccountStatus, Append, READ_ENTRIES_MAX, ReadConsistency, Role, Room, RoomHead,
+};
 use proptest::prelude::*;
 use shared::ids::{MemberId, RoomId, Seq};
 
@@ -85,7 +87,7 @@ pub(crate) struct Model {
     put: BTreeMap<RoomId, Room>,
     marks: BTreeMap<(MemberId, RoomId), Seq>,
     heads: BTreeMap<RoomId, RoomHead>,
-    standings: BTreeMap<MemberId, (u32, Standing)>,
+    standings: BTreeMap<MemberId, (u32, AccountStatus)>,
     next_uid: u128,
 }
 
@@ -139,7 +141,7 @@ impl Model {
                 is_blocked,
                 at,
             } => {
-                self.set_standing(store, self.members[member], is_blocked, at)
+                self.set_account_status(store, self.members[member], is_blocked, at)
                     .await
             }
         }
@@ -181,23 +183,29 @@ impl Model {
         self.put.insert(id, room);
     }
 
-    async fn set_standing(&mut self, store: &dyn Store, of: MemberId, is_blocked: bool, at: u32) {
+    async fn set_account_status(
+        &mut self,
+        store: &dyn Store,
+        of: MemberId,
+        is_blocked: bool,
+        at: u32,
+    ) {
         let known = self.standings.get(&of).copied();
-        let mut standing = if is_blocked {
-            Standing::Blocked
+        let mut status = if is_blocked {
+            AccountStatus::Blocked
         } else {
-            Standing::Good
+            AccountStatus::Good
         };
         // Of two at the same time either may win; here they say the same.
         if let Some((_, same)) = known.filter(|(since, _)| *since == at) {
-            standing = same;
+            status = same;
         }
         store
-            .set_standing(of, standing, millis(at.into()))
+            .set_account_status(of, status, millis(at.into()))
             .await
             .unwrap();
         if known.is_none_or(|(since, _)| at > since) {
-            self.standings.insert(of, (at, standing));
+            self.standings.insert(of, (at, status));
         }
     }
 
@@ -208,7 +216,7 @@ impl Model {
         let expected: Vec<_> = within.take(READ_ENTRIES_MAX as usize).cloned().collect();
         let range = (seq(first.into()), seq(last.into()));
         let found = store
-            .read(topic, range.0, range.1, View::Quorum)
+            .read(topic, range.0, range.1, ReadConsistency::Quorum)
             .await
             .unwrap();
         // From position 0 the limit counts a position where nothing is; one entry less may come.
@@ -224,7 +232,7 @@ impl Model {
     pub(crate) async fn compare(&self, store: &dyn Store) {
         for topic in self.topics {
             let count = self.logs.get(&topic).map_or(0, Vec::len);
-            let head = store.head(topic, View::Settled).await.unwrap();
+            let head = store.head(topic, ReadConsistency::Serial).await.unwrap();
             assert_eq!(head.get() as usize, count);
             for first in (1..=head.get()).step_by(READ_ENTRIES_MAX as usize) {
                 self.compare_read(store, topic, first, head.get()).await;
@@ -265,9 +273,9 @@ impl Model {
             .collect();
         assert_eq!(found.len(), memberships.len(), "a room is there twice");
         assert_eq!(found, expected);
-        let standing = self.standings.get(&member).map(|(_, standing)| *standing);
-        let expected = standing.unwrap_or_default();
-        assert_eq!(store.standing(member).await.unwrap(), expected);
+        let status = self.standings.get(&member).map(|(_, status)| *status);
+        let expected = status.unwrap_or_default();
+        assert_eq!(store.status(member).await.unwrap(), expected);
         for room in self.rooms {
             assert_eq!(store.last_read(member, room).await.unwrap(), mark(room));
         }

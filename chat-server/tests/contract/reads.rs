@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_server::log::{Kind, Topic};
-use chat_server::store::{Append, READ_ENTRIES_MAX, View};
+use chat_server::store::{Append, READ_ENTRIES_MAX, ReadConsistency};
 use shared::ids::{MemberId, Seq};
 
 use super::make::{batch, entry, fresh_member, fresh_room, fresh_topic, member, seq};
@@ -55,7 +55,7 @@ pub(crate) async fn read_gives_what_lies_between_its_borders(store: Arc<dyn Stor
         (6, 3, &[]),
     ];
     for (first, last, expected) in cases {
-        for view in [View::Quorum, View::Settled] {
+        for view in [ReadConsistency::Quorum, ReadConsistency::Serial] {
             let entries = store
                 .read(topic, seq(first), seq(last), view)
                 .await

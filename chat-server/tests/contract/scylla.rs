@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chat_server::metrics::Metrics;
 use chat_server::store::scylla::ScyllaStore;
-use chat_server::store::scylla::settings::{Reach, Replication, ScyllaSettings};
+use chat_server::store::scylla::settings::{DataCenters, Replication, ScyllaSettings};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use shared::clock::SystemClock;
@@ -30,7 +30,7 @@ fn settings() -> ScyllaSettings {
         datacenter: None,
         // A copy on each of the servers that are named.
         replication: Replication::Factor(servers.split(',').count().try_into().unwrap()),
-        reach: Reach::LocalQuorum,
+        reach: DataCenters::LocalQuorum,
         ca: None,
         // A busy machine is not what is tried here.
         answer_wait: Duration::from_secs(30),

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chat_server::log::{Entry, Topic};
-use chat_server::store::{Append, MemberStore, MessageStore, RoomStore, StoreError, View};
+use chat_server::store::{
+    Append, MemberStore, MessageStore, ReadConsistency, RoomStore, StoreError,
+};
 use shared::ids::Seq;
 
 use super::make::{batch, seq};
@@ -85,7 +87,7 @@ macro_rules! store_contract {
     };
 }
 
-pub(crate) const QUORUM: View = View::Quorum;
+pub(crate) const QUORUM: ReadConsistency = ReadConsistency::Quorum;
 
 pub(crate) async fn append(
     store: &dyn Store,
@@ -101,11 +103,14 @@ pub(crate) async fn append(
 }
 
 pub(crate) async fn read_all(store: &dyn Store, topic: Topic) -> Vec<Arc<Entry>> {
-    let head = store.head(topic, View::Settled).await.unwrap();
+    let head = store.head(topic, ReadConsistency::Serial).await.unwrap();
     let mut entries = Vec::new();
     let mut next = seq(1);
     while next <= head {
-        let page = store.read(topic, next, head, View::Settled).await.unwrap();
+        let page = store
+            .read(topic, next, head, ReadConsistency::Serial)
+            .await
+            .unwrap();
         next = page
             .last()
             .expect("none is missing up to the head")

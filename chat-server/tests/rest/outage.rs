@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use chat_server::log::{Entry, Topic};
 use chat_server::store::embedded::EmbeddedStore;
 use chat_server::store::{
-    Append, MemberStore, Membership, MessageStore, Room, RoomHead, RoomStore, Standing, StoreError,
-    View,
+    AccountStatus, Append, MemberStore, Membership, MessageStore, ReadConsistency, Room, RoomHead,
+    RoomStore, StoreError,
 };
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
@@ -91,7 +91,7 @@ impl MessageStore for Outage {
         self.asked().await?.append(topic, head, entries).await
     }
 
-    async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
+    async fn head(&self, topic: Topic, view: ReadConsistency) -> Result<Seq, StoreError> {
         self.asked().await?.head(topic, view).await
     }
 
@@ -100,7 +100,7 @@ impl MessageStore for Outage {
         topic: Topic,
         first: Seq,
         last: Seq,
-        view: View,
+        view: ReadConsistency,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         self.asked().await?.read(topic, first, last, view).await
     }
@@ -148,16 +148,19 @@ impl RoomStore for Outage {
 
 #[async_trait]
 impl MemberStore for Outage {
-    async fn standing(&self, member: MemberId) -> Result<Standing, StoreError> {
-        self.asked().await?.standing(member).await
+    async fn status(&self, member: MemberId) -> Result<AccountStatus, StoreError> {
+        self.asked().await?.status(member).await
     }
 
-    async fn set_standing(
+    async fn set_account_status(
         &self,
         member: MemberId,
-        standing: Standing,
+        status: AccountStatus,
         at: UnixMillis,
     ) -> Result<(), StoreError> {
-        self.asked().await?.set_standing(member, standing, at).await
+        self.asked()
+            .await?
+            .set_account_status(member, status, at)
+            .await
     }
 }

@@ -1,7 +1,7 @@
 //! Where one bucket ends and the next begins: positions 4,095 and 4,096, 8,191 and 8,192.
 
 use chat_server::log::Topic;
-use chat_server::store::{Append, MessageStore, RoomHead, RoomStore, StoreError, View};
+use chat_server::store::{Append, MessageStore, ReadConsistency, RoomHead, RoomStore, StoreError};
 use shared::ids::Seq;
 use tokio::task::JoinSet;
 
@@ -132,7 +132,7 @@ async fn of_several_nodes_one_begins_the_bucket() {
     let node = applied[0].1;
     let newest = 4_096 + node;
     assert_eq!(
-        first.head(topic, View::Quorum).await.unwrap(),
+        first.head(topic, ReadConsistency::Quorum).await.unwrap(),
         seq(newest.into())
     );
     let expected = batch(seq(4_095), 1 + node, 10_000 * u128::from(node + 1));

@@ -7,7 +7,7 @@ use chat_server::bus::local::LocalBus;
 use chat_server::metrics::Metrics;
 use chat_server::store::epoch::GAP_MIN;
 use chat_server::store::scylla::ScyllaStore;
-use chat_server::store::{Append, MessageStore, RoomStore, View};
+use chat_server::store::{Append, MessageStore, ReadConsistency, RoomStore};
 use futures_util::future::join_all;
 use shared::clock::SystemClock;
 use shared::drain::Drain;
@@ -88,7 +88,12 @@ async fn logs_of_a_store_that_was_put_back_jump_once_to_one_place() {
         let earlier = nodes[0].nearest(topic, far, seq(1)).await.unwrap();
         assert_eq!(earlier.unwrap_or(Seq::ZERO).get(), before);
         let hole = nodes[0]
-            .read(topic, near, seq(u64::from(before) + 512), View::Settled)
+            .read(
+                topic,
+                near,
+                seq(u64::from(before) + 512),
+                ReadConsistency::Serial,
+            )
             .await;
         assert_eq!(hole.unwrap().len(), 0);
     }

@@ -29,8 +29,8 @@ use std::time::Duration;
 use chat_server::log::{Entry, Topic};
 use chat_server::metrics::Metrics;
 use chat_server::store::scylla::ScyllaStore;
-use chat_server::store::scylla::settings::{Reach, Replication, ScyllaSettings};
-use chat_server::store::{Append, MessageStore, READ_ENTRIES_MAX, StoreError, View};
+use chat_server::store::scylla::settings::{DataCenters, Replication, ScyllaSettings};
+use chat_server::store::{Append, MessageStore, READ_ENTRIES_MAX, ReadConsistency, StoreError};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use shared::clock::{ManualClock, SystemClock};
@@ -63,7 +63,7 @@ fn settings_at(servers: &str, keyspace: &str) -> ScyllaSettings {
         datacenter: None,
         // A copy on each of the servers that are named.
         replication: Replication::Factor(self::servers().split(',').count().try_into().unwrap()),
-        reach: Reach::LocalQuorum,
+        reach: DataCenters::LocalQuorum,
         ca: None,
         // A busy machine is not what is tried here.
         answer_wait: Duration::from_secs(30),
@@ -128,16 +128,20 @@ fn conflict(head: u32) -> Append {
 }
 
 async fn head(store: &ScyllaStore, topic: Topic) -> u32 {
-    let quorum = store.head(topic, View::Quorum).await.unwrap();
-    let settled = store.head(topic, View::Settled).await.unwrap();
+    let quorum = store.head(topic, ReadConsistency::Quorum).await.unwrap();
+    let settled = store.head(topic, ReadConsistency::Serial).await.unwrap();
     assert_eq!(quorum, settled);
     settled.get()
 }
 
 async fn read(store: &ScyllaStore, topic: Topic, first: u32, last: u32) -> Vec<Arc<Entry>> {
     let range = (seq(first.into()), seq(last.into()));
-    let quorum = store.read(topic, range.0, range.1, View::Quorum).await;
-    let settled = store.read(topic, range.0, range.1, View::Settled).await;
+    let quorum = store
+        .read(topic, range.0, range.1, ReadConsistency::Quorum)
+        .await;
+    let settled = store
+        .read(topic, range.0, range.1, ReadConsistency::Serial)
+        .await;
     let settled = settled.unwrap();
     assert_eq!(quorum.unwrap(), settled);
     settled

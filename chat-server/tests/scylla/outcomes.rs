@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chat_server::log::Topic;
 use chat_server::store::scylla::ScyllaStore;
-use chat_server::store::{Append, MessageStore, RoomStore, StoreError, View};
+use chat_server::store::{Append, MessageStore, ReadConsistency, RoomStore, StoreError};
 use shared::ids::Seq;
 use tokio::time::{interval, timeout};
 
@@ -139,8 +139,11 @@ async fn frozen_server_holds_nobody_for_ever() {
     proxy.set(Mode::HoldAnswers);
     let reads = async {
         let read = |view| store.read(topic, Seq::ZERO, Seq::MAX, view);
-        let (head, page) = (store.head(topic, View::Quorum), read(View::Quorum));
-        let (settled, memberships) = (read(View::Settled), store.memberships(who));
+        let (head, page) = (
+            store.head(topic, ReadConsistency::Quorum),
+            read(ReadConsistency::Quorum),
+        );
+        let (settled, memberships) = (read(ReadConsistency::Serial), store.memberships(who));
         let (head, page, settled, memberships) = tokio::join!(head, page, settled, memberships);
         let errors = [
             head.map(drop),

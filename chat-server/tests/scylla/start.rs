@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use chat_server::metrics::Metrics;
 use chat_server::store::scylla::ScyllaStore;
-use chat_server::store::scylla::settings::{Reach, Replication};
-use chat_server::store::{Append, MessageStore, View};
+use chat_server::store::scylla::settings::{DataCenters, Replication};
+use chat_server::store::{Append, MessageStore, ReadConsistency};
 use shared::clock::SystemClock;
 use shared::ids::Seq;
 use tokio::task::JoinSet;
@@ -117,13 +117,13 @@ async fn unknown_data_centre_is_refused() {
 #[tokio::test]
 async fn majority_of_all_data_centres_serves_as_well() {
     let mut settings = settings();
-    settings.reach = Reach::Quorum;
+    settings.reach = DataCenters::Quorum;
     settings.datacenter = Some("datacenter1".to_owned());
     let store = connect(&settings).await;
     let topic = fresh_topic();
     assert_eq!(append(&store, topic, 0, 2).await, Append::Applied);
     assert_eq!(append(&store, topic, 0, 1).await, super::conflict(2));
-    for view in [View::Quorum, View::Settled] {
+    for view in [ReadConsistency::Quorum, ReadConsistency::Serial] {
         let page = store.read(topic, Seq::ZERO, Seq::MAX, view).await.unwrap();
         assert_eq!(page, batch(Seq::ZERO, 2, 1));
         assert_eq!(store.head(topic, view).await.unwrap(), seq(2));

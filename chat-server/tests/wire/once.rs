@@ -29,7 +29,7 @@ async fn send_all(raw: &mut Raw, frames: &[String]) {
 async fn count(node: &TestNode, room: i64) -> Seq {
     let topic = chat_server::log::Topic::Room(RoomId::try_from(room).unwrap());
     let store = &node.node.services.store;
-    let view = chat_server::store::View::Settled;
+    let view = chat_server::store::ReadConsistency::Serial;
     store.head(topic, view).await.unwrap()
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chat_server::log::Topic;
-use chat_server::store::View;
+use chat_server::store::ReadConsistency;
 use shared::ids::RoomId;
 use stomp::{Command, Frame};
 
@@ -70,7 +70,12 @@ pub(crate) fn hello(receipt: usize) -> String {
 /// How many messages room 1 has.
 pub(crate) async fn stored(node: &TestNode) -> usize {
     let topic = Topic::Room(RoomId::try_from(1_i64).unwrap());
-    let head = node.node.services.store.head(topic, View::Settled).await;
+    let head = node
+        .node
+        .services
+        .store
+        .head(topic, ReadConsistency::Serial)
+        .await;
     head.unwrap().get() as usize
 }
 

@@ -6,7 +6,7 @@ use tokio::time::{Instant, advance};
 
 use super::super::{AppendError, SEND_DEADLINE};
 use super::*;
-use crate::store::View;
+use crate::store::ReadConsistency;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -54,7 +54,11 @@ async fn a_slow_store_gets_to_take_what_it_can() {
         .collect();
     let told = futures_util::future::join_all(sends).await;
     // 16 s of sends, and a batch each second; at the ends it is not full.
-    let head = fixture.store.head(room(1), View::Settled).await.unwrap();
+    let head = fixture
+        .store
+        .head(room(1), ReadConsistency::Serial)
+        .await
+        .unwrap();
     assert!(head.get() > 14 * 64, "only {head} were stored");
     // Those in front of the queue are told late, as it is too long, but nobody too late.
     let late = told

@@ -98,7 +98,9 @@ async fn what_fails_and_is_sent_again_in_order_is_stored_in_order() {
             under_way: VecDeque::new(),
         };
         tokio::join!(client.run(), break_store(&fixture.through, &mut breaking));
-        let stored = fixture.store.read(room(1), seq(1), seq(500), View::Settled);
+        let stored = fixture
+            .store
+            .read(room(1), seq(1), seq(500), ReadConsistency::Serial);
         let stored = stored.await.unwrap();
         let names = stored
             .iter()
@@ -162,7 +164,9 @@ async fn times_never_fall_within_a_log() {
         .append(room(1), seq(4), vec![Arc::new(another)]);
     append.await.unwrap();
     fixture.submit(vec![sent_at(7_000)]).await.unwrap().unwrap();
-    let stored = fixture.store.read(room(1), seq(1), seq(9), View::Settled);
+    let stored = fixture
+        .store
+        .read(room(1), seq(1), seq(9), ReadConsistency::Serial);
     let times = stored.await.unwrap();
     let times: Vec<i64> = times
         .iter()

@@ -52,7 +52,7 @@ async fn whole_sends_before_the_end_are_told_at_once() {
     assert_eq!(third.await.unwrap(), all(8..=9));
     let stored = fixture
         .store
-        .read(room(1), seq(1), seq(9), View::Quorum)
+        .read(room(1), seq(1), seq(9), ReadConsistency::Quorum)
         .await;
     assert_eq!(seqs(&stored.unwrap()), (1..=9).collect::<Vec<_>>());
     until("others heard", || fixture.told().len() >= 5).await;
@@ -66,6 +66,10 @@ async fn unknown_outcomes_at_the_end_of_a_part_settle_once() {
     fixture.through.lost.store(2, Ordering::Relaxed);
     let outcome = fixture.submit(drafts(6)).await.unwrap();
     assert_eq!(outcome, all(6..=11));
-    let head = fixture.store.head(room(1), View::Settled).await.unwrap();
+    let head = fixture
+        .store
+        .head(room(1), ReadConsistency::Serial)
+        .await
+        .unwrap();
     assert_eq!(head, seq(11));
 }

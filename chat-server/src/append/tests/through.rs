@@ -105,7 +105,7 @@ impl MessageStore for Through {
         answer
     }
 
-    async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
+    async fn head(&self, topic: Topic, view: ReadConsistency) -> Result<Seq, StoreError> {
         self.heard().await;
         self.ask(move |store| async move { store.head(topic, view).await })
             .await
@@ -116,7 +116,7 @@ impl MessageStore for Through {
         topic: Topic,
         first: Seq,
         last: Seq,
-        view: View,
+        view: ReadConsistency,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         self.heard().await;
         self.ask(move |store| async move { store.read(topic, first, last, view).await })

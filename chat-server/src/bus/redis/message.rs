@@ -117,7 +117,7 @@ enum SentEvent {
 #[derive(Serialize, Deserialize)]
 enum SentControl {
     RoomChanged(u32),
-    StandingChanged(u32),
+    AccountStatusChanged(u32),
     Disconnect(u32),
 }
 
@@ -175,7 +175,9 @@ pub(super) fn event(node: u64, event: RoomEvent) -> Bytes {
 pub(super) fn control(node: u64, control: Control) -> Bytes {
     let sent = match control {
         Control::RoomChanged { room_id } => SentControl::RoomChanged(room_id.get()),
-        Control::StandingChanged { member_id } => SentControl::StandingChanged(member_id.get()),
+        Control::AccountStatusChanged { member_id } => {
+            SentControl::AccountStatusChanged(member_id.get())
+        }
         Control::Disconnect { member_id } => SentControl::Disconnect(member_id.get()),
     };
     small(node, kind::CONTROL, &sent)
@@ -332,7 +334,7 @@ fn read_control(sent: SentControl) -> Option<Control> {
         SentControl::RoomChanged(id) => Control::RoomChanged {
             room_id: RoomId::try_from(u64::from(id)).ok()?,
         },
-        SentControl::StandingChanged(id) => Control::StandingChanged {
+        SentControl::AccountStatusChanged(id) => Control::AccountStatusChanged {
             member_id: member(id)?,
         },
         SentControl::Disconnect(id) => Control::Disconnect {
@@ -465,7 +467,7 @@ mod tests {
         for (order, golden) in [
             (Control::RoomChanged { room_id: room() }, "002a"),
             (
-                Control::StandingChanged {
+                Control::AccountStatusChanged {
                     member_id: member(7),
                 },
                 "0107",

@@ -335,7 +335,10 @@ async fn a_head_that_never_was_is_not_waited_for() {
     a.hub.take_from_bus(BusEvent::Head(topic(), told));
     a.rest().await;
     b.send(8).await;
-    let (mut turn, last) = (Turn::default(), store.head(topic(), View::Settled));
+    let (mut turn, last) = (
+        Turn::default(),
+        store.head(topic(), ReadConsistency::Serial),
+    );
     assert_eq!(last.await.unwrap().get(), 10);
     a.check(&mut turn, MINUTE).await;
     on_a.until(10).await;

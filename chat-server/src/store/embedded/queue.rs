@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::NodeContext;
 use super::outage::Pulse;
 use crate::log::Topic;
-use crate::store::{Append, Room, RoomHead, Standing, StoreError};
+use crate::store::{AccountStatus, Append, Room, RoomHead, StoreError};
 
 /// Writes waiting and in hand: 32 MiB, thirty-two of the largest appends. One round of a disk that
 /// writes 100 MB/s takes a third of a second then.
@@ -54,7 +54,7 @@ pub(super) enum Write {
     Enter(Topic),
     SetStanding {
         member: MemberId,
-        standing: Standing,
+        status: AccountStatus,
         at: UnixMillis,
     },
 }

@@ -19,7 +19,7 @@ use super::queue::{Answer, Request, Write};
 use super::tables::{Tables, at, log_key, member_key, room_key, store_error};
 use crate::log::Topic;
 use crate::store::epoch::{before, jump_target};
-use crate::store::{Append, Room, RoomHead, Standing, StoreError, record};
+use crate::store::{AccountStatus, Append, Room, RoomHead, StoreError, record};
 
 /// A planned round.
 #[derive(Default)]
@@ -30,7 +30,7 @@ pub(super) struct Round {
     room_changes: Vec<Change>,
     marks: HashMap<(MemberId, RoomId), Seq>,
     room_heads: HashMap<RoomId, RoomHead>,
-    standings: HashMap<MemberId, (Standing, UnixMillis)>,
+    standings: HashMap<MemberId, (AccountStatus, UnixMillis)>,
     jumps: HashMap<Topic, Jump>,
     answers: Vec<(Reply, Answer)>,
     must_last: bool,
@@ -92,11 +92,9 @@ impl Round {
             Write::MarkRead { member, room, seq } => self.mark_read(member, room, seq, tables),
             Write::NoteHead(head) => self.note_head(head, tables),
             Write::Enter(topic) => self.enter(topic, tables, heads),
-            Write::SetStanding {
-                member,
-                standing,
-                at,
-            } => self.set_standing(member, standing, at, tables),
+            Write::SetStanding { member, status, at } => {
+                self.set_account_status(member, status, at, tables)
+            }
         };
         self.answers.push((
             Reply {
@@ -212,19 +210,19 @@ impl Round {
         Ok(Append::Applied)
     }
 
-    fn set_standing(
+    fn set_account_status(
         &mut self,
         member: MemberId,
-        standing: Standing,
+        status: AccountStatus,
         at: UnixMillis,
         tables: &Tables,
     ) -> Answer {
         let before = match self.standings.get(&member) {
             Some(planned) => Some(*planned),
-            None => tables.standing(member)?,
+            None => tables.status(member)?,
         };
         if before.is_none_or(|(_, since)| at > since) {
-            self.standings.insert(member, (standing, at));
+            self.standings.insert(member, (status, at));
             self.must_last = true;
         }
         Ok(Append::Applied)
@@ -282,9 +280,9 @@ impl Round {
                 record::encode_room_head(&head),
             );
         }
-        for (member, (standing, at)) in self.standings {
+        for (member, (status, at)) in self.standings {
             let key = member.get().to_be_bytes();
-            batch.insert(&tables.members, key, record::encode_standing(standing, at));
+            batch.insert(&tables.members, key, record::encode_standing(status, at));
         }
         for (topic, jump) in self.jumps {
             let (key, value) = jump.row(topic);

@@ -19,7 +19,9 @@ use super::lock::{self, Lock};
 use super::{acknowledged, files, journal};
 use crate::log::{Entry, Topic};
 use crate::store::holes::Holes;
-use crate::store::{Membership, READ_ENTRIES_MAX, Room, RoomHead, Standing, StoreError, record};
+use crate::store::{
+    AccountStatus, Membership, READ_ENTRIES_MAX, Room, RoomHead, StoreError, record,
+};
 
 /// Blocks of the disk kept in memory. The newest entries are in the write buffer anyway, and live
 /// ones in the hubs' rings: this serves history.
@@ -233,10 +235,10 @@ impl Tables {
     }
 
     /// A member's standing and since when, if anything was ever said of it.
-    pub(super) fn standing(
+    pub(super) fn status(
         &self,
         member: MemberId,
-    ) -> Result<Option<(Standing, UnixMillis)>, StoreError> {
+    ) -> Result<Option<(AccountStatus, UnixMillis)>, StoreError> {
         let key = member.get().to_be_bytes();
         let stored = self.members.get(key).map_err(store_error)?;
         stored

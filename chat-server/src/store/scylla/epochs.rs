@@ -24,7 +24,7 @@ use super::rows::{number, position};
 use super::search::{bucket_of, last_of};
 use crate::log::Topic;
 use crate::store::epoch::{before, jump_target, next_epoch};
-use crate::store::{StoreError, View};
+use crate::store::{ReadConsistency, StoreError};
 
 /// How long what was read of the store's epoch counts. Nodes are stopped while a backup is put back;
 /// this is for one that was not.
@@ -99,7 +99,7 @@ impl ScyllaStore {
     pub(super) async fn enter_epoch(&self, topic: Topic) -> Result<Seq, StoreError> {
         let epoch = self.epoch().await?;
         if epoch == 0 {
-            return self.find_head(topic, View::Quorum).await;
+            return self.find_head(topic, ReadConsistency::Quorum).await;
         }
         let stored = i64::try_from(epoch).map_err(|error| corrupt("an epoch", error))?;
         let noted = self.noted_jump(topic, stored).await?;
@@ -107,7 +107,7 @@ impl ScyllaStore {
             Some(jump) => jump.to,
             None => match self.note_jump(topic, epoch, stored).await? {
                 Some(jump) => jump.to,
-                None => return self.find_head(topic, View::Quorum).await,
+                None => return self.find_head(topic, ReadConsistency::Quorum).await,
             },
         };
         let jump = self.jump(topic, before(target));
@@ -126,7 +126,7 @@ impl ScyllaStore {
         epoch: u64,
         stored: i64,
     ) -> Result<Option<Jump>, StoreError> {
-        let from = self.find_head(topic, View::Settled).await?;
+        let from = self.find_head(topic, ReadConsistency::Serial).await?;
         let Some(to) = jump_target(from, epoch) else {
             error!(%topic, "{topic} has no room for a jump: positions may be given twice");
             return Ok(None);
@@ -144,7 +144,7 @@ impl ScyllaStore {
     /// Makes `end` the log's head if it ends before that; the head then.
     async fn jump(&self, topic: Topic, end: Seq) -> Result<Seq, StoreError> {
         loop {
-            let head = self.find_head(topic, View::Settled).await?;
+            let head = self.find_head(topic, ReadConsistency::Serial).await?;
             if head >= end {
                 return Ok(head);
             }

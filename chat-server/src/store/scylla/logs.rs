@@ -18,7 +18,7 @@ use super::search::{Search, bucket_of, last_of};
 use super::{ScyllaStore, rows_of};
 use crate::log::{Entry, Topic};
 use crate::metrics::StoreOp;
-use crate::store::{Append, MessageStore, READ_ENTRIES_MAX, StoreError, View};
+use crate::store::{Append, MessageStore, READ_ENTRIES_MAX, ReadConsistency, StoreError};
 
 /// Finding a head, in what one answer may take: about twenty looks at worst, one where the hint is
 /// right; each takes far less than it may.
@@ -65,7 +65,7 @@ impl MessageStore for ScyllaStore {
             .await
     }
 
-    async fn head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
+    async fn head(&self, topic: Topic, view: ReadConsistency) -> Result<Seq, StoreError> {
         self.timed(StoreOp::Head, self.find_head(topic, view)).await
     }
 
@@ -74,7 +74,7 @@ impl MessageStore for ScyllaStore {
         topic: Topic,
         first: Seq,
         last: Seq,
-        view: View,
+        view: ReadConsistency,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         let page = self.read_page(topic, first, last, view);
         self.timed(StoreOp::Read, page).await
@@ -94,7 +94,7 @@ impl ScyllaStore {
         entries: &[Arc<Entry>],
     ) -> Result<Append, StoreError> {
         let Some(newest) = entries.last().map(|entry| entry.seq) else {
-            let found = self.find_head(topic, View::Settled).await?;
+            let found = self.find_head(topic, ReadConsistency::Serial).await?;
             return Ok(if found == head {
                 Append::Applied
             } else {
@@ -109,10 +109,12 @@ impl ScyllaStore {
         let bucket = bucket_of(newest);
         if begins_bucket(head) && bucket > 0 {
             // Once full it stays so: what is found now still holds when the next bucket is begun.
-            let before = self.bucket_head(topic, bucket - 1, View::Settled).await?;
+            let before = self
+                .bucket_head(topic, bucket - 1, ReadConsistency::Serial)
+                .await?;
             if before != Some(head) {
                 return Ok(Append::Conflict(
-                    self.find_head(topic, View::Settled).await?,
+                    self.find_head(topic, ReadConsistency::Serial).await?,
                 ));
             }
         }
@@ -127,7 +129,7 @@ impl ScyllaStore {
             }
             // Full, or not there: the head lies in another bucket.
             Compared::Not(_) => Ok(Append::Conflict(
-                self.find_head(topic, View::Settled).await?,
+                self.find_head(topic, ReadConsistency::Serial).await?,
             )),
         }
     }
@@ -167,7 +169,11 @@ impl ScyllaStore {
         }
     }
 
-    pub(super) async fn find_head(&self, topic: Topic, view: View) -> Result<Seq, StoreError> {
+    pub(super) async fn find_head(
+        &self,
+        topic: Topic,
+        view: ReadConsistency,
+    ) -> Result<Seq, StoreError> {
         let search = async {
             let guess = match self.hints.get(topic) {
                 Some(bucket) => bucket,
@@ -200,12 +206,12 @@ impl ScyllaStore {
         &self,
         topic: Topic,
         bucket: u32,
-        view: View,
+        view: ReadConsistency,
     ) -> Result<Option<Seq>, StoreError> {
         let statements = self.statements.of(topic);
         let asked = match view {
-            View::Quorum => self.rows(&statements.head, partition(topic, bucket)).await,
-            View::Settled => {
+            ReadConsistency::Quorum => self.rows(&statements.head, partition(topic, bucket)).await,
+            ReadConsistency::Serial => {
                 let key = partition(topic, bucket);
                 self.rows_settled(&statements.head_settled, key).await
             }
@@ -223,7 +229,7 @@ impl ScyllaStore {
         topic: Topic,
         first: Seq,
         last: Seq,
-        view: View,
+        view: ReadConsistency,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         let first = first.max(Seq::ZERO.next().unwrap_or(Seq::MAX));
         let farthest = first.get().saturating_add(READ_ENTRIES_MAX - 1);
@@ -234,16 +240,16 @@ impl ScyllaStore {
         }
         let mut entries = self.read_rows(topic, (first, last), view).await?;
         match (topic, view) {
-            (Topic::Room(_), View::Quorum) => {
+            (Topic::Room(_), ReadConsistency::Quorum) => {
                 // An append that is being settled: whoever needs what is missing reads again.
                 let at = hole(first, &entries).unwrap_or(entries.len());
                 entries.truncate(at);
             }
-            (Topic::Room(_), View::Settled) => {
+            (Topic::Room(_), ReadConsistency::Serial) => {
                 let mut end = Seq::ZERO;
                 if next_position(first, &entries) <= last.get() {
                     // Missing, or not there yet: with the head known, a second look tells.
-                    end = last.min(self.find_head(topic, View::Settled).await?);
+                    end = last.min(self.find_head(topic, ReadConsistency::Serial).await?);
                     entries = self.read_rows(topic, (first, last), view).await?;
                 }
                 if entries.len() < (last.get() + 1 - first.get()) as usize {
@@ -259,7 +265,7 @@ impl ScyllaStore {
         &self,
         topic: Topic,
         (first, last): (Seq, Seq),
-        view: View,
+        view: ReadConsistency,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         let mut entries = Vec::new();
         // The newer bucket first: if it shows an entry, the older one was full before, and a later
@@ -278,15 +284,15 @@ impl ScyllaStore {
         topic: Topic,
         bucket: u32,
         (first, last): (Seq, Seq),
-        view: View,
+        view: ReadConsistency,
         entries: &mut Vec<Arc<Entry>>,
     ) -> Result<(), StoreError> {
         let statements = self.statements.of(topic);
         let (owner, bucket) = partition(topic, bucket);
         let range = (owner, bucket, number(first.get()), number(last.get()));
         let rows = match view {
-            View::Quorum => self.rows(&statements.read, range).await,
-            View::Settled => self.rows_settled(&statements.read_settled, range).await,
+            ReadConsistency::Quorum => self.rows(&statements.read, range).await,
+            ReadConsistency::Serial => self.rows_settled(&statements.read_settled, range).await,
         }?;
         let what = topic.to_string();
         let rows = rows.rows::<StoredRow<'_>>();

@@ -8,35 +8,35 @@ use super::ScyllaStore;
 use super::fault::corrupt;
 use super::rows::number;
 use crate::metrics::StoreOp;
-use crate::store::{MemberStore, Standing, StoreError};
+use crate::store::{AccountStatus, MemberStore, StoreError};
 
 #[async_trait]
 impl MemberStore for ScyllaStore {
-    async fn standing(&self, member: MemberId) -> Result<Standing, StoreError> {
+    async fn status(&self, member: MemberId) -> Result<AccountStatus, StoreError> {
         let read = async {
             let member = (number(member.get()),);
-            let rows = self.rows(&self.statements.standing, member).await?;
+            let rows = self.rows(&self.statements.status, member).await?;
             let found = rows.maybe_first_row::<(Option<bool>,)>();
             let found = found.map_err(|error| corrupt("a member", error))?;
             Ok(match found {
-                Some((Some(true),)) => Standing::Blocked,
-                Some((Some(false) | None,)) | None => Standing::Good,
+                Some((Some(true),)) => AccountStatus::Blocked,
+                Some((Some(false) | None,)) | None => AccountStatus::Good,
             })
         };
-        self.timed(StoreOp::Standing, read).await
+        self.timed(StoreOp::AccountStatus, read).await
     }
 
-    async fn set_standing(
+    async fn set_account_status(
         &self,
         member: MemberId,
-        standing: Standing,
+        status: AccountStatus,
         at: UnixMillis,
     ) -> Result<(), StoreError> {
-        let is_blocked = standing == Standing::Blocked;
+        let is_blocked = status == AccountStatus::Blocked;
         // In microseconds, and never 0, which servers may take for no timestamp.
         let stamp = at.get().saturating_mul(1_000).saturating_add(1);
         let values = (stamp, is_blocked, number(member.get()));
-        let write = self.write(&self.statements.set_standing, values);
+        let write = self.write(&self.statements.set_account_status, values);
         self.timed(StoreOp::SetStanding, write).await
     }
 }

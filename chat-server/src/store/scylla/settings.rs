@@ -53,7 +53,7 @@ pub struct ScyllaSettings {
     /// Copies, for a keyspace that is created.
     pub replication: Replication,
     /// Whose majority decides.
-    pub reach: Reach,
+    pub reach: DataCenters,
     /// Certificates (PEM) that sign the servers'; with them connections are encrypted. The servers'
     /// certificates must name their IP addresses.
     pub ca: Option<PathBuf>,
@@ -67,7 +67,7 @@ pub const ANSWER_WAIT: Duration = Duration::from_millis(1_400);
 
 /// Whose majority decides. All nodes must use the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum DataCenters {
     /// The local data centre's: all chat nodes write through one.
     LocalQuorum,
     /// All data centres': chat nodes write through several. Slower by the way between them.

@@ -13,7 +13,7 @@ use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use scylla::statement::prepared::PreparedStatement;
 
 use super::cql::{self, LogCql};
-use super::settings::{Reach, ScyllaSettings};
+use super::settings::{DataCenters, ScyllaSettings};
 use crate::log::Topic;
 
 /// After this time another server is asked the same. Answers take a millisecond or two; ten times
@@ -38,12 +38,12 @@ struct Profiles {
 impl Profiles {
     fn new(settings: &ScyllaSettings) -> Self {
         let (quorum, serial, read_serial) = match settings.reach {
-            Reach::LocalQuorum => (
+            DataCenters::LocalQuorum => (
                 Consistency::LocalQuorum,
                 SerialConsistency::LocalSerial,
                 Consistency::LocalSerial,
             ),
-            Reach::Quorum => (
+            DataCenters::Quorum => (
                 Consistency::Quorum,
                 SerialConsistency::Serial,
                 Consistency::Serial,
@@ -101,8 +101,8 @@ pub(super) struct Statements {
     pub(super) mark_read: PreparedStatement,
     pub(super) room_head: PreparedStatement,
     pub(super) note_head: PreparedStatement,
-    pub(super) standing: PreparedStatement,
-    pub(super) set_standing: PreparedStatement,
+    pub(super) status: PreparedStatement,
+    pub(super) set_account_status: PreparedStatement,
     pub(super) epoch: PreparedStatement,
     pub(super) set_epoch: PreparedStatement,
     pub(super) jumps: PreparedStatement,
@@ -148,8 +148,8 @@ impl Statements {
             mark_read,
             room_head,
             note_head,
-            standing,
-            set_standing,
+            status,
+            set_account_status,
             epoch,
             set_epoch,
             jumps,
@@ -172,8 +172,8 @@ impl Statements {
             mark_read: plain(mark_read),
             room_head: plain(room_head),
             note_head: plain(note_head),
-            standing: plain(standing),
-            set_standing: plain(set_standing),
+            status: plain(status),
+            set_account_status: plain(set_account_status),
             epoch: plain(epoch),
             set_epoch: plain(set_epoch),
             jumps: plain(jumps),
