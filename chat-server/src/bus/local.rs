@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use shared::ids::{RoomId, Seq};
 use tokio::sync::mpsc;
 
-use super::inlet::Inlet;
+use super::event_sink::EventSink;
 use super::{Bus, BusError, BusEvent, BusState, Control};
 use crate::log::{Entry, RoomEvent, Topic};
 
@@ -28,14 +28,14 @@ pub struct LocalBus {
 #[derive(Debug)]
 struct Node {
     /// Locks are taken one at a time after `nodes`, and held for a few lines.
-    ear: Mutex<Ear>,
+    inbox: Mutex<NodeInbox>,
 }
 
 /// What a node follows, and where its events go in.
 #[derive(Debug)]
-struct Ear {
+struct NodeInbox {
     topics: HashSet<Topic>,
-    inlet: Inlet,
+    sink: EventSink,
 }
 
 /// A node's connection to a [`LocalBus`]. Dropping it ends its receiver.
@@ -55,13 +55,13 @@ impl LocalBus {
     /// Attaches a node that can have `capacity` events waiting, at least one, and one `Lost`.
     #[must_use]
     pub fn attach(&self, capacity: usize) -> (LocalNode, mpsc::Receiver<BusEvent>) {
-        let (inlet, receiver) = Inlet::new(capacity);
-        let ear = Ear {
+        let (sink, receiver) = EventSink::new(capacity);
+        let inbox = NodeInbox {
             topics: HashSet::new(),
-            inlet,
+            sink,
         };
         let node = Arc::new(Node {
-            ear: Mutex::new(ear),
+            inbox: Mutex::new(inbox),
         });
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
         nodes.push(Arc::clone(&node));
@@ -79,7 +79,7 @@ impl LocalBus {
 impl LocalNode {
     /// Gives `event` to all other nodes that follow `topic`.
     fn send(&self, topic: Topic, event: impl Fn() -> BusEvent) {
-        self.send_if(|ear| ear.topics.contains(&topic), event);
+        self.send_if(|inbox| inbox.topics.contains(&topic), event);
     }
 
     fn leave(&self) {
@@ -92,24 +92,24 @@ impl LocalNode {
     }
 
     /// Gives `event` to all other nodes that `wants` picks.
-    fn send_if(&self, wants: impl Fn(&Ear) -> bool, event: impl Fn() -> BusEvent) {
+    fn send_if(&self, wants: impl Fn(&NodeInbox) -> bool, event: impl Fn() -> BusEvent) {
         let nodes = self
             .bus
             .nodes
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         for other in nodes.iter().filter(|other| !Arc::ptr_eq(other, &self.node)) {
-            let mut ear = other.lock();
-            if wants(&ear) {
-                ear.inlet.push(event());
+            let mut inbox = other.lock();
+            if wants(&inbox) {
+                inbox.sink.push(event());
             }
         }
     }
 }
 
 impl Node {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Ear> {
-        self.ear.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, NodeInbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,7 +4,7 @@
 //! twice is dropped by its position.
 
 mod control;
-mod inlet;
+mod event_sink;
 pub mod local;
 pub mod redis;
 

@@ -31,7 +31,7 @@ const REDIRECTIONS_MAX: u32 = 5;
 pub(super) const COMMANDS_AT_ONCE: usize = 64;
 
 /// What a connection that only talks may have heard: nothing.
-const TALK_BACKLOG: usize = 32;
+const COMMAND_BACKLOG: usize = 32;
 
 /// How long what was noted of a topic is kept: a day. Longer than that, and the store is as quick.
 const HEAD_KEPT: Expiration = Expiration::EX(86_400);
@@ -136,8 +136,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) async fn talk(settings: &Settings) -> Result<Self, LinkError> {
-        Self::open(settings, TALK_BACKLOG).await
+    pub(super) async fn connection(settings: &Settings) -> Result<Self, LinkError> {
+        Self::open(settings, COMMAND_BACKLOG).await
     }
 
     pub(super) async fn hear(settings: &Settings) -> Result<Self, LinkError> {
@@ -207,7 +207,7 @@ impl Drop for Link {
 
 /// The connection of a session that talks.
 #[derive(Clone, Debug)]
-pub(super) struct Talk {
+pub(super) struct CommandConnection {
     pub(super) client: Client,
     channels: WithOptions<Client>,
     pub(super) sharded: bool,
@@ -222,7 +222,7 @@ pub(super) enum Command {
     Note { key: String, head: Seq },
 }
 
-impl Talk {
+impl CommandConnection {
     pub(super) fn new(link: &Link, sharded: bool, over: CancellationToken) -> Self {
         Self {
             client: link.client.clone(),
@@ -322,7 +322,7 @@ mod tests {
         let url = format!("redis://{}", silent.local_addr().unwrap());
         let url = url.parse().unwrap();
         let settings = Settings::new(&url, None, RedisTuning::default()).unwrap();
-        let client = settings.client(TALK_BACKLOG);
+        let client = settings.client(COMMAND_BACKLOG);
         let router = client.connect();
         let ask = || unconstrained(client.ping::<()>(None)).now_or_never();
         for _ in 0..COMMANDS_MAX {

@@ -40,7 +40,7 @@ const ENTRY_FIXED_BYTES: usize = 64;
 
 /// What one node says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum BusMessage {
     /// These were stored; positions rising by one, at least one.
     Entries(Arc<[Arc<Entry>]>),
     /// The log goes to here.
@@ -226,7 +226,7 @@ fn entry_bytes(draft: &Draft) -> usize {
 }
 
 /// Who says what.
-pub(super) fn read(message: &[u8]) -> Result<(u64, Said), Unreadable> {
+pub(super) fn read(message: &[u8]) -> Result<(u64, BusMessage), Unreadable> {
     let (header, body) = message
         .split_first_chunk::<HEADER_BYTES>()
         .ok_or(Unreadable::Nothing)?;
@@ -245,14 +245,14 @@ pub(super) fn read(message: &[u8]) -> Result<(u64, Said), Unreadable> {
     Ok((node, said))
 }
 
-fn read_body(kind: u8, head: Seq, body: &[u8]) -> Option<Said> {
+fn read_body(kind: u8, head: Seq, body: &[u8]) -> Option<BusMessage> {
     match kind {
         kind::ENTRIES => read_entries(head, body),
-        kind::HEAD if body.is_empty() && head != Seq::ZERO => Some(Said::Head(head)),
-        kind::EVENT => whole(body).and_then(read_event).map(Said::Event),
-        kind::CONTROL => whole(body).and_then(read_control).map(Said::Control),
-        kind::LOST if body.is_empty() => Some(Said::Lost),
-        kind::PROBE => whole(body).map(|(place, round)| Said::Probe { place, round }),
+        kind::HEAD if body.is_empty() && head != Seq::ZERO => Some(BusMessage::Head(head)),
+        kind::EVENT => whole(body).and_then(read_event).map(BusMessage::Event),
+        kind::CONTROL => whole(body).and_then(read_control).map(BusMessage::Control),
+        kind::LOST if body.is_empty() => Some(BusMessage::Lost),
+        kind::PROBE => whole(body).map(|(place, round)| BusMessage::Probe { place, round }),
         _ => None,
     }
 }
@@ -264,7 +264,7 @@ fn whole<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
     }
 }
 
-fn read_entries(head: Seq, body: &[u8]) -> Option<Said> {
+fn read_entries(head: Seq, body: &[u8]) -> Option<BusMessage> {
     let (count, mut rest): (usize, &[u8]) = postcard::take_from_bytes(body).ok()?;
     if !(1..=ENTRIES_MAX).contains(&count) {
         return None;
@@ -281,7 +281,7 @@ fn read_entries(head: Seq, body: &[u8]) -> Option<Said> {
         entries.push(Arc::new(entry));
     }
     let is_sound = rest.is_empty() && entries.last()?.seq == head;
-    is_sound.then(|| Said::Entries(entries.into()))
+    is_sound.then(|| BusMessage::Entries(entries.into()))
 }
 
 fn read_entry(sent: SentEntry<'_, Vec<(Box<str>, Box<str>)>>) -> Option<Entry> {
@@ -385,7 +385,7 @@ mod tests {
     }
 
     /// `message` is `golden` (hex) and read as `said`; cut or lengthened it is not.
-    fn check(message: &Bytes, golden: &str, said: &Said) {
+    fn check(message: &Bytes, golden: &str, said: &BusMessage) {
         let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, golden);
         assert_eq!(read(message).as_ref(), Ok(&(NODE, said.clone())));
@@ -409,7 +409,7 @@ mod tests {
              3101087072696f726974790139010a746578742f706c61696e06ec9588eb8595aaf8c4a990660008\
              100f0e0d0c0b0a0908070605040302010001ac020103632d3101087072696f726974790139010a74\
              6578742f706c61696e00aaf8c4a9906601",
-            &Said::Entries(sent),
+            &BusMessage::Entries(sent),
         );
     }
 
@@ -420,10 +420,10 @@ mod tests {
         check(
             &head(NODE, seq(300)),
             &header("2c010000", "01"),
-            &Said::Head(seq(300)),
+            &BusMessage::Head(seq(300)),
         );
-        check(&lost(NODE), &header(none, "04"), &Said::Lost);
-        let asked = Said::Probe {
+        check(&lost(NODE), &header(none, "04"), &BusMessage::Lost);
+        let asked = BusMessage::Probe {
             place: 2,
             round: 300,
         };
@@ -458,7 +458,7 @@ mod tests {
             ),
         ] {
             let golden = format!("0101020304050607080000000002{golden}");
-            check(&event(NODE, sent), &golden, &Said::Event(sent));
+            check(&event(NODE, sent), &golden, &BusMessage::Event(sent));
         }
     }
 
@@ -480,7 +480,7 @@ mod tests {
             ),
         ] {
             let golden = format!("0101020304050607080000000003{golden}");
-            check(&control(NODE, order), &golden, &Said::Control(order));
+            check(&control(NODE, order), &golden, &BusMessage::Control(order));
         }
     }
 
@@ -524,13 +524,13 @@ mod tests {
             ..(*entry(9, "")).clone()
         });
         let (_, message) = entries(NODE, &[large]).unwrap();
-        assert_eq!(read(&message), Ok((NODE, Said::Head(seq(9)))));
+        assert_eq!(read(&message), Ok((NODE, BusMessage::Head(seq(9)))));
         let many: Vec<_> = (1..=513).map(|at| entry(at, "")).collect();
         let (_, message) = entries(NODE, &many).unwrap();
-        assert_eq!(read(&message), Ok((NODE, Said::Head(seq(513)))));
+        assert_eq!(read(&message), Ok((NODE, BusMessage::Head(seq(513)))));
         let fit = &many[..512];
         let (_, message) = entries(NODE, fit).unwrap();
-        assert_eq!(read(&message), Ok((NODE, Said::Entries(fit.into()))));
+        assert_eq!(read(&message), Ok((NODE, BusMessage::Entries(fit.into()))));
         assert_eq!(entries(NODE, &[]), None);
     }
 
@@ -568,7 +568,7 @@ mod tests {
             let sent: Arc<[_]> = [Arc::new(sent)].into();
             let (_, message) = entries(NODE, &sent).unwrap();
             prop_assert!(message.len() <= HEADER_BYTES + 4 + estimated);
-            prop_assert_eq!(read(&message), Ok((NODE, Said::Entries(sent))));
+            prop_assert_eq!(read(&message), Ok((NODE, BusMessage::Entries(sent))));
         }
     }
 }

@@ -14,15 +14,15 @@
 //!
 //! What this does not do: keep anything, or decide the order of anything. The store does.
 
-mod hearing;
-mod interest;
 mod link;
 mod message;
 mod names;
 mod outbox;
 mod probe;
+mod receive_loop;
 mod sender;
 mod session;
+mod subscriptions;
 mod topology;
 
 use std::fmt;
@@ -40,11 +40,11 @@ use shared::ids::{RoomId, Seq};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use self::interest::{Asked, Interest};
-use self::link::{Settings, Talk};
+use self::link::{CommandConnection, Settings};
 use self::names::Names;
 use self::outbox::{Item, Outbox};
-use super::inlet::Inlet;
+use self::subscriptions::{SubscribeState, Subscriptions};
+use super::event_sink::EventSink;
 use super::{Bus, BusError, BusEvent, BusState, Control};
 use crate::log::{Entry, RoomEvent, Topic};
 use crate::metrics::{BusDirection, Metrics};
@@ -124,13 +124,13 @@ struct Shared {
     metrics: Arc<Metrics>,
     /// Of this bus alone: its tasks outlive those of the server, whose last words they send.
     drain: Drain,
-    interest: Interest,
+    subscriptions: Subscriptions,
     outbox: Outbox,
     /// Held for a few lines, and no other lock within.
-    inlet: Mutex<Inlet>,
+    sink: Mutex<EventSink>,
     state: watch::Sender<BusState>,
     /// The connection to talk, while there is one.
-    talk: watch::Sender<Option<Talk>>,
+    connection: watch::Sender<Option<CommandConnection>>,
     /// Of each probe, the newest round that came back.
     probes_heard: watch::Sender<Vec<u64>>,
     /// Whether it was ever up: what comes after a first time may have missed something.
@@ -160,7 +160,7 @@ impl RedisBus {
         } = parts;
         let settings = Settings::new(&url, ca.as_deref(), tuning)?;
         let node = random.random();
-        let (inlet, events) = Inlet::new(capacity);
+        let (sink, events) = EventSink::new(capacity);
         let shared = Arc::new(Shared {
             node,
             names: Names::new(prefix, node),
@@ -168,11 +168,11 @@ impl RedisBus {
             clock,
             metrics,
             drain: Drain::new(),
-            interest: Interest::default(),
+            subscriptions: Subscriptions::default(),
             outbox: Outbox::new(node),
-            inlet: Mutex::new(inlet),
+            sink: Mutex::new(sink),
             state: watch::Sender::new(BusState::Away),
-            talk: watch::Sender::new(None),
+            connection: watch::Sender::new(None),
             probes_heard: watch::Sender::default(),
             was_up: AtomicBool::new(false),
         });
@@ -207,21 +207,21 @@ impl RedisBus {
 impl Shared {
     /// Hands an event to the node.
     fn give(&self, event: BusEvent) {
-        self.inlet().push(event);
+        self.sink().push(event);
     }
 
     fn give_lost(&self) {
         self.metrics.bus_lost.inc();
-        self.inlet().push_lost();
+        self.sink().push_lost();
     }
 
-    fn inlet(&self) -> std::sync::MutexGuard<'_, Inlet> {
-        self.inlet.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sink(&self) -> std::sync::MutexGuard<'_, EventSink> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn talk(&self) -> Result<Talk, BusError> {
-        let talk = self.talk.borrow().clone();
-        talk.ok_or_else(|| BusError("away".to_owned()))
+    fn connection(&self) -> Result<CommandConnection, BusError> {
+        let connection = self.connection.borrow().clone();
+        connection.ok_or_else(|| BusError("away".to_owned()))
     }
 
     fn publish(&self, item: Item) {
@@ -235,10 +235,10 @@ impl Shared {
 impl Bus for RedisBus {
     async fn subscribe(&self, topic: Topic) -> Result<(), BusError> {
         let away = || BusError("away".to_owned());
-        match self.shared.interest.subscribe(topic) {
-            Asked::Heard => Ok(()),
-            Asked::Away => Err(away()),
-            Asked::Soon(confirmed) => {
+        match self.shared.subscriptions.subscribe(topic) {
+            SubscribeState::Heard => Ok(()),
+            SubscribeState::Away => Err(away()),
+            SubscribeState::Soon(confirmed) => {
                 match timeout(self.shared.tuning.command_max, confirmed).await {
                     Ok(confirmed) => confirmed.ok().ok_or_else(away),
                     Err(_) => Err(BusError("not confirmed in time".to_owned())),
@@ -248,7 +248,7 @@ impl Bus for RedisBus {
     }
 
     async fn unsubscribe(&self, topic: Topic) {
-        self.shared.interest.unsubscribe(topic);
+        self.shared.subscriptions.unsubscribe(topic);
     }
 
     fn publish(&self, topic: Topic, entries: Arc<[Arc<Entry>]>) {
@@ -277,11 +277,11 @@ impl Bus for RedisBus {
     }
 
     async fn heads(&self, topics: &[Topic]) -> Result<Vec<Option<Seq>>, BusError> {
-        let talk = self.shared.talk()?;
+        let connection = self.shared.connection()?;
         let mut heads = Vec::with_capacity(topics.len());
         for some in topics.chunks(HEADS_MAX) {
             let keys = some.iter().map(|topic| self.shared.names.head_key(*topic));
-            let found = talk.values(keys.collect()).await;
+            let found = connection.values(keys.collect()).await;
             let found = found.map_err(|error| BusError(error.to_string()))?;
             // What is there and no position was not noted by us: nothing is known.
             heads.extend(

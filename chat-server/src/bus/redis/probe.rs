@@ -6,12 +6,16 @@
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::Shared;
-use super::link::{LinkError, Talk};
+use super::link::{CommandConnection, LinkError};
 use super::message;
 
 impl Shared {
     /// Says something on each of these channels again and again; ends when it did not come back.
-    pub(super) async fn probe(&self, talk: &Talk, channels: &[String]) -> LinkError {
+    pub(super) async fn probe(
+        &self,
+        connection: &CommandConnection,
+        channels: &[String],
+    ) -> LinkError {
         let mut heard = self.probes_heard.subscribe();
         let mut due = interval(self.tuning.probe_every);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -22,7 +26,7 @@ impl Shared {
             let ask = async {
                 for (place, channel) in (0..).zip(channels) {
                     let message = message::probe(self.node, place, round);
-                    talk.publish(channel.clone(), message).await?;
+                    connection.publish(channel.clone(), message).await?;
                 }
                 let all_back = |rounds: &Vec<u64>| rounds.iter().all(|heard| *heard >= round);
                 // Fails if the sender is gone, which this bus holds.

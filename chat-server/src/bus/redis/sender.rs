@@ -9,7 +9,7 @@ use std::time::Duration;
 use fred::error::{Error, ErrorKind};
 use tokio::time::sleep;
 
-use super::link::{Command, Talk};
+use super::link::{Command, CommandConnection};
 use super::outbox::Item;
 use super::{BusDirection, Shared};
 
@@ -24,14 +24,14 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// | something to send, or the end | yes, a notice that stays | looks again |
 /// | the pause after a failure | yes, a timer | looks again |
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut talks = shared.talk.subscribe();
+    let mut talks = shared.connection.subscribe();
     loop {
-        let talk = talks.borrow_and_update().clone();
+        let connection = talks.borrow_and_update().clone();
         let mut pause = None;
-        if let Some(talk) = talk {
+        if let Some(connection) = connection {
             let batch = shared.outbox.take();
             if !batch.is_empty() {
-                match shared.send(&talk, batch).await {
+                match shared.send(&connection, batch).await {
                     Sent::All => continue,
                     Sent::NotAll => pause = Some(RETRY_PAUSE),
                 }
@@ -58,7 +58,7 @@ enum Sent {
 }
 
 impl Shared {
-    async fn send(&self, talk: &Talk, items: Vec<Item>) -> Sent {
+    async fn send(&self, connection: &CommandConnection, items: Vec<Item>) -> Sent {
         let mut commands = Vec::with_capacity(2 * items.len());
         let mut commands_of = Vec::with_capacity(items.len());
         for item in &items {
@@ -67,10 +67,10 @@ impl Shared {
             commands_of.push(commands.len() - before);
         }
         let started = self.clock.now();
-        let answers = talk.carry_out(commands).await;
+        let answers = connection.carry_out(commands).await;
         let took = self.clock.now().saturating_duration_since(started);
         self.metrics.bus_publish_seconds.observe(took.as_secs_f64());
-        self.settle(talk, items, &commands_of, answers)
+        self.settle(connection, items, &commands_of, answers)
     }
 
     /// What is to be said for an item; what publishes it, if anything does, comes last.
@@ -95,7 +95,7 @@ impl Shared {
     /// for anything ends the session.
     fn settle(
         &self,
-        talk: &Talk,
+        connection: &CommandConnection,
         items: Vec<Item>,
         commands_of: &[usize],
         answers: Vec<Result<(), Error>>,
@@ -107,7 +107,7 @@ impl Shared {
             .any(is_fatal)
             || !whole
         {
-            talk.over.cancel();
+            connection.over.cancel();
         }
         let mut answers = answers.into_iter();
         let mut failed = Vec::new();

@@ -16,10 +16,10 @@ use rand::rngs::StdRng;
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::interest::Plan;
-use super::link::{COMMANDS_AT_ONCE, Link, LinkError, Settings, Talk, is_refusal};
+use super::link::{COMMANDS_AT_ONCE, CommandConnection, Link, LinkError, Settings, is_refusal};
+use super::subscriptions::Plan;
 use super::topology::Topology;
-use super::{Shared, hearing};
+use super::{Shared, receive_loop};
 use crate::bus::BusState;
 
 /// Channels in one command: enough that their number does not matter, and short for Redis, which
@@ -75,7 +75,7 @@ pub(super) async fn run(shared: Arc<Shared>, settings: Settings, mut random: Std
 /// A pair of connections.
 struct Session {
     shared: Arc<Shared>,
-    talk: Talk,
+    connection: CommandConnection,
     talk_link: Link,
     hear_link: Link,
     over: CancellationToken,
@@ -87,18 +87,18 @@ impl Session {
     async fn open(shared: &Arc<Shared>, settings: &Settings) -> Result<Self, LinkError> {
         let over = shared.drain.hard().child_token();
         let guard = over.clone().drop_guard();
-        let talk_link = Link::talk(settings).await?;
-        let talk = Talk::new(&talk_link, settings.sharded, over.clone());
+        let talk_link = Link::connection(settings).await?;
+        let connection = CommandConnection::new(&talk_link, settings.sharded, over.clone());
         let hear_link = Link::hear(settings).await?;
         // Before anything is subscribed: it brings what comes after this.
         let arriving = hear_link.client.message_rx();
-        let hearing = hearing::run(Arc::clone(shared), arriving);
-        let hearing = over.clone().run_until_cancelled_owned(hearing);
-        drop(shared.drain.spawn("redis-hear", hearing));
-        shared.talk.send_replace(Some(talk.clone()));
+        let receive_loop = receive_loop::run(Arc::clone(shared), arriving);
+        let receive_loop = over.clone().run_until_cancelled_owned(receive_loop);
+        drop(shared.drain.spawn("redis-hear", receive_loop));
+        shared.connection.send_replace(Some(connection.clone()));
         Ok(Self {
             shared: Arc::clone(shared),
-            talk,
+            connection,
             talk_link,
             hear_link,
             over,
@@ -118,19 +118,19 @@ impl Session {
     async fn serve(&mut self) -> LinkError {
         let Self {
             shared,
-            talk,
+            connection,
             talk_link,
             hear_link,
             over,
             ..
         } = self;
-        let hear = Hear {
+        let hear = PubSubConnection {
             client: hear_link.client.clone(),
             channels: hear_link.channels(),
-            sharded: talk.sharded,
+            sharded: connection.sharded,
         };
         loop {
-            let (topology, probes) = match hear.begin(shared, talk).await {
+            let (topology, probes) = match hear.begin(shared, connection).await {
                 Ok(begun) => begun,
                 Err(error) => return error,
             };
@@ -140,9 +140,9 @@ impl Session {
                 error = talk_link.ended() => Err(error),
                 error = hear_link.ended() => Err(error),
                 () = over.cancelled() => Err(LinkError::GivenUp),
-                error = shared.probe(talk, &probes) => Err(error),
+                error = shared.probe(connection, &probes) => Err(error),
                 Err(error) = hear.follow(shared) => Err(error),
-                changed = watch(topology.as_ref(), talk, topology_every) => changed,
+                changed = watch(topology.as_ref(), connection, topology_every) => changed,
             };
             if let Err(error) = changed {
                 return error;
@@ -163,9 +163,13 @@ impl Session {
 }
 
 /// Only a cluster has a topology.
-async fn watch(topology: Option<&Topology>, talk: &Talk, every: Duration) -> Result<(), LinkError> {
+async fn watch(
+    topology: Option<&Topology>,
+    connection: &CommandConnection,
+    every: Duration,
+) -> Result<(), LinkError> {
     match topology {
-        Some(topology) => topology.changes(talk, every).await,
+        Some(topology) => topology.changes(connection, every).await,
         None => std::future::pending().await,
     }
 }
@@ -174,7 +178,7 @@ impl Shared {
     /// Everything wanted is heard.
     fn go_up(&self) {
         let had_nothing =
-            !self.was_up.swap(true, Ordering::AcqRel) && self.interest.wants_nothing();
+            !self.was_up.swap(true, Ordering::AcqRel) && self.subscriptions.wants_nothing();
         let was = self.state.send_replace(BusState::Up);
         if was == BusState::Away {
             self.metrics.bus_connects.inc();
@@ -188,8 +192,8 @@ impl Shared {
 
     /// Nothing is heard, and nothing can be said. Tells whether that is new.
     fn go_away(&self) -> bool {
-        self.interest.go_away();
-        self.talk.send_replace(None);
+        self.subscriptions.go_away();
+        self.connection.send_replace(None);
         let was_up = self.state.send_replace(BusState::Away) == BusState::Up;
         if was_up {
             self.metrics.bus_disconnects.inc();
@@ -199,22 +203,22 @@ impl Shared {
 }
 
 /// The connection that hears.
-struct Hear {
+struct PubSubConnection {
     client: Client,
     channels: WithOptions<Client>,
     sharded: bool,
 }
 
-impl Hear {
+impl PubSubConnection {
     /// Subscribes everything that is wanted, until all of it is confirmed.
     async fn begin(
         &self,
         shared: &Shared,
-        talk: &Talk,
+        connection: &CommandConnection,
     ) -> Result<(Option<Topology>, Vec<String>), LinkError> {
         let topology = if self.sharded {
             // Looked at first: what changes after this is seen as a change.
-            let topology = Topology::look(talk).await?;
+            let topology = Topology::look(connection).await?;
             self.client.sync_cluster().await?;
             Some(topology)
         } else {
@@ -225,10 +229,10 @@ impl Hear {
         shared.probes_heard.send_replace(vec![0; probes.len()]);
         let own = probes.iter().cloned().chain([shared.names.control()]);
         self.subscribe(own.collect()).await?;
-        shared.interest.begin_anew();
+        shared.subscriptions.begin_anew();
         loop {
             self.carry_out(shared).await?;
-            if shared.interest.go_up() {
+            if shared.subscriptions.go_up() {
                 return Ok((topology, probes));
             }
         }
@@ -237,14 +241,14 @@ impl Hear {
     /// Carries out what is wanted, for ever.
     async fn follow(&self, shared: &Shared) -> Result<Infallible, LinkError> {
         loop {
-            shared.interest.changed().await;
+            shared.subscriptions.changed().await;
             self.carry_out(shared).await?;
         }
     }
 
     /// Carries out one plan after the other, until there is none.
     async fn carry_out(&self, shared: &Shared) -> Result<(), LinkError> {
-        while let Some(plan) = shared.interest.take(CHANNELS_MAX) {
+        while let Some(plan) = shared.subscriptions.take(CHANNELS_MAX) {
             let Plan { subscribe, leave } = &plan;
             let names = |topics: &[_]| topics.iter().map(|t| shared.names.channel(*t)).collect();
             if !leave.is_empty() {
@@ -253,7 +257,7 @@ impl Hear {
             if !subscribe.is_empty() {
                 self.subscribe(names(subscribe)).await?;
             }
-            shared.interest.done(plan);
+            shared.subscriptions.done(plan);
         }
         Ok(())
     }

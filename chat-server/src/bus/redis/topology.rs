@@ -10,7 +10,7 @@ use fred::interfaces::{ClientLike as _, ClusterInterface as _, EventInterface as
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::link::{LinkError, Talk};
+use super::link::{CommandConnection, LinkError};
 
 /// Changes within this time are one: a rebalancing moves thousands of slots, one by one.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -32,12 +32,12 @@ struct View {
 }
 
 impl Topology {
-    pub(super) async fn look(talk: &Talk) -> Result<Self, LinkError> {
-        let mut servers = talk.client.active_connections();
+    pub(super) async fn look(connection: &CommandConnection) -> Result<Self, LinkError> {
+        let mut servers = connection.client.active_connections();
         servers.sort();
         let mut views = Vec::with_capacity(servers.len());
         for server in servers {
-            let text: String = talk
+            let text: String = connection
                 .client
                 .with_cluster_node(server)
                 .cluster_nodes()
@@ -53,8 +53,12 @@ impl Topology {
     /// |---|---|---|
     /// | a command that another node has to carry out | yes, a channel | looks |
     /// | the next look that is due | yes, a timer | looks |
-    pub(super) async fn changes(&self, talk: &Talk, every: Duration) -> Result<(), LinkError> {
-        let mut redirections = talk.client.cluster_change_rx();
+    pub(super) async fn changes(
+        &self,
+        connection: &CommandConnection,
+        every: Duration,
+    ) -> Result<(), LinkError> {
+        let mut redirections = connection.client.cluster_change_rx();
         let mut due = interval(every);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         due.tick().await; // the first tick is at once
@@ -66,7 +70,7 @@ impl Topology {
                 },
                 _ = due.tick() => {}
             }
-            if Self::look(talk).await? != *self {
+            if Self::look(connection).await? != *self {
                 sleep(SETTLE).await;
                 return Ok(());
             }

@@ -6,7 +6,7 @@ use fred::types::Message;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::message::{self, Said, Unreadable};
+use super::message::{self, BusMessage, Unreadable};
 use super::names::Channel;
 use super::{BusDirection, Shared};
 use crate::bus::BusEvent;
@@ -44,7 +44,7 @@ impl Shared {
         }
         match channel {
             Channel::Probe => {
-                if let Ok((_, Said::Probe { place, round })) = said
+                if let Ok((_, BusMessage::Probe { place, round })) = said
                     && own
                 {
                     self.probe_came_back(place, round);
@@ -54,8 +54,8 @@ impl Shared {
             Channel::Topic(_) | Channel::Control if own => return,
             Channel::Topic(topic) => self.hear_of(topic, said.map(|(_, said)| said)),
             Channel::Control => match said {
-                Ok((_, Said::Control(control))) => self.give(BusEvent::Control(control)),
-                Ok((_, Said::Lost)) => self.give_lost(),
+                Ok((_, BusMessage::Control(control))) => self.give(BusEvent::Control(control)),
+                Ok((_, BusMessage::Lost)) => self.give_lost(),
                 // Nothing else has a meaning here today; orders may be lost.
                 Ok(_) | Err(_) => return,
             },
@@ -63,15 +63,15 @@ impl Shared {
         self.metrics.bus_messages.count(BusDirection::In);
     }
 
-    fn hear_of(&self, topic: Topic, said: Result<Said, Unreadable>) {
+    fn hear_of(&self, topic: Topic, said: Result<BusMessage, Unreadable>) {
         // Left here, and not yet in Redis.
-        if !self.interest.wants(topic) {
+        if !self.subscriptions.wants(topic) {
             return;
         }
         match (said, topic) {
-            (Ok(Said::Entries(entries)), _) => self.give(BusEvent::Entries(topic, entries)),
+            (Ok(BusMessage::Entries(entries)), _) => self.give(BusEvent::Entries(topic, entries)),
             (
-                Ok(Said::Head(head))
+                Ok(BusMessage::Head(head))
                 | Err(Unreadable::Header {
                     head: Some(head), ..
                 }),
@@ -79,13 +79,23 @@ impl Shared {
             ) => {
                 self.give(BusEvent::Head(topic, head));
             }
-            (Ok(Said::Event(event)), Topic::Room(room)) => self.give(BusEvent::Room(room, event)),
+            (Ok(BusMessage::Event(event)), Topic::Room(room)) => {
+                self.give(BusEvent::Room(room, event))
+            }
             // Who knows what it was about.
             (Err(Unreadable::Nothing), _) => self.give_lost(),
             // Not about the log, so it may be lost: an event this build does not know, or one
             // of those that have no meaning here.
             (Err(Unreadable::Header { head: None, .. }), _)
-            | (Ok(Said::Event(_) | Said::Control(_) | Said::Lost | Said::Probe { .. }), _) => {}
+            | (
+                Ok(
+                    BusMessage::Event(_)
+                    | BusMessage::Control(_)
+                    | BusMessage::Lost
+                    | BusMessage::Probe { .. },
+                ),
+                _,
+            ) => {}
         }
     }
 }

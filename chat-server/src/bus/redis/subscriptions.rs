@@ -12,7 +12,7 @@ use crate::log::Topic;
 
 /// The topics of a node. Everything is bounded by how many topics its hub follows.
 #[derive(Debug, Default)]
-pub(super) struct Interest {
+pub(super) struct Subscriptions {
     state: Mutex<State>,
     changed: Notify,
 }
@@ -32,7 +32,7 @@ struct State {
 
 /// What became of a wish to hear a topic.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(super) enum SubscribeState {
     /// It is heard.
     Heard,
     /// Not now, but once the bus is back.
@@ -41,23 +41,23 @@ pub(super) enum Asked {
     Soon(oneshot::Receiver<()>),
 }
 
-/// What is to be done next; nothing else is until it is [`Interest::done`].
+/// What is to be done next; nothing else is until it is [`Subscriptions::done`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) subscribe: Vec<Topic>,
     pub(super) leave: Vec<Topic>,
 }
 
-impl Interest {
-    pub(super) fn subscribe(&self, topic: Topic) -> Asked {
+impl Subscriptions {
+    pub(super) fn subscribe(&self, topic: Topic) -> SubscribeState {
         let mut state = self.lock();
         state.wanted.insert(topic);
         if state.is_up && state.heard.contains(&topic) {
-            return Asked::Heard;
+            return SubscribeState::Heard;
         }
         state.changed.insert(topic);
         if !state.is_up {
-            return Asked::Away;
+            return SubscribeState::Away;
         }
         let (sender, receiver) = oneshot::channel();
         let waiting = state.waiting.entry(topic).or_default();
@@ -65,7 +65,7 @@ impl Interest {
         waiting.push(sender);
         drop(state);
         self.changed.notify_one();
-        Asked::Soon(receiver)
+        SubscribeState::Soon(receiver)
     }
 
     pub(super) fn unsubscribe(&self, topic: Topic) {
@@ -172,91 +172,102 @@ mod tests {
         Topic::Room(RoomId::try_from(number).unwrap())
     }
 
-    fn up() -> Interest {
-        let interest = Interest::default();
-        assert!(interest.go_up());
-        interest
+    fn up() -> Subscriptions {
+        let subscriptions = Subscriptions::default();
+        assert!(subscriptions.go_up());
+        subscriptions
     }
 
-    fn soon(asked: Asked) -> oneshot::Receiver<()> {
+    fn soon(asked: SubscribeState) -> oneshot::Receiver<()> {
         match asked {
-            Asked::Soon(receiver) => receiver,
-            Asked::Heard | Asked::Away => panic!("expected to wait, got {asked:?}"),
+            SubscribeState::Soon(receiver) => receiver,
+            SubscribeState::Heard | SubscribeState::Away => {
+                panic!("expected to wait, got {asked:?}")
+            }
         }
     }
 
     /// The next plan subscribes and leaves just these.
-    fn take(interest: &Interest, subscribe: &[Topic], leave: &[Topic]) -> Plan {
-        let plan = interest.take(512).unwrap();
+    fn take(subscriptions: &Subscriptions, subscribe: &[Topic], leave: &[Topic]) -> Plan {
+        let plan = subscriptions.take(512).unwrap();
         assert_eq!((&*plan.subscribe, &*plan.leave), (subscribe, leave));
         plan
     }
 
     #[test]
     fn confirmed_when_done_and_at_once_from_then_on() {
-        let interest = up();
+        let subscriptions = up();
         let (mut first, mut second) = (
-            soon(interest.subscribe(topic(1))),
-            soon(interest.subscribe(topic(1))),
+            soon(subscriptions.subscribe(topic(1))),
+            soon(subscriptions.subscribe(topic(1))),
         );
-        let plan = take(&interest, &[topic(1)], &[]);
+        let plan = take(&subscriptions, &[topic(1)], &[]);
         assert!(first.try_recv().is_err());
-        interest.done(plan);
+        subscriptions.done(plan);
         assert!(first.try_recv().is_ok() && second.try_recv().is_ok());
-        assert!(matches!(interest.subscribe(topic(1)), Asked::Heard));
-        assert_eq!(interest.take(512), None);
+        assert!(matches!(
+            subscriptions.subscribe(topic(1)),
+            SubscribeState::Heard
+        ));
+        assert_eq!(subscriptions.take(512), None);
     }
 
     #[test]
     fn left_and_wanted_again_meanwhile_is_subscribed_again() {
-        let interest = up();
-        drop(interest.subscribe(topic(1)));
-        interest.done(take(&interest, &[topic(1)], &[]));
-        interest.unsubscribe(topic(1));
-        let leaving = take(&interest, &[], &[topic(1)]);
-        let mut again = soon(interest.subscribe(topic(1)));
-        interest.done(leaving);
+        let subscriptions = up();
+        drop(subscriptions.subscribe(topic(1)));
+        subscriptions.done(take(&subscriptions, &[topic(1)], &[]));
+        subscriptions.unsubscribe(topic(1));
+        let leaving = take(&subscriptions, &[], &[topic(1)]);
+        let mut again = soon(subscriptions.subscribe(topic(1)));
+        subscriptions.done(leaving);
         assert!(again.try_recv().is_err(), "the leaving confirms nothing");
-        interest.done(take(&interest, &[topic(1)], &[]));
+        subscriptions.done(take(&subscriptions, &[topic(1)], &[]));
         assert!(again.try_recv().is_ok());
     }
 
     #[test]
     fn left_while_being_subscribed_is_left_afterwards() {
-        let interest = up();
-        drop(interest.subscribe(topic(1)));
-        let plan = take(&interest, &[topic(1)], &[]);
-        interest.unsubscribe(topic(1));
-        assert!(!interest.wants(topic(1)));
-        interest.done(plan);
-        take(&interest, &[], &[topic(1)]);
+        let subscriptions = up();
+        drop(subscriptions.subscribe(topic(1)));
+        let plan = take(&subscriptions, &[topic(1)], &[]);
+        subscriptions.unsubscribe(topic(1));
+        assert!(!subscriptions.wants(topic(1)));
+        subscriptions.done(plan);
+        take(&subscriptions, &[], &[topic(1)]);
     }
 
     #[test]
     fn going_away_fails_who_waits_and_keeps_what_is_wanted() {
-        let interest = up();
-        let mut waiting = soon(interest.subscribe(topic(1)));
-        interest.go_away();
+        let subscriptions = up();
+        let mut waiting = soon(subscriptions.subscribe(topic(1)));
+        subscriptions.go_away();
         assert!(matches!(
             waiting.try_recv(),
             Err(oneshot::error::TryRecvError::Closed)
         ));
-        assert!(matches!(interest.subscribe(topic(2)), Asked::Away));
-        interest.begin_anew();
-        assert!(!interest.go_up(), "not before all is heard");
-        let mut plan = interest.take(512).unwrap();
+        assert!(matches!(
+            subscriptions.subscribe(topic(2)),
+            SubscribeState::Away
+        ));
+        subscriptions.begin_anew();
+        assert!(!subscriptions.go_up(), "not before all is heard");
+        let mut plan = subscriptions.take(512).unwrap();
         plan.subscribe.sort();
         assert_eq!(plan.subscribe, [topic(1), topic(2)]);
-        interest.done(plan);
-        assert!(interest.go_up());
-        assert!(matches!(interest.subscribe(topic(2)), Asked::Heard));
+        subscriptions.done(plan);
+        assert!(subscriptions.go_up());
+        assert!(matches!(
+            subscriptions.subscribe(topic(2)),
+            SubscribeState::Heard
+        ));
     }
 
     #[test]
     fn plans_are_no_larger_than_asked() {
-        let interest = up();
-        (1..=1_000).for_each(|number| drop(interest.subscribe(topic(number))));
-        let sizes: Vec<_> = std::iter::from_fn(|| interest.take(512))
+        let subscriptions = up();
+        (1..=1_000).for_each(|number| drop(subscriptions.subscribe(topic(number))));
+        let sizes: Vec<_> = std::iter::from_fn(|| subscriptions.take(512))
             .map(|plan| plan.subscribe.len())
             .collect();
         assert_eq!(sizes, [512, 488]);

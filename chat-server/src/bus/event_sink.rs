@@ -6,7 +6,7 @@ use super::BusEvent;
 
 /// The sending side of a node's receiver. One at a time may use it, so it stands behind a lock.
 #[derive(Debug)]
-pub(super) struct Inlet {
+pub(super) struct EventSink {
     /// Its last place is kept for `Lost`, so that there is room for that whenever there is none
     /// for an event.
     sender: mpsc::Sender<BusEvent>,
@@ -14,15 +14,15 @@ pub(super) struct Inlet {
     since_lost: Option<usize>,
 }
 
-impl Inlet {
+impl EventSink {
     /// For a node that can have `capacity` events waiting, at least one, and one `Lost`.
     pub(super) fn new(capacity: usize) -> (Self, mpsc::Receiver<BusEvent>) {
         let (sender, receiver) = mpsc::channel(capacity.max(1).saturating_add(1));
-        let inlet = Self {
+        let sink = Self {
             sender,
             since_lost: None,
         };
-        (inlet, receiver)
+        (sink, receiver)
     }
 
     /// Queues `event`, or a `Lost` in its stead.
@@ -97,36 +97,36 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_one_lost() {
-        let (mut inlet, mut receiver) = Inlet::new(2);
-        (0..9).for_each(|_| inlet.push(event()));
+        let (mut sink, mut receiver) = EventSink::new(2);
+        (0..9).for_each(|_| sink.push(event()));
         assert_eq!(waiting(&mut receiver), "eeL");
-        inlet.push(event());
+        sink.push(event());
         assert_eq!(waiting(&mut receiver), "e");
     }
 
     #[test]
     fn a_lost_finds_room_in_a_full_receiver_and_is_not_doubled() {
-        let (mut inlet, mut receiver) = Inlet::new(2);
-        (0..2).for_each(|_| inlet.push(event()));
-        (0..3).for_each(|_| inlet.push_lost());
-        inlet.push(event());
+        let (mut sink, mut receiver) = EventSink::new(2);
+        (0..2).for_each(|_| sink.push(event()));
+        (0..3).for_each(|_| sink.push_lost());
+        sink.push(event());
         assert_eq!(waiting(&mut receiver), "eeL");
-        (0..3).for_each(|_| inlet.push_lost());
+        (0..3).for_each(|_| sink.push_lost());
         assert_eq!(waiting(&mut receiver), "L");
     }
 
     #[test]
     fn events_behind_a_waiting_lost_bring_no_second_one() {
-        let (mut inlet, mut receiver) = Inlet::new(3);
-        inlet.push_lost();
-        (0..9).for_each(|_| inlet.push(event()));
+        let (mut sink, mut receiver) = EventSink::new(3);
+        sink.push_lost();
+        (0..9).for_each(|_| sink.push(event()));
         assert_eq!(waiting(&mut receiver), "Lee");
     }
 
     /// A reader that empties the receiver just while its sender finds it full.
     #[test]
     fn one_lost_is_not_followed_by_another_however_fast_the_reader() {
-        let (mut inlet, mut receiver) = Inlet::new(1);
+        let (mut sink, mut receiver) = EventSink::new(1);
         let reader = std::thread::spawn(move || {
             let mut after_lost = false;
             while let Some(event) = receiver.blocking_recv() {
@@ -135,8 +135,8 @@ mod tests {
                 after_lost = is_lost;
             }
         });
-        (0..1_000_000).for_each(|_| inlet.push(event()));
-        drop(inlet);
+        (0..1_000_000).for_each(|_| sink.push(event()));
+        drop(sink);
         reader.join().unwrap();
     }
 }
