@@ -27,7 +27,7 @@ use crate::images::{Images, ObjectStore, StoreError};
 use crate::members::login::{self, LoginParts, Logins, NoClient};
 use crate::members::{self, Members};
 use crate::metrics::Metrics;
-use crate::operation::{self, Operation};
+use crate::ops::{self, Ops};
 use crate::plans::{self, Plans};
 use crate::products::{self, Products};
 
@@ -60,7 +60,7 @@ pub enum BuildError {
 #[derive(Debug)]
 pub struct Market {
     surroundings: Surroundings,
-    operation: Operation,
+    operation: Ops,
     clock: Arc<dyn Clock>,
     auth: Auth,
     images: Images,
@@ -150,7 +150,7 @@ impl Market {
         start_tasks(keys, &health, drain);
         Ok(Self {
             surroundings: surroundings(config, &metrics, &clock),
-            operation: Operation {
+            operation: Ops {
                 metrics,
                 health,
                 db,
@@ -187,7 +187,7 @@ impl Market {
 
     /// What operators and balancers use; never public.
     pub fn admin_router(&self) -> Router {
-        operation::admin_router(self.operation.clone())
+        ops::admin_router(self.operation.clone())
     }
 
     /// Everything is served: balancers may send clients here.

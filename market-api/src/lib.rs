@@ -32,7 +32,7 @@ pub mod idempotency;
 pub mod images;
 pub mod members;
 pub mod metrics;
-pub mod operation;
+pub mod ops;
 pub mod outbox;
 pub mod plans;
 pub mod products;

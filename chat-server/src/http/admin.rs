@@ -1,187 +1,347 @@
-//! Metrics, and what balancers and supervisors ask.
+//! What operators look at and do: connections, topics, members. On the admin port, without a token.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use http::header::{CONTENT_TYPE, ORIGIN};
-use http::{HeaderMap, StatusCode};
-use serde::Serialize;
-use shared::web::{FailureBody, Refusal};
-use tokio::time::timeout;
+use serde::{Deserialize, Serialize};
+use shared::ids::MemberId;
+use shared::web::{FailureBody, InPath, InQuery, Refusal, parameter};
 use utoipa::ToSchema;
 
 use super::HttpState;
-use crate::bus::BusState;
-use crate::health::Health;
-use crate::stopping::Stop;
+use super::extract::Operator;
+use super::failure::Failure;
+use crate::connection::SlowConnection;
+use crate::hub::{BehindTopic, RingSize};
+use crate::store::AccountStatus;
 
-/// How long the store may take to answer. Balancers give up after a second or two.
-const STORE_ANSWER_MAX: Duration = Duration::from_millis(500);
+/// Rows of a list, unless more are asked for.
+const ROWS: usize = 20;
 
-/// Prometheus' text format.
-const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Rows of a list at most.
+const ROWS_MAX: usize = 100;
 
-/// The metrics.
+/// How long a list is to be.
+#[derive(Debug, Deserialize)]
+pub(super) struct Limit {
+    limit: Option<String>,
+}
+
+impl Limit {
+    fn rows(&self) -> Result<usize, Refusal> {
+        match parameter::<usize>(self.limit.as_deref())? {
+            None => Ok(ROWS),
+            Some(rows) if (1..=ROWS_MAX).contains(&rows) => Ok(rows),
+            Some(_) => Err(Refusal::Parameter),
+        }
+    }
+}
+
+/// Connections that were closed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Disconnected {
+    /// How many of the member's connections this node has closed. The others are told.
+    closed: usize,
+}
+
+/// Closes a member's connections on all nodes. They may come back at once.
 #[utoipa::path(
-    get, path = "/metrics", tag = "operation",
-    responses((status = 200, description = "Prometheus' text format", body = String)),
+    post, path = "/admin/members/{id}/disconnect", tag = "operation",
+    params(("id" = u32, Path, description = "The member")),
+    responses(
+        (status = 200, description = "They are closed here, the other nodes are told",
+            body = Disconnected),
+        (status = 400, description = "1006: no member's id", body = FailureBody),
+        (status = 403, description = "1003: from a foreign page", body = FailureBody),
+        (status = 413, description = "1008: a body that is too long", body = FailureBody),
+    ),
 )]
-pub(super) async fn metrics(
+pub(super) async fn disconnect(
     State(state): State<HttpState>,
-) -> ([(http::HeaderName, &'static str); 1], String) {
-    ([(CONTENT_TYPE, METRICS_TYPE)], state.metrics.render())
+    _: Operator,
+    InPath(member): InPath<MemberId>,
+) -> Json<Disconnected> {
+    let closed = state.node_control.disconnect(member);
+    Json(Disconnected { closed })
 }
 
-/// The process answers.
+/// A member's standing.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Live {
-    /// Always true: what is not alive does not answer.
-    live: bool,
+#[serde(rename_all = "camelCase")]
+pub(super) struct MemberStanding {
+    /// Who.
+    #[schema(value_type = u32)]
+    member_id: MemberId,
+    /// Whether they are blocked now. Of two changes the one with the later time counts, by the
+    /// clocks of the nodes that were asked.
+    blocked: bool,
+    /// How many of the member's connections this node has closed. The others are told.
+    closed: usize,
 }
 
-/// Whether to leave the process alone.
+/// Shuts a member out: what is open is closed with 4403, here at once, and on every node within a
+/// minute at the latest.
 #[utoipa::path(
-    get, path = "/livez", tag = "operation",
-    responses((status = 200, description = "It runs", body = Live)),
-)]
-pub(super) async fn live() -> Json<Live> {
-    Json(Live { live: true })
-}
-
-/// Whether to send clients here.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Ready {
-    /// Whether this node wants clients.
-    ready: bool,
-    /// Whether it is about to stop.
-    draining: bool,
-    /// How far the stop has come: serving, lame-duck, notice, close, flush.
-    state: &'static str,
-    /// Why it is not ready, for people.
-    reasons: Vec<String>,
-    /// Whether the store answers. Where all nodes share it, that does not make this one unready.
-    store: StoreState,
-    /// Whether the bus carries anything. All nodes share it, too.
-    bus: BusReport,
-}
-
-/// Whether the store answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum StoreState {
-    /// It does.
-    Ok,
-    /// It does not, or not in time.
-    Unavailable,
-}
-
-/// Whether the bus carries anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum BusReport {
-    /// It does, as far as is known.
-    Ok,
-    /// It does not: what other nodes store comes about two seconds later.
-    Away,
-}
-
-/// Whether to send clients here.
-#[utoipa::path(
-    get, path = "/readyz", tag = "operation",
+    post, path = "/admin/members/{id}/block", tag = "operation",
+    params(("id" = u32, Path, description = "The member")),
     responses(
-        (status = 200, description = "Yes", body = Ready),
-        (status = 503, description = "No: starting, stopping, or a part of it does not work", body = Ready),
+        (status = 200, description = "What counts now", body = MemberStanding),
+        (status = 400, description = "1006: no member's id", body = FailureBody),
+        (status = 403, description = "1003: from a foreign page", body = FailureBody),
+        (status = 413, description = "1008: a body that is too long", body = FailureBody),
+        (status = 503, description = "8007: not now", body = FailureBody),
     ),
 )]
-pub(super) async fn ready(State(state): State<HttpState>) -> (StatusCode, Json<Ready>) {
-    let answer = timeout(STORE_ANSWER_MAX, state.rooms.check_store()).await;
-    let store = match answer {
-        Ok(Ok(())) => StoreState::Ok,
-        Ok(Err(_)) | Err(_) => StoreState::Unavailable,
-    };
-    let bus = match state.hub.bus_state() {
-        BusState::Up => BusReport::Ok,
-        BusState::Away => BusReport::Away,
-    };
-    let reasons = state.health.reasons();
-    let ready = reasons.is_empty();
-    let draining = state.health.is_draining();
-    let body = Ready {
-        ready,
-        draining,
-        state: state.health.phase().name(),
-        reasons,
-        store,
-        bus,
-    };
-    (status(ready), Json(body))
+pub(super) async fn block(
+    State(state): State<HttpState>,
+    _: Operator,
+    InPath(member): InPath<MemberId>,
+) -> Result<Json<MemberStanding>, Failure> {
+    set_account_status(&state, member, AccountStatus::Blocked).await
 }
 
-/// Whether the start is over.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Started {
-    /// Whether everything is built and served.
-    started: bool,
-}
-
-/// Whether the start is over.
+/// Lets a member in again, on every node within a minute at the latest.
 #[utoipa::path(
-    get, path = "/startupz", tag = "operation",
+    post, path = "/admin/members/{id}/unblock", tag = "operation",
+    params(("id" = u32, Path, description = "The member")),
     responses(
-        (status = 200, description = "Yes", body = Started),
-        (status = 503, description = "Not yet", body = Started),
+        (status = 200, description = "What counts now", body = MemberStanding),
+        (status = 400, description = "1006: no member's id", body = FailureBody),
+        (status = 403, description = "1003: from a foreign page", body = FailureBody),
+        (status = 413, description = "1008: a body that is too long", body = FailureBody),
+        (status = 503, description = "8007: not now", body = FailureBody),
     ),
 )]
-pub(super) async fn started(State(state): State<HttpState>) -> (StatusCode, Json<Started>) {
-    let started = state.health.is_started();
-    (status(started), Json(Started { started }))
+pub(super) async fn unblock(
+    State(state): State<HttpState>,
+    _: Operator,
+    InPath(member): InPath<MemberId>,
+) -> Result<Json<MemberStanding>, Failure> {
+    set_account_status(&state, member, AccountStatus::Good).await
 }
 
-/// What stopping works with.
-#[derive(Clone, Debug)]
-pub(super) struct StopState {
-    pub(super) health: Arc<Health>,
-    pub(super) stop: Stop,
+async fn set_account_status(
+    state: &HttpState,
+    member_id: MemberId,
+    status: AccountStatus,
+) -> Result<Json<MemberStanding>, Failure> {
+    let (counts, closed) = state
+        .node_control
+        .set_account_status(member_id, status)
+        .await?;
+    Ok(Json(MemberStanding {
+        member_id,
+        blocked: counts == AccountStatus::Blocked,
+        closed,
+    }))
 }
 
-/// The stop has begun.
+/// The connections of this node.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Draining {
-    /// How far it has come: lame-duck, notice, close, flush; serving when it is just about to begin.
-    state: &'static str,
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConnectionsReport {
+    /// WebSockets that are open.
+    connections: usize,
+    /// Those that have logged in, by version of STOMP.
+    by_version: Versions,
+    /// All, by what carries them.
+    by_transport: Transports,
+    /// Those that have logged in, by how.
+    by_login: Logins,
+    /// Their subscriptions together.
+    subscriptions: u64,
+    /// For how long the oldest has been open.
+    oldest_age_ms: u64,
+    /// Those that have not taken everything, by bytes that wait, then by lag; greatest first.
+    slowest: Vec<SlowRow>,
 }
 
-/// Stops the node as SIGTERM does: the process ends when its clients have gone to other nodes.
-/// Asking again changes nothing.
-#[utoipa::path(
-    post, path = "/admin/drain", tag = "operation",
-    responses(
-        (status = 202, description = "It has begun, now or before", body = Draining),
-        (status = 403, description = "A browser asks for a page", body = FailureBody),
-    ),
-)]
-pub(super) async fn drain(
-    State(state): State<StopState>,
-    headers: HeaderMap,
-) -> Result<(StatusCode, Json<Draining>), Refusal> {
-    // Browsers say where a request comes from, programs do not: no page that an operator has open
-    // may stop a node.
-    if headers.contains_key(ORIGIN) {
-        return Err(Refusal::Forbidden);
+/// Connections by version of STOMP.
+#[derive(Debug, Serialize, ToSchema)]
+struct Versions {
+    #[serde(rename = "1.0")]
+    v1_0: usize,
+    #[serde(rename = "1.1")]
+    v1_1: usize,
+    #[serde(rename = "1.2")]
+    v1_2: usize,
+}
+
+/// Connections by what carries them.
+#[derive(Debug, Serialize, ToSchema)]
+struct Transports {
+    websocket: usize,
+}
+
+/// Connections by how they logged in.
+#[derive(Debug, Serialize, ToSchema)]
+struct Logins {
+    bearer: usize,
+    cookie: usize,
+}
+
+/// A connection that has not taken everything.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct SlowRow {
+    /// Its number on this node; `session` of its CONNECTED.
+    connection: u64,
+    /// Whose it is.
+    #[schema(value_type = Option<u32>)]
+    member_id: Option<MemberId>,
+    /// For how long it has been open.
+    age_ms: u64,
+    /// Bytes that the socket has not taken.
+    waiting_bytes: usize,
+    /// Messages that its subscriptions have to pull, over all of them.
+    lag: u64,
+}
+
+impl From<SlowConnection> for SlowRow {
+    fn from(slow: SlowConnection) -> Self {
+        Self {
+            connection: slow.connection,
+            member_id: slow.member,
+            age_ms: millis(slow.age),
+            waiting_bytes: slow.waiting_bytes,
+            lag: slow.lag,
+        }
     }
-    state.stop.begin();
-    let draining = Draining {
-        state: state.health.phase().name(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(draining)))
 }
 
-fn status(good: bool) -> StatusCode {
-    if good {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
+/// Who is connected to this node, and who is slow.
+#[utoipa::path(
+    get, path = "/admin/connections", tag = "operation",
+    params(("limit" = Option<u32>, Query, description = "Rows of the list, 1 to 100; 20 by default")),
+    responses(
+        (status = 200, description = "As they were while they were counted",
+            body = ConnectionsReport),
+        (status = 400, description = "1006: no such limit", body = FailureBody),
+    ),
+)]
+pub(super) async fn connections(
+    State(state): State<HttpState>,
+    InQuery(limit): InQuery<Limit>,
+) -> Result<Json<ConnectionsReport>, Failure> {
+    let rows = limit.rows()?;
+    let lags = state.hub.survey(0).await.connections_behind;
+    let lag_of = |connection: u64| lags.get(&connection).copied().unwrap_or(0);
+    let survey = state
+        .connections
+        .survey(state.log.clock.now(), rows, lag_of);
+    let [v1_0, v1_1, v1_2] = survey.by_version;
+    Ok(Json(ConnectionsReport {
+        connections: survey.connections,
+        by_version: Versions { v1_0, v1_1, v1_2 },
+        by_transport: Transports {
+            websocket: survey.connections,
+        },
+        by_login: Logins {
+            bearer: survey.by_bearer,
+            cookie: survey.by_cookie,
+        },
+        subscriptions: survey.subscriptions,
+        oldest_age_ms: millis(survey.oldest),
+        slowest: survey.slowest.into_iter().map(SlowRow::from).collect(),
+    }))
+}
+
+/// The topics that are followed on this node.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TopicsReport {
+    /// How many.
+    topics: usize,
+    /// Subscriptions to their logs.
+    followers: usize,
+    /// Subscriptions to what happens beside them.
+    listeners: usize,
+    /// What all rings hold together.
+    rings: RingReport,
+    /// Subscriptions that have something to pull.
+    behind: usize,
+    /// The topics with the greatest lag, greatest first.
+    slowest: Vec<TopicRow>,
+}
+
+/// What a ring has in memory.
+#[derive(Debug, Serialize, ToSchema)]
+struct RingReport {
+    /// Messages for subscriptions to pull.
+    entries: usize,
+    /// About what they take.
+    bytes: usize,
+    /// Messages that wait for what is missing before them.
+    held: usize,
+}
+
+/// A topic that somebody has not pulled to its end.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct TopicRow {
+    /// `room:` or `inbox:` and an id.
+    topic: String,
+    /// Messages that the subscription furthest behind has to pull.
+    lag_max: u32,
+    /// Subscriptions that have something to pull.
+    behind: usize,
+    /// All subscriptions to the log.
+    followers: usize,
+    /// What its ring has in memory.
+    ring: RingReport,
+}
+
+impl From<RingSize> for RingReport {
+    fn from(size: RingSize) -> Self {
+        Self {
+            entries: size.entries,
+            bytes: size.bytes,
+            held: size.held,
+        }
     }
+}
+
+impl From<BehindTopic> for TopicRow {
+    fn from(behind: BehindTopic) -> Self {
+        Self {
+            topic: behind.topic.to_string(),
+            lag_max: behind.lag_max,
+            behind: behind.behind,
+            followers: behind.followers,
+            ring: behind.ring.into(),
+        }
+    }
+}
+
+/// What is followed on this node, and where somebody is behind.
+#[utoipa::path(
+    get, path = "/admin/topics", tag = "operation",
+    params(("limit" = Option<u32>, Query, description = "Rows of the list, 1 to 100; 20 by default")),
+    responses(
+        (status = 200, description = "As they were while they were counted", body = TopicsReport),
+        (status = 400, description = "1006: no such limit", body = FailureBody),
+    ),
+)]
+pub(super) async fn topics(
+    State(state): State<HttpState>,
+    InQuery(limit): InQuery<Limit>,
+) -> Result<Json<TopicsReport>, Failure> {
+    let survey = state.hub.survey(limit.rows()?).await;
+    Ok(Json(TopicsReport {
+        topics: survey.topics,
+        followers: survey.followers,
+        listeners: survey.listeners,
+        rings: survey.rings.into(),
+        behind: survey.behind,
+        slowest: survey
+            .topics_behind
+            .into_iter()
+            .map(TopicRow::from)
+            .collect(),
+    }))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -9,7 +9,7 @@ mod extract;
 mod failure;
 mod internal;
 mod messages;
-mod operators;
+mod ops;
 mod rooms;
 
 use std::sync::Arc;
@@ -90,7 +90,7 @@ pub fn admin_router(state: HttpState) -> Router {
 pub fn stop_router(state: HttpState, stop: Stop) -> Router {
     let (routes, _) = stop_routes().split_for_parts();
     let health = state.health;
-    web::guarded(routes, BODY_BYTES_MAX).with_state(admin::StopState { health, stop })
+    web::guarded(routes, BODY_BYTES_MAX).with_state(ops::StopState { health, stop })
 }
 
 fn public_routes() -> OpenApiRouter<HttpState> {
@@ -110,19 +110,19 @@ fn internal_routes() -> OpenApiRouter<HttpState> {
 
 fn admin_routes() -> OpenApiRouter<HttpState> {
     OpenApiRouter::with_openapi(docs::internal())
-        .routes(routes!(admin::metrics))
-        .routes(routes!(admin::live))
-        .routes(routes!(admin::ready))
-        .routes(routes!(admin::started))
-        .routes(routes!(operators::connections))
-        .routes(routes!(operators::topics))
-        .routes(routes!(operators::disconnect))
-        .routes(routes!(operators::block))
-        .routes(routes!(operators::unblock))
+        .routes(routes!(ops::metrics))
+        .routes(routes!(ops::live))
+        .routes(routes!(ops::ready))
+        .routes(routes!(ops::started))
+        .routes(routes!(admin::connections))
+        .routes(routes!(admin::topics))
+        .routes(routes!(admin::disconnect))
+        .routes(routes!(admin::block))
+        .routes(routes!(admin::unblock))
 }
 
-fn stop_routes() -> OpenApiRouter<admin::StopState> {
-    OpenApiRouter::with_openapi(docs::internal()).routes(routes!(admin::drain))
+fn stop_routes() -> OpenApiRouter<ops::StopState> {
+    OpenApiRouter::with_openapi(docs::internal()).routes(routes!(ops::drain))
 }
 
 /// The OpenAPI of everything that the internal, the admin and the stop router answer.

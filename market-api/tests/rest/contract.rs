@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use http::Method;
-use market_api::operation::admin_document;
+use market_api::ops::admin_document;
 use serde_json::{Value, json};
 
 use crate::chats::ChatPort;

@@ -29,7 +29,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What operators look at.
 #[derive(Clone, Debug)]
-pub struct Operation {
+pub struct Ops {
     /// What `/metrics` shows.
     pub metrics: Arc<Metrics>,
     /// What balancers are told.
@@ -39,7 +39,7 @@ pub struct Operation {
 }
 
 /// What operators and balancers look at. Never public. Not logged: it is asked every second.
-pub fn admin_router(operation: Operation) -> Router {
+pub fn admin_router(operation: Ops) -> Router {
     let (routes, _) = admin_routes().split_for_parts();
     guarded(routes, BODY_BYTES_MAX).with_state(operation)
 }
@@ -50,7 +50,7 @@ pub fn admin_document() -> OpenApi {
     admin_routes().into_openapi()
 }
 
-fn admin_routes() -> OpenApiRouter<Operation> {
+fn admin_routes() -> OpenApiRouter<Ops> {
     OpenApiRouter::with_openapi(internal_document())
         .routes(routes!(metrics))
         .routes(routes!(live))
@@ -63,9 +63,7 @@ fn admin_routes() -> OpenApiRouter<Operation> {
     get, path = "/metrics", tag = "operation",
     responses((status = 200, description = "Prometheus' text format", body = String)),
 )]
-async fn metrics(
-    State(state): State<Operation>,
-) -> ([(http::HeaderName, &'static str); 1], String) {
+async fn metrics(State(state): State<Ops>) -> ([(http::HeaderName, &'static str); 1], String) {
     state.db.show_connections();
     let asked = timeout(DATABASE_ANSWER_MAX, outbox::pending(&state.db)).await;
     if let Ok(Ok(pending)) = asked {
@@ -127,7 +125,7 @@ enum DatabaseState {
             body = Ready),
     ),
 )]
-async fn ready(State(state): State<Operation>) -> (StatusCode, Json<Ready>) {
+async fn ready(State(state): State<Ops>) -> (StatusCode, Json<Ready>) {
     let asked = timeout(DATABASE_ANSWER_MAX, ask(&state.db)).await;
     let database = match asked {
         Ok(true) => DatabaseState::Ok,
@@ -171,7 +169,7 @@ struct Started {
         (status = 503, description = "Not yet", body = Started),
     ),
 )]
-async fn started(State(state): State<Operation>) -> (StatusCode, Json<Started>) {
+async fn started(State(state): State<Ops>) -> (StatusCode, Json<Started>) {
     let started = state.health.is_started();
     (status(started), Json(Started { started }))
 }
