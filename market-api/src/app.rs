@@ -20,7 +20,7 @@ use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCach
 use crate::chats::{self, ChatRooms, Chats, HttpChatRooms};
 use crate::config::{Config, ImagesUrl};
 use crate::db::{Db, DbError};
-use crate::http::{self, Failure, Limits, Rate, Surroundings};
+use crate::http::{self, Failure, HttpStack, Limits, Rate};
 use crate::images::local::LocalImages;
 use crate::images::s3::S3Images;
 use crate::images::{Images, ObjectStore, StoreError};
@@ -59,7 +59,7 @@ pub enum BuildError {
 /// A market, ready to be served.
 #[derive(Debug)]
 pub struct Market {
-    surroundings: Surroundings,
+    http_stack: HttpStack,
     operation: Ops,
     clock: Arc<dyn Clock>,
     auth: Auth,
@@ -149,7 +149,7 @@ impl Market {
         work::start(&db, (&products, &images, &chats), &metrics, drain).await?;
         start_tasks(keys, &health, drain);
         Ok(Self {
-            surroundings: surroundings(config, &metrics, &clock),
+            http_stack: http_stack(config, &metrics, &clock),
             operation: Ops {
                 metrics,
                 health,
@@ -168,10 +168,10 @@ impl Market {
 
     /// What clients use.
     pub fn public_router(&self) -> Router {
-        let router = http::public_router(&self.surroundings, self.routes());
+        let router = http::public_router(&self.http_stack, self.routes());
         match &self.local_images {
             Some(images) => {
-                let (origins, log) = (&self.surroundings.allowed_origins, &self.surroundings.log);
+                let (origins, log) = (&self.http_stack.allowed_origins, &self.http_stack.log);
                 let images = Arc::clone(images).router(origins, log.clone());
                 router.merge(images.reset_fallback())
             }
@@ -258,7 +258,7 @@ impl Market {
 
     /// Every domain's routes.
     fn routes(&self) -> OpenApiRouter {
-        let origins = &self.surroundings.allowed_origins;
+        let origins = &self.http_stack.allowed_origins;
         OpenApiRouter::new()
             .merge(login::routes(self.logins.clone()))
             .merge(members::routes(
@@ -305,13 +305,13 @@ fn open_images(config: &Config, clock: &Arc<dyn Clock>) -> Result<Store, StoreEr
     }
 }
 
-fn surroundings(config: &Config, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) -> Surroundings {
+fn http_stack(config: &Config, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) -> HttpStack {
     let limits = Limits::new(
         Rate::per_second(config.limits.address_rate),
         Rate::per_second(config.limits.member_rate),
         clock,
     );
-    Surroundings {
+    HttpStack {
         log: Log {
             clock: Arc::clone(clock),
             request_ids: Arc::new(RequestIds::new(rand::random())),

@@ -25,7 +25,7 @@ use shared::web::Refusal;
 use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 
-use crate::db::{Db, Stop, Tx, is_lock_timeout};
+use crate::db::{Abort, Db, Tx, is_lock_timeout};
 use crate::http::Failure;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -62,13 +62,13 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 
 /// A request that is to be done once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Once {
+pub struct IdempotentRequest {
     scope: String,
     key: String,
     fingerprint: String,
 }
 
-impl Once {
+impl IdempotentRequest {
     /// A member's request on a route, known by its key; `body` tells another request under the same
     /// key from a repetition.
     #[must_use]
@@ -93,7 +93,7 @@ pub struct Answer {
 
 /// What is known of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Begun {
+pub enum KeyState {
     /// Nothing: do it, and finish.
     New,
     /// It was done: this is the answer.
@@ -115,7 +115,7 @@ impl IntoResponse for Answer {
 ///
 /// # Errors
 /// [`Failure::KeyReused`], or the database's.
-pub async fn look_up(db: &Db, once: &Once) -> Result<Option<Answer>, Failure> {
+pub async fn look_up(db: &Db, once: &IdempotentRequest) -> Result<Option<Answer>, Failure> {
     let mut connection = db.read().await?;
     let row =
         query("select fingerprint, status, body from idempotency where scope = $1 and key = $2")
@@ -130,7 +130,10 @@ pub async fn look_up(db: &Db, once: &Once) -> Result<Option<Answer>, Failure> {
 ///
 /// # Errors
 /// [`Failure::KeyReused`], [`Failure::KeyRunning`], or the database's.
-pub async fn begin_in(tx: &mut Tx<'_>, once: &Once) -> Result<Begun, Stop<Failure>> {
+pub async fn begin_in(
+    tx: &mut Tx<'_>,
+    once: &IdempotentRequest,
+) -> Result<KeyState, Abort<Failure>> {
     let now = tx.now().get();
     let written = query(
         "insert into idempotency (scope, key, fingerprint, created_at) values ($1, $2, $3, $4) \
@@ -145,13 +148,13 @@ pub async fn begin_in(tx: &mut Tx<'_>, once: &Once) -> Result<Begun, Stop<Failur
     let written = written.map_err(|error| {
         // The one thing this statement waits for is the other request's end.
         if is_lock_timeout(&error) {
-            Stop::Refused(Failure::KeyRunning)
+            Abort::Refused(Failure::KeyRunning)
         } else {
-            Stop::Sql(error)
+            Abort::Sql(error)
         }
     })?;
     if written.rows_affected() == 1 {
-        return Ok(Begun::New);
+        return Ok(KeyState::New);
     }
     let row =
         query("select fingerprint, status, body from idempotency where scope = $1 and key = $2")
@@ -159,14 +162,20 @@ pub async fn begin_in(tx: &mut Tx<'_>, once: &Once) -> Result<Begun, Stop<Failur
             .bind(once.key.as_str())
             .fetch_one(tx.connection())
             .await?;
-    replay(once, &row).map(Begun::Replay).map_err(Stop::Refused)
+    replay(once, &row)
+        .map(KeyState::Replay)
+        .map_err(Abort::Refused)
 }
 
 /// Stores the answer with the effect.
 ///
 /// # Errors
 /// The database's.
-pub async fn finish_in(tx: &mut Tx<'_>, once: &Once, answer: &Answer) -> Result<(), sqlx::Error> {
+pub async fn finish_in(
+    tx: &mut Tx<'_>,
+    once: &IdempotentRequest,
+    answer: &Answer,
+) -> Result<(), sqlx::Error> {
     query("update idempotency set status = $3, body = $4 where scope = $1 and key = $2")
         .bind(once.scope.as_str())
         .bind(once.key.as_str())
@@ -191,7 +200,7 @@ pub async fn forget_in(tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-fn replay(once: &Once, row: &AnyRow) -> Result<Answer, Failure> {
+fn replay(once: &IdempotentRequest, row: &AnyRow) -> Result<Answer, Failure> {
     let fingerprint: String = row.try_get(0)?;
     if fingerprint != once.fingerprint {
         return Err(Failure::KeyReused);
@@ -243,7 +252,7 @@ mod tests {
     #[test]
     fn another_body_is_another_request() {
         let member = MemberId::try_from(1_u64).unwrap();
-        let of = |body: &[u8]| Once::new(member, "POST /x", "k".to_owned(), body);
+        let of = |body: &[u8]| IdempotentRequest::new(member, "POST /x", "k".to_owned(), body);
         assert_eq!(of(b"1"), of(b"1"));
         assert_ne!(of(b"1"), of(b"2"));
     }

@@ -20,7 +20,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::db::{Db, DbError, Dialect, Stop, Tx, WriteError};
+use crate::db::{Abort, Db, DbError, Dialect, Tx, WriteError};
 use crate::metrics::Metrics;
 
 /// How often the table is looked at. Due work is this late at most, and an idle instance asks one
@@ -154,7 +154,7 @@ impl Due {
     ///
     /// # Errors
     /// [`Lost`], as the closure's refusal, or the database's.
-    pub async fn finish_in(&self, tx: &mut Tx<'_>) -> Result<(), Stop<Lost>> {
+    pub async fn finish_in(&self, tx: &mut Tx<'_>) -> Result<(), Abort<Lost>> {
         let done = query("delete from schedule where name = $1 and key = $2 and taken_until = $3")
             .bind(self.name.as_str())
             .bind(self.key.as_str())
@@ -164,7 +164,7 @@ impl Due {
         if done.rows_affected() == 1 {
             Ok(())
         } else {
-            Err(Stop::Refused(Lost))
+            Err(Abort::Refused(Lost))
         }
     }
 
@@ -306,8 +306,8 @@ impl Schedule {
                     Ok(Outcome::Done) => {
                         // Nothing to do if the handler did it, or if it is lost.
                         match due.finish_in(tx).await {
-                            Ok(()) | Err(Stop::Refused(Lost)) => return Ok(()),
-                            Err(Stop::Sql(error)) => return Err(Stop::Sql(error)),
+                            Ok(()) | Err(Abort::Refused(Lost)) => return Ok(()),
+                            Err(Abort::Sql(error)) => return Err(Abort::Sql(error)),
                         }
                     }
                     Ok(Outcome::Again(at)) => (*at, 0),
@@ -332,7 +332,7 @@ impl Schedule {
 }
 
 /// Rows that another instance is just taking are passed over (`skip locked`).
-async fn take(tx: &mut Tx<'_>, names: &[String; NAMES_MAX]) -> Result<Vec<Due>, Stop<()>> {
+async fn take(tx: &mut Tx<'_>, names: &[String; NAMES_MAX]) -> Result<Vec<Due>, Abort<()>> {
     macro_rules! due {
         ($suffix:literal) => {
             concat!(

@@ -161,7 +161,7 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), Failure> {
     let mut sellers = Vec::new();
     for demo in demo::members() {
         let id = demo.member_id;
-        let (member, role) = match market.members().welcome(profile(demo)).await {
+        let (member, role) = match market.members().find_or_create(profile(demo)).await {
             // An operator has shut them out, which a restart does not change.
             Err(Failure::MemberBlocked) => {
                 sellers.push(None);

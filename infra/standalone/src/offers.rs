@@ -334,7 +334,7 @@ mod tests {
         let mut sellers = Vec::new();
         for one in demo::members() {
             let profile = market::profile(one);
-            let (member, _) = market.members().welcome(profile).await.unwrap();
+            let (member, _) = market.members().find_or_create(profile).await.unwrap();
             sellers.push(Some(member));
         }
 

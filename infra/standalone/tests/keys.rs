@@ -89,7 +89,7 @@ impl Site {
             name: "somebody".to_owned(),
             image_url: None,
         };
-        let (member, _) = market.members().welcome(somebody).await.unwrap();
+        let (member, _) = market.members().find_or_create(somebody).await.unwrap();
         Self {
             market,
             node,

@@ -48,7 +48,7 @@ create index product_sold_out on product (sold_out_at) where state = 'SOLD_OUT';
 -- What a product was sorted by before it changed. A page begins behind the place where the last one ended, also when
 -- that row has moved since. Triggers write it, so that no change of a sort key can forget to. A row has either the
 -- product's columns or the spot's. `replaced_at` is set by the first cleaning that meets the row, a later one removes it.
-create table product_place (
+create table sort_key_history (
     id integer primary key autoincrement,
     product_id bigint not null references product (id),
     price bigint,
@@ -60,15 +60,15 @@ create table product_place (
     longitude real,
     replaced_at bigint
 );
-create index product_place_product on product_place (product_id, id);
-create index product_place_new on product_place (id) where replaced_at is null;
-create index product_place_age on product_place (replaced_at);
+create index sort_key_history_product on sort_key_history (product_id, id);
+create index sort_key_history_new on sort_key_history (id) where replaced_at is null;
+create index sort_key_history_age on sort_key_history (replaced_at);
 
 create trigger product_keeps_its_place after update on product
 when (old.price, old.unit_price, old.units_left, old.seller_rate, old.updated_at)
     is not (new.price, new.unit_price, new.units_left, new.seller_rate, new.updated_at)
 begin
-    insert into product_place (product_id, price, unit_price, units_left, seller_rate, updated_at)
+    insert into sort_key_history (product_id, price, unit_price, units_left, seller_rate, updated_at)
     values (old.id, old.price, old.unit_price, old.units_left, old.seller_rate, old.updated_at);
 end;
 
@@ -106,7 +106,7 @@ end;
 create trigger spot_keeps_its_place after update on spot
 when (old.latitude, old.longitude) is not (new.latitude, new.longitude)
 begin
-    insert into product_place (product_id, latitude, longitude) values (old.product_id, old.latitude, old.longitude);
+    insert into sort_key_history (product_id, latitude, longitude) values (old.product_id, old.latitude, old.longitude);
 end;
 
 create table product_image (

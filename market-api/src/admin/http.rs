@@ -8,7 +8,7 @@ use shared::web::{Done, FailureBody, InPath, REQUEST_ID, done};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Admins, Order, Standing};
+use super::{AccountStatus, AdminCommand, Admins};
 use crate::auth::Admin;
 use crate::http::Failure;
 
@@ -37,8 +37,8 @@ async fn block(
     InPath(member): InPath<MemberId>,
     headers: HeaderMap,
 ) -> Result<Json<Done>, Failure> {
-    let order = order(&admin, member, Standing::Blocked, &headers);
-    admins.carry_out(order).await?;
+    let command = command(&admin, member, AccountStatus::Blocked, &headers);
+    admins.carry_out(command).await?;
     Ok(done())
 }
 
@@ -59,14 +59,19 @@ async fn unblock(
     InPath(member): InPath<MemberId>,
     headers: HeaderMap,
 ) -> Result<Json<Done>, Failure> {
-    let order = order(&admin, member, Standing::Welcome, &headers);
-    admins.carry_out(order).await?;
+    let command = command(&admin, member, AccountStatus::Welcome, &headers);
+    admins.carry_out(command).await?;
     Ok(done())
 }
 
-fn order(admin: &Admin, member: MemberId, standing: Standing, headers: &HeaderMap) -> Order {
+fn command(
+    admin: &Admin,
+    member: MemberId,
+    standing: AccountStatus,
+    headers: &HeaderMap,
+) -> AdminCommand {
     let request = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
-    Order {
+    AdminCommand {
         by: admin.0.member,
         member,
         standing,

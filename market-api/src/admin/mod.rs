@@ -6,7 +6,7 @@ mod repo;
 use serde_json::json;
 use shared::ids::MemberId;
 
-use crate::db::{Db, Stop, Tx};
+use crate::db::{Abort, Db, Tx};
 use crate::http::Failure;
 use crate::outbox::{self, Event, EventKind};
 use shared::web::Refusal;
@@ -15,7 +15,7 @@ pub use http::routes;
 
 /// Whether a member may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum AccountStatus {
     /// They may.
     Welcome,
     /// They may not; it holds from their next request on.
@@ -24,13 +24,13 @@ pub enum Standing {
 
 /// An operator's order.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct AdminCommand {
     /// Who gives it.
     pub by: MemberId,
     /// About whom.
     pub member: MemberId,
     /// What is to hold.
-    pub standing: Standing,
+    pub standing: AccountStatus,
     /// The request, for the record.
     pub request: Option<String>,
 }
@@ -52,34 +52,34 @@ impl Admins {
     ///
     /// # Errors
     /// [`Failure::MemberUnknown`], forbidden for oneself, or the database's.
-    pub async fn carry_out(&self, order: Order) -> Result<(), Failure> {
-        if order.by == order.member {
+    pub async fn carry_out(&self, command: AdminCommand) -> Result<(), Failure> {
+        if command.by == command.member {
             // Whoever locks themselves out could not let themselves in again.
             return Err(Refusal::Forbidden.into());
         }
         let done = self
             .db
-            .write(order, |order, tx| Box::pin(carry_out_in(order, tx)));
+            .write(command, |command, tx| Box::pin(carry_out_in(command, tx)));
         Ok(done.await?)
     }
 }
 
-async fn carry_out_in(order: &Order, tx: &mut Tx<'_>) -> Result<(), Stop<Failure>> {
-    let (kind, action) = match order.standing {
-        Standing::Blocked => (EventKind::MemberBlocked, "member.block"),
-        Standing::Welcome => (EventKind::MemberUnblocked, "member.unblock"),
+async fn carry_out_in(command: &AdminCommand, tx: &mut Tx<'_>) -> Result<(), Abort<Failure>> {
+    let (kind, action) = match command.standing {
+        AccountStatus::Blocked => (EventKind::MemberBlocked, "member.block"),
+        AccountStatus::Welcome => (EventKind::MemberUnblocked, "member.unblock"),
     };
-    repo::note(tx, order, action).await?;
-    if repo::set_standing(tx, order.member, order.standing).await? {
+    repo::note(tx, command, action).await?;
+    if repo::set_status(tx, command.member, command.standing).await? {
         let event = Event {
             kind,
-            aggregate: format!("member:{}", order.member),
-            members: vec![order.member],
+            aggregate: format!("member:{}", command.member),
+            members: vec![command.member],
             data: json!({}),
         };
         outbox::append(tx, &event).await?;
-    } else if !repo::is_member(tx, order.member).await? {
-        return Err(Stop::Refused(Failure::MemberUnknown));
+    } else if !repo::is_member(tx, command.member).await? {
+        return Err(Abort::Refused(Failure::MemberUnknown));
     }
     Ok(())
 }

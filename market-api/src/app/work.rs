@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use shared::drain::Drain;
 
 use crate::chats::Chats;
-use crate::db::{Db, DbError, Stop, WriteError};
+use crate::db::{Abort, Db, DbError, WriteError};
 use crate::images::Images;
 use crate::members::login;
 use crate::metrics::Metrics;
@@ -49,7 +49,7 @@ pub(super) async fn start(
             Box::pin(async move {
                 let now = tx.now();
                 schedule::put(tx, name, "", now, "").await?;
-                Ok::<_, Stop<()>>(())
+                Ok::<_, Abort<()>>(())
             })
         });
         put.await.map_err(|error| match error {
@@ -60,7 +60,7 @@ pub(super) async fn start(
     let housekeeping = (db.clone(), products.clone());
     let handler: Handler = Box::new(move |_| {
         let (db, products) = housekeeping.clone();
-        keep_house(db, products)
+        run_housekeeping(db, products)
     });
     let sweeping = (db.clone(), images.clone());
     let sweeper: Handler = Box::new(move |_| {
@@ -83,15 +83,18 @@ pub(super) async fn start(
 }
 
 /// Removes what nobody needs any more.
-fn keep_house(db: Db, products: Products) -> BoxFuture<'static, Result<Outcome, HandlerError>> {
+fn run_housekeeping(
+    db: Db,
+    products: Products,
+) -> BoxFuture<'static, Result<Outcome, HandlerError>> {
     Box::pin(async move {
-        products.keep_house().await?;
+        products.housekeeping().await?;
         let kept = db.write((), |(), tx| {
             Box::pin(async move {
                 login::forget_in(tx).await?;
                 auth::forget_in(tx).await?;
                 idempotency::forget_in(tx).await?;
-                Ok::<_, Stop<()>>(tx.now().saturating_add(HOUSEKEEPING_EVERY))
+                Ok::<_, Abort<()>>(tx.now().saturating_add(HOUSEKEEPING_EVERY))
             })
         });
         Ok(Outcome::Again(kept.await?))

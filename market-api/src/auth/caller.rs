@@ -11,7 +11,7 @@ use shared::ids::MemberId;
 use shared::web::{Credentials, Refusal, is_own_page};
 
 use super::{AccessCookie, Auth, Identity, Origin};
-use crate::http::{Exchange, Failure, Limits};
+use crate::http::{Failure, Limits, ResponseContext};
 
 /// The member who asks: logged in, not blocked, not too often; with cookies only from our pages if
 /// something is to be changed.
@@ -64,11 +64,11 @@ async fn caller(parts: &Parts, access_cookie: AccessCookie) -> Result<Caller, Fa
     let auth: &Auth = part(parts)?;
     let credentials = Credentials::from_headers(&parts.headers);
     let (identity, cookies) = auth.identify(&credentials, access_cookie).await?;
-    let exchange: &Exchange = part(parts)?;
+    let response_context: &ResponseContext = part(parts)?;
     for cookie in cookies {
-        exchange.set_cookie(cookie);
+        response_context.set_cookie(cookie);
     }
-    exchange.prefer(identity.language);
+    response_context.prefer(identity.language);
     refuse_other_pages(parts, &identity)?;
     if !part::<Arc<Limits>>(parts)?.allow_member(identity.member) {
         auth.metrics
@@ -96,7 +96,7 @@ fn refuse_other_pages(parts: &Parts, identity: &Identity) -> Result<(), Failure>
 fn part<T: Send + Sync + 'static>(parts: &Parts) -> Result<&T, Failure> {
     parts.extensions.get::<T>().ok_or_else(|| {
         let name = std::any::type_name::<T>();
-        tracing::error!("a route is served without its surroundings: {name} is missing");
+        tracing::error!("a route is served without its http_stack: {name} is missing");
         Refusal::Internal.into()
     })
 }

@@ -30,7 +30,7 @@ use shared::config::Secret;
 use shared::ids::MemberId;
 use shared::web::{Credentials, Refusal};
 
-use crate::db::{Db, Stop};
+use crate::db::{Abort, Db};
 use crate::http::{Failure, Language};
 use crate::metrics::Metrics;
 
@@ -158,7 +158,7 @@ impl Auth {
         let begun = self.db.write(context, |(member, family, token), tx| {
             Box::pin(async move {
                 repo::insert_family(tx, *member, family, token).await?;
-                Ok::<_, Stop<Failure>>(tx.now())
+                Ok::<_, Abort<Failure>>(tx.now())
             })
         });
         let now = begun.await?;
@@ -184,7 +184,7 @@ impl Auth {
         let ended = self.db.write(context, |(member, family), tx| {
             Box::pin(async move {
                 repo::revoke(tx, *member, family).await?;
-                Ok::<_, Stop<Failure>>(())
+                Ok::<_, Abort<Failure>>(())
             })
         });
         ended.await?;

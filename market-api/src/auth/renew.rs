@@ -7,7 +7,7 @@ use shared::web::Refusal;
 
 use super::session::Renewal;
 use super::{Auth, Holder, Identity, Origin, SetCookies, fresh_token, repo};
-use crate::db::Stop;
+use crate::db::Abort;
 use crate::http::Failure;
 
 impl Auth {
@@ -55,7 +55,7 @@ impl Auth {
                     return Ok(next.clone());
                 }
                 let current = repo::current_token(tx, family).await?;
-                current.ok_or(Stop::Refused(Failure::Web(Refusal::TokenInvalid)))
+                current.ok_or(Abort::Refused(Failure::Web(Refusal::TokenInvalid)))
             })
         });
         Ok(rotated.await?)
@@ -71,7 +71,7 @@ impl Auth {
         let ended = self.db.write(context, |(member, family), tx| {
             Box::pin(async move {
                 repo::revoke(tx, *member, family).await?;
-                Ok::<_, Stop<Failure>>(())
+                Ok::<_, Abort<Failure>>(())
             })
         });
         match ended.await {

@@ -16,7 +16,7 @@ use sqlx::{Row as _, query};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{ListCache, Namespace};
-use crate::db::{Db, DbError, Stop, WriteError};
+use crate::db::{Abort, Db, DbError, WriteError};
 
 /// How often an instance looks for changes, which is how old a list may be after a crash.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ const SETTLE_MAX: Duration = Duration::from_secs(20);
 /// Changes that are read at once, after all but the last of each list are gone.
 const READ_MAX: i64 = 64;
 
-type Never = Stop<Infallible>;
+type Never = Abort<Infallible>;
 
 impl ListCache {
     /// Looks for changes until the drain's soft token.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ListCache (is it there? what was missed?) ─► Cache: Redis, or this process
-//! Flights: who asks for what is being looked up already waits for that
+//! SingleFlight: who asks for what is being looked up already waits for that
 //! ```
 //!
 //! A key has its namespace's version in it. After a change is committed the version is replaced, and
@@ -14,10 +14,10 @@
 //! What this module does not do: decide what may be old. Nothing that is bought is looked up here.
 
 mod changes;
-mod flight;
 mod guard;
 mod local;
 mod redis;
+mod single_flight;
 
 use std::fmt;
 use std::time::Duration;
@@ -26,10 +26,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use shared::redis::RedisUrl;
 
-pub use flight::{Flights, Joined};
 pub use guard::{ListCache, Seen};
 pub use local::LocalCache;
 pub use redis::RedisCache;
+pub use single_flight::{Joined, SingleFlight};
 
 /// Bytes of one value; what is larger is not kept. A page of 100 spots with the longest texts has
 /// about 300 KiB.

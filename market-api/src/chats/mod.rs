@@ -20,7 +20,7 @@ use std::time::Duration;
 use shared::ids::{MemberId, ProductId, RoomId};
 use tokio::time::{sleep, timeout};
 
-use crate::db::{Db, Stop, Tx};
+use crate::db::{Abort, Db, Tx};
 use crate::http::Failure;
 use crate::metrics::Metrics;
 use crate::products::State;
@@ -49,7 +49,7 @@ const REFRESH_BATCHES_MAX: u32 = 4;
 const REFRESH_MAX: Duration = Duration::from_secs(10);
 
 /// A step inside a transaction.
-type Step<T> = Result<T, Stop<Failure>>;
+type TxResult<T> = Result<T, Abort<Failure>>;
 
 /// The chats. Clones are the same.
 #[derive(Clone, Debug)]
@@ -230,19 +230,24 @@ impl Chats {
         let noted = self.db.write(place, |place, tx| {
             Box::pin(async move {
                 repo::set_sent(tx, *place).await?;
-                Ok::<_, Stop<Failure>>(())
+                Ok::<_, Abort<Failure>>(())
             })
         });
         Ok(noted.await?)
     }
 }
 
-async fn place_in(buyer: MemberId, product: ProductId, step: i64, tx: &mut Tx<'_>) -> Step<Wanted> {
+async fn place_in(
+    buyer: MemberId,
+    product: ProductId,
+    step: i64,
+    tx: &mut Tx<'_>,
+) -> TxResult<Wanted> {
     let (product, buyer) = (i64::from(product.get()), i64::from(buyer.get()));
     let Some(offer) = repo::offer(tx, product, buyer).await? else {
-        return Err(Stop::Refused(Failure::ProductUnknown));
+        return Err(Abort::Refused(Failure::ProductUnknown));
     };
-    check(&offer, tx.now().get()).map_err(Stop::Refused)?;
+    check(&offer, tx.now().get()).map_err(Abort::Refused)?;
     let place = match repo::place(tx, product, buyer).await? {
         Some(place) => place,
         None => {

@@ -28,7 +28,7 @@ pub enum DbError {
 
 /// Why a closure ended without a result.
 #[derive(Debug)]
-pub enum Stop<E> {
+pub enum Abort<E> {
     /// Its own decision: nothing it did is kept.
     Refused(E),
     /// The database's.
@@ -46,7 +46,7 @@ pub enum WriteError<E> {
     Db(DbError),
 }
 
-impl<E> From<sqlx::Error> for Stop<E> {
+impl<E> From<sqlx::Error> for Abort<E> {
     fn from(error: sqlx::Error) -> Self {
         Self::Sql(error)
     }

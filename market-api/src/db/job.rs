@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use shared::clock::Clock;
 use tokio::sync::oneshot;
 
-use super::{DbError, Stop, Tx, Work, WriteError};
+use super::{Abort, DbError, Tx, TxFn, WriteError};
 use crate::metrics::Metrics;
 
 /// A write, whatever its result.
@@ -44,7 +44,7 @@ type Answer<T, E> = oneshot::Sender<Result<T, WriteError<E>>>;
 /// A write of a certain result.
 pub(super) struct Pending<C, T, E> {
     context: C,
-    work: Work<C, T, E>,
+    work: TxFn<C, T, E>,
     outcome: Option<Result<T, E>>,
     /// Dropped before the answer, so that who is told finds it counted.
     counted: Counted,
@@ -54,7 +54,7 @@ pub(super) struct Pending<C, T, E> {
 impl<C, T, E> Pending<C, T, E> {
     pub(super) fn new(
         context: C,
-        work: Work<C, T, E>,
+        work: TxFn<C, T, E>,
         answer: Answer<T, E>,
         counted: Counted,
     ) -> Self {
@@ -81,11 +81,11 @@ where
                     self.outcome = Some(Ok(value));
                     Step::Keep
                 }
-                Err(Stop::Refused(refusal)) => {
+                Err(Abort::Refused(refusal)) => {
                     self.outcome = Some(Err(refusal));
                     Step::Undo
                 }
-                Err(Stop::Sql(error)) => {
+                Err(Abort::Sql(error)) => {
                     self.outcome = None;
                     Step::Failed(error)
                 }

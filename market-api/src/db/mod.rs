@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 
 use crate::metrics::Metrics;
 
-pub use error::{DbError, Stop, WriteError, is_lock_timeout};
+pub use error::{Abort, DbError, WriteError, is_lock_timeout};
 use job::{Counted, Job, Pending};
 
 /// How long a reader waits for a connection.
@@ -208,7 +208,7 @@ impl Db {
     ///
     /// # Errors
     /// [`WriteError::Refused`] is the closure's own no; [`WriteError::Db`] the database's.
-    pub async fn write<C, T, E>(&self, context: C, work: Work<C, T, E>) -> Result<T, WriteError<E>>
+    pub async fn write<C, T, E>(&self, context: C, work: TxFn<C, T, E>) -> Result<T, WriteError<E>>
     where
         C: Send + Sync + 'static,
         T: Send + 'static,
@@ -231,7 +231,8 @@ impl Db {
 
 /// What is done in a transaction. A function and not a closure with captures, since it may be run
 /// again: what it needs is in its context, which it borrows.
-pub type Work<C, T, E> = for<'t, 'c> fn(&'t C, &'t mut Tx<'c>) -> BoxFuture<'t, Result<T, Stop<E>>>;
+pub type TxFn<C, T, E> =
+    for<'t, 'c> fn(&'t C, &'t mut Tx<'c>) -> BoxFuture<'t, Result<T, Abort<E>>>;
 
 impl fmt::Debug for Db {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

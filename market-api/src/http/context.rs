@@ -43,7 +43,7 @@ impl Language {
 
 /// One request and its answer: among the request's extensions for whoever has something to add.
 #[derive(Clone, Debug, Default)]
-pub struct Exchange(Arc<Mutex<Notes>>);
+pub struct ResponseContext(Arc<Mutex<Notes>>);
 
 #[derive(Debug, Default)]
 struct Notes {
@@ -51,7 +51,7 @@ struct Notes {
     cookies: Vec<HeaderValue>,
 }
 
-impl Exchange {
+impl ResponseContext {
     /// A `Set-Cookie` of the answer, whatever it will be.
     pub fn set_cookie(&self, cookie: HeaderValue) {
         self.lock().cookies.push(cookie);
@@ -67,13 +67,13 @@ impl Exchange {
     }
 }
 
-/// Gives the request its [`Exchange`] and does to the answer what was noted there.
-pub(super) async fn exchange(mut request: Request, next: Next) -> Response {
-    let exchange = Exchange::default();
-    request.extensions_mut().insert(exchange.clone());
+/// Gives the request its [`ResponseContext`] and does to the answer what was noted there.
+pub(super) async fn response_context(mut request: Request, next: Next) -> Response {
+    let response_context = ResponseContext::default();
+    request.extensions_mut().insert(response_context.clone());
     let asked = asked_for(request.headers());
     let mut response = next.run(request).await;
-    let notes = std::mem::take(&mut *exchange.lock());
+    let notes = std::mem::take(&mut *response_context.lock());
     let language = asked.or(notes.language).unwrap_or_default();
     if language == Language::English
         && let Some(told) = response.extensions().get::<Told>()

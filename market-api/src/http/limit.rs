@@ -20,7 +20,7 @@ use shared::clock::Clock;
 use shared::ids::MemberId;
 use shared::web::Refusal;
 
-use super::Surroundings;
+use super::HttpStack;
 use super::address::ClientAddress;
 
 /// Who has not asked for as long as a full burst takes to come back is forgotten; looked for at
@@ -80,7 +80,7 @@ impl Limits {
 
 /// Refuses what comes too often from one address.
 pub(super) async fn by_address(
-    State(all): State<Surroundings>,
+    State(all): State<HttpStack>,
     request: Request,
     next: Next,
 ) -> Response {

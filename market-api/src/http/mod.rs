@@ -33,7 +33,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::metrics::Metrics;
 
 pub use address::ClientAddress;
-pub use context::{Exchange, Language};
+pub use context::{Language, ResponseContext};
 pub use docs::{document, internal_document};
 pub use failure::Failure;
 pub use limit::{Limits, Rate};
@@ -43,7 +43,7 @@ pub const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// What surrounds the routes.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
+pub struct HttpStack {
     /// For the line in the log.
     pub log: web::Log,
     /// What is counted.
@@ -59,24 +59,24 @@ pub struct Surroundings {
 
 /// Everything that clients call, with its page at `/docs`. It answers unknown paths, too: reset the
 /// fallback to merge it with a router that has one.
-pub fn public_router(surroundings: &Surroundings, routes: OpenApiRouter) -> Router {
+pub fn public_router(http_stack: &HttpStack, routes: OpenApiRouter) -> Router {
     let (routes, document) = routes.split_for_parts();
     let document = docs::complete(document);
     let routes = routes
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .fallback(web::unknown_path);
     let routes = web::guarded(routes, BODY_BYTES_MAX)
-        .layer(Extension(Arc::clone(&surroundings.limits)))
-        .layer(Extension(surroundings.allowed_origins.clone()))
-        .layer(from_fn(context::exchange))
-        .layer(from_fn_with_state(surroundings.clone(), limit::by_address))
-        .layer(from_fn_with_state(surroundings.clone(), count))
-        .layer(web::cors(&surroundings.allowed_origins));
-    web::logged(routes, surroundings.log.clone()).merge(docs::page(document))
+        .layer(Extension(Arc::clone(&http_stack.limits)))
+        .layer(Extension(http_stack.allowed_origins.clone()))
+        .layer(from_fn(context::response_context))
+        .layer(from_fn_with_state(http_stack.clone(), limit::by_address))
+        .layer(from_fn_with_state(http_stack.clone(), count))
+        .layer(web::cors(&http_stack.allowed_origins));
+    web::logged(routes, http_stack.log.clone()).merge(docs::page(document))
 }
 
 /// Counts answers by their route and tells the time they took.
-async fn count(State(all): State<Surroundings>, request: Request, next: Next) -> Response {
+async fn count(State(all): State<HttpStack>, request: Request, next: Next) -> Response {
     let begun = all.log.clock.now();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();

@@ -28,7 +28,7 @@ use async_trait::async_trait;
 use shared::clock::{Clock, UnixMillis};
 use shared::ids::MemberId;
 
-use crate::db::{Db, DbError, Stop, Tx, WriteError};
+use crate::db::{Abort, Db, DbError, Tx, WriteError};
 
 use repo::Use;
 pub use sniff::{Format, HEAD_BYTES};
@@ -301,7 +301,7 @@ impl Images {
                 let open = repo::count_open(tx, *member).await?;
                 let wanted = i64::try_from(keys.len()).unwrap_or(i64::MAX);
                 if open.saturating_add(wanted) > OPEN_MAX {
-                    return Err(Stop::Refused(PlaceError::TooMany));
+                    return Err(Abort::Refused(PlaceError::TooMany));
                 }
                 for key in keys {
                     repo::insert_upload(tx, key).await?;
@@ -374,7 +374,7 @@ impl Images {
 }
 
 /// What only the database refuses.
-type Never = Stop<Infallible>;
+type Never = Abort<Infallible>;
 
 fn written(error: WriteError<Infallible>) -> DbError {
     match error {

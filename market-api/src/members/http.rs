@@ -255,7 +255,9 @@ async fn profile_image(
     if new.image_url.len() > URL_BYTES_MAX {
         return Err(Failure::ImageFormat);
     }
-    api.members.show(caller.member, new.image_url).await?;
+    api.members
+        .set_profile_image(caller.member, new.image_url)
+        .await?;
     Ok(done())
 }
 
@@ -281,7 +283,7 @@ async fn language(
     InBody(new): InBody<NewLanguage>,
 ) -> Result<Json<Done>, Failure> {
     let language = Language::parse(&new.language).ok_or(Refusal::Parameter)?;
-    api.members.speak(caller.member, language).await?;
+    api.members.set_language(caller.member, language).await?;
     Ok(done())
 }
 

@@ -14,7 +14,7 @@ use shared::ids::MemberId;
 use shared::money::{Units, Won};
 
 use crate::cache::{ListCache, Namespace};
-use crate::db::{Db, DbError, Stop, Tx};
+use crate::db::{Abort, Db, DbError, Tx};
 use crate::http::{Failure, Language};
 use crate::images::{Images, UseError};
 use crate::outbox::{self, Event, EventKind};
@@ -94,7 +94,7 @@ impl Members {
     ///
     /// # Errors
     /// [`Failure::MemberBlocked`], or the database's.
-    pub async fn welcome(&self, profile: Profile) -> Result<(MemberId, Role), Failure> {
+    pub async fn find_or_create(&self, profile: Profile) -> Result<(MemberId, Role), Failure> {
         // Nothing is written for somebody who comes again as they were: not even on a full disk.
         match repo::known_as(&self.db, &profile).await? {
             Some((known, _)) if known.is_blocked => return Err(Failure::MemberBlocked),
@@ -114,7 +114,7 @@ impl Members {
                 }
                 let known = repo::update_from_profile(tx, profile).await?;
                 if known.is_blocked {
-                    return Err(Stop::Refused(Failure::MemberBlocked));
+                    return Err(Abort::Refused(Failure::MemberBlocked));
                 }
                 Ok((known.member, known.role))
             })
@@ -152,7 +152,7 @@ impl Members {
         let changed = self.db.write(member, |member, tx| {
             Box::pin(async move {
                 repo::become_member(tx, *member).await?;
-                Ok::<_, Stop<Failure>>(())
+                Ok::<_, Abort<Failure>>(())
             })
         });
         Ok(changed.await?)
@@ -179,11 +179,11 @@ impl Members {
     ///
     /// # Errors
     /// The database's.
-    pub async fn speak(&self, member: MemberId, language: Language) -> Result<(), Failure> {
+    pub async fn set_language(&self, member: MemberId, language: Language) -> Result<(), Failure> {
         let changed = self.db.write((member, language), |(member, language), tx| {
             Box::pin(async move {
                 repo::set_language(tx, *member, *language).await?;
-                Ok::<_, Stop<Failure>>(())
+                Ok::<_, Abort<Failure>>(())
             })
         });
         Ok(changed.await?)
@@ -193,7 +193,11 @@ impl Members {
     ///
     /// # Errors
     /// [`Failure::ImageFormat`], or what is away.
-    pub async fn show(&self, member: MemberId, image_url: String) -> Result<(), Failure> {
+    pub async fn set_profile_image(
+        &self,
+        member: MemberId,
+        image_url: String,
+    ) -> Result<(), Failure> {
         self.images.check(member, &image_url).await?;
         let db = self.db.clone();
         let write = async move {
@@ -202,7 +206,7 @@ impl Members {
                     let name = repo::set_image(tx, *member, image_url).await?;
                     let data = json!({ "name": name, "imageUrl": image_url });
                     tell(tx, EventKind::MemberUpdated, *member, data).await?;
-                    Ok::<_, Stop<Failure>>(())
+                    Ok::<_, Abort<Failure>>(())
                 })
             });
             Ok((Namespace::OFFERS, changed.await?))

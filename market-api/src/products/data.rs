@@ -5,9 +5,9 @@ use shared::ids::{MemberId, ProductId};
 use shared::money::{Units, Won};
 
 use super::form::{MONTH_UNITS_MAX, Price};
-use super::{Kind, Products, State, Step, product_id, refuse, repo};
+use super::{Kind, Products, State, TxResult, product_id, refuse, repo};
 use crate::cache::Namespace;
-use crate::db::{Stop, Tx};
+use crate::db::{Abort, Tx};
 use crate::http::Failure;
 
 /// An offer of mobile data to be made.
@@ -63,7 +63,7 @@ impl Products {
     }
 }
 
-async fn offer_data_in(offer: &NewData, tx: &mut Tx<'_>) -> Step<ProductId> {
+async fn offer_data_in(offer: &NewData, tx: &mut Tx<'_>) -> TxResult<ProductId> {
     let member = i64::from(offer.member.get());
     let month = tx.month();
     // The one lock that keeps two registrations of a member apart.
@@ -84,10 +84,10 @@ async fn offer_data_in(offer: &NewData, tx: &mut Tx<'_>) -> Step<ProductId> {
         seller_rate: repo::lock_rate(tx, member).await?,
     };
     let id = repo::insert_data(tx, &row).await?;
-    product_id(id).map_err(|error| Stop::Refused(error.into()))
+    product_id(id).map_err(|error| Abort::Refused(error.into()))
 }
 
-async fn change_data_in(change: &DataChange, tx: &mut Tx<'_>) -> Step<()> {
+async fn change_data_in(change: &DataChange, tx: &mut Tx<'_>) -> TxResult<()> {
     let DataChange { product, to } = change;
     let member = i64::from(to.member.get());
     let old = repo::lock_product(tx, i64::from(product.get())).await?;
@@ -126,7 +126,7 @@ async fn change_data_in(change: &DataChange, tx: &mut Tx<'_>) -> Step<()> {
 }
 
 /// The two limits of `money.md`: `listed` is what the month's other offers have left and sold.
-async fn check_limits(tx: &mut Tx<'_>, member: i64, listed: i64, new: Units) -> Step<()> {
+async fn check_limits(tx: &mut Tx<'_>, member: i64, listed: i64, new: Units) -> TxResult<()> {
     let month = tx.month();
     repo::ensure_month(tx, member, month).await?;
     let Some(had) = repo::month_of(tx, member, month).await? else {

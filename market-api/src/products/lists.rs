@@ -18,7 +18,7 @@ use super::near::place_of;
 use super::read::is_open;
 use super::repo::{self, Range};
 use super::rows::{Batch, ListedOffer, OfferPage, OfferRow, SpotRow};
-use super::sort::{Cursor, Filter, Sort, SortKey, Walk};
+use super::sort::{Cursor, Filter, ListOrder, Sort, SortKey};
 use super::{Kind, Position, Products, product_id};
 use crate::cache::{Joined, Seen};
 use crate::db::DbError;
@@ -54,13 +54,13 @@ pub struct ListQuery {
 
 /// A question and the time it came.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub(super) struct ListRequest {
     pub(super) query: ListQuery,
     pub(super) now: UnixMillis,
 }
 
 /// Where a batch is kept, and for how long.
-pub(super) struct Place {
+pub(super) struct CacheEntry {
     pub(super) kind: Kind,
     /// What comes after the version in its key.
     pub(super) rest: String,
@@ -80,7 +80,7 @@ impl Products {
         if !Sort::of(query.kind).contains(&query.sort) {
             return Err(Failure::SortOption);
         }
-        let asked = Asked {
+        let request = ListRequest {
             query,
             now: self.clock.unix_millis(),
         };
@@ -88,8 +88,8 @@ impl Products {
             Sort::Nearest => {
                 let at = query.at.ok_or(Refusal::Parameter)?;
                 let own = self.clone();
-                let work = Box::pin(async move { own.read_near_page(asked, at).await });
-                self.batch(asked.near_place(at), work).await?
+                let work = Box::pin(async move { own.read_near_page(request, at).await });
+                self.batch(request.near_entry(at), work).await?
             }
             Sort::Recent
             | Sort::UnitPrice
@@ -98,11 +98,11 @@ impl Products {
             | Sort::MostUnits
             | Sort::BestRated => {
                 let own = self.clone();
-                let work = Box::pin(async move { own.read_page(asked).await });
-                self.batch(asked.page_place(), work).await?
+                let work = Box::pin(async move { own.read_page(request).await });
+                self.batch(request.page_entry(), work).await?
             }
         };
-        let rows = batch.rows.iter().map(|row| asked.show(row));
+        let rows = batch.rows.iter().map(|row| request.show(row));
         Ok(OfferPage {
             rows: rows.collect::<Result<_, _>>()?,
             next: batch.next,
@@ -110,7 +110,7 @@ impl Products {
     }
 
     /// What is kept at a place, or else the result of `work`, which is then kept.
-    pub(super) async fn batch(&self, place: Place, work: Work) -> Result<Arc<Batch>, Failure> {
+    pub(super) async fn batch(&self, place: CacheEntry, work: Work) -> Result<Arc<Batch>, Failure> {
         let seen = self.cache.seen(place.kind.namespace()).await;
         let kind = place.kind.name();
         let (key, kept) = match seen {
@@ -138,8 +138,8 @@ impl Products {
             }
             Ok(Arc::new(batch))
         };
-        match self.flights.join(key, look_up).await {
-            Some(Joined::Led(batch)) => {
+        match self.single_flight.join(key, look_up).await {
+            Some(Joined::Leader(batch)) => {
                 self.count(if kept { "database" } else { "bypass" });
                 batch
             }
@@ -155,11 +155,15 @@ impl Products {
 
     /// Whether somebody has asked about a place under its present version, as this caller does now. What
     /// only one asks for is not worth more than they asked for.
-    pub(super) async fn is_asked_again(&self, place: &Place) -> bool {
+    pub(super) async fn is_asked_again(&self, place: &CacheEntry) -> bool {
         let Seen::Version(version) = self.cache.seen(place.kind.namespace()).await else {
             return false;
         };
-        let key = format!("list:{}:v{version}:{}:asked", place.kind.name(), place.rest);
+        let key = format!(
+            "list:{}:v{version}:{}:request",
+            place.kind.name(),
+            place.rest
+        );
         let again = self.cache.get(&key).await.is_some();
         if !again {
             let mark = bytes::Bytes::from_static(b"1");
@@ -179,11 +183,11 @@ impl Products {
     }
 
     /// A page in an order of whole numbers.
-    async fn read_page(&self, asked: Asked) -> Result<Batch, Failure> {
-        let walk = asked.walk();
-        let size = usize::from(asked.query.size.get());
+    async fn read_page(&self, request: ListRequest) -> Result<Batch, Failure> {
+        let walk = request.walk();
+        let size = usize::from(request.query.size.get());
         let mut connection = self.db.read().await?;
-        let after = match asked.query.after {
+        let after = match request.query.after {
             None => None,
             Some(cursor) => match resolve(&mut connection, walk, cursor).await? {
                 SortKey::Number(key) => Some((key, cursor.id())),
@@ -193,9 +197,9 @@ impl Products {
         let range = Range {
             walk,
             after,
-            limit: i64::from(asked.query.size.get()) + 1,
-            now: asked.now.get(),
-            minute: asked.minute(),
+            limit: i64::from(request.query.size.get()) + 1,
+            now: request.now.get(),
+            minute: request.minute(),
         };
         let mut rows = repo::page(&mut connection, &range).await?;
         let more = rows.len() > size;
@@ -211,9 +215,9 @@ impl Products {
     }
 }
 
-impl Asked {
-    pub(super) fn walk(&self) -> Walk {
-        Walk {
+impl ListRequest {
+    pub(super) fn walk(&self) -> ListOrder {
+        ListOrder {
             kind: self.query.kind,
             sort: self.query.sort,
             filter: self.query.filter,
@@ -251,8 +255,8 @@ impl Asked {
         until
     }
 
-    fn page_place(&self) -> Place {
-        Place {
+    fn page_entry(&self) -> CacheEntry {
+        CacheEntry {
             kind: self.query.kind,
             rest: self.name(),
             ttl: jittered(PAGE_KEPT),
@@ -260,9 +264,9 @@ impl Asked {
         }
     }
 
-    fn near_place(&self, at: Position) -> Place {
+    fn near_entry(&self, at: Position) -> CacheEntry {
         let reader = self.query.reader.get();
-        Place {
+        CacheEntry {
             kind: self.query.kind,
             rest: format!("{}:m{reader}:{}", self.name(), place_of(at)),
             ttl: jittered(NEAR_PAGE_KEPT),
@@ -295,7 +299,7 @@ pub(super) fn jittered(ttl: Duration) -> Duration {
 /// The key a page ended with, if the row has it or had it.
 pub(super) async fn resolve(
     connection: &mut sqlx::AnyConnection,
-    walk: Walk,
+    walk: ListOrder,
     cursor: Cursor,
 ) -> Result<SortKey, Failure> {
     let found = repo::key_now(connection, cursor.id(), walk.sort).await?;

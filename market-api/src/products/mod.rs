@@ -11,6 +11,7 @@
 //! own transaction, and tells [`Products::changed`] afterwards.
 
 mod data;
+mod delete;
 mod form;
 mod geo;
 mod http;
@@ -21,7 +22,6 @@ mod repo;
 mod rows;
 mod sort;
 mod spots;
-mod withdraw;
 
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ use shared::clock::Clock;
 use shared::drain::Drain;
 use shared::ids::{MemberId, ProductId};
 
-use crate::cache::{Flights, ListCache, Namespace};
-use crate::db::{Db, DbError, Stop};
+use crate::cache::{ListCache, Namespace, SingleFlight};
+use crate::db::{Abort, Db, DbError};
 use crate::http::Failure;
 use crate::metrics::Metrics;
 
@@ -133,10 +133,10 @@ impl State {
 }
 
 /// A step inside a transaction.
-type Step<T> = Result<T, Stop<Failure>>;
+type TxResult<T> = Result<T, Abort<Failure>>;
 
-const fn refuse<T>(error: Failure) -> Step<T> {
-    Err(Stop::Refused(error))
+const fn refuse<T>(error: Failure) -> TxResult<T> {
+    Err(Abort::Refused(error))
 }
 
 /// The offers. Clones are the same.
@@ -146,7 +146,7 @@ pub struct Products {
     cache: ListCache,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    flights: Flights<Result<Arc<Batch>, Failure>>,
+    single_flight: SingleFlight<Result<Arc<Batch>, Failure>>,
 }
 
 impl Products {
@@ -160,7 +160,7 @@ impl Products {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            flights: Flights::new(drain),
+            single_flight: SingleFlight::new(drain),
             db,
             cache,
             clock,

@@ -12,11 +12,11 @@ use shared::web::Refusal;
 use sqlx::AnyConnection;
 
 use super::geo::{FARTHEST_M, FirstFew, Hit};
-use super::lists::{Asked, Place, jittered, resolve};
+use super::lists::{CacheEntry, ListRequest, jittered, resolve};
 use super::read::is_open;
 use super::repo::{self, Spots, Within};
 use super::rows::{Batch, OfferRow, SpotRow};
-use super::sort::{Cursor, Filter, SortKey, Walk};
+use super::sort::{Cursor, Filter, ListOrder, SortKey};
 use super::{Kind, Position, Products, product_id};
 use crate::db::Dialect;
 use crate::http::Failure;
@@ -25,7 +25,7 @@ impl Products {
     /// A page by distance: from what is near the cell, if that reaches so far, else from the index.
     pub(super) async fn read_near_page(
         &self,
-        asked: Asked,
+        asked: ListRequest,
         at: Position,
     ) -> Result<Batch, Failure> {
         let walk = asked.walk();
@@ -89,7 +89,7 @@ impl Products {
 /// `whole_m` is there.
 fn first_of(
     near: &Batch,
-    asked: Asked,
+    asked: ListRequest,
     at: Position,
     after: Option<(f64, i64)>,
     (few, whole_m): (usize, f64),
@@ -124,7 +124,7 @@ fn first_of(
 
 /// The page of the first `few - 1` hits; one more tells that another page follows.
 fn near_page(
-    walk: Walk,
+    walk: ListOrder,
     mut hits: Vec<Hit>,
     rows: Vec<OfferRow>,
     few: usize,
@@ -202,8 +202,8 @@ impl Cell {
             .expect("rounding keeps whole degrees within their bounds")
     }
 
-    fn place(self, kind: Kind, now: UnixMillis) -> Place {
-        Place {
+    fn place(self, kind: Kind, now: UnixMillis) -> CacheEntry {
+        CacheEntry {
             kind,
             rest: format!("cell:{}:{}", self.north, self.east),
             ttl: jittered(CELL_KEPT),
@@ -257,7 +257,7 @@ pub(super) async fn nearest(
 }
 
 /// How many times as large a ring must be for `few` spots that had `found`, if they are as dense
-/// beyond it, with half as much again to be sure. Once: whoever lives at the edge of what is crowded
+/// beyond it, with half as much again to be sure. IdempotentRequest: whoever lives at the edge of what is crowded
 /// goes on in large steps, ten around the world.
 #[expect(clippy::cast_precision_loss, reason = "pages have up to 100 rows")]
 fn growth(found: usize, few: usize) -> f64 {

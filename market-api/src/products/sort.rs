@@ -35,7 +35,7 @@ pub enum Sort {
 
 /// A column of whole numbers that a list is ordered by, and which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum SortColumn {
     Ascending(&'static str),
     Descending(&'static str),
     /// By no column: by distance.
@@ -85,15 +85,15 @@ impl Sort {
         }
     }
 
-    pub(super) const fn order(self) -> Order {
+    pub(super) const fn order(self) -> SortColumn {
         match self {
-            Self::Recent => Order::Descending("updated_at"),
-            Self::UnitPrice => Order::Ascending("unit_price"),
-            Self::Price => Order::Ascending("price"),
-            Self::FewestUnits => Order::Ascending("units_left"),
-            Self::MostUnits => Order::Descending("units_left"),
-            Self::BestRated => Order::Descending("seller_rate"),
-            Self::Nearest => Order::Distance,
+            Self::Recent => SortColumn::Descending("updated_at"),
+            Self::UnitPrice => SortColumn::Ascending("unit_price"),
+            Self::Price => SortColumn::Ascending("price"),
+            Self::FewestUnits => SortColumn::Ascending("units_left"),
+            Self::MostUnits => SortColumn::Descending("units_left"),
+            Self::BestRated => SortColumn::Descending("seller_rate"),
+            Self::Nearest => SortColumn::Distance,
         }
     }
 }
@@ -132,7 +132,7 @@ pub struct Cursor(u64);
 
 /// A list whose pages belong together. A cursor of another one is told from its own.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Walk {
+pub(super) struct ListOrder {
     pub(super) kind: Kind,
     pub(super) sort: Sort,
     pub(super) filter: Filter,
@@ -152,7 +152,7 @@ impl Cursor {
         self.0
     }
 
-    pub(super) fn new(walk: Walk, key: SortKey, id: ProductId) -> Self {
+    pub(super) fn new(walk: ListOrder, key: SortKey, id: ProductId) -> Self {
         Self(hash(walk, key) << ID_BITS | u64::from(id.get()))
     }
 
@@ -162,14 +162,14 @@ impl Cursor {
     }
 
     /// Whether the row had this key when the page ended.
-    pub(super) fn is_at(self, walk: Walk, key: SortKey) -> bool {
+    pub(super) fn is_at(self, walk: ListOrder, key: SortKey) -> bool {
         self.0 >> ID_BITS == hash(walk, key)
     }
 }
 
 /// FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>), folded to 21 bits. The same on every
 /// instance and in every version; it keeps no secret, a made-up cursor shows nothing but a list.
-fn hash(walk: Walk, key: SortKey) -> u64 {
+fn hash(walk: ListOrder, key: SortKey) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut eat = |bytes: &[u8]| {
         for byte in bytes {
@@ -198,7 +198,7 @@ fn hash(walk: Walk, key: SortKey) -> u64 {
 mod tests {
     use super::*;
 
-    const WALK: Walk = Walk {
+    const WALK: ListOrder = ListOrder {
         kind: Kind::MobileData,
         sort: Sort::Recent,
         filter: Filter::None,
@@ -224,19 +224,19 @@ mod tests {
     fn cursor_of_another_list_is_told_apart() {
         let cursor = Cursor::new(WALK, SortKey::Number(5), id(9));
         let others = [
-            Walk {
+            ListOrder {
                 kind: Kind::Wifi,
                 ..WALK
             },
-            Walk {
+            ListOrder {
                 sort: Sort::UnitPrice,
                 ..WALK
             },
-            Walk {
+            ListOrder {
                 filter: Filter::Open,
                 ..WALK
             },
-            Walk {
+            ListOrder {
                 filter: Filter::Units(Units::new(3)),
                 ..WALK
             },
@@ -250,7 +250,7 @@ mod tests {
     fn hash_is_the_same_in_every_version() {
         assert_eq!(hash(WALK, SortKey::Number(1_794_711_600_000)), PINNED.0);
         let at = Position::new(37.5665, 126.978).unwrap();
-        let walk = Walk {
+        let walk = ListOrder {
             kind: Kind::Wifi,
             sort: Sort::Nearest,
             ..WALK

@@ -3,8 +3,8 @@
 use shared::ids::ProductId;
 
 use super::form::NewSpot;
-use super::{Products, State, Step, product_id, refuse, repo};
-use crate::db::{Stop, Tx};
+use super::{Products, State, TxResult, product_id, refuse, repo};
+use crate::db::{Abort, Tx};
 use crate::http::Failure;
 
 impl Products {
@@ -38,16 +38,16 @@ impl Products {
     }
 }
 
-async fn offer_spot_in(spot: &NewSpot, tx: &mut Tx<'_>) -> Step<ProductId> {
+async fn offer_spot_in(spot: &NewSpot, tx: &mut Tx<'_>) -> TxResult<ProductId> {
     let member = i64::from(spot.member.get());
     let rate = repo::lock_rate(tx, member).await?;
     let id = repo::insert_spot_product(tx, spot, rate).await?;
     repo::insert_spot(tx, id, spot).await?;
     repo::insert_images(tx, id, &spot.images).await?;
-    product_id(id).map_err(|error| Stop::Refused(error.into()))
+    product_id(id).map_err(|error| Abort::Refused(error.into()))
 }
 
-async fn change_spot_in(id: ProductId, spot: &NewSpot, tx: &mut Tx<'_>) -> Step<()> {
+async fn change_spot_in(id: ProductId, spot: &NewSpot, tx: &mut Tx<'_>) -> TxResult<()> {
     let old = repo::lock_product(tx, i64::from(id.get())).await?;
     let Some(old) = old else {
         return refuse(Failure::ProductUnknown);

@@ -17,7 +17,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use market_api::db::{Db, DbError, DbUrl, Stop, WriteError};
+use market_api::db::{Abort, Db, DbError, DbUrl, WriteError};
 use market_api::locking;
 use market_api::metrics::Metrics;
 use sqlx::{Connection as _, Executor as _, Row as _, query};
@@ -53,7 +53,7 @@ async fn member(db: &Db, name: &str) -> i64 {
             .bind(now)
             .fetch_one(tx.connection())
             .await?;
-            Ok::<i64, Stop<()>>(row.try_get(0)?)
+            Ok::<i64, Abort<()>>(row.try_get(0)?)
         })
     });
     added.await.unwrap()
@@ -97,7 +97,7 @@ async fn refusal_undoes_its_own_work_and_no_others(on: On) {
                 )
                 .execute(tx.connection())
                 .await?;
-                Err::<(), _>(Stop::Refused("no"))
+                Err::<(), _>(Abort::Refused("no"))
             })
         })
         .await
@@ -125,7 +125,7 @@ async fn broken_constraint_undoes_its_own_work_and_no_others(on: On) {
                     .execute(tx.connection())
                     .await?;
                 }
-                Ok::<(), Stop<()>>(())
+                Ok::<(), Abort<()>>(())
             })
         })
         .await
@@ -172,7 +172,7 @@ async fn amounts_beyond_their_caps_are_refused(on: On) {
                     .bind(*amount)
                     .execute(tx.connection())
                     .await?;
-                Ok::<(), Stop<()>>(())
+                Ok::<(), Abort<()>>(())
             })
         });
         let refused = refused.await;
@@ -201,7 +201,7 @@ async fn writes_at_once_lose_nothing(on: On) {
                         .bind(sum + 1)
                         .execute(tx.connection())
                         .await?;
-                    Ok::<(), Stop<()>>(())
+                    Ok::<(), Abort<()>>(())
                 })
             });
             added.await.unwrap();
@@ -235,7 +235,7 @@ async fn write_goes_on_when_its_caller_is_gone(on: On) {
                 )
                 .execute(tx.connection())
                 .await?;
-                Ok::<(), Stop<()>>(())
+                Ok::<(), Abort<()>>(())
             })
         })
         .await
@@ -296,7 +296,7 @@ async fn books_refuse_to_be_changed(on: On) {
             )
             .execute(tx.connection())
             .await?;
-            Ok::<(), Stop<()>>(())
+            Ok::<(), Abort<()>>(())
         })
     });
     written.await.unwrap();
@@ -309,7 +309,7 @@ async fn books_refuse_to_be_changed(on: On) {
         let changed = base.db.write(text, |text, tx| {
             Box::pin(async move {
                 query(*text).execute(tx.connection()).await?;
-                Ok::<(), Stop<()>>(())
+                Ok::<(), Abort<()>>(())
             })
         });
         let changed = changed.await;
@@ -341,12 +341,12 @@ async fn panicking_closure_ends_nobody_else(on: On) {
 async fn reading_the_month_and_the_time_is_one_reading(on: On) {
     let base = open(on).await;
     let read = base.db.write((), |(), tx| {
-        Box::pin(async move { Ok::<_, Stop<()>>((tx.now(), tx.month())) })
+        Box::pin(async move { Ok::<_, Abort<()>>((tx.now(), tx.month())) })
     });
     assert_eq!(read.await.unwrap(), (support::noon(), 202_611));
     base.clock.advance(Duration::from_secs(30 * 24 * 3600));
     let read = base.db.write((), |(), tx| {
-        Box::pin(async move { Ok::<_, Stop<()>>(tx.month()) })
+        Box::pin(async move { Ok::<_, Abort<()>>(tx.month()) })
     });
     assert_eq!(read.await.unwrap(), 202_612);
     let _ = &base.url;
@@ -356,7 +356,7 @@ async fn writes_are_counted_by_how_they_end(on: On) {
     let base = open(on).await;
     member(&base.db, "one").await;
     let refused = base.db.write((), |(), _| {
-        Box::pin(async { Err::<(), _>(Stop::Refused("no")) })
+        Box::pin(async { Err::<(), _>(Abort::Refused("no")) })
     });
     assert!(refused.await.is_err());
     assert!(write_nonsense(&base.db).await.is_err());
@@ -399,7 +399,7 @@ async fn writes_that_come_together_share_a_commit() {
             Box::pin(async move {
                 entered.wait().await;
                 leave.wait().await;
-                Ok::<(), Stop<()>>(())
+                Ok::<(), Abort<()>>(())
             })
         });
         held.await
@@ -435,7 +435,7 @@ mod two_writers {
                     let text = locking!(tx, "select id from member where id = $1");
                     query(text).bind(*id).fetch_one(tx.connection()).await?;
                     if nth == 0 {
-                        // Once: the one that is run again finds nobody waiting.
+                        // IdempotentRequest: the one that is run again finds nobody waiting.
                         tokio::time::timeout(Duration::from_millis(500), met.wait())
                             .await
                             .ok();
@@ -526,7 +526,7 @@ mod two_writers {
                         query(text).bind(*id).fetch_one(tx.connection()).await?;
                         locked.wait().await;
                         leave.wait().await;
-                        Ok::<(), Stop<()>>(())
+                        Ok::<(), Abort<()>>(())
                     })
                 })
                 .await
@@ -537,7 +537,7 @@ mod two_writers {
             Box::pin(async move {
                 let text = locking!(tx, "select id from member where id = $1");
                 query(text).bind(*id).fetch_one(tx.connection()).await?;
-                Ok::<(), Stop<()>>(())
+                Ok::<(), Abort<()>>(())
             })
         });
         let waiting = waiting.await;

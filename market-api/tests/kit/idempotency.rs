@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use market_api::db::{Db, Stop, Tx, WriteError};
+use market_api::db::{Abort, Db, Tx, WriteError};
 use market_api::http::Failure;
-use market_api::idempotency::{Answer, Begun, Once, begin_in, finish_in, forget_in, look_up};
+use market_api::idempotency::{
+    Answer, IdempotentRequest, KeyState, begin_in, finish_in, forget_in, look_up,
+};
 use shared::ids::MemberId;
 use sqlx::{Row as _, query};
 use tokio::sync::Notify;
@@ -24,16 +26,16 @@ on_both! {
     answers_are_kept_for_a_day,
 }
 
-fn once(key: &str, body: &[u8]) -> Once {
+fn once(key: &str, body: &[u8]) -> IdempotentRequest {
     let member = MemberId::try_from(1_u64).unwrap();
-    Once::new(member, "POST /api/trades", key.to_owned(), body)
+    IdempotentRequest::new(member, "POST /api/trades", key.to_owned(), body)
 }
 
 /// The effect: one row. Its answer names how many there are.
-async fn effect(once: &Once, tx: &mut Tx<'_>) -> Result<Answer, Stop<Failure>> {
+async fn effect(once: &IdempotentRequest, tx: &mut Tx<'_>) -> Result<Answer, Abort<Failure>> {
     match begin_in(tx, once).await? {
-        Begun::Replay(answer) => return Ok(answer),
-        Begun::New => {}
+        KeyState::Replay(answer) => return Ok(answer),
+        KeyState::New => {}
     }
     query("insert into audit (actor_id, action, target, created_at) values (1, 'x', 'x', 1)")
         .execute(tx.connection())
@@ -50,7 +52,7 @@ async fn effect(once: &Once, tx: &mut Tx<'_>) -> Result<Answer, Stop<Failure>> {
     Ok(answer)
 }
 
-async fn act(db: &Db, once: Once) -> Result<Answer, WriteError<Failure>> {
+async fn act(db: &Db, once: IdempotentRequest) -> Result<Answer, WriteError<Failure>> {
     db.write(once, |once, tx| Box::pin(effect(once, tx))).await
 }
 
@@ -103,7 +105,7 @@ async fn keys_of_others_and_of_other_routes_are_other_keys(on: On) {
     let base = open(on).await;
     act(&base.db, once("k", b"b")).await.unwrap();
     let other = MemberId::try_from(2_u64).unwrap();
-    let of = |member, route| Once::new(member, route, "k".to_owned(), b"b");
+    let of = |member, route| IdempotentRequest::new(member, route, "k".to_owned(), b"b");
     act(&base.db, of(other, "POST /api/trades")).await.unwrap();
     let me = MemberId::try_from(1_u64).unwrap();
     act(&base.db, of(me, "POST /api/other")).await.unwrap();
@@ -115,7 +117,7 @@ async fn a_refusal_stores_nothing(on: On) {
     let refused = base.db.write(once("k", b"b"), |once, tx| {
         Box::pin(async move {
             effect(once, tx).await?;
-            Err::<(), _>(Stop::Refused(Failure::SoldOut))
+            Err::<(), _>(Abort::Refused(Failure::SoldOut))
         })
     });
     assert!(matches!(
@@ -135,7 +137,7 @@ async fn answers_are_kept_for_a_day(on: On) {
         let forgotten = base.db.write((), |(), tx| {
             Box::pin(async move {
                 forget_in(tx).await?;
-                Ok::<_, Stop<()>>(())
+                Ok::<_, Abort<()>>(())
             })
         });
         forgotten.await.unwrap();
@@ -159,7 +161,7 @@ async fn a_request_that_still_runs_is_told_so() {
                 let answer = effect(once, tx).await?;
                 entered.notify_one();
                 leave.notified().await;
-                Ok::<_, Stop<Failure>>(answer)
+                Ok::<_, Abort<Failure>>(answer)
             })
         });
         acted.await.unwrap()

@@ -1,6 +1,6 @@
 //! Events are committed with what they tell of, and numbered.
 
-use market_api::db::{Db, Stop, WriteError};
+use market_api::db::{Abort, Db, WriteError};
 use market_api::outbox::{Event, EventKind, append};
 use serde_json::{Value, json};
 use shared::ids::MemberId;
@@ -30,7 +30,7 @@ async fn tell(db: &Db, aggregate: &str) {
     let told = db.write(event(aggregate), |event, tx| {
         Box::pin(async move {
             append(tx, event).await?;
-            Ok::<_, Stop<()>>(())
+            Ok::<_, Abort<()>>(())
         })
     });
     told.await.unwrap();
@@ -83,7 +83,7 @@ async fn an_event_of_a_refused_write_is_none(on: On) {
     let refused = base.db.write(event("a"), |event, tx| {
         Box::pin(async move {
             append(tx, event).await?;
-            Err::<(), _>(Stop::Refused("no"))
+            Err::<(), _>(Abort::Refused("no"))
         })
     });
     assert!(matches!(refused.await, Err(WriteError::Refused("no"))));
@@ -99,7 +99,7 @@ async fn numbers_go_on_when_told_events_are_removed(on: On) {
     let removed = base.db.write((), |(), tx| {
         Box::pin(async move {
             query("delete from outbox").execute(tx.connection()).await?;
-            Ok::<_, Stop<()>>(())
+            Ok::<_, Abort<()>>(())
         })
     });
     removed.await.unwrap();

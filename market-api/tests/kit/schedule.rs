@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use market_api::db::{Db, Stop, WriteError};
+use market_api::db::{Abort, Db, WriteError};
 use market_api::metrics::Metrics;
 use market_api::schedule::{Due, Handler, HandlerError, Lost, Outcome, Schedule, put, remove};
 use shared::clock::{Clock as _, UnixMillis};
@@ -36,7 +36,7 @@ async fn plan(db: &Db, name: &'static str, key: &str, at: UnixMillis) {
     let planned = db.write((name, key.to_owned(), at), |(name, key, at), tx| {
         Box::pin(async move {
             put(tx, name, key, *at, "body").await?;
-            Ok::<_, Stop<()>>(())
+            Ok::<_, Abort<()>>(())
         })
     });
     planned.await.unwrap();
@@ -174,7 +174,7 @@ async fn work_that_was_taken_back_is_not_done(on: On) {
     let removed = base.db.write((), |(), tx| {
         Box::pin(async move {
             remove(tx, "test", "k").await?;
-            Ok::<_, Stop<()>>(())
+            Ok::<_, Abort<()>>(())
         })
     });
     removed.await.unwrap();

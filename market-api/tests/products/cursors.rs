@@ -100,7 +100,7 @@ async fn page_by_distance_goes_on_where_the_last_spot_stood(on: On) {
 async fn tables_themselves_keep_where_rows_stood(on: On) {
     let (market, ids, _) = five(on).await;
     let spot = market.spot(1, 100, crate::fixtures::SEOUL).await;
-    let (data, places) = (ids[0], "select count(*) from product_place");
+    let (data, places) = (ids[0], "select count(*) from sort_key_history");
     for (text, kept) in [
         (format!("update product set price = 7 where id = {data}"), 1),
         (format!("update product set price = 7 where id = {data}"), 0),
@@ -185,11 +185,11 @@ async fn cursor_of_another_list_is_refused(on: On) {
 async fn place_of_a_moved_row_is_forgotten_after_a_day(on: On) {
     let (market, ids, query) = five(on).await;
     market.sell(ids[1], 1).await;
-    assert_eq!(market.products.forget_places().await.unwrap(), 0);
+    assert_eq!(market.products.prune_sort_keys().await.unwrap(), 0);
     market.base.clock.advance(Duration::from_secs(23 * 3_600));
-    assert_eq!(market.products.forget_places().await.unwrap(), 0);
+    assert_eq!(market.products.prune_sort_keys().await.unwrap(), 0);
     assert_eq!(ids_of(&market.list(query).await), ids[2..4]);
     market.base.clock.advance(Duration::from_secs(2 * 3_600));
-    assert_eq!(market.products.forget_places().await.unwrap(), 1);
+    assert_eq!(market.products.prune_sort_keys().await.unwrap(), 1);
     assert_eq!(market.products.list(query).await.err(), REFUSED);
 }

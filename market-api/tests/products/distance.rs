@@ -41,7 +41,7 @@ fn random_place(style: u32, rng: &mut StdRng) -> Position {
 
 /// New spots instead of the old ones.
 async fn place_spots(market: &Market, places: &[Position], rng: &mut StdRng) {
-    let mut texts: Vec<String> = ["spot", "product_place", "product"]
+    let mut texts: Vec<String> = ["spot", "sort_key_history", "product"]
         .map(|table| format!("delete from {table}"))
         .into();
     if matches!(market.base.db.dialect(), market_api::db::Dialect::Sqlite) {

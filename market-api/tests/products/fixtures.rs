@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use market_api::cache::{Cache, ListCache, LocalCache};
-use market_api::db::{Stop, WriteError};
+use market_api::db::{Abort, WriteError};
 use market_api::http::Failure;
 use market_api::metrics::Metrics;
 use market_api::products::{
@@ -105,7 +105,7 @@ impl Market {
                     query(AssertSqlSafe(text.clone()))
                         .execute(tx.connection())
                         .await?;
-                    Ok::<(), Stop<()>>(())
+                    Ok::<(), Abort<()>>(())
                 })
             });
             let done: Result<(), WriteError<()>> = done.await;

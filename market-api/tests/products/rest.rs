@@ -10,7 +10,7 @@ use axum::extract::ConnectInfo;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{Method, Request};
 use market_api::auth::{Auth, CookieSettings, KeyRing};
-use market_api::http::{Limits, Surroundings, public_router};
+use market_api::http::{HttpStack, Limits, public_router};
 use market_api::images::Images;
 use market_api::images::local::LocalImages;
 use market_api::products::routes;
@@ -74,7 +74,7 @@ impl Site {
         let pictures = folder.path().join("pictures");
         let store = Arc::new(LocalImages::new(pictures, SITE, Arc::clone(&clock)));
         let images = Images::new(Arc::clone(&store) as _, db, Arc::clone(&clock));
-        let surroundings = Surroundings {
+        let http_stack = HttpStack {
             log: Log {
                 clock: Arc::clone(&clock),
                 request_ids: Arc::new(RequestIds::new(1)),
@@ -86,8 +86,8 @@ impl Site {
         };
         let routes = routes(market.products.clone(), images.clone());
         Self {
-            routes: public_router(&surroundings, routes).layer(Extension(auth.clone())),
-            store: store.router(&[], surroundings.log.clone()),
+            routes: public_router(&http_stack, routes).layer(Extension(auth.clone())),
+            store: store.router(&[], http_stack.log.clone()),
             market,
             auth,
             images,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use market_api::db::Stop;
+use market_api::db::Abort;
 use market_api::locking;
 use serde_json::json;
 use sqlx::query;
@@ -324,7 +324,7 @@ async fn a_lock_that_is_kept_too_long_is_told_as_busy() {
             query(text).fetch_all(tx.connection()).await?;
             locked.wait().await;
             leave.wait().await;
-            Ok::<_, Stop<()>>(())
+            Ok::<_, Abort<()>>(())
         })
     });
     let form = json!({ "price": 100, "dataAmount": 0.1, "isSplitType": false });

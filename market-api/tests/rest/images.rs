@@ -219,7 +219,7 @@ async fn what_is_uploaded_after_the_check_is_not_shown(on: On) {
     for other in [html, JPEG, b""] {
         assert_eq!(put(&site, &url, other.to_vec()).await, 200);
         check().await;
-        // Once used it stays so, also when it is used again.
+        // IdempotentRequest used it stays so, also when it is used again.
         show(&site, &one, &public).await.is(200, 0);
         check().await;
     }

@@ -10,7 +10,7 @@ use http::header::{COOKIE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Method};
 use market_api::app::{self, Market};
 use market_api::config::Config;
-use market_api::db::{DbUrl, Stop};
+use market_api::db::{Abort, DbUrl};
 use market_api::fakes::login::{CLIENT_ID, CLIENT_SECRET, Email, FakeLogin, Person};
 use serde_json::Value;
 use shared::clock::{Clock as _, ManualClock};
@@ -272,7 +272,7 @@ impl Site {
                 query(sqlx::AssertSqlSafe(text.clone()))
                     .execute(tx.connection())
                     .await?;
-                Ok::<_, Stop<()>>(())
+                Ok::<_, Abort<()>>(())
             })
         });
         done.await.unwrap();

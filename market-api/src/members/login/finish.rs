@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::repo::{self, Attempt, Back, Outcome, Wanted};
 use super::{LoginError, Logins, ProviderSettings, Returned, id_token, is_past, printable, shape};
-use crate::db::Stop;
+use crate::db::Abort;
 use crate::http::Failure;
 
 /// A callback that comes twice gets a session as the first one did: a double click, a page loaded
@@ -79,7 +79,7 @@ impl Logins {
         back: (Returned, String),
         attempt: Attempt,
     ) -> Result<LoggedIn, LoginError> {
-        let found = self.welcome(at, back, &attempt).await;
+        let found = self.find_or_create(at, back, &attempt).await;
         let outcome = match &found {
             Ok((member, _)) => Outcome::LoggedIn(*member),
             Err(error) => Outcome::Refused(error.code()),
@@ -94,7 +94,7 @@ impl Logins {
     }
 
     /// Who it is that comes back with an attempt.
-    async fn welcome(
+    async fn find_or_create(
         &self,
         at: &ProviderSettings,
         (returned, redirect_uri): (Returned, String),
@@ -112,7 +112,7 @@ impl Logins {
         let now = self.clock.unix_millis();
         id_token::check(at, &granted, &attempt.nonce, &profile.provider_id, now)
             .map_err(|wrong| LoginError::Refused(wrong.to_string()))?;
-        Ok(self.members.welcome(profile).await?)
+        Ok(self.members.find_or_create(profile).await?)
     }
 
     /// The same callback once more: a session like the first one's, or the same error. Whoever has
@@ -156,7 +156,7 @@ impl Logins {
 
     async fn take(&self, wanted: Wanted) -> Result<Back, LoginError> {
         let taken = self.db.write(wanted, |wanted, tx| {
-            Box::pin(async move { Ok::<_, Stop<Failure>>(repo::take(tx, wanted).await?) })
+            Box::pin(async move { Ok::<_, Abort<Failure>>(repo::take(tx, wanted).await?) })
         });
         Ok(taken.await?)
     }
@@ -165,7 +165,7 @@ impl Logins {
     async fn settle(&self, state: String, outcome: Outcome) {
         let settled = self.db.write((state, outcome), |(state, outcome), tx| {
             Box::pin(
-                async move { Ok::<_, Stop<Failure>>(repo::settle(tx, state, *outcome).await?) },
+                async move { Ok::<_, Abort<Failure>>(repo::settle(tx, state, *outcome).await?) },
             )
         });
         if let Err(error) = settled.await {

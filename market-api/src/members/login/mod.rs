@@ -36,7 +36,7 @@ use shared::drain::Drain;
 
 use super::Members;
 use crate::auth::Auth;
-use crate::db::{Db, Stop, Tx};
+use crate::db::{Abort, Db, Tx};
 use crate::http::Failure;
 use crate::metrics::Metrics;
 use client::{Client, ClientError};
@@ -292,7 +292,7 @@ impl Logins {
         let noted = self.db.write(attempt, |attempt, tx| {
             Box::pin(async move {
                 repo::insert(tx, attempt).await?;
-                Ok::<_, Stop<Failure>>(())
+                Ok::<_, Abort<Failure>>(())
             })
         });
         noted.await?;

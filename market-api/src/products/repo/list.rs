@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _, query};
 
 use super::super::rows::{OfferRow, SpotRow};
-use super::super::sort::{Filter, Order, Walk};
+use super::super::sort::{Filter, ListOrder, SortColumn};
 use super::super::{Kind, Position};
 
 type Sql<T> = Result<T, sqlx::Error>;
@@ -26,7 +26,7 @@ const TABLES: &str = "product p join member m on m.id = p.member_id \
 /// Which rows a page may have, and where it begins.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::products) struct Range {
-    pub(in crate::products) walk: Walk,
+    pub(in crate::products) walk: ListOrder,
     /// Behind this key and id.
     pub(in crate::products) after: Option<(i64, i64)>,
     pub(in crate::products) limit: i64,
@@ -41,7 +41,7 @@ const OPEN: &str = "(s.open_minute = s.close_minute \
      or (s.open_minute > s.close_minute and ($2 >= s.open_minute or $2 <= s.close_minute)))";
 
 /// The rows of a list that may be shown: `$1` now, `$2` the minute of the day or the units.
-fn shown(walk: Walk) -> (String, &'static str) {
+fn shown(walk: ListOrder) -> (String, &'static str) {
     let kind = walk.kind.name();
     let shown = match walk.kind {
         Kind::MobileData => {
@@ -68,9 +68,9 @@ pub(in crate::products) async fn page(
     range: &Range,
 ) -> Sql<Vec<OfferRow>> {
     let (column, way, beyond) = match range.walk.sort.order() {
-        Order::Ascending(column) => (column, "", ">"),
-        Order::Descending(column) => (column, " desc", "<"),
-        Order::Distance => return Ok(Vec::new()),
+        SortColumn::Ascending(column) => (column, "", ">"),
+        SortColumn::Descending(column) => (column, " desc", "<"),
+        SortColumn::Distance => return Ok(Vec::new()),
     };
     let (shown, tables) = shown(range.walk);
     let second = match range.walk.filter {

@@ -2,12 +2,12 @@
 
 mod list;
 mod near;
-mod place;
 mod read;
+mod sort_keys;
 mod write;
 
 pub(super) use list::*;
 pub(super) use near::*;
-pub(super) use place::*;
 pub(super) use read::*;
+pub(super) use sort_keys::*;
 pub(super) use write::*;

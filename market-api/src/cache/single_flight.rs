@@ -18,16 +18,16 @@ const LOOK_UP_MAX: Duration = Duration::from_secs(10);
 
 /// Look-ups under way. Clones are the same.
 #[derive(Clone)]
-pub struct Flights<T> {
+pub struct SingleFlight<T> {
     under_way: Arc<Mutex<UnderWay<T>>>,
     drain: Drain,
 }
 
 type UnderWay<T> = HashMap<String, watch::Receiver<Option<T>>>;
 
-impl<T> fmt::Debug for Flights<T> {
+impl<T> fmt::Debug for SingleFlight<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flights").finish_non_exhaustive()
+        f.debug_struct("SingleFlight").finish_non_exhaustive()
     }
 }
 
@@ -35,7 +35,7 @@ impl<T> fmt::Debug for Flights<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joined<T> {
     /// The caller's own.
-    Led(T),
+    Leader(T),
     /// Another's that was under way.
     Followed(T),
 }
@@ -44,12 +44,12 @@ impl<T> Joined<T> {
     /// The answer.
     pub fn into_inner(self) -> T {
         match self {
-            Self::Led(answer) | Self::Followed(answer) => answer,
+            Self::Leader(answer) | Self::Followed(answer) => answer,
         }
     }
 }
 
-impl<T: Clone + Send + Sync + 'static> Flights<T> {
+impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     /// None under way.
     #[must_use]
     pub fn new(drain: Drain) -> Self {
@@ -71,7 +71,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         let (mut answer, led) = self.enter(key, work);
         let answer = answer.wait_for(Option::is_some).await.ok()?.clone()?;
         Some(if led {
-            Joined::Led(answer)
+            Joined::Leader(answer)
         } else {
             Joined::Followed(answer)
         })
@@ -88,7 +88,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         let (tell, answer) = watch::channel(None);
         let landing = if under_way.len() < FLIGHTS_MAX {
             under_way.insert(key.clone(), answer.clone());
-            Some(Landing {
+            Some(LeaderGuard {
                 under_way: Arc::clone(&self.under_way),
                 key,
             })
@@ -115,12 +115,12 @@ fn lock<T>(under_way: &Mutex<UnderWay<T>>) -> MutexGuard<'_, UnderWay<T>> {
 }
 
 /// Takes a look-up off the table, also when it panics.
-struct Landing<T> {
+struct LeaderGuard<T> {
     under_way: Arc<Mutex<UnderWay<T>>>,
     key: String,
 }
 
-impl<T> Drop for Landing<T> {
+impl<T> Drop for LeaderGuard<T> {
     fn drop(&mut self) {
         lock(&self.under_way).remove(&self.key);
     }
@@ -136,12 +136,12 @@ mod tests {
 
     #[tokio::test]
     async fn thousand_at_once_look_up_once() {
-        let flights = Flights::new(Drain::new());
+        let single_flight = SingleFlight::new(Drain::new());
         let (count, leave) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
         let callers: Vec<_> = (0..1_000)
             .map(|_| {
                 let (count, leave) = (Arc::clone(&count), Arc::clone(&leave));
-                flights.enter("key".to_owned(), async move {
+                single_flight.enter("key".to_owned(), async move {
                     leave.notified().await;
                     count.fetch_add(1, Ordering::SeqCst) + 7
                 })
@@ -153,39 +153,39 @@ mod tests {
             assert_eq!(*answer.wait_for(Option::is_some).await.unwrap(), Some(7));
         }
         // Landed: the next one looks up again.
-        let again = flights.join("key".to_owned(), async { 9 }).await;
-        assert_eq!(again, Some(Joined::Led(9)));
+        let again = single_flight.join("key".to_owned(), async { 9 }).await;
+        assert_eq!(again, Some(Joined::Leader(9)));
     }
 
     #[tokio::test]
     async fn look_up_that_panics_leaves_nothing_behind() {
-        let flights: Flights<u32> = Flights::new(Drain::new());
-        let broken = flights.join("key".to_owned(), async { panic!("on purpose") });
+        let single_flight: SingleFlight<u32> = SingleFlight::new(Drain::new());
+        let broken = single_flight.join("key".to_owned(), async { panic!("on purpose") });
         assert_eq!(broken.await, None);
-        let again = flights.join("key".to_owned(), async { 9 }).await;
-        assert_eq!(again, Some(Joined::Led(9)));
+        let again = single_flight.join("key".to_owned(), async { 9 }).await;
+        assert_eq!(again, Some(Joined::Leader(9)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn look_up_without_an_answer_keeps_nobody_for_good() {
-        let flights: Flights<u32> = Flights::new(Drain::new());
-        let silent = flights.join("key".to_owned(), std::future::pending());
+        let single_flight: SingleFlight<u32> = SingleFlight::new(Drain::new());
+        let silent = single_flight.join("key".to_owned(), std::future::pending());
         assert_eq!(silent.await, None);
-        let again = flights.join("key".to_owned(), async { 9 }).await;
-        assert_eq!(again, Some(Joined::Led(9)));
+        let again = single_flight.join("key".to_owned(), async { 9 }).await;
+        assert_eq!(again, Some(Joined::Leader(9)));
     }
 
     #[tokio::test]
     async fn look_up_goes_on_when_its_caller_is_gone() {
-        let flights = Flights::new(Drain::new());
+        let single_flight = SingleFlight::new(Drain::new());
         let leave = Arc::new(Notify::new());
         let waiting = Arc::clone(&leave);
-        let (first, _) = flights.enter("key".to_owned(), async move {
+        let (first, _) = single_flight.enter("key".to_owned(), async move {
             waiting.notified().await;
             9
         });
         drop(first);
-        let (mut second, led) = flights.enter("key".to_owned(), async { 10 });
+        let (mut second, led) = single_flight.enter("key".to_owned(), async { 10 });
         assert!(!led);
         leave.notify_one();
         assert_eq!(*second.wait_for(Option::is_some).await.unwrap(), Some(9));

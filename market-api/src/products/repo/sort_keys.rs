@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _, query};
 
 use super::super::Position;
-use super::super::sort::{Order, Sort, SortKey};
+use super::super::sort::{Sort, SortColumn, SortKey};
 use crate::db::Tx;
 
 type Sql<T> = Result<T, sqlx::Error>;
@@ -38,7 +38,7 @@ pub(in crate::products) async fn keys_before(
 ) -> Sql<Vec<SortKey>> {
     let rows = query(
         "select id, price, unit_price, units_left, seller_rate, updated_at, latitude, longitude \
-         from product_place where product_id = $1 order by id desc limit $2",
+         from sort_key_history where product_id = $1 order by id desc limit $2",
     )
     .bind(id)
     .bind(PLACES_MAX)
@@ -51,11 +51,11 @@ pub(in crate::products) async fn keys_before(
 /// Both statements above name their columns alike.
 fn key_of(row: &AnyRow, sort: Sort) -> Sql<Option<SortKey>> {
     match sort.order() {
-        Order::Ascending(column) | Order::Descending(column) => {
+        SortColumn::Ascending(column) | SortColumn::Descending(column) => {
             let number: Option<i64> = row.try_get(column)?;
             Ok(number.map(SortKey::Number))
         }
-        Order::Distance => {
+        SortColumn::Distance => {
             let latitude: Option<f64> = row.try_get("latitude")?;
             let longitude: Option<f64> = row.try_get("longitude")?;
             let at = latitude.zip(longitude);
@@ -67,8 +67,8 @@ fn key_of(row: &AnyRow, sort: Sort) -> Sql<Option<SortKey>> {
 }
 
 /// Dates the places that are not dated yet.
-pub(in crate::products) async fn date_places(tx: &mut Tx<'_>, now: i64) -> Sql<()> {
-    query("update product_place set replaced_at = $1 where replaced_at is null")
+pub(in crate::products) async fn date_sort_keys(tx: &mut Tx<'_>, now: i64) -> Sql<()> {
+    query("update sort_key_history set replaced_at = $1 where replaced_at is null")
         .bind(now)
         .execute(tx.connection())
         .await?;
@@ -76,14 +76,14 @@ pub(in crate::products) async fn date_places(tx: &mut Tx<'_>, now: i64) -> Sql<(
 }
 
 /// Removes places dated before a time, at most `limit`.
-pub(in crate::products) async fn forget_places(
+pub(in crate::products) async fn prune_sort_keys(
     tx: &mut Tx<'_>,
     before: i64,
     limit: i64,
 ) -> Sql<u64> {
     let done = query(
-        "delete from product_place where id in \
-         (select id from product_place where replaced_at < $1 order by replaced_at limit $2)",
+        "delete from sort_key_history where id in \
+         (select id from sort_key_history where replaced_at < $1 order by replaced_at limit $2)",
     )
     .bind(before)
     .bind(limit)

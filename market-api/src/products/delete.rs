@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use shared::ids::{MemberId, ProductId};
 
-use super::{Kind, Products, State, Step, refuse, repo};
+use super::{Kind, Products, State, TxResult, refuse, repo};
 use crate::cache::Namespace;
-use crate::db::{Stop, Tx, WriteError};
+use crate::db::{Abort, Tx, WriteError};
 use crate::http::Failure;
 
 /// Offers that expire in one transaction: about 50 ms, in which nobody else waits for the writer.
@@ -31,14 +31,14 @@ impl Products {
     ///
     /// # Errors
     /// The database's. What was done by then stays done.
-    pub async fn keep_house(&self) -> Result<(), Never> {
+    pub async fn housekeeping(&self) -> Result<(), Never> {
         for _ in 0..ROUNDS_MAX {
             if self.expire().await? == 0 {
                 break;
             }
         }
         for _ in 0..ROUNDS_MAX {
-            if self.forget_places().await? == 0 {
+            if self.prune_sort_keys().await? == 0 {
                 break;
             }
         }
@@ -80,14 +80,14 @@ impl Products {
     ///
     /// # Errors
     /// The database's.
-    pub async fn forget_places(&self) -> Result<u64, Never> {
-        let work = self.db.write((), |(), tx| Box::pin(forget_places_in(tx)));
+    pub async fn prune_sort_keys(&self) -> Result<u64, Never> {
+        let work = self.db.write((), |(), tx| Box::pin(prune_sort_keys_in(tx)));
         work.await
     }
 }
 
 /// The kind of what was deleted.
-async fn delete_in(member: MemberId, product: ProductId, tx: &mut Tx<'_>) -> Step<String> {
+async fn delete_in(member: MemberId, product: ProductId, tx: &mut Tx<'_>) -> TxResult<String> {
     let (member, id) = (i64::from(member.get()), i64::from(product.get()));
     if let Some(kind) = repo::delete_active(tx, id, member).await? {
         repo::unlist_spot(tx, id).await?;
@@ -106,7 +106,7 @@ async fn delete_in(member: MemberId, product: ProductId, tx: &mut Tx<'_>) -> Ste
     })
 }
 
-async fn expire_in(tx: &mut Tx<'_>) -> Result<u64, Stop<Infallible>> {
+async fn expire_in(tx: &mut Tx<'_>) -> Result<u64, Abort<Infallible>> {
     // In the order of their ids, as purchases lock theirs: one statement alone has no order.
     let last = repo::lock_expired(tx, EXPIRE_MAX).await?;
     match last {
@@ -115,9 +115,9 @@ async fn expire_in(tx: &mut Tx<'_>) -> Result<u64, Stop<Infallible>> {
     }
 }
 
-async fn forget_places_in(tx: &mut Tx<'_>) -> Result<u64, Stop<Infallible>> {
+async fn prune_sort_keys_in(tx: &mut Tx<'_>) -> Result<u64, Abort<Infallible>> {
     let now = tx.now();
-    repo::date_places(tx, now.get()).await?;
+    repo::date_sort_keys(tx, now.get()).await?;
     let kept_ms = i64::try_from(PLACE_KEPT.as_millis()).unwrap_or(i64::MAX);
-    Ok(repo::forget_places(tx, now.get() - kept_ms, FORGET_MAX).await?)
+    Ok(repo::prune_sort_keys(tx, now.get() - kept_ms, FORGET_MAX).await?)
 }
