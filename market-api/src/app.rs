@@ -20,7 +20,7 @@ use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCach
 use crate::chats::{self, ChatRooms, Chats, HttpChatRooms};
 use crate::config::{Config, ImagesUrl};
 use crate::db::{Db, DbError};
-use crate::http::{self, Failure, HttpStack, Limits, Rate};
+use crate::http::{self, ApiError, HttpStack, Limits, Rate};
 use crate::images::local::LocalImages;
 use crate::images::s3::S3Images;
 use crate::images::{Images, ObjectStore, StoreError};
@@ -238,8 +238,8 @@ impl Market {
     /// Logs a member in without a provider: for a program that knows who it is.
     ///
     /// # Errors
-    /// [`Failure::MemberUnknown`], [`Failure::MemberBlocked`], or the database's.
-    pub async fn log_in(&self, member: MemberId) -> Result<Tokens, Failure> {
+    /// [`ApiError::MemberUnknown`], [`ApiError::MemberBlocked`], or the database's.
+    pub async fn log_in(&self, member: MemberId) -> Result<Tokens, ApiError> {
         let role = self.members.role(member).await?;
         self.auth.issue(member, role).await
     }

@@ -21,12 +21,12 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use shared::ids::MemberId;
-use shared::web::Refusal;
+use shared::web::CommonError;
 use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 
 use crate::db::{Abort, Db, Tx, is_lock_timeout};
-use crate::http::Failure;
+use crate::http::ApiError;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -42,9 +42,9 @@ const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct IdempotencyKey(pub Option<String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
-    type Rejection = Refusal;
+    type Rejection = CommonError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, CommonError> {
         let mut values = parts.headers.get_all(KEY).iter();
         let Some(first) = values.next() else {
             return Ok(Self(None));
@@ -55,7 +55,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
             && (1..=KEY_CHARS_MAX).contains(&bytes.len())
             && bytes.iter().all(visible);
         let text = first.to_str().ok().filter(|_| is_key);
-        let key = text.ok_or(Refusal::Parameter)?;
+        let key = text.ok_or(CommonError::Parameter)?;
         Ok(Self(Some(key.to_owned())))
     }
 }
@@ -114,8 +114,8 @@ impl IntoResponse for Answer {
 /// The answer given to this key, if it is done: before anything else is read.
 ///
 /// # Errors
-/// [`Failure::KeyReused`], or the database's.
-pub async fn look_up(db: &Db, once: &IdempotentRequest) -> Result<Option<Answer>, Failure> {
+/// [`ApiError::KeyReused`], or the database's.
+pub async fn look_up(db: &Db, once: &IdempotentRequest) -> Result<Option<Answer>, ApiError> {
     let mut connection = db.read().await?;
     let row =
         query("select fingerprint, status, body from idempotency where scope = $1 and key = $2")
@@ -129,11 +129,11 @@ pub async fn look_up(db: &Db, once: &IdempotentRequest) -> Result<Option<Answer>
 /// Writes the key's row, the first statement of the effect's transaction.
 ///
 /// # Errors
-/// [`Failure::KeyReused`], [`Failure::KeyRunning`], or the database's.
+/// [`ApiError::KeyReused`], [`ApiError::KeyRunning`], or the database's.
 pub async fn begin_in(
     tx: &mut Tx<'_>,
     once: &IdempotentRequest,
-) -> Result<KeyState, Abort<Failure>> {
+) -> Result<KeyState, Abort<ApiError>> {
     let now = tx.now().get();
     let written = query(
         "insert into idempotency (scope, key, fingerprint, created_at) values ($1, $2, $3, $4) \
@@ -148,7 +148,7 @@ pub async fn begin_in(
     let written = written.map_err(|error| {
         // The one thing this statement waits for is the other request's end.
         if is_lock_timeout(&error) {
-            Abort::Refused(Failure::KeyRunning)
+            Abort::Refused(ApiError::KeyRunning)
         } else {
             Abort::Sql(error)
         }
@@ -200,10 +200,10 @@ pub async fn forget_in(tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-fn replay(once: &IdempotentRequest, row: &AnyRow) -> Result<Answer, Failure> {
+fn replay(once: &IdempotentRequest, row: &AnyRow) -> Result<Answer, ApiError> {
     let fingerprint: String = row.try_get(0)?;
     if fingerprint != once.fingerprint {
-        return Err(Failure::KeyReused);
+        return Err(ApiError::KeyReused);
     }
     let (status, body): (Option<i64>, Option<String>) = (row.try_get(1)?, row.try_get(2)?);
     let status = status
@@ -213,7 +213,7 @@ fn replay(once: &IdempotentRequest, row: &AnyRow) -> Result<Answer, Failure> {
         (Some(status), Some(body)) => Ok(Answer { status, body }),
         _ => {
             tracing::error!("an idempotency row was committed without its answer");
-            Err(Refusal::Internal.into())
+            Err(CommonError::Internal.into())
         }
     }
 }
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     /// These headers are a key, none, or wrong.
-    async fn check(values: &[&str], expected: Result<Option<&str>, Refusal>) {
+    async fn check(values: &[&str], expected: Result<Option<&str>, CommonError>) {
         let mut request = http::Request::builder();
         for value in values {
             request = request.header(KEY, *value);
@@ -241,12 +241,12 @@ mod tests {
     #[tokio::test]
     async fn a_key_is_one_visible_text() {
         check(&[], Ok(None)).await;
-        check(&["a b"], Err(Refusal::Parameter)).await;
-        check(&[""], Err(Refusal::Parameter)).await;
-        check(&["a", "a"], Err(Refusal::Parameter)).await;
+        check(&["a b"], Err(CommonError::Parameter)).await;
+        check(&[""], Err(CommonError::Parameter)).await;
+        check(&["a", "a"], Err(CommonError::Parameter)).await;
         let long = "x".repeat(KEY_CHARS_MAX);
         check(&[&long], Ok(Some(&long))).await;
-        check(&[&format!("{long}x")], Err(Refusal::Parameter)).await;
+        check(&[&format!("{long}x")], Err(CommonError::Parameter)).await;
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Handlers take their input through [`InPath`], [`InQuery`] and [`InBody`], answer with
-//! [`success`], [`done`] or a page, and refuse with a row of a table: [`Refusal`] holds the rows
+//! [`success`], [`done`] or a page, and refuse with a row of a table: [`CommonError`] holds the rows
 //! that both servers have, each server's own table the others (both make [`Row`]s).
 //!
 //! What this module does not do: know who asks (each server checks tokens in its own way;
@@ -32,8 +32,8 @@ mod stream;
 pub use cors::{CrossOrigin, CrossOriginService, cors};
 pub use credentials::{ACCESS_COOKIE, Credentials, REFRESH_COOKIE, cookies};
 pub use envelope::{
-    Done, Envelope, FailureBody, Refusal, Row, Told, common_failures, done, failure, failure_with,
-    success,
+    CommonError, Done, Envelope, FailureBody, Row, Told, common_failures, done, failure,
+    failure_with, success,
 };
 pub use extract::{InBody, InPath, InQuery, is_own_page, parameter};
 pub use guard::{Log, REQUEST_ID, RequestIds, guarded, logged, unknown_path};

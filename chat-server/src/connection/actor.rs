@@ -17,7 +17,7 @@ use super::Services;
 use super::closing::{Closing, Lingering};
 use super::delivery::{OUT_BYTES_MAX, Pumped, Subscription};
 use super::effects::{InFlight, Login, WorkDone};
-use super::failure::Failure;
+use super::failure::ClientError;
 use super::limiter::{Limiter, Typed};
 use super::meter::IdleBudget;
 use super::migrate::{Migration, rebalance_at};
@@ -289,7 +289,7 @@ impl Actor {
         }
         let limited = &self.services.metrics.rate_limited;
         limited.with_label_values(&["idle"]).inc();
-        self.session.refuse(Failure::FLOOD.refusal(None));
+        self.session.refuse(ClientError::FLOOD.refusal(None));
         true
     }
 

@@ -10,7 +10,7 @@ use stomp::{CloseCode, Receipt, Refusal};
 
 use super::actor::Actor;
 use super::delivery::{Source, Subscription};
-use super::failure::Failure;
+use super::failure::ClientError;
 use super::registry::Change;
 
 /// How long the receipts of sends under way are waited for when the server wants the session to end.
@@ -28,7 +28,7 @@ const LINGERING_MAX: usize = 1_024;
 const RECONNECT: &str = "Server restarting, reconnect";
 
 /// The number in that ERROR, of what works when it is tried again.
-const RECONNECT_CODE: u16 = Failure::UNAVAILABLE.code;
+const RECONNECT_CODE: u16 = ClientError::UNAVAILABLE.code;
 
 /// How the server closes what it wants to come again.
 const COME_AGAIN: CloseCode = CloseCode(1012);

@@ -12,7 +12,7 @@ use tracing::debug;
 use super::Services;
 use super::actor::Actor;
 use super::closing::Closing;
-use super::failure::{BLOCKED, Failure};
+use super::failure::{BLOCKED, ClientError};
 use super::registry::ConnectionEntry;
 use super::subscribe::Begun;
 use crate::auth::{Identity, Origin};
@@ -39,12 +39,12 @@ pub(super) struct InFlight {
 
 /// A frame that took time is done.
 pub(super) enum WorkDone {
-    Login(u64, Result<Identity, Failure>),
-    Token(Option<Receipt>, Result<Identity, Failure>),
-    Send(Send, Result<Arc<Room>, Failure>),
-    Typing(Send, RoomId, Result<Arc<Room>, Failure>),
-    Commit(Commit, Result<(), Failure>),
-    Begun(Subscribe, Slot, Result<Begun, Failure>),
+    Login(u64, Result<Identity, ClientError>),
+    Token(Option<Receipt>, Result<Identity, ClientError>),
+    Send(Send, Result<Arc<Room>, ClientError>),
+    Typing(Send, RoomId, Result<Arc<Room>, ClientError>),
+    Commit(Commit, Result<(), ClientError>),
+    Begun(Subscribe, Slot, Result<Begun, ClientError>),
 }
 
 impl Actor {
@@ -118,8 +118,8 @@ impl Actor {
 
     /// Ends the session with an ERROR; that of a blocked member without: it is not the frame that
     /// was wrong.
-    pub(super) fn refuse(&mut self, failure: Failure, receipt: Option<Receipt>) {
-        if failure == Failure::BLOCKED {
+    pub(super) fn refuse(&mut self, failure: ClientError, receipt: Option<Receipt>) {
+        if failure == ClientError::BLOCKED {
             self.close_blocked();
         } else {
             self.session.refuse(failure.refusal(receipt));
@@ -154,7 +154,7 @@ impl Actor {
         }));
     }
 
-    fn on_identity(&mut self, id: u64, result: Result<Identity, Failure>, now: Instant) {
+    fn on_identity(&mut self, id: u64, result: Result<Identity, ClientError>, now: Instant) {
         match result {
             Ok(identity) => {
                 let session = id.to_string();
@@ -165,18 +165,19 @@ impl Actor {
                 self.entry.note_version(self.session.version());
                 self.login = Some(self.login_of(identity, now));
             }
-            Err(Failure::CONNECTIONS) => {
+            Err(ClientError::CONNECTIONS) => {
                 let refused = &self.services.metrics.connections_refused;
                 refused.with_label_values(&["member"]).inc();
                 let max = self.services.config.member_connections_max;
-                let mut refusal = Failure::CONNECTIONS.refusal(None);
-                refusal.message = format!("{}: {max} at most", Failure::CONNECTIONS.message).into();
+                let mut refusal = ClientError::CONNECTIONS.refusal(None);
+                refusal.message =
+                    format!("{}: {max} at most", ClientError::CONNECTIONS.message).into();
                 self.session.refuse(refusal);
             }
             Err(failure) => {
                 let retryable = failure.retryable;
                 let reason = match failure {
-                    Failure::BLOCKED => {
+                    ClientError::BLOCKED => {
                         self.services.metrics.close_blocked.count(BlockedAt::Login);
                         "blocked"
                     }
@@ -205,7 +206,7 @@ impl Actor {
                 *login = fresh;
                 self.session.confirm(receipt);
             }
-            Some(_) | None => self.session.refuse(Failure::TOKEN.refusal(receipt)),
+            Some(_) | None => self.session.refuse(ClientError::TOKEN.refusal(receipt)),
         }
     }
 
@@ -234,13 +235,13 @@ async fn log_in(
     services: &Services,
     entry: &Arc<ConnectionEntry>,
     credentials: &Credentials,
-) -> Result<Identity, Failure> {
+) -> Result<Identity, ClientError> {
     let identity = services.auth.member(credentials).await?;
     // First on the list of the member's connections, then the look: whoever blocks the member
     // afterwards finds this one, too.
     let max = services.config.member_connections_max;
     if !services.connections.note_login(entry, &identity, max) {
-        return Err(Failure::CONNECTIONS);
+        return Err(ClientError::CONNECTIONS);
     }
     services.members.check_now(identity.member).await?;
     Ok(identity)

@@ -13,7 +13,7 @@ use crate::store::StoreError;
 
 /// One row of the table of reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(super) struct ClientError {
     /// The number for programs.
     pub(super) code: u16,
     /// Its name.
@@ -24,8 +24,8 @@ pub(super) struct Failure {
     pub(super) retryable: bool,
 }
 
-const fn final_failure(code: u16, name: &'static str, message: &'static str) -> Failure {
-    Failure {
+const fn final_failure(code: u16, name: &'static str, message: &'static str) -> ClientError {
+    ClientError {
         code,
         name,
         message,
@@ -33,8 +33,8 @@ const fn final_failure(code: u16, name: &'static str, message: &'static str) -> 
     }
 }
 
-const fn passing_failure(code: u16, name: &'static str, message: &'static str) -> Failure {
-    Failure {
+const fn passing_failure(code: u16, name: &'static str, message: &'static str) -> ClientError {
+    ClientError {
         code,
         name,
         message,
@@ -42,7 +42,7 @@ const fn passing_failure(code: u16, name: &'static str, message: &'static str) -
     }
 }
 
-impl Failure {
+impl ClientError {
     pub(super) const FORBIDDEN: Self = final_failure(1003, "FORBIDDEN", "not allowed");
     pub(super) const DESTINATION: Self =
         final_failure(1006, "BAD_PARAMETER", "no such destination");
@@ -63,7 +63,7 @@ impl Failure {
         final_failure(1006, "BAD_PARAMETER", "refused by its receiver twice");
     pub(super) const TOKEN: Self = final_failure(2007, "TOKEN_INVALID", "the token is not valid");
     pub(super) const BLOCKED: Self = final_failure(
-        web::Refusal::MemberBlocked.row().code,
+        web::CommonError::MemberBlocked.row().code,
         "MEMBER_BLOCKED",
         "the member is blocked",
     );
@@ -115,7 +115,7 @@ impl Failure {
 /// How a blocked member's connections end; coming back is in vain.
 pub(super) const BLOCKED: (CloseCode, &str) = (CloseCode(4403), "blocked");
 
-impl From<AppendError> for Failure {
+impl From<AppendError> for ClientError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Unavailable | AppendError::Corrupt => Self::UNAVAILABLE,
@@ -125,7 +125,7 @@ impl From<AppendError> for Failure {
     }
 }
 
-impl From<RoomError> for Failure {
+impl From<RoomError> for ClientError {
     fn from(error: RoomError) -> Self {
         match error {
             RoomError::Unknown(_) => Self::ROOM_UNKNOWN,
@@ -135,7 +135,7 @@ impl From<RoomError> for Failure {
     }
 }
 
-impl From<MemberError> for Failure {
+impl From<MemberError> for ClientError {
     fn from(error: MemberError) -> Self {
         match error {
             MemberError::Blocked(_) => Self::BLOCKED,
@@ -144,13 +144,13 @@ impl From<MemberError> for Failure {
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for ClientError {
     fn from(_: StoreError) -> Self {
         Self::UNAVAILABLE
     }
 }
 
-impl From<AuthError> for Failure {
+impl From<AuthError> for ClientError {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::Missing | AuthError::Refused => Self::TOKEN,

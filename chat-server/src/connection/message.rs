@@ -6,7 +6,7 @@ use shared::ids::MemberId;
 use shared::json::from_object;
 use shared::text::is_blank;
 
-use super::failure::Failure;
+use super::failure::ClientError;
 use crate::log::{Draft, Headers, Kind, Uid};
 use crate::wire::ChatSend;
 
@@ -45,14 +45,14 @@ pub(super) fn read_message(
     sender: MemberId,
     rules: MessageRules,
     now: UnixMillis,
-) -> Result<Draft, Failure> {
+) -> Result<Draft, ClientError> {
     let client_message_id = client_message_id(frame)?;
     let headers = user_headers(frame)?;
     let (kind, content_type, body) = match chat_text(frame.body()) {
         Some(text) => {
             let chars = text.chars().count();
             if is_blank(&text) || chars > rules.chars_max {
-                return Err(Failure::LENGTH);
+                return Err(ClientError::LENGTH);
             }
             (Kind::Chat, None, Bytes::from(text))
         }
@@ -65,7 +65,7 @@ pub(super) fn read_message(
                 Bytes::copy_from_slice(frame.body()),
             )
         }
-        None => return Err(Failure::BODY),
+        None => return Err(ClientError::BODY),
     };
     let uid = Uid(rand::random());
     let sender = Some(sender);
@@ -88,18 +88,18 @@ fn chat_text(body: &[u8]) -> Option<String> {
     Some(send.message)
 }
 
-fn client_message_id(frame: &stomp::Frame) -> Result<Option<Box<str>>, Failure> {
+fn client_message_id(frame: &stomp::Frame) -> Result<Option<Box<str>>, ClientError> {
     let Some(id) = frame.header("client-message-id") else {
         return Ok(None);
     };
     let chars = id.chars().count();
     if chars == 0 || chars > CLIENT_MESSAGE_ID_CHARS_MAX {
-        return Err(Failure::HEADER);
+        return Err(ClientError::HEADER);
     }
     Ok(Some(id.into()))
 }
 
-fn user_headers(frame: &stomp::Frame) -> Result<Headers, Failure> {
+fn user_headers(frame: &stomp::Frame) -> Result<Headers, ClientError> {
     let own = frame
         .user_headers()
         .filter(|(name, _)| !RESERVED.contains(name));
@@ -111,7 +111,7 @@ fn user_headers(frame: &stomp::Frame) -> Result<Headers, Failure> {
         .map(|(name, value)| name.len() + value.len())
         .sum::<usize>();
     if headers.len() > USER_HEADERS_MAX || bytes > USER_HEADER_BYTES_MAX {
-        return Err(Failure::HEADER);
+        return Err(ClientError::HEADER);
     }
     Ok(headers)
 }

@@ -13,7 +13,7 @@ use super::Services;
 use super::actor::Actor;
 use super::delivery::{Source, Subscription, push_unstored};
 use super::effects::{InFlight, WorkDone};
-use super::failure::Failure;
+use super::failure::ClientError;
 use super::message::{MessageRules, read_message};
 use super::transaction;
 use crate::append::{Origin, Outcome};
@@ -27,7 +27,7 @@ use crate::wire::SendError;
 impl Actor {
     pub(super) fn on_send(&mut self, send: Send) {
         let (Some(member), Some(to)) = (self.member(), SendTo::parse(send.destination())) else {
-            return self.fail_send(&send, Failure::DESTINATION);
+            return self.fail_send(&send, ClientError::DESTINATION);
         };
         if to != SendTo::Token && !self.limiter.allows_one() {
             self.services
@@ -35,7 +35,7 @@ impl Actor {
                 .rate_limited
                 .with_label_values(&["send"])
                 .inc();
-            return self.fail_send(&send, Failure::RATE);
+            return self.fail_send(&send, ClientError::RATE);
         }
         let services = Arc::clone(&self.services);
         match to {
@@ -101,8 +101,8 @@ impl Actor {
             .map(|owner| Origin(owner.connection))
     }
 
-    pub(super) fn draft(&self, send: &Send, room: &Room) -> Result<Draft, Failure> {
-        let member = self.member().ok_or(Failure::FORBIDDEN)?;
+    pub(super) fn draft(&self, send: &Send, room: &Room) -> Result<Draft, ClientError> {
+        let member = self.member().ok_or(ClientError::FORBIDDEN)?;
         let chars_max = self.services.config.message_chars_max;
         let rules = MessageRules {
             chars_max,
@@ -148,13 +148,13 @@ impl Actor {
             .iter()
             .map(|send| match SendTo::parse(send.destination()) {
                 Some(SendTo::Room(room)) => Ok(room),
-                Some(SendTo::Typing(_) | SendTo::Token) | None => Err(Failure::DESTINATION),
+                Some(SendTo::Typing(_) | SendTo::Token) | None => Err(ClientError::DESTINATION),
             });
-        let rooms: Result<Vec<RoomId>, Failure> = rooms.collect();
+        let rooms: Result<Vec<RoomId>, ClientError> = rooms.collect();
         let (rooms, member) = match (rooms, self.member()) {
             (Ok(rooms), Some(member)) => (rooms, member),
             (Err(failure), _) => return self.fail_commit(&commit, failure),
-            (_, None) => return self.fail_commit(&commit, Failure::FORBIDDEN),
+            (_, None) => return self.fail_commit(&commit, ClientError::FORBIDDEN),
         };
         let (services, origin) = (Arc::clone(&self.services), self.origin());
         self.work = Some(Box::pin(async move {
@@ -165,25 +165,25 @@ impl Actor {
     }
 
     /// A client that listens on `/user/queue/errors` is told there and stays; others get an ERROR.
-    pub(super) fn fail_send(&mut self, send: &Send, failure: Failure) {
+    pub(super) fn fail_send(&mut self, send: &Send, failure: ClientError) {
         self.services.metrics.sends.count(SendOutcome::Rejected);
         let receipt = send.receipt.as_ref().map(Receipt::as_str);
         let name = send.frame.header("client-message-id");
-        if failure == Failure::BLOCKED {
+        if failure == ClientError::BLOCKED {
             self.close_blocked();
         } else if !self.tell_error(failure, send.destination(), receipt, name) {
             self.session.refuse(failure.refusal(send.receipt.clone()));
         }
     }
 
-    pub(super) fn fail_commit(&mut self, commit: &Commit, failure: Failure) {
+    pub(super) fn fail_commit(&mut self, commit: &Commit, failure: ClientError) {
         let destination = commit
             .sends
             .first()
             .map(Send::destination)
             .unwrap_or_default();
         let receipt = commit.receipt.as_ref().map(Receipt::as_str);
-        if failure == Failure::BLOCKED {
+        if failure == ClientError::BLOCKED {
             self.close_blocked();
         } else if !self.tell_error(failure, destination, receipt, None) {
             self.session.refuse(failure.refusal(commit.receipt.clone()));
@@ -193,7 +193,7 @@ impl Actor {
     /// Writes to the client's own error destination; `false` if it has none.
     pub(super) fn tell_error(
         &mut self,
-        failure: Failure,
+        failure: ClientError,
         destination: &str,
         receipt_id: Option<&str>,
         client_message_id: Option<&str>,
@@ -205,7 +205,7 @@ impl Actor {
     /// The same in words of the case.
     pub(super) fn tell_error_as(
         &mut self,
-        failure: Failure,
+        failure: ClientError,
         message: &str,
         (destination, receipt_id, client_message_id): (&str, Option<&str>, Option<&str>),
     ) -> bool {
@@ -213,7 +213,7 @@ impl Actor {
         let Some(subscription) = self.slots.iter().flatten().find(listens) else {
             return false;
         };
-        let Failure {
+        let ClientError {
             code,
             name,
             retryable,
@@ -244,7 +244,7 @@ async fn may_write(
     services: &Services,
     room: RoomId,
     member: MemberId,
-) -> Result<Arc<Room>, Failure> {
+) -> Result<Arc<Room>, ClientError> {
     services.members.check(member).await?;
     Ok(services.rooms.access(room, member).await?)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shared::ids::{MemberId, MessageId, Seq};
 
 use super::Services;
-use super::failure::Failure;
+use super::failure::ClientError;
 use crate::destination::SubscribeTo;
 use crate::hub::{DestinationView, Following, LiveTopic, Part, Slot, WakeQueue};
 use crate::log::Topic;
@@ -48,19 +48,19 @@ pub(super) struct Begun {
 
 impl StartAt {
     /// Reads the headers `resume-after` and `history`.
-    pub(super) fn read(frame: &stomp::Frame) -> Result<Self, Failure> {
+    pub(super) fn read(frame: &stomp::Frame) -> Result<Self, ClientError> {
         match (frame.header("resume-after"), frame.header("history")) {
             (Some("0"), None) => Ok(Self::After(None)),
             (Some(id), None) => match id.parse() {
                 Ok(id) => Ok(Self::After(Some(id))),
-                Err(_) => Err(Failure::HEADER),
+                Err(_) => Err(ClientError::HEADER),
             },
             (None, Some(count)) => count
                 .parse()
                 .map(Self::Last)
-                .map_err(|_not| Failure::HEADER),
+                .map_err(|_not| ClientError::HEADER),
             (None, None) => Ok(Self::Now),
-            (Some(_), Some(_)) => Err(Failure::HEADER),
+            (Some(_), Some(_)) => Err(ClientError::HEADER),
         }
     }
 }
@@ -71,7 +71,7 @@ impl Target {
         services: &Services,
         hear: SubscribeTo,
         member: MemberId,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ClientError> {
         services.members.check(member).await?;
         match hear {
             SubscribeTo::Room(room) => {
@@ -82,7 +82,7 @@ impl Target {
                 services.rooms.access(room, member).await?;
                 Ok(Self::Events(Topic::Room(room)))
             }
-            SubscribeTo::Alarms(of) if of != member => Err(Failure::FORBIDDEN),
+            SubscribeTo::Alarms(of) if of != member => Err(ClientError::FORBIDDEN),
             SubscribeTo::Alarms(of) => Ok(Self::Log(Topic::Inbox(of), DestinationView::Alarms)),
             SubscribeTo::Notices => Ok(Self::Log(Topic::Inbox(member), DestinationView::Notices)),
             SubscribeTo::Errors => Ok(Self::Errors),
@@ -97,7 +97,7 @@ pub(super) async fn begin(
     (hear, member, from): (SubscribeTo, MemberId, StartAt),
     wake_queue: Arc<WakeQueue>,
     slot: Slot,
-) -> Result<Begun, Failure> {
+) -> Result<Begun, ClientError> {
     let target = Target::authorise(&services, hear, member).await?;
     let (topic, part) = match target {
         Target::Log(topic, _) => (topic, Part::Log),
@@ -140,7 +140,7 @@ async fn start(
     live: &LiveTopic,
     from: StartAt,
     head: Seq,
-) -> Result<(Seq, bool), Failure> {
+) -> Result<(Seq, bool), ClientError> {
     let topic = live.topic();
     let wanted = match from {
         StartAt::Now => return Ok((head, true)),
@@ -148,7 +148,7 @@ async fn start(
         // A mark beyond the head is one of a log that was restored from a backup.
         StartAt::Position(seq) => return Ok((seq.min(head), true)),
         StartAt::After(None) => Seq::ZERO,
-        StartAt::After(Some(id)) => topic.seq_of(id).ok_or(Failure::OTHER_TOPIC)?,
+        StartAt::After(Some(id)) => topic.seq_of(id).ok_or(ClientError::OTHER_TOPIC)?,
     };
     let mut head = head;
     if wanted > head {
@@ -167,7 +167,12 @@ async fn start(
 }
 
 /// The position `count` entries before the head, over what jumps have passed over.
-async fn last(services: &Services, topic: Topic, count: u32, head: Seq) -> Result<Seq, Failure> {
+async fn last(
+    services: &Services,
+    topic: Topic,
+    count: u32,
+    head: Seq,
+) -> Result<Seq, ClientError> {
     let (mut end, mut left) = (head, count);
     for jump in services.store.jumps(topic).await?.into_iter().rev() {
         let since = (end.get() + 1).saturating_sub(jump.get());
@@ -188,7 +193,7 @@ async fn last(services: &Services, topic: Topic, count: u32, head: Seq) -> Resul
 ///
 /// If neither is, an inbox's have expired, or the mark is one of before a backup was put back: then the
 /// log has jumped over it (see `store::epoch`), and what the client has seen is not in it.
-async fn goes_on_from(services: &Services, topic: Topic, seq: Seq) -> Result<bool, Failure> {
+async fn goes_on_from(services: &Services, topic: Topic, seq: Seq) -> Result<bool, ClientError> {
     let (store, next) = (&services.store, seq.next().unwrap_or(Seq::MAX));
     for view in [ReadConsistency::Quorum, ReadConsistency::Serial] {
         if !store.read(topic, seq, next, view).await?.is_empty() {

@@ -8,7 +8,7 @@ use stomp::{NotSubscribed, Receipt, Subscribe, SubscriptionKey};
 use super::actor::Actor;
 use super::delivery::{OUT_BYTES_MAX, Source, Subscription, push_unstored};
 use super::effects::WorkDone;
-use super::failure::Failure;
+use super::failure::ClientError;
 use super::registry::Change;
 use super::subscribe::{Begun, StartAt, Target, begin};
 use crate::destination::SubscribeTo;
@@ -38,12 +38,12 @@ impl Actor {
         } = refused;
         let limited = &self.services.metrics.rate_limited;
         limited.with_label_values(&["subscriptions"]).inc();
-        let Failure { code, message, .. } = Failure::SUBSCRIPTIONS;
+        let ClientError { code, message, .. } = ClientError::SUBSCRIPTIONS;
         let text = format!("{message}: {max} at most");
         let destination = frame.header("destination").unwrap_or_default();
         let receipt_id = receipt.as_ref().map(Receipt::as_str);
         let names = (destination, receipt_id, None);
-        if !self.tell_error_as(Failure::SUBSCRIPTIONS, &text, names) {
+        if !self.tell_error_as(ClientError::SUBSCRIPTIONS, &text, names) {
             let headers = [("refused", &*code.to_string()), ("message", &*text)];
             self.session.confirm_with(receipt, &headers);
         }
@@ -52,15 +52,15 @@ impl Actor {
     pub(super) fn read_wish(
         &self,
         subscribe: &Subscribe,
-    ) -> Result<(SubscribeTo, MemberId, StartAt), Failure> {
-        let hear = SubscribeTo::parse(subscribe.destination()).ok_or(Failure::DESTINATION)?;
-        let member = self.member().ok_or(Failure::FORBIDDEN)?;
+    ) -> Result<(SubscribeTo, MemberId, StartAt), ClientError> {
+        let hear = SubscribeTo::parse(subscribe.destination()).ok_or(ClientError::DESTINATION)?;
+        let member = self.member().ok_or(ClientError::FORBIDDEN)?;
         let is_log = matches!(
             hear,
             SubscribeTo::Room(_) | SubscribeTo::Alarms(_) | SubscribeTo::Notices
         );
         if subscribe.ack_mode != stomp::AckMode::Auto && !is_log {
-            return Err(Failure::ACK_MODE);
+            return Err(ClientError::ACK_MODE);
         }
         Ok((hear, member, StartAt::read(&subscribe.frame)?))
     }
@@ -118,7 +118,7 @@ impl Actor {
         };
         let destination = subscription.destination();
         self.tell_error(
-            Failure::REJECTED,
+            ClientError::REJECTED,
             &destination,
             None,
             Some(&message_id.to_string()),
@@ -178,7 +178,7 @@ impl Actor {
                 self.entry.note_subscription(Change::Ended);
                 let destination = subscription.destination();
                 // Who does not listen for errors finds out when it asks for the room again.
-                self.tell_error(Failure::NOT_PARTICIPANT, &destination, None, None);
+                self.tell_error(ClientError::NOT_PARTICIPANT, &destination, None, None);
             }
         }
     }

@@ -6,7 +6,7 @@ use shared::ids::{MemberId, RoomId};
 use stomp::Commit;
 
 use super::Services;
-use super::failure::Failure;
+use super::failure::ClientError;
 use super::message::{MessageRules, read_message};
 use crate::append::Origin;
 use crate::log::{Draft, Topic};
@@ -22,7 +22,7 @@ pub(super) async fn store(
     (member, origin): (MemberId, Option<Origin>),
     rooms: &[RoomId],
     commit: &Commit,
-) -> Result<(), Failure> {
+) -> Result<(), ClientError> {
     services.members.check(member).await?;
     let mut by_room: BTreeMap<RoomId, Vec<Draft>> = BTreeMap::new();
     for (room_id, send) in rooms.iter().zip(&commit.sends) {

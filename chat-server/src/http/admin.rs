@@ -6,12 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::ids::MemberId;
-use shared::web::{FailureBody, InPath, InQuery, Refusal, parameter};
+use shared::web::{CommonError, FailureBody, InPath, InQuery, parameter};
 use utoipa::ToSchema;
 
 use super::HttpState;
 use super::extract::Operator;
-use super::failure::Failure;
+use super::failure::ApiError;
 use crate::connection::SlowConnection;
 use crate::hub::{BehindTopic, RingSize};
 use crate::store::AccountStatus;
@@ -29,11 +29,11 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    fn rows(&self) -> Result<usize, Refusal> {
+    fn rows(&self) -> Result<usize, CommonError> {
         match parameter::<usize>(self.limit.as_deref())? {
             None => Ok(ROWS),
             Some(rows) if (1..=ROWS_MAX).contains(&rows) => Ok(rows),
-            Some(_) => Err(Refusal::Parameter),
+            Some(_) => Err(CommonError::Parameter),
         }
     }
 }
@@ -97,7 +97,7 @@ pub(super) async fn block(
     State(state): State<HttpState>,
     _: Operator,
     InPath(member): InPath<MemberId>,
-) -> Result<Json<MemberStanding>, Failure> {
+) -> Result<Json<MemberStanding>, ApiError> {
     set_account_status(&state, member, AccountStatus::Blocked).await
 }
 
@@ -117,7 +117,7 @@ pub(super) async fn unblock(
     State(state): State<HttpState>,
     _: Operator,
     InPath(member): InPath<MemberId>,
-) -> Result<Json<MemberStanding>, Failure> {
+) -> Result<Json<MemberStanding>, ApiError> {
     set_account_status(&state, member, AccountStatus::Good).await
 }
 
@@ -125,7 +125,7 @@ async fn set_account_status(
     state: &HttpState,
     member_id: MemberId,
     status: AccountStatus,
-) -> Result<Json<MemberStanding>, Failure> {
+) -> Result<Json<MemberStanding>, ApiError> {
     let (counts, closed) = state
         .node_control
         .set_account_status(member_id, status)
@@ -223,7 +223,7 @@ impl From<SlowConnection> for SlowRow {
 pub(super) async fn connections(
     State(state): State<HttpState>,
     InQuery(limit): InQuery<Limit>,
-) -> Result<Json<ConnectionsReport>, Failure> {
+) -> Result<Json<ConnectionsReport>, ApiError> {
     let rows = limit.rows()?;
     let lags = state.hub.survey(0).await.connections_behind;
     let lag_of = |connection: u64| lags.get(&connection).copied().unwrap_or(0);
@@ -326,7 +326,7 @@ impl From<BehindTopic> for TopicRow {
 pub(super) async fn topics(
     State(state): State<HttpState>,
     InQuery(limit): InQuery<Limit>,
-) -> Result<Json<TopicsReport>, Failure> {
+) -> Result<Json<TopicsReport>, ApiError> {
     let survey = state.hub.survey(limit.rows()?).await;
     Ok(Json(TopicsReport {
         topics: survey.topics,

@@ -3,10 +3,10 @@
 use axum::extract::FromRequestParts;
 use http::header::ORIGIN;
 use http::request::Parts;
-use shared::web::{Credentials, Refusal, is_own_page};
+use shared::web::{CommonError, Credentials, is_own_page};
 
 use super::HttpState;
-use super::failure::Failure;
+use super::failure::ApiError;
 use crate::auth::{Identity, Origin};
 use crate::members::MemberError;
 use crate::metrics::BlockedAt;
@@ -15,14 +15,14 @@ use crate::metrics::BlockedAt;
 pub(super) struct Caller(pub(super) Identity);
 
 impl FromRequestParts<HttpState> for Caller {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, ApiError> {
         let credentials = Credentials::from_headers(&parts.headers);
         let identity = state.auth.member(&credentials).await?;
         let forgeable = identity.origin == Origin::Cookie && !parts.method.is_safe();
         if forgeable && !is_own_page(&parts.headers, &state.allowed_origins) {
-            return Err(Refusal::Forbidden.into());
+            return Err(CommonError::Forbidden.into());
         }
         let status = state.members.check(identity.member).await;
         status.inspect_err(|error| {
@@ -39,12 +39,12 @@ impl FromRequestParts<HttpState> for Caller {
 pub(super) struct Operator;
 
 impl FromRequestParts<HttpState> for Operator {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, ApiError> {
         let is_from_page = parts.headers.contains_key(ORIGIN);
         if is_from_page && !is_own_page(&parts.headers, &state.allowed_origins) {
-            return Err(Refusal::Forbidden.into());
+            return Err(CommonError::Forbidden.into());
         }
         Ok(Self)
     }
@@ -54,9 +54,9 @@ impl FromRequestParts<HttpState> for Operator {
 pub(super) struct Service;
 
 impl FromRequestParts<HttpState> for Service {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, ApiError> {
         let credentials = Credentials::from_headers(&parts.headers);
         state.auth.service(credentials.bearer.as_ref()).await?;
         Ok(Self)

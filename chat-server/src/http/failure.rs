@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use shared::web::{Refusal, Row, failure};
+use shared::web::{CommonError, Row, failure};
 
 use crate::auth::AuthError;
 use crate::members::MemberError;
@@ -10,9 +10,9 @@ use crate::rooms::{DeleteError, MarkError, PageError, PutError, RoomError};
 
 /// What can go wrong. The old numbers are the first front end's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Failure {
+pub(super) enum ApiError {
     /// What both servers refuse alike.
-    Web(Refusal),
+    Web(CommonError),
     /// No such room.
     RoomUnknown,
     /// Not in the room.
@@ -25,7 +25,7 @@ pub(super) enum Failure {
     RoomTaken,
 }
 
-impl Failure {
+impl ApiError {
     /// Status, number and texts.
     const fn row(self) -> Row {
         use StatusCode as S;
@@ -71,38 +71,38 @@ impl Failure {
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         failure(self.row())
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
+impl From<CommonError> for ApiError {
+    fn from(refusal: CommonError) -> Self {
         Self::Web(refusal)
     }
 }
 
-impl From<AuthError> for Failure {
+impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         match error {
-            AuthError::Missing => Self::Web(Refusal::TokenMissing),
-            AuthError::Refused => Self::Web(Refusal::TokenInvalid),
-            AuthError::KeysUnavailable => Self::Web(Refusal::Unavailable),
+            AuthError::Missing => Self::Web(CommonError::TokenMissing),
+            AuthError::Refused => Self::Web(CommonError::TokenInvalid),
+            AuthError::KeysUnavailable => Self::Web(CommonError::Unavailable),
         }
     }
 }
 
-impl From<MemberError> for Failure {
+impl From<MemberError> for ApiError {
     fn from(error: MemberError) -> Self {
         match error {
-            MemberError::Blocked(_) => Self::Web(Refusal::MemberBlocked),
+            MemberError::Blocked(_) => Self::Web(CommonError::MemberBlocked),
             MemberError::Unavailable => Self::StoreUnavailable,
         }
     }
 }
 
-impl From<RoomError> for Failure {
+impl From<RoomError> for ApiError {
     fn from(error: RoomError) -> Self {
         match error {
             RoomError::Unknown(_) => Self::RoomUnknown,
@@ -112,16 +112,16 @@ impl From<RoomError> for Failure {
     }
 }
 
-impl From<PageError> for Failure {
+impl From<PageError> for ApiError {
     fn from(error: PageError) -> Self {
         match error {
             PageError::Room(error) => error.into(),
-            PageError::Cursor => Self::Web(Refusal::Parameter),
+            PageError::Cursor => Self::Web(CommonError::Parameter),
         }
     }
 }
 
-impl From<MarkError> for Failure {
+impl From<MarkError> for ApiError {
     fn from(error: MarkError) -> Self {
         match error {
             MarkError::Room(error) => error.into(),
@@ -130,22 +130,22 @@ impl From<MarkError> for Failure {
     }
 }
 
-impl From<DeleteError> for Failure {
+impl From<DeleteError> for ApiError {
     fn from(error: DeleteError) -> Self {
         match error {
             DeleteError::Room(error) => error.into(),
             DeleteError::Unknown(_) => Self::MessageUnknown,
-            DeleteError::NotYours(_) | DeleteError::TooLate(_) => Self::Web(Refusal::Forbidden),
+            DeleteError::NotYours(_) | DeleteError::TooLate(_) => Self::Web(CommonError::Forbidden),
         }
     }
 }
 
-impl From<PutError> for Failure {
+impl From<PutError> for ApiError {
     fn from(error: PutError) -> Self {
         match error {
             PutError::Invalid(reason) => {
                 tracing::warn!("a room was refused: {reason}");
-                Self::Web(Refusal::Parameter)
+                Self::Web(CommonError::Parameter)
             }
             PutError::Taken(_) => Self::RoomTaken,
             PutError::Unavailable => Self::StoreUnavailable,

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::HttpState;
 use super::extract::Service;
-use super::failure::Failure;
+use super::failure::ApiError;
 use crate::rooms::RoomSpec;
 use crate::store::{ItemType, Product, Role, RoomMember};
 
@@ -110,7 +110,7 @@ pub(super) async fn put_room(
     _: Service,
     InPath(id): InPath<RoomId>,
     InBody(body): InBody<RoomBody>,
-) -> Result<Json<Envelope<RoomMade>>, Failure> {
+) -> Result<Json<Envelope<RoomMade>>, ApiError> {
     let room = state.rooms.put(id, body.into()).await?;
     Ok(success(RoomMade {
         chat_room_id: room.room_id,
@@ -133,7 +133,7 @@ pub(super) async fn create_room(
     State(state): State<HttpState>,
     _: Service,
     InBody(body): InBody<RoomBody>,
-) -> Result<Json<Envelope<RoomMade>>, Failure> {
+) -> Result<Json<Envelope<RoomMade>>, ApiError> {
     let room = state.rooms.create(body.into()).await?;
     Ok(success(RoomMade {
         chat_room_id: room.room_id,

@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
 use super::extract::Caller;
-use super::failure::Failure;
+use super::failure::ApiError;
 use crate::log::{Entry, Kind, Topic};
 
 /// The parameters of the history, as text; checked by the handler.
@@ -106,7 +106,7 @@ pub(super) async fn history(
     Caller(caller): Caller,
     InPath(room): InPath<RoomId>,
     InQuery(query): InQuery<HistoryQuery>,
-) -> Result<Json<Envelope<ReceiverPage<HistoryRow>>>, Failure> {
+) -> Result<Json<Envelope<ReceiverPage<HistoryRow>>>, ApiError> {
     let size = PageSize::parse(query.size.as_deref(), PageSize::HISTORY)?;
     let before = cursor(query.cursor_id.as_deref())?;
     let member = caller.member;
@@ -142,7 +142,7 @@ pub(super) async fn mark_read(
     State(state): State<HttpState>,
     Caller(caller): Caller,
     InPath(message): InPath<MessageId>,
-) -> Result<Json<Done>, Failure> {
+) -> Result<Json<Done>, ApiError> {
     state.rooms.mark_read(caller.member, message).await?;
     Ok(done())
 }
@@ -168,7 +168,7 @@ pub(super) async fn delete(
     State(state): State<HttpState>,
     Caller(caller): Caller,
     InPath(message): InPath<MessageId>,
-) -> Result<Json<Done>, Failure> {
+) -> Result<Json<Done>, ApiError> {
     state.rooms.delete(caller.member, message).await?;
     Ok(done())
 }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
-use shared::web::{FailureBody, Refusal};
+use shared::web::{CommonError, FailureBody};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
@@ -165,11 +165,11 @@ pub(super) struct Draining {
 pub(super) async fn drain(
     State(state): State<StopState>,
     headers: HeaderMap,
-) -> Result<(StatusCode, Json<Draining>), Refusal> {
+) -> Result<(StatusCode, Json<Draining>), CommonError> {
     // Browsers say where a request comes from, programs do not: no page that an operator has open
     // may stop a node.
     if headers.contains_key(ORIGIN) {
-        return Err(Refusal::Forbidden);
+        return Err(CommonError::Forbidden);
     }
     state.stop.begin();
     let draining = Draining {

@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 use shared::clock::LocalDateTime;
 use shared::ids::{ItemId, MemberId, ProductId, RoomId};
 use shared::web::{
-    Envelope, FailureBody, InPath, InQuery, Page, PageInfo, PageSize, Refusal, cursor, parameter,
-    success,
+    CommonError, Envelope, FailureBody, InPath, InQuery, Page, PageInfo, PageSize, cursor,
+    parameter, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
 use super::extract::Caller;
-use super::failure::Failure;
+use super::failure::ApiError;
 use crate::rooms::{ListCursor, ListedRoom, RoomFilter};
 use crate::store::{ItemType, Role, RoomMember};
 
@@ -57,14 +57,14 @@ enum ReadOption {
 }
 
 impl FromStr for ReadOption {
-    type Err = Refusal;
+    type Err = CommonError;
 
-    fn from_str(text: &str) -> Result<Self, Refusal> {
+    fn from_str(text: &str) -> Result<Self, CommonError> {
         match text {
             "ALL" => Ok(Self::All),
             "BUYER" => Ok(Self::Buyer),
             "SELLER" => Ok(Self::Seller),
-            _ => Err(Refusal::Parameter),
+            _ => Err(CommonError::Parameter),
         }
     }
 }
@@ -170,7 +170,7 @@ pub(super) async fn list(
     State(state): State<HttpState>,
     Caller(caller): Caller,
     InQuery(query): InQuery<ListQuery>,
-) -> Result<Json<Envelope<Page<RoomRow>>>, Failure> {
+) -> Result<Json<Envelope<Page<RoomRow>>>, ApiError> {
     let size = PageSize::parse(query.size.as_deref(), PageSize::LIST)?;
     let option = parameter::<ReadOption>(query.chat_room_read_option.as_deref())?;
     let filter = option.map_or(RoomFilter::All, RoomFilter::from);
@@ -236,7 +236,7 @@ pub(super) async fn members(
     State(state): State<HttpState>,
     Caller(caller): Caller,
     InPath(room): InPath<RoomId>,
-) -> Result<Json<Envelope<Vec<MemberRow>>>, Failure> {
+) -> Result<Json<Envelope<Vec<MemberRow>>>, ApiError> {
     let room = state.rooms.access(room, caller.member).await?;
     Ok(success(room.members.iter().map(MemberRow::from).collect()))
 }

@@ -14,7 +14,7 @@ use market_api::cache::CacheUrl;
 use market_api::config::{ChatSettings, Config, ImageSettings, ImagesUrl, Login};
 use market_api::db::DbUrl;
 use market_api::fakes::login::{CLIENT_ID, CLIENT_SECRET, Email, FakeLogin, Person};
-use market_api::http::Failure;
+use market_api::http::ApiError;
 use market_api::members::login::StandIn;
 use market_api::members::{Profile, Provider};
 use reqwest::Url;
@@ -157,13 +157,13 @@ pub(crate) async fn build(
 ///
 /// # Errors
 /// The market's.
-pub(crate) async fn set_up(market: &Market) -> Result<(), Failure> {
+pub(crate) async fn set_up(market: &Market) -> Result<(), ApiError> {
     let mut sellers = Vec::new();
     for demo in demo::members() {
         let id = demo.member_id;
         let (member, role) = match market.members().find_or_create(profile(demo)).await {
             // An operator has shut them out, which a restart does not change.
-            Err(Failure::MemberBlocked) => {
+            Err(ApiError::MemberBlocked) => {
                 sellers.push(None);
                 continue;
             }

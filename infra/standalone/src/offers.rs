@@ -4,7 +4,7 @@
 //! add only what an interrupted first one did not come to: what was changed, sold or taken back
 //! since stays so, and a month's expired data does not come again.
 
-use market_api::http::Failure;
+use market_api::http::ApiError;
 use market_api::products::{
     Kind, NewData, NewSpot, Price, Products, SellingQuery, SpotForm, State,
 };
@@ -56,7 +56,7 @@ enum What {
 pub(crate) async fn set_up(
     products: &Products,
     sellers: &[Option<MemberId>],
-) -> Result<(), Failure> {
+) -> Result<(), ApiError> {
     let mut made_before = Vec::new();
     for seller in sellers {
         made_before.push(match seller {
@@ -75,7 +75,7 @@ pub(crate) async fn set_up(
             continue;
         }
         match make(products, member, offer.what).await {
-            Err(Failure::SellLimit | Failure::PlanShort) => {
+            Err(ApiError::SellLimit | ApiError::PlanShort) => {
                 info!("member {member} sells something else this month");
             }
             made => made?,
@@ -85,7 +85,7 @@ pub(crate) async fn set_up(
 }
 
 /// How many offers this member has made, whatever became of them.
-async fn count(products: &Products, member: MemberId) -> Result<i64, Failure> {
+async fn count(products: &Products, member: MemberId) -> Result<i64, ApiError> {
     let mut sum = 0;
     for state in State::ALL {
         let query = SellingQuery {
@@ -100,7 +100,7 @@ async fn count(products: &Products, member: MemberId) -> Result<i64, Failure> {
     Ok(sum)
 }
 
-async fn make(products: &Products, member: MemberId, what: What) -> Result<(), Failure> {
+async fn make(products: &Products, member: MemberId, what: What) -> Result<(), ApiError> {
     match what {
         What::Data {
             price,

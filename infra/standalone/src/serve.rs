@@ -11,7 +11,7 @@ use chat_server::auth::KeySource;
 use chat_server::config::{BusUrl, Config, RedisFlags, ScyllaFlags, StopTimes, StoreUrl};
 use chat_server::store::StoreError;
 use market_api::app::BuildError as MarketBuildError;
-use market_api::http::Failure;
+use market_api::http::ApiError;
 use shared::clock::{Clock, SystemClock};
 use shared::drain::{Drain, Failed};
 use shared::files;
@@ -78,7 +78,7 @@ pub(crate) enum ServeError {
     Market(#[from] MarketBuildError),
     /// The market's demo members.
     #[error("demo members and offers cannot be made: {}", .0.row().en)]
-    Members(Failure),
+    Members(ApiError),
     /// Demo data.
     #[error(transparent)]
     Demo(#[from] DemoError),

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::{AccountStatus, AdminCommand, Admins};
 use crate::auth::Admin;
-use crate::http::Failure;
+use crate::http::ApiError;
 
 /// The routes.
 pub fn routes(admins: Admins) -> OpenApiRouter {
@@ -36,7 +36,7 @@ async fn block(
     admin: Admin,
     InPath(member): InPath<MemberId>,
     headers: HeaderMap,
-) -> Result<Json<Done>, Failure> {
+) -> Result<Json<Done>, ApiError> {
     let command = command(&admin, member, AccountStatus::Blocked, &headers);
     admins.carry_out(command).await?;
     Ok(done())
@@ -58,7 +58,7 @@ async fn unblock(
     admin: Admin,
     InPath(member): InPath<MemberId>,
     headers: HeaderMap,
-) -> Result<Json<Done>, Failure> {
+) -> Result<Json<Done>, ApiError> {
     let command = command(&admin, member, AccountStatus::Welcome, &headers);
     admins.carry_out(command).await?;
     Ok(done())

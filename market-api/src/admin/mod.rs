@@ -7,9 +7,9 @@ use serde_json::json;
 use shared::ids::MemberId;
 
 use crate::db::{Abort, Db, Tx};
-use crate::http::Failure;
+use crate::http::ApiError;
 use crate::outbox::{self, Event, EventKind};
-use shared::web::Refusal;
+use shared::web::CommonError;
 
 pub use http::routes;
 
@@ -51,11 +51,11 @@ impl Admins {
     /// Carries out an order, and notes who gave it. Given twice it changes nothing more.
     ///
     /// # Errors
-    /// [`Failure::MemberUnknown`], forbidden for oneself, or the database's.
-    pub async fn carry_out(&self, command: AdminCommand) -> Result<(), Failure> {
+    /// [`ApiError::MemberUnknown`], forbidden for oneself, or the database's.
+    pub async fn carry_out(&self, command: AdminCommand) -> Result<(), ApiError> {
         if command.by == command.member {
             // Whoever locks themselves out could not let themselves in again.
-            return Err(Refusal::Forbidden.into());
+            return Err(CommonError::Forbidden.into());
         }
         let done = self
             .db
@@ -64,7 +64,7 @@ impl Admins {
     }
 }
 
-async fn carry_out_in(command: &AdminCommand, tx: &mut Tx<'_>) -> Result<(), Abort<Failure>> {
+async fn carry_out_in(command: &AdminCommand, tx: &mut Tx<'_>) -> Result<(), Abort<ApiError>> {
     let (kind, action) = match command.standing {
         AccountStatus::Blocked => (EventKind::MemberBlocked, "member.block"),
         AccountStatus::Welcome => (EventKind::MemberUnblocked, "member.unblock"),
@@ -79,7 +79,7 @@ async fn carry_out_in(command: &AdminCommand, tx: &mut Tx<'_>) -> Result<(), Abo
         };
         outbox::append(tx, &event).await?;
     } else if !repo::is_member(tx, command.member).await? {
-        return Err(Abort::Refused(Failure::MemberUnknown));
+        return Err(Abort::Refused(ApiError::MemberUnknown));
     }
     Ok(())
 }

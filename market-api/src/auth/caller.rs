@@ -8,10 +8,10 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use shared::claims::Role;
 use shared::ids::MemberId;
-use shared::web::{Credentials, Refusal, is_own_page};
+use shared::web::{CommonError, Credentials, is_own_page};
 
 use super::{AccessCookie, Auth, Identity, Origin};
-use crate::http::{Failure, Limits, ResponseContext};
+use crate::http::{ApiError, Limits, ResponseContext};
 
 /// The member who asks: logged in, not blocked, not too often; with cookies only from our pages if
 /// something is to be changed.
@@ -33,34 +33,34 @@ pub struct Admin(pub Caller);
 pub struct InfoCaller(pub Caller);
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         caller(parts, AccessCookie::Strict).await
     }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Admin {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let caller = caller(parts, AccessCookie::Strict).await?;
         match caller.role {
             Role::Admin => Ok(Self(caller)),
-            Role::NewMember | Role::Member => Err(Refusal::Forbidden.into()),
+            Role::NewMember | Role::Member => Err(CommonError::Forbidden.into()),
         }
     }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for InfoCaller {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         caller(parts, AccessCookie::AlsoRefresh).await.map(Self)
     }
 }
 
-async fn caller(parts: &Parts, access_cookie: AccessCookie) -> Result<Caller, Failure> {
+async fn caller(parts: &Parts, access_cookie: AccessCookie) -> Result<Caller, ApiError> {
     let auth: &Auth = part(parts)?;
     let credentials = Credentials::from_headers(&parts.headers);
     let (identity, cookies) = auth.identify(&credentials, access_cookie).await?;
@@ -75,7 +75,7 @@ async fn caller(parts: &Parts, access_cookie: AccessCookie) -> Result<Caller, Fa
             .rate_limited
             .with_label_values(&["member"])
             .inc();
-        return Err(Refusal::TooMany.into());
+        return Err(CommonError::TooMany.into());
     }
     Ok(Caller {
         member: identity.member,
@@ -84,19 +84,19 @@ async fn caller(parts: &Parts, access_cookie: AccessCookie) -> Result<Caller, Fa
 }
 
 /// A browser sends cookies with a form of any page.
-fn refuse_other_pages(parts: &Parts, identity: &Identity) -> Result<(), Failure> {
+fn refuse_other_pages(parts: &Parts, identity: &Identity) -> Result<(), ApiError> {
     let allowed: &Arc<[String]> = part(parts)?;
     let is_forgeable = identity.origin == Origin::Cookie && !parts.method.is_safe();
     if is_forgeable && !is_own_page(&parts.headers, allowed) {
-        return Err(Refusal::Forbidden.into());
+        return Err(CommonError::Forbidden.into());
     }
     Ok(())
 }
 
-fn part<T: Send + Sync + 'static>(parts: &Parts) -> Result<&T, Failure> {
+fn part<T: Send + Sync + 'static>(parts: &Parts) -> Result<&T, ApiError> {
     parts.extensions.get::<T>().ok_or_else(|| {
         let name = std::any::type_name::<T>();
         tracing::error!("a route is served without its http_stack: {name} is missing");
-        Refusal::Internal.into()
+        CommonError::Internal.into()
     })
 }

@@ -28,10 +28,10 @@ use shared::claims::{
 use shared::clock::{Clock, UnixMillis};
 use shared::config::Secret;
 use shared::ids::MemberId;
-use shared::web::{Credentials, Refusal};
+use shared::web::{CommonError, Credentials};
 
 use crate::db::{Abort, Db};
-use crate::http::{Failure, Language};
+use crate::http::{ApiError, Language};
 use crate::metrics::Metrics;
 
 pub use caller::{Admin, Caller, InfoCaller};
@@ -140,7 +140,7 @@ impl Auth {
     ///
     /// # Errors
     /// The database's, or the cryptographic library's.
-    pub async fn begin(&self, member: MemberId, role: Role) -> Result<SetCookies, Failure> {
+    pub async fn begin(&self, member: MemberId, role: Role) -> Result<SetCookies, ApiError> {
         let tokens = self.issue(member, role).await?;
         Ok(vec![
             self.cookies.set(MemberToken::Access, &tokens.access),
@@ -152,13 +152,13 @@ impl Auth {
     ///
     /// # Errors
     /// The database's, or the cryptographic library's.
-    pub async fn issue(&self, member: MemberId, role: Role) -> Result<Tokens, Failure> {
+    pub async fn issue(&self, member: MemberId, role: Role) -> Result<Tokens, ApiError> {
         let (family, token) = (FamilyId::random(&mut rand::rng()), fresh_token());
         let context = (member, family.clone(), token.clone());
         let begun = self.db.write(context, |(member, family, token), tx| {
             Box::pin(async move {
                 repo::insert_family(tx, *member, family, token).await?;
-                Ok::<_, Abort<Failure>>(tx.now())
+                Ok::<_, Abort<ApiError>>(tx.now())
             })
         });
         let now = begun.await?;
@@ -178,13 +178,13 @@ impl Auth {
     ///
     /// # Errors
     /// No token, or none that is good.
-    pub async fn end(&self, credentials: &Credentials) -> Result<SetCookies, Failure> {
+    pub async fn end(&self, credentials: &Credentials) -> Result<SetCookies, ApiError> {
         let claims = self.claims_of_any(credentials)?;
         let context = (claims.member, claims.family);
         let ended = self.db.write(context, |(member, family), tx| {
             Box::pin(async move {
                 repo::revoke(tx, *member, family).await?;
-                Ok::<_, Abort<Failure>>(())
+                Ok::<_, Abort<ApiError>>(())
             })
         });
         ended.await?;
@@ -205,7 +205,7 @@ impl Auth {
             .map(|(identity, cookies)| (identity.role, cookies))
     }
 
-    fn claims_of_any(&self, credentials: &Credentials) -> Result<MemberClaims, Failure> {
+    fn claims_of_any(&self, credentials: &Credentials) -> Result<MemberClaims, ApiError> {
         let now = self.clock.unix_millis();
         let shown: [(&[Secret<String>], _); 4] = [
             (credentials.bearer.as_slice(), MemberToken::Access),
@@ -220,9 +220,9 @@ impl Auth {
         }
         let is_any = credentials.bearer.is_some() || credentials.has_cookies();
         let refusal = if is_any {
-            Refusal::TokenInvalid
+            CommonError::TokenInvalid
         } else {
-            Refusal::TokenMissing
+            CommonError::TokenMissing
         };
         Err(refusal.into())
     }
@@ -232,7 +232,7 @@ impl Auth {
         &self,
         credentials: &Credentials,
         access_cookie: AccessCookie,
-    ) -> Result<(Identity, SetCookies), Failure> {
+    ) -> Result<(Identity, SetCookies), ApiError> {
         let now = self.clock.unix_millis();
         if let Some(bearer) = &credentials.bearer {
             let claims = self.keys.check(bearer, MemberToken::Access, now);
@@ -269,7 +269,7 @@ impl Auth {
         match failure {
             Some(failure) => Err(failure),
             None if credentials.has_cookies() => Err(self.refuse("token")),
-            None => Err(Refusal::TokenMissing.into()),
+            None => Err(CommonError::TokenMissing.into()),
         }
     }
 
@@ -290,13 +290,13 @@ impl Auth {
         good
     }
 
-    fn refuse(&self, reason: &str) -> Failure {
+    fn refuse(&self, reason: &str) -> ApiError {
         let failures = &self.metrics.auth_failures;
         failures.with_label_values(&[reason]).inc();
-        Refusal::TokenInvalid.into()
+        CommonError::TokenInvalid.into()
     }
 
-    async fn look_up(&self, claims: MemberClaims, origin: Origin) -> Result<Identity, Failure> {
+    async fn look_up(&self, claims: MemberClaims, origin: Origin) -> Result<Identity, ApiError> {
         let session = if self.developer_family.as_ref() == Some(&claims.family) {
             repo::without_session(&self.db, &claims).await?
         } else {
@@ -310,12 +310,12 @@ impl Auth {
         claims: MemberClaims,
         session: Option<Session>,
         origin: Origin,
-    ) -> Result<Identity, Failure> {
+    ) -> Result<Identity, ApiError> {
         let open = session.filter(|session| !session.is_revoked);
         let session = open.ok_or_else(|| self.refuse("revoked"))?;
         if session.is_blocked {
             self.refuse("blocked");
-            return Err(Failure::MemberBlocked);
+            return Err(ApiError::MemberBlocked);
         }
         Ok(Identity {
             member: claims.member,
@@ -332,7 +332,7 @@ impl Auth {
         token: MemberToken,
         token_id: TokenId,
         now: UnixMillis,
-    ) -> Result<Secret<String>, Failure> {
+    ) -> Result<Secret<String>, ApiError> {
         let grant = MemberGrant {
             member: holder.member,
             role: holder.role,
@@ -342,7 +342,7 @@ impl Auth {
         };
         self.keys.sign(grant, now).map_err(|error: SignError| {
             tracing::error!("no token was signed: {error}");
-            Refusal::Internal.into()
+            CommonError::Internal.into()
         })
     }
 }

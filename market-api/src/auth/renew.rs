@@ -3,12 +3,12 @@
 
 use shared::claims::{MemberClaims, MemberToken, TokenId};
 use shared::clock::UnixMillis;
-use shared::web::Refusal;
+use shared::web::CommonError;
 
 use super::session::Renewal;
 use super::{Auth, Holder, Identity, Origin, SetCookies, fresh_token, repo};
 use crate::db::Abort;
-use crate::http::Failure;
+use crate::http::ApiError;
 
 impl Auth {
     /// The member of a refresh token, with a fresh access cookie, and a fresh refresh cookie where
@@ -17,7 +17,7 @@ impl Auth {
         &self,
         claims: MemberClaims,
         now: UnixMillis,
-    ) -> Result<(Identity, SetCookies), Failure> {
+    ) -> Result<(Identity, SetCookies), ApiError> {
         let token_id = claims.token_id.clone();
         let session = repo::session(&self.db, claims.member, &claims.family).await?;
         let renewal = session
@@ -46,7 +46,7 @@ impl Auth {
 
     /// The session's refresh token after this one; of several requests at once one makes it, the
     /// others get the same.
-    async fn rotate(&self, identity: &Identity, seen: TokenId) -> Result<TokenId, Failure> {
+    async fn rotate(&self, identity: &Identity, seen: TokenId) -> Result<TokenId, ApiError> {
         let next = fresh_token();
         let context = (identity.family.clone(), seen, next);
         let rotated = self.db.write(context, |(family, seen, next), tx| {
@@ -55,7 +55,7 @@ impl Auth {
                     return Ok(next.clone());
                 }
                 let current = repo::current_token(tx, family).await?;
-                current.ok_or(Abort::Refused(Failure::Web(Refusal::TokenInvalid)))
+                current.ok_or(Abort::Refused(ApiError::Web(CommonError::TokenInvalid)))
             })
         });
         Ok(rotated.await?)
@@ -63,7 +63,7 @@ impl Auth {
 
     /// A refresh token came again long after its successor was made: somebody else has one of the
     /// two, so the whole session ends (RFC 9700, 4.14.2).
-    async fn end_stolen(&self, identity: &Identity) -> Failure {
+    async fn end_stolen(&self, identity: &Identity) -> ApiError {
         self.metrics.refresh_reuses.inc();
         let member = identity.member;
         tracing::warn!(member.id = %member, "an old refresh token came again: session ended");
@@ -71,7 +71,7 @@ impl Auth {
         let ended = self.db.write(context, |(member, family), tx| {
             Box::pin(async move {
                 repo::revoke(tx, *member, family).await?;
-                Ok::<_, Abort<Failure>>(())
+                Ok::<_, Abort<ApiError>>(())
             })
         });
         match ended.await {

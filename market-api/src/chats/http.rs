@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::Chats;
 use crate::auth::Caller;
-use crate::http::Failure;
+use crate::http::ApiError;
 
 /// The routes.
 pub fn routes(chats: Chats) -> OpenApiRouter {
@@ -44,7 +44,7 @@ async fn open(
     State(chats): State<Chats>,
     caller: Caller,
     InPath(product): InPath<ProductId>,
-) -> Result<Json<Envelope<Opened>>, Failure> {
+) -> Result<Json<Envelope<Opened>>, ApiError> {
     let chat_room_id = chats.open(caller.member, product).await?;
     Ok(success(Opened { chat_room_id }))
 }

@@ -21,7 +21,7 @@ use shared::ids::{MemberId, ProductId, RoomId};
 use tokio::time::{sleep, timeout};
 
 use crate::db::{Abort, Db, Tx};
-use crate::http::Failure;
+use crate::http::ApiError;
 use crate::metrics::Metrics;
 use crate::products::State;
 use repo::{Offer, Place};
@@ -49,7 +49,7 @@ const REFRESH_BATCHES_MAX: u32 = 4;
 const REFRESH_MAX: Duration = Duration::from_secs(10);
 
 /// A step inside a transaction.
-type TxResult<T> = Result<T, Abort<Failure>>;
+type TxResult<T> = Result<T, Abort<ApiError>>;
 
 /// The chats. Clones are the same.
 #[derive(Clone, Debug)]
@@ -92,10 +92,10 @@ impl Chats {
     /// Sold-out offers count, since whoever bought one may have to ask.
     ///
     /// # Errors
-    /// [`Failure::ProductUnknown`]; [`Failure::ChatOwnProduct`]; [`Failure::ProductNotValid`] when
-    /// the offer was withdrawn, has expired, or its seller is blocked; [`Failure::MemberBlocked`];
-    /// [`Failure::ChatUnavailable`].
-    pub async fn open(&self, buyer: MemberId, product: ProductId) -> Result<RoomId, Failure> {
+    /// [`ApiError::ProductUnknown`]; [`ApiError::ChatOwnProduct`]; [`ApiError::ProductNotValid`] when
+    /// the offer was withdrawn, has expired, or its seller is blocked; [`ApiError::MemberBlocked`];
+    /// [`ApiError::ChatUnavailable`].
+    pub async fn open(&self, buyer: MemberId, product: ProductId) -> Result<RoomId, ApiError> {
         let mut taken = None;
         for nth in 0..ID_TRIES_MAX {
             let step = 1_i64 << nth;
@@ -110,22 +110,22 @@ impl Chats {
                     tracing::warn!("chat room {} is another conversation's", room.id);
                     taken = Some(wanted.place.id);
                 }
-                Err(PutRoomError::Away(_)) => return Err(Failure::ChatUnavailable),
+                Err(PutRoomError::Away(_)) => return Err(ApiError::ChatUnavailable),
                 Err(error @ PutRoomError::Refused(_)) => {
                     tracing::error!("chat room {} was not made: {error}", room.id);
-                    return Err(Failure::ChatUnavailable);
+                    return Err(ApiError::ChatUnavailable);
                 }
             }
         }
         tracing::error!("no chat room id that is free in {ID_TRIES_MAX} tries");
-        Err(Failure::ChatUnavailable)
+        Err(ApiError::ChatUnavailable)
     }
 
     /// Whether the chat server has this member's room about this product, and its newest version.
     ///
     /// # Errors
     /// The database's.
-    pub async fn is_made(&self, buyer: MemberId, product: ProductId) -> Result<bool, Failure> {
+    pub async fn is_made(&self, buyer: MemberId, product: ProductId) -> Result<bool, ApiError> {
         let (product, buyer) = (i64::from(product.get()), i64::from(buyer.get()));
         Ok(repo::is_sent(&self.db, product, buyer).await?)
     }
@@ -136,13 +136,13 @@ impl Chats {
     /// # Errors
     /// The database's. What was sent by then is noted. A chat server that is away is none: what is
     /// left stays outdated.
-    pub async fn refresh(&self) -> Result<(), Failure> {
+    pub async fn refresh(&self) -> Result<(), ApiError> {
         // What is left then follows in the next run.
         let some = timeout(REFRESH_MAX, self.refresh_some()).await;
         some.unwrap_or(Ok(()))
     }
 
-    async fn refresh_some(&self) -> Result<(), Failure> {
+    async fn refresh_some(&self) -> Result<(), ApiError> {
         let mut after = self.refreshed.load(Ordering::Relaxed);
         for _ in 0..REFRESH_BATCHES_MAX {
             let batch = {
@@ -179,7 +179,7 @@ impl Chats {
         product: ProductId,
         taken: Option<i64>,
         step: i64,
-    ) -> Result<Wanted, Failure> {
+    ) -> Result<Wanted, ApiError> {
         let asked = (buyer, product, taken, step);
         let placed = self.db.write(asked, |(buyer, product, taken, step), tx| {
             Box::pin(async move {
@@ -226,11 +226,11 @@ impl Chats {
     }
 
     /// The chat server has this version.
-    async fn note(&self, place: Place) -> Result<(), Failure> {
+    async fn note(&self, place: Place) -> Result<(), ApiError> {
         let noted = self.db.write(place, |place, tx| {
             Box::pin(async move {
                 repo::set_sent(tx, *place).await?;
-                Ok::<_, Abort<Failure>>(())
+                Ok::<_, Abort<ApiError>>(())
             })
         });
         Ok(noted.await?)
@@ -245,7 +245,7 @@ async fn place_in(
 ) -> TxResult<Wanted> {
     let (product, buyer) = (i64::from(product.get()), i64::from(buyer.get()));
     let Some(offer) = repo::offer(tx, product, buyer).await? else {
-        return Err(Abort::Refused(Failure::ProductUnknown));
+        return Err(Abort::Refused(ApiError::ProductUnknown));
     };
     check(&offer, tx.now().get()).map_err(Abort::Refused)?;
     let place = match repo::place(tx, product, buyer).await? {
@@ -259,7 +259,7 @@ async fn place_in(
 }
 
 /// Whether its buyer may ask about it.
-fn check(offer: &Offer, now: i64) -> Result<(), Failure> {
+fn check(offer: &Offer, now: i64) -> Result<(), ApiError> {
     let expired = offer.expires_at.is_some_and(|at| at <= now);
     let is_shown = match State::parse(&offer.state) {
         Some(State::SoldOut) => true,
@@ -267,11 +267,11 @@ fn check(offer: &Offer, now: i64) -> Result<(), Failure> {
         Some(State::Hidden | State::Deleted) | None => false,
     };
     if offer.is_buyer_blocked {
-        Err(Failure::MemberBlocked)
+        Err(ApiError::MemberBlocked)
     } else if offer.is_own() {
-        Err(Failure::ChatOwnProduct)
+        Err(ApiError::ChatOwnProduct)
     } else if !is_shown || offer.is_seller_blocked {
-        Err(Failure::ProductNotValid)
+        Err(ApiError::ProductNotValid)
     } else {
         Ok(())
     }

@@ -3,15 +3,15 @@
 mod table;
 
 use axum::response::{IntoResponse, Response};
-use shared::web::{Refusal, failure};
+use shared::web::{CommonError, failure};
 
 use crate::db::{DbError, WriteError};
 
 /// What can go wrong. The old numbers are the first front end's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Failure {
+pub enum ApiError {
     /// What both servers refuse alike.
-    Web(Refusal),
+    Web(CommonError),
     /// No such member.
     MemberUnknown,
     /// The member is blocked.
@@ -102,42 +102,42 @@ pub enum Failure {
     ChatUnavailable,
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         failure(self.row())
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
+impl From<CommonError> for ApiError {
+    fn from(refusal: CommonError) -> Self {
         Self::Web(refusal)
     }
 }
 
 /// Logs what a person must look at: the client is told little.
-impl From<DbError> for Failure {
+impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         match error {
             DbError::Busy => Self::Busy,
             DbError::Unavailable(_) => {
                 tracing::warn!("{error}");
-                Self::Web(Refusal::Unavailable)
+                Self::Web(CommonError::Unavailable)
             }
             DbError::Defect(_) => {
                 tracing::error!("{error}");
-                Self::Web(Refusal::Internal)
+                Self::Web(CommonError::Internal)
             }
         }
     }
 }
 
-impl From<sqlx::Error> for Failure {
+impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         DbError::from(error).into()
     }
 }
 
-impl<E: Into<Failure>> From<WriteError<E>> for Failure {
+impl<E: Into<ApiError>> From<WriteError<E>> for ApiError {
     fn from(error: WriteError<E>) -> Self {
         match error {
             WriteError::Refused(refusal) => refusal.into(),
@@ -150,11 +150,11 @@ impl<E: Into<Failure>> From<WriteError<E>> for Failure {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::Failure::*;
+    use super::ApiError::*;
     use super::*;
 
     /// The numbers of `domain.md` 3.6 and `wire.md`, and the statuses that are not 400.
-    const OLD: [(u16, &[Failure]); 7] = [
+    const OLD: [(u16, &[ApiError]); 7] = [
         (
             3000,
             &[
@@ -208,7 +208,7 @@ mod tests {
         (8000, &[ChatOwnProduct]),
     ];
 
-    fn status_of(failure: Failure) -> u16 {
+    fn status_of(failure: ApiError) -> u16 {
         match failure.row().code {
             2012 => 403,
             4008 | 4009 | 5010 | 7001 => 409,

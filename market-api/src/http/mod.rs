@@ -6,11 +6,11 @@
 //!
 //! A domain's routes are an `OpenApiRouter` with its state in it; nothing is routed that is not
 //! documented. Handlers take who asks from `auth` and their input from `shared::web`, and fail with
-//! a [`Failure`]:
+//! a [`ApiError`]:
 //!
 //! ```text
 //! async fn list(State(products): State<Products>, caller: Caller, InQuery(query): InQuery<Query>)
-//!     -> Result<Json<Envelope<Page<Row>>>, Failure>
+//!     -> Result<Json<Envelope<Page<Row>>>, ApiError>
 //! ```
 
 mod address;
@@ -35,7 +35,7 @@ use crate::metrics::Metrics;
 pub use address::ClientAddress;
 pub use context::{Language, ResponseContext};
 pub use docs::{document, internal_document};
-pub use failure::Failure;
+pub use failure::ApiError;
 pub use limit::{Limits, Rate};
 
 /// 64 KiB: a page of 20 combinations, the longest body there is, has 6.

@@ -22,7 +22,7 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use serde::Deserialize;
 use shared::clock::{Clock, UnixMillis};
-use shared::web::{Log, Refusal, cors, guarded, logged};
+use shared::web::{CommonError, Log, cors, guarded, logged};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -194,25 +194,25 @@ async fn put_file(
     Path((member, name)): Path<(String, String)>,
     Query(signed): Query<Signed>,
     request: Request,
-) -> Result<StatusCode, Refusal> {
+) -> Result<StatusCode, CommonError> {
     let key = parse(&member, &name)?;
     let (Some(expires), Some(signature)) = (signed.expires, signed.signature) else {
-        return Err(Refusal::Forbidden);
+        return Err(CommonError::Forbidden);
     };
     let signature = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
     let text = LocalImages::text(&key, expires);
     let is_ours = hmac::verify(&images.secret, text.as_bytes(), &signature).is_ok();
     if !is_ours || images.clock.unix_millis().get() >= expires {
-        return Err(Refusal::Forbidden);
+        return Err(CommonError::Forbidden);
     }
     // Nothing is read of what nobody may put here.
     let body = Bytes::from_request(request, &()).await;
-    let body = body.map_err(|_too_large| Refusal::TooLarge)?;
+    let body = body.map_err(|_too_large| CommonError::TooLarge)?;
     write(&images.upload_path(&key), &body)
         .await
         .map_err(|error| {
             tracing::error!("a picture could not be written: {error}");
-            Refusal::Unavailable
+            CommonError::Unavailable
         })?;
     Ok(StatusCode::OK)
 }
@@ -220,16 +220,16 @@ async fn put_file(
 async fn read_file(
     State(images): State<Arc<LocalImages>>,
     Path((member, name)): Path<(String, String)>,
-) -> Result<Response, Refusal> {
-    let key = parse(&member, &name).map_err(|_no_key| Refusal::Path)?;
+) -> Result<Response, CommonError> {
+    let key = parse(&member, &name).map_err(|_no_key| CommonError::Path)?;
     let read = tokio::fs::read(images.path(&key)).await;
     let bytes = read.map_err(|error| {
         let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
         if absent.contains(&error.kind()) {
-            return Refusal::Path;
+            return CommonError::Path;
         }
         tracing::error!("a picture cannot be read: {error}");
-        Refusal::Unavailable
+        CommonError::Unavailable
     })?;
     let media_type = key
         .format()
@@ -243,10 +243,10 @@ async fn read_file(
     Ok((headers, bytes).into_response())
 }
 
-fn parse(member: &str, name: &str) -> Result<Key, Refusal> {
+fn parse(member: &str, name: &str) -> Result<Key, CommonError> {
     format!("images/{member}/{name}")
         .parse()
-        .map_err(|_invalid| Refusal::Parameter)
+        .map_err(|_invalid| CommonError::Parameter)
 }
 
 #[cfg(test)]

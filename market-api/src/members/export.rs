@@ -8,7 +8,7 @@ use sqlx::{Row as _, query};
 use utoipa::ToSchema;
 
 use super::Members;
-use crate::http::Failure;
+use crate::http::ApiError;
 
 /// Rows of each kind, the newest: years of a busy member.
 const ROWS_MAX: i64 = 10_000;
@@ -91,8 +91,8 @@ impl Members {
     /// Everything that is kept of this member.
     ///
     /// # Errors
-    /// [`Failure::MemberUnknown`], or the database's.
-    pub(super) async fn export(&self, member: MemberId) -> Result<Export, Failure> {
+    /// [`ApiError::MemberUnknown`], or the database's.
+    pub(super) async fn export(&self, member: MemberId) -> Result<Export, ApiError> {
         macro_rules! rows {
             ($text:literal, $read:expr) => {{
                 let mut connection = self.db.read().await?;
@@ -112,7 +112,7 @@ impl Members {
             read_account
         );
         Ok(Export {
-            account: accounts.into_iter().next().ok_or(Failure::MemberUnknown)?,
+            account: accounts.into_iter().next().ok_or(ApiError::MemberUnknown)?,
             logins: rows!(
                 "select rotated_at, expires_at from token_family where member_id = $1 \
                  order by rotated_at desc",

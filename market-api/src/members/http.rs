@@ -16,7 +16,7 @@ use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use shared::money::{Units, Won};
 use shared::web::{
-    Credentials, Done, Envelope, FailureBody, InBody, InQuery, Refusal, done, is_own_page,
+    CommonError, Credentials, Done, Envelope, FailureBody, InBody, InQuery, done, is_own_page,
     parameter, success,
 };
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use utoipa_axum::routes;
 use super::export::Export;
 use super::{Info, Members};
 use crate::auth::{Auth, Caller, InfoCaller};
-use crate::http::{Failure, Language};
+use crate::http::{ApiError, Language};
 use crate::images::{Images, PlaceError};
 
 /// The longest picture URL that is looked at.
@@ -146,7 +146,7 @@ async fn info(
     State(api): State<Api>,
     InfoCaller(caller): InfoCaller,
     InQuery(query): InQuery<InfoQuery>,
-) -> Result<Json<Envelope<MemberInfo>>, Failure> {
+) -> Result<Json<Envelope<MemberInfo>>, ApiError> {
     let asked: Option<MemberId> = parameter(query.member_id.as_deref())?;
     let info = api.members.info(asked.unwrap_or(caller.member)).await?;
     Ok(success(info.into()))
@@ -157,7 +157,7 @@ async fn info(
     post, path = "/api/members/role", tag = "members", security(("access" = []), ("bearer" = [])),
     responses((status = 204, description = "Done")),
 )]
-async fn become_member(State(api): State<Api>, caller: Caller) -> Result<StatusCode, Failure> {
+async fn become_member(State(api): State<Api>, caller: Caller) -> Result<StatusCode, ApiError> {
     api.members.become_member(caller.member).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -175,7 +175,7 @@ struct Cash {
     get, path = "/api/members/cash", tag = "members", security(("access" = []), ("bearer" = [])),
     responses((status = 200, description = "It is this", body = Envelope<Cash>)),
 )]
-async fn cash(State(api): State<Api>, caller: Caller) -> Result<Json<Envelope<Cash>>, Failure> {
+async fn cash(State(api): State<Api>, caller: Caller) -> Result<Json<Envelope<Cash>>, ApiError> {
     let cash = api.members.cash(caller.member).await?;
     Ok(success(Cash { cash }))
 }
@@ -197,7 +197,7 @@ struct Data {
 async fn buying_data(
     State(api): State<Api>,
     caller: Caller,
-) -> Result<Json<Envelope<Data>>, Failure> {
+) -> Result<Json<Envelope<Data>>, ApiError> {
     let data = api.members.this_month(caller.member).await?.bought;
     Ok(success(Data { data }))
 }
@@ -211,7 +211,7 @@ async fn buying_data(
 async fn selling_data(
     State(api): State<Api>,
     caller: Caller,
-) -> Result<Json<Envelope<Data>>, Failure> {
+) -> Result<Json<Envelope<Data>>, ApiError> {
     let data = api.members.this_month(caller.member).await?.listed;
     Ok(success(Data { data }))
 }
@@ -225,7 +225,7 @@ async fn selling_data(
 async fn sold_data(
     State(api): State<Api>,
     caller: Caller,
-) -> Result<Json<Envelope<Data>>, Failure> {
+) -> Result<Json<Envelope<Data>>, ApiError> {
     let data = api.members.this_month(caller.member).await?.sold;
     Ok(success(Data { data }))
 }
@@ -251,9 +251,9 @@ async fn profile_image(
     State(api): State<Api>,
     caller: Caller,
     InBody(new): InBody<NewImage>,
-) -> Result<Json<Done>, Failure> {
+) -> Result<Json<Done>, ApiError> {
     if new.image_url.len() > URL_BYTES_MAX {
-        return Err(Failure::ImageFormat);
+        return Err(ApiError::ImageFormat);
     }
     api.members
         .set_profile_image(caller.member, new.image_url)
@@ -281,8 +281,8 @@ async fn language(
     State(api): State<Api>,
     caller: Caller,
     InBody(new): InBody<NewLanguage>,
-) -> Result<Json<Done>, Failure> {
-    let language = Language::parse(&new.language).ok_or(Refusal::Parameter)?;
+) -> Result<Json<Done>, ApiError> {
+    let language = Language::parse(&new.language).ok_or(CommonError::Parameter)?;
     api.members.set_language(caller.member, language).await?;
     Ok(done())
 }
@@ -293,7 +293,10 @@ async fn language(
     security(("access" = []), ("bearer" = [])),
     responses((status = 200, description = "It is this", body = Envelope<Export>)),
 )]
-async fn export(State(api): State<Api>, caller: Caller) -> Result<Json<Envelope<Export>>, Failure> {
+async fn export(
+    State(api): State<Api>,
+    caller: Caller,
+) -> Result<Json<Envelope<Export>>, ApiError> {
     Ok(success(api.members.export(caller.member).await?))
 }
 
@@ -333,7 +336,7 @@ async fn presign(
     State(api): State<Api>,
     caller: Caller,
     InBody(files): InBody<Files>,
-) -> Result<Json<Envelope<Vec<Presigned>>>, Failure> {
+) -> Result<Json<Envelope<Vec<Presigned>>>, ApiError> {
     let places = api.images.place(caller.member, &files.filenames).await?;
     let presigned = files.filenames.into_iter().zip(places);
     let presigned = presigned.map(|(filename, place)| Presigned {
@@ -345,12 +348,12 @@ async fn presign(
     Ok(success(presigned.collect()))
 }
 
-impl From<PlaceError> for Failure {
+impl From<PlaceError> for ApiError {
     fn from(error: PlaceError) -> Self {
         match error {
             PlaceError::Format => Self::ImageFormat,
-            PlaceError::Count => Self::Web(Refusal::Parameter),
-            PlaceError::TooMany => Self::Web(Refusal::TooMany),
+            PlaceError::Count => Self::Web(CommonError::Parameter),
+            PlaceError::TooMany => Self::Web(CommonError::TooMany),
             PlaceError::Db(error) => error.into(),
         }
     }
@@ -365,12 +368,12 @@ type LoggedOut = (AppendHeaders<Vec<(HeaderName, HeaderValue)>>, Json<Done>);
     post, path = "/api/auth/logout", tag = "login", security(("access" = []), ("bearer" = [])),
     responses((status = 200, description = "Done; the cookies are removed", body = Done)),
 )]
-async fn log_out(State(api): State<Api>, headers: HeaderMap) -> Result<LoggedOut, Failure> {
+async fn log_out(State(api): State<Api>, headers: HeaderMap) -> Result<LoggedOut, ApiError> {
     let credentials = Credentials::from_headers(&headers);
     // Another page could otherwise throw members out.
     let by_cookie = credentials.bearer.is_none() && credentials.has_cookies();
     if by_cookie && !is_own_page(&headers, &api.allowed_origins) {
-        return Err(Refusal::Forbidden.into());
+        return Err(CommonError::Forbidden.into());
     }
     let cookies = api.auth.end(&credentials).await?;
     let cookies = cookies.into_iter().map(|cookie| (SET_COOKIE, cookie));

@@ -15,7 +15,7 @@ use shared::money::{Units, Won};
 
 use crate::cache::{ListCache, Namespace};
 use crate::db::{Abort, Db, DbError, Tx};
-use crate::http::{Failure, Language};
+use crate::http::{ApiError, Language};
 use crate::images::{Images, UseError};
 use crate::outbox::{self, Event, EventKind};
 use crate::plans::{self, Plan};
@@ -93,11 +93,11 @@ impl Members {
     /// and an empty wallet.
     ///
     /// # Errors
-    /// [`Failure::MemberBlocked`], or the database's.
-    pub async fn find_or_create(&self, profile: Profile) -> Result<(MemberId, Role), Failure> {
+    /// [`ApiError::MemberBlocked`], or the database's.
+    pub async fn find_or_create(&self, profile: Profile) -> Result<(MemberId, Role), ApiError> {
         // Nothing is written for somebody who comes again as they were: not even on a full disk.
         match repo::known_as(&self.db, &profile).await? {
-            Some((known, _)) if known.is_blocked => return Err(Failure::MemberBlocked),
+            Some((known, _)) if known.is_blocked => return Err(ApiError::MemberBlocked),
             Some((known, email)) if email == profile.email => {
                 return Ok((known.member, known.role));
             }
@@ -114,7 +114,7 @@ impl Members {
                 }
                 let known = repo::update_from_profile(tx, profile).await?;
                 if known.is_blocked {
-                    return Err(Abort::Refused(Failure::MemberBlocked));
+                    return Err(Abort::Refused(ApiError::MemberBlocked));
                 }
                 Ok((known.member, known.role))
             })
@@ -125,21 +125,21 @@ impl Members {
     /// What everybody may know of this member.
     ///
     /// # Errors
-    /// [`Failure::MemberUnknown`], or the database's.
-    pub async fn info(&self, member: MemberId) -> Result<Info, Failure> {
+    /// [`ApiError::MemberUnknown`], or the database's.
+    pub async fn info(&self, member: MemberId) -> Result<Info, ApiError> {
         let info = repo::info(&self.db, member).await?;
-        info.ok_or(Failure::MemberUnknown)
+        info.ok_or(ApiError::MemberUnknown)
     }
 
     /// What this member may do.
     ///
     /// # Errors
-    /// [`Failure::MemberUnknown`], [`Failure::MemberBlocked`], or the database's.
-    pub async fn role(&self, member: MemberId) -> Result<Role, Failure> {
+    /// [`ApiError::MemberUnknown`], [`ApiError::MemberBlocked`], or the database's.
+    pub async fn role(&self, member: MemberId) -> Result<Role, ApiError> {
         let known = repo::known(&self.db, member).await?;
-        let known = known.ok_or(Failure::MemberUnknown)?;
+        let known = known.ok_or(ApiError::MemberUnknown)?;
         if known.is_blocked {
-            return Err(Failure::MemberBlocked);
+            return Err(ApiError::MemberBlocked);
         }
         Ok(known.role)
     }
@@ -148,11 +148,11 @@ impl Members {
     ///
     /// # Errors
     /// The database's.
-    pub async fn become_member(&self, member: MemberId) -> Result<(), Failure> {
+    pub async fn become_member(&self, member: MemberId) -> Result<(), ApiError> {
         let changed = self.db.write(member, |member, tx| {
             Box::pin(async move {
                 repo::become_member(tx, *member).await?;
-                Ok::<_, Abort<Failure>>(())
+                Ok::<_, Abort<ApiError>>(())
             })
         });
         Ok(changed.await?)
@@ -179,11 +179,11 @@ impl Members {
     ///
     /// # Errors
     /// The database's.
-    pub async fn set_language(&self, member: MemberId, language: Language) -> Result<(), Failure> {
+    pub async fn set_language(&self, member: MemberId, language: Language) -> Result<(), ApiError> {
         let changed = self.db.write((member, language), |(member, language), tx| {
             Box::pin(async move {
                 repo::set_language(tx, *member, *language).await?;
-                Ok::<_, Abort<Failure>>(())
+                Ok::<_, Abort<ApiError>>(())
             })
         });
         Ok(changed.await?)
@@ -192,12 +192,12 @@ impl Members {
     /// A picture that they have uploaded becomes theirs for everybody, also in lists of offers.
     ///
     /// # Errors
-    /// [`Failure::ImageFormat`], or what is away.
+    /// [`ApiError::ImageFormat`], or what is away.
     pub async fn set_profile_image(
         &self,
         member: MemberId,
         image_url: String,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ApiError> {
         self.images.check(member, &image_url).await?;
         let db = self.db.clone();
         let write = async move {
@@ -206,7 +206,7 @@ impl Members {
                     let name = repo::set_image(tx, *member, image_url).await?;
                     let data = json!({ "name": name, "imageUrl": image_url });
                     tell(tx, EventKind::MemberUpdated, *member, data).await?;
-                    Ok::<_, Abort<Failure>>(())
+                    Ok::<_, Abort<ApiError>>(())
                 })
             });
             Ok((Namespace::OFFERS, changed.await?))
@@ -230,13 +230,13 @@ async fn tell(
     outbox::append(tx, &event).await
 }
 
-impl From<UseError> for Failure {
+impl From<UseError> for ApiError {
     fn from(error: UseError) -> Self {
         match error {
             UseError::NotUsable => Self::ImageFormat,
             UseError::Store(error) => {
                 tracing::warn!("{error}");
-                Self::Web(shared::web::Refusal::Unavailable)
+                Self::Web(shared::web::CommonError::Unavailable)
             }
             UseError::Db(error) => error.into(),
         }

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use super::Plans;
 use crate::auth::Caller;
-use crate::http::Failure;
+use crate::http::ApiError;
 
 #[derive(Clone, Debug)]
 struct Api {
@@ -57,10 +57,10 @@ struct MyData {
 async fn my_data(
     State(api): State<Api>,
     caller: Caller,
-) -> Result<Json<Envelope<MyData>>, Failure> {
+) -> Result<Json<Envelope<MyData>>, ApiError> {
     let month = LocalDateTime::from_unix(api.clock.unix_millis()).month_key();
     let balance = api.plans.balance(caller.member, month).await?;
-    let balance = balance.ok_or(Failure::PlanUnknown)?;
+    let balance = balance.ok_or(ApiError::PlanUnknown)?;
     Ok(success(MyData {
         name: balance.name,
         current_data_amount: balance.current,

@@ -8,7 +8,7 @@ use super::form::{MONTH_UNITS_MAX, Price};
 use super::{Kind, Products, State, TxResult, product_id, refuse, repo};
 use crate::cache::Namespace;
 use crate::db::{Abort, Tx};
-use crate::http::Failure;
+use crate::http::ApiError;
 
 /// An offer of mobile data to be made.
 #[derive(Clone, Copy, Debug)]
@@ -36,10 +36,10 @@ impl Products {
     /// Offers mobile data until the end of the Seoul month.
     ///
     /// # Errors
-    /// [`Failure::PlanUnknown`]; [`Failure::SellLimit`] when the month's offers would hold or
-    /// have sold more than 2 GB; [`Failure::PlanShort`] when they would take more than the
+    /// [`ApiError::PlanUnknown`]; [`ApiError::SellLimit`] when the month's offers would hold or
+    /// have sold more than 2 GB; [`ApiError::PlanShort`] when they would take more than the
     /// plan gives and the month's purchases added.
-    pub async fn offer_data(&self, offer: NewData) -> Result<ProductId, Failure> {
+    pub async fn offer_data(&self, offer: NewData) -> Result<ProductId, ApiError> {
         let db = self.db.clone();
         let write = async move {
             let work = db.write(offer, |offer, tx| Box::pin(offer_data_in(offer, tx)));
@@ -51,9 +51,9 @@ impl Products {
     /// Changes an offer of which nothing is sold yet. The amount is the new one, not a difference.
     ///
     /// # Errors
-    /// [`Failure::SplitPartlySold`] once a part is sold, [`Failure::ProductNotValid`] when it is no
+    /// [`ApiError::SplitPartlySold`] once a part is sold, [`ApiError::ProductNotValid`] when it is no
     /// longer offered; else as [`Self::offer_data`].
-    pub async fn change_data(&self, change: DataChange) -> Result<(), Failure> {
+    pub async fn change_data(&self, change: DataChange) -> Result<(), ApiError> {
         let db = self.db.clone();
         let write = async move {
             let work = db.write(change, |change, tx| Box::pin(change_data_in(change, tx)));
@@ -92,20 +92,20 @@ async fn change_data_in(change: &DataChange, tx: &mut Tx<'_>) -> TxResult<()> {
     let member = i64::from(to.member.get());
     let old = repo::lock_product(tx, i64::from(product.get())).await?;
     let Some(old) = old else {
-        return refuse(Failure::ProductUnknown);
+        return refuse(ApiError::ProductUnknown);
     };
     if old.kind != Kind::MobileData.name() {
-        return refuse(Failure::MobileDataUnknown);
+        return refuse(ApiError::MobileDataUnknown);
     }
     if old.member != member {
-        return refuse(Failure::NotMyProduct);
+        return refuse(ApiError::NotMyProduct);
     }
     let expired = old.expires_at.is_some_and(|at| at <= tx.now().get());
     if old.state != State::Active.name() || expired {
-        return refuse(Failure::ProductNotValid);
+        return refuse(ApiError::ProductNotValid);
     }
     if old.units_sold > 0 {
-        return refuse(Failure::SplitPartlySold);
+        return refuse(ApiError::SplitPartlySold);
     }
     repo::lock_wallet(tx, member).await?;
     let listed = repo::listed_in_month(tx, member, tx.month()).await?;
@@ -130,14 +130,14 @@ async fn check_limits(tx: &mut Tx<'_>, member: i64, listed: i64, new: Units) -> 
     let month = tx.month();
     repo::ensure_month(tx, member, month).await?;
     let Some(had) = repo::month_of(tx, member, month).await? else {
-        return refuse(Failure::PlanUnknown);
+        return refuse(ApiError::PlanUnknown);
     };
     let wanted = listed + i64::from(new.get());
     if wanted > i64::from(MONTH_UNITS_MAX) {
-        return refuse(Failure::SellLimit);
+        return refuse(ApiError::SellLimit);
     }
     if wanted > had.providing + had.bought {
-        return refuse(Failure::PlanShort);
+        return refuse(ApiError::PlanShort);
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use shared::ids::{MemberId, ProductId};
 use super::{Kind, Products, State, TxResult, refuse, repo};
 use crate::cache::Namespace;
 use crate::db::{Abort, Tx, WriteError};
-use crate::http::Failure;
+use crate::http::ApiError;
 
 /// Offers that expire in one transaction: about 50 ms, in which nobody else waits for the writer.
 const EXPIRE_MAX: i64 = 500;
@@ -48,9 +48,9 @@ impl Products {
     /// Takes an offer back. What is sold of it stays sold; bookings of a spot stay.
     ///
     /// # Errors
-    /// [`Failure::AlreadyDeleted`], [`Failure::ProductNotValid`] when it is sold out or expired,
-    /// [`Failure::NotMyProduct`], [`Failure::ProductUnknown`].
-    pub async fn delete(&self, member: MemberId, product: ProductId) -> Result<(), Failure> {
+    /// [`ApiError::AlreadyDeleted`], [`ApiError::ProductNotValid`] when it is sold out or expired,
+    /// [`ApiError::NotMyProduct`], [`ApiError::ProductUnknown`].
+    pub async fn delete(&self, member: MemberId, product: ProductId) -> Result<(), ApiError> {
         let db = self.db.clone();
         let write = async move {
             let work = db.write((member, product), |(member, product), tx| {
@@ -95,14 +95,14 @@ async fn delete_in(member: MemberId, product: ProductId, tx: &mut Tx<'_>) -> TxR
     }
     // Something was wrong with it; now see what.
     let Some(found) = repo::lock_product(tx, id).await? else {
-        return refuse(Failure::ProductUnknown);
+        return refuse(ApiError::ProductUnknown);
     };
     refuse(if found.member != member {
-        Failure::NotMyProduct
+        ApiError::NotMyProduct
     } else if found.state == State::Deleted.name() {
-        Failure::AlreadyDeleted
+        ApiError::AlreadyDeleted
     } else {
-        Failure::ProductNotValid
+        ApiError::ProductNotValid
     })
 }
 

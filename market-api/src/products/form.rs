@@ -4,10 +4,10 @@ use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use shared::money::{Units, Won};
 use shared::text::is_blank;
-use shared::web::Refusal;
+use shared::web::CommonError;
 
 use super::{Kind, Position};
-use crate::http::Failure;
+use crate::http::ApiError;
 
 /// Won; `money.md` has the cap.
 const PRICE_MAX: i64 = 10_000_000;
@@ -35,12 +35,12 @@ pub struct Price(Won);
 
 impl Price {
     /// # Errors
-    /// [`Refusal::Parameter`] outside the bounds.
-    pub fn parse(won: i64) -> Result<Self, Failure> {
+    /// [`CommonError::Parameter`] outside the bounds.
+    pub fn parse(won: i64) -> Result<Self, ApiError> {
         if (1..=PRICE_MAX).contains(&won) {
             Ok(Self(Won::new(won)))
         } else {
-            Err(Failure::Web(Refusal::Parameter))
+            Err(ApiError::Web(CommonError::Parameter))
         }
     }
 
@@ -60,15 +60,15 @@ impl Price {
 /// An amount that may be offered, from gigabytes as they stand on the wire.
 ///
 /// # Errors
-/// [`Failure::TransferAmount`] for what is no whole number of units or none at all,
-/// [`Failure::SellLimit`] for more than a month allows.
-pub fn listed_units(gigabytes: f64) -> Result<Units, Failure> {
+/// [`ApiError::TransferAmount`] for what is no whole number of units or none at all,
+/// [`ApiError::SellLimit`] for more than a month allows.
+pub fn listed_units(gigabytes: f64) -> Result<Units, ApiError> {
     let units = match Units::from_gigabytes(gigabytes) {
         Ok(units) if units > Units::ZERO => units,
-        Ok(_) | Err(_) => return Err(Failure::TransferAmount),
+        Ok(_) | Err(_) => return Err(ApiError::TransferAmount),
     };
     if units.get() > MONTH_UNITS_MAX {
-        return Err(Failure::SellLimit);
+        return Err(ApiError::SellLimit);
     }
     Ok(units)
 }
@@ -118,23 +118,23 @@ impl NewSpot {
     /// Checks a form.
     ///
     /// # Errors
-    /// [`Failure::ItemType`] for mobile data, which is nowhere; else what is wrong with it.
-    pub fn parse(member: MemberId, kind: Kind, form: SpotForm) -> Result<Self, Failure> {
+    /// [`ApiError::ItemType`] for mobile data, which is nowhere; else what is wrong with it.
+    pub fn parse(member: MemberId, kind: Kind, form: SpotForm) -> Result<Self, ApiError> {
         match kind {
             Kind::Wifi | Kind::Hotspot => {}
-            Kind::MobileData => return Err(Failure::ItemType),
+            Kind::MobileData => return Err(ApiError::ItemType),
         }
         if form.opens_at > form.closes_at {
-            return Err(Failure::StartAfterEnd);
+            return Err(ApiError::StartAfterEnd);
         }
         let at = Position::new(form.latitude, form.longitude);
         let capacity = form.capacity.unwrap_or(CAPACITY_DEFAULT);
         if !(1..=CAPACITY_MAX).contains(&capacity) {
-            return Err(Failure::Web(Refusal::Parameter));
+            return Err(ApiError::Web(CommonError::Parameter));
         }
         let title = text(form.title, TITLE_CHARS_MAX)?;
         if title.is_empty() {
-            return Err(Failure::Web(Refusal::Parameter));
+            return Err(ApiError::Web(CommonError::Parameter));
         }
         Ok(Self {
             member,
@@ -142,7 +142,7 @@ impl NewSpot {
             price: Price::parse(form.price)?,
             title,
             content: text(form.content, CONTENT_CHARS_MAX)?,
-            at: at.ok_or(Failure::Web(Refusal::Parameter))?,
+            at: at.ok_or(ApiError::Web(CommonError::Parameter))?,
             address: text(form.address, ADDRESS_CHARS_MAX)?,
             opens_at: form.opens_at,
             closes_at: form.closes_at,
@@ -153,29 +153,29 @@ impl NewSpot {
 }
 
 /// A text without spaces around it; one that shows nothing is none. PostgreSQL stores no NUL.
-fn text(text: String, chars_max: usize) -> Result<String, Failure> {
+fn text(text: String, chars_max: usize) -> Result<String, ApiError> {
     let trimmed = text.trim();
     let shows_nothing = !trimmed.is_empty() && is_blank(trimmed);
     if shows_nothing || trimmed.chars().count() > chars_max || trimmed.contains('\0') {
-        return Err(Failure::Web(Refusal::Parameter));
+        return Err(ApiError::Web(CommonError::Parameter));
     }
     Ok(trimmed.to_owned())
 }
 
-fn images(urls: Vec<String>) -> Result<Vec<String>, Failure> {
+fn images(urls: Vec<String>) -> Result<Vec<String>, ApiError> {
     if urls.len() > IMAGES_MAX {
-        return Err(Failure::Web(Refusal::Parameter));
+        return Err(ApiError::Web(CommonError::Parameter));
     }
     for url in &urls {
         let known = url.starts_with("https://") || url.starts_with("http://");
         let plain = url.chars().all(|c| !c.is_control() && !c.is_whitespace());
         if !known || !plain || url.chars().count() > IMAGE_URL_CHARS_MAX {
-            return Err(Failure::Web(Refusal::Parameter));
+            return Err(ApiError::Web(CommonError::Parameter));
         }
         let path = url.split(['?', '#']).next().unwrap_or_default();
         let path = path.to_ascii_lowercase();
         if !IMAGE_ENDINGS.iter().any(|ending| path.ends_with(ending)) {
-            return Err(Failure::ImageFormat);
+            return Err(ApiError::ImageFormat);
         }
     }
     Ok(urls)
@@ -201,7 +201,7 @@ mod tests {
     }
 
     /// What a form is refused with; `None` if it is taken.
-    fn refusal(change: impl FnOnce(&mut SpotForm)) -> Option<Failure> {
+    fn refusal(change: impl FnOnce(&mut SpotForm)) -> Option<ApiError> {
         let mut form = form();
         change(&mut form);
         let member = MemberId::try_from(1_u64).unwrap();
@@ -230,13 +230,13 @@ mod tests {
             refusal(|form| form.images = vec!["https://i/a.png".to_owned(); 11]),
         ];
         for (nth, found) in bad.into_iter().enumerate() {
-            assert_eq!(found, Some(Failure::Web(Refusal::Parameter)), "{nth}");
+            assert_eq!(found, Some(ApiError::Web(CommonError::Parameter)), "{nth}");
         }
         let gif = refusal(|form| form.images = image("https://i/a.gif"));
-        assert_eq!(gif, Some(Failure::ImageFormat));
+        assert_eq!(gif, Some(ApiError::ImageFormat));
         let early: LocalDateTime = "2026-11-15T08:59:59".parse().unwrap();
         let turned = refusal(|form| form.closes_at = early);
-        assert_eq!(turned, Some(Failure::StartAfterEnd));
+        assert_eq!(turned, Some(ApiError::StartAfterEnd));
     }
 
     #[test]
@@ -245,11 +245,11 @@ mod tests {
         assert_eq!(listed_units(2.0).unwrap(), Units::new(20));
         for bad in [0.0, -0.1, 0.05, 1.25, f64::NAN] {
             assert!(
-                matches!(listed_units(bad), Err(Failure::TransferAmount)),
+                matches!(listed_units(bad), Err(ApiError::TransferAmount)),
                 "{bad}"
             );
         }
-        assert!(matches!(listed_units(2.1), Err(Failure::SellLimit)));
+        assert!(matches!(listed_units(2.1), Err(ApiError::SellLimit)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use shared::clock::{LocalDateTime, UnixMillis};
 use shared::ids::MemberId;
-use shared::web::{PageSize, Refusal};
+use shared::web::{CommonError, PageSize};
 
 use super::near::place_of;
 use super::read::is_open;
@@ -22,7 +22,7 @@ use super::sort::{Cursor, Filter, ListOrder, Sort, SortKey};
 use super::{Kind, Position, Products, product_id};
 use crate::cache::{Joined, Seen};
 use crate::db::DbError;
-use crate::http::Failure;
+use crate::http::ApiError;
 
 /// How long a page is kept at most.
 const PAGE_KEPT: Duration = Duration::from_secs(30 * 60);
@@ -68,17 +68,17 @@ pub(super) struct CacheEntry {
     pub(super) until: i64,
 }
 
-type Work = BoxFuture<'static, Result<Batch, Failure>>;
+type Work = BoxFuture<'static, Result<Batch, ApiError>>;
 
 impl Products {
     /// A page of what is offered. Walking from page to page skips and repeats nothing that does not
     /// change meanwhile, whatever happens to the row a page ended with.
     ///
     /// # Errors
-    /// [`Refusal::Parameter`] for a cursor of another list, and for spots without a position.
-    pub async fn list(&self, query: ListQuery) -> Result<OfferPage, Failure> {
+    /// [`CommonError::Parameter`] for a cursor of another list, and for spots without a position.
+    pub async fn list(&self, query: ListQuery) -> Result<OfferPage, ApiError> {
         if !Sort::of(query.kind).contains(&query.sort) {
-            return Err(Failure::SortOption);
+            return Err(ApiError::SortOption);
         }
         let request = ListRequest {
             query,
@@ -86,7 +86,7 @@ impl Products {
         };
         let batch = match query.sort {
             Sort::Nearest => {
-                let at = query.at.ok_or(Refusal::Parameter)?;
+                let at = query.at.ok_or(CommonError::Parameter)?;
                 let own = self.clone();
                 let work = Box::pin(async move { own.read_near_page(request, at).await });
                 self.batch(request.near_entry(at), work).await?
@@ -110,7 +110,11 @@ impl Products {
     }
 
     /// What is kept at a place, or else the result of `work`, which is then kept.
-    pub(super) async fn batch(&self, place: CacheEntry, work: Work) -> Result<Arc<Batch>, Failure> {
+    pub(super) async fn batch(
+        &self,
+        place: CacheEntry,
+        work: Work,
+    ) -> Result<Arc<Batch>, ApiError> {
         let seen = self.cache.seen(place.kind.namespace()).await;
         let kind = place.kind.name();
         let (key, kept) = match seen {
@@ -183,7 +187,7 @@ impl Products {
     }
 
     /// A page in an order of whole numbers.
-    async fn read_page(&self, request: ListRequest) -> Result<Batch, Failure> {
+    async fn read_page(&self, request: ListRequest) -> Result<Batch, ApiError> {
         let walk = request.walk();
         let size = usize::from(request.query.size.get());
         let mut connection = self.db.read().await?;
@@ -191,7 +195,7 @@ impl Products {
             None => None,
             Some(cursor) => match resolve(&mut connection, walk, cursor).await? {
                 SortKey::Number(key) => Some((key, cursor.id())),
-                SortKey::Place(_) => return Err(Refusal::Parameter.into()),
+                SortKey::Place(_) => return Err(CommonError::Parameter.into()),
             },
         };
         let range = Range {
@@ -301,18 +305,18 @@ pub(super) async fn resolve(
     connection: &mut sqlx::AnyConnection,
     walk: ListOrder,
     cursor: Cursor,
-) -> Result<SortKey, Failure> {
+) -> Result<SortKey, ApiError> {
     let found = repo::key_now(connection, cursor.id(), walk.sort).await?;
-    let (kind, key) = found.ok_or(Refusal::Parameter)?;
+    let (kind, key) = found.ok_or(CommonError::Parameter)?;
     if kind != walk.kind.name() {
-        return Err(Refusal::Parameter.into());
+        return Err(CommonError::Parameter.into());
     }
     if let Some(key) = key.filter(|key| cursor.is_at(walk, *key)) {
         return Ok(key);
     }
     let before = repo::keys_before(connection, cursor.id(), walk.sort).await?;
     let place = before.into_iter().find(|key| cursor.is_at(walk, *key));
-    Ok(place.ok_or(Refusal::Parameter)?)
+    Ok(place.ok_or(CommonError::Parameter)?)
 }
 
 fn key_of(row: &OfferRow, sort: Sort) -> i64 {

@@ -31,7 +31,7 @@ use shared::ids::{MemberId, ProductId};
 
 use crate::cache::{ListCache, Namespace, SingleFlight};
 use crate::db::{Abort, Db, DbError};
-use crate::http::Failure;
+use crate::http::ApiError;
 use crate::metrics::Metrics;
 
 use rows::Batch;
@@ -89,10 +89,10 @@ impl Kind {
     }
 
     /// What somebody is told who names a product of another kind.
-    const fn unknown(self) -> Failure {
+    const fn unknown(self) -> ApiError {
         match self {
-            Self::MobileData => Failure::MobileDataUnknown,
-            Self::Wifi | Self::Hotspot => Failure::WifiUnknown,
+            Self::MobileData => ApiError::MobileDataUnknown,
+            Self::Wifi | Self::Hotspot => ApiError::WifiUnknown,
         }
     }
 }
@@ -133,9 +133,9 @@ impl State {
 }
 
 /// A step inside a transaction.
-type TxResult<T> = Result<T, Abort<Failure>>;
+type TxResult<T> = Result<T, Abort<ApiError>>;
 
-const fn refuse<T>(error: Failure) -> TxResult<T> {
+const fn refuse<T>(error: ApiError) -> TxResult<T> {
     Err(Abort::Refused(error))
 }
 
@@ -146,7 +146,7 @@ pub struct Products {
     cache: ListCache,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    single_flight: SingleFlight<Result<Arc<Batch>, Failure>>,
+    single_flight: SingleFlight<Result<Arc<Batch>, ApiError>>,
 }
 
 impl Products {

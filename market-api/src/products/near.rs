@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use shared::clock::UnixMillis;
-use shared::web::Refusal;
+use shared::web::CommonError;
 use sqlx::AnyConnection;
 
 use super::geo::{FARTHEST_M, FirstFew, Hit};
@@ -19,7 +19,7 @@ use super::rows::{Batch, OfferRow, SpotRow};
 use super::sort::{Cursor, Filter, ListOrder, SortKey};
 use super::{Kind, Position, Products, product_id};
 use crate::db::Dialect;
-use crate::http::Failure;
+use crate::http::ApiError;
 
 impl Products {
     /// A page by distance: from what is near the cell, if that reaches so far, else from the index.
@@ -27,7 +27,7 @@ impl Products {
         &self,
         asked: ListRequest,
         at: Position,
-    ) -> Result<Batch, Failure> {
+    ) -> Result<Batch, ApiError> {
         let walk = asked.walk();
         let few = usize::from(asked.query.size.get()) + 1;
         let after = match asked.query.after {
@@ -36,7 +36,7 @@ impl Products {
                 let mut connection = self.db.read().await?;
                 match resolve(&mut connection, walk, cursor).await? {
                     SortKey::Place(place) => Some((at.distance_m(place), cursor.id())),
-                    SortKey::Number(_) => return Err(Refusal::Parameter.into()),
+                    SortKey::Number(_) => return Err(CommonError::Parameter.into()),
                 }
             }
         };
@@ -67,7 +67,7 @@ impl Products {
     }
 
     /// What is near the middle of a cell, for all who are in it.
-    async fn read_cell(&self, kind: Kind, middle: Position) -> Result<Batch, Failure> {
+    async fn read_cell(&self, kind: Kind, middle: Position) -> Result<Batch, ApiError> {
         let mut connection = self.db.read().await?;
         let spots = Spots {
             dialect: self.db.dialect(),
@@ -128,7 +128,7 @@ fn near_page(
     mut hits: Vec<Hit>,
     rows: Vec<OfferRow>,
     few: usize,
-) -> Result<Batch, Failure> {
+) -> Result<Batch, ApiError> {
     let more = hits.len() == few;
     hits.truncate(few - 1);
     let next = match hits.last().filter(|_| more) {

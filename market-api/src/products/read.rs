@@ -6,11 +6,11 @@ use std::time::Duration;
 use shared::clock::{LocalDateTime, UnixMillis};
 use shared::ids::{MemberId, ProductId};
 use shared::money::{Units, Won};
-use shared::web::{PageSize, Refusal};
+use shared::web::{CommonError, PageSize};
 
 use super::{Kind, Position, Products, State, member_id, product_id, repo};
 use crate::db::DbError;
-use crate::http::Failure;
+use crate::http::ApiError;
 
 /// How far back market prices look.
 const PRICE_SPAN: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -233,9 +233,9 @@ impl Products {
     /// Mobile data, offered or sold out.
     ///
     /// # Errors
-    /// [`Failure::ProductUnknown`], [`Failure::MobileDataUnknown`] for another kind,
-    /// [`Failure::ProductNotValid`] when it is deleted or expired.
-    pub async fn data(&self, reader: MemberId, id: ProductId) -> Result<DataDetail, Failure> {
+    /// [`ApiError::ProductUnknown`], [`ApiError::MobileDataUnknown`] for another kind,
+    /// [`ApiError::ProductNotValid`] when it is deleted or expired.
+    pub async fn data(&self, reader: MemberId, id: ProductId) -> Result<DataDetail, ApiError> {
         let detail = self.detail(id, Kind::MobileData).await?;
         let left = units(detail.units_left);
         let unit_price = Won::new(detail.unit_price);
@@ -250,7 +250,7 @@ impl Products {
             unit_price,
             left,
             split: detail.split,
-            state: State::parse(&detail.state).ok_or(Failure::ProductNotValid)?,
+            state: State::parse(&detail.state).ok_or(ApiError::ProductNotValid)?,
             updated_at: moment(detail.updated_at),
             seller: seller(&detail)?,
         })
@@ -259,15 +259,15 @@ impl Products {
     /// A spot that is offered.
     ///
     /// # Errors
-    /// As [`Self::data`], [`Failure::WifiUnknown`] for another kind.
+    /// As [`Self::data`], [`ApiError::WifiUnknown`] for another kind.
     pub async fn spot(
         &self,
         reader: MemberId,
         kind: Kind,
         id: ProductId,
-    ) -> Result<SpotDetail, Failure> {
+    ) -> Result<SpotDetail, ApiError> {
         let mut detail = self.detail(id, kind).await?;
-        let part = detail.spot.take().ok_or(Failure::WifiUnknown)?;
+        let part = detail.spot.take().ok_or(ApiError::WifiUnknown)?;
         let images = repo::images(&mut *self.db.read().await?, detail.id).await?;
         let minute = LocalDateTime::from_unix(self.clock.unix_millis()).minute_of_day();
         Ok(SpotDetail {
@@ -277,7 +277,7 @@ impl Products {
             open: is_open(part.open_minute, part.close_minute, i64::from(minute)),
             title: part.title,
             content: part.content,
-            at: Position::new(part.latitude, part.longitude).ok_or(Failure::WifiUnknown)?,
+            at: Position::new(part.latitude, part.longitude).ok_or(ApiError::WifiUnknown)?,
             address: part.address,
             images,
             opens_at: local(part.opens_at),
@@ -287,9 +287,9 @@ impl Products {
         })
     }
 
-    async fn detail(&self, id: ProductId, kind: Kind) -> Result<Detail, Failure> {
+    async fn detail(&self, id: ProductId, kind: Kind) -> Result<Detail, ApiError> {
         let found = repo::detail(&mut *self.db.read().await?, i64::from(id.get())).await?;
-        let detail = found.ok_or(Failure::ProductUnknown)?;
+        let detail = found.ok_or(ApiError::ProductUnknown)?;
         if detail.kind != kind.name() {
             return Err(kind.unknown());
         }
@@ -299,7 +299,7 @@ impl Products {
             Some(State::SoldOut) => Ok(detail),
             Some(State::Active) if !expired => Ok(detail),
             Some(State::Active | State::Hidden | State::Deleted) | None => {
-                Err(Failure::ProductNotValid)
+                Err(ApiError::ProductNotValid)
             }
         }
     }
@@ -307,12 +307,12 @@ impl Products {
     /// A member's offers in a state. Others see those that are offered or sold out.
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`], [`Failure::MemberUnknown`].
-    pub async fn selling(&self, query: &SellingQuery) -> Result<SellingPage, Failure> {
+    /// [`CommonError::Forbidden`], [`ApiError::MemberUnknown`].
+    pub async fn selling(&self, query: &SellingQuery) -> Result<SellingPage, ApiError> {
         match query.state {
             State::Active | State::SoldOut => {}
             State::Hidden | State::Deleted if query.seller == query.reader => {}
-            State::Hidden | State::Deleted => return Err(Failure::Web(Refusal::Forbidden)),
+            State::Hidden | State::Deleted => return Err(ApiError::Web(CommonError::Forbidden)),
         }
         let seller = i64::from(query.seller.get());
         let now = self.clock.unix_millis().get();
@@ -320,7 +320,7 @@ impl Products {
         let below = query.after.map_or(i64::MAX, |id| i64::from(id.get()));
         let mut connection = self.db.read().await?;
         if !repo::member_exists(&mut connection, seller).await? {
-            return Err(Failure::MemberUnknown);
+            return Err(ApiError::MemberUnknown);
         }
         let limit = (below, i64::from(query.size.get()) + 1);
         let mut rows = repo::selling(&mut connection, seller, query.state, now, limit).await?;
@@ -337,7 +337,7 @@ impl Products {
     ///
     /// # Errors
     /// The database's.
-    pub async fn market_price(&self, kind: Kind) -> Result<MarketPrice, Failure> {
+    pub async fn market_price(&self, kind: Kind) -> Result<MarketPrice, ApiError> {
         let span_ms = i64::try_from(PRICE_SPAN.as_millis()).unwrap_or(i64::MAX);
         let since = self.clock.unix_millis().get() - span_ms;
         let mut connection = self.db.read().await?;

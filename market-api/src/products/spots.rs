@@ -5,14 +5,14 @@ use shared::ids::ProductId;
 use super::form::NewSpot;
 use super::{Products, State, TxResult, product_id, refuse, repo};
 use crate::db::{Abort, Tx};
-use crate::http::Failure;
+use crate::http::ApiError;
 
 impl Products {
     /// Offers a spot.
     ///
     /// # Errors
     /// The database's.
-    pub async fn offer_spot(&self, spot: NewSpot) -> Result<ProductId, Failure> {
+    pub async fn offer_spot(&self, spot: NewSpot) -> Result<ProductId, ApiError> {
         let (db, space) = (self.db.clone(), spot.kind.namespace());
         let write = async move {
             let work = db.write(spot, |spot, tx| Box::pin(offer_spot_in(spot, tx)));
@@ -24,9 +24,9 @@ impl Products {
     /// Makes an offered spot what `spot` says. Its bookings stay as they were made.
     ///
     /// # Errors
-    /// [`Failure::WifiUnknown`] for a product of another kind, [`Failure::ProductNotValid`] for a
-    /// deleted one, [`Failure::NotMyProduct`].
-    pub async fn change_spot(&self, id: ProductId, spot: NewSpot) -> Result<(), Failure> {
+    /// [`ApiError::WifiUnknown`] for a product of another kind, [`ApiError::ProductNotValid`] for a
+    /// deleted one, [`ApiError::NotMyProduct`].
+    pub async fn change_spot(&self, id: ProductId, spot: NewSpot) -> Result<(), ApiError> {
         let (db, space) = (self.db.clone(), spot.kind.namespace());
         let write = async move {
             let work = db.write((id, spot), |(id, spot), tx| {
@@ -50,16 +50,16 @@ async fn offer_spot_in(spot: &NewSpot, tx: &mut Tx<'_>) -> TxResult<ProductId> {
 async fn change_spot_in(id: ProductId, spot: &NewSpot, tx: &mut Tx<'_>) -> TxResult<()> {
     let old = repo::lock_product(tx, i64::from(id.get())).await?;
     let Some(old) = old else {
-        return refuse(Failure::ProductUnknown);
+        return refuse(ApiError::ProductUnknown);
     };
     if old.kind != spot.kind.name() {
-        return refuse(Failure::WifiUnknown);
+        return refuse(ApiError::WifiUnknown);
     }
     if old.member != i64::from(spot.member.get()) {
-        return refuse(Failure::NotMyProduct);
+        return refuse(ApiError::NotMyProduct);
     }
     if old.state != State::Active.name() {
-        return refuse(Failure::ProductNotValid);
+        return refuse(ApiError::ProductNotValid);
     }
     let price = spot.price.won().get();
     repo::update_price(tx, old.id, price, price > old.price).await?;

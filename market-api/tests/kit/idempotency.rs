@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use market_api::db::{Abort, Db, Tx, WriteError};
-use market_api::http::Failure;
+use market_api::http::ApiError;
 use market_api::idempotency::{
     Answer, IdempotentRequest, KeyState, begin_in, finish_in, forget_in, look_up,
 };
@@ -32,7 +32,7 @@ fn once(key: &str, body: &[u8]) -> IdempotentRequest {
 }
 
 /// The effect: one row. Its answer names how many there are.
-async fn effect(once: &IdempotentRequest, tx: &mut Tx<'_>) -> Result<Answer, Abort<Failure>> {
+async fn effect(once: &IdempotentRequest, tx: &mut Tx<'_>) -> Result<Answer, Abort<ApiError>> {
     match begin_in(tx, once).await? {
         KeyState::Replay(answer) => return Ok(answer),
         KeyState::New => {}
@@ -52,7 +52,7 @@ async fn effect(once: &IdempotentRequest, tx: &mut Tx<'_>) -> Result<Answer, Abo
     Ok(answer)
 }
 
-async fn act(db: &Db, once: IdempotentRequest) -> Result<Answer, WriteError<Failure>> {
+async fn act(db: &Db, once: IdempotentRequest) -> Result<Answer, WriteError<ApiError>> {
     db.write(once, |once, tx| Box::pin(effect(once, tx))).await
 }
 
@@ -94,11 +94,11 @@ async fn another_body_is_refused(on: On) {
     act(&base.db, once("k", b"b")).await.unwrap();
     let other = act(&base.db, once("k", b"c")).await;
     assert!(
-        matches!(other, Err(WriteError::Refused(Failure::KeyReused))),
+        matches!(other, Err(WriteError::Refused(ApiError::KeyReused))),
         "{other:?}"
     );
     let other = look_up(&base.db, &once("k", b"c")).await;
-    assert_eq!(other, Err(Failure::KeyReused));
+    assert_eq!(other, Err(ApiError::KeyReused));
 }
 
 async fn keys_of_others_and_of_other_routes_are_other_keys(on: On) {
@@ -117,12 +117,12 @@ async fn a_refusal_stores_nothing(on: On) {
     let refused = base.db.write(once("k", b"b"), |once, tx| {
         Box::pin(async move {
             effect(once, tx).await?;
-            Err::<(), _>(Abort::Refused(Failure::SoldOut))
+            Err::<(), _>(Abort::Refused(ApiError::SoldOut))
         })
     });
     assert!(matches!(
         refused.await,
-        Err(WriteError::Refused(Failure::SoldOut))
+        Err(WriteError::Refused(ApiError::SoldOut))
     ));
     act(&base.db, once("k", b"another body is fine"))
         .await
@@ -161,7 +161,7 @@ async fn a_request_that_still_runs_is_told_so() {
                 let answer = effect(once, tx).await?;
                 entered.notify_one();
                 leave.notified().await;
-                Ok::<_, Abort<Failure>>(answer)
+                Ok::<_, Abort<ApiError>>(answer)
             })
         });
         acted.await.unwrap()
@@ -170,7 +170,7 @@ async fn a_request_that_still_runs_is_told_so() {
         entered.notified().await;
         let second = act(&base.db, once("k", b"b")).await;
         assert!(
-            matches!(second, Err(WriteError::Refused(Failure::KeyRunning))),
+            matches!(second, Err(WriteError::Refused(ApiError::KeyRunning))),
             "{second:?}"
         );
         leave.notify_one();

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use market_api::http::Failure;
+use market_api::http::ApiError;
 use market_api::products::{Cursor, Filter, Kind, ListQuery, Sort};
 use shared::money::Units;
-use shared::web::Refusal;
+use shared::web::CommonError;
 
 use crate::fixtures::{Market, cursor, first_page, ids_of, member, new_data, product};
 use crate::on_both;
@@ -19,7 +19,7 @@ on_both! {
     place_of_a_moved_row_is_forgotten_after_a_day,
 }
 
-const REFUSED: Option<Failure> = Some(Failure::Web(Refusal::Parameter));
+const REFUSED: Option<ApiError> = Some(ApiError::Web(CommonError::Parameter));
 
 /// Five offers of 1, 2, … units, and the place behind the second.
 async fn five(on: On) -> (Market, Vec<i64>, ListQuery) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use market_api::cache::{Cache, ListCache, LocalCache};
 use market_api::db::{Abort, WriteError};
-use market_api::http::Failure;
+use market_api::http::ApiError;
 use market_api::metrics::Metrics;
 use market_api::products::{
     Cursor, DataChange, Filter, Kind, ListQuery, NewData, NewSpot, OfferPage, Position, Price,
@@ -139,7 +139,7 @@ impl Market {
         self.sql(texts).await;
     }
 
-    pub(crate) async fn offer(&self, by: i64, price: i64, units: u16) -> Result<i64, Failure> {
+    pub(crate) async fn offer(&self, by: i64, price: i64, units: u16) -> Result<i64, ApiError> {
         self.offer_as(by, price, units, true).await
     }
 
@@ -149,12 +149,12 @@ impl Market {
         price: i64,
         units: u16,
         split: bool,
-    ) -> Result<i64, Failure> {
+    ) -> Result<i64, ApiError> {
         let offered = self.products.offer_data(new_data(by, price, units, split));
         offered.await.map(number)
     }
 
-    pub(crate) async fn edit(&self, id: i64, to: NewData) -> Result<(), Failure> {
+    pub(crate) async fn edit(&self, id: i64, to: NewData) -> Result<(), ApiError> {
         let product = product(id);
         self.products.change_data(DataChange { product, to }).await
     }

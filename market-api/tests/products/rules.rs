@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use market_api::http::Failure;
+use market_api::http::ApiError;
 use market_api::products::{Kind, NewSpot, SellingQuery, State};
 use shared::money::{Units, Won};
-use shared::web::Refusal;
+use shared::web::CommonError;
 use sqlx::Row as _;
 use tokio::task::JoinSet;
 
@@ -36,11 +36,11 @@ async fn month_holds_two_gigabytes_left_and_sold(on: On) {
     market.members(1, 1_000).await;
     let id = market.offer(1, 100, 12).await.unwrap();
     market.sell(id, 12).await;
-    assert_eq!(market.offer(1, 100, 9).await, Err(Failure::SellLimit));
+    assert_eq!(market.offer(1, 100, 9).await, Err(ApiError::SellLimit));
     let id = market.offer(1, 100, 8).await.unwrap();
-    assert_eq!(market.offer(1, 100, 1).await, Err(Failure::SellLimit));
+    assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
     let over = market.edit(id, new_data(1, 100, 9, true)).await;
-    assert_eq!(over, Err(Failure::SellLimit));
+    assert_eq!(over, Err(ApiError::SellLimit));
     market.edit(id, new_data(1, 100, 7, true)).await.unwrap();
     market.offer(1, 100, 1).await.unwrap();
 }
@@ -53,22 +53,22 @@ async fn month_of_the_limit_begins_at_midnight_in_seoul(on: On) {
     let hours = |hours: u64| Duration::from_secs(hours * 3_600);
     let full = async || {
         market.offer(1, 100, 20).await.unwrap();
-        assert_eq!(market.offer(1, 100, 1).await, Err(Failure::SellLimit));
+        assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
     };
     full().await;
     // It is noon of 2026-11-15. December begins in Seoul, nine hours before it does in Greenwich.
     clock.advance(hours(15 * 24 + 12) - moment);
-    assert_eq!(market.offer(1, 100, 1).await, Err(Failure::SellLimit));
+    assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
     clock.advance(moment);
     full().await;
     let ends = "select expires_at from product order by id desc limit 1";
     let december_ms = 31 * 24 * 3_600_000;
     assert_eq!(market.int(ends).await, market.now_ms() + december_ms);
     clock.advance(hours(9));
-    assert_eq!(market.offer(1, 100, 1).await, Err(Failure::SellLimit));
+    assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
     // And a year.
     clock.advance(hours(31 * 24 - 9) - moment);
-    assert_eq!(market.offer(1, 100, 1).await, Err(Failure::SellLimit));
+    assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
     clock.advance(moment);
     full().await;
     assert_eq!(market.int("select max(month) from product").await, 202_701);
@@ -80,8 +80,8 @@ async fn plan_gives_what_it_has_and_what_was_bought(on: On) {
     market
         .sql(vec!["delete from plan where member_id = 2".to_owned()])
         .await;
-    assert_eq!(market.offer(2, 100, 1).await, Err(Failure::PlanUnknown));
-    assert_eq!(market.offer(1, 100, 4).await, Err(Failure::PlanShort));
+    assert_eq!(market.offer(2, 100, 1).await, Err(ApiError::PlanUnknown));
+    assert_eq!(market.offer(1, 100, 4).await, Err(ApiError::PlanShort));
     let id = market.offer(1, 100, 3).await.unwrap();
     market
         .sql(vec![
@@ -89,7 +89,7 @@ async fn plan_gives_what_it_has_and_what_was_bought(on: On) {
         ])
         .await;
     let over = market.edit(id, new_data(1, 100, 6, false)).await;
-    assert_eq!(over, Err(Failure::PlanShort));
+    assert_eq!(over, Err(ApiError::PlanShort));
     market.edit(id, new_data(1, 100, 5, false)).await.unwrap();
     // A plan that changes in the month changes the next month.
     market
@@ -97,7 +97,7 @@ async fn plan_gives_what_it_has_and_what_was_bought(on: On) {
             "update plan set providing = 9 where member_id = 1".to_owned(),
         ])
         .await;
-    assert_eq!(market.offer(1, 100, 1).await, Err(Failure::PlanShort));
+    assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::PlanShort));
     market
         .base
         .clock
@@ -120,7 +120,7 @@ async fn registrations_at_once_keep_the_limits(on: On) {
     for (by, refused) in tasks.join_all().await {
         match refused {
             None => offered[usize::try_from(by).unwrap()] += 1,
-            Some(refused) => assert!([Failure::PlanShort, Failure::SellLimit].contains(&refused)),
+            Some(refused) => assert!([ApiError::PlanShort, ApiError::SellLimit].contains(&refused)),
         }
     }
     assert_eq!(offered, [2, 2]);
@@ -161,30 +161,30 @@ async fn edit_is_refused_where_it_cannot_be(on: On) {
     let id = market.offer(1, 100, 5).await.unwrap();
     assert_eq!(
         market.edit(id + 100, to(1)).await,
-        Err(Failure::ProductUnknown)
+        Err(ApiError::ProductUnknown)
     );
     assert_eq!(
         market.edit(spot, to(1)).await,
-        Err(Failure::MobileDataUnknown)
+        Err(ApiError::MobileDataUnknown)
     );
-    assert_eq!(market.edit(id, to(2)).await, Err(Failure::NotMyProduct));
+    assert_eq!(market.edit(id, to(2)).await, Err(ApiError::NotMyProduct));
     market.sell(id, 1).await;
-    assert_eq!(market.edit(id, to(1)).await, Err(Failure::SplitPartlySold));
+    assert_eq!(market.edit(id, to(1)).await, Err(ApiError::SplitPartlySold));
     market.sell(id, 4).await;
-    assert_eq!(market.edit(id, to(1)).await, Err(Failure::ProductNotValid));
+    assert_eq!(market.edit(id, to(1)).await, Err(ApiError::ProductNotValid));
     let id = market.offer(1, 100, 5).await.unwrap();
     market
         .products
         .delete(member(1), product(id))
         .await
         .unwrap();
-    assert_eq!(market.edit(id, to(1)).await, Err(Failure::ProductNotValid));
+    assert_eq!(market.edit(id, to(1)).await, Err(ApiError::ProductNotValid));
     let id = market.offer(1, 100, 5).await.unwrap();
     market
         .base
         .clock
         .advance(Duration::from_secs(20 * 24 * 3_600));
-    assert_eq!(market.edit(id, to(1)).await, Err(Failure::ProductNotValid));
+    assert_eq!(market.edit(id, to(1)).await, Err(ApiError::ProductNotValid));
 }
 
 async fn edit_marks_what_became_dearer(on: On) {
@@ -218,14 +218,14 @@ async fn deletion_is_refused_where_it_cannot_be(on: On) {
     market.members(2, 100).await;
     let id = market.offer(1, 100, 5).await.unwrap();
     let delete = async |by, id| market.products.delete(member(by), product(id)).await;
-    assert_eq!(delete(1, id + 100).await, Err(Failure::ProductUnknown));
-    assert_eq!(delete(2, id).await, Err(Failure::NotMyProduct));
+    assert_eq!(delete(1, id + 100).await, Err(ApiError::ProductUnknown));
+    assert_eq!(delete(2, id).await, Err(ApiError::NotMyProduct));
     assert_eq!(delete(1, id).await, Ok(()));
-    assert_eq!(delete(1, id).await, Err(Failure::AlreadyDeleted));
-    assert_eq!(delete(2, id).await, Err(Failure::NotMyProduct));
+    assert_eq!(delete(1, id).await, Err(ApiError::AlreadyDeleted));
+    assert_eq!(delete(2, id).await, Err(ApiError::NotMyProduct));
     let id = market.offer(1, 100, 5).await.unwrap();
     market.sell(id, 5).await;
-    assert_eq!(delete(1, id).await, Err(Failure::ProductNotValid));
+    assert_eq!(delete(1, id).await, Err(ApiError::ProductNotValid));
 }
 
 async fn deletion_and_sales_at_once_lose_no_unit(on: On) {
@@ -306,16 +306,16 @@ async fn spot_is_offered_changed_and_deleted(on: On) {
         assert_eq!((detail.title.as_str(), detail.images.len()), ("Café", 1));
         assert_eq!((detail.mine, detail.open), (false, true));
         let elsewhere = products.spot(member(2), other, id).await;
-        assert_eq!(elsewhere.err(), Some(Failure::WifiUnknown));
+        assert_eq!(elsewhere.err(), Some(ApiError::WifiUnknown));
 
         let mut form = spot_form(600, (37.0, 127.5));
         form.images = vec!["https://i/b.jpg".to_owned(), "https://i/a.jpg".to_owned()];
         let theirs = products.change_spot(id, parse(2, form.clone())).await;
-        assert_eq!(theirs, Err(Failure::NotMyProduct));
+        assert_eq!(theirs, Err(ApiError::NotMyProduct));
         let as_other = NewSpot::parse(member(1), other, form.clone()).unwrap();
         assert_eq!(
             products.change_spot(id, as_other).await,
-            Err(Failure::WifiUnknown)
+            Err(ApiError::WifiUnknown)
         );
         products
             .change_spot(id, parse(1, form.clone()))
@@ -327,10 +327,10 @@ async fn spot_is_offered_changed_and_deleted(on: On) {
 
         products.delete(member(1), id).await.unwrap();
         let gone = products.spot(member(1), kind, id).await;
-        assert_eq!(gone.err(), Some(Failure::ProductNotValid));
+        assert_eq!(gone.err(), Some(ApiError::ProductNotValid));
         assert_eq!(
             products.change_spot(id, parse(1, form)).await,
-            Err(Failure::ProductNotValid)
+            Err(ApiError::ProductNotValid)
         );
     }
 }
@@ -340,7 +340,7 @@ async fn detail_is_shown_of_what_is_offered_or_sold_out(on: On) {
     market.members(1, 100).await;
     let id = market.offer(1, 100, 5).await.unwrap();
     let detail = async |id| market.products.data(member(1), product(id)).await;
-    assert_eq!(detail(id + 1).await.err(), Some(Failure::ProductUnknown));
+    assert_eq!(detail(id + 1).await.err(), Some(ApiError::ProductUnknown));
     market.sell(id, 5).await;
     let sold_out = detail(id).await.unwrap();
     assert_eq!(
@@ -353,7 +353,7 @@ async fn detail_is_shown_of_what_is_offered_or_sold_out(on: On) {
         .base
         .clock
         .advance(Duration::from_secs(20 * 24 * 3_600));
-    assert_eq!(detail(id).await.err(), Some(Failure::ProductNotValid));
+    assert_eq!(detail(id).await.err(), Some(ApiError::ProductNotValid));
 }
 
 async fn own_offers_are_listed_by_state(on: On) {
@@ -402,13 +402,13 @@ async fn own_offers_are_listed_by_state(on: On) {
     }
     query.reader = member(2);
     let hidden = market.products.selling(&query).await;
-    assert_eq!(hidden.err(), Some(Failure::Web(Refusal::Forbidden)));
+    assert_eq!(hidden.err(), Some(ApiError::Web(CommonError::Forbidden)));
     query.state = State::SoldOut;
     assert_eq!(market.products.selling(&query).await.unwrap().count, 1);
     query.seller = member(3);
     assert_eq!(
         market.products.selling(&query).await.err(),
-        Some(Failure::MemberUnknown)
+        Some(ApiError::MemberUnknown)
     );
     // What has expired is hidden before it is marked so, and counts the same after.
     market

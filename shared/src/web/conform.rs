@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version}
 use hyper::body::Body as _;
 use tower::ServiceExt as _;
 
-use super::envelope::{Refusal, failure};
+use super::envelope::{CommonError, failure};
 use super::guard::{REQUEST_ID, RETRY_AFTER_SECONDS, RequestIds, named};
 use super::headers::{self, has_token, is_known, media_type};
 use super::hosts::Hosts;
@@ -84,29 +84,29 @@ fn unless_known(mut response: Response, known: Option<HeaderMap>) -> Response {
 /// Whether the request is one that routes may see; its host then is in the header, in whatever form
 /// it came.
 fn check(request: &mut Request, rules: &Rules) -> Result<(), Box<Response>> {
-    let refuse = |refusal: Refusal| Box::new(last(refusal.into_response()));
-    let host = host(request).map_err(|()| refuse(Refusal::Parameter))?;
+    let refuse = |refusal: CommonError| Box::new(last(refusal.into_response()));
+    let host = host(request).map_err(|()| refuse(CommonError::Parameter))?;
     check_body(request)?;
     if !headers::all(request.headers(), &EXPECT)
         .all(|value| value.eq_ignore_ascii_case(b"100-continue"))
     {
-        let row = Refusal::of_status(StatusCode::EXPECTATION_FAILED);
+        let row = CommonError::of_status(StatusCode::EXPECTATION_FAILED);
         return Err(Box::new(last(failure(row))));
     }
     if let Some(hosts) = &rules.hosts {
         let is_own = host.as_ref().is_some_and(|host| hosts.contain(host));
         // HTTP/1.0 need not say; no browser speaks it.
         if !is_own && (host.is_some() || request.version() == Version::HTTP_11) {
-            return Err(refuse(Refusal::Host));
+            return Err(refuse(CommonError::Host));
         }
     }
     match (request.uri().path(), request.method()) {
-        (_, &Method::CONNECT) => Err(refuse(Refusal::NotImplemented)),
+        (_, &Method::CONNECT) => Err(refuse(CommonError::NotImplemented)),
         ("*", &Method::OPTIONS) => {
             let answer = (StatusCode::NO_CONTENT, [(ALLOW, METHODS)]);
             Err(Box::new(answer.into_response()))
         }
-        (path, _) if !path.starts_with('/') => Err(refuse(Refusal::Parameter)),
+        (path, _) if !path.starts_with('/') => Err(refuse(CommonError::Parameter)),
         _ => Ok(()),
     }
 }
@@ -157,12 +157,12 @@ fn check_body(request: &Request) -> Result<(), Box<Response>> {
         (Some(_), Some(_)) => false,
     };
     if !is_chunks_only {
-        return Err(Box::new(last(Refusal::NotImplemented.into_response())));
+        return Err(Box::new(last(CommonError::NotImplemented.into_response())));
     }
     let is_plain = headers::all(headers, &CONTENT_ENCODING)
         .all(|coding| coding.eq_ignore_ascii_case(b"identity"));
     if !is_plain && !request.body().is_end_stream() {
-        let mut response = last(Refusal::MediaType.into_response());
+        let mut response = last(CommonError::MediaType.into_response());
         let identity = HeaderValue::from_static("identity");
         response.headers_mut().insert(ACCEPT_ENCODING, identity);
         return Err(Box::new(response));
@@ -226,7 +226,7 @@ fn in_envelope(response: Response) -> Response {
     if !is_failure || is_json {
         return response;
     }
-    let mut told = failure(Refusal::of_status(status));
+    let mut told = failure(CommonError::of_status(status));
     let mut headers = response.headers().clone();
     headers.remove(CONTENT_LENGTH);
     headers.remove(CONTENT_TYPE);

@@ -135,7 +135,7 @@ fn tell(told: Told) -> Response {
 
 /// What both servers refuse alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum CommonError {
     /// A defect of ours.
     Internal,
     /// Not this member's, or not from this page.
@@ -172,7 +172,7 @@ pub enum Refusal {
     TokenMissing,
 }
 
-impl Refusal {
+impl CommonError {
     /// Status, number and texts (`domain.md` 3.6, `wire.md`).
     #[must_use]
     #[expect(clippy::too_many_lines, reason = "a table, a row each refusal")]
@@ -294,7 +294,7 @@ impl Refusal {
 /// The refusals that any path may answer with, as a list for a document (Markdown).
 #[must_use]
 pub fn common_failures() -> String {
-    use Refusal as R;
+    use CommonError as R;
     let rows = [
         R::Internal,
         R::Forbidden,
@@ -325,7 +325,7 @@ pub fn common_failures() -> String {
     )
 }
 
-impl Refusal {
+impl CommonError {
     /// The row for a status that somebody else chose: a framework, or hyper.
     #[must_use]
     pub(super) fn of_status(status: StatusCode) -> Row {
@@ -354,7 +354,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for CommonError {
     fn into_response(self) -> Response {
         failure(self.row())
     }

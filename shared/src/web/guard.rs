@@ -20,7 +20,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::body::{Pace, PacedBody};
 use super::conform::last;
-use super::envelope::Refusal;
+use super::envelope::CommonError;
 use super::stream::now;
 use crate::clock::Clock;
 
@@ -92,8 +92,8 @@ where
 }
 
 /// Nothing is at this path.
-pub async fn unknown_path() -> Refusal {
-    Refusal::Path
+pub async fn unknown_path() -> CommonError {
+    CommonError::Path
 }
 
 /// The path knows other methods, which the router lists in `Allow`. To list them is the answer to
@@ -102,13 +102,13 @@ async fn unknown_method(method: Method) -> Response {
     if method == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        Refusal::Method.into_response()
+        CommonError::Method.into_response()
     }
 }
 
 /// The hook of the process has logged the panic itself.
 fn answer_panic(_: Box<dyn Any + Send>) -> Response {
-    Refusal::Internal.into_response()
+    CommonError::Internal.into_response()
 }
 
 /// Refuses what announces a long body, at once: no byte of it is asked for or waited for. What
@@ -122,7 +122,7 @@ async fn refuse_long_bodies(
     let announced = request.body().size_hint().lower();
     let is_short = usize::try_from(announced).is_ok_and(|length| length <= bytes_max);
     if !is_short {
-        return last(Refusal::TooLarge.into_response());
+        return last(CommonError::TooLarge.into_response());
     }
     next.run(request).await
 }
@@ -140,13 +140,13 @@ async fn limit_time(request: Request, next: Next) -> Response {
     loop {
         let until = begun + REQUEST_MAX + pace.waited();
         match timeout_at(until, answering.as_mut()).await {
-            Ok(_) if pace.is_too_slow() => return last(Refusal::TooSlow.into_response()),
+            Ok(_) if pace.is_too_slow() => return last(CommonError::TooSlow.into_response()),
             Ok(response) if response.status() == StatusCode::PAYLOAD_TOO_LARGE => {
                 return last(response);
             }
             Ok(response) => return response,
             Err(_elapsed) if now() < begun + REQUEST_MAX + pace.waited() => {}
-            Err(_elapsed) => return Refusal::Unavailable.into_response(),
+            Err(_elapsed) => return CommonError::Unavailable.into_response(),
         }
     }
 }
@@ -203,8 +203,11 @@ mod tests {
     /// The envelope's code in the answer to this path.
     async fn check(path: &str, expected: (StatusCode, u64)) {
         let routes = Router::new()
-            .route("/panic", get(async || -> Refusal { panic!("on purpose") }))
-            .route("/hang", get(std::future::pending::<Refusal>));
+            .route(
+                "/panic",
+                get(async || -> CommonError { panic!("on purpose") }),
+            )
+            .route("/hang", get(std::future::pending::<CommonError>));
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         let response = guarded(routes, 10).oneshot(request).await.unwrap();
         let status = response.status();

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use utoipa::ToSchema;
 
-use super::envelope::Refusal;
+use super::envelope::CommonError;
 use super::extract::parameter;
 use crate::ids::MemberId;
 
@@ -29,26 +29,26 @@ impl PageSize {
     /// front end asks for as many rows as a room's id.
     ///
     /// # Errors
-    /// [`Refusal::Parameter`]: it is something else, or 0.
-    pub fn parse(text: Option<&str>, default: Self) -> Result<Self, Refusal> {
+    /// [`CommonError::Parameter`]: it is something else, or 0.
+    pub fn parse(text: Option<&str>, default: Self) -> Result<Self, CommonError> {
         let Some(text) = text.filter(|text| !text.is_empty()) else {
             return Ok(default);
         };
         if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(Refusal::Parameter);
+            return Err(CommonError::Parameter);
         }
         // Digits that do not fit are a number above the most.
         let size = text.parse().unwrap_or(SIZE_MAX).min(SIZE_MAX);
-        NonZeroU8::new(size).map(Self).ok_or(Refusal::Parameter)
+        NonZeroU8::new(size).map(Self).ok_or(CommonError::Parameter)
     }
 
     /// The parameter `size`, which must be there.
     ///
     /// # Errors
-    /// [`Refusal::Parameter`]: it is not, or as for [`Self::parse`].
-    pub fn parse_required(text: Option<&str>) -> Result<Self, Refusal> {
+    /// [`CommonError::Parameter`]: it is not, or as for [`Self::parse`].
+    pub fn parse_required(text: Option<&str>) -> Result<Self, CommonError> {
         let given = text.filter(|text| !text.is_empty());
-        given.ok_or(Refusal::Parameter)?;
+        given.ok_or(CommonError::Parameter)?;
         Self::parse(given, Self::LIST)
     }
 
@@ -63,8 +63,8 @@ impl PageSize {
 /// first front end asks for it so.
 ///
 /// # Errors
-/// [`Refusal::Parameter`]: it is something else.
-pub fn cursor<T: FromStr>(text: Option<&str>) -> Result<Option<T>, Refusal> {
+/// [`CommonError::Parameter`]: it is something else.
+pub fn cursor<T: FromStr>(text: Option<&str>) -> Result<Option<T>, CommonError> {
     parameter(text.filter(|text| *text != "0"))
 }
 
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn cursor_0_is_the_first_page() {
-        let check = |text: Option<&str>, expected: Result<Option<MemberId>, Refusal>| {
+        let check = |text: Option<&str>, expected: Result<Option<MemberId>, CommonError>| {
             assert_eq!(cursor(text), expected, "{text:?}");
         };
         check(None, Ok(None));
@@ -161,7 +161,7 @@ mod tests {
         check(Some("0"), Ok(None));
         check(Some("7"), Ok(Some("7".parse().unwrap())));
         for text in ["00", "-0", "0.0", "-1", "x"] {
-            check(Some(text), Err(Refusal::Parameter));
+            check(Some(text), Err(CommonError::Parameter));
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use http::StatusCode;
 
-use super::envelope::{FailureBody, Refusal, Row};
+use super::envelope::{CommonError, FailureBody, Row};
 
 /// Bytes that are still to be written.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ pub(super) fn instead_of(head: &[u8], name: &str) -> RawAnswer {
     let lines = text.split("\r\n");
     let mut dates = lines.filter_map(|line| line.strip_prefix("date: "));
     RawAnswer {
-        bytes: answer(Refusal::of_status(status), name, dates.next()),
+        bytes: answer(CommonError::of_status(status), name, dates.next()),
         written: 0,
     }
 }

@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::envelope::Refusal;
+use super::envelope::CommonError;
 use super::raw::{self, RawAnswer};
 use super::seat::{Seat, Stage};
 use crate::clock::{Clock as _, SystemClock};
@@ -141,7 +141,7 @@ impl HttpStream {
             && let Some(tcp) = &self.tcp
         {
             self.ended = Ended::ByUs;
-            let answer = raw::answer(Refusal::TooSlow.row(), &self.seat.name(), None);
+            let answer = raw::answer(CommonError::TooSlow.row(), &self.seat.name(), None);
             // One small answer on an idle connection; a client that has no room for it gets none.
             if let Err(error) = tcp.try_write(&answer) {
                 tracing::debug!("408 not written: {error}");

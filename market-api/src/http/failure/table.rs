@@ -1,11 +1,11 @@
 //! What programs and people are told of each failure.
 
 use http::StatusCode;
-use shared::web::{Refusal, Row};
+use shared::web::{CommonError, Row};
 
-use super::Failure;
+use super::ApiError;
 
-impl Failure {
+impl ApiError {
     /// Status, number and texts.
     #[must_use]
     #[expect(clippy::too_many_lines, reason = "a table, a row each failure")]
@@ -19,7 +19,7 @@ impl Failure {
                 "존재하지 않는 회원입니다.",
                 "There is no such member.",
             ),
-            Self::MemberBlocked => return Refusal::MemberBlocked.row(),
+            Self::MemberBlocked => return CommonError::MemberBlocked.row(),
             Self::SortOption => (
                 S::BAD_REQUEST,
                 3000,

@@ -5,13 +5,13 @@ use std::time::Duration;
 use http::HeaderMap;
 use shared::claims::Role;
 use shared::ids::MemberId;
-use shared::web::Refusal;
+use shared::web::CommonError;
 use tokio::time::sleep;
 
 use super::repo::{self, Attempt, Back, Outcome, Wanted};
 use super::{LoginError, Logins, ProviderSettings, Returned, id_token, is_past, printable, shape};
 use crate::db::Abort;
-use crate::http::Failure;
+use crate::http::ApiError;
 
 /// A callback that comes twice gets a session as the first one did: a double click, a page loaded
 /// again, an answer that was lost. Later a browser has the session of the first.
@@ -69,7 +69,7 @@ impl Logins {
         });
         task.await.unwrap_or_else(|lost| {
             tracing::error!("a login was lost: {lost}");
-            Err(LoginError::Failure(Failure::Web(Refusal::Internal)))
+            Err(LoginError::ApiError(ApiError::Web(CommonError::Internal)))
         })
     }
 
@@ -156,7 +156,7 @@ impl Logins {
 
     async fn take(&self, wanted: Wanted) -> Result<Back, LoginError> {
         let taken = self.db.write(wanted, |wanted, tx| {
-            Box::pin(async move { Ok::<_, Abort<Failure>>(repo::take(tx, wanted).await?) })
+            Box::pin(async move { Ok::<_, Abort<ApiError>>(repo::take(tx, wanted).await?) })
         });
         Ok(taken.await?)
     }
@@ -165,7 +165,7 @@ impl Logins {
     async fn settle(&self, state: String, outcome: Outcome) {
         let settled = self.db.write((state, outcome), |(state, outcome), tx| {
             Box::pin(
-                async move { Ok::<_, Abort<Failure>>(repo::settle(tx, state, *outcome).await?) },
+                async move { Ok::<_, Abort<ApiError>>(repo::settle(tx, state, *outcome).await?) },
             )
         });
         if let Err(error) = settled.await {

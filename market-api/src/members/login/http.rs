@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use shared::claims::Role;
 use shared::config::Secret;
-use shared::web::{FailureBody, InPath, InQuery, Refusal, cookies};
+use shared::web::{CommonError, FailureBody, InPath, InQuery, cookies};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 use super::{
     ATTEMPT_TIME, LoggedIn, LoginError, Logins, PARAMETER_BYTES_MAX, Returned, secret_text,
 };
-use crate::http::Failure;
+use crate::http::ApiError;
 
 /// Which browser began a login: a random text, not for scripts.
 const BROWSER_COOKIE: &str = "loginAttempt";
@@ -54,8 +54,8 @@ async fn begin(
     State(logins): State<Logins>,
     InPath(provider): InPath<String>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let at = logins.provider(&provider).ok_or(Refusal::Path)?;
+) -> Result<Response, ApiError> {
+    let at = logins.provider(&provider).ok_or(CommonError::Path)?;
     // Two tabs that log in at once share the cookie, so that the later does not undo the earlier.
     let name = logins.browser_cookie();
     let known = browsers(&headers, name).into_iter().next();
@@ -70,7 +70,7 @@ async fn begin(
         "{name}={browser}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}",
         ATTEMPT_TIME.as_secs()
     );
-    let mut cookie = HeaderValue::try_from(cookie).map_err(|_odd| Refusal::Internal)?;
+    let mut cookie = HeaderValue::try_from(cookie).map_err(|_odd| CommonError::Internal)?;
     cookie.set_sensitive(true);
     Ok(redirect(url.as_str(), vec![cookie]))
 }
@@ -107,8 +107,8 @@ async fn finish(
     InPath(provider): InPath<String>,
     InQuery(query): InQuery<Query>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let at = logins.provider(&provider).ok_or(Refusal::Path)?;
+) -> Result<Response, ApiError> {
+    let at = logins.provider(&provider).ok_or(CommonError::Path)?;
     let browsers = browsers(&headers, logins.browser_cookie());
     let mut finished = match returned(query) {
         Some(returned) => logins.finish(at, returned, (browsers, &headers)).await,

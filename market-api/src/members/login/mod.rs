@@ -37,7 +37,7 @@ use shared::drain::Drain;
 use super::Members;
 use crate::auth::Auth;
 use crate::db::{Abort, Db, Tx};
-use crate::http::Failure;
+use crate::http::ApiError;
 use crate::metrics::Metrics;
 use client::{Client, ClientError};
 use finish::LoggedIn;
@@ -138,7 +138,7 @@ enum LoginError {
     Before(u16),
     /// The member may not come in, or we cannot look.
     #[error("failure {}", .0.row().code)]
-    Failure(Failure),
+    ApiError(ApiError),
 }
 
 impl LoginError {
@@ -149,7 +149,7 @@ impl LoginError {
             Self::Refused(_) => 2009,
             Self::Away(_) => 1010,
             Self::Before(code) => *code,
-            Self::Failure(failure) => failure.row().code,
+            Self::ApiError(failure) => failure.row().code,
         }
     }
 
@@ -160,8 +160,8 @@ impl LoginError {
             Self::Refused(_) => "refused",
             Self::Away(_) => "away",
             Self::Before(_) => "again",
-            Self::Failure(Failure::MemberBlocked) => "blocked",
-            Self::Failure(_) => "failed",
+            Self::ApiError(ApiError::MemberBlocked) => "blocked",
+            Self::ApiError(_) => "failed",
         }
     }
 }
@@ -175,9 +175,9 @@ impl From<ClientError> for LoginError {
     }
 }
 
-impl<E: Into<Failure>> From<E> for LoginError {
+impl<E: Into<ApiError>> From<E> for LoginError {
     fn from(failure: E) -> Self {
-        Self::Failure(failure.into())
+        Self::ApiError(failure.into())
     }
 }
 
@@ -279,7 +279,7 @@ impl Logins {
         at: &ProviderSettings,
         browser: &str,
         headers: &HeaderMap,
-    ) -> Result<Url, Failure> {
+    ) -> Result<Url, ApiError> {
         let attempt = Attempt {
             state: secret_text(),
             provider: at.provider,
@@ -292,7 +292,7 @@ impl Logins {
         let noted = self.db.write(attempt, |attempt, tx| {
             Box::pin(async move {
                 repo::insert(tx, attempt).await?;
-                Ok::<_, Abort<Failure>>(())
+                Ok::<_, Abort<ApiError>>(())
             })
         });
         noted.await?;

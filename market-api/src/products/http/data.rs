@@ -12,7 +12,7 @@ use shared::clock::LocalDateTime;
 use shared::ids::ProductId;
 use shared::money::{Units, Won};
 use shared::web::{
-    Done, Envelope, FailureBody, InBody, InPath, InQuery, Page, PageInfo, PageSize, Refusal,
+    CommonError, Done, Envelope, FailureBody, InBody, InPath, InQuery, Page, PageInfo, PageSize,
     cursor, done, parameter, success,
 };
 use utoipa::{IntoParams, ToSchema};
@@ -23,7 +23,7 @@ use super::super::{
 };
 use super::{Api, Changed, stars};
 use crate::auth::Caller;
-use crate::http::Failure;
+use crate::http::ApiError;
 
 /// Which page of which list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -113,7 +113,7 @@ pub(super) async fn list(
     State(api): State<Api>,
     caller: Caller,
     InQuery(asked): InQuery<ListParameters>,
-) -> Result<Json<Envelope<Page<DataRow>>>, Failure> {
+) -> Result<Json<Envelope<Page<DataRow>>>, ApiError> {
     let size = PageSize::parse_required(asked.size.as_deref())?;
     let amount: Option<Units> = parameter(asked.data_amount.as_deref())?;
     let query = ListQuery {
@@ -133,17 +133,17 @@ pub(super) async fn list(
 }
 
 /// An order by its name; the first of its kind where there is none.
-pub(super) fn sort(kind: Kind, name: Option<&str>) -> Result<Sort, Failure> {
+pub(super) fn sort(kind: Kind, name: Option<&str>) -> Result<Sort, ApiError> {
     match name.filter(|name| !name.is_empty()) {
-        Some(name) => Sort::parse(kind, name).ok_or(Failure::SortOption),
-        None => Sort::of(kind).first().copied().ok_or(Failure::SortOption),
+        Some(name) => Sort::parse(kind, name).ok_or(ApiError::SortOption),
+        None => Sort::of(kind).first().copied().ok_or(ApiError::SortOption),
     }
 }
 
 /// Where the page before ended.
-pub(super) fn after(text: Option<&str>) -> Result<Option<Cursor>, Refusal> {
+pub(super) fn after(text: Option<&str>) -> Result<Option<Cursor>, CommonError> {
     let number: Option<u64> = cursor(text)?;
-    let place = number.map(|number| Cursor::parse(number).ok_or(Refusal::Parameter));
+    let place = number.map(|number| Cursor::parse(number).ok_or(CommonError::Parameter));
     place.transpose()
 }
 
@@ -219,7 +219,7 @@ pub(super) async fn detail(
     State(api): State<Api>,
     caller: Caller,
     InPath(id): InPath<ProductId>,
-) -> Result<Json<Envelope<DataView>>, Failure> {
+) -> Result<Json<Envelope<DataView>>, ApiError> {
     let detail = api.products.data(caller.member, id).await?;
     Ok(success(detail.into()))
 }
@@ -252,7 +252,7 @@ pub(super) async fn offer(
     State(api): State<Api>,
     caller: Caller,
     InBody(form): InBody<DataForm>,
-) -> Result<Json<Done>, Failure> {
+) -> Result<Json<Done>, ApiError> {
     let offer = NewData {
         member: caller.member,
         price: Price::parse(form.price)?,
@@ -294,7 +294,7 @@ pub(super) async fn change(
     State(api): State<Api>,
     caller: Caller,
     InBody(form): InBody<DataChangeForm>,
-) -> Result<Json<Envelope<Changed>>, Failure> {
+) -> Result<Json<Envelope<Changed>>, ApiError> {
     let product_id = form.product_id;
     let to = NewData {
         member: caller.member,

@@ -12,15 +12,15 @@ use shared::clock::LocalDateTime;
 use shared::ids::{MemberId, ProductId};
 use shared::money::{Units, Won};
 use shared::web::{
-    CountPage, Done, Envelope, FailureBody, InPath, InQuery, PageInfo, PageSize, Refusal, cursor,
-    done, success,
+    CommonError, CountPage, Done, Envelope, FailureBody, InPath, InQuery, PageInfo, PageSize,
+    cursor, done, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::{Kind, SellingQuery, SellingRow, State as ProductState};
 use super::Api;
 use crate::auth::Caller;
-use crate::http::Failure;
+use crate::http::ApiError;
 
 /// Takes one's offer back.
 #[utoipa::path(
@@ -37,7 +37,7 @@ pub(super) async fn delete(
     State(api): State<Api>,
     caller: Caller,
     InPath(id): InPath<ProductId>,
-) -> Result<Json<Done>, Failure> {
+) -> Result<Json<Done>, ApiError> {
     api.products.delete(caller.member, id).await?;
     Ok(done())
 }
@@ -87,11 +87,11 @@ pub(super) async fn market_price(
     State(api): State<Api>,
     _caller: Caller,
     InQuery(asked): InQuery<PriceParameters>,
-) -> Result<Json<Envelope<Prices>>, Failure> {
+) -> Result<Json<Envelope<Prices>>, ApiError> {
     let kind = asked.product_type.as_deref().and_then(Kind::parse);
     let price = api
         .products
-        .market_price(kind.ok_or(Failure::ItemType)?)
+        .market_price(kind.ok_or(ApiError::ItemType)?)
         .await?;
     Ok(success(Prices {
         recent_price: price.recent,
@@ -163,13 +163,13 @@ pub(super) struct SellingView {
 }
 
 impl TryFrom<SellingRow> for SellingView {
-    type Error = Failure;
+    type Error = ApiError;
 
-    fn try_from(row: SellingRow) -> Result<Self, Failure> {
+    fn try_from(row: SellingRow) -> Result<Self, ApiError> {
         let (start_time, end_time) = row.hours().unzip();
         Ok(Self {
             product_id: row.id()?,
-            kind: row.kind().ok_or(Refusal::Internal)?.name(),
+            kind: row.kind().ok_or(CommonError::Internal)?.name(),
             state: row.state.name(),
             data_amount: row.listed(),
             remain_amount: row.left(),
@@ -196,7 +196,7 @@ pub(super) async fn own(
     State(api): State<Api>,
     caller: Caller,
     InQuery(asked): InQuery<SellingParameters>,
-) -> Result<Json<Envelope<CountPage<SellingView>>>, Failure> {
+) -> Result<Json<Envelope<CountPage<SellingView>>>, ApiError> {
     selling(&api, caller.member, caller.member, &asked).await
 }
 
@@ -216,7 +216,7 @@ pub(super) async fn of_member(
     caller: Caller,
     InPath(id): InPath<MemberId>,
     InQuery(asked): InQuery<SellingParameters>,
-) -> Result<Json<Envelope<CountPage<SellingView>>>, Failure> {
+) -> Result<Json<Envelope<CountPage<SellingView>>>, ApiError> {
     selling(&api, caller.member, id, &asked).await
 }
 
@@ -225,13 +225,13 @@ async fn selling(
     reader: MemberId,
     seller: MemberId,
     asked: &SellingParameters,
-) -> Result<Json<Envelope<CountPage<SellingView>>>, Failure> {
+) -> Result<Json<Envelope<CountPage<SellingView>>>, ApiError> {
     let state = asked.product_state.as_deref().and_then(ProductState::parse);
     let size = PageSize::parse_required(asked.size.as_deref())?;
     let query = SellingQuery {
         seller,
         reader,
-        state: state.ok_or(Refusal::Parameter)?,
+        state: state.ok_or(CommonError::Parameter)?,
         size,
         after: cursor(asked.cursor_id.as_deref())?,
     };

@@ -10,8 +10,8 @@ use axum::extract::State;
 use serde::Deserialize;
 use shared::ids::ProductId;
 use shared::web::{
-    Done, Envelope, FailureBody, InBody, InPath, InQuery, Page, PageInfo, PageSize, Refusal, done,
-    parameter, success,
+    CommonError, Done, Envelope, FailureBody, InBody, InPath, InQuery, Page, PageInfo, PageSize,
+    done, parameter, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -20,7 +20,7 @@ use super::data::{after, sort};
 use super::spot_view::{ChangeForm, OfferForm, SpotRow, SpotView};
 use super::{Api, Changed};
 use crate::auth::Caller;
-use crate::http::Failure;
+use crate::http::ApiError;
 use crate::images::UseError;
 
 /// Which page of which list, and where one is.
@@ -63,12 +63,12 @@ async fn list(
     caller: &Caller,
     kind: Kind,
     asked: &ListParameters,
-) -> Result<Json<Envelope<Page<SpotRow>>>, Failure> {
+) -> Result<Json<Envelope<Page<SpotRow>>>, ApiError> {
     let size = PageSize::parse_required(asked.size.as_deref())?;
-    let degrees = |text: Option<&str>| parameter::<f64>(text)?.ok_or(Refusal::Parameter);
+    let degrees = |text: Option<&str>| parameter::<f64>(text)?.ok_or(CommonError::Parameter);
     let latitude = degrees(asked.latitude.as_deref())?;
     let longitude = degrees(asked.longitude.as_deref())?;
-    let at = Position::new(latitude, longitude).ok_or(Refusal::Parameter)?;
+    let at = Position::new(latitude, longitude).ok_or(CommonError::Parameter)?;
     let open: Option<bool> = parameter(asked.open.as_deref())?;
     let query = ListQuery {
         reader: caller.member,
@@ -95,7 +95,7 @@ async fn offer(
     caller: &Caller,
     kind: Kind,
     form: OfferForm,
-) -> Result<Json<Done>, Failure> {
+) -> Result<Json<Done>, ApiError> {
     let form = form.spot.with(form.images);
     let images = form.images.clone();
     let spot = NewSpot::parse(caller.member, kind, form)?;
@@ -109,14 +109,14 @@ async fn change(
     caller: &Caller,
     kind: Kind,
     form: ChangeForm,
-) -> Result<Json<Envelope<Changed>>, Failure> {
+) -> Result<Json<Envelope<Changed>>, ApiError> {
     let product_id = form.product_id;
     let form = form.spot.with(form.image_urls);
     let images = form.images.clone();
     let spot = NewSpot::parse(caller.member, kind, form)?;
     let shown = api.products.spot(caller.member, kind, product_id).await?;
     if !shown.mine {
-        return Err(Failure::NotMyProduct);
+        return Err(ApiError::NotMyProduct);
     }
     check_images(api, caller, &images, &shown.images).await?;
     api.products.change_spot(product_id, spot).await?;
@@ -129,15 +129,15 @@ async fn check_images(
     caller: &Caller,
     images: &[String],
     shown: &[String],
-) -> Result<(), Failure> {
+) -> Result<(), ApiError> {
     for image in images.iter().filter(|image| !shown.contains(image)) {
         let checked = api.images.check(caller.member, image).await;
         checked.map_err(|error| match error {
-            UseError::NotUsable => Failure::ImageFormat,
+            UseError::NotUsable => ApiError::ImageFormat,
             UseError::Db(error) => error.into(),
             UseError::Store(error) => {
                 tracing::warn!("{error}");
-                Refusal::Unavailable.into()
+                CommonError::Unavailable.into()
             }
         })?;
     }
@@ -158,7 +158,7 @@ pub(super) async fn list_wifi(
     State(api): State<Api>,
     caller: Caller,
     InQuery(asked): InQuery<ListParameters>,
-) -> Result<Json<Envelope<Page<SpotRow>>>, Failure> {
+) -> Result<Json<Envelope<Page<SpotRow>>>, ApiError> {
     list(&api, &caller, Kind::Wifi, &asked).await
 }
 
@@ -177,7 +177,7 @@ pub(super) async fn wifi(
     State(api): State<Api>,
     caller: Caller,
     InPath(id): InPath<ProductId>,
-) -> Result<Json<Envelope<SpotView>>, Failure> {
+) -> Result<Json<Envelope<SpotView>>, ApiError> {
     let detail = api.products.spot(caller.member, Kind::Wifi, id).await?;
     Ok(success(detail.into()))
 }
@@ -196,7 +196,7 @@ pub(super) async fn offer_wifi(
     State(api): State<Api>,
     caller: Caller,
     InBody(form): InBody<OfferForm>,
-) -> Result<Json<Done>, Failure> {
+) -> Result<Json<Done>, ApiError> {
     offer(&api, &caller, Kind::Wifi, form).await
 }
 
@@ -214,7 +214,7 @@ pub(super) async fn change_wifi(
     State(api): State<Api>,
     caller: Caller,
     InBody(form): InBody<ChangeForm>,
-) -> Result<Json<Envelope<Changed>>, Failure> {
+) -> Result<Json<Envelope<Changed>>, ApiError> {
     change(&api, &caller, Kind::Wifi, form).await
 }
 
@@ -232,7 +232,7 @@ pub(super) async fn list_hotspots(
     State(api): State<Api>,
     caller: Caller,
     InQuery(asked): InQuery<ListParameters>,
-) -> Result<Json<Envelope<Page<SpotRow>>>, Failure> {
+) -> Result<Json<Envelope<Page<SpotRow>>>, ApiError> {
     list(&api, &caller, Kind::Hotspot, &asked).await
 }
 
@@ -251,7 +251,7 @@ pub(super) async fn hotspot(
     State(api): State<Api>,
     caller: Caller,
     InPath(id): InPath<ProductId>,
-) -> Result<Json<Envelope<SpotView>>, Failure> {
+) -> Result<Json<Envelope<SpotView>>, ApiError> {
     let detail = api.products.spot(caller.member, Kind::Hotspot, id).await?;
     Ok(success(detail.into()))
 }
@@ -270,7 +270,7 @@ pub(super) async fn offer_hotspot(
     State(api): State<Api>,
     caller: Caller,
     InBody(form): InBody<OfferForm>,
-) -> Result<Json<Done>, Failure> {
+) -> Result<Json<Done>, ApiError> {
     offer(&api, &caller, Kind::Hotspot, form).await
 }
 
@@ -288,6 +288,6 @@ pub(super) async fn change_hotspot(
     State(api): State<Api>,
     caller: Caller,
     InBody(form): InBody<ChangeForm>,
-) -> Result<Json<Envelope<Changed>>, Failure> {
+) -> Result<Json<Envelope<Changed>>, ApiError> {
     change(&api, &caller, Kind::Hotspot, form).await
 }

@@ -38,10 +38,13 @@ impl Port {
         let routes = Router::new()
             .route("/", get(async || "here"))
             .route("/large", get(async || vec![b'x'; 1 << 20]))
-            .route("/hang", get(std::future::pending::<Refusal>))
+            .route("/hang", get(std::future::pending::<CommonError>))
             .route("/slow", post(slow))
             .route("/json", post(async |_: InBody<Value>| "taken"))
-            .route("/last", get(async || last(Refusal::Path.into_response())))
+            .route(
+                "/last",
+                get(async || last(CommonError::Path.into_response())),
+            )
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .fallback(unknown_path);
         let routes = guarded(routes, BODY_BYTES_MAX);
@@ -77,10 +80,11 @@ impl Port {
 }
 
 /// A handler that takes longer than a client may, before it reads.
-async fn slow(request: Request) -> Result<&'static str, Refusal> {
+async fn slow(request: Request) -> Result<&'static str, CommonError> {
     sleep(Duration::from_secs(9)).await;
     let body = axum::body::to_bytes(request.into_body(), 1_000).await;
-    body.map(|_| "taken").map_err(|_broken| Refusal::Parameter)
+    body.map(|_| "taken")
+        .map_err(|_broken| CommonError::Parameter)
 }
 
 async fn rest(tcp: &mut TcpStream) -> String {
