@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | 12 | main | telemetry, config, build, serve, drain, exit code |
 //! | 11 | app | the only module that names concrete adapters |
-//! | 10 | reviews, reports, admin, operation, config | ; ; what operators do, and look at; settings |
+//! | 10 | reviews, reports, admin, ops, config | ; ; what administrators do to members; health and metrics; settings |
 //! | 9 | trades, wifi | purchases, history; bookings |
 //! | 8 | payments, scrap, chats | the gateway; quotes; rooms about offers |
 //! | 7 | cash, products | wallets and books; offers |
