@@ -1,8 +1,8 @@
-//! What a token says: the claims of members' and services' tokens (JWT, ES256).
+//! Token claims: the contents of members' and services' tokens (JWT, signed with ES256).
 //!
-//! The market signs ([`Signer`]) and publishes its public keys ([`Jwks`]); both servers check
+//! The market signs ([`Signer`]) and publishes its public keys ([`Jwks`]); both servers verify
 //! ([`Verifier`]). A member's token and a service's token are two types: a service's `sub` is a
-//! name, it has no role and no token family, so nobody can take one for the other.
+//! name, it has no role and no token family, so one cannot be used as the other.
 //!
 //! What this module does not do: fetch or cache keys, set cookies, and know which tokens have been
 //! revoked (the family in [`MemberClaims::family`] is what a revocation names).
@@ -27,38 +27,39 @@ pub use verify::{EXPIRY_LEEWAY, TOKEN_BYTES_MAX, TokenError, Verifier};
 use crate::clock::UnixMillis;
 use crate::ids::MemberId;
 
-/// How long an access token is good for: 1 hour. A block or a lost role reaches a holder at the
-/// latest then, even where no revocation was heard.
+/// Lifetime of an access token: 1 hour. A block or a lost role takes effect by then at the latest,
+/// also where the revocation was not received.
 pub const ACCESS_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// How long a refresh token is good for: 14 days, how long one stays logged in without a visit.
+/// Lifetime of a refresh token: 14 days. A member who does not visit for that long has to log in
+/// again.
 pub const REFRESH_LIFETIME: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// How long a service token is good for: 5 minutes. It is made for a call or a short run of calls,
-/// never stored, and a clock may be wrong by a few minutes.
+/// Lifetime of a service token: 5 minutes. It is made for one call or a short series, is never
+/// stored, and clocks may differ by a few minutes.
 pub const SERVICE_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
 /// What a member may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Role {
-    /// Logged in for the first time, not through onboarding yet.
+    /// Logged in for the first time; onboarding is not complete.
     #[serde(rename = "ROLE_NEW_MEMBER")]
     NewMember,
     /// An ordinary member.
     #[serde(rename = "ROLE_MEMBER")]
     Member,
-    /// An operator of the site.
+    /// An administrator of the site.
     #[serde(rename = "ROLE_ADMIN")]
     Admin,
 }
 
-/// The text names no role.
+/// The text is not the name of a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a role: expected ROLE_NEW_MEMBER, ROLE_MEMBER or ROLE_ADMIN")]
 pub struct InvalidRole;
 
 impl Role {
-    /// Every role, from the least to the most.
+    /// Every role, by rising rights.
     pub const ALL: [Self; 3] = [Self::NewMember, Self::Member, Self::Admin];
 
     /// The role's name in tokens and databases.
@@ -83,29 +84,29 @@ impl FromStr for Role {
     }
 }
 
-/// Claim `typ`: where a token belongs. It is taken nowhere else.
+/// Claim `typ`: the use of a token. It is accepted for that use only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenType {
     /// A member's token for requests.
     Access,
-    /// A member's token for renewing the other one.
+    /// A member's token for renewing the access token.
     Refresh,
     /// One server's token for calling another.
     Service,
 }
 
-/// The two types of token a member has.
+/// The two types of token that a member has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MemberToken {
     /// For requests; lives [`ACCESS_LIFETIME`].
     Access,
-    /// For renewing the other one; lives [`REFRESH_LIFETIME`].
+    /// For renewing the access token; lives [`REFRESH_LIFETIME`].
     Refresh,
 }
 
 impl MemberToken {
-    /// How long a token of this type is good for.
+    /// Lifetime of a token of this type.
     #[must_use]
     pub const fn lifetime(self) -> Duration {
         match self {
@@ -124,12 +125,12 @@ impl From<MemberToken> for TokenType {
     }
 }
 
-/// For whom a token is: both must be the same where it is signed and where it is checked.
+/// Issuer and audience of a token: the same settings where it is signed and where it is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenScope {
-    /// Claim `iss`: who signed.
+    /// Claim `iss`: the site that signs.
     pub issuer: String,
-    /// Claim `aud`: who may take it.
+    /// Claim `aud`: the site that accepts the token.
     pub audience: String,
 }
 
@@ -149,7 +150,7 @@ pub struct MemberClaims {
     pub family: FamilyId,
     /// Claim `iat`, whole seconds.
     pub issued_at: UnixMillis,
-    /// Claim `exp`, whole seconds: from this moment on the token is worth nothing.
+    /// Claim `exp`, whole seconds: the token is invalid from this moment on.
     pub expires_at: UnixMillis,
     /// Claim `jti`.
     pub token_id: TokenId,
@@ -161,23 +162,23 @@ pub struct MemberClaims {
 pub struct ServiceClaims {
     /// Claims `iss` and `aud`.
     pub scope: TokenScope,
-    /// Claim `sub`: which service calls.
+    /// Claim `sub`: the calling service.
     pub service: ServiceName,
     /// Claim `iat`, whole seconds.
     pub issued_at: UnixMillis,
-    /// Claim `exp`, whole seconds: from this moment on the token is worth nothing.
+    /// Claim `exp`, whole seconds: the token is invalid from this moment on.
     pub expires_at: UnixMillis,
     /// Claim `jti`.
     pub token_id: TokenId,
 }
 
-/// The claims do not fit together: a subject that is no member id, a service with a role, a member
-/// without one, a time out of bounds.
+/// The claims do not fit together: a subject that is not a member id, a service with a role, a
+/// member without one, a time out of bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the claims of the token do not fit together")]
 pub struct InconsistentClaims;
 
-/// The claims as they stand in the token, in this order.
+/// The claims as serialised in the token, in this order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct WireClaims {
     iss: String,
@@ -188,7 +189,7 @@ struct WireClaims {
     typ: TokenType,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sid: Option<FamilyId>,
-    /// Ours have none.
+    /// Claim `nbf`: our own tokens have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nbf: Option<i64>,
     iat: i64,

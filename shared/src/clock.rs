@@ -1,7 +1,8 @@
-//! The time: a seam for the two clocks of a process, and Korean local time for the wire.
+//! Clocks: the seam for a process's monotonic and wall clock, and Korean local time for the wire.
 //!
-//! This is the one file that asks the operating system for the time. Everything else takes `now` as
-//! an argument, or a [`Clock`] where it must ask again later, so that a test owns the time.
+//! This is the one file of ours that reads the operating system's time. Everything else takes `now`
+//! as an argument, or a [`Clock`] where it needs the time again later, so that tests control the
+//! time.
 //!
 //! What this file does not do: sleep (tokio does, and its paused test time moves
 //! [`SystemClock::now`] with it), and time zones other than Asia/Seoul, which has been UTC+9 without
@@ -17,8 +18,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The two clocks of a process.
 ///
 /// Contract: `now` never goes back and has no meaning outside the process: use it for deadlines and
-/// durations. `unix_millis` may jump when somebody sets the computer's clock: use it for what is
-/// stored or sent. Neither blocks.
+/// durations. `unix_millis` may jump when the system clock is set: use it for what is stored or
+/// sent. Neither blocks.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Monotonic time.
     fn now(&self) -> Instant;
@@ -37,7 +38,7 @@ impl Clock for SystemClock {
         reason = "this is the clock that others ask"
     )]
     fn now(&self) -> Instant {
-        // tokio's, so that a test with paused time sees one time in its timers and here.
+        // tokio's time, so that a test with paused time sees the same time in its timers and here.
         tokio::time::Instant::now().into_std()
     }
 
@@ -66,7 +67,8 @@ struct ManualTime {
 }
 
 impl ManualClock {
-    /// A clock whose wall time is `wall`. Its monotonic time starts anywhere, as a real one does.
+    /// A clock whose wall time is `wall`. Its monotonic time starts at an arbitrary value, as a
+    /// real one does.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -88,13 +90,13 @@ impl ManualClock {
         time.wall = time.wall.saturating_add(by);
     }
 
-    /// Sets the wall clock, also back, as an operator may; monotonic time does not notice.
+    /// Sets the wall clock, forward or back; monotonic time is unaffected.
     pub fn set_wall(&self, wall: UnixMillis) {
         self.lock().wall = wall;
     }
 
     fn lock(&self) -> MutexGuard<'_, ManualTime> {
-        // Two plain assignments under the lock: a panic elsewhere leaves nothing half done.
+        // Two plain assignments under the lock: a poisoned lock holds consistent values.
         self.time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -187,12 +189,13 @@ impl From<UnixMillis> for i64 {
 
 /// A moment as the wire shows it: ISO local date-time in Korean time, without an offset.
 ///
-/// Written always with milliseconds (`2025-08-07T12:34:56.789`); read with or without a fraction (up
-/// to nine digits, cut to milliseconds) and with or without seconds, as the original's Java did.
+/// Written always with milliseconds (`2025-08-07T12:34:56.789`); read with or without a fraction
+/// (up to nine digits, cut to milliseconds) and with or without seconds, as the first DaPanDa's
+/// Java server did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LocalDateTime(UnixMillis);
 
-/// The text is no ISO local date-time between 1970 and 9999.
+/// The text is not an ISO local date-time between 1970 and 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a local date-time: expected the like of 2025-08-07T12:34:56.789, from 1970 to 9999")]
 pub struct InvalidLocalDateTime;
@@ -221,8 +224,8 @@ impl LocalDateTime {
         year * 100 + month
     }
 
-    /// The first moment of the next calendar month in Seoul: when this month's offers have expired.
-    /// At most [`UnixMillis::MAX`].
+    /// The first moment of the next calendar month in Seoul: when this month's offers expire. At
+    /// most [`UnixMillis::MAX`].
     #[must_use]
     pub fn next_month(self) -> Self {
         let (year, month, _) = civil_from_days(self.local_ms() / DAY_MS);

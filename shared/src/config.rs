@@ -1,10 +1,10 @@
 //! Settings: one `clap` struct per program, read from the command line and the environment, with all
 //! mistakes reported at once.
 //!
-//! `clap` stops at its first error. [`parse`] therefore takes that error, notes it, makes the
-//! argument concerned harmless in its copy of the command, and asks again, until nothing is left to
-//! complain about. So a settings struct is an ordinary `clap::Parser` with typed fields; the rules
-//! between fields stand in [`Settings::check`], which runs once every value by itself is good.
+//! `clap` stops at its first error. [`parse`] therefore records that error, disables the check of
+//! that argument in its copy of the command, and parses again, until no error is left. So a
+//! settings struct is an ordinary `clap::Parser` with typed fields; rules between fields are in
+//! [`Settings::check`], which runs once every single value is valid.
 //!
 //! What this module does not do: read files, and hold any setting of either server.
 //!
@@ -47,24 +47,24 @@ pub use mistakes::{Mistake, Mistakes};
 pub use secret::Secret;
 pub use values::{InvalidByteSize, InvalidDuration, parse_bytes, parse_duration};
 
-/// Exit code of a program that was called wrongly, also with an unknown flag: `EX_USAGE` of BSD's
-/// sysexits.h. A supervisor can tell it from a crash and need not try again.
+/// Exit code for wrong settings, unknown flags included: `EX_USAGE` of BSD's sysexits.h. It lets a
+/// supervisor distinguish them from a crash, so that it need not restart the program.
 pub const EX_USAGE: u8 = 64;
 
 /// A program's settings: a `clap` struct and the rules between its fields.
 ///
-/// A setting whose value nobody may see has the type [`Secret<String>`], or `hide_env_values = true`
-/// if it is something else (a URL with a password in it): neither `--help` nor a mistake shows it.
+/// A secret setting has the type [`Secret<String>`], or `hide_env_values = true` if it is something
+/// else (a URL with a password in it): neither `--help` nor a mistake shows it.
 pub trait Settings: clap::Parser {
-    /// Notes every rule that the values break together. Called with values that are each good by
-    /// themselves.
+    /// Records every rule between settings that the values break. Called with values that are each
+    /// valid.
     fn check(&self, mistakes: &mut Mistakes);
 }
 
 /// Why there are no settings.
 #[derive(Debug)]
 pub enum NoSettings {
-    /// `--help` or `--version` was asked for: here is the text. Print it and exit with 0.
+    /// `--help` or `--version` was requested: print this text and exit with 0.
     Asked(String),
     /// The settings are wrong. Print them and exit with [`EX_USAGE`].
     Wrong(Mistakes),
@@ -73,7 +73,7 @@ pub enum NoSettings {
 /// Reads settings from these arguments (the program's name first) and the environment.
 ///
 /// # Errors
-/// [`NoSettings`] when help was asked for or anything is wrong.
+/// [`NoSettings`] when help was requested or a setting is wrong.
 pub fn parse<S: Settings>(
     args: impl IntoIterator<Item = impl Into<OsString>>,
 ) -> Result<S, NoSettings> {
@@ -81,8 +81,9 @@ pub fn parse<S: Settings>(
     let mut args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let mut mistakes = Mistakes::of(&command);
 
-    // Each round either ends or notes one mistake and removes its cause: an argument's parser, its
-    // being required, or a word of the command line. Twice about the same argument ends it, too.
+    // Each round either ends or records one mistake and removes its cause: an argument's parser,
+    // its being required, or a word of the command line. A second error about the same argument
+    // ends the loop, too.
     let rounds_max = args.len() + 2 * command.get_arguments().count() + 1;
     for _ in 0..rounds_max {
         let error = match command.clone().try_get_matches_from(&args) {
@@ -111,7 +112,7 @@ pub fn parse<S: Settings>(
 /// mistakes on standard error and [`EX_USAGE`], or with the help on standard output and 0.
 #[must_use]
 pub fn parse_or_exit<S: Settings>() -> S {
-    // If even the report cannot be written, the exit code still says what was wrong.
+    // If the report cannot be written, the exit code still shows the failure.
     let (written, code) = match parse(std::env::args_os()) {
         Ok(settings) => return settings,
         Err(NoSettings::Asked(text)) => (write!(std::io::stdout(), "{text}"), 0),
@@ -130,8 +131,8 @@ fn checked<S: Settings>(settings: S, mut mistakes: Mistakes) -> Result<S, NoSett
     }
 }
 
-/// Notes what `error` says and removes its cause; `None` when the cause cannot be removed, so that
-/// the report ends here.
+/// Records what `error` reports and removes its cause; `None` when the cause cannot be removed, so
+/// that the report ends here.
 fn note(
     error: &clap::Error,
     command: Command,
@@ -155,8 +156,8 @@ fn note_value(error: &clap::Error, command: Command, mistakes: &mut Mistakes) ->
     let shown = text_of(error, ContextKind::InvalidArg)?;
     let value = text_of(error, ContextKind::InvalidValue).unwrap_or_default();
     let Some(arg) = find(&command, &shown) else {
-        // An argument of a subcommand: reported, but not looked behind. Whether its value may be
-        // shown is not known here, so it is not.
+        // An argument of a subcommand: reported without a further round. Whether its value is
+        // secret cannot be determined here, so it is not shown.
         mistakes.add_text(
             format!("the value of {shown} is not accepted"),
             right_of(error, None),
@@ -178,7 +179,7 @@ fn note_value(error: &clap::Error, command: Command, mistakes: &mut Mistakes) ->
             right: right_of(error, Some(&arg)),
         },
     );
-    // Any value will do from now on: the result of this copy of the command is never used.
+    // Any value is accepted from now on: the result of this copy of the command is never used.
     new.then(|| command.mut_arg(id, |arg| arg.value_parser(ValueParser::os_string())))
 }
 
@@ -229,7 +230,8 @@ fn note_unknown(
     let place = args.iter().skip(1).position(is_it)? + 1;
     let bare_flag = args[place].to_string_lossy() == unknown && unknown.starts_with('-');
     args.remove(place);
-    // What follows an unknown flag was meant as its value; alone it would be a mistake of its own.
+    // The word after an unknown flag was meant as its value; left alone it would be reported as a
+    // second mistake.
     if bare_flag
         && args
             .get(place)
@@ -249,7 +251,7 @@ fn hide_secret(arg: Arg) -> Arg {
     }
 }
 
-/// The argument that `clap` shows in this form, like `--listen <LISTEN>`.
+/// The argument that `clap` displays in this form, like `--listen <LISTEN>`.
 fn find(command: &Command, shown: &str) -> Option<Arg> {
     // An argument can be shown only as part of a finished command (`clap` panics otherwise).
     let mut command = command.clone();
@@ -267,14 +269,14 @@ fn text_of(error: &clap::Error, kind: ContextKind) -> Option<String> {
     Some(text.clone())
 }
 
-/// What the value's own parser said.
+/// The message of the value's own parser.
 fn reason_of(error: &clap::Error) -> String {
     std::error::Error::source(error)
         .map(|reason| format!(": {reason}"))
         .unwrap_or_default()
 }
 
-/// What would be right: the accepted values where they can be listed, else the argument's help.
+/// The expected value: the accepted values where they can be listed, else the argument's help.
 fn right_of(error: &clap::Error, arg: Option<&Arg>) -> String {
     if let Some(ContextValue::Strings(values)) = error.get(ContextKind::ValidValue)
         && !values.is_empty()

@@ -1,13 +1,13 @@
-//! Orderly stop: one place that knows every task of the process, tells them to end, and says which
-//! did not.
+//! Drain: the orderly stop of a process. It counts every task, signals them to end, and names those
+//! that did not.
 //!
-//! Two tokens: **soft** asks for an end ("take nothing new, finish what you have"), **hard** says
-//! that the time is over ("drop what you have"). A task watches the one that concerns it; nothing is
-//! aborted from outside, because a money handler or a write in flight must not be cut in two. What
-//! ignores both is named when [`Drain::wait`] gives up, and ends with the process.
+//! Two cancellation tokens: **soft** requests an end (accept nothing new, finish what has begun),
+//! **hard** ends the grace period (drop the rest). Each task watches the token that concerns it;
+//! nothing is aborted from outside, because a payment or a write in flight must not be cut in two.
+//! Tasks that ignore both are named when [`Drain::wait`] gives up, and end with the process.
 //!
 //! What this module does not do: the steps of a particular server's drain (lame duck, notices,
-//! paced closes). They are built on these tokens by the server itself.
+//! paced closes). Each server builds them on these tokens.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,11 +37,11 @@ pub struct Drain {
 
 #[derive(Debug)]
 struct Shared {
-    /// Child of `hard`, so that hard is always soft, too.
+    /// Child of `hard`: a hard stop is always a soft stop, too.
     soft: CancellationToken,
     hard: CancellationToken,
     stop_asked: AtomicBool,
-    /// Why the process cannot go on, if nobody asked for its end.
+    /// Why the process cannot continue, if the stop was not requested.
     failure: OnceLock<String>,
     /// How many tasks run under each name.
     running: Mutex<BTreeMap<&'static str, usize>>,
@@ -57,8 +57,7 @@ pub struct StillRunning {
     pub names: Vec<(&'static str, usize)>,
 }
 
-/// The task did not come to an end of its own: it panicked, which is in the log, or the runtime was
-/// shut down.
+/// The task did not complete: it panicked, which is logged, or the runtime was shut down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("task {name} was lost")]
 pub struct TaskLost {
@@ -66,15 +65,15 @@ pub struct TaskLost {
     pub name: &'static str,
 }
 
-/// The process ends because it cannot go on.
+/// The process ends because of a fatal failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("ended because of a failure: {why}")]
 pub struct Failed {
-    /// What failed.
+    /// The failure, for the log.
     pub why: String,
 }
 
-/// Dropped when a vital task is over, also by a panic.
+/// Guard that is dropped when a vital task ends, also by a panic.
 struct VitalWatch {
     drain: Drain,
     name: &'static str,
@@ -117,7 +116,7 @@ impl Drain {
     /// Starts a task under a name. It is counted until it ends; a panic in it is logged with the
     /// name and ends nothing else. The task goes on when the [`Task`] is dropped.
     ///
-    /// After the stop tasks may still be started: closing down takes some.
+    /// Tasks may be started after the stop has begun: shutting down needs some.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -141,7 +140,7 @@ impl Drain {
         Task { name, handle }
     }
 
-    /// The same for a task without which the process is of no use: if it panics, or ends before the
+    /// As [`Self::spawn`], for a task that the process depends on: if it panics, or ends before the
     /// soft stop, the process [fails](Self::fail).
     ///
     /// # Panics
@@ -157,13 +156,13 @@ impl Drain {
         })
     }
 
-    /// The process cannot go on: begins the soft stop. Its program ends with an error code then, so
-    /// that a supervisor starts it again.
+    /// Records a fatal failure and begins the soft stop. The program then ends with an error code,
+    /// so that a supervisor restarts it.
     pub fn fail(&self, why: String) {
         if self.shared.failure.get().is_none() {
             tracing::error!("cannot go on: {why}");
         }
-        // The first reason stands; the others follow from it.
+        // Only the first reason is kept; later ones follow from it.
         drop(self.shared.failure.set(why));
         self.begin();
     }
@@ -177,7 +176,7 @@ impl Drain {
         why.map_or(Ok(()), |why| Err(Failed { why }))
     }
 
-    /// Counts something that is no task of its own (a thread, a step within a task) until the guard
+    /// Counts work that is not a task of its own (a thread, a step within a task) until the guard
     /// is dropped.
     #[must_use]
     pub fn hold(&self, name: &'static str) -> Running {
@@ -189,26 +188,26 @@ impl Drain {
         }
     }
 
-    /// Cancelled when the process is to end: take nothing new, finish what is begun.
+    /// Cancelled when the stop begins: accept nothing new, finish what has begun.
     #[must_use]
     pub fn soft(&self) -> CancellationToken {
         self.shared.soft.clone()
     }
 
-    /// Cancelled when the time is over: drop what is left.
+    /// Cancelled when the grace period is over: drop the rest.
     #[must_use]
     pub fn hard(&self) -> CancellationToken {
         self.shared.hard.clone()
     }
 
-    /// Begins the soft stop; does nothing when it has begun. For an operator's request, which may
-    /// come twice, or before the signal that follows it.
+    /// Begins the soft stop; does nothing once it has begun. For an operator's request, which may
+    /// be repeated or followed by a signal.
     pub fn begin(&self) {
         self.shared.soft.cancel();
     }
 
-    /// A stop request that insists: the first begins the soft stop, the second makes it hard. For
-    /// signals: who presses Ctrl-C twice does not want to wait.
+    /// A repeatable stop request: the first call begins the soft stop, the second makes it hard.
+    /// For signals: a second Ctrl-C means not to wait.
     pub fn stop(&self) {
         let again = self.shared.stop_asked.swap(true, Ordering::AcqRel);
         if again {
@@ -218,7 +217,7 @@ impl Drain {
         }
     }
 
-    /// Turns SIGTERM and SIGINT into [`stop`](Self::stop), each time one comes, from now on.
+    /// Calls [`stop`](Self::stop) at every SIGTERM and SIGINT from now on.
     ///
     /// # Errors
     /// When the operating system refuses the handlers.
@@ -237,10 +236,10 @@ impl Drain {
             .collect()
     }
 
-    /// Begins the soft stop, if it has not begun, and waits until every task has ended: for `grace`,
-    /// then (or as soon as somebody makes the stop hard) with the hard token for [`LAST_WAIT`].
+    /// Begins the soft stop, if it has not begun, and waits until every task has ended: for
+    /// `grace`, then (or until the stop is made hard) with the hard token for [`LAST_WAIT`].
     ///
-    /// Do not call it from within a task of this drain: that one would be waited for.
+    /// Do not call it from a task of this drain: it would wait for itself.
     ///
     /// # Errors
     /// [`StillRunning`] with the names of the tasks that ignored both tokens.
@@ -269,8 +268,8 @@ impl Drain {
     }
 }
 
-/// Runs a server's future on a runtime of its own. What still runs or blocks at its end (a write to a
-/// disk that stands still, say) is left behind after [`LEFT_BEHIND_MAX`], so that the process ends.
+/// Runs a server's future on a runtime of its own. What still runs or blocks at its end (a write to
+/// a disk that hangs, say) is abandoned after [`LEFT_BEHIND_MAX`], so that the process ends.
 ///
 /// # Errors
 /// When the operating system gives no threads.
@@ -281,10 +280,10 @@ pub fn run<F: Future>(future: F) -> std::io::Result<F::Output> {
     Ok(output)
 }
 
-/// After the drain nothing should run; a second more for what does.
+/// Nothing should run after the drain; tasks that do get one more second.
 pub const LEFT_BEHIND_MAX: Duration = Duration::from_secs(1);
 
-/// Calls `act` each time SIGTERM or SIGINT comes, from now on, within the runtime it is called in.
+/// Calls `act` at every SIGTERM and SIGINT from now on, within the current runtime.
 ///
 /// # Errors
 /// When the operating system refuses the handlers.
@@ -297,7 +296,7 @@ pub fn on_stop_signals(act: impl Fn() + Clone + Send + 'static) -> std::io::Resu
     ] {
         let mut signals = signal(kind)?;
         let act = act.clone();
-        // Not counted: it ends with the process and nobody need wait for it.
+        // Not counted: it ends with the process, and nothing waits for it.
         #[expect(
             clippy::disallowed_methods,
             reason = "a drain must not wait for what begins it"
@@ -314,12 +313,12 @@ pub fn on_stop_signals(act: impl Fn() + Clone + Send + 'static) -> std::io::Resu
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, usize>> {
-        // Counting up and down leaves nothing half done, whatever panicked.
+        // Each update is complete in itself, so a poisoned lock holds consistent counts.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Something counted by [`Drain::hold`]; it ends when this is dropped.
+/// Guard of work counted by [`Drain::hold`]; the count falls when it is dropped.
 #[derive(Debug)]
 pub struct Running {
     shared: Arc<Shared>,
@@ -382,8 +381,8 @@ impl fmt::Display for ShownNames<'_> {
     }
 }
 
-/// The future's output; `None` when it panicked. It is not polled again after that, and what it
-/// shared with others is theirs to mistrust (a poisoned lock says so).
+/// The future's output; `None` when it panicked. It is not polled again after that; state that it
+/// shared may be inconsistent, which a poisoned lock shows.
 async fn catch_panic<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|context| {

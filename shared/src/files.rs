@@ -1,10 +1,10 @@
 //! Files that only their owner may read: keys, databases, messages.
 //!
-//! A file of keys is placed whole or not at all, on any file system: written under another name,
-//! synced, renamed. Two processes that place the same file once are told apart by a lock on its
-//! folder, not by a hard link, which many file systems lack.
+//! A key file is written atomically on any file system: under another name, synced, renamed. Of two
+//! processes that create the same file, a lock on the folder lets one through; a hard link would
+//! not do, which many file systems lack.
 //!
-//! What this module does not do: read files, and change the modes of a folder that is not ours.
+//! What this module does not do: read files, or change the mode of a folder that is not ours.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -15,25 +15,26 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What others may do with a file or folder.
+/// Permission bits of group and others.
 const OTHERS: u32 = 0o077;
 
-/// Anybody may make files in such a folder and nobody remove another's: `/tmp`.
+/// The sticky bit: everybody may create files in such a folder and remove only their own (`/tmp`).
 const STICKY: u32 = 0o1000;
 
-/// Making a key takes milliseconds; a lock that is held for 5 s is not about that.
+/// Creating a key takes milliseconds; a lock that is held for 5 s has another cause.
 const LOCK_TRIES: u32 = 500;
 const LOCK_RETRY: Duration = Duration::from_millis(10);
 
-/// Files and folders that are closed to others at a start. Beyond that the folder above protects them.
+/// Files and folders whose mode is corrected at a start. Beyond that the folder above protects
+/// them.
 const ENTRIES_MAX: usize = 100_000;
 
-/// From now on the files and folders that this process makes are closed to others.
+/// Sets the umask: files and folders that this process creates are closed to others.
 pub fn keep_to_owner() {
     let _before = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
 }
 
-/// Makes a folder, and those above it, closed to others.
+/// Creates a folder, and those above it, closed to others.
 ///
 /// # Errors
 /// The operating system's.
@@ -41,11 +42,11 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Closes a folder of ours to others, and of what lies in it what begins with one of these names,
-/// with all below. What an earlier version or a copy left open is closed so.
+/// Removes the permissions of others from our folder and, recursively, from those of its entries
+/// whose names begin with one of `names`. It corrects what an earlier version or a copy left open.
 ///
-/// A folder of somebody else, one for everybody (`/tmp`), or one that holds other things as well
-/// keeps its mode. What cannot be changed (a read-only disk) is left as it is.
+/// A folder of another user, a shared one (`/tmp`), or one with other contents keeps its mode.
+/// Modes that cannot be changed (a read-only disk) stay as they are.
 ///
 /// # Errors
 /// The folder cannot be read.
@@ -64,13 +65,13 @@ pub fn close_to_others(folder: &Path, names: &[&str]) -> io::Result<()> {
     let mut budget = ENTRIES_MAX;
     let mut folders = close_entries(folder, is_named, &mut budget)?;
     while let Some(next) = folders.pop() {
-        // It may be gone meanwhile.
+        // It may have been removed meanwhile.
         folders.extend(close_entries(&next, |_| true, &mut budget).unwrap_or_default());
     }
     Ok(())
 }
 
-/// Closes the entries of a folder; the folders among them.
+/// Closes the entries of a folder; returns the folders among them.
 fn close_entries(
     folder: &Path,
     is_meant: impl Fn(&OsStr) -> bool,
@@ -79,7 +80,7 @@ fn close_entries(
     let mut folders = Vec::new();
     for entry in fs::read_dir(folder)?.flatten().take(*budget) {
         *budget -= 1;
-        // Of a link itself, so that nothing elsewhere is changed.
+        // The metadata of a link itself, so that its target is not changed.
         let Ok(about) = entry.metadata() else {
             continue;
         };
@@ -105,8 +106,8 @@ fn close(path: &Path, about: &fs::Metadata) {
     }
 }
 
-/// Puts a whole file there, unless there is one: then that one stays. Of several processes that do
-/// so at once one decides; read the file afterwards.
+/// Creates a file atomically, unless it exists: an existing file stays. Of several concurrent
+/// processes one wins; read the file afterwards.
 ///
 /// # Errors
 /// The operating system's.
@@ -120,8 +121,7 @@ pub fn place_once(path: &Path, content: &[u8]) -> io::Result<()> {
     placed
 }
 
-/// Puts a whole file there, in the place of the one before; nothing is written where it has this
-/// content already.
+/// Replaces a file atomically; writes nothing if it has this content already.
 ///
 /// # Errors
 /// The operating system's.
@@ -151,15 +151,15 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Held until it is dropped; the end of a process ends it, too.
+/// Locks the folder until the result is dropped or the process ends.
 fn lock(folder: &Path) -> io::Result<File> {
     let file = File::open(folder)?;
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => pause(),
-            // A file system without locks: two processes that begin within the same milliseconds
-            // may read different keys there, until the second one is started again.
+            // A file system without locks: two processes that start within the same milliseconds
+            // may use different keys until the second one is restarted.
             Err(TryLockError::Error(_unsupported)) => return Ok(file),
         }
     }

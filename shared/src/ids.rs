@@ -1,7 +1,7 @@
 //! Identifiers that cross a process boundary: members, rooms, products, items, trades, and the
 //! position of an entry in a topic.
 //!
-//! They are parsed once, at the door, and cannot be wrong afterwards. Every bound is chosen so that
+//! They are parsed once, at the boundary, and are valid from then on. Every bound is chosen so that
 //! a browser's number (53 bits) keeps the value exact and a message id names its room: an owner is
 //! below 2^31, a position below 2^22, and `(owner << 22) | seq` below 2^53.
 //!
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 /// The text or number is not an identifier of this kind.
 ///
-/// One type for every kind: whoever gets it answers "bad parameter", whatever was wrong.
+/// One type for every kind: the caller answers "bad parameter" in each case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a {kind}: expected a whole decimal number from {min} to {max}")]
 pub struct InvalidId {
@@ -143,8 +143,8 @@ impl Seq {
     /// The last position a topic can have, 2^22 - 1. After it the room is full (code 8006).
     pub const MAX: Self = Self((1 << SEQ_BITS) - 1);
 
-    /// From here on a topic is nearly full (90 % of [`Seq::MAX`]) and somebody should be told:
-    /// early enough to open another room, late enough never to be seen in an ordinary one.
+    /// From here on a topic is nearly full (90 % of [`Seq::MAX`]) and operators are warned: early
+    /// enough to open another room, late enough never to happen in an ordinary one.
     pub const WARN: Self = Self(Self::MAX.0 / 10 * 9);
 
     /// The number, from 0 to 2^22 - 1.
@@ -229,9 +229,9 @@ impl From<Seq> for i64 {
 /// or the member of an inbox entry.
 ///
 /// Below 2^53, unique within its kind of topic, ordered within one topic. The number does not say
-/// which kind of topic it belongs to: the caller knows that from where the id was found, and asks
-/// for [`room`](Self::room) or [`member`](Self::member) accordingly. Its [`seq`](Self::seq) is
-/// never zero, so "from the start" is not a message id.
+/// which kind of topic it belongs to: the caller knows that from the context, and calls
+/// [`room`](Self::room) or [`member`](Self::member) accordingly. Its [`seq`](Self::seq) is never
+/// zero, so "from the start" is not a message id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct MessageId(u64);

@@ -1,10 +1,10 @@
-//! JSON from outside, taken in exactly the shapes of the contract.
+//! Strict JSON input, accepted in exactly the shapes of the contract.
 //!
-//! What serde derives is more lenient than a contract: a struct may come as an array of its fields,
-//! a name of an enum as an object. [`from_object`] takes a body that is one object, and at every
-//! depth objects for structs and strings for names.
+//! Derived serde code is more lenient than a contract: it accepts an array of fields for a struct,
+//! and an object for the name of an enum variant. [`from_object`] accepts a body that is one
+//! object, and at every depth objects for structs and strings for names.
 //!
-//! It does not refuse fields that nobody asked for: clients of other versions send them.
+//! It does not refuse unknown fields: clients of other versions send them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,17 +16,17 @@ use serde::de::{
     MapAccess, SeqAccess, Visitor,
 };
 
-/// What stands for half of a surrogate pair, as an escape: U+FFFD.
+/// Replacement for half of a surrogate pair, as an escape: U+FFFD.
 const REPLACEMENT: &[u8; 6] = b"\\ufffd";
 
-/// Reads a body that is one JSON object, and nothing behind it.
+/// Reads a body that is one JSON object, with nothing after it.
 ///
-/// A field that is there twice, a missing one and one of another type are refused, as are bytes that
-/// are no UTF-8. Half of a surrogate pair counts as U+FFFD: it is what a client sends that cut a
-/// text inside an emoji, and browsers replace it in the same way.
+/// Repeated, missing and mistyped fields are refused, as are bytes that are not UTF-8. Half of a
+/// surrogate pair counts as U+FFFD: clients send it when they cut a text inside an emoji, and
+/// browsers replace it in the same way.
 ///
 /// # Errors
-/// The body is something else.
+/// The body has another form.
 pub fn from_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     let text = std::str::from_utf8(body).map_err(serde_json::Error::custom)?;
     let whole = replace_half_surrogates(text.as_bytes());
@@ -36,8 +36,8 @@ pub fn from_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Er
     Ok(value)
 }
 
-/// `\ud800` to `\udfff` without its other half, replaced in place. Backslashes stand only in
-/// strings; what is no JSON at all is refused later.
+/// `\ud800` to `\udfff` without its other half, replaced in place. Backslashes occur only in
+/// strings; invalid JSON is refused later.
 fn replace_half_surrogates(json: &[u8]) -> Cow<'_, [u8]> {
     let mut whole = Cow::Borrowed(json);
     let mut at = 0;
@@ -62,13 +62,13 @@ fn replace_half_surrogates(json: &[u8]) -> Cow<'_, [u8]> {
     whole
 }
 
-/// Where the next backslash stands that is no part of an escape before `at`.
+/// Position of the next backslash that is not part of an escape before `at`.
 fn next_escape(json: &[u8], at: usize) -> Option<usize> {
     let found = json.get(at..)?.iter().position(|byte| *byte == b'\\')?;
     at.checked_add(found)
 }
 
-/// The UTF-16 unit of the escape `\uXXXX` at this place.
+/// The UTF-16 unit of the escape `\uXXXX` at this position.
 fn escaped_unit(json: &[u8], start: usize) -> Option<u16> {
     let digits = json
         .get(start..start.checked_add(6)?)?
@@ -93,8 +93,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Root<T> {
     }
 }
 
-/// A deserializer, a visitor, what it visits: passes everything on, and is passed on into every
-/// value inside.
+/// Wrapper for deserializers, visitors and seeds: forwards every call and wraps every nested value.
 struct Exact<T>(T);
 
 macro_rules! pass_on {
@@ -117,7 +116,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Exact<D> {
         deserialize_seq deserialize_map deserialize_identifier deserialize_ignored_any
     }
 
-    /// Never from an array.
+    /// Accepts an object, never an array.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -127,7 +126,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Exact<D> {
         self.0.deserialize_map(Exact(visitor))
     }
 
-    /// Only from its name: no request has an enum with something in it.
+    /// Accepts the variant's name only: no request has an enum variant with data.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,

@@ -1,9 +1,10 @@
-//! Open files of this process: the limit of the machine, and how it is shared out.
+//! Open files of this process: raises the machine's limit and divides it between clients and the
+//! store.
 //!
-//! A connection is an open file, and so is each table of the embedded store. Without a share of its
-//! own the store would fail when clients are many, and a client over the limit would wait in the
-//! kernel's backlog instead of getting an answer. So the soft limit is raised to the hard one, a
-//! reserve is kept for everything that is no client, and what is left bounds the connections.
+//! A connection is an open file, and so is each table of the embedded store. Without a reserve the
+//! store would fail when there are many clients, and a client over the limit would wait in the
+//! kernel's backlog without an answer. So the soft limit is raised to the hard one, a reserve is
+//! kept for everything other than clients, and the rest bounds the connections.
 //!
 //! What this module does not do: count what is open. The bounds of the listener and of the
 //! connections do that.
@@ -12,20 +13,20 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files that are kept from clients at least: the runtime, the log, listeners, the pools of a
-/// database and a bus, the store's journals, tables and their compaction.
+/// Smallest reserve of files that clients cannot use: the runtime, the log, listeners, the pools of
+/// a database and a bus, the store's journals, tables and their compaction.
 const RESERVE_MIN: usize = 128;
 
-/// With more than this the store gains nothing.
+/// Largest reserve: the store gains nothing from more.
 const RESERVE_MAX: usize = 2_048;
 
-/// Connections that still speak HTTP, of one listener, at most.
+/// HTTP connections of one listener at most, before an upgrade.
 const HTTP_MAX: usize = 4_096;
 
-/// Fewer are senseless: one page of a browser takes six.
+/// Fewer make no sense: a browser opens six for one page.
 const HTTP_MIN: usize = 8;
 
-/// Listeners of one process: the public one and the one for operators.
+/// Listeners of one process: the public port and the admin port.
 const LISTENERS: usize = 2;
 
 /// The smallest limit that leaves room for clients.
@@ -37,7 +38,7 @@ pub struct OpenFiles {
     limit: usize,
 }
 
-/// The machine allows too few.
+/// The machine's limit of open files is too low.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "this process may open {limit} files only, and needs {LIMIT_MIN} at least: \
@@ -73,14 +74,14 @@ impl OpenFiles {
     #[must_use]
     pub fn now() -> Self {
         let limit = getrlimit(Resource::Nofile).current;
-        // Without a limit, or with one beyond what is counted here, files are not what is scarce.
+        // Without a limit, or with one beyond `usize`, open files are not the scarce resource.
         let limit = limit.map_or(usize::MAX, |limit| {
             usize::try_from(limit).unwrap_or(usize::MAX)
         });
         Self { limit }
     }
 
-    /// Files kept for everything that is no client.
+    /// Files kept for everything other than clients.
     #[must_use]
     pub fn reserve(self) -> usize {
         (self.limit / 4).clamp(RESERVE_MIN, RESERVE_MAX)
@@ -92,7 +93,7 @@ impl OpenFiles {
         self.reserve() / 2
     }
 
-    /// Connections of one listener that speak HTTP, those that are being upgraded among them.
+    /// HTTP connections of one listener, including those being upgraded.
     #[must_use]
     pub fn http_connections(self) -> usize {
         (self.for_clients() / 8).clamp(HTTP_MIN, HTTP_MAX)

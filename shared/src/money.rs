@@ -5,7 +5,7 @@
 //! JSON knows no other number for "1.5 GB", and is turned into units before anything is computed.
 //!
 //! What this file does not do: caps. What a price, a charge or a wallet may be is the market's rule
-//! and stands there (and as a constraint in its database); here are only the words.
+//! and is defined there (and as a constraint in its database); here are only the types.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use std::str::FromStr;
 use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// South Korean won, a whole number; negative where a sum or a correction is.
+/// South Korean won, a whole number; negative in sums and corrections.
 ///
 /// As JSON a whole number: `1500.0` and `"1500"` are refused. `Display` writes the bare digits.
 #[derive(
@@ -65,7 +65,7 @@ impl Won {
         }
     }
 
-    /// This amount so many times; `None` on overflow.
+    /// This amount multiplied; `None` on overflow.
     #[must_use]
     pub const fn checked_mul(self, times: i64) -> Option<Self> {
         match self.0.checked_mul(times) {
@@ -74,7 +74,7 @@ impl Won {
         }
     }
 
-    /// What so many units cost when one costs this; `None` on overflow.
+    /// The price of so many units when one costs this amount; `None` on overflow.
     #[must_use]
     pub fn checked_times_units(self, units: Units) -> Option<Self> {
         self.checked_mul(i64::from(units.0))
@@ -107,11 +107,11 @@ impl fmt::Display for Won {
 ///
 /// On the wire it is a number of gigabytes with at most one decimal: `1.5` is 15 units. A number
 /// within a millionth of a unit is taken, since a browser that adds 0.1 and 0.2 sends
-/// `0.30000000000000004`; `1.25`, negatives, infinities and what is no number are refused.
+/// `0.30000000000000004`; `1.25`, negative numbers, infinities and NaN are refused.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Units(u16);
 
-/// The number is no whole count of 0.1 GB units from 0 to 65,535.
+/// The number is not a whole count of 0.1 GB units from 0 to 65,535.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an amount of data: expected gigabytes with at most one decimal, from 0 to 6553.5")]
 pub struct InvalidUnits;
@@ -124,7 +124,7 @@ impl Units {
     pub const MAX: Self = Self(u16::MAX);
 
     /// How far a number of units may lie from a whole one. Far above the error of adding a few
-    /// doubles of this size (about 10^-12), far below what anybody could mean by it.
+    /// doubles of this size (about 10^-12), far below any amount that a client could intend.
     const TOLERANCE: f64 = 1e-6;
 
     /// So many times 0.1 GB.
@@ -139,10 +139,10 @@ impl Units {
         self.0
     }
 
-    /// Reads a number of gigabytes as it stands on the wire.
+    /// Reads a number of gigabytes in the form of the wire.
     ///
     /// # Errors
-    /// [`InvalidUnits`] when it is no whole number of units within a millionth, or out of range.
+    /// [`InvalidUnits`] when it is not a whole number of units within a millionth, or out of range.
     pub fn from_gigabytes(gigabytes: f64) -> Result<Self, InvalidUnits> {
         let units = gigabytes * 10.0;
         let nearest = units.round();
@@ -159,7 +159,7 @@ impl Units {
         Err(InvalidUnits)
     }
 
-    /// The number of gigabytes as it stands on the wire. The quotient is the double nearest to the
+    /// The number of gigabytes in the form of the wire. The quotient is the double nearest to the
     /// decimal, so it prints as that decimal.
     #[must_use]
     pub fn to_gigabytes(self) -> f64 {
@@ -222,7 +222,7 @@ impl Serialize for Units {
 
 impl<'de> Deserialize<'de> for Units {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // As f64, because a query string's deserializer has only text and must be told the type.
+        // As f64, because a query string's deserializer has only text and needs the type.
         deserializer.deserialize_f64(GigabytesVisitor)
     }
 }

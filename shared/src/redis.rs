@@ -1,6 +1,7 @@
-//! Where Redis is, as an address of one line, and what the client library makes of it.
+//! Redis address: one URL for a server, a cluster or Sentinels, and the client configuration made
+//! from it.
 //!
-//! What this file does not do: connect, or look whether the address can be right.
+//! What this file does not do: connect, or check that a server answers there.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,19 +14,19 @@ use rustls::ClientConfig;
 
 use crate::config::Secret;
 
-/// The port of a Redis that names none.
+/// Default port of Redis.
 const PORT: u16 = 6379;
 
-/// The port of a Sentinel that names none.
+/// Default port of a Sentinel.
 const SENTINEL_PORT: u16 = 26379;
 
 /// Addresses beyond this many are a mistake, not a cluster.
 const HOSTS_MAX: usize = 64;
 
-/// Where Redis is. `Debug` and `Display` hide the password.
+/// Address of Redis. `Debug` and `Display` hide the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
-    /// How many there are and how they belong together.
+    /// Single server, cluster, or behind Sentinels.
     pub kind: RedisKind,
     /// Whether the connections are encrypted.
     pub tls: bool,
@@ -34,29 +35,30 @@ pub struct RedisUrl {
     pub hosts: Vec<(String, u16)>,
     /// The name to log in with, if any.
     pub user: Option<String>,
-    /// The password to log in with, if any. Sentinels are asked without one.
+    /// The password to log in with, if any. Sentinels are queried without one.
     pub password: Option<Secret<String>>,
-    /// The database that keys are in; channels are in none.
+    /// The database of the keys; channels belong to none.
     pub database: Option<u8>,
 }
 
-/// How Redis is set up.
+/// Deployment of Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedisKind {
     /// One server.
     Single,
     /// A cluster; messages go by sharded pub/sub, which needs Redis 7 or later.
     Cluster,
-    /// Servers watched by Sentinels, who tell which is the primary of this service.
+    /// Servers behind Sentinels, which name the primary of this service.
     Sentinel {
-        /// What the Sentinels call it.
+        /// Name of the service at the Sentinels.
         service: String,
     },
 }
 
 impl RedisUrl {
-    /// For the client library: where to connect and how to log in; all else at its defaults. With
-    /// TLS, `trusted` says whose certificates are good; the system's authorities do without it.
+    /// Configuration of the client library: where to connect and how to log in; the rest at its
+    /// defaults. With TLS, `trusted` has the accepted authorities; without it the system's are
+    /// used.
     ///
     /// # Errors
     /// With TLS and nothing trusted: the system has no certificates that can be read.
@@ -100,14 +102,14 @@ fn connector(trusted: Option<ClientConfig>) -> Result<TlsConnector, Error> {
     if let Some(trusted) = trusted {
         return Ok(trusted.into());
     }
-    // Fails if there is one already: then that one is used.
+    // Fails if a provider is installed already, which then is used.
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .ok();
     TlsConnector::default_rustls()
 }
 
-/// The text is no address of a Redis. It is not quoted: it may hold a password.
+/// The text is not an address of Redis. It is not quoted: it may contain a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected redis://[USER:PASSWORD@]HOST[:PORT][/DB], redis-cluster://HOST[:PORT],… or \
@@ -126,7 +128,7 @@ impl FromStr for RedisUrl {
             "rediss" => true,
             _ => return Err(BadRedisUrl),
         };
-        // The password may hold an `@` that nobody has escaped; a host cannot.
+        // The password may contain an unescaped `@`; a host cannot.
         let (login, rest) = match rest.rsplit_once('@') {
             Some((login, rest)) => (Some(login), rest),
             None => (None, rest),
@@ -206,7 +208,7 @@ fn unescape(text: &str) -> Result<String, BadRedisUrl> {
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
         let code = part.get(..2).ok_or(BadRedisUrl)?;
-        // The number's own parser would take a sign, too.
+        // The number's own parser would also accept a sign.
         let is_hex = code.chars().all(|c| c.is_ascii_hexdigit());
         let byte = u8::from_str_radix(code, 16).ok().filter(|_| is_hex);
         bytes.push(byte.ok_or(BadRedisUrl)?);
@@ -241,14 +243,14 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// How every client of ours treats its connections: each command is attempted once, and none is sent on
-/// to another node of a cluster.
+/// Connection settings of every client: each command is attempted once, and none is redirected to
+/// another node of a cluster.
 ///
-/// While a slot is on its way, its old owner sends commands about keys that it does not have on to the
-/// new one (`ASK`). fred 10.1 takes the next answer of the new owner, whatever it belongs to, for that
-/// to `ASKING`, and asks the old owner again; or, with no attempt left, ends all its connections for
-/// good. Refused, a command fails by itself; when a slot has moved (`MOVED`) the client learns that
-/// from the refusal, too.
+/// While a slot is being migrated, its old owner redirects commands for keys that it does not have
+/// to the new one (`ASK`). fred 10.1 takes the next answer of the new owner, whatever it belongs
+/// to, for the reply to `ASKING`, and asks the old owner again; or, with no attempt left, ends all
+/// its connections for good. Without redirection only the command fails; the client updates its
+/// slot map from a `MOVED` all the same.
 #[must_use]
 pub fn connection_config() -> ConnectionConfig {
     ConnectionConfig {

@@ -1,8 +1,8 @@
-//! Logs: where they go, in which form, and what a panic leaves in them.
+//! Logging: destination, format, and what is logged of a panic.
 //!
-//! Everything is `tracing`; records of the `log` crate (some dependencies use it) come along. Lines
-//! go to standard error, so that a command that prints a result keeps standard output for it. They
-//! go through a bounded queue: logging never waits for the reader of the log and never fails.
+//! Everything is `tracing`; records of the `log` crate (some dependencies use it) are included.
+//! Lines go to standard error, so that a command that prints a result keeps standard output for it.
+//! They go through a bounded queue: logging never waits for the reader of the log and never fails.
 //!
 //! What this module does not do: metrics (each server has its own), trace export, files and their
 //! rotation (the supervisor of the process keeps its output).
@@ -38,12 +38,12 @@ pub enum LogFormat {
 
 /// Which events are logged: a level, or directives like `info,chat_server::hub=debug`.
 ///
-/// The language is that of `tracing_subscriber::EnvFilter`. The environment is not asked; the text
-/// comes from the settings.
+/// The language is that of `tracing_subscriber::EnvFilter`. `RUST_LOG` is not read; the text comes
+/// from the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter(String);
 
-/// The text is no filter.
+/// The text is not a filter.
 #[derive(Debug, thiserror::Error)]
 #[error("not a log filter: expected a level ({LEVELS}) or directives like info,hyper=warn")]
 pub struct InvalidLogFilter {
@@ -60,8 +60,8 @@ impl FromStr for LogFilter {
         EnvFilter::builder()
             .parse(text)
             .map_err(|source| invalid(Some(source)))?;
-        // A bare word that is no level would be taken for a target, so that the misspelt `infoo`
-        // logs nothing and says nothing.
+        // A bare word that is not a level would count as a target, so that the misspelt `infoo`
+        // would silently log nothing.
         let is_bare = |part: &&str| !part.contains(['=', '[', ']', '{', '}', '"']);
         let is_level = |part: &str| LEVELS.split(", ").any(|l| l.eq_ignore_ascii_case(part));
         if text.split(',').filter(is_bare).all(is_level) {
@@ -73,7 +73,7 @@ impl FromStr for LogFilter {
 }
 
 impl LogFilter {
-    /// Nothing is logged.
+    /// A filter that logs nothing.
     #[must_use]
     pub fn off() -> Self {
         Self("off".to_owned())
@@ -86,10 +86,10 @@ impl fmt::Display for LogFilter {
     }
 }
 
-/// Why there is no log.
+/// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// It is the second call in this process.
+    /// This process has set up logging before.
     #[error("logging is already set up")]
     AlreadySetUp,
     /// No descriptor or no thread for the writer.
@@ -100,7 +100,7 @@ pub enum InitError {
 /// The queue of the process, for its count of dropped lines.
 static QUEUE: OnceLock<LineQueue> = OnceLock::new();
 
-/// The end of a process waits so long for its last lines to be read.
+/// How long the end of a process waits until its last lines are written.
 pub const FLUSH_MAX: Duration = Duration::from_secs(1);
 
 /// Sends the logs of this process to standard error and puts panics into them. Call it once, first
@@ -120,20 +120,19 @@ pub fn init(format: LogFormat, filter: &LogFilter) -> Result<Logs, InitError> {
     Ok(Logs(QUEUE.get_or_init(|| queue).clone()))
 }
 
-/// How many lines of the log were dropped so far, for want of a reader in time.
+/// How many lines of the log were dropped so far, because their reader was too slow.
 #[must_use]
 pub fn lines_dropped() -> u64 {
     QUEUE.get().map_or(0, LineQueue::dropped)
 }
 
-/// The log of the process. Its drop waits for the last lines, [`FLUSH_MAX`] at most.
+/// The log of the process. Dropping it waits for the last lines, [`FLUSH_MAX`] at most.
 #[derive(Debug)]
 #[must_use = "the last lines are lost without it"]
 pub struct Logs(LineQueue);
 
 impl Logs {
-    /// Says why the process ends: as an error in the log or, where the filter takes none, as a plain
-    /// line of this program.
+    /// Logs why the process ends; where the filter suppresses errors, writes a plain line instead.
     pub fn fail(&self, program: &str, error: &(dyn Error + 'static)) {
         let text = with_causes(error);
         if tracing::enabled!(Level::ERROR) {
@@ -150,15 +149,15 @@ impl Drop for Logs {
     }
 }
 
-/// The error and what caused it, in one line.
+/// The error and its chain of causes, in one line.
 #[must_use]
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// The subscriber that [`init`] sets up, with a writer of one's own: for tests of what is logged,
-/// by `tracing::dispatcher::with_default`.
+/// The subscriber that [`init`] sets up, with another writer: for tests of logging, by
+/// `tracing::dispatcher::with_default`.
 #[must_use]
 pub fn dispatch<W>(format: LogFormat, filter: &LogFilter, writer: W) -> Dispatch
 where
@@ -169,7 +168,7 @@ where
         .expect("the filter was read once before");
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        // It would print them past the queue, and panic where nobody reads.
+        // It would print them past the queue, and panic where standard error is closed.
         .log_internal_errors(false)
         .with_writer(writer);
     match format {
@@ -185,14 +184,15 @@ where
     }
 }
 
-/// Which program this is. Made by [`build_info!`](crate::build_info) in the program's own crate.
+/// Name, version and commit of a program. Made by [`build_info!`](crate::build_info) in the
+/// program's own crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BuildInfo {
     /// The crate's name.
     pub name: &'static str,
     /// The crate's version.
     pub version: &'static str,
-    /// The commit it was built from, if the build said so by `BUILD_COMMIT`.
+    /// The commit that it was built from, if the build set `BUILD_COMMIT`.
     pub commit: Option<&'static str>,
     /// Whether assertions are compiled in (a development build).
     pub debug: bool,
@@ -231,10 +231,11 @@ pub fn log_build_info(build: &BuildInfo) {
     );
 }
 
-/// From now on a panic is an error in the log, with its place, and not a text on standard error.
+/// Installs the panic hook: a panic becomes an error in the log with its place in the source, not a
+/// text on standard error.
 ///
-/// The hook that was there before is replaced, not called: the default one prints the whole text of
-/// the panic, and a text may hold what a log must not (see [`safe_text`]).
+/// The hook before it is replaced, not called: the default one prints the whole text of the panic,
+/// and a text may contain what a log must not (see [`safe_text`]).
 fn log_panics() {
     std::panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
         let thread = std::thread::current();
@@ -251,12 +252,12 @@ fn log_panics() {
     }));
 }
 
-/// What a panic says, without what it quotes.
+/// The message of a panic, without the values that it quotes.
 ///
 /// A panic's text is often made of a fixed part and a value: `expect` and `unwrap` append the error
 /// after a colon, slicing a string appends the string, comparing two values appends both. The value
 /// may be a message body or a token, so the text is cut where a value begins: at the first `": "`,
-/// `" of `"` or line break, and after 200 characters. The place in the source says the rest.
+/// `" of `"` or line break, and after 200 characters. The place in the source identifies the panic.
 fn safe_text(payload: &(dyn Any + Send)) -> String {
     if let Some(fixed) = payload.downcast_ref::<&'static str>() {
         return (*fixed).to_owned();
@@ -264,7 +265,7 @@ fn safe_text(payload: &(dyn Any + Send)) -> String {
     let Some(text) = payload.downcast_ref::<String>() else {
         return "of another kind than text".to_owned();
     };
-    // The one frequent panic whose value is known to be two numbers.
+    // The one frequent panic whose values are two numbers.
     let bounds = text.starts_with("index out of bounds: the len is ");
     let ends: &[&str] = if bounds {
         &["\n"]
@@ -279,7 +280,7 @@ fn safe_text(payload: &(dyn Any + Send)) -> String {
     text[..end].chars().take(PANIC_CHARS_MAX).collect()
 }
 
-/// A fixed part is a sentence; what is longer is not one.
+/// A fixed part is one sentence; a longer text contains a value.
 const PANIC_CHARS_MAX: usize = 200;
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Rules about text that people write.
 //!
-//! A message or a title of characters that show nothing passes every check of its length and yet
-//! cannot be seen by anybody. Both servers refuse such texts, so the rule is here.
+//! A message or title of invisible characters passes every check of its length. Both servers refuse
+//! such texts, so the rule is shared.
 //!
-//! What this module does not do: lengths, and what else a field may not hold.
+//! What this module does not do: check lengths, or other rules of a field.
 
 use std::ops::RangeInclusive;
 
@@ -30,17 +30,17 @@ const IGNORABLE: [RangeInclusive<char>; 17] = [
     '\u{E0000}'..='\u{E0FFF}', // tags, more variation selectors, reserved
 ];
 
-/// Characters that are neither spaces nor ignorable by their property, and show nothing all the same.
+/// Characters that are neither spaces nor ignorable by their property, but are invisible.
 const EMPTY: [RangeInclusive<char>; 3] = [
     '\u{2800}'..='\u{2800}',   // Braille pattern blank
     '\u{FFF9}'..='\u{FFFB}',   // interlinear annotation marks
     '\u{1D159}'..='\u{1D159}', // musical null notehead
 ];
 
-/// Whether nothing of a text can be seen: it is empty, or all of it is spaces, controls and
-/// characters that are not displayed.
+/// Whether a text is invisible: empty, or made only of spaces, controls and characters that are not
+/// displayed.
 ///
-/// Such characters are fine beside visible ones: emoji are joined by them, and some scripts need
+/// Such characters are allowed beside visible ones: emoji are joined by them, and some scripts need
 /// them.
 #[must_use]
 pub fn is_blank(text: &str) -> bool {

@@ -1,4 +1,4 @@
-//! The HTTP conventions that both servers keep.
+//! HTTP conventions of both servers: envelope, errors, limits, CORS, request ids, access log.
 //!
 //! ```text
 //! listener: places, time ─► conform: name, host, envelope ─► logged: a line in the log ─► cors
@@ -6,11 +6,11 @@
 //! ```
 //!
 //! Handlers take their input through [`InPath`], [`InQuery`] and [`InBody`], answer with
-//! [`success`], [`done`] or a page, and refuse with a row of a table: [`CommonError`] holds the rows
-//! that both servers have, each server's own table the others (both make [`Row`]s).
+//! [`success`], [`done`] or a page, and fail with a row of the error table: [`CommonError`] holds
+//! the rows that both servers have, each server's own table the others (both make [`Row`]s).
 //!
-//! What this module does not do: know who asks (each server checks tokens in its own way;
-//! [`Credentials`] only reads them), routes, documents, limits on how often somebody asks.
+//! What this module does not do: authentication (each server verifies tokens in its own way;
+//! [`Credentials`] only parses them), routes, documents, rate limits.
 
 mod body;
 mod conform;

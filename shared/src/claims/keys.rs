@@ -1,7 +1,7 @@
-//! Public keys: their published form (a JWKS), and the set a checker holds.
+//! Public keys: their published form (a JWKS), and the set that a verifier holds.
 //!
-//! A key's id is the thumbprint of the key itself (RFC 7638), so nobody has to choose, configure or
-//! keep in step a `kid`: whoever has the key has its id.
+//! A key's id is the thumbprint of the key itself (RFC 7638), so a `kid` is never chosen,
+//! configured or kept in sync: it follows from the key.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::names::is_name;
 use crate::config::Secret;
 
-/// One public key of the kind we use: P-256, for ES256 signatures.
+/// A P-256 public key, for ES256 signatures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jwk {
     kty: KeyType,
@@ -31,13 +31,13 @@ pub struct Jwk {
 }
 
 impl Jwk {
-    /// The key's id, as it stands in the header of the tokens signed with it.
+    /// The key's id (`kid`), as in the header of the tokens signed with it.
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// The key a checker uses; `None` when the coordinates are no point on the curve.
+    /// The key for verification; `None` when the coordinates are not a point on the curve.
     fn decoding_key(&self) -> Option<DecodingKey> {
         let coordinate = |text: &str| {
             URL_SAFE_NO_PAD
@@ -88,8 +88,8 @@ enum KeyAlgorithm {
 
 /// The public keys as the market publishes them at `/.well-known/jwks.json`.
 ///
-/// Reading skips every key that is not of our kind: the day the market adds another algorithm, the
-/// servers that do not know it go on with the keys they do know.
+/// Reading skips every key of another type: when the market adds an algorithm, servers that do not
+/// support it continue with the keys that they do support.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Jwks {
     /// The keys, the one in use for signing first.
@@ -114,21 +114,21 @@ impl<'de> Deserialize<'de> for Jwks {
     }
 }
 
-/// The public keys a checker believes, by their id.
+/// The public keys that a verifier trusts, by id.
 #[derive(Debug, Clone, Default)]
 pub struct KeySet {
     by_kid: HashMap<String, DecodingKey>,
 }
 
 impl KeySet {
-    /// More keys than this are not taken: a rotation needs two or three.
+    /// Keys beyond this many are ignored: a rotation needs two or three.
     pub const KEYS_MAX: usize = 16;
 
-    /// The usable keys of a JWKS. Left out are keys that are no point on the curve, whose id is not
-    /// 1 to 64 characters of `A-Z a-z 0-9 - _`, or that come after [`KeySet::KEYS_MAX`] others; of
-    /// two keys with one id the first counts.
+    /// The usable keys of a JWKS. Left out are keys that are not a point on the curve, whose id is
+    /// not 1 to 64 characters of `A-Z a-z 0-9 - _`, or that come after [`KeySet::KEYS_MAX`] others;
+    /// of two keys with one id the first counts.
     ///
-    /// Look at [`is_empty`](Self::is_empty) before replacing a good set with the result.
+    /// Check [`is_empty`](Self::is_empty) before replacing a good set with the result.
     #[must_use]
     pub fn from_jwks(jwks: &Jwks) -> Self {
         let usable = jwks.keys.iter().filter(|key| is_name(&key.kid));
@@ -148,7 +148,7 @@ impl KeySet {
         self.by_kid.len()
     }
 
-    /// Whether there is no key, so that no token can be good.
+    /// Whether the set is empty, so that no token can be valid.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_kid.is_empty()
@@ -173,7 +173,7 @@ pub struct GeneratedKey {
 #[error("no key could be generated")]
 pub struct KeyGenerationFailed;
 
-/// The text is not the private key we need.
+/// The text is not a P-256 private key (PKCS#8 in PEM).
 #[derive(Debug, thiserror::Error)]
 #[error("not a private key: expected a P-256 key as PKCS#8 in PEM (BEGIN PRIVATE KEY)")]
 pub struct InvalidPrivateKey {
@@ -182,8 +182,8 @@ pub struct InvalidPrivateKey {
 
 /// Makes a key pair: for development, tests, and the first start of an embedded server.
 ///
-/// The randomness comes from the cryptographic library, not from an argument: a private key that a
-/// test could foretell must not be possible.
+/// The randomness comes from the cryptographic library, not from an argument: a private key must
+/// never be predictable, not even in a test.
 ///
 /// # Errors
 /// [`KeyGenerationFailed`] when the operating system gives no randomness.
@@ -230,7 +230,7 @@ fn public_jwk(key: &EncodingKey) -> Result<Jwk, InvalidPrivateKey> {
 /// PEM by RFC 7468: base64 in lines of 64 characters between two labels.
 fn to_pem(der: &[u8]) -> String {
     let mut text = STANDARD.encode(der);
-    // From the end, so that the earlier places do not move.
+    // From the end, so that the earlier positions do not move.
     for line_start in (64..text.len()).step_by(64).rev() {
         text.insert(line_start, '\n');
     }

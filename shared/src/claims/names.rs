@@ -1,7 +1,7 @@
 //! The short texts in claims: token family, token id, service name.
 //!
-//! Bounded and of a plain alphabet, because they come out of tokens, go into logs, keys and
-//! database columns, and need no escaping anywhere.
+//! Bounded, in a plain alphabet: they come from tokens and go into logs, keys and database columns
+//! without escaping.
 
 use std::fmt;
 use std::str::FromStr;
@@ -95,7 +95,7 @@ impl TokenId {
     }
 }
 
-/// Whether the text is short and of the alphabet above; also asked of the `kid` of a token.
+/// Whether the text is within the bound and the alphabet; also checked for the `kid` of a token.
 pub(super) fn is_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=NAME_CHARS_MAX).contains(&text.len()) && text.bytes().all(plain)

@@ -1,4 +1,4 @@
-//! Signing tokens.
+//! Token signing with one private key. Rotation and the choice of the key are the caller's.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 
@@ -21,31 +21,31 @@ pub struct Signer {
     scope: TokenScope,
 }
 
-/// What a member's token is to say.
+/// The contents of a member's token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberGrant {
-    /// Whose token.
+    /// The member that the token identifies.
     pub member: MemberId,
     /// What the member may do.
     pub role: Role,
     /// Which of the two tokens; it decides the lifetime.
     pub token: MemberToken,
-    /// The login it comes from.
+    /// The login that the token comes from; a revocation names it.
     pub family: FamilyId,
-    /// Its own id.
+    /// The token's own id (claim `jti`).
     pub token_id: TokenId,
 }
 
-/// What a service's token is to say.
+/// The contents of a service's token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceGrant {
-    /// Which service calls.
+    /// The calling service.
     pub service: ServiceName,
-    /// The token's own id.
+    /// The token's own id (claim `jti`).
     pub token_id: TokenId,
 }
 
-/// The cryptographic library failed. Nothing about the grant can cause it.
+/// The cryptographic library failed. No grant can cause it.
 #[derive(Debug, thiserror::Error)]
 #[error("token could not be signed")]
 pub struct SignError {
@@ -68,7 +68,7 @@ impl Signer {
         &self.public
     }
 
-    /// Signs a member's token that is good from `now` for the lifetime of its type.
+    /// Signs a member's token that is valid from `now` for the lifetime of its type.
     ///
     /// # Errors
     /// [`SignError`] when the cryptographic library fails.
@@ -90,7 +90,7 @@ impl Signer {
         self.sign(&claims.into())
     }
 
-    /// Signs a service's token that is good from `now` for [`SERVICE_LIFETIME`].
+    /// Signs a service's token that is valid from `now` for [`SERVICE_LIFETIME`].
     ///
     /// # Errors
     /// [`SignError`] when the cryptographic library fails.

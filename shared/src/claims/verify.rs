@@ -1,4 +1,5 @@
-//! Checking tokens.
+//! Token verification: signature, issuer and audience, type, expiry. It neither fetches keys nor
+//! looks up revocations.
 
 use std::time::Duration;
 
@@ -12,51 +13,51 @@ use super::{
 };
 use crate::clock::UnixMillis;
 
-/// How long after its `exp` a token is still taken: not at all.
+/// Leeway after a token's `exp`: none.
 ///
-/// A connection ends at the `exp` of its token, on whatever node it is; with a leeway "expired"
-/// would begin at one moment for the connection and at another for the next request. A server whose
-/// clock is a few seconds off merely renews a few seconds early or late; `iat` is not checked, so
-/// nothing is refused for coming from the future.
+/// A connection ends at the `exp` of its token, on any node; with a leeway, expiry would come at
+/// one moment for the connection and at another for the next request. A server whose clock is a few
+/// seconds off merely renews a few seconds early or late; `iat` is not checked, so a token from a
+/// clock that is ahead is accepted.
 pub const EXPIRY_LEEWAY: Duration = Duration::ZERO;
 
 /// 4 KiB: more than a browser keeps in a cookie; ours are about 500 bytes. Longer ones are refused
 /// before anything is decoded.
 pub const TOKEN_BYTES_MAX: usize = 4096;
 
-/// Why a token was not taken. Its text holds nothing of the token but a checked key id.
+/// Why a token was refused. The text contains nothing of the token except a checked key id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not a token of ours at all: unreadable, too long, another algorithm, claims missing, one that
-    /// is to be good only later.
+    /// Not a token of this site: unreadable, too long, another algorithm, missing claims, or not
+    /// valid yet.
     #[error("not a token of this site")]
     Malformed,
     /// Signed with a key that is not in the set. After a rotation the set may be old: fetch the
-    /// keys again, but seldom, since anybody can send an unknown id.
+    /// keys again, but throttled, since any client can send an unknown id.
     #[error("token is signed with the unknown key {kid}")]
     UnknownKey {
         /// The key's id: 1 to 64 characters of `A-Z a-z 0-9 - _`.
         kid: String,
     },
-    /// The signature does not belong to the text: a forgery, or damage.
+    /// The signature does not match the text: a forgery, or damage.
     #[error("signature of the token is wrong")]
     BadSignature,
-    /// Signed by us for somebody else, for example another environment.
+    /// Signed with our key for another issuer or audience, for example another environment.
     #[error("token has another issuer or audience")]
     WrongIssuerOrAudience,
-    /// A good token in a place where its type does not belong.
+    /// A valid token whose type does not fit this use.
     #[error("token has the wrong type")]
     WrongType,
-    /// Was good until its `exp`: its holder may renew it.
+    /// Expired: the client may renew it.
     #[error("token has expired")]
     Expired,
 }
 
-/// Checks tokens against a set of keys.
+/// Verifies tokens against a set of keys.
 ///
-/// Only ES256 is taken, whatever a token's header says; the key is chosen by `kid` from the set,
-/// never from the token. Checks run in the order of [`TokenError`]'s variants, and nothing of the
-/// claims is believed before the signature is.
+/// Only ES256 is accepted, whatever a token's header names; the key is chosen by `kid` from the
+/// set, never from the token. Checks run in the order of [`TokenError`]'s variants, and no claim is
+/// used before the signature is verified.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     keys: KeySet,
@@ -65,14 +66,14 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A checker of tokens for this scope, signed with one of these keys.
+    /// A verifier of tokens for this scope, signed with one of these keys.
     #[must_use]
     pub fn new(keys: KeySet, scope: TokenScope) -> Self {
         let mut validation = Validation::new(Algorithm::ES256);
         validation.set_issuer(&[&scope.issuer]);
         validation.set_audience(&[&scope.audience]);
         validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        // The library asks the system's clock; ours comes as an argument, see `claims`.
+        // The library reads the system's clock; our time is an argument, see `claims`.
         validation.validate_exp = false;
         Self {
             keys,
@@ -81,7 +82,7 @@ impl Verifier {
         }
     }
 
-    /// The same checker with other keys, after a rotation.
+    /// The same verifier with other keys, after a rotation.
     #[must_use]
     pub fn with_keys(&self, keys: KeySet) -> Self {
         Self::new(keys, self.scope.clone())
@@ -90,7 +91,7 @@ impl Verifier {
     /// The claims of a member's token of the expected type.
     ///
     /// # Errors
-    /// [`TokenError`] when the token is not good at `now`, or not good here.
+    /// [`TokenError`] when the token is not valid at `now`, or not for this use.
     pub fn member(
         &self,
         token: &str,
@@ -106,7 +107,7 @@ impl Verifier {
     /// The claims of a service's token.
     ///
     /// # Errors
-    /// [`TokenError`] when the token is not good at `now`, or is a member's.
+    /// [`TokenError`] when the token is not valid at `now`, or is a member's.
     pub fn service(&self, token: &str, now: UnixMillis) -> Result<ServiceClaims, TokenError> {
         let claims = self.claims(token, TokenType::Service, now)?;
         claims
@@ -127,7 +128,7 @@ impl Verifier {
         let expires_at = claims
             .expires_at()
             .map_err(|_inconsistent: InconsistentClaims| TokenError::Malformed)?;
-        // RFC 7519, 4.1.5: whoever puts it into a token means it.
+        // RFC 7519, 4.1.5: `nbf` must be obeyed where it is present.
         if claims.nbf.is_some_and(|from| now.seconds() < from) {
             return Err(TokenError::Malformed);
         }
@@ -144,7 +145,7 @@ impl Verifier {
             return Err(TokenError::Malformed);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|error| sort(&error))?;
-        // RFC 7515, 4.1.11: an extension that must be understood, and we understand none.
+        // RFC 7515, 4.1.11: an extension that must be understood; we support none.
         if header.alg != Algorithm::ES256 || header.crit.is_some() {
             return Err(TokenError::Malformed);
         }
@@ -161,7 +162,7 @@ impl Verifier {
     }
 }
 
-/// What the caller may do about an error of the library.
+/// Maps an error of the library to what the caller may do about it.
 fn sort(error: &jsonwebtoken::errors::Error) -> TokenError {
     let kind = error.kind();
     if matches!(kind, ErrorKind::InvalidSignature) {

@@ -1,22 +1,22 @@
-//! The list of what is wrong with the settings.
+//! Report of wrong settings: all of them at once, each with what would be right.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use clap::Command;
 
-/// Everything that is wrong with a program's settings, to be shown in one go.
+/// All mistakes in a program's settings, shown in one report.
 ///
 /// `Display` is the whole report, one line for each: where, what, and what would be right.
 #[derive(Debug, Clone)]
 pub struct Mistakes {
     program: String,
-    /// How to show a setting: by its flag and its environment variable.
+    /// How a setting is displayed: its flag and its environment variable.
     places: HashMap<String, String>,
     lines: Vec<Line>,
 }
 
-/// What is wrong with a setting.
+/// One mistake in a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     /// What is wrong, as the rest of a sentence about the setting: `"3x" is not a number`.
@@ -57,10 +57,10 @@ impl Mistakes {
         }
     }
 
-    /// Notes a mistake in a setting, named as its field in the struct (`send_time_limit`).
+    /// Records a mistake in a setting, named as its field in the struct (`send_time_limit`).
     ///
-    /// Returns whether it is the first one noted about this setting; only the first is kept, since
-    /// what comes after a wrong value mostly follows from it.
+    /// Returns whether it is the first mistake of this setting; only the first is kept, since later
+    /// ones mostly follow from it.
     pub fn add(&mut self, setting: &str, mistake: Mistake) -> bool {
         let place = self
             .places
@@ -80,7 +80,7 @@ impl Mistakes {
         new
     }
 
-    /// Notes a mistake that is no one setting's: a sentence, and what would be right.
+    /// Records a mistake that belongs to no single setting: a sentence, and what would be right.
     pub(super) fn add_text(&mut self, what: String, right: String) {
         self.lines.push(Line {
             place: None,

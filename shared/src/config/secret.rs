@@ -1,4 +1,4 @@
-//! A value that nobody sees by accident.
+//! Secret values: a wrapper that keeps them out of logs and serialised data.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::str::FromStr;
 ///
 /// `Debug` and `Display` show a placeholder, and it cannot be serialised. The one way to the value
 /// is [`expose`](Self::expose), which is easy to find in a review. The memory is not wiped when it
-/// is dropped: what reads this process's memory has the keys in use anyway.
+/// is dropped: a reader of this process's memory has the keys in use anyway.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret<T>(T);
 
@@ -18,7 +18,7 @@ impl<T> Secret<T> {
         Self(value)
     }
 
-    /// The value. Name the reason at the place of the call: a header, a signature, a connection.
+    /// The value. Call it where the value is used: a header, a signature, a connection.
     pub const fn expose(&self) -> &T {
         &self.0
     }
@@ -29,7 +29,7 @@ impl<T> Secret<T> {
     }
 }
 
-/// What stands in place of the value.
+/// Placeholder for the value.
 const REDACTED: &str = "[redacted]";
 
 impl<T> fmt::Debug for Secret<T> {
@@ -50,7 +50,7 @@ impl<T> From<T> for Secret<T> {
     }
 }
 
-/// For settings. Only of text, so that no parser's error can quote what it was given.
+/// For settings. Text only, so that no parser's error can quote the value.
 impl FromStr for Secret<String> {
     type Err = Infallible;
 

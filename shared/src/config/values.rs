@@ -1,19 +1,19 @@
-//! Values that settings have and `clap` does not know: durations and sizes.
+//! Parsers for settings that `clap` lacks: durations and byte sizes.
 
 use std::time::Duration;
 
-/// The text is no duration.
+/// The text is not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a duration: expected a whole number with a unit, like 250ms, 30s, 10m, 2h or 14d")]
 pub struct InvalidDuration;
 
-/// The text is no size.
+/// The text is not a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a size: expected bytes as a whole number, or with a unit, like 64KiB, 1MiB or 2GiB")]
 pub struct InvalidByteSize;
 
-/// Reads a duration: a whole number and one of the units ms, s, m, h, d. A unit is needed, since
-/// `30` alone is read as seconds by one and as milliseconds by the other.
+/// Reads a duration: a whole number and one of the units ms, s, m, h, d. A unit is required, since
+/// a bare `30` could mean seconds or milliseconds.
 ///
 /// # Errors
 /// [`InvalidDuration`] for any other text, and beyond 2^64 ms.
@@ -33,8 +33,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
         .ok_or(InvalidDuration)
 }
 
-/// Reads a number of bytes: a whole number, alone or with one of the units B, KiB, MiB, GiB
-/// (powers of 1,024). `KB` is refused: half the world means 1,000 by it.
+/// Reads a number of bytes: a whole number, alone or with one of the units B, KiB, MiB, GiB (powers
+/// of 1,024). `KB` is refused: it is ambiguous (1,000 or 1,024).
 ///
 /// # Errors
 /// [`InvalidByteSize`] for any other text, and beyond the address space.

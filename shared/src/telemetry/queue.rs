@@ -1,11 +1,11 @@
 //! Bounded queue between the log and its file descriptor, and the thread that writes it out.
 //!
-//! A reader of the log that stands still, is gone, or has a full disk must not stop or end the server:
-//! a line is queued or dropped, never waited for, and a drop is counted. `tracing-appender` has a
+//! A reader of the log that hangs, has ended, or has a full disk must not block or end the server:
+//! a line is queued or dropped without waiting, and drops are counted. `tracing-appender` has a
 //! writer thread too, but bounds lines instead of bytes, loses what a failed write takes with it
-//! uncounted, and at its end prints to a descriptor that may be the one that stands still.
+//! uncounted, and at its end prints to a descriptor that may be the blocked one.
 //!
-//! What this module does not do: form lines, and choose which are written.
+//! What this module does not do: format lines, or filter them.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -18,22 +18,22 @@ use std::time::Duration;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// 1 MiB waits to be written, and at most as much is being written: some 7,000 lines, more than a
-/// start or a stop logs, so that only a reader which takes nothing for a while loses any.
+/// start or a stop logs, so that lines are lost only if the reader stops for a while.
 const QUEUED_BYTES_MAX: usize = 1 << 20;
 
-/// Before a descriptor that would block (a terminal that another program set so) is tried again.
+/// Pause before a descriptor that would block (a terminal in non-blocking mode) is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 
-/// The queue. Clones are the same one.
+/// The queue. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct LineQueue(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// There is something to write.
+    /// Signalled when lines are queued.
     filled: Condvar,
-    /// Everything is written.
+    /// Signalled when everything is written.
     emptied: Condvar,
     dropped: AtomicU64,
     bytes_max: usize,
@@ -80,7 +80,7 @@ impl LineQueue {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits until everything is written, but not longer than this.
+    /// Waits until everything is written, at most `wait_max`.
     pub(super) fn flush(&self, wait_max: Duration) {
         let state = self.0.lock();
         let is_busy = |state: &mut State| state.is_writing || !state.queued.is_empty();
@@ -91,7 +91,7 @@ impl LineQueue {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Bytes are put in and taken out whole.
+        // Each update is complete in itself, so a poisoned lock holds whole lines.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,7 +113,7 @@ impl Shared {
         self.dropped.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// The thread. It ends with the process.
+    /// The loop of the writer thread, which ends with the process.
     fn write_to(&self, mut out: impl Write) {
         let mut batch = Vec::new();
         let mut reported = 0;
@@ -141,7 +141,7 @@ impl Shared {
         }
     }
 
-    /// Takes what is queued, when there is something.
+    /// Waits for lines and takes all that are queued.
     fn take(&self, batch: &mut Vec<u8>) {
         let mut state = self.lock();
         state.is_writing = false;
@@ -154,7 +154,7 @@ impl Shared {
         state.is_writing = true;
     }
 
-    /// Says in the log how much of it is missing, once it can be written again.
+    /// Logs how many lines were dropped, once writing works again.
     fn report(&self, reported: &mut u64) {
         let dropped = self.dropped.load(Ordering::Relaxed);
         let count = dropped - *reported;
@@ -165,14 +165,14 @@ impl Shared {
             log.lines_dropped = count,
             "{count} lines of this log are missing: it was not read, or not kept, for a while"
         );
-        // Unless this line found no room either; then it is said again.
+        // If this line was dropped, too, the report is repeated.
         if self.dropped.load(Ordering::Relaxed) == dropped {
             *reported = dropped;
         }
     }
 }
 
-/// Writes all of it, or says how much of it was written.
+/// Writes all bytes, or returns how many were written.
 fn write_all(out: &mut impl Write, bytes: &[u8]) -> Result<(), usize> {
     let mut written = 0;
     while written < bytes.len() {

@@ -1,7 +1,7 @@
-//! A request's body on its way in: how long its client may take, and how long we have waited for it.
+//! Time limits for request bodies, by progress.
 //!
-//! Time goes by progress: a body may be slow as long as it comes. The time that a handler waits for
-//! its client is not the handler's.
+//! A slow body is accepted as long as it makes progress. The time that a handler waits for its
+//! client does not count against the handler's own limit.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -16,19 +16,19 @@ use tokio::time::{Instant, Sleep};
 
 use super::stream::{at, now};
 
-/// Between two pieces of a body.
+/// Longest pause between two pieces of a body.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// A whole body may take so long, and longer by a second for every [`BYTES_A_SECOND_MIN`] of it.
+/// Longest time for a whole body, extended by a second for every [`BYTES_A_SECOND_MIN`] of it.
 const WHOLE_BASE: Duration = Duration::from_secs(20);
 
-/// Half of what the slowest of networks gives.
+/// Slowest rate that is accepted: half of what the slowest networks give.
 const BYTES_A_SECOND_MIN: u64 = 500;
 
-/// However large it is.
+/// Longest time for a body of any size.
 const WHOLE_MAX: Duration = Duration::from_secs(600);
 
-/// For what has arrived and was not read yet.
+/// One more wait for bytes that have arrived and were not read yet.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The client has not sent its body in time.
@@ -36,7 +36,7 @@ const GRACE: Duration = Duration::from_secs(1);
 #[error("the body came too slowly")]
 struct TooSlow;
 
-/// What is known of a body by now.
+/// Progress of a body.
 #[derive(Debug, Default)]
 struct Course {
     waited: Duration,
@@ -44,12 +44,12 @@ struct Course {
     is_too_slow: bool,
 }
 
-/// What a body's reader, and who waits for the reader, know of it. Clones are of the same body.
+/// Progress of a body, shared by its reader and the handler's time limit. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace(Arc<Mutex<Course>>);
 
 impl Pace {
-    /// How long the client has kept us waiting.
+    /// How long the reader has waited for the client.
     pub(super) fn waited(&self) -> Duration {
         let course = self.lock();
         let since = course.waiting_since;
@@ -57,7 +57,7 @@ impl Pace {
         course.waited.saturating_add(current.unwrap_or_default())
     }
 
-    /// Whether it was given up for that.
+    /// Whether the body was given up because its client was too slow.
     pub(super) fn is_too_slow(&self) -> bool {
         self.lock().is_too_slow
     }
@@ -83,7 +83,7 @@ impl Pace {
     }
 }
 
-/// A body with bounds on its time.
+/// A body with time limits.
 #[derive(Debug)]
 pub(super) struct PacedBody {
     body: Body,
@@ -109,7 +109,7 @@ impl PacedBody {
         }
     }
 
-    /// When a body is given up of which nothing more comes.
+    /// When the body is given up unless more of it arrives.
     fn deadline(&mut self) -> Instant {
         let now = now();
         let begun = *self.begun.get_or_insert(now);

@@ -1,8 +1,7 @@
-//! Around every router: what a request must be before a route sees it, and what every answer has.
+//! Outermost layer: checks each request before routing and completes each response.
 //!
-//! Routers have their own conventions (`guard`); these hold also where a framework answers by
-//! itself, and for routes that nobody thought of: a name for the request, the envelope, rules for
-//! caches, `nosniff`.
+//! It also covers unknown routes and responses that a framework makes by itself: request id,
+//! envelope, cache headers, `nosniff`. Limits of handlers are in `guard`.
 
 use std::sync::Arc;
 
@@ -25,14 +24,14 @@ use super::guard::{REQUEST_ID, RETRY_AFTER_SECONDS, RequestIds, named};
 use super::headers::{self, has_token, is_known, media_type};
 use super::hosts::Hosts;
 
-/// What a browser's page may ask of any route of this server.
+/// Methods that a page may use on any route of this server.
 const METHODS: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
-/// What is asked of requests.
+/// Settings of the layer.
 #[derive(Debug)]
 pub(super) struct Rules {
-    /// Names for requests that come without one.
+    /// Ids for requests that come without one.
     pub(super) ids: Arc<RequestIds>,
     /// The names that this server answers to; `None` is any.
     pub(super) hosts: Option<Hosts>,
@@ -59,7 +58,7 @@ pub(super) async fn conform(router: Router, mut request: Request, rules: &Rules)
     }
 }
 
-/// What the client has of what it asks for, if it may be told that nothing has changed.
+/// The `If-None-Match` headers of a request that may be answered with 304.
 fn known(request: &Request) -> Option<HeaderMap> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let tags = request.headers().get_all(IF_NONE_MATCH).iter();
@@ -67,7 +66,7 @@ fn known(request: &Request) -> Option<HeaderMap> {
     Some(tags).filter(|tags| is_read && !tags.is_empty())
 }
 
-/// Nothing but the head, if the client has this very answer.
+/// Answers 304 if the client has this version already.
 fn unless_known(mut response: Response, known: Option<HeaderMap>) -> Response {
     let tag = response.headers().get(ETAG);
     let is_known = tag
@@ -81,8 +80,8 @@ fn unless_known(mut response: Response, known: Option<HeaderMap>) -> Response {
     response
 }
 
-/// Whether the request is one that routes may see; its host then is in the header, in whatever form
-/// it came.
+/// Checks a request before routing, and moves its host to the `Host` header, whatever form it came
+/// in.
 fn check(request: &mut Request, rules: &Rules) -> Result<(), Box<Response>> {
     let refuse = |refusal: CommonError| Box::new(last(refusal.into_response()));
     let host = host(request).map_err(|()| refuse(CommonError::Parameter))?;
@@ -95,7 +94,7 @@ fn check(request: &mut Request, rules: &Rules) -> Result<(), Box<Response>> {
     }
     if let Some(hosts) = &rules.hosts {
         let is_own = host.as_ref().is_some_and(|host| hosts.contain(host));
-        // HTTP/1.0 need not say; no browser speaks it.
+        // HTTP/1.0 may omit the host; no browser uses it.
         if !is_own && (host.is_some() || request.version() == Version::HTTP_11) {
             return Err(refuse(CommonError::Host));
         }
@@ -135,7 +134,8 @@ fn host(request: &mut Request) -> Result<Option<Authority>, ()> {
     Ok(Some(host))
 }
 
-/// Whether this is a host and perhaps a port: the parser also takes users, and any text as a port.
+/// Whether this is a host and perhaps a port: the parser also accepts users, and any text as a
+/// port.
 fn is_host(authority: &Authority) -> bool {
     let host = authority.host();
     let rest = authority.as_str().strip_prefix(host);
@@ -147,7 +147,7 @@ fn is_host(authority: &Authority) -> bool {
     !host.is_empty() && is_port
 }
 
-/// Bodies are read as they are: in no coding but chunks.
+/// Refuses transfer and content codings other than chunked.
 fn check_body(request: &Request) -> Result<(), Box<Response>> {
     let headers = request.headers();
     let mut transfer = headers::all(headers, &TRANSFER_ENCODING);
@@ -170,14 +170,14 @@ fn check_body(request: &Request) -> Result<(), Box<Response>> {
     Ok(())
 }
 
-/// An answer after which the connection ends: its request's body is not read.
+/// A response that ends the connection: the request's body is not read.
 pub(super) fn last(mut response: Response) -> Response {
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(CONNECTION, close);
     response
 }
 
-/// What every answer has.
+/// Adds the headers of every response.
 fn complete(response: Response, name: HeaderValue) -> Response {
     let mut response = in_envelope(response);
     let status = response.status();
@@ -202,7 +202,7 @@ fn complete(response: Response, name: HeaderValue) -> Response {
     response
 }
 
-/// The answer to OPTIONS names it: it works at every path, and routers do not know of it.
+/// Adds OPTIONS to `Allow`: it works on every path, and routers do not list it.
 fn with_options(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let is_named = has_token(headers, &ALLOW, "OPTIONS");
@@ -216,7 +216,7 @@ fn with_options(mut response: Response) -> Response {
     response
 }
 
-/// A failure that no handler of ours has told is told again as ours are.
+/// Replaces the body of an error that no handler of ours made by the envelope.
 fn in_envelope(response: Response) -> Response {
     let status = response.status();
     let is_failure = status.is_client_error() || status.is_server_error();

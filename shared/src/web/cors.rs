@@ -1,7 +1,7 @@
-//! Which pages of other origins may call (CORS).
+//! CORS: the other origins whose pages may call.
 //!
-//! The layer of `tower-http` answers every OPTIONS by itself. One that is no preflight asks what a
-//! path takes, so here it goes on to the routes.
+//! The layer of `tower-http` answers every OPTIONS by itself. Here an OPTIONS that is not a
+//! preflight passes on to the routes, which list the methods of a path.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -19,7 +19,7 @@ use super::guard::REQUEST_ID;
 /// How long a browser may remember what a page is allowed to do.
 const CORS_AGE: Duration = Duration::from_secs(600);
 
-/// Pages of these origins may call with cookies, and read the answer. Which headers they may send
+/// Pages of these origins may call with cookies, and read the response. Which headers they may send
 /// is not restricted: none of them means more than a cookie does.
 #[must_use]
 pub fn cors(allowed: &[String]) -> CrossOrigin {
@@ -87,7 +87,7 @@ where
     }
 }
 
-/// Whether a browser asks for a page (Fetch, 4.8).
+/// Whether the request is a browser's preflight (Fetch, 4.8).
 fn is_preflight(request: &Request) -> bool {
     let headers = request.headers();
     headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)

@@ -1,4 +1,4 @@
-//! What a request shows: a bearer token, cookies. Read strictly, believed not at all.
+//! Credentials of a request: bearer token and cookies. Parsed strictly, not verified.
 
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
@@ -6,24 +6,24 @@ use http::{HeaderMap, HeaderValue};
 use crate::claims::TOKEN_BYTES_MAX;
 use crate::config::Secret;
 
-/// The cookie with the token for requests.
+/// The cookie with the access token.
 pub const ACCESS_COOKIE: &str = "accessToken";
 
-/// The cookie with the token for renewing the other one.
+/// The cookie with the refresh token.
 pub const REFRESH_COOKIE: &str = "refreshToken";
 
-/// Cookies of one request that are looked at: a browser keeps about 180 per site, ours sets two
-/// and the front end a handful.
+/// Cookies of one request that are parsed at most: a browser keeps about 180 per site, ours sets
+/// two and the front end a handful.
 const COOKIES_MAX: usize = 256;
 
-/// Cookies of one name that are looked at. A browser sends one of each path and domain.
+/// Cookies of one name that are parsed at most. A browser sends one of each path and domain.
 const SAME_NAME_MAX: usize = 8;
 
 /// The tokens that came with a request or a CONNECT frame; unchecked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
-    /// `Authorization: Bearer`. One that is no token at all is kept as it is refused: who shows one
-    /// wants to be known by it.
+    /// `Authorization: Bearer`. A malformed one is kept as an empty token, so that the request is
+    /// refused instead of treated as anonymous.
     pub bearer: Option<Secret<String>>,
     /// Cookies `accessToken`, in the order in which they came.
     pub access_cookies: Vec<Secret<String>>,
@@ -34,8 +34,8 @@ pub struct Credentials {
 impl Credentials {
     /// Reads the headers of a request.
     ///
-    /// Of several cookies of one name each may be the good one: their order means nothing to a
-    /// server (RFC 6265, 5.4). Of several `Authorization` headers none is good.
+    /// Of several cookies of one name any may be the valid one: their order has no meaning for a
+    /// server (RFC 6265, 5.4). Several `Authorization` headers count as a malformed token.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
         Self {
@@ -45,14 +45,14 @@ impl Credentials {
         }
     }
 
-    /// Whether there is a cookie that a browser may have added by itself.
+    /// Whether the request has a token cookie, which a browser adds by itself.
     #[must_use]
     pub fn has_cookies(&self) -> bool {
         !self.access_cookies.is_empty() || !self.refresh_cookies.is_empty()
     }
 }
 
-/// The cookies of this name whose values are of the letters of a token, each once.
+/// The cookies of this name whose values have the alphabet of a token, without duplicates.
 #[must_use]
 pub fn cookies(headers: &HeaderMap, name: &str) -> Vec<Secret<String>> {
     let all = headers.get_all(COOKIE).iter().flat_map(pairs);
@@ -67,7 +67,7 @@ pub fn cookies(headers: &HeaderMap, name: &str) -> Vec<Secret<String>> {
     tokens
 }
 
-/// The bearer token; an empty one where there is something that cannot be one.
+/// The bearer token; an empty one for a malformed header.
 fn bearer(headers: &HeaderMap) -> Option<Secret<String>> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let first = values.next()?;
@@ -86,8 +86,7 @@ fn bearer(headers: &HeaderMap) -> Option<Secret<String>> {
     Some(token(value.trim_ascii_start()).unwrap_or_else(no_token))
 }
 
-/// The `name=value` pairs of a Cookie header (RFC 6265, 5.4), which is bytes: what is no pair is
-/// passed over.
+/// The `name=value` pairs of a Cookie header (RFC 6265, 5.4), as bytes; anything else is skipped.
 fn pairs(header: &HeaderValue) -> impl Iterator<Item = (&[u8], &[u8])> {
     let pairs = header.as_bytes().split(|byte| *byte == b';');
     pairs.filter_map(|pair| {
@@ -98,7 +97,7 @@ fn pairs(header: &HeaderValue) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// The text, if a token could look like this: base64url and dots, of bounded length.
+/// The text, if it has the form of a token: base64url and dots, of bounded length.
 fn token(text: &[u8]) -> Option<Secret<String>> {
     let unquoted = text
         .strip_prefix(b"\"")

@@ -1,5 +1,4 @@
-//! The envelope that every answer of the site's REST comes in, and the failures that both servers
-//! have.
+//! The JSON envelope of every response, and the errors that both servers have.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -8,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// The message of every success; the front end looks at the code only.
+/// The message of every success; the front end reads the code only.
 const DONE: &str = "요청을 처리했습니다.";
 
 /// A success.
@@ -48,7 +47,7 @@ pub struct FailureBody {
 }
 
 impl FailureBody {
-    /// What this row says, in Korean.
+    /// The body of an error, in Korean.
     pub(super) fn of(row: Row) -> Self {
         Told { row, data: None }.body(row.ko)
     }
@@ -63,7 +62,7 @@ pub fn success<T>(data: T) -> Json<Envelope<T>> {
     })
 }
 
-/// The envelope of nothing.
+/// The envelope without data.
 pub fn done() -> Json<Done> {
     Json(Done {
         code: 0,
@@ -71,7 +70,7 @@ pub fn done() -> Json<Done> {
     })
 }
 
-/// A row of a table of failures: what programs and people are told.
+/// A row of the error table: status, code and texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The HTTP status.
@@ -84,8 +83,8 @@ pub struct Row {
     pub en: &'static str,
 }
 
-/// The failure that a response tells of, among its extensions: whoever knows that somebody reads
-/// English tells it again.
+/// The error of a response, among its extensions: the layer that knows the reader's language
+/// replaces the text.
 #[derive(Clone, Debug)]
 pub struct Told {
     row: Row,
@@ -93,13 +92,13 @@ pub struct Told {
 }
 
 impl Told {
-    /// What was told.
+    /// The row of the error.
     #[must_use]
     pub fn row(&self) -> Row {
         self.row
     }
 
-    /// The same in English.
+    /// The body of the error in English.
     #[must_use]
     pub fn in_english(&self) -> FailureBody {
         self.body(self.row.en)
@@ -114,12 +113,12 @@ impl Told {
     }
 }
 
-/// The response of a failure, in Korean.
+/// The response of an error, in Korean.
 pub fn failure(row: Row) -> Response {
     tell(Told { row, data: None })
 }
 
-/// The response of a failure that says what would be right.
+/// The response of an error with data, such as what would be right.
 pub fn failure_with(row: Row, data: Value) -> Response {
     tell(Told {
         row,
@@ -133,42 +132,42 @@ fn tell(told: Told) -> Response {
     response
 }
 
-/// What both servers refuse alike.
+/// Errors that both servers have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CommonError {
-    /// A defect of ours.
+    /// A defect of the server.
     Internal,
-    /// Not this member's, or not from this page.
+    /// Not allowed: another member's, or called from a foreign page.
     Forbidden,
-    /// Nothing is at this path.
+    /// No such route.
     Path,
-    /// A parameter or body that cannot be.
+    /// Invalid parameter or body.
     Parameter,
-    /// The path does not know this method.
+    /// Method not allowed on this path.
     Method,
     /// The body is too long.
     TooLarge,
     /// Too many requests.
     TooMany,
-    /// Not possible right now.
+    /// Temporarily unavailable.
     Unavailable,
     /// The request did not come in time.
     TooSlow,
-    /// A body in an encoding or of a type that is not read here.
+    /// Unsupported encoding or media type of a body.
     MediaType,
-    /// Not one of this server's names.
+    /// The host is not a name of this server.
     Host,
-    /// Only a WebSocket of version 13 is spoken here.
+    /// Unsupported WebSocket version; 13 is the only one.
     WebSocket,
     /// The head of the request is too long.
     HeadTooLarge,
-    /// A method, a coding or an expectation that this server does not have.
+    /// Unsupported method, transfer coding or expectation.
     NotImplemented,
-    /// A token was shown and is not good.
+    /// The token is invalid.
     TokenInvalid,
     /// The member is blocked.
     MemberBlocked,
-    /// No token was shown.
+    /// The token is missing.
     TokenMissing,
 }
 
@@ -291,7 +290,7 @@ impl CommonError {
     }
 }
 
-/// The refusals that any path may answer with, as a list for a document (Markdown).
+/// The errors that any path may return, as a Markdown list for the OpenAPI document.
 #[must_use]
 pub fn common_failures() -> String {
     use CommonError as R;
@@ -326,7 +325,7 @@ pub fn common_failures() -> String {
 }
 
 impl CommonError {
-    /// The row for a status that somebody else chose: a framework, or hyper.
+    /// The row for a status that a framework or hyper chose.
     #[must_use]
     pub(super) fn of_status(status: StatusCode) -> Row {
         use StatusCode as S;

@@ -1,4 +1,4 @@
-//! What is asked for: extractors whose refusals come in the envelope, whatever the state.
+//! Extractors for path, query and body, whose errors come in the envelope.
 
 use std::str::FromStr;
 
@@ -14,8 +14,8 @@ use crate::json::from_object;
 
 /// Whether a request comes from a page of an allowed origin, or of the server's own.
 ///
-/// A browser sends cookies along with a form of any page, so a change by cookie must come from a
-/// page of ours. Browsers send `Origin` with every such request.
+/// A browser sends cookies along with a form of any page, so a request that changes something by
+/// cookie must come from a page of ours. Browsers send `Origin` with every such request.
 #[must_use]
 pub fn is_own_page(headers: &HeaderMap, allowed: &[String]) -> bool {
     let mut origins = headers.get_all(ORIGIN).iter();
@@ -31,7 +31,7 @@ pub fn is_own_page(headers: &HeaderMap, allowed: &[String]) -> bool {
     is_own || allowed.iter().any(is)
 }
 
-/// A scheme of pages, and the authority as it is compared.
+/// The scheme and the authority of an origin, normalised for comparison.
 fn parts_of_origin(origin: &str) -> Option<(&'static str, String)> {
     let (scheme, authority) = origin.split_once("://")?;
     let schemes = ["http", "https"];
@@ -42,7 +42,7 @@ fn parts_of_origin(origin: &str) -> Option<(&'static str, String)> {
     (!authority.is_empty()).then_some((known, authority))
 }
 
-/// A host in small letters, without the port that the scheme has anyway.
+/// A host in lower case, without the scheme's default port.
 fn bare_authority(scheme: &str, authority: &str) -> String {
     let usual = if scheme == "https" { ":443" } else { ":80" };
     let bare = authority.strip_suffix(usual).unwrap_or(authority);
@@ -63,7 +63,7 @@ impl<T: FromStr, S: Send + Sync> FromRequestParts<S> for InPath<T> {
     }
 }
 
-/// The parameters of the query. Unknown ones are ignored, one that is there twice is wrong.
+/// The parameters of the query. Unknown ones are ignored, repeated ones refused.
 #[derive(Clone, Copy, Debug)]
 pub struct InQuery<T>(pub T);
 
@@ -77,8 +77,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for InQuery<T> {
     }
 }
 
-/// The body as one JSON object in exactly the shapes of `T` ([`from_object`]), whatever it calls
-/// itself.
+/// The body as one JSON object in exactly the shapes of `T` ([`from_object`]), whatever its content
+/// type.
 #[derive(Clone, Copy, Debug)]
 pub struct InBody<T>(pub T);
 
@@ -92,17 +92,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for InBody<T> {
             _ => CommonError::Parameter,
         })?;
         from_object(&body).map(Self).map_err(|error| {
-            // Its place and kind; its text may quote the body.
+            // Its position and kind; its text may quote the body.
             tracing::debug!(line = error.line(), kind = ?error.classify(), "a body was refused");
             CommonError::Parameter
         })
     }
 }
 
-/// A parameter of the query, if it is there and not empty.
+/// A parameter of the query, if it is present and not empty.
 ///
-/// A number is written in digits alone: `+5`, which the number parsers of the language take, is
-/// none (in a query it is `%2B5`; `+5` itself is a space and a 5).
+/// A number has digits only: `+5`, which Rust's parsers accept, is refused (in a query it is
+/// `%2B5`; `+5` itself is a space and a 5).
 ///
 /// # Errors
 /// [`CommonError::Parameter`]: it is something else.
@@ -111,7 +111,7 @@ pub fn parameter<T: FromStr>(text: Option<&str>) -> Result<Option<T>, CommonErro
     text.map(parsed).transpose()
 }
 
-/// What the text says. Nothing that is read here begins with a plus.
+/// Parses the text; a leading plus is refused.
 fn parsed<T: FromStr>(text: &str) -> Result<T, CommonError> {
     let text = Some(text).filter(|text| !text.starts_with('+'));
     let value = text.and_then(|text| text.parse().ok());

@@ -1,5 +1,5 @@
-//! What surrounds every handler: a name for the request, a line in the log, bounds, and an envelope
-//! for what no handler answers.
+//! Layers around every handler: request id, access log, limits on time and body, and an envelope
+//! for errors that no handler made.
 
 use std::any::Any;
 use std::pin::pin;
@@ -24,20 +24,20 @@ use super::envelope::CommonError;
 use super::stream::now;
 use crate::clock::Clock;
 
-/// What a request is called, in both directions and in the log.
+/// Header of the request id, in both directions; the id is also in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Names of others that are taken over: a UUID has 36 characters, a trace id 32.
+/// Longest request id of a client that is kept: a UUID has 36 characters, a trace id 32.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
-/// From a request's head to its answer, without the time that its body takes to come. The store's
+/// From a request's head to its answer, without the time that its body takes to arrive. The store's
 /// own deadlines are shorter.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 
-/// Seconds after which a client may ask again where something is away.
+/// Seconds after which a client may retry when a dependency is unavailable.
 pub(super) const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
-/// Names for requests that come without one.
+/// Ids for requests that come without one.
 #[derive(Debug)]
 pub struct RequestIds {
     node: u64,
@@ -45,7 +45,7 @@ pub struct RequestIds {
 }
 
 impl RequestIds {
-    /// Names that begin with this random number, which tells nodes and starts apart.
+    /// Ids that begin with this random number, which distinguishes nodes and restarts.
     #[must_use]
     pub fn new(node: u64) -> Self {
         Self {
@@ -61,7 +61,8 @@ impl RequestIds {
     }
 }
 
-/// Within the log and CORS: bounds on time and body, panics, methods that a path does not know.
+/// Inside the access log and CORS: limits on time and body, panics, methods that a path does not
+/// allow.
 pub fn guarded<S>(routes: Router<S>, body_bytes_max: usize) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -73,17 +74,17 @@ where
         .layer(CatchPanicLayer::custom(answer_panic))
 }
 
-/// What a line in the log takes.
+/// Dependencies of the access log.
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// For how long it took.
+    /// Measures the duration.
     pub clock: Arc<dyn Clock>,
-    /// Names for requests that come without one.
+    /// Ids for requests that come without one.
     pub request_ids: Arc<RequestIds>,
 }
 
-/// Around everything: the request's name and its line in the log. Handlers find the name in the
-/// request's header [`REQUEST_ID`].
+/// Outside everything else: the request id and the line in the access log. Handlers read the id
+/// from the request's header [`REQUEST_ID`].
 pub fn logged<S>(routes: Router<S>, log: Log) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -91,12 +92,12 @@ where
     routes.layer(from_fn_with_state(log, name_and_log))
 }
 
-/// Nothing is at this path.
+/// Fallback for unknown routes.
 pub async fn unknown_path() -> CommonError {
     CommonError::Path
 }
 
-/// The path knows other methods, which the router lists in `Allow`. To list them is the answer to
+/// The path allows other methods, which the router lists in `Allow`; that list is the response to
 /// OPTIONS (RFC 9110, 9.3.7).
 async fn unknown_method(method: Method) -> Response {
     if method == Method::OPTIONS {
@@ -111,14 +112,14 @@ fn answer_panic(_: Box<dyn Any + Send>) -> Response {
     CommonError::Internal.into_response()
 }
 
-/// Refuses what announces a long body, at once: no byte of it is asked for or waited for. What
-/// announces nothing is bounded where it is read; a handler that takes no body reads none.
+/// Refuses a request that announces too long a body without reading it. A body of unknown length is
+/// bounded while it is read; a handler that takes no body reads none.
 async fn refuse_long_bodies(
     State(bytes_max): State<usize>,
     request: Request,
     next: Next,
 ) -> Response {
-    // hyper has seen that it is one number.
+    // hyper has checked that it is one number.
     let announced = request.body().size_hint().lower();
     let is_short = usize::try_from(announced).is_ok_and(|length| length <= bytes_max);
     if !is_short {
@@ -127,7 +128,7 @@ async fn refuse_long_bodies(
     next.run(request).await
 }
 
-/// A handler's time, in which its client's is not counted.
+/// Limits a handler's time; waiting for the client's body does not count.
 async fn limit_time(request: Request, next: Next) -> Response {
     let pace = Pace::default();
     let request = if request.body().is_end_stream() {
@@ -156,7 +157,7 @@ async fn name_and_log(State(state): State<Log>, mut request: Request, next: Next
     let id = named(request.headers()).unwrap_or_else(|| state.request_ids.next());
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let method = request.method().clone();
-    // The pattern, not the path: it is what one counts by, and nothing private can be in it.
+    // The route's pattern, not the path: it has few values and contains nothing private.
     let path = request.extensions().get::<MatchedPath>().cloned();
     let mut response = next.run(request).await;
     let status = response.status();
@@ -183,7 +184,7 @@ async fn name_and_log(State(state): State<Log>, mut request: Request, next: Next
     response
 }
 
-/// The name that came with the request, if it is harmless in logs.
+/// The client's request id, if it is safe in logs.
 pub(super) fn named(headers: &HeaderMap) -> Option<HeaderValue> {
     let id = headers.get(REQUEST_ID)?;
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);

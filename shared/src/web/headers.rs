@@ -1,12 +1,12 @@
 //! Header values by their grammar (RFC 9110, 5.6): lists, weights, entity tags.
 //!
-//! Values are bytes, and a header may come on several lines, which are one list. What is no element
-//! of the grammar is passed over, the rest counts.
+//! Values are bytes, and a header may come on several lines, which are one list. Elements outside
+//! the grammar are skipped.
 
 use http::header::{CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Elements of one list that are read: nobody writes more.
+/// Elements of one list that are read at most: no client needs more.
 const ELEMENTS_MAX: usize = 256;
 
 /// The elements of a list, on however many lines; without the space around them, and without those
@@ -26,7 +26,7 @@ pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 }
 
 /// The elements of a list with weights, the most wanted first, in the order written where weights
-/// are equal; weights are thousandths. Those of weight 0 are there, too: they are not wanted.
+/// are equal; weights are thousandths. Elements of weight 0 (not accepted) are included.
 #[must_use]
 pub fn weighted<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<(&'a str, u16)> {
     let elements = all(headers, name).filter_map(|element| str::from_utf8(element).ok());
@@ -35,7 +35,7 @@ pub fn weighted<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<(&'a str, 
     weighted
 }
 
-/// `text;q=0.5`: an element and its weight. One whose weight is none is passed over.
+/// `text;q=0.5`: an element and its weight. An element with an invalid weight is skipped.
 fn weigh(element: &str) -> Option<(&str, u16)> {
     let mut parts = element
         .split(';')
@@ -69,8 +69,8 @@ pub fn media_type(headers: &HeaderMap) -> Option<&str> {
     Some(kind.trim_matches([' ', '\t']))
 }
 
-/// Whether the one who asks has this version of what is asked for (RFC 9110, 13.1.2): `*`, or its
-/// tag in a list, weakly compared.
+/// Whether the client has this version already (RFC 9110, 13.1.2): `*`, or its tag in a list,
+/// weakly compared.
 #[must_use]
 pub fn is_known(request: &HeaderMap, tag: &HeaderValue) -> bool {
     let opaque = |tag: &[u8]| {

@@ -1,7 +1,7 @@
-//! What this node says about itself to balancers and supervisors.
+//! Health of this node, for balancers and supervisors.
 //!
-//! Only what concerns this node alone makes it unready. Trouble that all nodes share, such as the
-//! store's, is shown and does not: else the balancer would have nobody.
+//! Only a fault of this node alone makes it unready. A fault that all nodes share, such as the
+//! store's, is reported but does not: otherwise the balancer would have no node left.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,7 +24,7 @@ impl Health {
         self.started.store(true, Ordering::Release);
     }
 
-    /// The node is about to stop: balancers should send nobody here.
+    /// The node is about to stop: balancers should send no more clients.
     pub fn set_draining(&self) {
         self.draining.store(true, Ordering::Release);
     }

@@ -1,8 +1,8 @@
-//! The names that a server answers to.
+//! Host names that a server accepts: protection against DNS rebinding.
 //!
-//! A page of any site may have its own name lead to this computer (DNS rebinding); its requests then
-//! are of the same origin as what a server here answers. They carry that name, so a server that
-//! knows its own names refuses them.
+//! A page of any site can let its own name resolve to this computer; its requests then count as
+//! same-origin. They carry that name as their host, so a server that accepts only its own names
+//! refuses them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use http::uri::Authority;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hosts {
     names: Arc<[String]>,
-    /// Any address in numbers: a name that is one cannot be made to lead elsewhere.
+    /// IP addresses are accepted: they cannot be rebound.
     takes_addresses: bool,
 }
 
 impl Hosts {
-    /// The names of this computer for itself, these, and the address that is listened at.
+    /// The local names of this computer, these, and the address of the listener.
     #[must_use]
     pub fn of_this_computer(more: &[String], listen: SocketAddr) -> Self {
         let own = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);

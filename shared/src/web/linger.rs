@@ -1,7 +1,7 @@
-//! The end of a connection on which a client may still be sending.
+//! Lingering close: ends a connection on which the client may still be sending.
 //!
-//! A connection that ends with bytes unread is reset, and the reset may overtake the last answer. So
-//! what comes is taken in for a moment and thrown away.
+//! A connection that is closed with unread bytes is reset, and the reset may overtake the last
+//! response. So incoming bytes are read for a moment and discarded.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
@@ -12,27 +12,27 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
-/// What a client may still send that has its answer: more than the largest body.
+/// Bytes that are discarded at most: more than the largest body.
 const BYTES_MAX: u64 = 8 << 20;
 
-/// For how long.
+/// How long incoming bytes are discarded.
 pub(super) const LINGER_TIME: Duration = Duration::from_secs(2);
 
-/// Reads of 8 KiB that take in what has arrived, where nobody waits for more.
+/// Reads of 8 KiB that discard what has arrived, without waiting for more.
 const READS_MAX: usize = 8;
 
-/// Writes a last answer, and takes in what the client is just sending until it has seen our end.
+/// Writes the last response, then discards what the client sends until it closes its side.
 pub(super) async fn linger(mut tcp: TcpStream, answer: &[u8]) {
     let lingering = async {
         tcp.write_all(answer).await?;
         tcp.shutdown().await?;
         copy(&mut (&mut tcp).take(BYTES_MAX), &mut sink()).await
     };
-    // Whatever came of it, the connection ends now.
+    // The connection ends now in every case.
     drop(timeout(LINGER_TIME, lingering).await);
 }
 
-/// The same at once: only what has arrived is taken in.
+/// The same without waiting: discards only what has arrived.
 pub(super) fn close_with(tcp: TcpStream, answer: &[u8]) {
     let closing = || {
         let mut tcp = tcp.into_std()?;

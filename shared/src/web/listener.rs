@@ -1,9 +1,10 @@
-//! Ports: accepting connections and speaking HTTP on them, with bounds on strangers.
+//! Listener: accepts connections and serves HTTP on them, with limits for unauthenticated peers.
 //!
-//! Before an upgrade a connection is HTTP, and nothing is known of the peer: it gets a time for its
-//! request (`stream`) and a place among a bounded number (`seat`). Who finds no place is refused at
-//! once (503) instead of waiting unseen. After the upgrade the WebSocket's own bounds hold; the
-//! upgraded connection is a `TokioIo<HttpStream>`, to which hyper's own `Upgraded::downcast` leads.
+//! Before an upgrade the peer is unauthenticated: it has a time limit for its request (`stream`)
+//! and needs one of a bounded number of places (`seat`). A connection without a place is refused at
+//! once (503) instead of waiting in the backlog. After the upgrade the WebSocket's own bounds hold;
+//! the upgraded connection is a `TokioIo<HttpStream>`, to which hyper's own `Upgraded::downcast`
+//! leads.
 //!
 //! Answers that a client does not read are bounded: hyper makes one at a time, the kernel keeps
 //! `SEND_BUFFER_BYTES`, and pipelined requests wait unread behind them, `RECEIVE_BUFFER_BYTES` of them.
@@ -39,57 +40,57 @@ use super::stream::{Ended, HttpStream, Patience, now};
 use crate::drain::Drain;
 use crate::limits::OpenFiles;
 
-/// Connections that wait to be accepted: all clients of a node may come back at once.
+/// Connections that wait to be accepted: all clients of a node may reconnect at once.
 const BACKLOG: u32 = 4_096;
 
-/// How long a client may take nothing in. With `SEND_BUFFER_BYTES` that is about 1.5 kB/s: who
-/// is faster makes progress that the kernel tells.
+/// How long a client may read nothing. With `SEND_BUFFER_BYTES` that is about 1.5 kB/s: a faster
+/// client makes progress that the kernel reports.
 pub const WRITE_TIME: Duration = Duration::from_secs(30);
 
-/// What the kernel keeps of answers that a client has not taken in (it doubles the number for its
-/// own needs). A client 100 ms away gets 1.3 MB/s out of it.
+/// Send buffer of the kernel for responses that a client has not read (it doubles the number for
+/// its own needs). A client 100 ms away gets 1.3 MB/s out of it.
 const SEND_BUFFER_BYTES: u32 = 128 << 10;
 
-/// What the kernel keeps of requests that are not read yet; by itself it goes up to megabytes each.
-/// An upload from 100 ms away gets 2.6 MB/s out of it.
+/// Receive buffer of the kernel for requests that are not read yet; its default grows to megabytes
+/// each. An upload from 100 ms away gets 2.6 MB/s out of it.
 const RECEIVE_BUFFER_BYTES: u32 = 256 << 10;
 
 /// The head of a request, and what of a body or of pipelined requests is read ahead. Tokens and
 /// cookies of a site are under 16 KiB.
 const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
 
-/// Out of file handles, or the like: others must end first.
+/// Pause after a failed accept (out of file handles, say): other connections must end first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A connection that waits for its first request is not sent away sooner than this when others want
-/// its place: its request may be on the way.
+/// A connection that waits for its first request is not evicted sooner than this: its request may
+/// be on the way.
 const IDLE_MIN: Duration = Duration::from_millis(250);
 
-/// How long a newcomer waits when all places are taken: many clients that come back at once are done
-/// within milliseconds each. After that the others are refused at once until one is free.
+/// How long a new connection waits for a place: of many clients that reconnect at once each is done
+/// within milliseconds. After that the next ones are refused at once until a place is free.
 const PLACE_WAIT: Duration = Duration::from_secs(1);
 
-/// Connections that have their last answer and are ended gently; more are closed at once.
+/// Lingering closes at a time; further connections are closed at once.
 const LINGERING_MAX: usize = 32;
 
-/// Who is at the other end of the connection that a request came by, among its extensions: a
-/// client, or the last proxy before us.
+/// Peer address of a request's connection, among its extensions: a client, or the last proxy before
+/// us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
 
-/// How a port is served.
+/// Limits of a listener.
 #[derive(Clone, Debug)]
 pub struct Serving {
     /// How long a peer may take from its connection's start, or the last answer, to the end of its
     /// next request's head.
     pub head_time: Duration,
-    /// How long a client may take nothing in of its answer.
+    /// How long a client may read nothing of its response.
     pub write_time: Duration,
-    /// HTTP connections at a time. An upgraded one is none any more.
+    /// HTTP connections at a time. An upgraded one no longer counts.
     pub connections_max: usize,
-    /// Of them, from one address. `None` where a proxy stands between.
+    /// The same for one client address. `None` behind a proxy.
     pub connections_per_address_max: Option<NonZeroUsize>,
-    /// The names that this server answers to; `None` is any.
+    /// The host names that this server accepts; `None`: any.
     pub hosts: Option<Hosts>,
 }
 
@@ -122,7 +123,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Bounds what the kernel keeps for each connection that this socket will accept.
+/// Bounds the kernel's buffers of each connection that this socket accepts.
 ///
 /// # Errors
 /// The operating system refuses.
@@ -135,7 +136,7 @@ pub fn bound_buffers(socket: &TcpSocket) -> io::Result<()> {
 /// Serves a router until the drain's soft token; requests under way are answered.
 ///
 /// # Errors
-/// None so far: whatever goes wrong with a connection ends that connection.
+/// None so far: a fault of a connection ends that connection only.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -174,7 +175,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// What all connections of a port have.
+/// State shared by all connections of a port.
 #[derive(Debug)]
 struct Front {
     router: Router,
@@ -216,8 +217,8 @@ impl Front {
         }));
     }
 
-    /// A place for a newcomer, perhaps one of those that wait for nothing but a request. Where there
-    /// was none for the last newcomer, this one does not wait.
+    /// Takes a place for a new connection, evicting idle ones if needed. With `is_full` (the
+    /// connection before this one got none) and nothing idle it does not wait.
     async fn place(&self, peer: SocketAddr, is_full: bool) -> Result<Place, Full> {
         let until = now() + PLACE_WAIT;
         loop {
@@ -231,12 +232,12 @@ impl Front {
                 return Err(Full::All);
             }
             let next = room.map_or(left, |room| room.max(ACCEPT_PAUSE).min(left));
-            // Somebody may leave by themselves before that.
+            // A connection may end by itself before that.
             drop(timeout(next, self.seats.freed()).await);
         }
     }
 
-    /// Tells a newcomer that there is no place.
+    /// Refuses a new connection with 503.
     fn refuse(&self, tcp: TcpStream) {
         let name = self.rules.ids.next();
         let name = name.to_str().unwrap_or("-");
@@ -269,7 +270,7 @@ impl Front {
                 }))
             }
         });
-        // HTTP/1 and nothing to guess: what waits for bytes to tell it from HTTP/2 waits without end.
+        // HTTP/1 only: a builder that detects HTTP/2 waits for the first bytes without a limit.
         let mut builder = http1::Builder::new();
         builder
             .max_buf_size(READ_BUFFER_BYTES_MAX)
@@ -282,7 +283,7 @@ impl Front {
             let ended = loop {
                 tokio::select! {
                     ended = serving.as_mut() => break ended,
-                    // Its stream finds out by itself; it only has to be polled.
+                    // Its stream notices by itself once it is polled.
                     () = seat.wanted() => {}
                     () = soft.cancelled(), if !is_draining => {
                         is_draining = true;
@@ -307,7 +308,7 @@ impl Front {
                 hard.run_until_cancelled(linger(tcp, &[])).await;
             }
             Some((tcp, Ended::Stalled)) => {
-                // Else the kernel would keep what nobody reads for minutes.
+                // Otherwise the kernel would keep unread bytes for minutes.
                 if let Err(error) = tcp.set_zero_linger() {
                     debug!("a stalled connection is not reset: {error}");
                 }
@@ -317,7 +318,7 @@ impl Front {
     }
 }
 
-/// A request, until its answer is written as far as hyper, or given up.
+/// Guard of a request: dropped once hyper has the whole response, or the request is given up.
 #[derive(Debug)]
 struct Watch(Arc<Seat>);
 

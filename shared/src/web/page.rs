@@ -1,4 +1,4 @@
-//! Pages: what a client may ask for, and how they are written.
+//! Pagination: page size, cursor, and the JSON of a page.
 
 use std::num::NonZeroU8;
 use std::str::FromStr;
@@ -19,17 +19,17 @@ const SIZE_MAX: u8 = 100;
 pub struct PageSize(NonZeroU8);
 
 impl PageSize {
-    /// Of lists, where the client does not say.
+    /// Default of lists.
     pub const LIST: Self = Self(NonZeroU8::new(2).expect("2 is not 0"));
 
-    /// Of a room's history, where the client does not say.
+    /// Default of a room's history.
     pub const HISTORY: Self = Self(NonZeroU8::new(20).expect("20 is not 0"));
 
     /// The parameter `size`: a whole decimal number. One above 100 counts as 100, since the first
     /// front end asks for as many rows as a room's id.
     ///
     /// # Errors
-    /// [`CommonError::Parameter`]: it is something else, or 0.
+    /// [`CommonError::Parameter`]: another text, or 0.
     pub fn parse(text: Option<&str>, default: Self) -> Result<Self, CommonError> {
         let Some(text) = text.filter(|text| !text.is_empty()) else {
             return Ok(default);
@@ -37,12 +37,12 @@ impl PageSize {
         if !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(CommonError::Parameter);
         }
-        // Digits that do not fit are a number above the most.
+        // Digits that overflow are a number above the maximum.
         let size = text.parse().unwrap_or(SIZE_MAX).min(SIZE_MAX);
         NonZeroU8::new(size).map(Self).ok_or(CommonError::Parameter)
     }
 
-    /// The parameter `size`, which must be there.
+    /// The parameter `size`, which is required here.
     ///
     /// # Errors
     /// [`CommonError::Parameter`]: it is not, or as for [`Self::parse`].
@@ -59,8 +59,8 @@ impl PageSize {
     }
 }
 
-/// The parameter `cursorId`: where the page before ended. 0 is the first page, on every list: the
-/// first front end asks for it so.
+/// The parameter `cursorId`: where the page before ended. 0 is the first page of every list: the
+/// first front end sends it.
 ///
 /// # Errors
 /// [`CommonError::Parameter`]: it is something else.
@@ -117,7 +117,7 @@ pub struct PageInfo {
 }
 
 impl PageInfo {
-    /// What goes with rows of which the last one is `next`, if more follow.
+    /// The page information for rows whose last one is `next`, if more follow.
     #[must_use]
     pub fn new(next: Option<u64>, size: PageSize) -> Self {
         Self {

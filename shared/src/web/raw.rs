@@ -1,5 +1,5 @@
-//! Answers written past the router, to what is no request: whole, in the envelope, and the last on
-//! their connection.
+//! Raw HTTP responses to malformed requests, written past the router: complete, in the envelope,
+//! the last on their connection.
 
 use http::StatusCode;
 
@@ -22,7 +22,7 @@ impl RawAnswer {
     }
 }
 
-/// The bytes of a refusal.
+/// The bytes of an error response.
 pub(super) fn answer(row: Row, name: &str, date: Option<&str>) -> Vec<u8> {
     let body = serde_json::to_string(&FailureBody::of(row)).unwrap_or_default();
     let (status, reason) = (
@@ -46,7 +46,7 @@ pub(super) fn answer(row: Row, name: &str, date: Option<&str>) -> Vec<u8> {
     answer.into_bytes()
 }
 
-/// The same status as this head of hyper's says, in the envelope.
+/// A response in the envelope with the status of hyper's own response head.
 pub(super) fn instead_of(head: &[u8], name: &str) -> RawAnswer {
     let text = str::from_utf8(head).unwrap_or_default();
     let status = text.split(' ').nth(1).and_then(|code| code.parse().ok());

@@ -1,10 +1,9 @@
-//! A connection's place among those that speak HTTP: how many there are, in all and by address, and
-//! which of them wait for nothing but a request.
+//! Limit of HTTP connections, in total and per address, with eviction of idle ones.
 //!
-//! At the bound the connections that have waited longest without a request make room, as with
-//! other servers that keep connections alive; only when all are at work is a newcomer refused.
+//! At the limit the connections that have been idle longest are evicted, as other servers do with
+//! keep-alive connections; a new one is refused only when all are busy.
 //!
-//! What this module does not do: read or write (`stream`), or decide whom to accept (`listener`).
+//! What this module does not do: read or write (`stream`), or accept connections (`listener`).
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -19,19 +18,19 @@ use super::guard::RequestIds;
 use super::stream::Ended;
 use crate::clock::{Clock as _, SystemClock};
 
-/// Connections that make room at once, so that the search is not made for each newcomer.
+/// Connections evicted at a time, so that the search is not repeated for each new one.
 const ROOM_MADE: usize = 64;
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// A request's head, or the client's having read the last answer.
+    /// The head of a request, or the client to read the last response.
     Head,
-    /// Us.
+    /// The server's response.
     Request,
 }
 
-/// A connection's state, as its stream, its requests and the listener see it.
+/// State of a connection, shared by its stream, its requests and the listener.
 #[derive(Debug)]
 pub(super) struct Seat {
     ids: Arc<RequestIds>,
@@ -79,36 +78,36 @@ impl Seat {
         self.head.load(Ordering::Acquire)
     }
 
-    /// A head has come.
+    /// A request's head has arrived.
     pub(super) fn begin_request(&self) {
         self.stage.store(1, Ordering::Release);
         self.take_back_giving_up();
     }
 
-    /// Its answer is complete, as far as it is ours.
+    /// The response is complete on the server's side.
     pub(super) fn end_request(&self) {
         self.since_ms.store(self.elapsed_ms(), Ordering::Relaxed);
         self.head.fetch_add(1, Ordering::AcqRel);
         self.stage.store(0, Ordering::Release);
     }
 
-    /// A name for an answer to what was no request.
+    /// A request id for the response to a malformed request.
     pub(super) fn name(&self) -> String {
         let name = self.ids.next();
         name.to_str().unwrap_or("-").to_owned()
     }
 
-    /// Whether its place is wanted by others.
+    /// Whether the connection is to be evicted.
     pub(super) fn is_given_up(&self) -> bool {
         self.is_given_up.load(Ordering::Acquire)
     }
 
-    /// It has something to say after all.
+    /// Cancels the eviction: a request has begun.
     pub(super) fn take_back_giving_up(&self) {
         self.is_given_up.store(false, Ordering::Release);
     }
 
-    /// Its place is wanted, so that its task must look.
+    /// Waits until the connection is to be evicted, so that its task polls the stream.
     pub(super) async fn wanted(&self) {
         self.wake.notified().await;
     }
@@ -128,7 +127,7 @@ impl Seat {
     }
 }
 
-/// Why there is no place.
+/// Why a connection got no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
     /// All are taken.
@@ -137,7 +136,7 @@ pub(super) enum Full {
     Address,
 }
 
-/// All places.
+/// All places of a port.
 #[derive(Debug)]
 pub(super) struct Seats {
     seats_max: usize,
@@ -155,7 +154,7 @@ struct Taken {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// One of the places, until it is dropped.
+/// Guard of one place, free again when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) seat: Arc<Seat>,
@@ -180,7 +179,7 @@ impl Seats {
         }
     }
 
-    /// A place for a connection from there.
+    /// Takes a place for a connection from this address.
     pub(super) fn take(self: &Arc<Self>, peer: IpAddr) -> Result<Place, Full> {
         let address = self.per_address_max.and(household(peer));
         let mut taken = lock(&self.taken);
@@ -206,8 +205,8 @@ impl Seats {
         })
     }
 
-    /// Asks those to leave that have waited longest for a request, and at least so long. How long
-    /// until the first may be asked, if none may yet; `None` if nobody waits.
+    /// Evicts the connections that have been idle longest, and for `idle_min` at least. Returns how
+    /// long until the first may be evicted, zero if one was; `None` if none is idle.
     pub(super) fn make_room(&self, idle_min: Duration) -> Option<Duration> {
         let taken = lock(&self.taken);
         let waiting = taken.seats.values().filter(|seat| {
@@ -233,7 +232,7 @@ impl Seats {
         first
     }
 
-    /// A place has been freed since the last call, or will be.
+    /// Waits until a place has been freed since the last call.
     pub(super) async fn freed(&self) {
         self.freed.notified().await;
     }
@@ -257,8 +256,8 @@ impl Drop for Place {
     }
 }
 
-/// An IPv4 address, or the /64 of an IPv6 address, which one household has. This computer is none:
-/// what comes from it came through a proxy of ours.
+/// An IPv4 address, or the /64 of an IPv6 address, which one household shares. `None` for this
+/// computer, whose connections come from a proxy of ours.
 fn household(address: IpAddr) -> Option<IpAddr> {
     let address = address.to_canonical();
     let network = match address {

@@ -1,15 +1,14 @@
-//! A client's TCP stream while HTTP is spoken on it: bounds on how long the client may keep us
-//! waiting, told apart by what is waited for.
+//! A client's TCP stream during HTTP, with a time limit for each phase: request head, and reading
+//! the response.
 //!
 //! hyper's own limit counts from when its task first runs and closes without an answer. This one
 //! counts from the accept, or from the last byte of the last answer, and reads what has arrived
-//! before it gives up: the server's own slowness is never the client's fault. A head that was begun
-//! and came too slowly is answered (408), an idle connection is closed. Writing ends when the
-//! client takes nothing in for a while. What hyper itself answers (a head that is not HTTP) leaves
-//! in the envelope.
+//! before it gives up, so that a slow server never times out a client. An incomplete head is
+//! answered with 408, an idle connection is closed. Writing ends when the client reads nothing for
+//! a while. hyper's own responses (to a head that is not HTTP) are replaced by the envelope.
 //!
-//! What this module does not do: limit a body on its way in (`body`), or anything after an upgrade:
-//! then the stream is handed on, and its own bounds with it.
+//! What this module does not do: limit the time of a request's body (`body`), or anything after an
+//! upgrade: then the stream is passed on without these limits.
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd as _;
@@ -27,50 +26,50 @@ use super::raw::{self, RawAnswer};
 use super::seat::{Seat, Stage};
 use crate::clock::{Clock as _, SystemClock};
 
-/// How long to wait once more where bytes lie in the socket that the runtime has not reported yet.
+/// One more wait where the socket has bytes that the runtime has not reported yet.
 const READY_GRACE: Duration = Duration::from_secs(1);
 
-/// How often at most for one head: bytes that lie there are reported within one turn.
+/// How often at most for one head: such bytes are reported within one turn of the runtime.
 const READY_GRACES_MAX: u8 = 8;
 
-/// How long the client may keep us waiting.
+/// Time limits for the client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     /// From the accept, or the last byte of an answer, to the end of the next head.
     pub(super) head: Duration,
-    /// Between two bytes that the client takes in.
+    /// Between two bytes that the client reads.
     pub(super) write: Duration,
 }
 
-/// How a stream came back from HTTP.
+/// How HTTP ended on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// We ended it; the client may still send.
+    /// The server ended it; the client may still send.
     ByUs,
     /// The client ended its side, or idled.
     Quietly,
-    /// The client took nothing in: what it has not read is dropped.
+    /// The client read nothing: unread bytes are dropped.
     Stalled,
 }
 
 /// A client's stream as hyper uses it.
 #[derive(Debug)]
 pub struct HttpStream {
-    /// Gone once it is handed on.
+    /// `None` once it is passed on.
     tcp: Option<TcpStream>,
     seat: Arc<Seat>,
     patience: Patience,
     timer: Pin<Box<Sleep>>,
-    /// The end of the time for the head that is awaited.
+    /// Deadline of the awaited head.
     head_until: Instant,
-    /// Which head that is.
+    /// Number of the awaited head.
     head: u32,
     has_head_begun: bool,
     graces: u8,
     is_write_waiting: bool,
     /// The last head before which every answer was written out.
     flushed: u32,
-    /// What leaves instead of an answer of hyper's.
+    /// Replacement for a response of hyper's own.
     own: RawAnswer,
     ended: Ended,
 }
@@ -117,10 +116,10 @@ impl HttpStream {
         }
     }
 
-    /// Nothing can be read now, and a head is awaited: whether that has gone on for too long.
+    /// Checks the deadline of the head; called when nothing can be read.
     fn poll_head_time(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.is_write_waiting {
-            // The client has not even taken the last answer; that has a bound of its own.
+            // The client has not read the last response yet, which has its own limit.
             return Poll::Pending;
         }
         let is_given_up = self.seat.is_given_up();
@@ -132,7 +131,7 @@ impl HttpStream {
             self.seat.take_back_giving_up();
             self.head_until = now() + READY_GRACE;
             self.timer.as_mut().reset(self.head_until);
-            // The runtime has not reported these bytes, so its wake-up for them is still to come.
+            // The runtime has not reported these bytes yet, so its wake-up is still to come.
             let _pending: Poll<()> = self.timer.as_mut().poll(cx);
             return Poll::Pending;
         }
@@ -142,7 +141,7 @@ impl HttpStream {
         {
             self.ended = Ended::ByUs;
             let answer = raw::answer(CommonError::TooSlow.row(), &self.seat.name(), None);
-            // One small answer on an idle connection; a client that has no room for it gets none.
+            // One small response on an idle connection; a client whose buffer is full gets none.
             if let Err(error) = tcp.try_write(&answer) {
                 tracing::debug!("408 not written: {error}");
             }
@@ -157,8 +156,8 @@ impl HttpStream {
         self.timer.as_mut().poll(cx)
     }
 
-    /// Whether bytes, or the client's end, lie in the socket: asked past the runtime, which on a
-    /// busy machine reports them later.
+    /// Whether the socket has bytes or the client's end: read past the runtime, which on a busy
+    /// machine reports them later.
     fn lies_ready(&self) -> bool {
         let Some(tcp) = &self.tcp else { return false };
         let Ok(same) = tcp.as_fd().try_clone_to_owned() else {
@@ -167,7 +166,7 @@ impl HttpStream {
         matches!(std::net::TcpStream::from(same).peek(&mut [0]), Ok(1..))
     }
 
-    /// The client has taken something in, or nothing for too long.
+    /// Applies the limit of writes: a write that is blocked for too long ends the stream.
     fn watch_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -192,7 +191,7 @@ impl HttpStream {
         }
     }
 
-    /// Whether hyper writes of its own accord: no request has come since all answers left.
+    /// Whether hyper writes its own response: no request has come since all responses were written.
     fn is_answer_of_hyper(&self) -> bool {
         self.seat.stage() == Stage::Head && self.flushed == self.seat.head()
     }
@@ -210,7 +209,7 @@ impl HttpStream {
     }
 }
 
-/// So that a connection can be ended gently whatever hyper's end of it was.
+/// Returns the socket, so that every end of HTTP can be followed by a lingering close.
 impl Drop for HttpStream {
     fn drop(&mut self) {
         if let Some(tcp) = self.tcp.take() {
@@ -289,7 +288,7 @@ impl AsyncWrite for HttpStream {
         if this.seat.stage() == Stage::Head {
             this.flushed = this.seat.head();
             this.follow_seat();
-            // hyper does not read again now if it has read in vain before this answer.
+            // hyper does not read again now if its last read before this response found nothing.
             if this.poll_timer(cx).is_ready() {
                 cx.waker().wake_by_ref();
             }
@@ -304,7 +303,7 @@ impl AsyncWrite for HttpStream {
     }
 }
 
-/// tokio's time, which its timers go by.
+/// tokio's time, which its timers use.
 pub(super) fn now() -> Instant {
     Instant::from_std(SystemClock.now())
 }
