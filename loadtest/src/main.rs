@@ -1,5 +1,5 @@
-//! Load runs against running servers: getting one ready for a load generator, and breaking a whole
-//! cluster to see whether it keeps its promises.
+//! Load tests: prepares a server for a load generator, and injects faults into a whole cluster to
+//! check its promises.
 
 mod fault;
 mod prepare;
@@ -15,13 +15,15 @@ use shared::config::{Mistakes, Settings, parse_or_exit};
 #[derive(Debug, Parser)]
 #[command(version)]
 enum CommandLine {
-    /// Makes a development key and its public half
+    /// Creates a development key and its public half
     Key(prepare::Key),
-    /// Makes rooms in a running chat server, and the CONNECT headers of their members
+    /// Creates rooms in a running chat server, and the CONNECT headers of their members
     Prepare(prepare::Prepare),
-    /// Breaks a cluster in every way that is promised to be harmless, and judges what members saw
+    /// Injects every fault that is promised to be harmless into a cluster, and judges what members
+    /// saw
     Fault(Box<fault::Fault>),
-    /// Restarts all nodes one after the other and tells how long real clients were without a connection
+    /// Restarts all nodes one after the other and prints how long real clients were without a
+    /// connection
     Offline(Box<fault::Offline>),
 }
 
@@ -42,7 +44,7 @@ async fn main() -> ExitCode {
         Err(error) => {
             let causes = std::iter::successors(error.source(), |cause| (*cause).source());
             let causes: String = causes.map(|cause| format!(": {cause}")).collect();
-            // If even this cannot be written, the exit code still says that it failed.
+            // If the error cannot be written, the exit code still shows the failure.
             drop(writeln!(std::io::stderr(), "{error}{causes}"));
             ExitCode::FAILURE
         }

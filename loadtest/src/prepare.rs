@@ -1,4 +1,4 @@
-//! Rooms and tokens for a load generator that knows nothing of this server.
+//! Preparation for a generic load generator: a key, rooms, and tokens of their members.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,15 +38,15 @@ pub(crate) enum PrepareError {
     },
 }
 
-/// How often a room is asked for while the server says that it cannot at the moment, and the pause
-/// before the next time.
+/// Attempts to create a room while the server answers that it is unavailable, and the pause between
+/// them.
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// `loadtest key`
 #[derive(Debug, Args)]
 pub(crate) struct Key {
-    /// Gets key.pem and jwks.json
+    /// Folder for key.pem and jwks.json
     #[arg(long, value_name = "DIR")]
     pub(crate) folder: PathBuf,
 }
@@ -54,11 +54,12 @@ pub(crate) struct Key {
 /// `loadtest prepare`
 #[derive(Debug, Args)]
 pub(crate) struct Prepare {
-    /// Where the chat server serves its internal API
+    /// URL of the chat server's internal API
     #[arg(long, value_name = "URL")]
     server: String,
 
-    /// Has key.pem; gets auth.txt, a CONNECT header a line, and rooms.txt, a room's id a line
+    /// Folder with key.pem; auth.txt (one CONNECT header per line) and rooms.txt (one room id per
+    /// line) are written to it
     #[arg(long, value_name = "DIR")]
     folder: PathBuf,
 
@@ -71,13 +72,13 @@ pub(crate) struct Prepare {
     members: u32,
 }
 
-/// Signs what the market would.
+/// Signs tokens in the place of the market.
 #[derive(Debug)]
 pub(crate) struct Issuer {
     signer: Signer,
 }
 
-/// Makes rooms by a chat server's internal API.
+/// Creates rooms through a chat server's internal API.
 #[derive(Debug)]
 pub(crate) struct RoomMaker {
     http: reqwest::Client,
@@ -119,7 +120,7 @@ impl Prepare {
 }
 
 impl Issuer {
-    /// With the key in `key.pem` of a folder.
+    /// Reads the key from `key.pem` of a folder.
     pub(crate) fn open(folder: &Path) -> Result<Self, PrepareError> {
         let path = folder.join("key.pem");
         let pem = std::fs::read_to_string(&path)
@@ -145,7 +146,7 @@ impl Issuer {
         token.map_err(PrepareError::Sign)
     }
 
-    /// `server` is where the internal API is served.
+    /// `server` is the URL of the internal API.
     pub(crate) fn room_maker(&self, server: String) -> Result<RoomMaker, PrepareError> {
         let service = "loadtest".parse().expect("a valid service name");
         let token_id = TokenId::random(&mut rand::rng());
@@ -160,7 +161,7 @@ impl Issuer {
 }
 
 impl RoomMaker {
-    /// A room with these members. A store that is busy with what came before is asked again.
+    /// Creates a room with these members. Retries while the store is busy.
     pub(crate) async fn put(&self, room: u32, members: &[u32]) -> Result<(), PrepareError> {
         let mut left = TRIES;
         loop {

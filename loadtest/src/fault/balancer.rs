@@ -11,11 +11,11 @@ use tokio::time::sleep;
 use super::error::FaultError;
 use super::process::{Process, free_port};
 
-/// How long it may take until it sees a node as it is: two checks 300 ms apart, and the node's own
+/// How long HAProxy may take to detect a node's state: two checks 300 ms apart, and the node's own
 /// start.
 const SEES_MAX: Duration = Duration::from_secs(20);
 
-/// See the module.
+/// A running HAProxy.
 #[derive(Debug)]
 pub(crate) struct Balancer {
     process: Process,
@@ -24,12 +24,12 @@ pub(crate) struct Balancer {
     http: reqwest::Client,
 }
 
-/// What it calls a node.
+/// Name of a node in HAProxy's configuration.
 pub(crate) fn node_name(node: usize) -> String {
     format!("chat{node}")
 }
 
-/// How it sees a node.
+/// State of a node as HAProxy sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Up,
@@ -37,7 +37,7 @@ pub(crate) enum Seen {
 }
 
 impl Balancer {
-    /// Starts it in front of chat nodes, each by its public and its admin address.
+    /// Starts HAProxy in front of chat nodes, each by its public and its admin address.
     pub(crate) fn start(
         infra: &Path,
         nodes: &[(SocketAddr, SocketAddr)],
@@ -64,7 +64,7 @@ impl Balancer {
         })
     }
 
-    /// Waits until it sees a node so.
+    /// Waits until HAProxy sees a node in this state.
     pub(crate) async fn until(&mut self, node: usize, seen: Seen) -> Result<(), FaultError> {
         let began = SystemClock.now();
         loop {

@@ -1,7 +1,6 @@
-//! What all members of a crowd tell while they run: counters, positions, and which rooms deliver.
+//! Shared state of a running crowd: counters, positions, and which rooms deliver.
 //!
-//! Only what is needed to steer a run and to time it; what promises are judged by, each member keeps
-//! for itself.
+//! It has only what steers and times a run; the histories that are judged stay with each member.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,10 +16,10 @@ use super::judge::SendId;
 use super::whispers::Whisper;
 use super::wire::Refusal;
 
-/// Strange things told one by one; more are only counted.
+/// Unexpected events reported one by one; further ones are only counted.
 const ODD_MAX: usize = 20;
 
-/// Clones are the same board.
+/// Clones share the board.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Board {
     shared: Arc<Shared>,
@@ -32,14 +31,14 @@ struct Shared {
     changed: Notify,
 }
 
-/// How the crowd stands.
+/// State of the crowd.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// Members send of their own accord, not only when told to.
+    /// Members send continuously, not only by order.
     pub(crate) traffic: bool,
-    /// Rooms that nobody sends to of his own accord.
+    /// Rooms without continuous traffic.
     pub(crate) quiet: BTreeSet<u32>,
-    /// The node each member is connected to and has all its subscriptions confirmed by.
+    /// The node of each member that is connected with all subscriptions confirmed.
     pub(crate) node_of: BTreeMap<u32, String>,
     /// The members of each room.
     pub(crate) members_of: BTreeMap<u32, Vec<u32>>,
@@ -47,36 +46,37 @@ pub(crate) struct State {
     pub(crate) seen: HashMap<(u32, u32), u64>,
     /// Sends without a receipt, of each member that has any.
     pub(crate) open: BTreeMap<u32, usize>,
-    /// Messages that members were told to send and have not sent yet.
+    /// Messages that members were ordered to send and have not sent yet.
     pub(crate) bursting: u64,
-    /// The same of quiet rooms; apart, since one who does not read may be among those told.
+    /// The same for quiet rooms; separate, since a member that does not read may have such an
+    /// order.
     pub(crate) whispering: u64,
-    /// The last messages of quiet rooms that nobody was told to send yet.
+    /// The last messages of quiet rooms that have not been ordered yet.
     pub(crate) whispers: Vec<Whisper>,
     pub(crate) counts: Counts,
     watch: Option<Watch>,
 }
 
-/// Waits until every room delivers what was sent after a moment.
+/// Measures when every room delivers messages that were sent after a moment.
 #[derive(Debug)]
 struct Watch {
     since: Instant,
-    /// Where each send of that time was sent from.
+    /// The node from which each such send was sent.
     sends: HashMap<SendId, String>,
-    /// How long it took a room.
+    /// Time until a room delivered.
     delivers: BTreeMap<u32, Duration>,
 }
 
-/// What happened in a run, as it is written to the results.
+/// Counters of a run, in the form of the results file.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Counts {
     /// Sessions opened.
     pub(crate) connects: u64,
-    /// Attempts that brought none, by what came instead.
+    /// Failed attempts, by what came instead.
     pub(crate) connects_failed: BTreeMap<String, u64>,
-    /// Ends of sessions that the server or silence brought, by close code.
+    /// Sessions that the server or silence ended, by close code.
     pub(crate) closes: BTreeMap<String, u64>,
-    /// Logins and subscriptions that the server could not serve now, for want of the store.
+    /// Logins and subscriptions refused because the store was unavailable.
     pub(crate) turned_away: u64,
     /// Sessions left after a drain notice.
     pub(crate) moved: u64,
@@ -84,19 +84,19 @@ pub(crate) struct Counts {
     pub(crate) sends: u64,
     /// Sends repeated.
     pub(crate) resends: u64,
-    /// Sends that the server could not settle and asked to repeat.
+    /// Sends that the server refused as retryable.
     pub(crate) retryable: u64,
     /// Messages seen.
     pub(crate) deliveries: u64,
     /// Subscriptions that were not recovered.
     pub(crate) unrecovered: u64,
-    /// What no server should say, the first few in words.
+    /// Responses that no server should give, the first few as text.
     pub(crate) odd: Vec<String>,
     pub(crate) odd_count: u64,
 }
 
 impl Board {
-    /// Reads or changes the state; those who wait look again.
+    /// Reads or changes the state and wakes the waiters.
     pub(crate) fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.lock());
         self.shared.changed.notify_waiters();
@@ -106,7 +106,7 @@ impl Board {
     /// Waits until the condition holds.
     ///
     /// # Errors
-    /// It does not within `max`.
+    /// The condition does not hold within `max`.
     pub(crate) async fn until(
         &self,
         what: &str,
@@ -136,7 +136,7 @@ impl Board {
 }
 
 impl State {
-    /// Who shares a room with this member.
+    /// The members that share a room with this one.
     pub(crate) fn neighbours_of(&self, member: u32) -> BTreeSet<u32> {
         let rooms = self.members_of.values();
         let own = rooms.filter(|members| members.contains(&member));
@@ -145,7 +145,7 @@ impl State {
         others
     }
 
-    /// From now on it is looked for which rooms deliver.
+    /// Begins to measure which rooms deliver.
     pub(crate) fn watch_deliveries(&mut self, since: Instant) {
         self.watch = Some(Watch {
             since,
@@ -154,14 +154,14 @@ impl State {
         });
     }
 
-    /// Notes that a send leaves, perhaps not for the first time.
+    /// Records that a send leaves, perhaps not for the first time.
     pub(crate) fn note_send(&mut self, id: SendId, node: &str) {
         if let Some(watch) = &mut self.watch {
             watch.sends.insert(id, node.to_owned());
         }
     }
 
-    /// Notes that a member sees a message.
+    /// Records that a member sees a message.
     pub(crate) fn note_delivery(&mut self, member: u32, room: u32, seq: u64, id: SendId) {
         self.counts.deliveries += 1;
         self.seen.insert((member, room), seq);
@@ -181,8 +181,8 @@ impl State {
         }
     }
 
-    /// Rooms that this member is to send to at once, so that it shows whether they deliver. Two of a
-    /// room do that: one alone may be the one whose connection is broken.
+    /// Rooms that this member sends to at once, to probe whether they deliver. Two members of a
+    /// room do that, as the connection of one may be the broken one.
     pub(crate) fn rooms_to_probe(&self, member: u32, own: &[u32]) -> Vec<u32> {
         let probes = |room: &u32| {
             let members = self.members_of.get(room);
@@ -202,7 +202,7 @@ impl State {
         }
     }
 
-    /// Whether every room in which members may speak of their own accord delivers between nodes.
+    /// Whether every room with continuous traffic delivers between nodes.
     pub(crate) fn all_deliver(&self) -> bool {
         self.silent_rooms().next().is_none()
     }
@@ -217,7 +217,7 @@ impl State {
         rooms.filter(move |room| !self.quiet.contains(room) && !delivers(room))
     }
 
-    /// How long it took the last room.
+    /// Time until the last room delivered.
     pub(crate) fn slowest_room(&self) -> Duration {
         let watch = self.watch.as_ref();
         let times = watch.into_iter().flat_map(|watch| watch.delivers.values());
@@ -226,7 +226,7 @@ impl State {
 }
 
 impl Counts {
-    /// Notes that an attempt brought no session.
+    /// Records a failed attempt to connect.
     pub(crate) fn note_refusal(&mut self, refusal: &Refusal) {
         if *refusal == Refusal::NotNow {
             self.turned_away += 1;
@@ -235,7 +235,7 @@ impl Counts {
         }
     }
 
-    /// Notes what no server should say.
+    /// Records a response that no server should give.
     pub(crate) fn note_odd(&mut self, what: String) {
         self.odd_count += 1;
         if self.odd.len() < ODD_MAX {

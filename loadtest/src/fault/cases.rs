@@ -1,7 +1,7 @@
-//! The cases: each is what is done to a cluster and its crowd while messages flow.
+//! Fault cases: each is a fault of a cluster or its crowd while messages flow.
 //!
-//! A case ends when its fault ends; the time to recover counts from there. What must hold is the
-//! same for all of them (`judge`), and a case may ask for more.
+//! A case ends when its fault ends; the time to recover counts from there. The promises are the
+//! same for all of them (`judge`); a case may demand more.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,26 +18,26 @@ use super::member::Order;
 use super::process::Signal;
 use super::replicas::Deed;
 
-/// What a case works on.
+/// The cluster and the crowd of a case.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
     pub(crate) crowd: Crowd,
     pub(crate) pace: Pace,
-    /// The build that a rolling restart puts in the place of the first.
+    /// The build that replaces the first in a rolling restart.
     pub(crate) next_binary: Option<std::path::PathBuf>,
 }
 
-/// How long things are done for.
+/// Durations of a case.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     /// Traffic before the fault, and again after everything delivers.
     pub(crate) around: Duration,
-    /// How long Redis or a replica stands still, or is away.
+    /// How long Redis or a replica is frozen or down.
     pub(crate) outage: Duration,
-    /// How long a chat node stands still.
+    /// How long a chat node is frozen.
     pub(crate) node_freeze: Duration,
-    /// Messages that each member sends to somebody who does not read.
+    /// Messages that each member sends to a subscriber that does not read.
     pub(crate) burst: u32,
 }
 
@@ -49,7 +49,7 @@ impl Pace {
         burst: 1_000,
     };
 
-    /// Longer than a node takes to see that Redis is frozen (7 s) and, for a node, than members and
+    /// Longer than a node takes to detect a frozen Redis (7 s) and, for a node, than members and
     /// the balancer take to leave it (6 s).
     pub(crate) const SHORT: Self = Self {
         around: Duration::from_secs(1),
@@ -61,7 +61,7 @@ impl Pace {
 
 type Doing<'a> = Pin<Box<dyn Future<Output = Result<(), FaultError>> + 'a>>;
 
-/// See the module.
+/// A fault case.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
@@ -70,12 +70,12 @@ pub(crate) struct Case {
     pub(crate) demands: Demands,
 }
 
-/// What there must be for a case.
+/// Requirements of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// Any chat node.
+    /// One chat node.
     Node,
-    /// Several of them.
+    /// Several chat nodes.
     Nodes,
     Redis,
     Failover,
@@ -83,10 +83,10 @@ pub(crate) enum Needs {
     TwoBuilds,
 }
 
-/// What a case asks for besides what all must hold.
+/// Demands of a case beyond the promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Demands {
-    /// Nothing.
+    /// No further demand.
     Promises,
     /// No attempt to connect fails.
     EveryConnect,
@@ -132,7 +132,7 @@ cases! {
     "last-message-of-killed-node" kill_before_list_row Replicas Promises,
 }
 
-/// The node that is hurt. The others are there to move to.
+/// The node with the fault; clients move to the others.
 pub(crate) const VICTIM: usize = 0;
 
 async fn kill_node(stage: &mut Stage) -> Result<(), FaultError> {
@@ -147,8 +147,8 @@ async fn restart_nodes(stage: &mut Stage) -> Result<(), FaultError> {
     Ok(())
 }
 
-/// In mid-append: with traffic there is always one under way. It wakes when its members are
-/// elsewhere and have sent again what it was about to store.
+/// Freezes during an append, as with traffic one is always in flight. The node resumes when its
+/// members are on other nodes and have repeated the sends that it was about to store.
 async fn freeze_node(stage: &mut Stage) -> Result<(), FaultError> {
     stage.cluster.nodes[VICTIM].signal(Signal::Stop).await?;
     sleep(stage.pace.node_freeze).await;
@@ -156,7 +156,7 @@ async fn freeze_node(stage: &mut Stage) -> Result<(), FaultError> {
     stage.crowd.until_connected().await
 }
 
-/// One after another becomes the other build; messages flow while there are both.
+/// Replaces one node after the other by the other build; messages flow while both run.
 async fn replace_nodes(stage: &mut Stage) -> Result<(), FaultError> {
     let next = stage.next_binary.clone();
     let next = next.ok_or(FaultError::Unfit("the case needs a second --binary"))?;
@@ -168,7 +168,7 @@ async fn replace_nodes(stage: &mut Stage) -> Result<(), FaultError> {
     Ok(())
 }
 
-/// Its neighbours write as fast as they can; when it reads again it has missed nothing.
+/// Its neighbours write as fast as they can; when the subscriber reads again it must miss nothing.
 async fn freeze_subscriber(stage: &mut Stage) -> Result<(), FaultError> {
     const READER: u32 = 1;
     let crowd = &stage.crowd;
@@ -201,8 +201,8 @@ async fn flush_redis(stage: &mut Stage) -> Result<(), FaultError> {
     stage.cluster.redis()?.say(&["FLUSHALL"]).await.map(drop)
 }
 
-/// The dump agrees with what nodes knew some time ago: a check against Redis alone would find all
-/// well.
+/// The dump agrees with an earlier state of the nodes: a check against Redis alone would find no
+/// fault.
 async fn age_redis(stage: &mut Stage) -> Result<(), FaultError> {
     let around = stage.pace.around;
     let redis = stage.cluster.redis()?;
@@ -246,8 +246,8 @@ async fn kill_replicas(stage: &mut Stage) -> Result<(), FaultError> {
     replicas.hurt_all(Deed::Start).await
 }
 
-/// Streams-adapter #26: who came back before the session was written did not recover. Here each
-/// connection is cut again as soon as it is there, three times in a row, for everybody.
+/// Streams-adapter #26: a client that reconnected before the session was written did not recover.
+/// Here each connection is cut as soon as it is open, three times in a row, for all members.
 async fn reconnect_fast(stage: &mut Stage) -> Result<(), FaultError> {
     for _ in 0..3 {
         for _ in 0..3 {
@@ -284,8 +284,8 @@ async fn cut_replay(stage: &mut Stage) -> Result<(), FaultError> {
     Ok(())
 }
 
-/// Streams-adapter #48: recovery failed after 10 s of idleness, which is also the time for which a
-/// hub of ours goes on following a topic that nobody here hears.
+/// Streams-adapter #48: recovery failed after 10 s of idleness, which is also how long our hub
+/// lingers on a topic without local subscribers.
 async fn idle_then_reconnect(stage: &mut Stage) -> Result<(), FaultError> {
     const IDLE: Duration = Duration::from_secs(12);
     let crowd = &stage.crowd;
@@ -302,7 +302,7 @@ async fn idle_then_reconnect(stage: &mut Stage) -> Result<(), FaultError> {
 }
 
 /// socket.io #5282: a position fell out of the log of everything, although its own room had nothing
-/// new. Here one room is quiet while all others are loud and its node is replaced.
+/// new. Here one room is quiet while all others are busy and its node is replaced.
 async fn keep_old_position(stage: &mut Stage) -> Result<(), FaultError> {
     let crowd = &stage.crowd;
     let first = |s: &State| s.members_of.keys().next().copied();
@@ -326,8 +326,8 @@ async fn keep_old_position(stage: &mut Stage) -> Result<(), FaultError> {
     Ok(())
 }
 
-/// centrifugo #1189: after a failover nobody subscribed again, publishing went on to answer well,
-/// and health was green. The old primary lives on, so no connection breaks.
+/// centrifugo #1189: after a failover no node subscribed again, publishing still succeeded, and
+/// health was green. The old primary keeps running, so no connection breaks.
 async fn fail_over(stage: &mut Stage) -> Result<(), FaultError> {
     match &mut stage.cluster.bus {
         Bus::Failover(failover) => failover.demote().await,
@@ -335,9 +335,9 @@ async fn fail_over(stage: &mut Stage) -> Result<(), FaultError> {
     }
 }
 
-/// centrifugo #1120: clients were sent away for insufficient state, came back and were sent away
-/// again. Here Redis contradicts the store again and again: heads of other rooms, none at all, and
-/// lost connections. Nobody may be sent away for it.
+/// centrifugo #1120: clients were disconnected for insufficient state, reconnected and were
+/// disconnected again. Here Redis contradicts the store repeatedly: wrong heads, none at all, and
+/// lost connections. No client may be disconnected for it.
 async fn lie_in_redis(stage: &mut Stage) -> Result<(), FaultError> {
     const LIE: &str = "local k = redis.call('keys', '*head*') \
         for i = 2, #k do redis.call('copy', k[1], k[i], 'replace') end return #k";

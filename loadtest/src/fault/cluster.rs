@@ -1,4 +1,5 @@
-//! What a case hurts: chat nodes, the balancer before them, their Redis and the replicas of the store.
+//! Cluster of a case: chat nodes, the balancer in front of them, their Redis and the store's
+//! replicas.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,16 +17,16 @@ use super::process::{Process, Signal, free_port, on_free_ports, output, read_res
 use super::redis::{Failover, Redis};
 use super::replicas::Replicas;
 
-/// How long a chat node may take until it is ready: it makes its tables first, and a store that was
-/// just killed takes its time.
+/// How long a chat node may take until it is ready: it creates its tables first, and a store that
+/// was just killed is slow.
 const READY_MAX: Duration = Duration::from_secs(90);
 
 /// How long a node's orderly stop may take with the settings of these runs.
 const STOP_MAX: Duration = Duration::from_secs(60);
 
-/// What a node is told besides where everything is. Flags that a build does not have are left out,
-/// so that an older build can run beside a newer one. The lame duck is longer than the balancer
-/// takes to see it.
+/// Settings of a node besides its addresses. Flags that a build lacks are left out, so that an
+/// older build can run beside a newer one. `--lame-duck` is longer than the balancer takes to
+/// detect it.
 const SETTINGS: [(&str, &str); 5] = [
     ("--sends-per-second", "0"),
     ("--bus-prefix", "fault"),
@@ -34,7 +35,7 @@ const SETTINGS: [(&str, &str); 5] = [
     ("--closes-max", "5s"),
 ];
 
-/// See the module.
+/// A running cluster.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<ChatNode>,
@@ -45,7 +46,7 @@ pub(crate) struct Cluster {
     pub(crate) memory: Memory,
 }
 
-/// How nodes hear of each other.
+/// The bus between nodes.
 #[derive(Debug)]
 pub(crate) enum Bus {
     Local,
@@ -67,7 +68,7 @@ pub(crate) struct ChatNode {
     http: reqwest::Client,
 }
 
-/// The most memory that each node was seen to hold.
+/// Highest memory use measured of each node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     shared: Arc<Mutex<Watched>>,
@@ -79,7 +80,7 @@ struct Watched {
     max_kib: BTreeMap<usize, u64>,
 }
 
-/// What makes a cluster.
+/// Parameters of a cluster.
 #[derive(Debug)]
 pub(crate) struct Parts<'a> {
     pub(crate) binaries: &'a [PathBuf],
@@ -151,7 +152,7 @@ impl Cluster {
         self.balancer.until(node, Seen::Up).await
     }
 
-    /// Stops a node in good order and starts it again.
+    /// Stops a node in order and starts it again.
     pub(crate) async fn roll_node(&mut self, node: usize) -> Result<(), FaultError> {
         self.nodes[node].terminate().await?;
         self.start_node(node).await
@@ -194,7 +195,7 @@ impl ChatNode {
         Ok(())
     }
 
-    /// On other addresses if it ends: nobody has been told of these yet.
+    /// Restarts it on other ports if it ends: no client uses these yet.
     async fn until_ready_somewhere(&mut self) -> Result<(), FaultError> {
         match self.until_ready().await {
             Err(FaultError::Ended { .. }) => {}
@@ -266,7 +267,7 @@ impl Memory {
         };
     }
 
-    /// Looks twice a second, for as long as this is polled.
+    /// Measures twice a second while it is polled.
     pub(crate) async fn look(self) {
         let mut ticks = interval(Duration::from_millis(500));
         loop {
@@ -281,7 +282,7 @@ impl Memory {
         }
     }
 
-    /// The most that each was seen to hold, in MiB.
+    /// Highest memory use of each node, in MiB.
     pub(crate) fn max_mib(&self) -> Vec<u64> {
         let watched = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         watched.max_kib.values().map(|kib| kib >> 10).collect()

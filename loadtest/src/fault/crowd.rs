@@ -1,4 +1,4 @@
-//! The members of a run: who they are, what they are told to do, and what they bring home.
+//! Crowd: starts the members of a run, gives them orders, and collects their histories.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -17,23 +17,23 @@ use super::whispers::{Whispers, quiet_rooms};
 /// Rooms that each member is in. With half as many rooms as members a room has six.
 pub(crate) const ROOMS_EACH: u32 = 3;
 
-/// Orders a member has not followed yet.
+/// Orders queued for a member.
 const ORDERS_MAX: usize = 16;
 
-/// How long everybody may take to connect, and after a fault until every room delivers again.
+/// How long all members may take to connect, and every room to deliver again after a fault.
 pub(crate) const BEGIN_MAX: Duration = Duration::from_secs(60);
 
-/// How long it may take until every room delivers for the first time: replicas that have just
-/// started are slow.
+/// How long every room may take to deliver for the first time: replicas that have just started are
+/// slow.
 const FIRST_MAX: Duration = Duration::from_secs(240);
 
-/// How long it may take, after traffic has stopped, until every send is settled.
+/// How long every send may take to be settled after traffic has stopped.
 const SETTLE_MAX: Duration = Duration::from_secs(60);
 
-/// How long it may take until everything of a burst has a receipt.
+/// How long a burst may take until all its sends have receipts.
 const BURST_MAX: Duration = Duration::from_secs(300);
 
-/// See the module.
+/// The members of a run.
 #[derive(Debug)]
 pub(crate) struct Crowd {
     pub(crate) board: Board,
@@ -41,7 +41,7 @@ pub(crate) struct Crowd {
     tasks: JoinSet<Memory>,
 }
 
-/// What makes a crowd.
+/// Parameters of a crowd.
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
     /// Their tokens; members count from 1.
@@ -65,7 +65,7 @@ pub(crate) fn rooms_of(member: u32, rooms: u32) -> Vec<u32> {
 }
 
 impl Crowd {
-    /// They connect; nobody sends yet.
+    /// Starts the members: they connect, and none sends yet.
     pub(crate) fn start(plan: &Plan<'_>) -> Self {
         let board = Board::default();
         let quiet = quiet_rooms(plan.rooms).map(|room| plan.first_room + room);
@@ -100,7 +100,7 @@ impl Crowd {
         }
     }
 
-    /// Everybody is connected and every room delivers.
+    /// Waits until all members are connected and every room delivers.
     pub(crate) async fn until_begun(&self) -> Result<(), FaultError> {
         self.until_connected().await?;
         self.board.with(|s| {
@@ -112,7 +112,7 @@ impl Crowd {
             .await
     }
 
-    /// Everybody has all subscriptions confirmed.
+    /// Waits until all members have all subscriptions confirmed.
     pub(crate) async fn until_connected(&self) -> Result<(), FaultError> {
         let all = self.orders.len();
         let connected = |s: &State| s.node_of.len() == all;
@@ -121,7 +121,8 @@ impl Crowd {
             .await
     }
 
-    /// Nobody has a send without a receipt, and everybody in a room has seen equally much of it.
+    /// Waits until no send is without a receipt, and all members of a room have seen the same
+    /// position.
     pub(crate) async fn until_level(&self) -> Result<(), FaultError> {
         let level = |s: &State| {
             s.open.is_empty()
@@ -138,16 +139,16 @@ impl Crowd {
             .await
     }
 
-    /// Tells those that the condition picks.
+    /// Gives an order to the members that `picks` selects.
     pub(crate) async fn order(&self, order: Order, picks: impl Fn(u32) -> bool) {
         for (_, member) in self.orders.iter().filter(|(member, _)| picks(**member)) {
-            // A member that is gone has panicked, which its end will show.
+            // A member whose task has ended has panicked, which `finish` reports.
             member.send(order).await.ok();
         }
     }
 
-    /// Makes those send so many messages each, and waits until all of them have receipts. Nobody
-    /// sends of his own accord meanwhile.
+    /// Orders the selected members to send so many messages each, and waits until all of them have
+    /// receipts. There is no other traffic meanwhile.
     pub(crate) async fn burst(
         &self,
         count: u32,
@@ -173,7 +174,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Who has the last messages of quiet rooms said.
+    /// The orders for the last messages of quiet rooms.
     pub(crate) fn whispers(&self) -> Whispers {
         Whispers {
             board: self.board.clone(),
@@ -181,14 +182,14 @@ impl Crowd {
         }
     }
 
-    /// Makes those go away, and waits until they are gone.
+    /// Orders the selected members to disconnect, and waits until they have.
     pub(crate) async fn leave(&self, picks: impl Fn(u32) -> bool) -> Result<(), FaultError> {
         self.order(Order::Leave, &picks).await;
         let gone = |s: &State| !s.node_of.keys().any(|member| picks(*member));
         self.board.until("members have left", BEGIN_MAX, gone).await
     }
 
-    /// Ends it: what was seen and sent, by room, without what the store has.
+    /// Ends the crowd and returns what was seen and sent, by room, without the store's part.
     ///
     /// # Errors
     /// A member was lost.

@@ -1,4 +1,4 @@
-//! Why a fault run cannot go on. What the system under test does wrong is no error: it is a result.
+//! Errors of a fault run itself. A fault of the system under test is not an error but a result.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::prepare::PrepareError;
 
-/// See the module.
+/// Why a fault run cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FaultError {
     #[error("{path} cannot be read or written", path = .0.display())]

@@ -1,7 +1,7 @@
-//! Holds what members saw and were promised against what the store has.
+//! Judge: compares what members saw and were promised with the store.
 //!
-//! Pure: histories in, violations out, so that it can be fed made-up ones of every wrong kind. It
-//! knows nothing of faults, and it forgives nothing: how long things took is not its matter.
+//! Pure: histories in, violations out, so that tests can feed it invented histories with every
+//! violation. It is the same for all faults and does not judge durations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,22 +14,22 @@ use shared::clock::UnixMillis;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SendId {
     pub(crate) member: u32,
-    /// From 1 on, per member.
+    /// Counted from 1 per member.
     pub(crate) number: u32,
 }
 
-/// The text names no send.
+/// The text is not the name of a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoSendId;
 
-/// What is at one position of a room.
+/// A message at one position of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct At {
     pub(crate) seq: u64,
     pub(crate) id: SendId,
 }
 
-/// What is at one position of a room in the store.
+/// An entry at one position of a room in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) at: At,
@@ -43,17 +43,17 @@ pub(crate) struct Sent {
     pub(crate) receipt: bool,
 }
 
-/// What one member was shown of a room, in the order it came, over all its connections.
+/// What one member received of a room, in order of arrival, over all its connections.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) member: u32,
     pub(crate) seen: Vec<At>,
 }
 
-/// All there is to know about a room after everything has come to rest. Views begin at position 1.
+/// The whole history of a room after the run has settled. Views begin at position 1.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RoomHistory {
-    /// In the order the store gives them.
+    /// In the order of the store.
     pub(crate) stored: Vec<Entry>,
     pub(crate) sent: Vec<Sent>,
     pub(crate) views: Vec<View>,
@@ -62,30 +62,30 @@ pub(crate) struct RoomHistory {
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Violation {
-    /// In the store, but the member never saw it.
+    /// Stored, but never delivered to the member.
     Missing { member: u32, at: At },
-    /// Shown twice to the same member.
+    /// Delivered twice to the same member.
     Doubled { member: u32, at: At },
     /// Positions on a subscription rise by one; this one did not follow the one before.
     OutOfOrder { member: u32, after: u64, at: At },
-    /// The member saw something else than the store has at that position.
+    /// The member received another message than the one stored at that position.
     Differs { member: u32, at: At },
-    /// The member saw what is not in the store.
+    /// The member received a message that is not stored.
     Phantom { member: u32, at: At },
-    /// A receipt for what is not in the store.
+    /// A receipt for a message that is not stored.
     FalseReceipt { id: SendId },
-    /// All came to rest, and the sender still does not know.
+    /// A send without any outcome after the run has settled.
     NoReceipt { id: SendId },
-    /// In the store more than once.
+    /// Stored more than once.
     StoredTwice { id: SendId },
     /// The store's positions are not dense from 1.
     Hole { seq: u64 },
-    /// In the store, but nobody sent it to this room.
+    /// Stored, but never sent to this room.
     Unsent { at: At },
     /// A member's sends to a room are stored in the order of sending; this one was sent before that
     /// one, and first stored after it.
     SendOrder { after: SendId, at: At },
-    /// Times do not fall within a room; this one is before the one of the entry before it.
+    /// Times never fall within a room; this one is earlier than that of the entry before it.
     TimeFalls { seq: u64 },
 }
 
@@ -160,8 +160,8 @@ fn judge_store(room: &RoomHistory, violations: &mut Vec<Violation>) {
     }
 }
 
-/// Numbers of sends rise per member, and times rise or stay. What is stored twice counts once, where
-/// it came first.
+/// Numbers of sends rise per member, and times rise or stay. An entry that is stored twice counts
+/// at its first position.
 fn judge_order(room: &RoomHistory, violations: &mut Vec<Violation>) {
     let mut known = BTreeSet::new();
     let mut newest = BTreeMap::<u32, SendId>::new();

@@ -1,5 +1,5 @@
-//! Two cases that are made for the last message of a room: its append is stored while nobody gets to
-//! do what follows an append.
+//! Two cases about the last message of a room: its append is stored while the steps after an append
+//! do not run.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use super::whispers::Whisper;
 /// Longer than a node waits for one answer of the store (1.5 s), shorter than a send may take (5 s).
 const LATE: Duration = Duration::from_millis(2_500);
 
-/// Until a message is on its way to the store, in which nobody answers; shorter than a node waits for
-/// an answer.
+/// Until a message is on its way to a store that does not answer; shorter than a node waits for an
+/// answer.
 const UNDER_WAY: Duration = Duration::from_millis(700);
 
-/// Between messages into rooms without one: an append takes a few of these.
+/// Pause between messages into empty rooms: an append takes a few of these.
 const STEP: Duration = Duration::from_millis(2);
 
-/// The store freezes with appends in it, and answers them when the nodes have given up on it. A room
-/// with a message is met for sure: its node knows the log's end and appends at once. The first append
-/// of a room follows a question for that end, so only some are met, by chance.
+/// The store freezes with appends in flight, and answers them after the nodes have timed out. A
+/// room with a message is hit for certain: its node knows the head of the log and appends at once.
+/// The first append of a room follows a read of the head, so only some of these are hit, by chance.
 pub(crate) async fn answer_late(stage: &mut Stage) -> Result<(), FaultError> {
     let whispers = stage.crowd.whispers();
     let (known, new): (Vec<Whisper>, Vec<Whisper>) =
@@ -44,8 +44,8 @@ pub(crate) async fn answer_late(stage: &mut Stage) -> Result<(), FaultError> {
     replicas.thaw_all().await
 }
 
-/// The node is killed while its appends lie in a store that stands still: they are stored, and nobody
-/// is left to bring the lists up to date but the nodes at which the senders send again.
+/// The node is killed while its appends wait in a frozen store: they are stored, and only the nodes
+/// to which the senders repeat their sends can update the lists.
 pub(crate) async fn kill_before_list_row(stage: &mut Stage) -> Result<(), FaultError> {
     let whispers = stage.crowd.whispers();
     let last = whispers.take();

@@ -1,7 +1,7 @@
-//! Holds the list of rooms that each member is shown against the log of each room.
+//! Judge of room lists: compares each member's list of rooms with the log of each room.
 //!
-//! Pure, like `judge`: a list's row is derived from the log, so what it must say can be computed.
-//! Whether a row is late is not decided here: whoever asks gives servers their time first.
+//! Pure, like `judge`: a list's row is derived from the log, so its contents can be computed.
+//! Lateness is not judged here: the caller gives the servers time first.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use shared::clock::LocalDateTime;
 
 use super::judge::{At, RoomHistory};
 
-/// What unread messages are counted up to.
+/// Unread messages are counted up to this.
 const UNREAD_MAX: usize = 100;
 
 /// A room in a member's list.
@@ -26,10 +26,10 @@ pub(crate) struct Row {
 /// Lists by member, each by room.
 pub(crate) type Lists = BTreeMap<u32, BTreeMap<u32, Row>>;
 
-/// Up to which position a member has read a room by its own word, by member and room.
+/// Read marks that members have set, by member and room.
 pub(crate) type Marks = BTreeMap<(u32, u32), u64>;
 
-/// What a list says of a room and the room's log does not.
+/// A difference between a list and a room's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unlike {
     /// The room has a message, and the member's list does not have the room.
@@ -62,7 +62,7 @@ impl Unlike {
     }
 }
 
-/// Everything that a member's list says wrongly of a room.
+/// All differences between a member's list and a room's log.
 pub(crate) fn judge_row(
     history: &RoomHistory,
     member: u32,
@@ -99,7 +99,7 @@ pub(crate) fn judge_row(
     unlike
 }
 
-/// Who writes has read.
+/// Unread messages; sending implies having read.
 fn unread(history: &RoomHistory, member: u32, mark: u64) -> usize {
     let newest_first = history.stored.iter().rev().map(|entry| entry.at);
     let unread = newest_first.take_while(|at| at.seq > mark && at.id.member != member);

@@ -1,5 +1,5 @@
-//! One member of a crowd: connects, subscribes where it stopped, sends what is due, and remembers what
-//! it saw.
+//! Member of a crowd: connects, resumes its subscriptions, sends what is due, and records what it
+//! receives.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -19,26 +19,26 @@ use super::wire::Connection;
 /// Sends of one member that may be without a receipt at once.
 const WINDOW: usize = 8;
 
-/// The longest wait before another connection is tried; how long it is is left to chance.
+/// Longest wait before a reconnect; the wait is random.
 const RECONNECT_MS_MAX: u64 = 300;
 
-/// How often a member looks what is due; also how often it probes a room.
+/// How often a member checks what is due; also how often it probes a room.
 const PULSE: Duration = Duration::from_millis(200);
 
-/// What a case makes a member do.
+/// An order of a case to a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// Drop the TCP connection and open another at once.
     Cut,
-    /// The same once so many messages more have come.
+    /// The same after so many further messages.
     CutAfter(u32),
-    /// Drop it and stay away.
+    /// Drop the connection and stay disconnected.
     Leave,
-    /// Come back.
+    /// Connect again.
     Return,
-    /// Stop reading, and everything else.
+    /// Stop reading and all other activity.
     Freeze,
-    /// Go on.
+    /// Continue after `Freeze`.
     Thaw,
     /// Send so many messages, as fast as receipts come.
     Burst(u32),
@@ -46,14 +46,14 @@ pub(crate) enum Order {
     Say(u32),
 }
 
-/// What a member brings home.
+/// What a member has sent and received.
 #[derive(Debug)]
 pub(crate) struct Memory {
     pub(crate) views: Vec<(u32, View)>,
     pub(crate) sent: Vec<(u32, Sent)>,
 }
 
-/// See the module.
+/// A member.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) number: u32,
@@ -65,17 +65,17 @@ pub(crate) struct Member {
     orders: mpsc::Receiver<Order>,
     seen: BTreeMap<u32, Vec<At>>,
     pub(crate) outbox: Outbox,
-    /// Messages to send although there is no traffic.
+    /// Messages to send outside continuous traffic.
     burst: u32,
     /// Rooms to send one message each to.
     say: VecDeque<u32>,
-    /// Which of its rooms it speaks in next, counted up.
+    /// Counter that selects the room of the next send.
     turn: usize,
     /// Messages that may still come before the connection is cut.
     cut_after: Option<u32>,
 }
 
-/// What makes a member.
+/// Parameters of a member.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) number: u32,
@@ -106,7 +106,7 @@ impl Member {
         }
     }
 
-    /// Lives until nobody can give it orders any more.
+    /// Runs until its channel of orders is closed.
     pub(crate) async fn run(mut self) -> Memory {
         let mut at_once = true;
         loop {
@@ -142,7 +142,7 @@ impl Member {
         }
     }
 
-    /// A random wait before the next try; orders that come meanwhile are followed.
+    /// A random wait before the next attempt; orders are carried out meanwhile.
     async fn pause(&mut self) -> Option<Leave> {
         let wait = rand::rng().random_range(0..RECONNECT_MS_MAX);
         let mut wait = std::pin::pin!(sleep(Duration::from_millis(wait)));
@@ -180,8 +180,9 @@ impl Member {
         }
     }
 
-    /// One session. Its arms, all of them cancel-safe: a frame (frames stay in the connection until
-    /// taken), an order, a send that is due, and the pulse for everything that has a time.
+    /// One session. Arms of the loop, all of them cancel-safe: a frame (frames stay in the
+    /// connection until taken), an order, a send that is due, and the pulse for everything that has
+    /// a time.
     async fn serve(&mut self, connection: Connection) -> Leave {
         let mut session = Session::new(connection);
         if let Err(ended) = session.begin(self).await {
@@ -230,7 +231,7 @@ impl Member {
         Ok(())
     }
 
-    /// The next send, if there is traffic and place for it.
+    /// The next send, if there is traffic and room in the window.
     fn speak(&mut self) -> Vec<Open> {
         let loud = self.loud_rooms();
         let allowed = self.board.with(|s| s.traffic);
@@ -242,15 +243,15 @@ impl Member {
         self.compose(room).into_iter().collect()
     }
 
-    /// Its rooms that members speak in of their own accord.
+    /// Its rooms with continuous traffic.
     fn loud_rooms(&self) -> Vec<u32> {
         let rooms = self.rooms.iter().copied();
         self.board
             .with(|s| rooms.filter(|room| !s.quiet.contains(room)).collect())
     }
 
-    /// A send to each of its rooms that does not deliver yet. While anything of it is open that is
-    /// answer enough: more would only load a cluster that is in trouble.
+    /// A send to each of its rooms that does not deliver yet. None while an earlier probe is open:
+    /// more would only load a cluster in trouble.
     pub(crate) fn probe(&mut self) -> Vec<Open> {
         if self.outbox.open() > 0 {
             return Vec::new();
@@ -262,7 +263,7 @@ impl Member {
         sends.collect()
     }
 
-    /// What it was ordered to send.
+    /// The sends that it was ordered to make.
     fn take_ordered(&mut self) -> Vec<Open> {
         let mut sends = Vec::new();
         while let Some(room) = self.say.pop_front() {
@@ -270,7 +271,7 @@ impl Member {
                 .with(|s| s.whispering = s.whispering.saturating_sub(1));
             sends.extend(self.compose(room));
         }
-        // All into one room: a burst is to be much for somebody.
+        // All into one room, so that the burst overloads one subscriber.
         let loud = self.loud_rooms().first().copied();
         while let Some(room) = loud.filter(|_| self.burst > 0 && self.outbox.open() < WINDOW) {
             self.burst -= 1;
@@ -288,7 +289,7 @@ impl Member {
         new
     }
 
-    /// A receipt has come; false if nothing was sent by that name.
+    /// Handles a receipt; false if it names no send.
     pub(crate) fn settle(&mut self, id: SendId) -> bool {
         let settled = self.outbox.settle(id);
         self.tell_open();
@@ -309,10 +310,10 @@ impl Member {
         seen.map_or(0, |at| at.seq)
     }
 
-    /// A message has come.
+    /// Handles a message.
     ///
     /// # Errors
-    /// It was the last before the cut that was ordered.
+    /// It was the last message before an ordered cut.
     pub(crate) fn see(&mut self, room: u32, at: At) -> Result<(), Leave> {
         self.seen.entry(room).or_default().push(at);
         let (member, At { seq, id }) = (self.number, at);
@@ -344,7 +345,7 @@ impl Member {
     }
 }
 
-/// Ticks whose first comes after a random part of the period, so that members do not act as one.
+/// Ticks that begin after a random part of the period, so that members do not act in step.
 fn ticks(every: Duration) -> Interval {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

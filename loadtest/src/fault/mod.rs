@@ -1,10 +1,10 @@
-//! `loadtest fault`: breaks a running cluster in every way that is promised to be harmless, and holds
-//! what members saw against the store.
+//! `loadtest fault`: injects every fault that is promised to be harmless into a running cluster,
+//! and compares what members saw with the store.
 //!
-//! Each repetition of a case has chat nodes, a Redis, a balancer and rooms of its own; the replicas of
-//! the store are those of `infra/services`. A run ends by itself: every wait has a bound. Results are
-//! appended to a file, and what is in it already is not run again, so a broken run goes on where it
-//! stopped.
+//! Each repetition of a case has chat nodes, a Redis, a balancer and rooms of its own; the replicas
+//! of the store are those of `infra/services`. A run ends by itself: every wait has a bound.
+//! Results are appended to a file, and repetitions that are in it are not run again, so an
+//! interrupted run continues where it stopped.
 
 mod balancer;
 mod board;
@@ -58,7 +58,7 @@ pub(crate) struct Fault {
     #[arg(long, default_value = "target/fault", value_name = "DIR")]
     folder: PathBuf,
 
-    /// A line of JSON for each run; what is in it is not run again
+    /// One line of JSON per repetition; repetitions that are in it are not run again
     #[arg(
         long,
         default_value = "target/fault/results.jsonl",
@@ -115,8 +115,8 @@ pub(crate) struct Fault {
     #[arg(long, default_value_t = 512, value_name = "MIB")]
     rss_mib_max: u64,
 
-    /// Spoils one thing before judging, to see whether it is found: the run must fail; may be given
-    /// several times
+    /// Damages one thing before judging, to test the judge: the run must fail; may be given several
+    /// times
     #[arg(long, value_enum)]
     sabotage: Vec<Sabotage>,
 
@@ -125,19 +125,19 @@ pub(crate) struct Fault {
     node_args: Vec<String>,
 }
 
-/// The cases that are asked for.
+/// The selected cases.
 #[derive(Debug, Default)]
 struct Chosen {
     fit: Vec<Case>,
-    /// What cannot be run with what there is, and why.
+    /// Cases whose requirements are not met, and why.
     unfit: Vec<(&'static str, &'static str)>,
 }
 
 impl Fault {
-    /// Runs what is to be run.
+    /// Runs the selected cases.
     ///
     /// # Errors
-    /// A run could not be carried through, or one broke a promise.
+    /// A run could not be completed, or one broke a promise.
     pub(crate) async fn run(self) -> Result<(), FaultError> {
         if self.list {
             return report::print_names();
@@ -175,7 +175,7 @@ impl Fault {
     }
 }
 
-/// What a run started is killed when the run is dropped.
+/// Processes that a run started are killed when the run is dropped.
 async fn until_interrupted(
     run: impl Future<Output = Result<(), FaultError>>,
 ) -> Result<(), FaultError> {

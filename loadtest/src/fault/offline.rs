@@ -1,5 +1,5 @@
 //! `loadtest offline`: how long clients are without a connection while all nodes are restarted one
-//! after the other. The clients are real ones, of a browser's library, in a program of their own.
+//! after the other. The clients are real ones: stompjs in a Node program.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -19,7 +19,7 @@ use super::report::print;
 use super::run::{Ground, first_room};
 use super::{Fault, until_interrupted};
 
-/// How long the clients may take to connect, or to say how it was.
+/// How long the clients may take to connect, or to report.
 const ANSWER_MAX: Duration = Duration::from_secs(90);
 
 /// `loadtest offline`
@@ -55,7 +55,7 @@ enum Mode {
     Module,
 }
 
-/// What the program with the clients is told.
+/// Input of the program with the clients.
 #[derive(Debug, Serialize)]
 struct Told {
     url: String,
@@ -72,10 +72,10 @@ struct ToldMember {
 }
 
 impl Offline {
-    /// Restarts all nodes under each kind of client and prints how it was for them.
+    /// Restarts all nodes under each kind of client and prints their time offline.
     ///
     /// # Errors
-    /// It could not be carried through.
+    /// The measurement could not be completed.
     pub(crate) async fn run(self) -> Result<(), FaultError> {
         until_interrupted(Box::pin(self.run_modes())).await
     }
@@ -122,7 +122,7 @@ impl Offline {
             cluster.roll_node(node).await?;
         }
         if let Some(mut stdin) = child.stdin.take() {
-            // Who is gone already has said why.
+            // A program that has ended has reported why.
             stdin.write_all(b"end\n").await.ok();
         }
         expect_line(&mut lines).await

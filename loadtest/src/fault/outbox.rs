@@ -1,5 +1,5 @@
-//! What a member sends: each send once under a name of its own, open until it has a receipt, and
-//! repeated in the order it was sent in.
+//! Outbox of a member: each send has a name of its own, is open until its receipt, and is repeated
+//! in the order of sending.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use rand::RngExt as _;
 
 use super::judge::{SendId, Sent};
 
-/// How long after a send was refused for now it is repeated, at the latest.
+/// Longest delay before a refused send is repeated for the first time.
 const RETRY_AFTER: Duration = Duration::from_millis(400);
 
-/// How often that time is doubled: up to 6.4 s.
+/// How often the delay is doubled: up to 6.4 s.
 const RETRY_DOUBLED_MAX: u32 = 4;
 
 /// A send.
@@ -26,13 +26,13 @@ struct Outgoing {
 pub(crate) struct Open {
     pub(crate) id: SendId,
     pub(crate) room: u32,
-    /// When to send it, again or for the first time, if it or one before it was refused for now.
+    /// When to send it, if it or one before it was refused as retryable.
     again_at: Option<Instant>,
-    /// How often it was refused for now.
+    /// How often it was refused as retryable.
     refusals: u32,
 }
 
-/// See the module.
+/// The sends of a member.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     member: u32,
@@ -67,7 +67,7 @@ impl Outbox {
         open.again_at.is_none().then_some(open)
     }
 
-    /// A receipt has come; false if nothing was sent by that name.
+    /// Handles a receipt; false if it names no send.
     pub(crate) fn settle(&mut self, id: SendId) -> bool {
         let place = usize::try_from(id.number).expect("the width of this computer");
         let sent = place.checked_sub(1).and_then(|at| self.sends.get_mut(at));
@@ -79,8 +79,8 @@ impl Outbox {
         true
     }
 
-    /// It was refused for now: each time it waits longer, as a client should. False if it is not
-    /// open.
+    /// Handles a retryable refusal: backs off exponentially, as a client should. False if the send
+    /// is not open.
     pub(crate) fn refuse(&mut self, id: SendId, now: Instant) -> bool {
         let Some(open) = self.open.iter_mut().find(|open| open.id == id) else {
             return false;
@@ -92,8 +92,8 @@ impl Outbox {
         true
     }
 
-    /// What is to be sent again by now: of a room everything from the first that was refused on, once
-    /// all behind it are refused, too, so that it comes in order.
+    /// The sends that are due again: of a room all from the first refused one on, once all behind
+    /// it are refused, too, so that their order is kept.
     pub(crate) fn take_due(&mut self, rooms: &[u32], now: Instant) -> Vec<Open> {
         let mut due = Vec::new();
         for room in rooms {
@@ -112,7 +112,7 @@ impl Outbox {
         due
     }
 
-    /// Everything that is open, in order, to be sent over another connection.
+    /// All open sends in order, to be repeated on another connection.
     pub(crate) fn take_open(&mut self) -> Vec<Open> {
         for open in &mut self.open {
             open.again_at = None;

@@ -1,4 +1,4 @@
-//! A server of a run as a process of our own, so that it can be hurt. It is killed when dropped.
+//! Child process of a run: a server that can be killed and frozen. It is killed when dropped.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::error::FaultError;
 
-/// See the module.
+/// A server process.
 #[derive(Debug)]
 pub(crate) struct Process {
     name: String,
@@ -18,7 +18,7 @@ pub(crate) struct Process {
     log: PathBuf,
 }
 
-/// What a process is sent besides SIGKILL.
+/// Signals other than SIGKILL.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Signal {
     Stop,
@@ -27,7 +27,7 @@ pub(crate) enum Signal {
 }
 
 impl Process {
-    /// Starts it; what it writes goes to the end of a file.
+    /// Starts the process; its output is appended to a file.
     pub(crate) fn start(
         name: &str,
         mut command: Command,
@@ -51,7 +51,7 @@ impl Process {
     }
 
     /// # Errors
-    /// It has ended.
+    /// The process has ended.
     pub(crate) fn check_runs(&mut self) -> Result<(), FaultError> {
         let status = self.child.try_wait().map_err(|error| self.wrong(error))?;
         status.map_or(Ok(()), |status| Err(self.ended(&status)))
@@ -73,15 +73,15 @@ impl Process {
         .await
     }
 
-    /// SIGKILL, and waits until it is gone.
+    /// Sends SIGKILL and waits for the end.
     pub(crate) async fn kill(mut self) -> Result<(), FaultError> {
         self.child.kill().await.map_err(|error| self.wrong(error))
     }
 
-    /// SIGTERM, and waits until it is gone.
+    /// Sends SIGTERM and waits for the end.
     ///
     /// # Errors
-    /// It stays, or does not call its end a success.
+    /// It does not end in time, or ends with an error code.
     pub(crate) async fn terminate(mut self, max: Duration) -> Result<(), FaultError> {
         self.signal(Signal::Terminate).await?;
         let ended = timeout(max, self.child.wait()).await;
@@ -115,7 +115,7 @@ impl Process {
     }
 }
 
-/// What a process holds of the memory, in KiB; `None` when it has just ended.
+/// Resident memory of a process in KiB; `None` if it has just ended.
 pub(crate) fn read_resident_kib(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status
@@ -124,7 +124,7 @@ pub(crate) fn read_resident_kib(pid: u32) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// How long a command that only tells something may take. A replica's restart is one, too.
+/// How long a short command may take; a restart of a replica is one, too.
 const COMMAND_MAX: Duration = Duration::from_secs(120);
 
 /// Runs a short command, which must succeed.
@@ -132,7 +132,7 @@ pub(crate) async fn run(name: &str, command: &mut Command) -> Result<(), FaultEr
     output(name, command).await.map(drop)
 }
 
-/// The same, and what it printed.
+/// The same, with its output.
 pub(crate) async fn output(name: &str, command: &mut Command) -> Result<String, FaultError> {
     let command = command.stdin(Stdio::null()).kill_on_drop(true);
     let done = timeout(COMMAND_MAX, command.output()).await;
@@ -152,17 +152,17 @@ pub(crate) async fn output(name: &str, command: &mut Command) -> Result<String, 
     })
 }
 
-/// Below the ports that systems give to outgoing connections: one of those may take a server's port
-/// while it is restarted.
+/// Below the ephemeral ports: an outgoing connection could take a server's port while it is
+/// restarted.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
-/// Ports that are tried.
+/// Ports that are tried at most.
 const PORTS_TRIED_MAX: usize = 100;
 
 /// How often a server is started on other ports when it ends at once.
 const STARTS_MAX: u32 = 3;
 
-/// Starts a server on ports that nobody had when they were drawn, and on others if it ends: another
+/// Starts a server on ports that were free when they were drawn, and on others if it ends: another
 /// process may have taken one meanwhile.
 pub(crate) async fn on_free_ports<T>(
     mut start: impl AsyncFnMut() -> Result<T, FaultError>,
@@ -177,7 +177,7 @@ pub(crate) async fn on_free_ports<T>(
     }
 }
 
-/// A port nobody uses now.
+/// A free port.
 pub(crate) fn free_port() -> Result<u16, FaultError> {
     let mut rng = rand::rng();
     let mut tries = (0..PORTS_TRIED_MAX).map(|_try| {

@@ -1,4 +1,5 @@
-//! The Redis of a run: a process of our own to be killed, frozen, emptied, aged and failed over.
+//! Redis of a run: child processes that can be killed, frozen, emptied, set back to a dump and
+//! failed over.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::process::{Process, Signal, free_port, on_free_ports, output, write};
 /// How long a Redis may take until it answers.
 const READY_MAX: Duration = Duration::from_secs(10);
 
-/// What a sentinel calls the primary it watches.
+/// Name of the primary at the sentinel.
 const SERVICE: &str = "fault";
 
 /// One server.
@@ -54,7 +55,7 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Starts it on the dump that is there, if one is.
+    /// Starts it on the existing dump, if there is one.
     pub(crate) async fn restart(&mut self) -> Result<(), FaultError> {
         let mut server = Command::new("redis-server");
         server.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
@@ -80,7 +81,7 @@ impl Redis {
         }
     }
 
-    /// Says something to it, with its own command-line client.
+    /// Sends a command through `redis-cli`.
     pub(crate) async fn say(&self, words: &[&str]) -> Result<String, FaultError> {
         say(self.port, words).await
     }
@@ -102,7 +103,8 @@ impl Failover {
             sentinel,
             sentinel_port,
         };
-        // A sentinel hears of replicas from the primary, every 10 s at first 1 s after it began.
+        // A sentinel learns of replicas from the primary, first 1 s after its start and then every
+        // 10 s.
         failover
             .until(
                 "the sentinel knows the replica",
@@ -120,8 +122,8 @@ impl Failover {
         )
     }
 
-    /// The replica becomes the primary, and the old primary stays, as a replica: those who are
-    /// connected to it are not told by the loss of a connection that they listen to the wrong one.
+    /// The replica becomes the primary, and the old primary stays, as a replica: connected clients
+    /// do not notice by a lost connection that they use the wrong server.
     pub(crate) async fn demote(&mut self) -> Result<(), FaultError> {
         say(self.sentinel_port, &["SENTINEL", "FAILOVER", SERVICE]).await?;
         let replica = self.replica.port.to_string();
@@ -166,7 +168,7 @@ async fn start_sentinel(folder: &Path, primary_port: &str) -> Result<(Process, u
     Ok((sentinel, sentinel_port))
 }
 
-/// It answers, and nobody else who has the port.
+/// Waits until it answers, and not another process on the port.
 async fn ready(process: &mut Process, port: u16) -> Result<(), FaultError> {
     let pid = format!("process_id:{}\r", process.pid().unwrap_or_default());
     let began = SystemClock.now();
@@ -186,7 +188,7 @@ async fn ready(process: &mut Process, port: u16) -> Result<(), FaultError> {
     }
 }
 
-/// Asks again and again until the answer is the right one.
+/// Repeats a command until the answer is the expected one.
 async fn until(
     port: u16,
     what: &str,

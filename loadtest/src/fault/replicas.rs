@@ -1,4 +1,5 @@
-//! The CQL servers of a run. They belong to `infra/services`; single ones are hurt by its script.
+//! CQL replicas of a run. `infra/services` starts them; its script `infra/replica` kills and
+//! freezes single ones.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use tokio::process::Command;
 use super::error::FaultError;
 use super::process::{output, run};
 
-/// What can be done to one replica.
+/// A fault of one replica, or its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
     /// SIGKILL.
@@ -22,7 +23,7 @@ pub(crate) enum Deed {
     Start,
 }
 
-/// See the module.
+/// The CQL replicas.
 #[derive(Clone, Debug)]
 pub(crate) struct Replicas {
     pub(crate) addresses: Vec<SocketAddr>,
@@ -31,7 +32,7 @@ pub(crate) struct Replicas {
 }
 
 impl Replicas {
-    /// Does it to one of them, counted from 0.
+    /// Applies it to one replica, counted from 0.
     pub(crate) async fn hurt(&self, replica: usize, deed: Deed) -> Result<(), FaultError> {
         let word = match deed {
             Deed::Kill => "kill",
@@ -47,7 +48,7 @@ impl Replicas {
         .await
     }
 
-    /// Makes ready to freeze all of them within a millisecond or two, which the future does.
+    /// Prepares to freeze all of them; the future does it within a millisecond or two.
     pub(crate) async fn freeze_at_once(
         &self,
     ) -> Result<impl Future<Output = Result<(), FaultError>> + use<>, FaultError> {
@@ -66,7 +67,7 @@ impl Replicas {
         self.hurt_all(Deed::Thaw).await
     }
 
-    /// Does it to all of them: the first, by which the others find each other again, before them.
+    /// Applies it to all of them, to the seed first, which the others need to find each other.
     pub(crate) async fn hurt_all(&self, deed: Deed) -> Result<(), FaultError> {
         self.hurt(0, deed).await?;
         let others = (1..self.addresses.len()).map(|replica| self.hurt(replica, deed));

@@ -1,4 +1,4 @@
-//! What a run writes down: a line of JSON for each repetition, and a line of text on the way.
+//! Results of a run: one line of JSON per repetition, and progress as text.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,7 +11,7 @@ use super::board::Counts;
 use super::cases::CASES;
 use super::error::FaultError;
 
-/// Violations of a kind told in words; all are counted.
+/// Violations of a kind that are written out; all are counted.
 const EXAMPLES_MAX: usize = 3;
 
 /// One repetition of a case.
@@ -19,7 +19,7 @@ const EXAMPLES_MAX: usize = 3;
 pub(crate) struct Outcome {
     pub(crate) case: &'static str,
     pub(crate) repetition: u32,
-    /// The settings that results may be compared under.
+    /// Settings; only results with the same ones are comparable.
     pub(crate) settings: String,
     pub(crate) ok: bool,
     /// Broken promises, by kind.
@@ -29,7 +29,7 @@ pub(crate) struct Outcome {
     pub(crate) recovered_ms: Option<u128>,
     /// How long the fault took.
     pub(crate) fault_ms: u128,
-    /// From rest until every list of rooms agreed with the logs.
+    /// From the end of traffic until every list of rooms agreed with the logs.
     pub(crate) lists_ms: u128,
     /// Entries in the store.
     pub(crate) stored: usize,
@@ -38,7 +38,7 @@ pub(crate) struct Outcome {
     pub(crate) counts: Counts,
 }
 
-/// What is read back of a line.
+/// The part of a line that is read back.
 #[derive(Debug, Deserialize)]
 struct Done {
     case: String,
@@ -51,12 +51,12 @@ struct Done {
 #[derive(Debug)]
 pub(crate) struct Results {
     file: File,
-    /// What was run before, and whether it was well.
+    /// Earlier repetitions, and whether they passed.
     done: BTreeMap<(String, u32), bool>,
 }
 
 impl Outcome {
-    /// Notes a broken promise.
+    /// Records a broken promise.
     pub(crate) fn violate(&mut self, kind: &str, what: String) {
         let count = self.violations.entry(kind.to_owned()).or_default();
         *count += 1;
@@ -67,7 +67,8 @@ impl Outcome {
 }
 
 impl Results {
-    /// Opens the file and reads what is there. A last line cut short, by a kill, counts as not run.
+    /// Opens the file and reads earlier results. A truncated last line, left by a kill, counts as
+    /// not run.
     pub(crate) fn open(path: &Path, settings: &str) -> Result<Self, FaultError> {
         let wrong = |error| FaultError::File(path.to_owned(), error);
         let text = match std::fs::read_to_string(path) {
@@ -96,7 +97,7 @@ impl Results {
         Ok(Self { file, done })
     }
 
-    /// Whether that was run before, and was well.
+    /// Whether this repetition was run before, and passed.
     pub(crate) fn before(&self, case: &str, repetition: u32) -> Option<bool> {
         self.done.get(&(case.to_owned(), repetition)).copied()
     }

@@ -1,4 +1,4 @@
-//! A member's calls over HTTP: the list of its rooms, and read marks.
+//! HTTP client of the members: lists of rooms, and read marks.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,20 +15,20 @@ use super::error::FaultError;
 use super::lists::{Lists, Marks, Row};
 use super::session::SEQ_BITS;
 
-/// Rows of a page.
+/// Rows per page.
 const SIZE: usize = 100;
 
 /// Pages of one list: a member of a run is in three rooms.
 const PAGES_MAX: usize = 10;
 
-/// Calls at once.
+/// Concurrent calls.
 const CALLS_AT_ONCE: usize = 16;
 
-/// How often a mark is set again that the server does not take, and the pause before the next time.
+/// Attempts to set a mark while the server refuses it, and the pause between them.
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// See the module.
+/// The HTTP client.
 #[derive(Debug)]
 pub(crate) struct Rest {
     http: reqwest::Client,
@@ -96,7 +96,7 @@ impl Rest {
         Ok(rooms)
     }
 
-    /// Sets all these marks; what the server does not take now, again.
+    /// Sets all these marks; retries those that the server refuses as retryable.
     pub(crate) async fn mark_all(&self, marks: &Marks) -> Result<(), FaultError> {
         stream::iter(marks)
             .map(async |((member, room), seq)| self.mark(*member, *room, *seq).await)

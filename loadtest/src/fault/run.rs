@@ -1,4 +1,5 @@
-//! One repetition of a case from its first process to its verdict, and all of them in a row.
+//! Runner: one repetition of a case from its first process to its verdict, and all of them in
+//! sequence.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,14 +24,14 @@ use super::verdict::{Evidence, hold_to};
 use super::{Chosen, Fault};
 use crate::prepare::{Issuer, Key};
 
-/// How long one room may take to be seen up to the store's head by all.
+/// How long all members may take to see a room up to the store's head.
 const REST_MAX: Duration = Duration::from_secs(30);
 
-/// Rooms and members of repetitions do not meet: each has so many ids to itself, the most that
+/// Repetitions share no rooms and members: each has its own range of so many ids, the most that
 /// `--rooms` and `--members` take. So a member's list holds the rooms of one repetition.
 const STRIDE: u32 = 2_000;
 
-/// What stays the same over all repetitions.
+/// The parts that all repetitions share.
 pub(super) struct Ground<'a> {
     fault: &'a Fault,
     issuer: Issuer,
@@ -100,7 +101,7 @@ impl<'a> Ground<'a> {
         })
     }
 
-    /// Results are comparable when this is the same.
+    /// Results are comparable if this text is the same.
     fn settings(&self) -> String {
         let Fault {
             nodes,
@@ -177,7 +178,7 @@ impl Ground<'_> {
         Ok(outcome)
     }
 
-    /// For logs: those of an earlier try would be misleading beside new ones.
+    /// Empty folder for logs: those of an earlier attempt would mislead.
     pub(super) fn fresh_folder(&self, name: &str) -> Result<PathBuf, FaultError> {
         let folder = self.fault.folder.join(name);
         drop(std::fs::remove_dir_all(&folder));
@@ -187,7 +188,7 @@ impl Ground<'_> {
         }
     }
 
-    /// Of the members of the so-manieth repetition. Fresh ones each time: they are good for an hour.
+    /// Tokens of the members of this repetition. New ones each time, as they are valid for an hour.
     pub(super) fn tokens(&self, number: u32) -> Result<Vec<String>, FaultError> {
         let tokens = (1..=self.fault.members).map(|member| {
             let token = self.issuer.member_token(number * STRIDE + member)?;
@@ -264,7 +265,7 @@ impl Ground<'_> {
     }
 }
 
-/// The first room of the so-manieth repetition in this run of the program.
+/// The first room of this repetition in this run of the program.
 pub(super) fn first_room(number: u32) -> u32 {
     1 + number * STRIDE
 }
@@ -311,26 +312,26 @@ async fn play(
     stage.crowd.until_level().await
 }
 
-/// Every other member has read all it has seen.
+/// Read marks: every second member has read all that it received.
 fn marks_of(state: &State) -> Marks {
     let seen = state.seen.iter().map(|(place, seq)| (*place, *seq));
     seen.filter(|((member, _), _)| member.is_multiple_of(2))
         .collect()
 }
 
-/// Replicas outlive the repetition: the next one must not find them frozen or gone.
+/// Replicas outlive the repetition: the next one must not find them frozen or killed.
 async fn heal(stage: &Stage) {
     let Some(replicas) = &stage.cluster.replicas else {
         return;
     };
     for deed in [Deed::Thaw, Deed::Start] {
-        // What cannot be healed shows at the next start of a node.
+        // A failure shows at the next start of a node.
         drop(replicas.hurt_all(deed).await);
     }
 }
 
-/// All may be level with each other and yet behind the store: they are given time to see what it
-/// has. Whatever is still not seen then, the judge finds.
+/// All members may agree and still be behind the store: they get time to catch up. The judge
+/// reports what is missing after that.
 async fn wait_for_the_rest(crowd: &Crowd, store: &Store) -> Result<(), FaultError> {
     let rooms = crowd.board.with(|s| s.members_of.clone());
     for (room, members) in rooms {

@@ -1,4 +1,4 @@
-//! Making one thing wrong before the judge looks: a judge that finds nothing then is worth nothing.
+//! Sabotage: damages one thing before judging, to test that the judge finds it.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,17 @@ use super::error::FaultError;
 use super::judge::{RoomHistory, SendId, Sent};
 use super::store::Store;
 
-/// What is spoiled.
+/// The damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Sabotage {
     /// A receipt is counted for a send that never left.
     Receipt,
-    /// An entry that all have seen is taken out of the store.
+    /// An entry that all members received is removed from the store.
     Entry,
-    /// A member forgets one message it saw.
+    /// One received message is removed from a member's history.
     Message,
-    /// A room's row for the lists has another time than its newest message, and servers cannot mend
-    /// it.
+    /// A room's row for the lists gets another time than its newest message, in a way that servers
+    /// cannot correct.
     ListRow,
 }
 
@@ -34,7 +34,7 @@ impl Sabotage {
 
 const OUT_OF_REACH: FaultError = FaultError::Unfit("only CQL reaches into the store");
 
-/// Makes one thing wrong, in the first room where there is enough to spoil.
+/// Damages one thing, in the first room that has enough data.
 pub(crate) async fn spoil(
     sabotage: Sabotage,
     rooms: &mut BTreeMap<u32, RoomHistory>,

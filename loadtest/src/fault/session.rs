@@ -1,4 +1,4 @@
-//! A member's side of one connection: what it subscribes to, and what it makes of frames.
+//! Session of a member on one connection: its subscriptions, and the handling of frames.
 
 use std::time::{Duration, Instant};
 
@@ -22,25 +22,25 @@ const BYE: &str = "bye";
 /// Why a member leaves a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Leave {
-    /// It is over.
+    /// The connection ended.
     Ended(Ended),
-    /// The server asked to go elsewhere.
+    /// The server asked the client to move to another node.
     Moved,
-    /// By order, to come back at once.
+    /// By order, to reconnect at once.
     Cut,
-    /// By order, to stay away.
+    /// By order, to stay disconnected.
     Away,
     /// The run is over.
     Home,
 }
 
-/// See the module.
+/// The session.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) connection: Connection,
     /// Rooms whose subscription is confirmed.
     confirmed: usize,
-    /// When to go elsewhere, as the server asked.
+    /// When to move, as the server asked.
     move_at: Option<Instant>,
 }
 
@@ -69,11 +69,11 @@ impl Session {
         }
     }
 
-    /// Subscribes to everything and sends again what has no receipt.
+    /// Subscribes to all rooms and repeats the sends without a receipt.
     pub(crate) async fn begin(&mut self, member: &mut Member) -> Result<(), Ended> {
         let errors = subscribe(ERRORS, "/user/queue/errors").end();
         self.connection.send(errors).await?;
-        // Every other member is an old client that does not know of notices.
+        // Every second member acts as an old client without drain notices.
         if member.number.is_multiple_of(2) {
             let system = subscribe(SYSTEM, "/user/queue/system").end();
             self.connection.send(system).await?;
@@ -105,7 +105,7 @@ impl Session {
         self.connection.send(send_frame(open)).await
     }
 
-    /// Sends what is new.
+    /// Sends new messages.
     pub(crate) async fn send_all(&mut self, member: &Member, new: Vec<Open>) -> Result<(), Leave> {
         for open in new {
             self.send(member, open).await.map_err(Leave::Ended)?;
@@ -113,7 +113,7 @@ impl Session {
         Ok(())
     }
 
-    /// Does what is due by now.
+    /// Handles what is due.
     pub(crate) async fn on_pulse(
         &mut self,
         member: &mut Member,
@@ -137,7 +137,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes in what the server says.
+    /// Handles a frame of the server.
     pub(crate) fn on_frame(&mut self, member: &mut Member, frame: &Frame) -> Result<(), Leave> {
         match (frame.command(), frame.header("subscription")) {
             (Command::Receipt, _) => return self.on_receipt(member, frame),
@@ -199,7 +199,7 @@ impl Session {
     }
 }
 
-/// A send failed. What may be repeated is repeated; anything else must not happen to this crowd.
+/// A send failed. Retryable errors are repeated; any other must not happen in this crowd.
 fn on_send_error(member: &mut Member, frame: &Frame) {
     let error = serde_json::from_slice::<SendError>(frame.body()).ok();
     let retryable = error.filter(|error| error.retryable && error.code != 0);
@@ -212,7 +212,8 @@ fn on_send_error(member: &mut Member, frame: &Frame) {
     }
 }
 
-/// The room and what stands at which position; `None` if the parts of the message disagree.
+/// The room, position and content of a MESSAGE; `None` if its headers and body contradict each
+/// other.
 fn read_message(room: &str, frame: &Frame) -> Option<(u32, At)> {
     let room: u32 = room.parse().ok()?;
     let seq: u64 = frame.header("seq")?.parse().ok()?;

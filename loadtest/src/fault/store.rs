@@ -1,4 +1,4 @@
-//! What the store really has, read past the server wherever that is possible.
+//! Contents of the store, read past the server where possible.
 
 use std::net::SocketAddr;
 
@@ -19,10 +19,10 @@ use super::wire::Connection;
 /// Positions of a bucket (delivery.md, "Tables").
 const BUCKET_LEN: u64 = 4096;
 
-/// Buckets read of one room: what no run comes near.
+/// Buckets read of one room: no run comes near it.
 const BUCKETS_MAX: i32 = 256;
 
-/// See the module.
+/// Access to the store.
 #[derive(Debug)]
 pub(crate) enum Store {
     /// By CQL, straight from the replicas, at quorum.
@@ -44,7 +44,7 @@ pub(crate) struct Cql {
     list: PreparedStatement,
 }
 
-/// What a MESSAGE says besides its headers.
+/// The body of a MESSAGE.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Shown {
@@ -101,7 +101,7 @@ impl Cql {
             let before = entries.len();
             for row in rows.map_err(store_error)? {
                 let (seq, uid, name, sent_at) = row.map_err(store_error)?;
-                // A row of the static column alone, or one without `uid`, is no entry.
+                // A row with the static column alone, or without `uid`, is not an entry.
                 if let (Some(seq), Some(_), Some(CqlTimestamp(sent_at))) = (seq, uid, sent_at) {
                     let sent_at = UnixMillis::try_from(sent_at).map_err(store_error)?;
                     entries.push(entry(seq, name.as_deref(), sent_at)?);
@@ -114,7 +114,7 @@ impl Cql {
         Ok(entries)
     }
 
-    /// Takes one entry out of the store, to see whether it is missed.
+    /// Removes one entry from the store, to test the judge.
     pub(crate) async fn take_out(&self, room: u32, seq: u64) -> Result<(), FaultError> {
         let bucket = i32::try_from(seq / BUCKET_LEN).expect("bounded by the size of a room");
         let seq = i32::try_from(seq).expect("bounded by the size of a room");
@@ -123,9 +123,9 @@ impl Cql {
         done.map(drop).map_err(store_error)
     }
 
-    /// Sets the time in a room's row for the lists back, for good: the server's own updates carry the
-    /// position as their timestamp and lose against this one. The position stays as it is: servers
-    /// read on past the one that they find there, and so mend a row that is merely behind.
+    /// Sets the time in a room's row for the lists back, for good: the server's own updates carry
+    /// the position as their timestamp and lose against this one. The position stays unchanged:
+    /// servers read on from it, and so correct a row that is merely behind.
     pub(crate) async fn age_list_row(&self, room: u32, newest: Entry) -> Result<(), FaultError> {
         const AFTER_ALL: i64 = 1 << 53;
         const HOUR_MS: i64 = 3_600_000;
@@ -170,7 +170,7 @@ fn store_error(error: impl std::fmt::Display) -> FaultError {
     FaultError::Store(error.to_string())
 }
 
-/// What somebody sees who subscribes from the start.
+/// The messages of a room, read by a subscription from the start.
 async fn read_fresh(address: SocketAddr, token: &str, room: u32) -> Result<Vec<Entry>, FaultError> {
     let refused = |refusal| FaultError::Store(format!("{refusal:?}"));
     let ended = |ended| FaultError::Store(format!("{ended:?}"));

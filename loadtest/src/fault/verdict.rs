@@ -1,5 +1,5 @@
-//! From what members brought home to a verdict: reads the logs and the lists, spoils something if that
-//! is asked for, and holds all promises against it.
+//! Verdict of a repetition: reads logs and lists, applies sabotage if requested, and judges all
+//! promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,28 +19,28 @@ use super::store::Store;
 /// How long lists may take to agree with the logs after everything has come to rest.
 const LISTS_MAX: Duration = Duration::from_secs(30);
 
-/// Between two looks at lists that do not agree yet.
+/// Pause between two reads of lists that do not agree yet.
 const LISTS_PAUSE: Duration = Duration::from_millis(500);
 
-/// What a repetition leaves to be judged.
+/// Evidence of a repetition.
 pub(crate) struct Evidence<'a> {
-    /// Without what the store has.
+    /// Histories without the store's part.
     pub(crate) rooms: BTreeMap<u32, RoomHistory>,
     pub(crate) marks: Marks,
     pub(crate) store: &'a Store,
     pub(crate) rest: &'a Rest,
 }
 
-/// Something that a list says wrongly.
+/// A difference between a list and a log.
 struct Unlikeness {
-    /// Whose list; `None` if no list could be read.
+    /// The member of the list; `None` if no list could be read.
     member: Option<u32>,
     kind: &'static str,
     words: String,
 }
 
 impl Evidence<'_> {
-    /// Reads what there is and notes every promise that is broken.
+    /// Reads the evidence and records every broken promise.
     pub(crate) async fn judge(
         mut self,
         sabotage: &[Sabotage],
@@ -78,7 +78,7 @@ impl Evidence<'_> {
         Ok(())
     }
 
-    /// Reads lists until they agree with the logs, or until their time is over.
+    /// Reads lists until they agree with the logs, or the time is over.
     async fn judge_lists(&self, outcome: &mut Outcome) {
         let began = SystemClock.now();
         let views = self.rooms.values().flat_map(|history| &history.views);
@@ -88,7 +88,7 @@ impl Evidence<'_> {
             let took = SystemClock.now().saturating_duration_since(began);
             let unlike = match lists {
                 Ok(lists) => self.compare(&lists),
-                // All of them are asked again.
+                // All lists are read again.
                 Err(error) => vec![Unlikeness {
                     member: None,
                     kind: "list_unreadable",
@@ -105,7 +105,7 @@ impl Evidence<'_> {
                 }
                 return;
             }
-            // Those who see what they should are not asked again.
+            // Lists that agree are not read again.
             if unlike.iter().all(|one| one.member.is_some()) {
                 members = unlike.iter().filter_map(|one| one.member).collect();
             }
@@ -135,7 +135,7 @@ impl Evidence<'_> {
     }
 }
 
-/// What holds for the run as a whole.
+/// Demands on the run as a whole.
 pub(crate) fn hold_to(demands: Demands, rss_mib_max: u64, outcome: &mut Outcome) {
     let counts = outcome.counts.clone();
     for what in &counts.odd {

@@ -1,8 +1,8 @@
-//! Rooms in which hardly anybody speaks, so that a fault meets their last message, or their only one.
+//! Quiet rooms: hardly any traffic, so that a fault hits their last message, or their only one.
 //!
-//! Elsewhere the next message covers up what the one before it lost: whatever is derived from the
-//! newest entry would look right. Each third room is quiet; every second one of those has a message
-//! before the fault, and each gets exactly one while it lasts.
+//! In other rooms the next message hides what the one before it lost: data derived from the newest
+//! entry would look right. Each third room is quiet; every second one of those has a message before
+//! the fault, and each gets exactly one while it lasts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::member::Order;
 /// How long a message may take before the fault.
 const SAID_MAX: Duration = Duration::from_secs(30);
 
-/// A case that has an order of its own takes the whispers within this.
+/// A case with its own order of events takes the whispers within this time.
 const HEAD_START: Duration = Duration::from_millis(100);
 
 /// A message that is to be the last of its room.
@@ -29,7 +29,7 @@ pub(crate) struct Whisper {
     pub(crate) follows: bool,
 }
 
-/// Clones give the same members orders.
+/// Clones give orders to the same members.
 #[derive(Clone, Debug)]
 pub(crate) struct Whispers {
     pub(crate) board: Board,
@@ -42,8 +42,8 @@ pub(crate) fn quiet_rooms(rooms: u32) -> impl Iterator<Item = u32> {
 }
 
 impl Whispers {
-    /// Chooses who is to speak, members of the node that cases hurt where there are some, and has the
-    /// first message of every second room said.
+    /// Selects the senders, members of the faulty node where there are some, and orders the first
+    /// message of every second room.
     pub(crate) async fn begin(&self, victim: &str) -> Result<(), FaultError> {
         let whispers = self.board.with(|s| {
             let rooms: Vec<u32> = s.quiet.iter().copied().collect();
@@ -71,7 +71,7 @@ impl Whispers {
             .await
     }
 
-    /// The whispers that are left; nobody else says them then.
+    /// Takes the remaining whispers, so that they are not sent elsewhere.
     pub(crate) fn take(&self) -> Vec<Whisper> {
         self.board.with(|s| std::mem::take(&mut s.whispers))
     }
@@ -81,11 +81,11 @@ impl Whispers {
             return;
         };
         self.board.with(|s| s.whispering += 1);
-        // A member that is gone has panicked, which its end will show.
+        // A member whose task has ended has panicked, which the end of the run reports.
         member.send(Order::Say(whisper.room)).await.ok();
     }
 
-    /// Says them one after the other within a while, unless a case has taken them.
+    /// Orders them one after the other over a time, unless a case has taken them.
     pub(crate) async fn say_within(self, while_: Duration) {
         sleep(HEAD_START).await;
         let whispers = self.take();
@@ -97,7 +97,7 @@ impl Whispers {
     }
 }
 
-/// The member of a room who is to speak in it.
+/// The sender of a quiet room.
 fn speaker(state: &State, room: u32, node: &str) -> Option<u32> {
     let members = state.members_of.get(&room)?;
     let is_there = |member: &&u32| state.node_of.get(member).is_some_and(|at| at == node);

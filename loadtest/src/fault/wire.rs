@@ -1,4 +1,4 @@
-//! One STOMP connection of a member: opened, logged in, read and written, each within a bound.
+//! STOMP connection of a member: open, login, read and write, each with a time limit.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,17 +14,17 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-/// From the first byte to CONNECTED. A node that was just stopped by SIGSTOP still has the
-/// balancer's connections taken in by the kernel, and nobody answers there.
+/// From the first byte to CONNECTED. The kernel of a node that was just stopped by SIGSTOP still
+/// accepts the balancer's connections, which nothing answers.
 const LOGIN_MAX: Duration = Duration::from_secs(5);
 
-/// Both sides promise to be heard every 2 s; after three times as much the connection is given up.
+/// Both sides promise a heart-beat every 2 s; after three times that the connection is given up.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(6);
 
-/// How often this side is heard.
+/// Interval of this side's heart-beats.
 const BEAT_EVERY: Duration = Duration::from_millis(1500);
 
-/// The balancer of these runs says by this header which node serves a connection.
+/// Header by which the balancer of these runs names the node of a connection.
 const NODE_HEADER: &str = "x-chat-node";
 
 /// A logged-in session of version 1.2.
@@ -33,23 +33,23 @@ pub(crate) struct Connection {
     ws: WebSocketStream<TcpStream>,
     decoder: Decoder,
     frames: VecDeque<Frame>,
-    /// Which node serves it; empty without a balancer.
+    /// The node that serves it; empty without a balancer.
     pub(crate) node: String,
     heard: Instant,
     said: Instant,
     close_code: Option<u16>,
 }
 
-/// Why there is no connection.
+/// Why an attempt to connect failed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Refusal {
     /// No TCP connection, or it broke before an answer came.
     Broken,
-    /// Another answer than the upgrade.
+    /// Another response than the upgrade.
     Status(u16),
-    /// None within [`LOGIN_MAX`].
+    /// No response within [`LOGIN_MAX`].
     Silent,
-    /// ERROR instead of CONNECTED.
+    /// An ERROR instead of CONNECTED.
     Login(String),
     /// The same, because the store does not answer in time.
     NotNow,
@@ -60,12 +60,12 @@ pub(crate) enum Refusal {
 pub(crate) enum Ended {
     /// The server closed with this code; 1006 without one.
     Closed(u16),
-    /// Nothing was heard for [`SILENCE_MAX`].
+    /// Nothing was received for [`SILENCE_MAX`].
     Silent,
 }
 
 impl Connection {
-    /// Opens and logs in.
+    /// Connects and logs in.
     pub(crate) async fn open(address: SocketAddr, token: &str) -> Result<Self, Refusal> {
         let opened = timeout(LOGIN_MAX, Self::log_in(address, token)).await;
         opened.unwrap_or(Err(Refusal::Silent))
@@ -141,7 +141,7 @@ impl Connection {
         }
     }
 
-    /// Says that this side is there, when it is due, and holds the server to the same.
+    /// Sends a heart-beat when it is due, and checks the server's.
     pub(crate) async fn beat(&mut self, now: Instant) -> Result<(), Ended> {
         if now.saturating_duration_since(self.heard) > SILENCE_MAX {
             return Err(Ended::Silent);
@@ -152,7 +152,7 @@ impl Connection {
         Ok(())
     }
 
-    /// This side did not listen for a while: that was no silence of the server.
+    /// Resets the server's silence after this side stopped reading for a while.
     pub(crate) fn forgive_silence(&mut self) {
         self.heard = SystemClock.now();
     }
@@ -178,7 +178,7 @@ fn refusal(error: Error) -> Refusal {
 }
 
 impl Refusal {
-    /// As results count it.
+    /// Its name in the results.
     pub(crate) fn kind(&self) -> String {
         match self {
             Self::Broken => "broken".to_owned(),
@@ -191,7 +191,7 @@ impl Refusal {
 }
 
 impl Ended {
-    /// As results count it.
+    /// Its name in the results.
     pub(crate) fn kind(&self) -> String {
         match self {
             Self::Closed(code) => code.to_string(),
