@@ -1,4 +1,5 @@
-//! The market's way to the chat server of the same program: a call instead of a request.
+//! In-process adapter of the market's chat port: calls the chat server's rooms instead of its
+//! internal API.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use market_api::chats::{ChatRoom, ChatRooms, Participant, PutRoomError};
 use market_api::products::Kind;
 use shared::ids::ItemId;
 
-/// The chat server's rooms.
+/// Adapter over the chat server's rooms.
 #[derive(Debug)]
 pub(crate) struct RoomsInside(pub(crate) Arc<Rooms>);
 

@@ -1,4 +1,4 @@
-//! `dapanda token` and `dapanda room`: one line on standard output, for scripts.
+//! Commands for scripts: `dapanda token` and `dapanda room` print one line on standard output.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -14,49 +14,49 @@ use crate::demo;
 use crate::keys::{DevKey, KeyError};
 use crate::settings::{Room, Token};
 
-/// The server is on this computer or near; making a room takes milliseconds.
+/// The server is on this computer or near it; creating a room takes milliseconds.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
-/// Why a command did not do it.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
-    /// The key.
+    /// The development key cannot be read or created.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// Signing.
+    /// The token cannot be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
-    /// There is no server, or it does not answer.
+    /// No server answers at the address.
     #[error("no answer from {server}: start a server there, or name another with --server")]
     NoAnswer {
-        /// Where it was looked for.
+        /// The address.
         server: Url,
-        /// Why.
+        /// The cause.
         source: reqwest::Error,
     },
-    /// The server believes another key.
+    /// The server trusts another key.
     #[error("{server} runs on another folder than this one: name its folder with --data")]
     OtherKey {
-        /// Which server.
+        /// The server's address.
         server: Url,
     },
-    /// The server does not want to.
+    /// The server refused the request.
     #[error("{server} refused: {status}, {answer}")]
     Refused {
-        /// Which server.
+        /// The server's address.
         server: Url,
-        /// The status.
+        /// The HTTP status.
         status: StatusCode,
-        /// What it said.
+        /// The body of the response.
         answer: Value,
     },
-    /// It is something else that answers there.
+    /// Another program answers there.
     #[error("what answers at {server} is no dapanda")]
     NotOurs {
-        /// Where.
+        /// The address.
         server: Url,
     },
-    /// Standard output is gone.
+    /// Standard output is closed.
     #[error("the result cannot be printed")]
     Print(#[from] io::Error),
 }
@@ -84,7 +84,7 @@ pub(crate) fn token(settings: &Token) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Makes a room in a running server and prints its id.
+/// Creates a room in a running server and prints its id.
 ///
 /// # Errors
 /// See [`CommandError`].
@@ -95,7 +95,7 @@ pub(crate) async fn room(settings: &Room) -> Result<(), CommandError> {
 }
 
 async fn make_room(settings: &Room) -> Result<RoomId, CommandError> {
-    // A key made now would be one that no server believes.
+    // A key created now would not be trusted by any server.
     let key = DevKey::existing(&settings.data)?;
     let token = key.service_token(SystemClock.unix_millis())?;
     let server = &settings.server;
@@ -105,7 +105,7 @@ async fn make_room(settings: &Room) -> Result<RoomId, CommandError> {
     };
     let mut url = server.clone();
     url.set_path("/internal/rooms");
-    // Plain HTTP to a server of one's own: no certificates, no proxy.
+    // Plain HTTP to a local server: no certificates, no proxy.
     let client = Client::builder()
         .timeout(ANSWER_MAX)
         .tls_certs_only([])

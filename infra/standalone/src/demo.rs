@@ -1,7 +1,7 @@
-//! Demo members, their rooms, and what they have written there.
+//! Demo data of the chat: members, rooms and their conversations.
 //!
-//! The rooms are made as the internal API makes them, at the first start. Later starts leave what
-//! is there alone, also where somebody has changed it.
+//! The rooms are created at the first start in the same way as through the internal API. Later
+//! starts leave existing rooms unchanged, also those that were edited.
 
 pub(crate) mod talk;
 
@@ -25,29 +25,29 @@ const NAMES: [&str; 8] = [
     "윤채원",
 ];
 
-/// Who asks about which product in the demo rooms 1 and 2.
+/// Buyer and product of the demo rooms 1 and 2.
 pub(crate) const ASKED: [(u64, u64); 2] = [(1, 1), (3, 2)];
 
-/// A member that anybody may log in as.
+/// A member that every visitor may log in as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DemoMember {
-    /// Who.
+    /// The member's id.
     pub(crate) member_id: MemberId,
-    /// The name shown to others.
+    /// The member's public name.
     pub(crate) name: &'static str,
 }
 
-/// The demo data could not be made.
+/// The demo data could not be created.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
-    /// It is not known whether the room is there.
+    /// The room could not be looked up.
     #[error("demo rooms cannot be read")]
     Read(#[from] RoomError),
-    /// The room cannot be written.
+    /// The room cannot be stored.
     #[error("demo rooms cannot be made")]
     Put(#[from] PutError),
-    /// Its messages.
+    /// The conversation cannot be stored.
     #[error(transparent)]
     Talk(#[from] TalkError),
 }
@@ -66,7 +66,7 @@ pub(crate) fn name(member: MemberId) -> String {
     demo.map_or_else(|| format!("회원 {member}"), |one| one.name.to_owned())
 }
 
-/// Makes the rooms that are not there yet, and fills those that hold no message.
+/// Creates missing rooms and fills those without messages.
 pub(crate) async fn set_up(services: &Services) -> Result<(), DemoError> {
     let rooms = &services.rooms;
     for (id, spec) in specs() {
@@ -76,7 +76,7 @@ pub(crate) async fn set_up(services: &Services) -> Result<(), DemoError> {
                 rooms.put(id, spec).await?;
             }
             Ok(_) => {}
-            // Its members have changed: it is not the demo's any more.
+            // The members were changed: the room no longer belongs to the demo.
             Err(RoomError::NotParticipant(_)) => continue,
             Err(error @ RoomError::Unavailable) => return Err(error.into()),
         }

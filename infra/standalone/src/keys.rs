@@ -1,7 +1,7 @@
-//! The development key: signs members' and services' tokens where there is no market to do it.
+//! Development key: signs members' and services' tokens of this program.
 //!
-//! It lives in `dev-key.pem` of the data folder and is made by whoever comes first, a server or
-//! `dapanda token`. The public half lies beside it for the chat server's key source.
+//! It is stored in `dev-key.pem` of the data folder; the first server or `dapanda token` creates
+//! it. The public half is beside it for the chat server's key source.
 
 use std::fs::File;
 use std::io;
@@ -38,39 +38,39 @@ pub(crate) struct DevKey {
     signer: Signer,
 }
 
-/// Why there is no key.
+/// Why the key is not available.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyError {
-    /// The folder or a file in it.
+    /// The folder or a file in it cannot be used.
     #[error("{} cannot be used", .path.display())]
     File {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Nobody has made one.
+    /// There is no key yet.
     #[error("{folder} holds no key, so no server runs on it: name the server's folder with --data")]
     Missing {
         /// The data folder.
         folder: String,
     },
-    /// Something else lies in its place.
+    /// The file is not a key.
     #[error("{} holds no key; move it away to get a new one", .path.display())]
     Invalid {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: InvalidPrivateKey,
     },
-    /// No randomness.
+    /// The operating system gave no randomness.
     #[error(transparent)]
     Generation(#[from] KeyGenerationFailed),
 }
 
 impl DevKey {
-    /// The key of this data folder; folder and key are made if they are not there. Two processes
-    /// may do this at once: both get the same key.
+    /// The key of this data folder; missing folder and key are created. Two processes may do this
+    /// at once: both get the same key.
     ///
     /// # Errors
     /// See [`KeyError`].
@@ -85,7 +85,7 @@ impl DevKey {
         Self::existing(folder)
     }
 
-    /// The key of this data folder, if a server or `dapanda token` has made it.
+    /// The key of this data folder, if a server or `dapanda token` has created it.
     ///
     /// # Errors
     /// See [`KeyError`].
@@ -128,7 +128,8 @@ impl DevKey {
         let path = self.folder.join("jwks.json");
         let text = serde_json::to_vec(&self.jwks()).map_err(io::Error::other);
         let written = text.and_then(|text| match std::fs::read(&path) {
-            // A start on a full or read-only disk needs no room for what is there.
+            // Nothing is written if the content is the same, so a start on a full or read-only disk
+            // works.
             Ok(there) if there == text => Ok(()),
             Ok(_) | Err(_) => files::place(&path, &text),
         });
@@ -138,7 +139,8 @@ impl DevKey {
         }
     }
 
-    /// An access token without a session, which both servers of this folder take until it expires.
+    /// An access token without a session, which both servers of this folder accept until it
+    /// expires.
     ///
     /// # Errors
     /// See [`SignError`].
@@ -170,12 +172,12 @@ impl DevKey {
     }
 }
 
-/// The family of tokens that no session stands behind: whoever has the folder's key may make them.
+/// The token family without sessions: every owner of the folder's key may create such tokens.
 pub(crate) fn developer_family() -> FamilyId {
     DEVELOPER.parse().expect("the constant is a family's name")
 }
 
-/// Names the file that an error is about.
+/// Adds the path to an error.
 fn at(path: &Path) -> impl FnOnce(io::Error) -> KeyError {
     let path = path.to_owned();
     move |source| KeyError::File { path, source }

@@ -1,8 +1,8 @@
-//! Logging in without a password, for the page: only this program has it, and only demo members.
+//! Login without a password, for demo members on the page of this program only.
 //!
-//! The answer sets the cookies that the market sets, and also shows the access token: cookies are
-//! shared by all tabs of a browser, and two tabs are to be two members. So the page leaves the
-//! cookies alone; there they belong to whoever signed in by a provider.
+//! The response sets the market's cookies and also contains the access token: cookies are shared by
+//! all tabs of a browser, while two tabs should be two members. So the page uses the token; the
+//! cookies belong to a login through a provider.
 
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ use crate::demo::{self, DemoMember};
 /// A member's number, in JSON.
 const BODY_BYTES_MAX: usize = 1 << 10;
 
-/// What logging in takes.
+/// Dependencies of the login routes.
 #[derive(Debug)]
 pub(crate) struct Login {
-    /// Begins sessions.
+    /// Issues tokens and begins sessions.
     pub(crate) market: Arc<Market>,
-    /// The page tells writers before the server refuses them.
+    /// Longest message, so that the page can warn before the server refuses.
     pub(crate) message_chars_max: usize,
 }
 
@@ -63,7 +63,8 @@ async fn list_members(State(login): State<Arc<Login>>) -> Response {
     success(&json!({"members": members, "messageCharsMax": login.message_chars_max}))
 }
 
-/// The body must say that it is JSON, so that no other site's page can send it unasked.
+/// The content type must be JSON, so that a page of another site cannot send the request without a
+/// preflight.
 async fn log_in(
     State(login): State<Arc<Login>>,
     request: Result<Json<LoginRequest>, JsonRejection>,

@@ -1,7 +1,7 @@
 //! DaPanDa in one process: the chat server on its embedded store, demo members, and a page.
 //!
-//! `dapanda` serves; `dapanda token` and `dapanda room` help those who try it by hand. It runs the
-//! code of the servers themselves; only what they are put together from differs.
+//! `dapanda` serves; `dapanda token` and `dapanda room` help to try it by hand. It runs the code of
+//! both servers; only the adapters differ.
 
 mod chats;
 mod commands;
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     let logs = match telemetry::init(format, &filter) {
         Ok(logs) => logs,
         Err(error) => {
-            // If standard error is gone, the exit code still says it.
+            // If standard error is closed, the exit code still shows the failure.
             drop(writeln!(std::io::stderr(), "dapanda: {error}"));
             return ExitCode::FAILURE;
         }

@@ -1,5 +1,4 @@
-//! The market inside: its settings, its demo members and what they sell, and the provider they log in
-//! with.
+//! The embedded market: settings, demo members and offers, and the stand-in of a login provider.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -31,18 +30,18 @@ use crate::keys::{SITE, developer_family};
 use crate::offers;
 use crate::settings::Serve;
 
-/// Where the login provider is.
+/// Path of the login provider's stand-in.
 const PROVIDER: &str = "/fake";
 
-/// The embedded store writes a room in milliseconds; a disk may hang.
+/// The embedded store creates a room in milliseconds, unless the disk hangs.
 const CHAT_ANSWER_TIME: Duration = Duration::from_secs(2);
 
-/// Under which URLs this program is reached.
+/// URLs of this program.
 #[derive(Clone, Debug)]
 pub(crate) struct Urls {
-    /// By browsers.
+    /// URL for browsers.
     browsers: Url,
-    /// By itself.
+    /// URL for the program's own requests.
     itself: Url,
 }
 
@@ -74,7 +73,7 @@ impl Urls {
     }
 }
 
-/// The settings of the market inside.
+/// The settings of the embedded market.
 pub(crate) fn config(settings: &Serve, urls: &Urls) -> Config {
     let data = &settings.data;
     let own = urls.browsers.origin().ascii_serialization();
@@ -91,7 +90,7 @@ pub(crate) fn config(settings: &Serve, urls: &Urls) -> Config {
             images_access_key: None,
             images_secret_key: None,
         },
-        // Not called: the chat server is in this program.
+        // Not used: the chat server is in this program.
         chat: ChatSettings {
             chat_url: urls.itself.clone(),
             chat_answer_time: CHAT_ANSWER_TIME,
@@ -102,7 +101,7 @@ pub(crate) fn config(settings: &Serve, urls: &Urls) -> Config {
             .as_ref()
             .unwrap_or(&urls.browsers)
             .clone(),
-        // The page here sends pictures to another address of this program, if there is one.
+        // The page uploads pictures to `--images-public-url`, which may be another origin.
         allowed_origins: [settings.origins(), vec![own]].concat(),
         limits: settings.market.clone(),
         lame_duck: Duration::ZERO,
@@ -118,7 +117,7 @@ fn login(settings: &Serve, urls: &Urls) -> Login {
         Some(Secret::new(CLIENT_SECRET.to_owned())),
     );
     Login {
-        // The development key lies there.
+        // The folder of the development key.
         signing_keys: settings.data.clone(),
         token_issuer: SITE.to_owned(),
         token_audience: SITE.to_owned(),
@@ -152,8 +151,8 @@ pub(crate) async fn build(
     Ok(Arc::new(market))
 }
 
-/// Makes the demo members and offers that are not there yet. On a fresh database the members get the
-/// ids that the demo rooms know.
+/// Creates missing demo members and offers. On a fresh database the members get the ids that the
+/// demo rooms use.
 ///
 /// # Errors
 /// The market's.
@@ -162,7 +161,7 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), ApiError> {
     for demo in demo::members() {
         let id = demo.member_id;
         let (member, role) = match market.members().find_or_create(profile(demo)).await {
-            // An operator has shut them out, which a restart does not change.
+            // An administrator has blocked the member, which a restart does not undo.
             Err(ApiError::MemberBlocked) => {
                 sellers.push(None);
                 continue;
@@ -179,8 +178,8 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), ApiError> {
     }
     offers::set_up(market.products(), &sellers).await?;
     for (buyer, product) in demo::ASKED {
-        // Their rooms are there before the market gives their ids to others. On a database where
-        // the offers are not these, or are gone, nobody is in such a room.
+        // The demo rooms are recorded before the market allocates their ids to other chats. On a
+        // database where the offers differ or were removed, such a room has no members.
         let (Ok(buyer), Ok(product)) = (MemberId::try_from(buyer), ProductId::try_from(product))
         else {
             continue;
@@ -195,7 +194,7 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// A demo member as the login provider would tell of them.
+/// A demo member's profile, in the form of a login provider.
 pub(crate) fn profile(demo: demo::DemoMember) -> Profile {
     let email = address(demo.member_id);
     Profile {
@@ -207,13 +206,13 @@ pub(crate) fn profile(demo: demo::DemoMember) -> Profile {
     }
 }
 
-/// What the market serves here: its own routes, what operators look at (below `/admin/market`,
+/// What the market serves here: its own routes, the operators' endpoints (below `/admin/market`,
 /// since the chat server has the same paths), and the login provider.
 pub(crate) fn router(market: &Market, urls: &Urls, clock: Arc<dyn Clock>) -> Router {
     let base = format!("{}{PROVIDER}", urls.browsers.as_str().trim_end_matches('/'));
     let provider = FakeLogin::new(people(), urls.browsers.as_str(), &base, clock);
-    // Where logins lead to; this page is the front end. It reads from the query that it is one who
-    // came back from a provider. Whoever is not let in comes back to `/` with the reason.
+    // Target of logins, as the page is the front end: the query tells it that a provider's login
+    // succeeded. A failed login returns to `/` with the reason.
     let came_back = get(async || Redirect::to("/?login=ok"));
     market
         .public_router()
@@ -229,7 +228,7 @@ fn address(member: MemberId) -> Option<String> {
     (id % 2 == 1).then(|| format!("member{id}@example.com"))
 }
 
-/// The demo members, as the provider knows them.
+/// The demo members as accounts of the provider's stand-in.
 fn people() -> Vec<Person> {
     let person = |demo: demo::DemoMember| {
         let email = address(demo.member_id).map(|address| Email {

@@ -1,8 +1,8 @@
-//! What the demo members sell: fifty offers of mobile data and fifty of Wi-Fi around Seoul.
+//! Demo offers: fifty of mobile data and fifty of Wi-Fi around Seoul.
 //!
-//! They are made as members make them, within the monthly limits, at the first start. Later starts
-//! add only what an interrupted first one did not come to: what was changed, sold or taken back
-//! since stays so, and a month's expired data does not come again.
+//! They are created at the first start through the rules for members, within the monthly limits.
+//! Later starts add only what an interrupted first start left out: changed, sold or deleted offers
+//! stay so, and expired data is not offered again.
 
 use market_api::http::ApiError;
 use market_api::products::{
@@ -16,27 +16,27 @@ use shared::money::Units;
 use shared::web::PageSize;
 use tracing::info;
 
-/// A line each: title, more about it, address, degrees north, degrees east, hours, won for ten
+/// One line per spot: title, description, address, degrees north, degrees east, hours, won for ten
 /// minutes. Shops and streets are invented, districts are not.
 const SPOTS: &str = include_str!("offers/spots.txt");
 
 /// Offers of mobile data.
 const DATA_COUNT: usize = 50;
 
-/// What a seller offers in the month of the first start: 0.2 GB less than they may, so that whoever
-/// plays them can still offer something.
+/// What a seller offers in the month of the first start: 0.2 GB less than they may, so that a
+/// visitor in their role can still offer something.
 const SELLER_UNITS: u16 = 18;
 
-/// The most that is added to one of a seller's offers at once while the amount is spread.
+/// Largest step while a seller's amount is spread over the offers.
 const CHUNK_UNITS_MAX: u16 = 4;
 
 /// Won for 0.1 GB, in steps of five.
 const UNIT_PRICE_FIVES: std::ops::RangeInclusive<i64> = 16..=50;
 
-/// The same offers on every computer.
+/// Fixed seed: the same offers on every computer.
 const SEED: u64 = 20_250_807;
 
-/// An offer of the seller with this place among the demo members.
+/// An offer, with its seller's position among the demo members.
 #[derive(Clone, Debug)]
 struct Offer {
     seller: usize,
@@ -49,7 +49,7 @@ enum What {
     Spot(SpotForm),
 }
 
-/// Makes the offers that were not made yet. A seller who is `None` offers nothing.
+/// Creates the missing offers. A seller that is `None` offers nothing.
 ///
 /// # Errors
 /// The market's.
@@ -84,7 +84,7 @@ pub(crate) async fn set_up(
     Ok(())
 }
 
-/// How many offers this member has made, whatever became of them.
+/// How many offers this member has created, in any state.
 async fn count(products: &Products, member: MemberId) -> Result<i64, ApiError> {
     let mut sum = 0;
     for state in State::ALL {
@@ -123,8 +123,8 @@ async fn make(products: &Products, member: MemberId, what: What) -> Result<(), A
     Ok(())
 }
 
-/// All offers in the order in which they are made: data and Wi-Fi in turns, of one seller after the
-/// other. On a fresh database the first two are the products that the demo rooms are about.
+/// All offers in the order of creation: data and Wi-Fi in turns, of one seller after the other. On
+/// a fresh database the first two are the products that the demo rooms are about.
 fn all(sellers: usize) -> Vec<Offer> {
     let mut rng = StdRng::seed_from_u64(SEED);
     let data: Vec<_> = (0..DATA_COUNT).map(|nth| (nth + 1) % sellers).collect();
@@ -148,7 +148,7 @@ fn all(sellers: usize) -> Vec<Offer> {
     data.zip(spots).flat_map(<[Offer; 2]>::from).collect()
 }
 
-/// An offer of so many units; what is sold as a whole is a little cheaper.
+/// An offer of so many units; one that is sold as a whole is a little cheaper.
 fn data_of(units: u16, rng: &mut StdRng) -> What {
     let unit_price = 5 * rng.random_range(UNIT_PRICE_FIVES);
     let split = units > 1 && rng.random_range(0..2) == 0;
@@ -180,7 +180,7 @@ fn spot(line: &str) -> SpotForm {
         unreachable!("a line has seven parts: {line}")
     };
     let (opens, closes) = hours.split_once('-').expect("hours are from and to");
-    // Only the time of day counts; an end that is not later is one of the next day.
+    // Only the time of day counts; an end that is not later belongs to the next day.
     let closing_day = if closes > opens { 1 } else { 2 };
     let time = |day: u8, clock: &str| -> LocalDateTime {
         let text = format!("2025-08-0{day}T{clock}:00");

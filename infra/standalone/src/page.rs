@@ -1,7 +1,8 @@
-//! The page: the files of `web/`, as they are, in the binary, and the chat server's client module.
+//! The page: the files of `web/` and the chat server's client module, embedded unchanged in the
+//! binary.
 //!
-//! Each file is a route of its own, so nothing can be reached that is not listed here. A test holds
-//! the list against the folder.
+//! Each file is a route, so only listed files can be reached. A test compares the list with the
+//! folder.
 
 use std::sync::Arc;
 
@@ -17,10 +18,10 @@ use reqwest::Url;
 use shared::web::guarded;
 use shared::web::headers::is_known;
 
-/// A page is read, nothing is sent to it.
+/// The page's routes take no body.
 const BODY_BYTES_MAX: usize = 0;
 
-/// What the page shares with other front ends: the file itself, not a copy of it.
+/// The client module that other front ends use, too: the file itself, not a copy.
 const CLIENT: File = File {
     path: "vendor/chat-client.js",
     content: include_bytes!("../../../chat-server/client/chat-client.js"),
@@ -109,7 +110,7 @@ const FILES: &[File] = files![
     "vendor/stompjs/versions.js",
 ];
 
-/// Everything of the page; `/` is `index.html`. Pictures may come from `images`, too.
+/// The routes of the page; `/` is `index.html`. Pictures may also come from `images`.
 pub(crate) fn router(images: Option<&Url>) -> Router {
     let images: Arc<str> = images.map_or_else(String::new, source_of).into();
     let mut router = Router::new();
@@ -135,7 +136,7 @@ fn answer(file: File, tag: &HeaderValue, policy: HeaderValue, request: &HeaderMa
             HeaderValue::from_static(content_type(file.path)),
         ),
         (ETAG, tag.clone()),
-        // Ask every time: the next build of this program has other files under these names.
+        // Revalidated at each use: the next build has other files under these names.
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         (CONTENT_SECURITY_POLICY, policy),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -148,9 +149,10 @@ fn answer(file: File, tag: &HeaderValue, policy: HeaderValue, request: &HeaderMa
     }
 }
 
-/// Scripts and styles from here only, and text never becomes markup (Trusted Types). Browsers
-/// before 2022 do not count a WebSocket of the same host as `'self'`, so it is named. Pictures are
-/// shown from and uploaded to `images`, too: empty, or a source with a space before it.
+/// Scripts and styles from this origin only, and text never becomes markup (Trusted Types).
+/// Browsers before 2022 do not count a WebSocket of the same host as `'self'`, so it is named.
+/// Pictures are shown from and uploaded to `images`, too: empty, or a source with a space before
+/// it.
 fn content_security_policy(request: &HeaderMap, images: &str) -> HeaderValue {
     let host = request.get(HOST).and_then(|host| host.to_str().ok());
     let socket = host.filter(|host| is_authority(host));
@@ -163,7 +165,7 @@ fn content_security_policy(request: &HeaderMap, images: &str) -> HeaderValue {
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
-/// A URL's origin as a source; nothing where that could end the directive.
+/// A URL's origin as a source; empty if it could end the directive.
 fn source_of(url: &Url) -> String {
     let origin = url.origin().ascii_serialization();
     match origin.split_once("://") {
@@ -188,7 +190,7 @@ fn content_type(path: &str) -> &'static str {
     }
 }
 
-/// FNV-1a, 64 bits: tells versions of one file apart, nothing more.
+/// FNV-1a, 64 bits: distinguishes versions of one file; not for security.
 fn tag(content: &[u8]) -> HeaderValue {
     let hash = content
         .iter()

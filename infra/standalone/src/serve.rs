@@ -1,4 +1,4 @@
-//! Serving: everything on one port, until somebody stops it.
+//! Serving: builds both servers, serves them on one port, and stops them in order.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,17 +29,17 @@ use crate::market::{self, Urls};
 use crate::page;
 use crate::settings::Serve;
 
-/// How long connections may take to say goodbye. Nobody waits for a node that is alone: what was
-/// acknowledged is on the disk, and clients come back by themselves.
+/// How long connections may take to close. A single node has no other to move clients to:
+/// acknowledged messages are on the disk, and clients reconnect by themselves.
 const GOODBYE_MAX: Duration = Duration::from_millis(500);
 
-/// Connections that wait to be accepted: all clients may come back at once.
+/// Connections that wait to be accepted: all clients may reconnect at once.
 const BACKLOG: u32 = 4_096;
 
-/// How the names of all begin that this program keeps in its folder.
+/// Prefixes of all entries that this program keeps in its data folder.
 const OURS: [&str; 5] = ["chat", "dev-key.pem", "images", "jwks.json", "market.db"];
 
-/// Why it does not serve (any more).
+/// Why serving did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
     /// Another program has the port.
@@ -48,47 +48,47 @@ pub(crate) enum ServeError {
          one, or choose another port with --listen {}:{}", .address.ip(), next_port(*.address)
     )]
     PortTaken {
-        /// Where.
+        /// The address.
         address: SocketAddr,
     },
     /// The address cannot be used.
     #[error("cannot listen on {address}")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The open files.
+    /// The limit of open files is too low.
     #[error(transparent)]
     Files(#[from] TooFewFiles),
-    /// The key.
+    /// The development key cannot be read or created.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The chat server.
+    /// The chat server could not be built.
     #[error("the chat server cannot start on the folder {folder}")]
     Build {
         /// The data folder.
         folder: String,
-        /// Why.
+        /// The cause.
         source: BuildError,
     },
-    /// The market.
+    /// The market could not be built.
     #[error("the market cannot start")]
     Market(#[from] MarketBuildError),
-    /// The market's demo members.
+    /// The market's demo data could not be created.
     #[error("demo members and offers cannot be made: {}", .0.row().en)]
     Members(ApiError),
-    /// Demo data.
+    /// The chat's demo data could not be created.
     #[error(transparent)]
     Demo(#[from] DemoError),
-    /// The operating system.
+    /// The operating system refused a call.
     #[error("cannot go on")]
     System(#[from] io::Error),
-    /// It could not go on.
+    /// A vital task failed while serving.
     #[error(transparent)]
     Failed(#[from] Failed),
-    /// The last writes.
+    /// The last writes could not be stored.
     #[error("the store could not be closed")]
     Close(#[source] StoreError),
 }
@@ -102,8 +102,8 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     let open_files = OpenFiles::raise()?;
     let drain = Drain::new();
     drain.stop_on_signals()?;
-    // First the port: if this program runs already, that says so best. It is opened when everything
-    // is there that answers at it.
+    // The port is bound first: if this program runs already, that is the clearest error. It is
+    // opened once everything that answers on it is built.
     let port = Port::take(settings.listen)?;
     let address = port.socket.local_addr()?;
     let key = DevKey::open(&settings.data)?;
@@ -149,7 +149,7 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// A port that is taken, and not open yet: who connects is refused.
+/// A port that is bound and not listening yet: connections are refused.
 struct Port {
     socket: TcpSocket,
     address: SocketAddr,
@@ -186,7 +186,7 @@ fn listen_error(address: SocketAddr, source: io::Error) -> ServeError {
     }
 }
 
-/// The settings of the chat server inside: its own flags, and the rest as it must be here.
+/// The settings of the embedded chat server: its own flags, and fixed values for the rest.
 fn chat_config(settings: &Serve, key: &DevKey) -> Result<Config, KeyError> {
     Ok(Config {
         listen: settings.listen,
@@ -212,7 +212,7 @@ fn router(node: &Node, login: Login) -> Router {
         .merge(login::router(login))
 }
 
-/// Serves until the drain begins. Requests that then still run are not waited for.
+/// Serves until the drain begins. It does not wait for requests that still run then.
 async fn serve(
     listener: TcpListener,
     router: Router,

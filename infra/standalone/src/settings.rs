@@ -1,7 +1,7 @@
-//! The command line: which of the commands, and its settings. `--help` is their reference.
+//! Command line: the commands and their settings. `--help` is their reference.
 //!
-//! Each command is a `clap` struct of its own rather than a subcommand of one: so every mistake is
-//! told at once, also those behind `token` and `room`.
+//! Each command is a `clap` struct of its own rather than a subcommand of one: so all mistakes are
+//! reported at once, also those of `token` and `room`.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -17,19 +17,20 @@ use shared::config::{EX_USAGE, Mistake, Mistakes, NoSettings, Settings, parse};
 use shared::ids::MemberId;
 use shared::telemetry::{LogFilter, LogFormat};
 
-/// What to do.
+/// The command.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Serve everything on one port.
     Serve(Box<Serve>),
     /// Print an access token.
     Token(Token),
-    /// Make a room in a running server.
+    /// Create a room in a running server.
     Room(Room),
 }
 
 impl Command {
-    /// How and what it logs. A command that prints a line logs nothing: why it failed is a plain line.
+    /// Log format and filter. Commands that print a result log nothing; their errors are plain
+    /// lines.
     pub(crate) fn logs(&self) -> (LogFormat, LogFilter) {
         match self {
             Self::Serve(serve) => (serve.log_format, serve.log.clone()),
@@ -47,7 +48,7 @@ const COMMANDS: &str = "Commands (each has a --help of its own):
 #[derive(Clone, Debug, Parser)]
 #[command(name = "dapanda", version, after_help = COMMANDS)]
 pub(crate) struct Serve {
-    /// Where everything is served. Whoever reaches it may log in as any demo member: keep it on
+    /// Address of the server. Everybody who reaches it may log in as any demo member: keep it on
     /// this computer
     #[arg(
         long,
@@ -57,8 +58,8 @@ pub(crate) struct Serve {
     )]
     pub(crate) listen: SocketAddr,
 
-    /// Names that this program answers to besides those of this computer for itself (localhost).
-    /// A page of another site cannot reach it under a name of its own
+    /// Host names that this program accepts besides the local ones (localhost). It protects against
+    /// pages of other sites whose names resolve to this computer
     #[arg(
         long,
         env = "DAPANDA_HOSTS",
@@ -67,7 +68,7 @@ pub(crate) struct Serve {
     )]
     pub(crate) hosts: Vec<String>,
 
-    /// Folder of everything that is kept: messages, rooms, the key that tokens are signed with
+    /// Data folder: messages, rooms, the market's database, the key that signs tokens
     #[arg(
         long,
         env = "DAPANDA_DATA",
@@ -76,8 +77,8 @@ pub(crate) struct Serve {
     )]
     pub(crate) data: PathBuf,
 
-    /// Where the front end is, if not the page of this program: whoever has logged in is sent there.
-    /// Its origin is allowed
+    /// URL of the front end, if it is not the page of this program: a login ends there. Its origin
+    /// is allowed
     #[arg(long, env = "DAPANDA_FRONT_URL", value_name = "URL", value_parser = parse_base_url)]
     pub(crate) front_url: Option<Url>,
 
@@ -95,19 +96,19 @@ pub(crate) struct Serve {
     #[arg(long, env = "DAPANDA_IMAGES_PUBLIC_URL", value_name = "URL", value_parser = parse_base_url)]
     pub(crate) images_public_url: Option<Url>,
 
-    /// What the chat takes
+    /// Limits of the chat server
     #[command(flatten)]
     pub(crate) chat: ChatLimits,
 
-    /// What the market takes
+    /// Limits of the market
     #[command(flatten)]
     pub(crate) market: MarketLimits,
 
-    /// How logs look
+    /// Format of the log
     #[arg(long, env = "DAPANDA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
     pub(crate) log_format: LogFormat,
 
-    /// What is logged: a level, or levels by module
+    /// Filter of the log: a level, or levels by module
     #[arg(
         long,
         env = "DAPANDA_LOG",
@@ -121,11 +122,11 @@ pub(crate) struct Serve {
 #[derive(Clone, Debug, Parser)]
 #[command(name = "dapanda token")]
 pub(crate) struct Token {
-    /// Whose token
+    /// The member
     #[arg(long, value_name = "N")]
     pub(crate) member: MemberId,
 
-    /// Folder of the server; a new one gets its key now
+    /// Data folder of the server; a key is created if there is none
     #[arg(
         long,
         env = "DAPANDA_DATA",
@@ -135,19 +136,19 @@ pub(crate) struct Token {
     pub(crate) data: PathBuf,
 }
 
-/// Makes a room in a running server and prints its id
+/// Creates a room in a running server and prints its id
 #[derive(Clone, Debug, Parser)]
 #[command(name = "dapanda room")]
 pub(crate) struct Room {
-    /// Who is in it: 1,2,5
+    /// Members of the room: 1,2,5
     #[arg(long, required = true, value_delimiter = ',', value_name = "N,N…")]
     pub(crate) members: Vec<MemberId>,
 
-    /// Takes bodies that are not chat messages, too, and delivers them byte for byte
+    /// Accepts bodies that are not chat messages, and delivers them byte for byte
     #[arg(long)]
     pub(crate) opaque: bool,
 
-    /// Folder of the running server, which has the key it believes
+    /// Data folder of the running server, which has the key that it trusts
     #[arg(
         long,
         env = "DAPANDA_DATA",
@@ -156,7 +157,7 @@ pub(crate) struct Room {
     )]
     pub(crate) data: PathBuf,
 
-    /// Where the server is
+    /// URL of the server
     #[arg(
         long,
         env = "DAPANDA_SERVER",
@@ -175,7 +176,7 @@ impl Settings for Serve {
 }
 
 impl Serve {
-    /// The origins whose pages may use cookies, the front end's among them.
+    /// The origins whose pages may use cookies, including the front end's.
     pub(crate) fn origins(&self) -> Vec<String> {
         let front = self.front_url.iter();
         let front = front.map(|url| url.origin().ascii_serialization());
@@ -184,7 +185,7 @@ impl Serve {
         origins
     }
 
-    /// The host names of the settings, that of the pictures among them.
+    /// The host names of the settings, including that of the pictures.
     pub(crate) fn hosts(&self) -> Vec<String> {
         let images = self.images_public_url.iter();
         let images = images.filter_map(|url| url.host_str().map(str::to_owned));
@@ -241,9 +242,9 @@ pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Command, 
     }
 }
 
-/// As [`read`], or ends the process with the mistakes, or with the help that was asked for.
+/// As [`read`], or ends the process with the mistakes or the requested help.
 pub(crate) fn read_or_exit() -> Command {
-    // If even the report cannot be written, the exit code still says what was wrong.
+    // If the report cannot be written, the exit code still shows the failure.
     let (written, code) = match read(std::env::args_os()) {
         Ok(command) => return command,
         Err(NoSettings::Asked(text)) => (write!(std::io::stdout(), "{text}"), 0),

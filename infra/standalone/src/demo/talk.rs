@@ -1,6 +1,5 @@
-//! What the demo members have written to each other, so that the rooms of a first start are not
-//! empty. They are about the offers that the rooms belong to: a test holds the amounts, prices and titles of
-//! the texts against them.
+//! Demo conversations, so that the rooms of a first start are not empty. They refer to the offers
+//! of their rooms: a test compares amounts, prices and titles in the texts with the offers.
 
 use std::time::Duration;
 
@@ -66,18 +65,18 @@ pub(crate) const GROUP: &[Line] = &[
 /// The conversation of a demo room could not be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TalkError {
-    /// It is not known what the room holds.
+    /// The room's messages could not be read.
     #[error("the messages of a demo room cannot be read")]
     Read(#[from] PageError),
     /// The messages cannot be stored.
     #[error("the messages of a demo room cannot be stored")]
     Append(#[from] AppendError),
-    /// Who has read what cannot be stored.
+    /// The read marks cannot be stored.
     #[error("the read marks of a demo room cannot be stored")]
     Mark(#[from] MarkError),
 }
 
-/// Writes the conversation into a room that holds no message yet. All of it is stored or nothing, so
+/// Writes the conversation into a room without messages. It is stored as a whole or not at all, so
 /// an interrupted start leaves an empty room, which the next start fills.
 ///
 /// # Errors
@@ -91,7 +90,7 @@ pub(super) async fn fill(
     let rooms = &services.rooms;
     match rooms.history(room, members[0], None, 1).await {
         Ok(page) if page.entries.is_empty() => {}
-        // Somebody has written there; or the demo's members have left, and it is another's room.
+        // The room has messages, or the demo's members have left it.
         Ok(_) | Err(PageError::Room(RoomError::NotParticipant(_))) => return Ok(()),
         Err(error) => return Err(error.into()),
     }
@@ -106,7 +105,7 @@ pub(super) async fn fill(
     mark_read(services, members, lines, &ids).await
 }
 
-/// The last message is new to all but its sender; everything before it has been read.
+/// The last message is unread for all but its sender; all earlier ones are read.
 async fn mark_read(
     services: &Services,
     members: &[MemberId],
