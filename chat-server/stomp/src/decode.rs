@@ -1,4 +1,4 @@
-//! From bytes to frames, incrementally.
+//! Incremental decoder: bytes to frames.
 //!
 //! ```text
 //! stream  = *( EOL / frame )                        EOL between frames is a heart-beat
@@ -9,9 +9,9 @@
 //! (The grammar of STOMP 1.2, "Augmented BNF"; lenient where real clients are: an empty value, a
 //! colon in a value.)
 //!
-//! A frame that lies whole in one chunk is cut out of it without a copy. Otherwise what has arrived
-//! is moved to a buffer of its own, once, and the search goes on where it stopped: each byte is
-//! looked at a fixed number of times however the input is split.
+//! A frame that is complete in one chunk is sliced out of it without a copy. Otherwise the received
+//! bytes are moved to a buffer, once, and the search continues where it stopped: each byte is
+//! examined a fixed number of times however the input is split.
 
 use bytes::Bytes;
 
@@ -25,7 +25,7 @@ use crate::version::Version;
 /// Why decoding ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeFailure {
-    /// What is wrong.
+    /// The broken rule.
     pub error: DecodeError,
     /// The offending frame's receipt, if that header had arrived before the fault.
     pub receipt: Option<Receipt>,
@@ -38,7 +38,8 @@ pub struct Decoder {
     input: Input,
     scan: Scan,
     total_bytes: u64,
-    /// `total_bytes_max` was exceeded: what lay within it is still decoded, then this is the end.
+    /// `total_bytes_max` was exceeded: bytes within the limit are still decoded, then decoding ends
+    /// with this error.
     overrun: Option<DecodeError>,
     failure: Option<Box<DecodeFailure>>,
     idle_eols: u64,
@@ -46,7 +47,7 @@ pub struct Decoder {
     free_eols: u8,
 }
 
-/// Line ends that clients write behind a frame's NUL.
+/// Line ends that clients write after a frame's NUL.
 const EOLS_BEHIND_FRAME: u8 = 2;
 
 impl Decoder {
@@ -73,14 +74,14 @@ impl Decoder {
         self.rules.version = Some(version);
     }
 
-    /// From here on, these limits hold; bytes fed so far no longer count. What exceeded the former
-    /// total is lost all the same, and stays a fault.
+    /// From here on, these limits hold; bytes fed so far no longer count. Bytes beyond the former
+    /// total are lost all the same, and remain an error.
     pub fn set_limits(&mut self, limits: Limits) {
         self.rules.limits = limits;
         self.total_bytes = 0;
     }
 
-    /// Takes received bytes, in any portions. What they hold comes out of [`Self::next_frame`].
+    /// Takes received bytes, split in any way. Their frames come out of [`Self::next_frame`].
     pub fn feed(&mut self, mut bytes: Bytes) {
         if self.failure.is_some() || self.overrun.is_some() {
             return;
@@ -97,18 +98,18 @@ impl Decoder {
         self.input.push(bytes);
     }
 
-    /// Bytes fed and not yet given out as frames.
+    /// Bytes that were fed and not yet returned as frames.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
         self.input.len()
     }
 
-    /// Line ends between frames since the last call, apart from those right behind a frame.
+    /// Line ends between frames since the last call, except those right after a frame.
     pub(crate) fn take_idle_eols(&mut self) -> u64 {
         std::mem::take(&mut self.idle_eols)
     }
 
-    /// How many bytes all searches and checks have looked at so far: the decoder's work, for tests
+    /// How many bytes all searches and checks have examined so far: the decoder's work, for tests
     /// and measurements. At most four times what was fed: header bytes for the line's end, for the
     /// colon, as UTF-8, and for escapes; body bytes once. Comparing names is not counted.
     #[must_use]
@@ -119,8 +120,8 @@ impl Decoder {
     /// The next whole frame; `None` when more bytes are needed.
     ///
     /// # Errors
-    /// The input breaks the grammar or a limit. The decoder is then finished and gives the same
-    /// failure for ever.
+    /// The input breaks the grammar or a limit. The decoder is then finished and returns the same
+    /// failure from then on.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, DecodeFailure> {
         if let Some(failure) = &self.failure {
             return Err(DecodeFailure::clone(failure));
@@ -149,7 +150,7 @@ impl Decoder {
         }
     }
 
-    /// Notes the failure and lets go of everything else.
+    /// Records the failure and frees everything else.
     fn fail(&mut self, error: DecodeError) -> DecodeFailure {
         let receipt = self.scan.receipt_so_far(self.input.data(), &self.rules);
         let receipt = receipt.map(Receipt);

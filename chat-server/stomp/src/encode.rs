@@ -1,4 +1,4 @@
-//! From frames to bytes.
+//! Encoder: frames to bytes.
 //!
 //! A MESSAGE differs between its receivers only in the first lines, so it is written in two parts:
 //! [`message_head`] for one subscription, and a [`MessageTail`] that all of one version share.
@@ -11,8 +11,8 @@ use crate::version::Version;
 
 /// Writes one frame, header by header.
 ///
-/// Header values may hold anything; what the version cannot express is replaced by a space, so no
-/// value can end a line or a frame.
+/// Header values may contain anything; characters that the version cannot express are replaced by a
+/// space, so no value can end a line or a frame.
 #[derive(Debug)]
 pub struct FrameWriter {
     out: Vec<u8>,
@@ -78,8 +78,8 @@ pub struct MessageTail {
 impl MessageTail {
     /// Encodes everything after the receiver's own headers.
     ///
-    /// `headers` holds `destination` and `message-id`, which a MESSAGE must have, and whatever else
-    /// is to be passed on; `content-length` is added.
+    /// `headers` holds `destination` and `message-id`, which a MESSAGE must have, and further
+    /// headers to pass on; `content-length` is added.
     #[must_use]
     pub fn encode<'a>(
         version: Version,
@@ -111,14 +111,14 @@ impl MessageTail {
     }
 }
 
-/// The first lines of a MESSAGE: the command and what names one subscription.
+/// The first lines of a MESSAGE: the command and the headers of one subscription.
 ///
 /// `subscription` is missing only for 1.0 subscriptions without an id. `ack` is the value of
 /// [`ack_id`], for the client ack modes of 1.2.
 #[must_use]
 pub fn message_head(version: Version, subscription: Option<&str>, ack: Option<&str>) -> Bytes {
-    // Exactly what is written if nothing has to be escaped: the bytes then need no second piece of
-    // memory that notes how much of the first is theirs.
+    // The exact length if nothing has to be escaped: the buffer then needs no second allocation to
+    // share a part of it.
     let line_bytes = |name: &str, value: Option<&str>| {
         value.map_or(0, |value| {
             name.len().saturating_add(value.len()).saturating_add(2)
@@ -138,16 +138,16 @@ pub fn message_head(version: Version, subscription: Option<&str>, ack: Option<&s
 
 /// The `ack` header of a message on a subscription: `{message id}@{subscription id}`.
 ///
-/// Made of what the message and the subscription are called, not of a counter, so that receivers
-/// whose subscriptions have the same id share an encoded head.
+/// Made of the ids of message and subscription, not of a counter, so that receivers whose
+/// subscriptions have the same id share an encoded head.
 #[must_use]
 pub fn ack_id(message_id: u64, subscription: &str) -> String {
     format!("{message_id}@{subscription}")
 }
 
 fn push_header(out: &mut Vec<u8>, escaping: Escaping, name: &str, value: &str) {
-    // Without escapes a name with a colon would come out as another name with another value; a
-    // content-length from elsewhere would come before the true one and win.
+    // Without escapes a name with a colon would be read as another name and value; a foreign
+    // content-length would precede the true one and win.
     let other_name = escaping == Escaping::Raw && name.contains(':');
     if name.is_empty() || other_name || name == "content-length" {
         return;

@@ -1,4 +1,4 @@
-//! What can be wrong with what a peer sends, and what it is told.
+//! Protocol errors of a peer, and their ERROR frames and close codes.
 
 use std::borrow::Cow;
 
@@ -17,13 +17,13 @@ pub struct CloseCode(pub u16);
 impl CloseCode {
     /// After DISCONNECT.
     pub const NORMAL: Self = Self(1000);
-    /// The peer broke a rule of the protocol, or fell silent.
+    /// The peer broke a rule of the protocol, or its heart-beats stopped.
     pub const PROTOCOL: Self = Self(1002);
-    /// The peer may not do what it asked for, or did not log in.
+    /// The request is not allowed, or the peer did not log in.
     pub const POLICY: Self = Self(1008);
     /// The peer sent more than it may.
     pub const TOO_LARGE: Self = Self(1009);
-    /// Not now; the same may work later.
+    /// Temporarily impossible; a retry may succeed.
     pub const TRY_AGAIN_LATER: Self = Self(1013);
 }
 
@@ -31,7 +31,7 @@ impl CloseCode {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// No command of any version; they are case sensitive.
+    /// Not a command of any version; commands are case sensitive.
     #[error("unknown command")]
     UnknownCommand,
     /// The first line is longer than any command.
@@ -49,7 +49,7 @@ pub enum DecodeError {
     /// Header bytes that are not UTF-8.
     #[error("headers are not valid UTF-8")]
     NotUtf8,
-    /// A backslash followed by something this version does not define.
+    /// A backslash followed by a character that this version does not define.
     #[error("undefined escape sequence in a header")]
     UndefinedEscape,
     /// More header lines than allowed.
@@ -67,7 +67,7 @@ pub enum DecodeError {
     /// `content-length` is not a decimal number.
     #[error("content-length is not a number")]
     MalformedContentLength,
-    /// No NUL where `content-length` says the body ends.
+    /// No NUL at the end of the body that `content-length` declares.
     #[error("content-length does not match the body")]
     WrongContentLength,
     /// A body on a frame that may not have one.
@@ -94,7 +94,7 @@ pub enum DecodeError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// The bytes are not a frame.
+    /// The bytes are not a valid frame.
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// Another frame before CONNECT.
@@ -103,7 +103,7 @@ pub enum ProtocolError {
     /// A second CONNECT.
     #[error("already connected")]
     AlreadyConnected,
-    /// No version in common.
+    /// No common version.
     #[error("supported versions are {SUPPORTED_VERSIONS}")]
     UnsupportedVersion,
     /// `heart-beat` is not two numbers.
@@ -147,7 +147,7 @@ pub enum ProtocolError {
     /// The transaction is open already.
     #[error("transaction is open already")]
     DuplicateTransaction,
-    /// The transaction was never begun, or is over.
+    /// The transaction was never begun, or has ended.
     #[error("no such transaction")]
     UnknownTransaction,
     /// More open transactions than allowed.
@@ -165,7 +165,7 @@ pub enum ProtocolError {
     /// No CONNECT in time.
     #[error("login took too long")]
     LoginTimeout,
-    /// No decision on a CONNECT in time. Not the client's fault: it may try again.
+    /// No decision on a CONNECT in time. Not the client's fault: it may retry.
     #[error("the login could not be decided on in time, try again")]
     LoginUndecided,
     /// Nothing arrived for twice the agreed heart-beat interval.
@@ -188,8 +188,8 @@ impl ProtocolError {
         }
     }
 
-    /// The number in the ERROR's `code` header: 1008 for too much, 1010 for not now, else 1006, bad
-    /// parameter.
+    /// The number in the ERROR's `code` header: 1008 for exceeded limits, 1010 for temporary
+    /// failures, else 1006 (bad parameter).
     #[must_use]
     pub fn code(&self) -> u16 {
         if self.is_too_large() {
@@ -230,7 +230,7 @@ pub struct Refusal {
     pub code: u16,
     /// The text for people, header `message`.
     pub message: Cow<'static, str>,
-    /// The receipt of the frame that is refused, header `receipt-id`.
+    /// The receipt of the refused frame, header `receipt-id`.
     pub receipt: Option<Receipt>,
     /// How the WebSocket closes.
     pub close: CloseCode,

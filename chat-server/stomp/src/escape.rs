@@ -6,10 +6,10 @@
 use crate::frame::Command;
 use crate::version::Version;
 
-/// How the header lines of a frame are written.
+/// Escaping of a frame's header lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Escaping {
-    /// As they are: 1.0, and the frames that open a session.
+    /// None: 1.0, and the frames that open a session.
     Raw,
     /// `\n`, `\c`, `\\`.
     V1_1,
@@ -18,7 +18,7 @@ pub(crate) enum Escaping {
 }
 
 impl Escaping {
-    /// How a frame is read or written; `None`: the version is not agreed on yet.
+    /// The escaping of a frame; `version` is `None` before one is negotiated.
     pub(crate) fn of(command: Command, version: Option<Version>) -> Self {
         match version {
             Some(version) if !command.opens_session() => Self::from(version),
@@ -69,12 +69,12 @@ pub(crate) fn unescape(
     Ok(())
 }
 
-/// Appends `plain` as it has to stand in a header line.
+/// Appends `plain` in the escaped form of a header line.
 ///
-/// What the version cannot express (a line end without escapes, a NUL anywhere) becomes a space:
-/// a value that came from elsewhere must never end a line or a frame of its own.
+/// Characters that the version cannot express (a line end without escapes, a NUL anywhere) become a
+/// space: a foreign value must never end a line or a frame.
 pub(crate) fn escape(plain: &[u8], escaping: Escaping, out: &mut Vec<u8>) {
-    // Without a way out of the loop it is done on many bytes at once.
+    // Without an early exit the loop is vectorised.
     let careful = plain
         .iter()
         .fold(false, |any, byte| any | needs_care(*byte));

@@ -1,4 +1,4 @@
-//! A frame as it was received: command, headers, body.
+//! Received frame: command, headers, body.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use bytes::Bytes;
 #[expect(missing_docs, reason = "the names are the protocol's own words")]
 pub enum Command {
     Connect,
-    /// The same as `Connect`; 1.1 introduced it to tell STOMP from other protocols.
+    /// The same as `Connect`; 1.1 introduced it to distinguish STOMP from other protocols.
     Stomp,
     Send,
     Subscribe,
@@ -46,7 +46,7 @@ impl Command {
         Self::Error,
     ];
 
-    /// The command as it stands in a frame.
+    /// The command in the form of the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -95,7 +95,7 @@ impl Command {
         matches!(self, Self::Send | Self::Message | Self::Error)
     }
 
-    /// The frames that open a session, before both sides know the version.
+    /// The frames that open a session, before the version is negotiated.
     pub(crate) fn opens_session(self) -> bool {
         matches!(self, Self::Connect | Self::Stomp | Self::Connected)
     }
@@ -121,7 +121,7 @@ impl Span {
     }
 }
 
-/// One header: where its name and value stand in the frame's text.
+/// One header: the spans of its name and value in the frame's text.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeaderSpans {
     pub(crate) name: Span,
@@ -131,11 +131,12 @@ pub(crate) struct HeaderSpans {
 /// A received frame. Cloning shares the bytes.
 ///
 /// Headers come unescaped and in the order received. Of a repeated header only the first is kept,
-/// as 1.2 wants it. The frame keeps the received buffer alive: copy what is to live long.
+/// as 1.2 requires. The frame keeps the received buffer alive: copy parts that live long.
 #[derive(Clone)]
 pub struct Frame {
     pub(crate) command: Command,
-    /// Holds the headers: the received bytes, or an unescaped copy. Valid UTF-8 within every span.
+    /// Text of the headers: the received bytes, or an unescaped copy. Valid UTF-8 within every
+    /// span.
     pub(crate) text: Bytes,
     pub(crate) headers: Vec<HeaderSpans>,
     pub(crate) body: Bytes,
@@ -161,8 +162,8 @@ impl Frame {
             .map(|spans| (self.text_of(spans.name), self.text_of(spans.value)))
     }
 
-    /// The headers that are the application's own: everything of a SEND or MESSAGE that the
-    /// protocol gives no meaning to. They have to be passed on from SEND to MESSAGE.
+    /// The headers that are the application's own: those of a SEND or MESSAGE without a meaning in
+    /// the protocol. They must be passed on from SEND to MESSAGE.
     pub fn user_headers(&self) -> impl Iterator<Item = (&str, &str)> {
         const PROTOCOL: [&str; 8] = [
             "destination",
@@ -183,7 +184,7 @@ impl Frame {
         &self.body
     }
 
-    /// The `receipt` header, if the peer wants to be told that the frame was processed.
+    /// The `receipt` header, if the peer requested a RECEIPT for the frame.
     pub(crate) fn receipt(&self) -> Option<Receipt> {
         let spans = self.find("receipt")?;
         let value = spans.value.start as usize..spans.value.end as usize;
@@ -203,7 +204,7 @@ impl Frame {
 }
 
 impl fmt::Debug for Frame {
-    /// Without the values and the body: they hold tokens and what people write.
+    /// Without the values and the body: they contain tokens and messages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.headers().map(|(name, _)| name).collect();
         f.debug_struct("Frame")
@@ -216,7 +217,7 @@ impl fmt::Debug for Frame {
 
 /// The value of a frame's `receipt` header: the right to one RECEIPT.
 ///
-/// It travels with what the frame asked for and comes back to the session by
+/// It is passed on with the frame's request and returned to the session by
 /// [`Session::confirm`](crate::Session::confirm) once that is done.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Receipt(pub(crate) Bytes);
@@ -225,7 +226,7 @@ impl Receipt {
     /// The id the client chose.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Cut out of a frame's text, so checked by the decoder.
+        // A slice of a frame's text, which the decoder has checked.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }

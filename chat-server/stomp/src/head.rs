@@ -1,6 +1,6 @@
-//! The header lines of a frame while they arrive.
+//! Header lines of a frame while they arrive.
 //!
-//! Lines are noted as spans; nothing is copied unless a header has an escape in it.
+//! Lines are recorded as spans; nothing is copied unless a header has an escape.
 
 use bytes::Bytes;
 
@@ -10,18 +10,18 @@ use crate::frame::{Command, HeaderSpans, Span};
 use crate::limits::Limits;
 use crate::version::Version;
 
-/// Most frames have at most this many headers; saves growing the list twice.
+/// Most frames have at most this many headers; avoids growing the list twice.
 const USUAL_HEADERS: usize = 8;
 
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     pub(crate) headers: Vec<HeaderSpans>,
-    /// What the headers point into once they are unescaped; else it is the received data.
+    /// The text that the spans refer to once headers are unescaped; `None`: the received data.
     pub(crate) text: Option<Bytes>,
 }
 
 impl Head {
-    /// Notes the header line `start..end` of `data`, its line end left out.
+    /// Records the header line `start..end` of `data`, its line end left out.
     pub(crate) fn push_line(
         &mut self,
         data: &[u8],
@@ -54,7 +54,7 @@ impl Head {
         Some(self.find(text, name)?.value.of(text))
     }
 
-    /// The `receipt` header, also of a head that is not whole; `None` if it cannot be read.
+    /// The `receipt` header, also of an incomplete head; `None` if it cannot be read.
     pub(crate) fn receipt(
         &self,
         data: &[u8],
@@ -75,7 +75,7 @@ impl Head {
         String::from_utf8(receipt).ok().map(Bytes::from)
     }
 
-    /// Checks `head`, all of it there, and makes the headers final.
+    /// Checks the complete `head` and finishes the headers.
     pub(crate) fn finish(
         &mut self,
         head: &[u8],
@@ -114,8 +114,8 @@ impl Head {
         }
     }
 
-    /// Makes a copy without escapes. Up to the `first` backslash of `head` it is the same, so what
-    /// lies before stays where it is. On an error nothing has changed.
+    /// Makes a copy without escapes. Up to the `first` backslash of `head` it is the same, so
+    /// earlier spans stay valid. On an error nothing has changed.
     fn unescape(
         &mut self,
         head: &[u8],
@@ -166,7 +166,7 @@ impl Head {
     }
 }
 
-/// Fails only for a frame beyond 4 GiB, which no sensible limit lets pass.
+/// Fails only for a frame beyond 4 GiB, which every sensible limit refuses.
 fn span(start: usize, end: usize) -> Result<Span, DecodeError> {
     match (u32::try_from(start), u32::try_from(end)) {
         (Ok(start), Ok(end)) => Ok(Span { start, end }),

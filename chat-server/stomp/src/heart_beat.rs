@@ -1,9 +1,9 @@
-//! Heart-beats: what both sides offered, and when something has to be sent or heard.
+//! Heart-beats: negotiation, and the timers for sending and for detecting silence.
 
 use std::time::{Duration, Instant};
 
-/// Beyond this a wish is not a heart-beat any more: we send at least this often, and expect nothing
-/// from a peer that promises less.
+/// Longest interval that counts as a heart-beat: this side sends at least this often, and expects
+/// nothing from a peer that promises less.
 const INTERVAL_MS_MAX: u64 = 60 * 60 * 1_000;
 
 /// The two numbers of a `heart-beat` header, in milliseconds; 0 = not at all.
@@ -11,13 +11,13 @@ const INTERVAL_MS_MAX: u64 = 60 * 60 * 1_000;
 pub struct HeartBeat {
     /// The smallest interval at which the header's sender can send.
     pub can_send_ms: u64,
-    /// The interval at which it would like to hear something.
+    /// The interval at which it wants to receive something.
     pub wants_ms: u64,
 }
 
 impl HeartBeat {
-    /// Reads the header's value: two non-negative integers with a comma between. `None` if it is
-    /// something else; numbers beyond 64 bits count as the largest.
+    /// Reads the header's value: two non-negative integers with a comma between. `None` for any
+    /// other text; numbers beyond 64 bits count as the largest.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         let (can_send, wants) = value.split_once(',')?;
@@ -27,11 +27,11 @@ impl HeartBeat {
         })
     }
 
-    /// What this side says to a peer that offers `theirs`: it is asked for its own interval, if that
-    /// lies between the shortest that this side would send at and the one that this side prefers.
+    /// The offer of this side to a peer that offers `theirs`: it requests the peer's own interval,
+    /// if that is between the shortest interval of this side and the preferred one.
     ///
-    /// The peer beats at the greater of both numbers, so one that can beat every 2 s would not if it
-    /// were asked for 25 s.
+    /// The peer beats at the greater of both numbers, so one that can beat every 2 s would not if
+    /// 25 s were requested.
     #[must_use]
     pub fn towards(self, theirs: Self) -> Self {
         let wished = match theirs.can_send_ms {
@@ -61,11 +61,11 @@ fn parse_ms(text: &str) -> Option<u64> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Missed;
 
-/// One side's timers. Any data counts as life, in both directions.
+/// One side's timers. Any data counts as a heart-beat, in both directions.
 ///
 /// Each direction beats every MAX(what the sender can, what the receiver wants), or not at all if
 /// either is 0 (STOMP 1.2, "Heart-beating"). We send at 0.8 of the interval, so that a late timer
-/// still keeps the promise, and allow the peer twice its interval, as its timers are late too.
+/// still meets the interval, and allow the peer twice its interval, as its timers are late too.
 #[derive(Debug, Default)]
 pub struct HeartBeatTimers {
     send_every: Option<Duration>,
@@ -75,7 +75,7 @@ pub struct HeartBeatTimers {
 }
 
 impl HeartBeatTimers {
-    /// The timers of the side that offered `ours` to a peer that offered `theirs`.
+    /// Timers of the side that offered `ours` to a peer that offered `theirs`.
     #[must_use]
     pub fn new(ours: HeartBeat, theirs: HeartBeat, now: Instant) -> Self {
         let send_ms = agreed_ms(ours.can_send_ms, theirs.wants_ms);
@@ -100,7 +100,7 @@ impl HeartBeatTimers {
         self.heard_at = Some(now);
     }
 
-    /// The peer said that it has nothing more to say: its silence is no fault any more.
+    /// The peer has announced its end: silence is no longer an error.
     pub(crate) fn expect_silence(&mut self) {
         self.hear_within = None;
     }
@@ -114,15 +114,15 @@ impl HeartBeatTimers {
             .min()
     }
 
-    /// When a peer whose heart-beats do not come is worth a probe at a lower layer: after three quarters
-    /// of the silence that is allowed.
+    /// When to probe a peer without heart-beats at a lower layer: after three quarters of the
+    /// allowed silence.
     pub(crate) fn probe_due(&self) -> Option<Instant> {
         let allowed = self.hear_within?;
         let quarter = allowed.checked_div(4)?;
         self.heard_at?.checked_add(allowed.saturating_sub(quarter))
     }
 
-    /// Whether a heart-beat has to be sent now; calling this counts as sending it.
+    /// Whether a heart-beat is due; calling this counts as sending it.
     ///
     /// # Errors
     /// The peer has been silent for too long.

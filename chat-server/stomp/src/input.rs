@@ -1,15 +1,15 @@
-//! Received bytes that are not frames yet.
+//! Input buffer: received bytes that are not frames yet.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 /// The bytes at the front of a stream, as one slice.
 ///
-/// Either a received chunk as it is, or, once a frame did not fit into one, a buffer of our own.
+/// Either a received chunk as it is, or, once a frame is split over chunks, a buffer of its own.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     /// The start of a frame that did not arrive in one piece.
     pending: BytesMut,
-    /// Received; used only while `pending` is empty.
+    /// The received chunk; used only while `pending` is empty.
     chunk: Bytes,
 }
 
@@ -52,8 +52,8 @@ impl Input {
         }
     }
 
-    /// Moves what is left of a chunk into our own buffer, so that the chunk's memory is free again.
-    /// An empty input then holds no memory at all, which is what idle connections have.
+    /// Moves the rest of a chunk into the buffer, so that the chunk's memory is free again. An
+    /// empty input then holds no memory at all, which is what idle connections have.
     pub(crate) fn unite(&mut self) {
         if !self.chunk.is_empty() {
             self.pending.extend_from_slice(&self.chunk);

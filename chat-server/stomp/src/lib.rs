@@ -1,14 +1,14 @@
 //! STOMP 1.0, 1.1 and 1.2 without I/O: frames, versions, heart-beats and the rules of a session.
 //!
-//! The crate knows no socket, clock, lock, task or logger, so every rule can be tested in virtual
+//! The crate has no socket, clock, lock, task or logger, so every rule can be tested in virtual
 //! time. Two layers:
 //!
-//! * **Codec.** [`Decoder`] turns received bytes into [`Frame`]s, however they are split, and looks
-//!   at no byte more than a fixed number of times. [`FrameWriter`] writes frames; a MESSAGE is a
-//!   [`MessageTail`] shared by all its receivers plus a short head for one subscription.
+//! * **Codec.** [`Decoder`] turns received bytes into [`Frame`]s, however they are split, and
+//!   examines each byte a fixed number of times at most. [`FrameWriter`] writes frames; a MESSAGE
+//!   is a [`MessageTail`] shared by all its receivers plus a short head for one subscription.
 //! * **Session.** [`Session`] is the server's side of one connection. It is driven by four kinds of
-//!   calls: `handle_…(…, now)` says what happened, [`Session::poll_output`] what to do next,
-//!   [`Session::poll_timeout`] when to call [`Session::handle_timeout`]; getters say how it stands.
+//!   calls: `handle_…(…, now)` reports an event, [`Session::poll_output`] returns the next action,
+//!   [`Session::poll_timeout`] when to call [`Session::handle_timeout`]; getters return the state.
 //!
 //! ```text
 //!   bytes ──► handle_input ─┐                      ┌─► Transmit(bytes), Close
@@ -17,13 +17,13 @@
 //! ```
 //!
 //! Poll until `None` after every `handle_…`. The session decodes one frame at a time and only when
-//! polled, so whoever stops polling also stops taking in frames: that is its back-pressure.
+//! polled, so a caller that stops polling also stops decoding: that is the back-pressure.
 //!
-//! It deliberately leaves out what destinations mean, who may use them, and where messages are
-//! kept; the chat server decides that.
+//! It deliberately leaves out the meaning of destinations, authorisation, and storage; those belong
+//! to the chat server.
 //!
-//! Source of the rules: the STOMP specifications 1.0, 1.1 and 1.2. Where they leave a choice the
-//! item's documentation says which one was taken.
+//! Source of the rules: the STOMP specifications 1.0, 1.1 and 1.2. Where they leave a choice, the
+//! item's documentation names the one taken.
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![cfg_attr(

@@ -1,6 +1,6 @@
-//! What one frame, and everything before login, may take.
+//! Limits on received frames, and on everything before login.
 
-/// Bounds on received frames; checked while bytes arrive, so nothing larger is ever held.
+/// Bounds on received frames; checked while bytes arrive, so nothing larger is ever buffered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a command; the longest real one, `UNSUBSCRIBE`, has 11.
@@ -12,8 +12,8 @@ pub struct Limits {
     /// Bytes of a whole frame, from its command to its NUL.
     pub frame_bytes_max: usize,
     /// Bytes received in total, over all frames and what lies between them, while these limits are
-    /// in force. A frame may span many WebSocket messages that are each small; only their sum
-    /// shows what a stranger makes us hold. `None`: no such bound.
+    /// in force. A frame may span many small WebSocket messages; only their sum shows how much an
+    /// unauthenticated peer makes the server buffer. `None`: no such bound.
     pub total_bytes_max: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ impl Limits {
         }
     }
 
-    /// For a peer that has logged in: frames of 64 KiB, without end.
+    /// For a peer that has logged in: frames of 64 KiB, without a total.
     #[must_use]
     pub const fn after_login() -> Self {
         Self {

@@ -1,7 +1,7 @@
-//! Finding one frame at the front of received bytes, and going on where the search stopped.
+//! Incremental search for one frame at the front of received bytes.
 //!
-//! A fault is found at the first byte that makes it certain, and no byte after that one is looked
-//! at. So what a peer is told does not depend on how its bytes were split.
+//! An error is found at the first byte that makes it certain, and no later byte is examined. So the
+//! error does not depend on how the bytes were split.
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use crate::head::Head;
 use crate::limits::Limits;
 use crate::version::Version;
 
-/// What frames are measured by.
+/// Limits and version for the search.
 #[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) limits: Limits,
@@ -19,38 +19,38 @@ pub(crate) struct Rules {
     pub(crate) version: Option<Version>,
 }
 
-/// What a step found at the front of the data.
+/// Result of one step of the search.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// Not decidable without more bytes.
+    /// More bytes are needed.
     Incomplete,
-    /// Progress was made; go on.
+    /// Progress was made; call again.
     Again,
-    /// So many bytes do not belong to a frame; drop them and go on.
+    /// So many bytes do not belong to a frame; drop them and call again.
     Skip(usize),
-    /// A frame. Its NUL stands at `body.1`.
+    /// A frame. Its NUL is at `body.1`.
     Complete(Found),
 }
 
-/// Where the parts of a whole frame lie.
+/// Spans of a complete frame.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) command: Command,
     pub(crate) headers: Vec<HeaderSpans>,
-    /// What the headers point into, if not the frame itself.
+    /// The text that the headers' spans refer to, if not the frame itself.
     pub(crate) text: Option<Bytes>,
     /// Start and end of the body.
     pub(crate) body: (usize, usize),
 }
 
-/// What is known of the frame at the front; all positions count from its first byte.
+/// State of the search in the frame at the front; positions count from its first byte.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     phase: Phase,
     head: Head,
-    /// Up to here nothing more is to be found.
+    /// Everything before this position has been searched.
     scanned: usize,
-    /// Where the line now being read starts.
+    /// Start of the current line.
     line_start: usize,
     examined: u64,
 }
@@ -77,7 +77,7 @@ enum Line {
     Header,
 }
 
-/// How far a search may go, and what it means to have found nothing by then.
+/// Limit of a search, and the error if nothing is found within it.
 #[derive(Debug)]
 struct Bound {
     end: usize,
@@ -105,7 +105,8 @@ impl Scan {
         }
     }
 
-    /// Forgets the frame, whose head is returned; the count goes on.
+    /// Resets the state for the next frame and returns this one's head; the count of examined bytes
+    /// continues.
     pub(crate) fn restart(&mut self) -> Head {
         let examined = self.examined;
         let before = std::mem::replace(
@@ -150,7 +151,7 @@ impl Scan {
         Ok(Step::Incomplete)
     }
 
-    /// The head is whole; the body starts where the next line would.
+    /// The head is complete; the body starts where the next line would.
     fn begin_body(
         &mut self,
         command: Command,
@@ -204,7 +205,7 @@ impl Scan {
         }))
     }
 
-    /// Start and end of the line being read, its line end left out; the next one then is the line.
+    /// Start and end of the current line without its line end; advances to the next line.
     fn next_line(
         &mut self,
         kind: Line,
@@ -236,7 +237,7 @@ impl Scan {
         Ok(Some((start, start.saturating_add(length))))
     }
 
-    /// The end of a body whose length was not told: the first NUL.
+    /// The end of a body without `content-length`: the first NUL.
     fn end_by_nul(
         &mut self,
         body: Body,
@@ -254,8 +255,8 @@ impl Scan {
         self.search(data, bound, |fresh| memchr::memchr(0, fresh))
     }
 
-    /// Where `find` finds something in what was not searched yet. The only place that searches, so
-    /// the one that counts.
+    /// Runs `find` on the bytes that were not searched yet. The only function that searches, and
+    /// therefore counts.
     fn search(
         &mut self,
         data: &[u8],
@@ -302,7 +303,7 @@ impl Bound {
     }
 }
 
-/// The NUL has to stand within the first `frame_bytes_max` bytes.
+/// The NUL must be within the first `frame_bytes_max` bytes.
 fn whole_frame(rules: &Rules) -> Bound {
     let max = rules.limits.frame_bytes_max;
     Bound {
@@ -316,7 +317,7 @@ fn takes_body(command: Command, rules: &Rules) -> bool {
     command.may_have_body() || rules.version == Some(Version::V1_0)
 }
 
-/// Strictly decimal: no sign, no space. Too many digits for a `usize` are as good as too large.
+/// Strictly decimal: no sign, no space. More digits than a `usize` holds count as too large.
 fn parse_length(value: &[u8]) -> Result<usize, DecodeError> {
     let digits = std::str::from_utf8(value).unwrap_or_default();
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -325,7 +326,7 @@ fn parse_length(value: &[u8]) -> Result<usize, DecodeError> {
     Ok(digits.parse().unwrap_or(usize::MAX))
 }
 
-/// The body's octets are read whatever they are, but a NUL has to follow them.
+/// The body may contain any octets, but a NUL must follow it.
 fn end_of_declared(data: &[u8], end: usize) -> Result<Option<usize>, DecodeError> {
     match data.get(end) {
         None => Ok(None),

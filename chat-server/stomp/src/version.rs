@@ -1,8 +1,8 @@
-//! The protocol versions and how one is agreed on.
+//! Protocol versions and their negotiation.
 
 use std::fmt;
 
-/// What an ERROR for a client without a common version lists in its `version` header.
+/// Value of the `version` header in an ERROR for a client without a common version.
 pub const SUPPORTED_VERSIONS: &str = "1.0,1.1,1.2";
 
 /// A version of the protocol; they are ordered by age.
@@ -20,7 +20,7 @@ impl Version {
     /// All versions, oldest first.
     pub const ALL: [Self; 3] = [Self::V1_0, Self::V1_1, Self::V1_2];
 
-    /// The number as it stands in the `version` header.
+    /// The number in the form of the `version` header.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl Version {
         }
     }
 
-    /// The highest version that both sides speak.
+    /// The highest version that both sides support.
     ///
     /// `accept_version` is the header's value, in any order (stompjs sends the highest first); a
     /// missing header means 1.0. `None`: nothing in common.

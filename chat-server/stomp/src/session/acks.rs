@@ -1,4 +1,4 @@
-//! ACK and NACK: which message is meant, and what they do to it.
+//! ACK and NACK: finding the message and settling it.
 
 use super::Session;
 use super::client_frames::needed;
@@ -23,7 +23,7 @@ enum Verdict {
 }
 
 impl Session {
-    /// Finds the message an ACK or NACK means; each version names it in another way.
+    /// Finds the message of an ACK or NACK; each version names it in another way.
     pub(super) fn ack_request(
         &self,
         frame: &Frame,
@@ -65,8 +65,8 @@ impl Session {
         })
     }
 
-    /// Carries it out. Within a transaction the subscription or the wait may have ended since; then
-    /// nothing is left to be done.
+    /// Settles the message. In a transaction the subscription or the wait may have ended since;
+    /// then it does nothing.
     pub(super) fn settle(&mut self, request: &AckRequest) {
         let AckRequest {
             key,

@@ -1,4 +1,4 @@
-//! What each of the client's frames does.
+//! Handlers of the client's frames.
 
 use super::output::{Login, NotSubscribed, Output, Send, Subscribe, Unsubscribe};
 use super::subscriptions::{AckMode, Name};
@@ -107,7 +107,7 @@ impl Session {
         Ok(())
     }
 
-    /// One that is not there any more is no fault: the client wanted it gone.
+    /// An unknown subscription is not an error: the client wants it gone.
     fn on_unsubscribe(&mut self, frame: &Frame, version: Version) -> Result<(), ProtocolError> {
         let name = subscription_name(frame, version)?;
         if let Some(key) = self.subscriptions.remove(name) {
@@ -151,15 +151,15 @@ impl Session {
         Ok(())
     }
 
-    /// The frames bound to it get no receipt: theirs would say that they were carried out.
+    /// The frames bound to it get no receipt, which would confirm that they were processed.
     fn on_abort(&mut self, frame: &Frame) -> Result<(), ProtocolError> {
         self.transactions.end(needed(frame, "transaction")?)?;
         self.confirm(frame.receipt());
         Ok(())
     }
 
-    /// Nothing after it is read, and open transactions are aborted. Subscriptions stay: a COMMIT
-    /// that is under way still settles its ACKs.
+    /// Nothing after it is read, and open transactions are aborted. Subscriptions stay: a COMMIT in
+    /// flight still settles its ACKs.
     fn on_disconnect(&mut self, frame: &Frame) {
         self.state = State::Leaving;
         self.decoder = Decoder::new(self.config.before_login);
@@ -170,7 +170,7 @@ impl Session {
     }
 }
 
-/// The name under which a subscription begins and ends: its id, which only 1.0 can do without.
+/// The name of a subscription: its id, which only 1.0 may omit.
 fn subscription_name(frame: &Frame, version: Version) -> Result<Name<'_>, ProtocolError> {
     match present(frame, "id") {
         Some(id) => Ok(Name::Id(id)),
@@ -179,7 +179,7 @@ fn subscription_name(frame: &Frame, version: Version) -> Result<Name<'_>, Protoc
     }
 }
 
-/// An empty value names nothing, so it is as good as none.
+/// A header's value; an empty one counts as missing.
 fn present<'a>(frame: &'a Frame, header: &str) -> Option<&'a str> {
     frame.header(header).filter(|value| !value.is_empty())
 }

@@ -38,7 +38,7 @@ impl Session {
         self.end(refusal.close, refusal.message);
     }
 
-    /// The last output. Open transactions are aborted, nothing received later is read.
+    /// The last output. Open transactions are aborted; later input is not read.
     pub(super) fn end(&mut self, code: CloseCode, reason: Cow<'static, str>) {
         self.outputs.push_back(Output::Close { code, reason });
         self.state = State::Closed;

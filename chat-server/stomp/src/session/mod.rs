@@ -32,27 +32,26 @@ use transactions::Transactions;
 pub use output::{Commit, Login, NotSubscribed, Output, Send, Subscribe, Unsubscribe};
 pub use subscriptions::{AckMode, SubscriptionKey};
 
-/// Subscriptions and transactions live as long as the client wants, so their names must be short: 4
-/// MiB for all that `subscriptions_max` allows. Ids of real clients have under 40 bytes.
+/// Subscriptions and transactions live as long as the client wants, so the length of their names is
+/// bounded: 4 MiB for all that `subscriptions_max` allows. Ids of real clients have under 40 bytes.
 const NAME_BYTES_MAX: usize = 256;
 
-/// What every session of a server has in common.
+/// Configuration shared by all sessions of a server.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
     /// Bounds until the login is accepted.
     pub before_login: Limits,
     /// Bounds from then on.
     pub after_login: Limits,
-    /// The shortest interval that this side sends at, and the longest one that it asks a peer for
-    /// which can send more often: [`HeartBeat::towards`]. The slower of what is said then counts in
-    /// each direction.
+    /// The shortest interval at which this side sends, and the longest that it requests from a peer
+    /// that can send more often: [`HeartBeat::towards`]. The slower offer counts in each direction.
     pub heart_beat: HeartBeat,
     /// From the start of the session to [`Session::accept_login`].
     pub login_timeout: Duration,
     /// Subscriptions of a session; those beyond are [`Output::NotSubscribed`]. A member's chat list
     /// subscribes to each of its rooms.
     pub subscriptions_max: usize,
-    /// Messages of one subscription that wait for an ACK; then it pauses.
+    /// Messages of one subscription that may wait for an ACK; then delivery pauses.
     pub unacknowledged_max: usize,
     /// Open transactions of a session.
     pub transactions_max: usize,
@@ -88,13 +87,13 @@ impl Default for SessionConfig {
 enum State {
     /// Waits for CONNECT.
     Greeting,
-    /// CONNECT was understood; the application decides on it. No frame is read meanwhile.
+    /// CONNECT was parsed and the application decides on it. No frame is read meanwhile.
     LoggingIn { theirs: HeartBeat },
     /// Logged in.
     Open,
-    /// DISCONNECT came; the application finishes what is under way.
+    /// DISCONNECT was received; the application finishes requests in flight.
     Leaving,
-    /// Everything was said; only outputs are left to be polled.
+    /// The session is over; only outputs are left to be polled.
     Closed,
 }
 
@@ -142,7 +141,7 @@ impl Session {
         self.state == State::Open
     }
 
-    /// Whether the session is over; what [`Self::poll_output`] still gives is all there will be.
+    /// Whether the session is over; the outputs still in [`Self::poll_output`] are the last ones.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
@@ -154,8 +153,8 @@ impl Session {
         self.decoder.buffered_bytes()
     }
 
-    /// How many more messages a subscription may get before it has to pause for ACKs; `None`
-    /// without a bound (ack mode `auto`), 0 for a subscription that is gone.
+    /// How many more messages a subscription may receive before it pauses for ACKs; `None` without
+    /// a bound (ack mode `auto`), 0 for a subscription that is gone.
     #[must_use]
     pub fn delivery_window(&self, key: SubscriptionKey) -> Option<usize> {
         self.subscriptions
@@ -164,7 +163,7 @@ impl Session {
 
     // ---- what happened ------------------------------------------------------------------------
 
-    /// The peer sent `bytes`: any portion of any number of frames, or heart-beats.
+    /// The peer sent `bytes`: parts of any number of frames, or heart-beats.
     pub fn handle_input(&mut self, bytes: Bytes, now: Instant) {
         self.timers.handle_received(now);
         if !matches!(self.state, State::Leaving | State::Closed) {
@@ -172,25 +171,26 @@ impl Session {
         }
     }
 
-    /// Bytes arrived that are no whole message yet: a sign of life (STOMP 1.2, "Heart-beating").
+    /// Bytes of an incomplete message arrived: they count as a heart-beat (STOMP 1.2,
+    /// "Heart-beating").
     pub fn handle_received(&mut self, now: Instant) {
         self.timers.handle_received(now);
     }
 
-    /// Line ends received since the last call, but for one or two right behind each frame.
+    /// Line ends received since the last call, except one or two right after each frame.
     pub fn take_idle_eols(&mut self) -> u64 {
         self.decoder.take_idle_eols()
     }
 
     /// The transport refused a message for its size, so no frame could be read from it.
     pub fn handle_message_too_large(&mut self) {
-        // After DISCONNECT nothing is read, and the RECEIPT it waits for is still to come.
+        // After DISCONNECT nothing is read, and its RECEIPT is still to be sent.
         if self.state != State::Leaving {
             self.fail(ProtocolError::MessageTooLarge, None);
         }
     }
 
-    /// Something was written to the peer: the next heart-beat may wait.
+    /// Bytes were written to the peer: the next heart-beat is postponed.
     pub fn handle_sent(&mut self, now: Instant) {
         self.timers.handle_sent(now);
     }
@@ -210,7 +210,7 @@ impl Session {
         }
     }
 
-    /// Sends an EOL, unless what waits to be sent is as good a sign of life.
+    /// Sends an EOL, unless other output is waiting, which also counts as a heart-beat.
     fn beat(&mut self) {
         let is_transmit = |output: &Output| matches!(output, Output::Transmit(_));
         if !self.outputs.iter().any(is_transmit) {
@@ -245,7 +245,7 @@ impl Session {
         self.state = State::Open;
     }
 
-    /// What a frame asked for is done: sends its RECEIPT, if it wanted one.
+    /// A frame's request is done: sends its RECEIPT, if one was requested.
     pub fn confirm(&mut self, receipt: Option<Receipt>) {
         self.confirm_with(receipt, &[]);
     }
@@ -283,7 +283,7 @@ impl Session {
         self.subscriptions.note_delivered(key, message_id);
     }
 
-    /// Everything under way at [`Output::Disconnect`] is done: RECEIPT, then the normal close.
+    /// All requests in flight at [`Output::Disconnect`] are done: RECEIPT, then the normal close.
     pub fn finish(&mut self, receipt: Option<Receipt>) {
         self.confirm(receipt);
         self.close(CloseCode::NORMAL, "");
@@ -303,7 +303,7 @@ impl Session {
 
     // ---- what to do next ----------------------------------------------------------------------
 
-    /// What to do next; `None` until something else happens.
+    /// The next action; `None` until another event.
     pub fn poll_output(&mut self) -> Option<Output> {
         loop {
             if let Some(output) = self.outputs.pop_front() {
@@ -315,7 +315,7 @@ impl Session {
             match self.decoder.next_frame() {
                 Ok(Some(frame)) => self.handle_frame(frame),
                 Ok(None) => {
-                    // Most sessions are idle most of the time; then this holds no memory.
+                    // Most sessions are idle most of the time; an empty queue then holds no memory.
                     self.outputs = VecDeque::new();
                     return None;
                 }
@@ -324,7 +324,7 @@ impl Session {
         }
     }
 
-    /// When to call [`Self::handle_timeout`] at the latest; `None`: not before something happens.
+    /// When to call [`Self::handle_timeout`] at the latest; `None`: not before the next event.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
@@ -334,21 +334,21 @@ impl Session {
         }
     }
 
-    /// When to look for a sign of life below STOMP, as the peer's heart-beats are late: any byte that
-    /// comes in time keeps the session. `None`: no heart-beats are agreed.
+    /// When to probe the peer below STOMP, as its heart-beats are late: any byte that arrives in
+    /// time keeps the session. `None`: no heart-beats are agreed.
     #[must_use]
     pub fn probe_due(&self) -> Option<Instant> {
         self.timers.probe_due()
     }
 
-    /// The version frames are written in: before one is agreed on, the one that escapes nothing.
+    /// The version of written frames: before one is negotiated, the one without escapes.
     fn written_version(&self) -> Version {
         self.version.unwrap_or(Version::V1_0)
     }
 }
 
 impl fmt::Debug for Session {
-    /// Without received bytes, which hold tokens and what people write.
+    /// Without received bytes, which contain tokens and messages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("state", &self.state)

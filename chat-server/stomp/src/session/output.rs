@@ -1,4 +1,4 @@
-//! What a session wants done.
+//! Outputs of a session: the actions for its driver.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::error::CloseCode;
 use crate::frame::{Frame, Receipt};
 use crate::version::Version;
 
-/// The next thing to do for a session, in order.
+/// The next action for a session, in order.
 #[derive(Debug)]
 pub enum Output {
     /// Write these bytes to the peer; they are UTF-8.
@@ -18,20 +18,20 @@ pub enum Output {
     /// Decide on a CONNECT: [`Session::accept_login`](super::Session::accept_login) or
     /// [`Session::refuse`](super::Session::refuse).
     Login(Login),
-    /// Take a message in, then [`Session::confirm`](super::Session::confirm) its receipt.
+    /// Store a message, then [`Session::confirm`](super::Session::confirm) its receipt.
     Send(Send),
     /// Begin to deliver a destination, then confirm the receipt.
     Subscribe(Subscribe),
-    /// A SUBSCRIBE beyond the limit: the session goes on without it. Were it ended, its client would
-    /// come back and subscribe to as much again.
+    /// A SUBSCRIBE beyond the limit: the session continues without it. If it were ended, the client
+    /// would reconnect and subscribe to the same again.
     NotSubscribed(NotSubscribed),
     /// Stop delivering; the session has confirmed it already.
     Unsubscribe(Unsubscribe),
-    /// Take in all messages of a transaction or none, then
+    /// Store all messages of a transaction or none, then
     /// [`Session::confirm_commit`](super::Session::confirm_commit).
     Commit(Commit),
     /// Messages up to this one (mode `client`) or just this one (`client-individual`) were
-    /// acknowledged; a paused subscription may go on.
+    /// acknowledged; a paused subscription may continue.
     Acknowledged {
         /// The subscription.
         key: SubscriptionKey,
@@ -45,15 +45,15 @@ pub enum Output {
         /// The message.
         message_id: u64,
     },
-    /// A second NACK of the same message: the client cannot take it. It waits no longer, so a paused
-    /// subscription may go on.
+    /// A second NACK of the same message: the client cannot process it. It no longer waits, so a
+    /// paused subscription may continue.
     Rejected {
         /// The subscription.
         key: SubscriptionKey,
         /// The message.
         message_id: u64,
     },
-    /// The client leaves: finish what is under way, then
+    /// The client disconnects: finish requests in flight, then
     /// [`Session::finish`](super::Session::finish). Nothing more is read.
     Disconnect {
         /// To be confirmed last.
@@ -68,7 +68,7 @@ pub enum Output {
     },
 }
 
-/// A CONNECT to be decided on; version and heart-beat were understood.
+/// A CONNECT to decide on; version and heart-beat are parsed.
 #[derive(Debug)]
 pub struct Login {
     /// The version agreed on.
@@ -77,76 +77,77 @@ pub struct Login {
     pub frame: Frame,
 }
 
-/// A message to be taken in.
+/// A message to be stored.
 #[derive(Debug)]
 pub struct Send {
     /// The SEND.
     pub frame: Frame,
-    /// To be confirmed when the message is safe. `None` in a [`Commit`], which holds them all.
+    /// To be confirmed when the message is stored. `None` in a [`Commit`], which holds all
+    /// receipts.
     pub receipt: Option<Receipt>,
 }
 
 impl Send {
-    /// Where to; never empty.
+    /// The destination; never empty.
     #[must_use]
     pub fn destination(&self) -> &str {
         self.frame.header("destination").unwrap_or_default()
     }
 }
 
-/// A wish to hear a destination.
+/// A request to subscribe to a destination.
 #[derive(Debug)]
 pub struct Subscribe {
-    /// How the session calls this subscription; never used again by the same session.
+    /// The session's key of this subscription; never reused in the same session.
     pub key: SubscriptionKey,
-    /// How acknowledgement works on it.
+    /// Its ack mode.
     pub ack_mode: AckMode,
     /// The SUBSCRIBE.
     pub frame: Frame,
-    /// To be confirmed when the destination is being heard.
+    /// To be confirmed when the subscription is active.
     pub receipt: Option<Receipt>,
 }
 
 impl Subscribe {
-    /// What to hear; never empty.
+    /// The destination; never empty.
     #[must_use]
     pub fn destination(&self) -> &str {
         self.frame.header("destination").unwrap_or_default()
     }
 
-    /// The id to be named in every MESSAGE; `None` only in 1.0.
+    /// The id for the `subscription` header of every MESSAGE; `None` only in 1.0.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.frame.header("id").filter(|id| !id.is_empty())
     }
 }
 
-/// A wish to hear one destination too many.
+/// A SUBSCRIBE beyond the limit of subscriptions.
 #[derive(Debug)]
 pub struct NotSubscribed {
-    /// Subscriptions that a session may have.
+    /// The limit of subscriptions of a session.
     pub max: usize,
     /// The SUBSCRIBE.
     pub frame: Frame,
-    /// What it asked for.
+    /// Its receipt, if one was requested.
     pub receipt: Option<Receipt>,
 }
 
 /// A subscription that ended.
 #[derive(Debug)]
 pub struct Unsubscribe {
-    /// Which one.
+    /// Its key.
     pub key: SubscriptionKey,
 }
 
-/// A transaction to be carried out as one.
+/// A transaction to be processed as one.
 #[derive(Debug)]
 pub struct Commit {
     /// Its messages, in the order they were sent.
     pub sends: Vec<Send>,
-    /// The COMMIT's own, to be named if the transaction is refused.
+    /// The COMMIT's own receipt, for the ERROR if the transaction is refused.
     pub receipt: Option<Receipt>,
     pub(super) acks: Vec<AckRequest>,
-    /// Those of the frames bound to it, in the order they came.
+    /// The receipts of the frames bound to it, in order of arrival.
     pub(super) bound_receipts: Vec<Receipt>,
 }

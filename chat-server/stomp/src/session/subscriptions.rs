@@ -1,4 +1,4 @@
-//! The subscriptions of one session and the messages that wait for an ACK.
+//! Subscriptions of one session, and the messages that wait for an ACK.
 
 use std::collections::VecDeque;
 
@@ -9,11 +9,11 @@ use crate::version::Version;
 /// How messages of a subscription are acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AckMode {
-    /// Not at all.
+    /// No acknowledgement.
     Auto,
     /// By ACK, which covers all earlier messages of the subscription too.
     Client,
-    /// By ACK, each message for itself (1.1 and later).
+    /// By ACK, each message separately (1.1 and later).
     ClientIndividual,
 }
 
@@ -32,12 +32,12 @@ impl AckMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionKey(pub(super) u32);
 
-/// How a client names a subscription.
+/// Name of a subscription on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Name<'a> {
-    /// By the id it chose.
+    /// The id that the client chose.
     Id(&'a str),
-    /// 1.0 without an id: by the destination.
+    /// 1.0 without an id: the destination.
     Destination(&'a str),
 }
 
@@ -59,7 +59,7 @@ enum OwnedName {
 #[derive(Debug)]
 struct Unacknowledged {
     message_id: u64,
-    /// There was a NACK; it was delivered again.
+    /// A NACK was received and the message delivered again.
     refused: bool,
 }
 
@@ -70,7 +70,7 @@ pub(super) enum Refused {
     Rejected(u64),
 }
 
-/// Sorted by name, in one piece of memory: most sessions have a few, some have thousands.
+/// Sorted by name, in one allocation: most sessions have a few, some have thousands.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     by_name: Vec<Subscription>,
@@ -78,7 +78,7 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// `None`: there are `max` already.
+    /// `None`: the session has `max` already.
     pub(super) fn add(
         &mut self,
         name: Name<'_>,
@@ -176,7 +176,7 @@ impl Subscription {
         self.place(message_id).is_ok()
     }
 
-    /// Takes the message off the list; in mode `client` the earlier ones too.
+    /// Removes the message from the waiting ones; in mode `client` the earlier ones, too.
     pub(super) fn acknowledge(&mut self, message_id: u64) -> Result<(), ProtocolError> {
         let place = self
             .place(message_id)
@@ -189,8 +189,8 @@ impl Subscription {
         Ok(())
     }
 
-    /// The first NACK of a message has it delivered again, the second takes it off the list. In
-    /// mode `client` a NACK covers the earlier messages too (1.2, "NACK").
+    /// The first NACK of a message requests another delivery, the second removes it. In mode
+    /// `client` a NACK covers the earlier messages too (1.2, "NACK").
     pub(super) fn refuse(&mut self, message_id: u64) -> Result<Vec<Refused>, ProtocolError> {
         if !self.awaits(message_id) {
             return Err(ProtocolError::UnknownAck);
@@ -213,7 +213,7 @@ impl Subscription {
         Ok(refused)
     }
 
-    /// Where nothing waits no memory is held: most subscriptions are idle most of the time.
+    /// Frees the memory when nothing waits: most subscriptions are idle most of the time.
     fn release(&mut self) {
         if self.unacknowledged.is_empty() {
             self.unacknowledged = VecDeque::new();

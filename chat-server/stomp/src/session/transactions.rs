@@ -1,4 +1,4 @@
-//! The open transactions of one session. They live nowhere else: closing the session aborts them.
+//! Open transactions of one session. They exist only in memory: closing the session aborts them.
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use super::{NAME_BYTES_MAX, SessionConfig};
 use crate::error::ProtocolError;
 use crate::frame::{Frame, Receipt};
 
-/// What a frame that is bound to a transaction asks for.
+/// The request of a frame that is bound to a transaction.
 #[derive(Debug)]
 pub(super) enum Bound {
     Send,
@@ -23,7 +23,7 @@ struct Transaction {
     commit: Commit,
 }
 
-/// A list: `transactions_max` is small.
+/// A list, as `transactions_max` is small.
 #[derive(Debug, Default)]
 pub(super) struct Transactions {
     open: Vec<Transaction>,
@@ -58,7 +58,7 @@ impl Transactions {
         Ok(())
     }
 
-    /// Holds what `frame` asks for, and its receipt, back until the COMMIT of `id`.
+    /// Defers the request of `frame`, and its receipt, until the COMMIT of `id`.
     pub(super) fn bind(
         &mut self,
         id: &str,
@@ -94,7 +94,7 @@ impl Transactions {
         Ok(())
     }
 
-    /// Takes the transaction out, whatever becomes of it.
+    /// Removes the transaction, for COMMIT and ABORT alike.
     pub(super) fn end(&mut self, id: &str) -> Result<Commit, ProtocolError> {
         let at = self.find(id)?;
         Ok(self.open.remove(at).commit)
@@ -110,7 +110,7 @@ impl Transactions {
 }
 
 /// A copy: a client may leave a transaction open for ever, and a small frame must not keep the
-/// large chunk alive in which it was received.
+/// large chunk alive that contained it.
 fn detached_frame(frame: &Frame) -> Frame {
     let spans = frame.headers.iter();
     let text_end = spans.map(|spans| spans.value.end).max().unwrap_or_default();
