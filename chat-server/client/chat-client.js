@@ -1,39 +1,40 @@
-// A chat connection that stays: wraps stompjs, whose `Client` is passed in, so this file depends on nothing.
+// A chat connection that reconnects, resumes and retries: wraps stompjs, whose `Client` is passed in, so this file has
+// no dependencies.
 //
-// Every WebSocket is a `Link` that is used once; `ChatClient` decides when there is to be another one, and moves
-// subscriptions and unconfirmed sends over to it. When the server says that it is about to stop, the next link is
-// opened and subscribed before the last one is left, so that there is no moment without a connection.
+// Every WebSocket is a `Link` that is used once; `ChatClient` decides when to open another one, and moves subscriptions
+// and unconfirmed sends to it. When the server announces that it is about to stop, the next link is opened and
+// subscribed before the current one is closed, so that the client is never offline.
 //
 // What it does not do: acknowledge messages (subscriptions are `ack:auto`), store anything over a reload.
 
-/** The server's close codes that a client must not answer by simply coming back. */
+/** The server's close codes after which a client must not simply reconnect. */
 const TOKEN_EXPIRED = 4401;
 const BLOCKED = 4403;
 
-/** The ERROR at CONNECT for a token, or cookies, that are no good. An outage says something else. */
+/** The ERROR after a CONNECT with an invalid token or cookies. An outage has another text. */
 const REFUSED = 'Authentication failed';
 
-/** Of an ERROR: the same may work later. */
+/** Codes of an ERROR that is retryable. */
 const UNAVAILABLE = 8007;
 
 const DEFAULTS = {
-  /** The n-th wait is random between 0 and first · 2ⁿ, up to max. */
+  /** Backoff: the n-th wait is random between 0 and first · 2ⁿ, up to max. */
   retryFirstMs: 1_000,
   retryMaxMs: 30_000,
-  /** A connection that lasted so long was a success: waits begin anew. One that did not may be a server in trouble. */
+  /** A connection that lasted this long resets the backoff. A shorter one may be due to a server in trouble. */
   stableMs: 5_000,
-  /** From opening the socket until every subscription has begun. */
+  /** Time limit from opening the socket until every subscription is confirmed. */
   openMs: 20_000,
-  /** For the server to confirm that everything sent before leaving has arrived. */
+  /** Time limit for the server's receipt of DISCONNECT. */
   leaveMs: 10_000,
   /** Sends without a receipt; more are refused at once. */
   pendingMax: 256,
-  /** A send that nobody confirmed for so long fails. The server knows a name for 10 min; after that, sent again, it
-   *  could be stored twice. */
+  /** A send without a receipt for this long fails. The server deduplicates for 10 min; a later retry could be stored
+   *  twice. */
   sendMs: 300_000,
-  /** The server says "not now": again, with growing waits, so many times. */
+  /** Retries of a send after a retryable error, with growing waits. */
   sendTriesMax: 3,
-  /** Tokens refused one after the other, each fetched anew, before giving up. */
+  /** Refused tokens in a row, each newly fetched, before the client gives up. */
   refusalsMax: 3,
 };
 
@@ -55,11 +56,11 @@ export function backoff(attempt, { retryFirstMs, retryMaxMs }, random = Math.ran
 export class ChatClient {
   #settings;
   #subscriptions = new Set();
-  /** Sends without a receipt, in their order, by client message id. */
+  /** Sends without a receipt, in order, by client message id. */
   #pending = new Map();
-  /** The link that is used. */
+  /** The current link. */
   #current = null;
-  /** The one that is being opened. */
+  /** The link that is being opened. */
   #opening = null;
   #state = 'stopped';
   #attempts = 0;
@@ -71,10 +72,10 @@ export class ChatClient {
   /**
    * `Client`: the class of @stomp/stompjs 7. `stomp`: its settings, `brokerURL` among them.
    * `token({ fresh })`: the access token for the next connection, or a promise of it; `fresh` after the last one was
-   * refused or has run out. Without it cookies say who this is.
-   * `onState(state)`: `connecting`, `open`, `waiting`; `unauthorized` (log in again), `blocked`, `stopped`: over.
-   * `onError(error)`: what the server says on `/user/queue/errors` that is about no send of this client.
-   * Times and bounds: see DEFAULTS.
+   * refused or has expired. Without it cookies authenticate.
+   * `onState(state)`: `connecting`, `open`, `waiting`; `unauthorized` (log in again), `blocked`, `stopped`: final.
+   * `onError(error)`: errors on `/user/queue/errors` that belong to no send of this client.
+   * Time limits and bounds: see DEFAULTS.
    */
   constructor({ Client, stomp, token, onState = () => {}, onError = () => {}, random = Math.random, ...bounds }) {
     this.#settings = { ...DEFAULTS, ...bounds, Client, stomp, token, onState, onError, random };
@@ -107,28 +108,28 @@ export class ChatClient {
     this.#connect();
   }
 
-  /** Leaves; what was sent before is settled first, the rest fails. */
+  /** Disconnects; sends in flight are settled first, the others fail. */
   async stop() {
     await this.#end('stopped');
   }
 
-  /** Tries again now instead of waiting any longer: the network is back, the page is looked at. */
+  /** Ends a backoff now: the network is back, or the page has become visible. */
   wake() {
     this.#wake?.();
   }
 
-  /** A fresh token keeps an open connection going beyond the end of its first one. */
+  /** Renews the token of an open connection, so that it outlives the first one. */
   showToken(token) {
     for (const link of [this.#current, this.#opening]) link?.publish({ destination: '/app/token', body: token });
   }
 
   /**
-   * Hears a destination from now on, over all connections, each message of a log once.
-   * `handle(message)`: a message of stompjs. `resumeAfter`: a message id, everything after it; `history`: the last so
-   * many; without both from now on. `headers`: more of SUBSCRIBE. `began({ head, recovered, resumed })`: on every
-   * connection when it has begun; `recovered` false: what was missed is gone, load it anew. `refused(error)`: this
-   * member may not hear it, or it is one too many; it is forgotten (for the former the server closes the connection, so
-   * the others begin again).
+   * Subscribes to a destination over all connections; each message of a log is delivered once.
+   * `handle(message)`: a message of stompjs. `resumeAfter`: everything after this message id; `history`: the last so
+   * many; without both new messages only. `headers`: further headers of SUBSCRIBE. `began({ head, recovered, resumed })`:
+   * called on every connection once the subscription is active; `recovered` false: missed messages have expired, load
+   * the history. `refused(error)`: not allowed, or beyond the limit; the subscription is dropped (in the first case the
+   * server also closes the connection, so the others are subscribed again).
    */
   subscribe(destination, handle, options = {}) {
     const subscription = this.#subscribe(destination, handle, options);
@@ -136,8 +137,8 @@ export class ChatClient {
   }
 
   /**
-   * Sends a message; the promise is kept once the server has stored it, and fails with a ChatError. Sent over lost
-   * connections again under the same name (`id`, made up if it is not given), which the server stores once.
+   * Sends a message; the promise resolves once the server has stored it, and rejects with a ChatError. After a lost
+   * connection it is retried under the same client message id (`id`, random by default), so it is stored once.
    */
   send(destination, body, { id = randomId(), headers = {} } = {}) {
     if (this.#isOver) return Promise.reject(new ChatError('stopped', 'not started, or stopped'));
@@ -155,7 +156,7 @@ export class ChatClient {
     return pending.promise;
   }
 
-  /** Sends what may be lost, such as "is typing": only if there is a connection, and once. */
+  /** Sends an event that may be lost, such as typing: once, and only while connected. */
   publish(destination, body, headers = {}) {
     this.#current?.publish({ destination, headers, body: typeof body === 'string' ? body : JSON.stringify(body) });
   }
@@ -176,7 +177,7 @@ export class ChatClient {
     this.#settings.onState(state);
   }
 
-  /** Sees to it that there is a link. There is one loop at a time, whatever happens meanwhile. */
+  /** Connects until a link is open. Only one such loop runs at a time. */
   async #connect() {
     if (this.#connecting) return;
     this.#connecting = true;
@@ -205,7 +206,7 @@ export class ChatClient {
     });
   }
 
-  /** A link with every subscription begun; fails if that does not come about. */
+  /** Opens a link and subscribes everything on it; rejects if that fails. */
   async #open() {
     if (!this.#current) this.#setState('connecting');
     const { Client, stomp, token, openMs } = this.#settings;
@@ -235,13 +236,13 @@ export class ChatClient {
     this.#refused = false;
     this.#refusals = 0;
     for (const subscription of this.#subscriptions) {
-      // One that has not begun on the link of now has no position yet: two beginnings could differ.
+      // A subscription that is not active on the current link has no position yet: two starts could differ.
       if (!this.#current || this.#current.hasBegun(subscription)) this.#attach(link, subscription);
     }
     this.#checkReady(link);
   }
 
-  /** From now on this link is used; the last one is left. */
+  /** Makes this link the current one and closes the one before. */
   #use(link) {
     if (link.isClosed || this.#isOver) return void link.abort();
     const last = this.#current;
@@ -262,7 +263,7 @@ export class ChatClient {
     if (this.#isOver) return;
     if (wasCurrent) {
       if (Date.now() - link.usedSince >= this.#settings.stableMs) this.#attempts = 0;
-      // Others have lost theirs in the same moment; only a token runs out for one alone.
+      // Other clients have lost theirs at the same moment; only a token expires for a single client.
       if (code !== TOKEN_EXPIRED) this.#attempts ||= 1;
       this.#setState('waiting');
       this.#catchUp();
@@ -271,7 +272,7 @@ export class ChatClient {
     this.#connect();
   }
 
-  /** What the link of now had not begun, the one that is being opened begins. */
+  /** Subscriptions that were not active on the current link start on the new one. */
   #catchUp() {
     const link = this.#opening;
     if (!link?.isConnected) return;
@@ -279,14 +280,14 @@ export class ChatClient {
     this.#checkReady(link);
   }
 
-  /** Without tokens there is nothing else to show. */
+  /** Counts a refused login. Without tokens there is no other credential to try. */
   #countRefusal() {
     this.#refusals += 1;
     const { token, refusalsMax } = this.#settings;
     if (!token || this.#refusals > refusalsMax) this.#end('unauthorized');
   }
 
-  /** It is over, for this reason. */
+  /** Ends for this reason. */
   async #end(state) {
     const links = [this.#current, this.#opening];
     this.#setState(state);
@@ -334,7 +335,7 @@ export class ChatClient {
     subscription.refused(new ChatError(Number(code), message));
   }
 
-  /** It has a position now, so the link that is being opened can begin it, too. */
+  /** The subscription has a position now, so the link that is being opened can start it, too. */
   #catchUpWith(subscription) {
     const link = this.#opening;
     if (link?.isConnected && !link.has(subscription)) this.#attach(link, subscription);
@@ -344,7 +345,7 @@ export class ChatClient {
     if (link === this.#opening && [...this.#subscriptions].every((one) => link.hasBegun(one))) link.setReady();
   }
 
-  /** The server is about to stop, or wants its clients to be spread evenly: move after the time it says. */
+  /** Handles a notice: the server is about to stop, or rebalances clients; move after the given time. */
   #onSystem(news, link) {
     if (news.type !== 'drain') return;
     link.leaveAfter(news.reconnectAfterMs ?? 0, () => {
@@ -356,13 +357,13 @@ export class ChatClient {
 
   // ---- sends ---------------------------------------------------------------------------------
 
-  /** Sends what was not sent on the link of now, in its order: not before a link that is being left has settled. */
+  /** Sends what was not sent on the current link, in order, and not before a link that is closing has settled. */
   #flush() {
     const link = this.#current;
     if (!link) return;
     const all = [...this.#pending.values()];
     if (all.some((pending) => pending.link && pending.link !== link)) return;
-    // What waits to be sent again goes before what was sent after it to the same place.
+    // A send that waits for its retry goes before later sends to the same destination.
     const held = new Set();
     for (const pending of all) {
       if (pending.waits) held.add(pending.destination);
@@ -402,7 +403,7 @@ export class ChatClient {
   #onError(error, link) {
     const asked = link.takeAsked(error.receiptId);
     if (asked) {
-      // One subscription too many: the link goes on without it.
+      // One subscription too many: the link continues without it.
       link.unsubscribe(asked);
       this.#onDenied(asked, error);
       return this.#checkReady(link);
@@ -421,11 +422,11 @@ export class ChatClient {
   }
 }
 
-/** What is heard on a destination, over all links. */
+/** A subscription to a destination, over all links. */
 class Subscription {
-  /** The newest id seen of a log. */
+  /** The newest id received of a log. */
   #newest = null;
-  /** Where the log stood before anything was seen. */
+  /** The head of the log before the first message was received. */
   #start = null;
 
   constructor(destination, handle, { resumeAfter = null, history, headers = {}, began, refused, everyLink = false }) {
@@ -443,15 +444,16 @@ class Subscription {
 
   begin({ head, recovered }, resumed) {
     const at = Number(head);
-    // A log that went back in time (a restored backup) gives its ids anew.
+    // The log ends earlier than before (a restored backup): continue from its head.
     if (recovered === 'false' && this.#newest > at) this.#newest = this.#start = at;
     else if (!resumed && !this.history && at > 0) this.#start ??= at;
     this.began({ head: at, recovered: recovered !== 'false', resumed });
   }
 
   /**
-   * Whether a message is new. Each link brings a log in order and, from its beginning, without holes; so what is not
-   * beyond the newest seen came by another link. What is of no log comes by every link, and counts on the used one.
+   * Whether a message is new. Each link delivers a log in order and, from its start, without holes; so a message that
+   * is not after the newest received one came over another link. An event without a log comes over every link, and
+   * counts on the current one.
    */
   accepts({ headers }, isUsed) {
     const text = headers['message-id'];
@@ -463,7 +465,7 @@ class Subscription {
   }
 }
 
-/** One WebSocket, from its opening to its end. */
+/** One WebSocket, from opening to close. */
 class Link {
   isConnected = false;
   isClosed = false;
@@ -473,7 +475,7 @@ class Link {
   #client;
   #heard = new Map();
   #begun = new Set();
-  /** Subscriptions that have no answer yet, by the receipt that they ask for. */
+  /** Subscriptions without a receipt yet, by the receipt's id. */
   #asked = new Map();
   #receipts = 0;
   #timers = new Set();
@@ -518,7 +520,7 @@ class Link {
     return this.#begun.has(subscription);
   }
 
-  /** The subscription that asked for this receipt and has no answer yet; that it has now. */
+  /** Takes the pending subscription with this receipt. */
   takeAsked(receipt) {
     const asked = this.#asked.get(receipt);
     this.#asked.delete(receipt);
@@ -549,7 +551,7 @@ class Link {
     this.#client.publish(frame);
   }
 
-  /** It is to be left after a while; `due` is told then. Once. */
+  /** Schedules the move to another link; calls `due` then, once. */
   leaveAfter(ms, due) {
     if (this.isToLeave || this.leaving) return;
     this.leaving = true;
@@ -559,7 +561,7 @@ class Link {
     });
   }
 
-  /** Says goodbye: the server confirms what was sent before. Not for ever. */
+  /** Disconnects: waits, for a bounded time, until the server confirms what was sent before. */
   leave(ms) {
     if (!this.isConnected) return this.abort();
     this.#later(ms, () => this.abort());
