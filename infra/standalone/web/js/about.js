@@ -1,4 +1,4 @@
-// What the open room is about: the offer's amount or title, its price, and the way to it.
+// Header of the open room: the offer that the room is about, with amount or title, price, and a link.
 
 import { byId, element, icon, picture } from './dom.js';
 import { dataText, hoursText, wonText } from './format.js';
@@ -6,10 +6,10 @@ import { t } from './i18n.js';
 import { KINDS, kindOf } from './market.js';
 import { marketHref } from './route.js';
 
-/** What was read is shown again at once, and read anew when the room is opened later than this. */
+/** Cached details are shown at once; they are fetched again when the room is opened later than this. */
 const AGE_MAX_MS = 60_000;
 
-/** No longer offered, never there, or of another kind. */
+/** Error codes of an offer that is deleted, unknown, or of another kind. */
 const GONE = [3002, 3003, 3009, 3010];
 
 export class About {
@@ -19,7 +19,7 @@ export class About {
     this.known = new Map();
   }
 
-  /** Shows what `room` is about. */
+  /** Shows the offer of `room`. */
   show(room) {
     const strip = byId('about');
     strip.hidden = room.productId == null;
@@ -43,7 +43,7 @@ export class About {
       entry.detail = await this.chat.api.offer(KINDS[kind].path, room.productId);
       entry.gone = false;
     } catch (error) {
-      // What cannot be read now is read again when the room is shown again.
+      // After an error the offer is fetched again when the room is next shown.
       entry.gone = GONE.includes(error.code);
     }
     entry.loading = false;

@@ -1,8 +1,8 @@
-// The REST of chat and market, as the signed-in member.
+// REST client of chat and market, for the signed-in member.
 
 import { language } from './i18n.js';
 
-/** Rows of one page of the list of rooms: the most there are. */
+/** Rows of one page of the list of rooms: the maximum. */
 const ROOMS_PAGE = 100;
 
 /** 1,000 rooms are shown; nobody scrolls further. */
@@ -11,10 +11,10 @@ const ROOM_PAGES_MAX = 10;
 /** Offers of a page of a list: more than a screen of them. */
 const OFFERS_PAGE = 20;
 
-/** Longer than the server itself takes to give up. */
+/** Request timeout: longer than the server's own. */
 const ANSWER_MAX_MS = 15_000;
 
-/** The server's refusal: a number for programs, a text for people. */
+/** An error of the server: a code for programs, a text for people. */
 export class ApiError extends Error {
   constructor(code, message, status) {
     super(message);
@@ -28,7 +28,7 @@ export class Api {
     this.session = session;
   }
 
-  /** All rooms, the one that spoke last first. */
+  /** All rooms, the one with the newest message first. */
   async rooms() {
     const rooms = [];
     let more = '';
@@ -73,13 +73,13 @@ export class Api {
     return this.call('GET', `/api/products/${path}/${productId}`);
   }
 
-  /** A room with the seller about this offer: the one there is, or a new one. */
+  /** The room with the seller about this offer: an existing one, or a new one. */
   async askSeller(productId) {
     const { chatRoomId } = await this.call('POST', `/api/products/${productId}/chat-room`);
     return chatRoomId;
   }
 
-  /** What a seller offers, or what became of it: `of` is a member, or `null` for oneself. */
+  /** Offers of a seller, by state: `of` is a member, or `null` for the signed-in one. */
   async selling(of, state, size, cursorId = null) {
     const parameters = new URLSearchParams({ productState: state, size });
     if (cursorId != null) parameters.set('cursorId', cursorId);
@@ -104,13 +104,13 @@ export class Api {
     return this.call('GET', `/api/members/info?memberId=${memberId}`);
   }
 
-  /** Oneself: what others see, and what only the member does. */
+  /** The signed-in member: public and private data. */
   async self() {
     const [info, { account }] = await Promise.all([this.call('GET', '/api/members/info'), this.export()]);
     return { ...info, role: account.role, provider: account.provider, email: account.email };
   }
 
-  /** Everything that is kept of oneself; also the prices of one's offers, which their list has not. */
+  /** Export of the member's data; it also has the prices of the member's offers, which their list lacks. */
   export() {
     return this.call('GET', '/api/members/export');
   }
@@ -132,7 +132,7 @@ export class Api {
     return this.call('POST', '/api/members/profile-image', { imageUrl });
   }
 
-  /** Where to put pictures of these names. */
+  /** Upload URLs for pictures of these names. */
   presign(filenames) {
     return this.call('POST', '/api/images/presign', { filenames });
   }

@@ -1,4 +1,4 @@
-// Starts the page: somebody signs in or a demo member is chosen, then market and chat run until they leave.
+// Entry point: login or choice of a demo member, then market and chat until the member logs out.
 
 import { Chat } from './chat.js';
 import { Composer } from './composer.js';
@@ -18,10 +18,10 @@ import { route } from './route.js';
 import { fetchDemo, restore } from './session.js';
 import { Shell } from './shell.js';
 
-/** What a message may have where the server's own bound cannot be read. */
+/** Longest message, used if the server's limit cannot be fetched. */
 const CHARS_MAX = 250;
 
-/** The status of an answer. */
+/** HTTP status of an unavailable server. */
 const UNAVAILABLE = 503;
 
 /** From this width on list and detail are side by side, and the detail is never empty. */
@@ -80,7 +80,7 @@ async function startChat(chat, { shell, follow }) {
     typing: () => conversation.renderTyping(),
     state: () => shell.showState(chat.state),
   };
-  // Many changes at once are shown once.
+  // Several changes are rendered together.
   const due = new Set();
   chat.addEventListener('change', ({ detail }) => {
     if (due.size === 0) queueMicrotask(() => flush(due, show));
@@ -90,12 +90,12 @@ async function startChat(chat, { shell, follow }) {
   rooms.render();
   follow();
   await chat.refreshRooms();
-  // Rooms are known from here on: the address may name one.
+  // The rooms are loaded now, so the address may name one.
   follow();
   chat.start();
 }
 
-/** In the order of `show`: who opens a room first forgets the last one. */
+/** Panes in the order of `show`: the last room is closed before another is opened. */
 function flush(due, show) {
   const now = Object.keys(show).filter((what) => due.has(what));
   due.clear();
@@ -106,7 +106,7 @@ function followAddress({ chat, shell, market, mine, profile }) {
   const to = route();
   if (to.pane === 'chat' && to.room == null && showFirstRoom(chat)) return;
   const isNew = shell.show(to);
-  // A room that is not before the member's eyes is not open: what comes there is unread.
+  // A room that is not visible is not open: its new messages are unread.
   chat.open(to.room ?? null);
   if (to.pane === 'market') {
     market.show(to.kind, to.choice);
@@ -122,7 +122,7 @@ function followAddress({ chat, shell, market, mine, profile }) {
   shell.focus(to);
 }
 
-/** Beside a list there is always an offer: the first one, until another is chosen. */
+/** Beside a list an offer is always open: the first one, until another is chosen. */
 function preview(market, to) {
   if (to.pane !== 'market' || to.offer || !WIDE.matches) return;
   const [first] = market.rows.keys();
@@ -130,7 +130,7 @@ function preview(market, to) {
   else if (market.complete) market.open(market.kind, null);
 }
 
-/** Beside the list of rooms there is always a conversation: the one that spoke last. */
+/** Beside the list of rooms a conversation is always open: the one with the newest message. */
 function showFirstRoom(chat) {
   const [first] = chat.rooms.list();
   if (!first || !WIDE.matches) return false;
@@ -138,10 +138,10 @@ function showFirstRoom(chat) {
   return true;
 }
 
-/** Opens the conversation with the seller of this offer, which begins with this if there is none. */
+/** Opens the conversation with the seller of this offer; creates the room if there is none. */
 async function ask(chat, productId) {
   const room = await chat.api.askSeller(productId).catch((error) => {
-    // The market is there, and the chat behind it is not.
+    // The market answered, but the chat server is unavailable.
     throw error.status === UNAVAILABLE ? new PageError(t('chatAway')) : error;
   });
   await chat.refreshRooms();
@@ -161,7 +161,7 @@ async function leave(chat) {
   location.reload();
 }
 
-// Last, so that everything above is there.
+// Last, so that everything above is defined.
 translate(document);
 document.title = t('appName');
 const { session, problem } = await comeBack();

@@ -1,4 +1,4 @@
-// The chat of this tab: holds rooms, messages and what is being sent together with the connection.
+// Chat state of this tab: rooms, messages, sends in flight, and the connection.
 // Views read from here and are notified by `change` events; they change nothing themselves.
 
 import { Api } from './api.js';
@@ -12,13 +12,13 @@ import { nowOnWire } from './time.js';
 /** Messages of a page of history: two screens of a large display. */
 const PAGE = 40;
 
-/** New rooms do not announce themselves. */
+/** The list of rooms is polled, since no event announces a new room. */
 const REFRESH_ROOMS_MS = 20_000;
 
-/** After a page that did not come. */
+/** Retry delay after a failed page. */
 const RETRY_OLDER_MS = 2_000;
 
-/** Several reasons to read the list at once are one. */
+/** Debounce: several reasons to fetch the list cause one request. */
 const REFRESH_PAUSE_MS = 250;
 
 /** Typing is published at most this often, and shown a little longer than the gap. */
@@ -32,14 +32,14 @@ export class Chat extends EventTarget {
     this.api = new Api(session);
     this.rooms = new Rooms(session.memberId);
     this.reads = new Reads(session.memberId);
-    /** How far this member has seen, by room; the others' marks are in `reads`. */
+    /** Read marks of this member, by room; those of the others are in `reads`. */
     this.seen = new Map();
     this.timelines = new Map();
     this.typists = new Map();
     this.state = 'connecting';
     this.openId = null;
     this.retryOlderAt = 0;
-    /** Rooms that are subscribed to. */
+    /** Subscribed rooms. */
     this.subscribed = new Set();
     this.connection = new Connection(session, {
       state: (state) => this.onState(state),
@@ -103,7 +103,7 @@ export class Chat extends EventTarget {
     this.outbox.add(this.openId, text, nowOnWire());
   }
 
-  /** At once where the gap allows, else when it is over: typing right after a send is published, too. */
+  /** Publishes at once if the gap allows, else when it is over: typing right after a send is published, too. */
   sendTyping() {
     if (this.typingTimer) return;
     const wait = Math.max(0, (this.typingSentAt ?? 0) + SEND_TYPING_MS - Date.now());
@@ -116,13 +116,13 @@ export class Chat extends EventTarget {
     }, wait);
   }
 
-  /** What was typed has been sent. */
+  /** The text was sent, so typing has ended. */
   cancelTyping() {
     clearTimeout(this.typingTimer);
     this.typingTimer = null;
   }
 
-  /** The newest message of the open room is before the member's eyes. */
+  /** The newest message of the open room is visible. */
   async markSeen() {
     const roomId = this.openId;
     const newest = this.timeline(roomId).messages.at(-1);
@@ -152,7 +152,7 @@ export class Chat extends EventTarget {
     this.onDeleted(this.openId, messageId);
   }
 
-  /** Names of those who are writing in the open room. */
+  /** Names of the members who are typing in the open room. */
   typing() {
     const room = this.rooms.get(this.openId);
     return room ? [...this.typists.keys()].map((memberId) => this.rooms.nameOf(room, memberId)) : [];
@@ -168,7 +168,7 @@ export class Chat extends EventTarget {
   async onReady() {
     this.outbox.sendAll();
     await this.refreshRooms();
-    // Deletions and read marks of the meantime were published while there was no subscription.
+    // Deletions and read marks were published while there was no subscription.
     if (this.openId != null) await Promise.all([this.loadMembers(this.openId), this.loadNewest(this.openId)]);
   }
 
@@ -187,7 +187,7 @@ export class Chat extends EventTarget {
     }
   }
 
-  /** From here on everything comes live; what is before comes from the history. */
+  /** From this position on messages are live; earlier ones are in the history. */
   onFollowing(roomId, { head, recovered, resumed }) {
     const timeline = this.timeline(roomId);
     if (!recovered) timeline.clear();
@@ -199,7 +199,7 @@ export class Chat extends EventTarget {
     this.refreshSoon();
   }
 
-  /** Events of the open room only: nobody sees those of the others. */
+  /** Subscribes to events of the open room only: those of other rooms are not displayed. */
   subscribeToEvents() {
     this.events?.unsubscribe();
     this.events = null;
@@ -210,13 +210,13 @@ export class Chat extends EventTarget {
     this.events = this.connection.subscribe(`/sub/${roomId}/events`, listen);
   }
 
-  /** A promise that is kept once it is stored; `null` while there is no connection. */
+  /** A promise that resolves once the message is stored; `null` while there is no connection. */
   transmit(item) {
     if (!this.connection.isOpen) return null;
     return this.connection.send(`/pub/${item.roomId}`, { message: item.text }, item.id);
   }
 
-  // ---- what comes ----------------------------------------------------------------------------
+  // ---- incoming ----------------------------------------------------------------------------
 
   onMessage(roomId, body, headers) {
     const message = readMessage(body, headers);
@@ -228,7 +228,7 @@ export class Chat extends EventTarget {
     this.dispatchEvent(new CustomEvent('message', { detail: { roomId, message } }));
   }
 
-  /** Messages into a timeline by `put`; what was being sent is settled when it is among them. */
+  /** Adds messages to a timeline by `put`; sends that are among them are settled. */
   take(roomId, put, wire) {
     const messages = wire.map((one) => ('id' in one ? one : toMessage(one)));
     put(messages);
@@ -278,7 +278,7 @@ export class Chat extends EventTarget {
     } catch {
       return; // The next refresh comes by itself.
     }
-    // A mark may still be on its way.
+    // A read mark may still be in flight.
     for (const room of this.rooms.list()) if (this.hasSeenAll(room.id)) room.unread = 0;
     this.subscribeToRooms();
     this.changed('rooms');
@@ -312,7 +312,7 @@ export class Chat extends EventTarget {
   }
 }
 
-/** The body of a MESSAGE. What is no chat message (rooms for programs) is shown as such. */
+/** The body of a MESSAGE. Bodies that are not chat messages (rooms for programs) are shown as such. */
 function readMessage(body, headers) {
   try {
     const wire = JSON.parse(body);

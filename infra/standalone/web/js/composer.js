@@ -1,12 +1,12 @@
-// Where one writes.
+// Message input of the open room.
 
 import { byId, icon } from './dom.js';
 
-/** The count shows when so few characters are left. */
+/** The counter is shown when so few characters are left. */
 const COUNT_FROM = 30;
 
 export class Composer {
-  /** `charsMax`: what the server takes; `onSend(text)`, `onTyping()`. */
+  /** `charsMax`: the server's limit; `onSend(text)`, `onTyping()`. */
   constructor({ charsMax, onSend, onTyping }) {
     this.charsMax = charsMax;
     this.onSend = onSend;
@@ -25,12 +25,12 @@ export class Composer {
     this.text.onkeydown = (event) => this.onKey(event);
     // Pressing the button must not close a phone's keyboard.
     this.button.onpointerdown = (event) => event.preventDefault();
-    // On a touch screen Enter is for lines; there is a button.
+    // On a touch screen Enter inserts a line break; a button sends.
     this.entersLines = matchMedia('(pointer: coarse)').matches;
     if (this.entersLines) this.text.enterKeyHint = 'enter';
   }
 
-  /** Another room: what was begun here waits for the return. */
+  /** Switches to another room; the draft is kept for the return. */
   show(roomId) {
     this.drafts.set(this.roomId, this.text.value);
     this.roomId = roomId;
@@ -55,7 +55,7 @@ export class Composer {
     this.onSend(text);
   }
 
-  /** As high as its text, with the count of what still fits. */
+  /** Adapts the height to the text, and updates the counter. */
   fit() {
     this.text.style.height = 'auto';
     this.text.style.height = `${this.text.scrollHeight}px`;

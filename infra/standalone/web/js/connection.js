@@ -4,7 +4,7 @@
 import { ChatClient } from '/vendor/chat-client.js';
 import { Client } from '/vendor/stompjs/index.js';
 
-/** 10 s: a dead network is noticed after two of these. */
+/** Heart-beat interval of 10 s: a dead network is detected after two of them. */
 const HEARTBEAT_MS = 10_000;
 
 export class Connection {
@@ -16,12 +16,12 @@ export class Connection {
       stomp: {
         brokerURL: `${location.protocol.replace('http', 'ws')}//${location.host}/conn`,
         heartbeatIncoming: HEARTBEAT_MS,
-        // Timers of hidden tabs run late, and the server would think us gone. It pings by itself, and
+        // Timers of hidden tabs run late, and heart-beats would be missed. The server pings by itself, and
         // the browser answers that without this page.
         heartbeatOutgoing: 0,
         discardWebsocketOnCommFailure: true,
       },
-      // Without a token of its own the browser's cookies say who this is.
+      // Without a token the browser's cookies authenticate.
       ...(session.token && { token: (wish) => this.token(wish) }),
       onState: (state) => {
         if (state === 'stopped') return;
@@ -51,22 +51,22 @@ export class Connection {
     return this.client.stop();
   }
 
-  /** `handle` gets each message's body and headers; the rest is as in the client module. */
+  /** `handle` receives body and headers of each message; the rest is as in the client module. */
   subscribe(destination, handle, options) {
     return this.client.subscribe(destination, (message) => handle(message.body, message.headers), options);
   }
 
-  /** A promise that is kept when the server has it. Sent under this name, it is stored once. */
+  /** A promise that resolves when the server has stored the message; retried under this id, it is stored once. */
   send(destination, body, id) {
     return this.client.send(destination, body, { id });
   }
 
-  /** What may be lost. */
+  /** Publishes an event that may be lost. */
   publish(destination, body) {
     this.client.publish(destination, body, { 'content-type': 'application/json' });
   }
 
-  /** A fresh token keeps the open connection going. */
+  /** Renews the token of the open connection. */
   showToken(token) {
     this.client.showToken(token);
   }

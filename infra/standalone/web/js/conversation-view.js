@@ -1,4 +1,4 @@
-// The open room: its messages, and where the eye is in them.
+// View of the open room: its messages and the scroll position.
 
 import { About } from './about.js';
 import { avatar, byId, element, groupAvatar, icon, reconcile } from './dom.js';
@@ -6,13 +6,13 @@ import { describe } from './errors.js';
 import { t } from './i18n.js';
 import { rowsOf } from './message-rows.js';
 
-/** So near to the end one is reading the newest. */
+/** Within this distance of the end the newest messages count as visible. */
 const NEAR_END_PX = 80;
 
-/** So near to the beginning older messages are requested, before they are missed. */
+/** Within this distance of the beginning older messages are requested. */
 const NEAR_BEGINNING_PX = 600;
 
-/** So much of what was read shows above the line of what was not. */
+/** Height of read messages above the line of unread ones. */
 const READ_ABOVE_PX = 96;
 
 export class ConversationView {
@@ -37,12 +37,12 @@ export class ConversationView {
     return this.chat.rooms.get(this.chat.openId);
   }
 
-  /** Another room is shown: everything about the last one is forgotten. */
+  /** Another room is shown: the state of the last one is reset. */
   reset() {
     this.atEnd = true;
-    /** The next render goes to the end, wherever one reads. */
+    /** The next render scrolls to the end. */
     this.wantsEnd = true;
-    /** The next render begins at the line of what is unread. */
+    /** The next render scrolls to the line of unread messages. */
     this.startsAt = false;
     this.missed = 0;
     this.selected = null;
@@ -66,7 +66,7 @@ export class ConversationView {
     this.renderHead(room);
     const timeline = this.chat.timeline(room.id);
     if (timeline.loaded && !this.settled) this.settle(timeline);
-    // Who has just scrolled away is not at the end, even if the browser has yet to say so.
+    // After scrolling away the position is not the end, even before the browser's event.
     this.atEnd = this.wantsEnd || (this.atEnd && this.distance() < NEAR_END_PX);
     this.wantsEnd = false;
     const fromEnd = this.scroller.scrollHeight - this.scroller.scrollTop;
@@ -74,7 +74,7 @@ export class ConversationView {
     this.renderBeginning(timeline);
     if (this.startsAt) this.toUnread();
     else if (this.atEnd) this.toEnd();
-    // What was put in above must not move what is being read.
+    // Rows added above must not move the visible ones.
     else this.scroller.scrollTop = this.scroller.scrollHeight - fromEnd;
     this.renderJump();
     this.look();
@@ -116,7 +116,7 @@ export class ConversationView {
     jump.replaceChildren(...(this.missed > 0 ? [t('newMessages', { count: this.missed })] : []), icon('down'));
   }
 
-  /** The first time the messages are there: where did reading end? */
+  /** At the first render: finds the read mark. */
   settle(timeline) {
     this.settled = true;
     if (this.unreadAtOpen === 0) return;
@@ -129,7 +129,7 @@ export class ConversationView {
     this.startsAt = true;
   }
 
-  /** Begins where reading ended, with a little of what was read above it. */
+  /** Scrolls to the read mark, with some read messages above it. */
   toUnread() {
     this.startsAt = false;
     const line = this.list.querySelector('.unread-line');
@@ -157,13 +157,13 @@ export class ConversationView {
     this.fill();
   }
 
-  /** How far the end is, in pixels. */
+  /** Distance to the end, in pixels. */
   distance() {
     const { scrollHeight, scrollTop, clientHeight } = this.scroller;
     return scrollHeight - scrollTop - clientHeight;
   }
 
-  /** Older messages come before one has scrolled to where they belong. */
+  /** Requests older messages before the beginning is reached. */
   fill() {
     if (this.room && this.scroller.scrollTop < NEAR_BEGINNING_PX) this.chat.loadOlder();
   }
@@ -172,7 +172,7 @@ export class ConversationView {
     return document.visibilityState === 'visible' && document.hasFocus() && this.atEnd;
   }
 
-  /** If the newest is before the member's eyes, the others may know. */
+  /** Sends a read mark if the newest message is visible. */
   look() {
     if (this.room && this.isLooking() && this.chat.timeline(this.room.id).loaded) this.chat.markSeen();
   }

@@ -63,7 +63,7 @@ export function dataForm({ api, limits, detail, path, done, remove }) {
   return made;
 }
 
-/** Takes the offer out of the market, after a question. */
+/** Deletes the offer, after a confirmation. */
 export function withdrawButton(remove) {
   const problem = element('span', { class: 'problem', role: 'alert' });
   const onclick = async () => {
@@ -78,7 +78,7 @@ export function withdrawButton(remove) {
   return element('span', { class: 'withdraw-part' }, button, problem);
 }
 
-/** Nothing may be registered: why. */
+/** Why nothing may be registered. */
 function full(limits) {
   const text = limits.monthLeft < STEP ? t('monthFull', { max: dataText(MONTH_MAX) }) : t('planEmpty');
   return element('div', { class: 'offer-note', role: 'status' }, element('p', {}, text), element('a', { class: 'button', href: '#/mine/new/wifi' }, t('newWifi')));

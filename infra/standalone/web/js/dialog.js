@@ -1,11 +1,11 @@
-// Asking before something is gone for good, and short notes about what was done.
+// Confirmation dialog for irreversible actions, and short notices.
 
 import { byId, element } from './dom.js';
 import { t } from './i18n.js';
 
 const NOTE_MS = 4_000;
 
-/** Whether the member wants it; leaving the dialog in whatever way means no. */
+/** Whether the member confirmed; closing the dialog in any way means no. */
 export function confirm({ title, text, yes }) {
   return new Promise((resolve) => {
     const close = (value) => () => dialog.close(value);
@@ -32,7 +32,7 @@ export function confirm({ title, text, yes }) {
 
 let noteTimer = null;
 
-/** A line that goes by itself. */
+/** A notice that disappears by itself. */
 export function note(text) {
   const line = byId('note');
   clearTimeout(noteTimer);

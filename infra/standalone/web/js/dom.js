@@ -1,4 +1,4 @@
-// Making elements. Text only ever becomes a text node: nothing in this page parses markup.
+// Creation of elements. Text only becomes text nodes: nothing in this page parses markup.
 
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -53,7 +53,7 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-/** Somebody's picture, or the first character of the name on a colour of its own. */
+/** A member's picture, or the first character of the name on a colour. */
 export function avatar(name, size = '', imageUrl = null) {
   const colour = [...(name ?? '')].reduce((sum, letter) => (sum * 57 + letter.codePointAt(0)) % 9_973, 15) % 8;
   const first = [...(name || '?')][0];
@@ -62,7 +62,7 @@ export function avatar(name, size = '', imageUrl = null) {
   return letter;
 }
 
-/** A picture that a member uploaded; where it cannot be loaded, what is behind it shows. */
+/** A picture that a member uploaded; if it cannot be loaded, the element behind it is visible. */
 export function picture(url, alt, className = '') {
   const image = element('img', { src: siteUrl(url), alt, class: className, loading: 'lazy', decoding: 'async' });
   image.addEventListener('error', () => image.remove());
@@ -77,7 +77,7 @@ export function siteUrl(url) {
   return pathname.startsWith(PICTURES) ? pathname + search : url;
 }
 
-/** A place for what is still on its way, as large as what comes. */
+/** Placeholder of the same size while content is loading. */
 export function skeletons(count, className) {
   return Array.from({ length: count }, () => element('li', { class: `skeleton ${className}`, 'aria-hidden': 'true' }));
 }

@@ -1,9 +1,9 @@
-// What went wrong, in the words of the screen.
+// Texts of errors, in the words of the screen.
 
 import { ApiError } from './api.js';
 import { has, t } from './i18n.js';
 
-/** The text for a failed request. The server's own text is the last resort: it knows failures that this page does not. */
+/** The text for a failed request. The server's own text is the last resort: it covers errors that this page lacks. */
 export function describe(error) {
   if (error instanceof ApiError) {
     if (has(`error${error.code}`)) return t(`error${error.code}`);
@@ -16,5 +16,5 @@ export function describe(error) {
   return t('errorOffline');
 }
 
-/** A refusal of the page's own, with a text for the member. */
+/** An error of the page itself, with a text for the member. */
 export class PageError extends Error {}

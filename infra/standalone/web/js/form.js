@@ -1,4 +1,4 @@
-// What forms are made of: fields with a label, a hint and a place for what is wrong, and sending them once.
+// Form elements: fields with label, hint and error text, and a submit that runs once.
 
 import { element } from './dom.js';
 import { describe } from './errors.js';
@@ -33,7 +33,7 @@ export function choice(name, legend, options, chosen) {
   return element('fieldset', { class: 'field' }, element('legend', {}, legend), element('div', { class: 'radios' }, ...rows));
 }
 
-/** Says below the control what is wrong with it; an empty text: nothing. */
+/** Shows an error below the control; an empty text removes it. */
 export function mark(control, text) {
   const problem = document.getElementById(`${control.id}-problem`);
   if (problem) problem.textContent = text;
@@ -43,8 +43,8 @@ export function mark(control, text) {
 }
 
 /**
- * A form around these fields. `check()` marks what is wrong and returns the first wrong control, or `null`;
- * `send()` is a promise, and what it throws is shown.
+ * A form around these fields. `check()` marks the invalid controls and returns the first, or `null`;
+ * `send()` is a promise, and its error is shown.
  */
 export function form({ fields, submit, check, send, more = [] }) {
   const problem = element('p', { class: 'problem', role: 'alert' });
@@ -74,7 +74,7 @@ export function form({ fields, submit, check, send, more = [] }) {
   return made;
 }
 
-/** A whole number of won that the market takes. */
+/** A whole number of won within the market's limits. */
 export function priceOf(input) {
   const won = Number(input.value);
   return input.value.trim() !== '' && Number.isInteger(won) && won >= 1 && won <= PRICE_MAX ? won : null;

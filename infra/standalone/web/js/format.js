@@ -42,7 +42,7 @@ export function hoursText(from, to) {
   return isAllDay(from, to) ? t('allDay') : t('hours', { from: clockOf(from), to: clockOf(to) });
 }
 
-/** What matters now: until when it is open, or when it opens. */
+/** The current state: open until a time, or when it opens. */
 export function openText({ open, startTime, endTime }) {
   if (!open) return t('opensAt', { time: clockOf(startTime) });
   return isAllDay(startTime, endTime) ? t('openAllDay') : t('openUntil', { time: clockOf(endTime) });

@@ -17,18 +17,18 @@ export const LANGUAGES = { ko: '한국어', en: 'English' };
 export const language = chosen() ?? ofBrowser() ?? 'en';
 export const locale = LOCALES[language];
 
-/** A text of the page; `values` fill in what it leaves open. */
+/** A text of the page; `values` fill its placeholders. */
 export function t(key, values = {}) {
   const text = TABLES[language][key];
   return typeof text === 'function' ? text(values) : (text ?? key);
 }
 
-/** Whether there is such a text: numbers of the server's failures may be newer than this page. */
+/** Whether the text exists: the server may have newer error codes than this page. */
 export function has(key) {
   return Object.hasOwn(TABLES[language], key);
 }
 
-/** Everything is shown anew in another language; the address keeps what is open. */
+/** Reloads in another language; the address keeps the state. */
 export function choose(other) {
   localStorage.setItem(KEY, other);
   location.reload();

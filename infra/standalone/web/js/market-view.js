@@ -1,4 +1,4 @@
-// The list of offers: which kind, in which order, what is left out; it goes on as one scrolls.
+// View of the list of offers: kind, sort order, filters, and infinite scrolling.
 
 import { avatar, byId, element, icon, picture, reconcile, skeletons } from './dom.js';
 import { describe } from './errors.js';
@@ -11,7 +11,7 @@ import { shortText } from './time.js';
 /** The next page is requested at this distance from the end of the list. */
 const AHEAD = '600px';
 
-/** Tiles in the place of the first page. */
+/** Placeholder tiles of the first page. */
 const SKELETONS = 8;
 
 const TABS = { data: 'kindData', wifi: 'kindWifi' };
@@ -50,7 +50,7 @@ export class MarketView {
     byId('choices').replaceChildren(...(market.kind === 'data' ? [this.amount(), sort] : [this.place(), sort, this.openNow()]));
   }
 
-  /** The address names what is chosen, and the list follows it. */
+  /** Puts the choice into the address, which the list follows. */
   choose(name, value) {
     const { kind, choice } = this.market;
     location.hash = marketHref(kind, null, { ...choice, [name]: value });
@@ -124,7 +124,7 @@ export class MarketView {
     return rows.size > 0 ? t('listEnd', { count: rows.size }) : t('listNone');
   }
 
-  /** The way on from a list that has nothing (more) to show. */
+  /** The end of a list: empty, complete, or too long. */
   way() {
     const { kind, choice, complete, problem, rows } = this.market;
     const hasFilters = Boolean(choice.amount || choice.open);
@@ -155,7 +155,7 @@ export function amountOf(gigabytes, className) {
   return element('strong', { class: `amount ${className}` }, number, element('span', { class: 'amount-unit' }, 'GB'));
 }
 
-/** Whether a spot is open, and what one wants to know then. */
+/** Whether a spot is open, and until or from when. */
 export function openTag(spot) {
   return element('span', { class: spot.open ? 'tag open-tag' : 'tag closed-tag' }, openText(spot));
 }

@@ -1,13 +1,13 @@
-// The market of this tab: which list is shown, how far it is read, and which offer is open. Views read from here and are
+// Market state of this tab: the list, how far it is loaded, and the open offer. Views read from here and are
 // notified by `change` events.
 
-/** A browser keeps this many rows without trouble; a longer list is narrowed by filters. */
+/** Longest list: a browser handles this many rows; filters narrow a longer one. */
 const ROWS_MAX = 1_000;
 
 /** More offers of the same seller, below an offer. */
 const OTHERS = 6;
 
-/** Where one may stand: nobody has to give their real position. Names are texts of the page. */
+/** Positions to choose from, so that a real position is not required. Names are texts of the page. */
 export const PLACES = [
   { name: 'placeCityHall', latitude: 37.5657, longitude: 126.9769 },
   { name: 'placeGangnam', latitude: 37.498, longitude: 127.0276 },
@@ -48,7 +48,7 @@ export class Market extends EventTarget {
     this.choice = {};
     this.rows = new Map();
     this.next = null;
-    /** `null` before the first answer, then whether the list is read to its end. */
+    /** `null` before the first response, then whether the list is complete. */
     this.complete = null;
     this.problem = null;
     this.offer = null;
@@ -86,7 +86,7 @@ export class Market extends EventTarget {
     return this.more();
   }
 
-  /** The next page, unless one is on its way. */
+  /** Fetches the next page, unless a request is in flight. */
   more() {
     if (this.complete === true || this.isFull) return Promise.resolve();
     this.loading ??= this.load(this.rows);
@@ -140,7 +140,7 @@ export class Market extends EventTarget {
     }
     show();
     const { memberId } = offer.detail;
-    // What is around the offer may be missing without harm.
+    // Details around the offer are optional.
     const [seller, others] = await Promise.allSettled([
       this.api.member(memberId),
       this.api.selling(memberId, 'ACTIVE', OTHERS + 1),
@@ -150,7 +150,7 @@ export class Market extends EventTarget {
     show();
   }
 
-  /** Own offers have changed: what is shown of them is old. */
+  /** Own offers have changed: invalidates what is shown of them. */
   forget() {
     this.complete = null;
     this.offer = null;

@@ -1,4 +1,4 @@
-// The rows of a conversation: which there are, and their elements.
+// Rows of a conversation, and their elements.
 
 import { avatar, element } from './dom.js';
 import { t } from './i18n.js';
@@ -7,7 +7,7 @@ import { ageMs, clockText, dayOf, dayText } from './time.js';
 /** The server takes a message back for five minutes; the button goes a little earlier. */
 const TAKE_BACK_MS = 5 * 60 * 1000 - 5_000;
 
-/** All rows of a room: days, where reading ended, messages, what is being sent. */
+/** All rows of a room: days, the line of unread messages, messages, and sends in flight. */
 export function rowsOf(view) {
   const { chat, room, unreadFrom } = view;
   const { memberId } = chat.session;
@@ -46,7 +46,7 @@ function toPending(item, memberId) {
   };
 }
 
-/** Below which of the member's own messages it says that they were read: only the newest such. */
+/** The member's own message that gets the read label: the newest one that was read. */
 function lastReadOf(chat, room, messages) {
   const { memberId } = chat.session;
   const isGroup = chat.rooms.isGroup(room);
@@ -108,7 +108,7 @@ function imageOf({ room }, senderId) {
   return senderId === room.otherId ? room.otherImage : null;
 }
 
-/** The name for ears only. */
+/** The name for screen readers only. */
 function spoken(name) {
   return element('span', { class: 'hidden' }, `${name}:`);
 }
@@ -123,7 +123,7 @@ function bubble(view, message, isSelected) {
     event.preventDefault();
     toggle();
   };
-  // While text of it is being selected, a click is no choice.
+  // A click that selects text does not choose the message.
   const onclick = () => getSelection()?.isCollapsed !== false && toggle();
   const attributes = { class: 'bubble', tabindex: 0, role: 'button', 'aria-expanded': String(isSelected), onclick, onkeydown };
   return element('p', attributes, message.text);

@@ -1,4 +1,4 @@
-// My offers: the list with its tabs, what may still be registered, and the pane of the form.
+// View of the member's offers: the list with its tabs, the remaining limits, and the form.
 
 import { byId, element, icon, picture, skeletons } from './dom.js';
 import { dataForm } from './data-form.js';
@@ -152,7 +152,7 @@ function limit(title, left, used, max, why) {
   );
 }
 
-/** What the pane shows while no form is open. */
+/** Content of the pane while no form is open. */
 function chooseKind() {
   const card = (kind, title, text) =>
     element('a', { class: 'make', href: `#/mine/new/${kind}` }, element('span', { class: `mine-icon ${kind}` }, icon(kind)), element('strong', {}, title), element('span', {}, text));

@@ -1,4 +1,4 @@
-// The member's own offers, as far as this tab has read them, and how much more they may register this month.
+// State of the member's own offers: those loaded in this tab, and the remaining limits of this month.
 
 import { KINDS } from './market.js';
 
@@ -46,7 +46,7 @@ export class Mine extends EventTarget {
     return this.more();
   }
 
-  /** Something of the member's was changed: list and limits are old. */
+  /** An own offer was changed: invalidates list and limits. */
   refresh() {
     this.loadLimits();
     this.loadPrices();

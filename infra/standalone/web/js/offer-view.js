@@ -1,4 +1,4 @@
-// An offer in full, who sells it, and the way to ask them.
+// View of an offer: details, seller, and the button to ask.
 
 import { avatar, byId, element, icon, picture } from './dom.js';
 import { describe } from './errors.js';
@@ -21,7 +21,7 @@ export class OfferView {
       // A distance is one from the chosen place.
       if (detail === 'offer' || detail === 'restart') this.render();
     });
-    // A conversation that has begun meanwhile is led to.
+    // Links to a conversation that has begun meanwhile.
     chat.addEventListener('change', ({ detail }) => detail === 'rooms' && this.roomsOf() !== this.shownRooms && this.render());
     this.render();
   }
@@ -105,7 +105,7 @@ export class OfferView {
     );
   }
 
-  /** What else this seller offers. */
+  /** Other offers of this seller. */
   others() {
     const { detail, others } = this.market.offer;
     if (!others || others.length === 0) return null;

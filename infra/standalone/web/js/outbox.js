@@ -1,13 +1,13 @@
-// What this tab has sent and not yet seen in the room: kept until it is, over lost connections and
-// reloads. Every message has a name of its own (client-message-id), and the server stores a name
-// once, so sending again never doubles.
+// Outbox of this tab: messages that were sent and not yet received in the room, kept over lost
+// connections and reloads. Each has a client-message-id, under which the server stores it once, so
+// a retry never duplicates.
 
 import { has, t } from './i18n.js';
 
-/** No receipt for so long on an open connection: something is wrong, the writer decides. */
+/** Without a receipt for this long on an open connection the send counts as failed, and the writer decides. */
 const RECEIPT_MAX_MS = 20_000;
 
-/** A receipt without the message itself: it came long ago, before what is shown. */
+/** How long a stored message may be missing from the timeline: after that it is older than the shown part. */
 const ECHO_MAX_MS = 5_000;
 
 /** States of a message: `sending`, `stored` (the server has it), `failed` (see `problem`). */
@@ -29,12 +29,12 @@ export class Outbox {
     this.send(item);
   }
 
-  /** The connection is open (again): all that nobody has confirmed goes once more. */
+  /** The connection is open: retries all unconfirmed sends. */
   sendAll() {
     for (const item of this.items) if (item.state === 'sending') this.send(item);
   }
 
-  /** The writer wants a failed one to be sent again. */
+  /** The writer retries a failed send. */
   retry(id) {
     const item = this.find(id);
     if (!item) return;
@@ -42,14 +42,14 @@ export class Outbox {
     this.send(item);
   }
 
-  /** It has been seen in the room, or the writer gives it up. */
+  /** The message was received in the room, or the writer discards it. */
   remove(id) {
     if (!this.find(id)) return;
     this.items = this.items.filter((item) => item.id !== id);
     this.save();
   }
 
-  /** The connection sends it again by itself if it is lost meanwhile, or if the server cannot now. */
+  /** Sends; the connection retries by itself after a loss or a retryable error. */
   send(item) {
     this.save();
     const stored = this.transmit(item);

@@ -1,4 +1,4 @@
-// Pictures of the member's: made smaller here, put where the server says.
+// Upload of pictures: scaled down here, sent to the server's upload URLs.
 
 import { element, icon, picture, siteUrl } from './dom.js';
 import { PageError, describe } from './errors.js';
@@ -9,7 +9,7 @@ const SIDE_MAX = 1_600;
 
 const QUALITY = 0.85;
 
-/** Of an offer: as many as the market takes. */
+/** Pictures of an offer: the market's limit. */
 const PICTURES_MAX = 10;
 
 const UPLOAD_MAX_MS = 60_000;
@@ -38,7 +38,7 @@ async function shrink(file) {
   const scale = Math.min(1, SIDE_MAX / Math.max(image.width, image.height));
   const canvas = element('canvas', { width: Math.max(1, Math.round(image.width * scale)), height: Math.max(1, Math.round(image.height * scale)) });
   const context = canvas.getContext('2d');
-  // A JPEG has no transparency; what was see-through becomes white.
+  // JPEG has no transparency; transparent areas become white.
   context.fillStyle = '#fff';
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
@@ -53,7 +53,7 @@ export class PicturePicker {
   constructor(api, urls) {
     this.api = api;
     this.urls = [...urls];
-    /** The upload under way; a form is sent after it. */
+    /** The upload in flight; a form is sent after it. */
     this.pending = Promise.resolve();
     /** The server shows an upload only once an offer uses it; until then what was drawn is shown. */
     this.drawn = new Map();

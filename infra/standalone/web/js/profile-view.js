@@ -1,4 +1,4 @@
-// The member's own page: who they are to others, their plan, this month, and the language.
+// Profile page of the member: public data, plan, this month, and the language.
 
 import { avatar, byId, element, icon } from './dom.js';
 import { note } from './dialog.js';

@@ -1,5 +1,5 @@
-// How far the others have read, by room. Marks only go forward. They come from the list of members,
-// as events, and with every message: who writes has read. What was seen survives a reload.
+// Read marks of the other members, by room. Marks only rise. They come from the list of members, from
+// events, and from messages (sending implies having read). They survive a reload.
 
 const KEY = 'dapanda.reads.';
 
@@ -15,7 +15,7 @@ export class Reads {
     this.byRoom.set(roomId, marks);
     if (messageId <= (marks.get(memberId) ?? 0)) return;
     marks.set(memberId, messageId);
-    // Many marks at once are kept once.
+    // Several marks are saved together.
     this.saving ??= setTimeout(() => this.save());
   }
 

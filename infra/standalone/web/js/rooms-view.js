@@ -1,4 +1,4 @@
-// The list of rooms.
+// View of the list of rooms.
 
 import { avatar, byId, element, groupAvatar, reconcile, skeletons } from './dom.js';
 import { t } from './i18n.js';

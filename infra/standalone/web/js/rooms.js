@@ -1,4 +1,4 @@
-// The member's rooms: what the list shows of them.
+// State of the list of rooms.
 
 import { hoursText } from './format.js';
 import { t } from './i18n.js';
@@ -12,7 +12,7 @@ export class Rooms {
   constructor(memberId) {
     this.memberId = memberId;
     this.byId = new Map();
-    /** The server's answer has come once. */
+    /** The list was loaded once. */
     this.loaded = false;
   }
 
@@ -20,14 +20,14 @@ export class Rooms {
     return this.byId.get(roomId);
   }
 
-  /** The one that spoke last first. */
+  /** Rooms, the one with the newest message first. */
   list() {
     const later = (one, other) =>
       other.lastAt.localeCompare(one.lastAt) || other.createdAt.localeCompare(one.createdAt) || other.id - one.id;
     return [...this.byId.values()].sort(later);
   }
 
-  /** The server's list replaces ours; members that we know stay known. */
+  /** Replaces the list by the server's; loaded members are kept. */
   replace(rows) {
     const before = this.byId;
     this.byId = new Map(rows.map((row) => [row.chatRoomId, toRoom(row, before.get(row.chatRoomId))]));
@@ -76,7 +76,7 @@ export class Rooms {
 }
 
 function toRoom(row, before) {
-  // The answer may have been made before the last message came live.
+  // The response may be older than the last live message.
   const isOld = before != null && before.lastAt > row.lastMessageAt;
   return {
     id: row.chatRoomId,

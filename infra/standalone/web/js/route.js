@@ -1,4 +1,4 @@
-// What the address names. Everything that a reload or the way back should keep is in the hash:
+// Routes: all state that a reload or the back button should keep is in the hash of the address:
 //
 //   #/market/data?sort=PRICE_ASC   #/market/wifi/12?place=2&open=1   #/chat   #/room/7   #/me
 //   #/mine?state=SOLD_OUT   #/mine/new/data   #/mine/edit/wifi/12

@@ -1,22 +1,22 @@
 // The session of this tab.
 //
-// Two tabs are to be two members, but cookies are shared by all tabs of a browser. So there are two kinds of sessions:
+// Two tabs may be two members, but cookies are shared by all tabs of a browser. So there are two kinds of sessions:
 //
-// - A demo member's: the token of a login is kept in sessionStorage, which belongs to one tab, and shown as
-//   `Authorization` at CONNECT and with every request, where it wins over cookies. Its requests neither send nor take
-//   cookies. It is renewed before it ends, by logging in again: this is a demo without passwords.
-// - One by a provider: the site's cookies say who it is, in all tabs that are not a demo member's. Scripts cannot read
-//   them, so localStorage notes whose they are.
+// - A demo member's: the token of a login is kept in sessionStorage, which belongs to one tab, and sent as
+//   `Authorization` at CONNECT and with every request, where it takes precedence over cookies. Its requests neither
+//   send nor accept cookies. It is renewed before it ends, by logging in again: this is a demo without passwords.
+// - A provider's: the site's cookies authenticate, in all tabs that are not a demo member's. Scripts cannot read
+//   them, so localStorage has their member.
 
 const KEY = 'dapanda.session';
 const SIGNED_IN_KEY = 'dapanda.signed-in';
 
 const UNAUTHORIZED = 401;
 
-/** So long before its end a token is renewed. */
+/** A token is renewed this long before it expires. */
 const RENEW_BEFORE_MS = 5 * 60 * 1000;
 
-/** Timers of sleeping tabs come late; so check at least this often. */
+/** Timers of sleeping tabs are late, so the expiry is checked at least this often. */
 const CHECK_EVERY_MS = 60 * 1000;
 
 /** The login of this tab, if it has one. */
@@ -75,13 +75,13 @@ export class DemoSession {
     return this.renewing;
   }
 
-  /** Gets a new token if this one ends soon. That the server is away is not its trouble. */
+  /** Gets a new token if this one expires soon. Ignores an unavailable server. */
   async renewInTime() {
     if (Date.now() < this.login.endsAt - RENEW_BEFORE_MS) return;
     await this.renew().catch(() => {});
   }
 
-  /** Forgets the token; others of this member stay as they are. */
+  /** Discards the token; other sessions of this member continue. */
   async end() {
     clearInterval(this.timer);
     sessionStorage.removeItem(KEY);
@@ -131,7 +131,7 @@ export class ProviderSession {
       if (memberId !== this.memberId) location.reload();
     } catch (error) {
       if (error.status === UNAUTHORIZED) {
-        // Nobody is signed in any more: the login has run out, or was ended elsewhere.
+        // The session has ended: the login has expired, or was ended elsewhere.
         this.forget();
         location.reload();
       }
@@ -141,7 +141,7 @@ export class ProviderSession {
 
   async renewInTime() {}
 
-  /** Signs out: the server forgets the tokens and removes the cookies. */
+  /** Logs out: the server revokes the tokens and removes the cookies. */
   async end() {
     const response = await fetch('/api/auth/logout', { method: 'POST' });
     if (!response.ok && response.status !== UNAUTHORIZED) throw new Error(`signing out: ${response.status}`);

@@ -1,11 +1,11 @@
-// What is around the panes: the menu, the title of the window, the state of the connection.
+// Frame around the panes: menu, window title, and the state of the connection.
 
 import { avatar, byId, element, icon } from './dom.js';
 import { t } from './i18n.js';
 import { languageSwitch } from './profile-view.js';
 import { route } from './route.js';
 
-/** A connection that comes within this time was never away. */
+/** A connection that is restored within this time is not reported as lost. */
 const STATUS_AFTER_MS = 700;
 
 const STATUS = { open: '', connecting: 'connecting', waiting: 'reconnecting', blocked: 'blocked', unauthorized: 'comeAgain' };
@@ -74,7 +74,7 @@ export class Shell {
     document.title = unread > 0 ? `(${count}) ${title}` : title;
   }
 
-  /** A reader is led to what has changed; who has just begun stays where they are. */
+  /** Moves the focus to the changed pane, except at the first render. */
   focus(to) {
     const before = this.shown;
     this.shown = to;

@@ -70,7 +70,7 @@ export function spotForm({ api, detail, path, done, remove }) {
   });
 }
 
-/** From when to when; a spot that closes after midnight closes on the next day. */
+/** Opening hours; a spot that closes after midnight closes on the next day. */
 function hoursFields(detail) {
   const isDay = detail ? isAllDay(detail.startTime, detail.endTime) : false;
   const time = (value) => element('input', { type: 'time', class: 'input', step: 300, value, required: true });
@@ -108,7 +108,7 @@ function hoursFields(detail) {
   };
 }
 
-/** Where it is: a place of the list, the place of this device, or degrees. */
+/** Position: one of the list, the device's, or coordinates. */
 function positionFields(detail) {
   const degrees = (value, max) => element('input', { type: 'number', class: 'input', step: 'any', min: -max, max, value, required: true });
   const start = detail ?? PLACES[0];

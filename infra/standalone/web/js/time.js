@@ -39,7 +39,7 @@ export function dateText(wire) {
   return DATE.format(dateOf(wire));
 }
 
-/** What a list has room for: the time today, else the day. */
+/** Short form for lists: the time today, else the day. */
 export function shortText(wire, now = Date.now()) {
   const today = dayOf(nowOnWire(now));
   const day = dayOf(wire);

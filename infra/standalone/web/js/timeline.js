@@ -1,7 +1,7 @@
-// The messages of one room, as far as this tab has them: a piece of the room's log without holes
-// that ends at the newest. Ids of one room rise by one (`(room << 22) | seq`), so a hole shows.
+// Timeline of one room: the part of its log that this tab has loaded, without holes, up to the newest
+// message. Ids of one room rise by one (`(room << 22) | seq`), so a hole is detectable.
 
-/** One form for what history and MESSAGE frames say. */
+/** Common form of messages from the history and from MESSAGE frames. */
 export function toMessage(wire, headers = {}) {
   return {
     id: wire.chatMessageId,
@@ -19,20 +19,20 @@ export class Timeline {
     this.byId = new Map();
     /** In the order of the log. */
     this.messages = [];
-    /** Whether the newest page is here, so that there is something to show. */
+    /** Whether the newest page is loaded. */
     this.loaded = false;
-    /** Whether the first message of the room is here. */
+    /** Whether the first message of the room is loaded. */
     this.complete = false;
-    /** Up to here the live subscription has everything, even if it holds no message yet. */
+    /** Up to this position the live subscription is complete, even without a message. */
     this.head = 0;
   }
 
-  /** The newest position this tab is sure of; live messages continue here. */
+  /** The newest complete position; live messages continue after it. */
   get cursor() {
     return Math.max(this.head, this.messages.at(-1)?.id ?? 0);
   }
 
-  /** The oldest message here; older ones are requested before it. */
+  /** The oldest loaded message; older pages are requested before it. */
   get oldest() {
     return this.messages[0] ?? null;
   }
@@ -41,11 +41,11 @@ export class Timeline {
     return this.messages.some((message) => message.clientId === clientId);
   }
 
-  /** Takes messages in whatever order; what is here already is replaced, never doubled. */
+  /** Adds messages in any order; existing ones are replaced, never duplicated. */
   add(messages) {
     for (const message of messages) {
       const known = this.byId.get(message.id);
-      // Both sides of a race may come last; a message is never un-deleted.
+      // History and live events race; a deleted message stays deleted.
       const deleted = message.deleted || known?.deleted === true;
       this.byId.set(message.id, { ...message, deleted, text: deleted ? '' : message.text });
     }
@@ -53,7 +53,7 @@ export class Timeline {
     this.dropBeforeHole();
   }
 
-  /** One message that came live: at the end, as a rule. */
+  /** Adds a live message, usually at the end. */
   append(message) {
     const newest = this.messages.at(-1);
     if (newest && message.id !== newest.id + 1) {
@@ -83,7 +83,7 @@ export class Timeline {
     this.loaded = false;
   }
 
-  /** Only the newest piece without a hole stays; what was before it can be loaded again. */
+  /** Keeps only the newest part without a hole; earlier messages can be loaded again. */
   dropBeforeHole() {
     let first = this.messages.length - 1;
     while (first > 0 && this.messages[first - 1].id + 1 === this.messages[first].id) first -= 1;
