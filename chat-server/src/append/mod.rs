@@ -29,7 +29,7 @@ use crate::metrics::Metrics;
 use crate::store::{APPEND_ENTRIES_MAX, MessageStore};
 use queue::{Job, Put, TopicQueue};
 
-pub use order::Origin;
+pub use order::{HOLD_MAX, Origin, Turn};
 pub use room_heads::{RoomHeads, RoomHeadsParts, head_of};
 
 /// From taking a send in to giving up on it.
@@ -132,9 +132,9 @@ impl Appender {
     /// Sends of one caller to one topic are stored in the order of the calls. At most
     /// [`APPEND_ENTRIES_MAX`] drafts.
     ///
-    /// Of one `origin` nothing is stored behind a send that failed with
-    /// [`AppendError::Unavailable`] until that comes again; see `order`.
-    pub fn submit(&self, topic: Topic, origin: Option<Origin>, drafts: Vec<Draft>, done: Done) {
+    /// With a `turn`, nothing is stored while a send before it was refused for now and did not come
+    /// again: that fails with [`AppendError::Unavailable`], too; see [`Turn`].
+    pub fn submit(&self, topic: Topic, turn: Option<Turn>, drafts: Vec<Draft>, done: Done) {
         let now = self.parts.clock.now();
         let deadline = now.checked_add(SEND_DEADLINE).unwrap_or(now);
         if drafts.is_empty() || drafts.len() > APPEND_ENTRIES_MAX {
@@ -146,7 +146,7 @@ impl Appender {
         }
         let job = Job {
             drafts,
-            origin,
+            turn,
             deadline,
             done,
         };
@@ -169,23 +169,23 @@ impl Appender {
     /// # Errors
     /// See [`AppendError`].
     pub async fn send(&self, topic: Topic, drafts: Vec<Draft>) -> Outcome {
-        self.send_from(None, topic, drafts).await
+        self.send_in_turn(None, topic, drafts).await
     }
 
-    /// The same, for a origin whose sends keep their order.
+    /// The same, for an origin whose sends keep their order.
     ///
     /// # Errors
     /// See [`AppendError`].
-    pub async fn send_from(
+    pub async fn send_in_turn(
         &self,
-        origin: Option<Origin>,
+        turn: Option<Turn>,
         topic: Topic,
         drafts: Vec<Draft>,
     ) -> Outcome {
         let (tell, told) = tokio::sync::oneshot::channel();
         self.submit(
             topic,
-            origin,
+            turn,
             drafts,
             Box::new(move |outcome| drop(tell.send(outcome))),
         );
@@ -199,7 +199,6 @@ impl Appender {
         let mut unsettled = Vec::new();
         self.topics.retain(|_, queue| {
             let mut state = queue.lock();
-            state.holds.forget_old(now);
             if state.working {
                 return true;
             }
@@ -208,8 +207,7 @@ impl Appender {
                 unsettled.push(Arc::clone(queue));
                 return true;
             }
-            let is_used = now.saturating_duration_since(state.used_at) < IDLE_MAX;
-            is_used || !state.holds.is_empty()
+            now.saturating_duration_since(state.used_at) < IDLE_MAX
         });
         for queue in unsettled {
             self.begin(queue);

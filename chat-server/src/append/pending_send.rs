@@ -1,6 +1,6 @@
 //! The sends of one batch: which of them are stored, which get a position, what they are told.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,19 +171,17 @@ pub(super) fn expire(parts: &Parts, queue: &TopicQueue, open: &mut Vec<PendingSe
     if open.iter().all(|send| send.job.deadline > now) {
         return;
     }
-    let mut origins = HashSet::new();
     let (mut over, mut left) = (Vec::new(), Vec::new());
     for send in open.drain(..) {
-        let origin = send.job.origin;
-        if send.job.deadline <= now || origin.is_some_and(|origin| origins.contains(&origin)) {
-            origins.extend(origin);
+        if send.job.deadline <= now || send.job.has_to_wait() {
+            send.job.fail(); // at once, for those behind it in this batch
             over.push(send.job);
         } else {
             left.push(send);
         }
     }
     *open = left;
-    queue.fail(over, now);
+    queue.fail(over);
 }
 
 /// Until the first of the sends has to be told.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::log_tail::LogTail;
-use super::order::{Holds, Origin};
+use super::order::Turn;
 use super::{AppendError, Done, SEND_DEADLINE};
 use crate::log::{Draft, Topic};
 use crate::store::{APPEND_BYTES_MAX, APPEND_ENTRIES_MAX};
@@ -17,7 +17,7 @@ pub(super) const QUEUE_MAX: usize = 2_048;
 /// parts, but for one that reaches over the end of a part (see `batch`).
 pub(super) struct Job {
     pub(super) drafts: Vec<Draft>,
-    pub(super) origin: Option<Origin>,
+    pub(super) turn: Option<Turn>,
     pub(super) deadline: Instant,
     pub(super) done: Done,
 }
@@ -33,7 +33,6 @@ pub(super) struct QueueState {
     /// A task is at work on this topic; it has `known` meanwhile.
     pub(super) working: bool,
     pub(super) tail: Option<LogTail>,
-    pub(super) holds: Holds,
     pub(super) used_at: Instant,
 }
 
@@ -52,7 +51,6 @@ impl TopicQueue {
             jobs,
             working: false,
             tail: None,
-            holds: Holds::default(),
             used_at: now,
         };
         Self {
@@ -69,11 +67,8 @@ impl TopicQueue {
     pub(super) fn put(&self, job: Job, now: Instant) -> Result<Put, Job> {
         let mut state = self.lock();
         state.used_at = now;
-        if state.holds.refuses(&job, now) {
-            return Err(job);
-        }
-        if state.jobs.len() >= QUEUE_MAX {
-            state.holds.begin(&job, now);
+        if job.has_to_wait() || state.jobs.len() >= QUEUE_MAX {
+            job.fail();
             return Err(job);
         }
         state.jobs.push_back(job);
@@ -94,7 +89,7 @@ impl TopicQueue {
         let is_over = |job: &mut Job| job.deadline <= now;
         let mut over = Vec::new();
         while let Some(job) = state.jobs.pop_front_if(is_over) {
-            state.holds.begin(&job, now);
+            job.fail();
             over.push(job);
         }
         if !over.is_empty() {
@@ -107,9 +102,9 @@ impl TopicQueue {
     }
 
     /// These were given up while they were on their way; what waits behind them fails with them.
-    pub(super) fn fail(&self, over: Vec<Job>, now: Instant) {
+    pub(super) fn fail(&self, over: Vec<Job>) {
         let mut state = self.lock();
-        over.iter().for_each(|job| state.holds.begin(job, now));
+        over.iter().for_each(Job::fail);
         let behind = state.take_held();
         drop(state);
         for job in over.into_iter().chain(behind) {
@@ -146,15 +141,27 @@ impl TopicQueue {
     }
 }
 
+impl Job {
+    /// Whether another one of the same origin must come first.
+    pub(super) fn has_to_wait(&self) -> bool {
+        self.turn.as_ref().is_some_and(Turn::has_to_wait)
+    }
+
+    /// It is refused for now: those of its origin behind it have to wait.
+    pub(super) fn fail(&self) {
+        if let Some(turn) = &self.turn {
+            turn.fail();
+        }
+    }
+}
+
 impl QueueState {
     /// Takes the jobs out of which another one of the same origin must come first.
     fn take_held(&mut self) -> Vec<Job> {
-        if self.holds.is_empty() {
-            return Vec::new();
-        }
         let jobs = std::mem::take(&mut self.jobs).into_iter();
-        let (held, others): (Vec<_>, Vec<_>) = jobs.partition(|job| self.holds.holds(job));
+        let (held, others): (Vec<_>, Vec<_>) = jobs.partition(Job::has_to_wait);
         self.jobs = others.into();
+        held.iter().for_each(Job::fail);
         held
     }
 }

@@ -98,12 +98,22 @@ impl Fixture {
 
     fn submit_from(
         &self,
-        origin: Option<Origin>,
+        origin: Option<&Origin>,
         drafts: Vec<Draft>,
     ) -> oneshot::Receiver<Outcome> {
         let (tell, outcome) = oneshot::channel();
         let told = Arc::clone(&self.told);
+        let first = drafts.first().unwrap();
+        let name = first.client_message_id.as_deref();
+        let now = SystemClock.now();
+        let turn = origin.map(|origin| origin.take_turn(room(1), name, &first.body, now));
+        let in_turn = turn.clone();
         let done = move |outcome: Outcome| {
+            match (&outcome, in_turn) {
+                (Err(_), Some(turn)) => turn.refuse(SystemClock.now()),
+                (Ok(_), Some(turn)) => turn.settle(),
+                (_, None) => {}
+            }
             told.lock().unwrap().push(match &outcome {
                 Ok(seqs) => {
                     let seqs: Vec<u32> = seqs.iter().map(|seq| seq.get()).collect();
@@ -113,8 +123,7 @@ impl Fixture {
             });
             drop(tell.send(outcome));
         };
-        self.appender
-            .submit(room(1), origin, drafts, Box::new(done));
+        self.appender.submit(room(1), turn, drafts, Box::new(done));
         outcome
     }
 

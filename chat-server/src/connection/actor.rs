@@ -24,6 +24,7 @@ use super::migrate::{Migration, rebalance_at};
 use super::page::{PageRead, read_page};
 use super::registry::ConnectionEntry;
 use super::socket::{Read, Socket, SocketEvent, Wrote};
+use crate::append::Origin;
 use crate::hub::{Delivery, Slot, WakeQueue};
 
 /// Sends under way of one connection; beyond, its frames wait.
@@ -52,6 +53,10 @@ pub(super) struct Actor {
     pub(super) work: Option<Work>,
     pub(super) sends: HashMap<u64, InFlight>,
     pub(super) tickets: u64,
+    /// Keeps the order of its sends through refusals.
+    pub(super) origin: Origin,
+    /// Nothing that waits to be carried out came earlier.
+    pub(super) received_at: Instant,
     pub(super) limiter: Limiter,
     pub(super) typed: Typed,
     /// The read of a page for one of the subscriptions that are behind.
@@ -124,6 +129,8 @@ impl Actor {
             work: None,
             sends: HashMap::new(),
             tickets: 0,
+            origin: Origin::default(),
+            received_at: now,
             typed: Typed::default(),
             reading: None,
             behind: VecDeque::new(),
@@ -260,6 +267,9 @@ impl Actor {
         match event {
             SocketEvent::Data(bytes) => {
                 self.note_alive(now);
+                if self.work.is_none() && self.session.buffered_bytes() == 0 {
+                    self.received_at = now;
+                }
                 self.session.handle_input(bytes, now);
             }
             // Any byte is a sign of life, so also a pong.

@@ -15,6 +15,7 @@ use super::closing::Closing;
 use super::failure::{BLOCKED, ClientError};
 use super::registry::ConnectionEntry;
 use super::subscribe::Begun;
+use crate::append::Turn;
 use crate::auth::{Identity, Origin};
 use crate::hub::{ConnectionEvent, Slot};
 use crate::metrics::BlockedAt;
@@ -34,6 +35,7 @@ pub(super) struct Login {
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) send: Send,
+    pub(super) turn: Turn,
     pub(super) since: Instant,
 }
 
@@ -41,9 +43,9 @@ pub(super) struct InFlight {
 pub(super) enum WorkDone {
     Login(u64, Result<Identity, ClientError>),
     Token(Option<Receipt>, Result<Identity, ClientError>),
-    Send(Send, Result<Arc<Room>, ClientError>),
+    Send(Send, Turn, Result<Arc<Room>, ClientError>),
     Typing(Send, RoomId, Result<Arc<Room>, ClientError>),
-    Commit(Commit, Result<(), ClientError>),
+    Commit(Commit, Vec<Turn>, Result<(), ClientError>),
     Begun(Subscribe, Slot, Result<Begun, ClientError>),
 }
 
@@ -101,13 +103,13 @@ impl Actor {
             WorkDone::Login(id, result) => self.on_identity(id, result, now),
             WorkDone::Token(receipt, Ok(identity)) => self.on_fresh_token(receipt, identity, now),
             WorkDone::Token(receipt, Err(failure)) => self.refuse(failure, receipt),
-            WorkDone::Send(send, Ok(room)) => self.submit(send, &room),
-            WorkDone::Send(send, Err(failure)) | WorkDone::Typing(send, _, Err(failure)) => {
-                self.fail_send(&send, failure);
+            WorkDone::Send(send, turn, Ok(room)) => self.submit(send, turn, &room),
+            WorkDone::Send(send, turn, Err(failure)) => {
+                self.fail_message(&send, &turn, failure);
             }
+            WorkDone::Typing(send, _, Err(failure)) => self.fail_send(&send, failure),
             WorkDone::Typing(send, room, Ok(_)) => self.pass_typing_on(send, room, now),
-            WorkDone::Commit(commit, Ok(())) => self.session.confirm_commit(commit),
-            WorkDone::Commit(commit, Err(failure)) => self.fail_commit(&commit, failure),
+            WorkDone::Commit(commit, turns, stored) => self.on_committed(commit, &turns, stored),
             WorkDone::Begun(subscribe, slot, Ok(begun)) => self.add(subscribe, slot, begun),
             WorkDone::Begun(subscribe, slot, Err(failure)) => {
                 self.free(slot);

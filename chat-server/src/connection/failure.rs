@@ -79,6 +79,12 @@ impl ClientError {
     pub(super) const FULL: Self = final_failure(8006, "ROOM_FULL", "the room is full");
     pub(super) const UNAVAILABLE: Self =
         passing_failure(8007, "UNAVAILABLE", "not possible right now, try again");
+    /// The same for a message behind one that was refused for now.
+    pub(super) const BEHIND: Self = passing_failure(
+        8007,
+        "UNAVAILABLE",
+        "an earlier message has to be sent again first",
+    );
     pub(super) const RATE: Self = passing_failure(8008, "RATE_LIMITED", "too many messages");
     pub(super) const CONNECTIONS: Self = passing_failure(
         1009,

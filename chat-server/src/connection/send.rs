@@ -1,5 +1,6 @@
 //! SEND, alone or in a transaction: from the frame to the appender, and what the sender is told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use super::effects::{InFlight, WorkDone};
 use super::failure::ClientError;
 use super::message::{MessageRules, read_message};
 use super::transaction;
-use crate::append::{Origin, Outcome};
+use crate::append::{Outcome, Turn};
 use crate::destination::SendTo;
 use crate::hub::ConnectionEvent;
 use crate::log::{Draft, RoomEvent, Topic};
@@ -29,28 +30,10 @@ impl Actor {
         let (Some(member), Some(to)) = (self.member(), SendTo::parse(send.destination())) else {
             return self.fail_send(&send, ClientError::DESTINATION);
         };
-        if to != SendTo::Token && !self.limiter.allows_one() {
-            self.services
-                .metrics
-                .rate_limited
-                .with_label_values(&["send"])
-                .inc();
-            return self.fail_send(&send, ClientError::RATE);
-        }
         let services = Arc::clone(&self.services);
         match to {
-            SendTo::Room(room) => {
-                // Nearly always all is cached, and the next messages need not wait.
-                if let Some(known) = may_write(&services, room, member).now_or_never() {
-                    return match known {
-                        Ok(room) => self.submit(send, &room),
-                        Err(failure) => self.fail_send(&send, failure),
-                    };
-                }
-                self.work = Some(Box::pin(async move {
-                    WorkDone::Send(send, may_write(&services, room, member).await)
-                }));
-            }
+            SendTo::Room(room) => self.on_message(send, room, member),
+            SendTo::Typing(_) if !self.may_send_now() => self.fail_send(&send, ClientError::RATE),
             SendTo::Typing(room) => {
                 self.work = Some(Box::pin(async move {
                     WorkDone::Typing(send, room, may_write(&services, room, member).await)
@@ -58,6 +41,44 @@ impl Actor {
             }
             SendTo::Token => self.on_token(send, member),
         }
+    }
+
+    /// A message to a room: first those before it that were refused for now.
+    fn on_message(&mut self, send: Send, room: RoomId, member: MemberId) {
+        let turn = self.take_turn(&send, room);
+        if turn.has_to_wait() {
+            return self.fail_message(&send, &turn, ClientError::BEHIND);
+        }
+        if !self.may_send_now() {
+            return self.fail_message(&send, &turn, ClientError::RATE);
+        }
+        let services = Arc::clone(&self.services);
+        // Nearly always all is cached, and the next messages need not wait.
+        if let Some(known) = may_write(&services, room, member).now_or_never() {
+            return match known {
+                Ok(room) => self.submit(send, turn, &room),
+                Err(failure) => self.fail_message(&send, &turn, failure),
+            };
+        }
+        self.work = Some(Box::pin(async move {
+            WorkDone::Send(send, turn, may_write(&services, room, member).await)
+        }));
+    }
+
+    fn take_turn(&self, send: &Send, room: RoomId) -> Turn {
+        let name = send.frame.header("client-message-id");
+        let (topic, body) = (Topic::Room(room), send.frame.body());
+        self.origin.take_turn(topic, name, body, self.received_at)
+    }
+
+    /// Whether the rate lets one more through.
+    fn may_send_now(&self) -> bool {
+        let allows = self.limiter.allows_one();
+        if !allows {
+            let limited = &self.services.metrics.rate_limited;
+            limited.with_label_values(&["send"]).inc();
+        }
+        allows
     }
 
     pub(super) fn on_token(&mut self, send: Send, member: MemberId) {
@@ -77,28 +98,26 @@ impl Actor {
     }
 
     /// Gives a message to the appender; its outcome comes as a letter.
-    pub(super) fn submit(&mut self, send: Send, room: &Room) {
+    pub(super) fn submit(&mut self, send: Send, turn: Turn, room: &Room) {
         let now = self.services.clock.now();
         let draft = match self.draft(&send, room) {
             Ok(draft) => draft,
-            Err(failure) => return self.fail_send(&send, failure),
+            Err(failure) => return self.fail_message(&send, &turn, failure),
         };
         self.tickets += 1;
         let ticket = self.tickets;
-        self.sends.insert(ticket, InFlight { send, since: now });
+        let in_flight = InFlight {
+            send,
+            turn: turn.clone(),
+            since: now,
+        };
+        self.sends.insert(ticket, in_flight);
         let wake_queue = Arc::clone(&self.wake_queue);
         let done =
             Box::new(move |outcome| wake_queue.post(ConnectionEvent::Stored { ticket, outcome }));
         self.services
             .appender
-            .submit(Topic::Room(room.room_id), self.origin(), vec![draft], done);
-    }
-
-    /// As what the appender knows this connection.
-    fn origin(&self) -> Option<Origin> {
-        self.wake_queue
-            .owner()
-            .map(|owner| Origin(owner.connection))
+            .submit(Topic::Room(room.room_id), Some(turn), vec![draft], done);
     }
 
     pub(super) fn draft(&self, send: &Send, room: &Room) -> Result<Draft, ClientError> {
@@ -117,7 +136,7 @@ impl Actor {
     }
 
     pub(super) fn on_stored(&mut self, ticket: u64, outcome: Outcome) {
-        let Some(InFlight { send, since }) = self.sends.remove(&ticket) else {
+        let Some(InFlight { send, turn, since }) = self.sends.remove(&ticket) else {
             return;
         };
         let took = self.services.clock.now().saturating_duration_since(since);
@@ -126,8 +145,11 @@ impl Actor {
             .send_seconds
             .observe(took.as_secs_f64());
         match outcome {
-            Ok(_) => self.session.confirm(send.receipt),
-            Err(error) => self.fail_send(&send, error.into()),
+            Ok(_) => {
+                turn.settle();
+                self.session.confirm(send.receipt);
+            }
+            Err(error) => self.fail_message(&send, &turn, error.into()),
         }
     }
 
@@ -156,12 +178,53 @@ impl Actor {
             (Err(failure), _) => return self.fail_commit(&commit, failure),
             (_, None) => return self.fail_commit(&commit, ClientError::FORBIDDEN),
         };
-        let (services, origin) = (Arc::clone(&self.services), self.origin());
+        let mut turns = BTreeMap::new();
+        for (room, send) in rooms.iter().zip(&commit.sends) {
+            turns
+                .entry(*room)
+                .or_insert_with(|| self.take_turn(send, *room));
+        }
+        let all: Vec<Turn> = turns.values().cloned().collect();
+        if all.iter().any(Turn::has_to_wait) {
+            return self.on_committed(commit, &all, Err(ClientError::BEHIND));
+        }
+        let services = Arc::clone(&self.services);
         self.work = Some(Box::pin(async move {
-            let by = (member, origin);
+            let by = (member, &turns);
             let stored = transaction::store(&services, by, &rooms, &commit).await;
-            WorkDone::Commit(commit, stored)
+            WorkDone::Commit(commit, all, stored)
         }));
+    }
+
+    /// A transaction comes again as a whole, so each of its rooms waits for it.
+    pub(super) fn on_committed(
+        &mut self,
+        commit: Commit,
+        turns: &[Turn],
+        stored: Result<(), ClientError>,
+    ) {
+        let now = self.services.clock.now();
+        for turn in turns {
+            match stored {
+                Err(failure) if failure.retryable => turn.refuse(now),
+                Ok(()) | Err(_) => turn.settle(),
+            }
+        }
+        match stored {
+            Ok(()) => self.session.confirm_commit(commit),
+            Err(failure) => self.fail_commit(&commit, failure),
+        }
+    }
+
+    /// A message was refused: for good, or for now, and then those behind it wait until it comes
+    /// again.
+    pub(super) fn fail_message(&mut self, send: &Send, turn: &Turn, failure: ClientError) {
+        if failure.retryable {
+            turn.refuse(self.services.clock.now());
+        } else {
+            turn.settle();
+        }
+        self.fail_send(send, failure);
     }
 
     /// A client that listens on `/user/queue/errors` is told there and stays; others get an ERROR.

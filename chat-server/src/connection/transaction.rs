@@ -8,7 +8,7 @@ use stomp::Commit;
 use super::Services;
 use super::failure::ClientError;
 use super::message::{MessageRules, read_message};
-use crate::append::Origin;
+use crate::append::Turn;
 use crate::log::{Draft, Topic};
 
 /// Stores the messages: all are checked before the first one goes, and those of one room are
@@ -19,7 +19,7 @@ use crate::log::{Draft, Topic};
 /// sending again under the same client message ids stores nothing twice.
 pub(super) async fn store(
     services: &Services,
-    (member, origin): (MemberId, Option<Origin>),
+    (member, turns): (MemberId, &BTreeMap<RoomId, Turn>),
     rooms: &[RoomId],
     commit: &Commit,
 ) -> Result<(), ClientError> {
@@ -38,7 +38,8 @@ pub(super) async fn store(
     }
     for (room, drafts) in by_room {
         let topic = Topic::Room(room);
-        services.appender.send_from(origin, topic, drafts).await?;
+        let turn = turns.get(&room).cloned();
+        services.appender.send_in_turn(turn, topic, drafts).await?;
     }
     Ok(())
 }

@@ -1,8 +1,12 @@
 //! SEND: what is refused, and what the sender is told of it.
 
+use std::time::Duration;
+
 use stomp::Command;
+use tokio::time::sleep;
 
 use crate::start::{body, check_golden, node, receipt, refused, say, session, subscribe};
+use crate::stopping::freezable;
 use crate::support::client::json;
 use crate::support::raw::{BINARY, Raw, TEXT};
 
@@ -264,4 +268,104 @@ async fn a_session_without_errors_ends_at_the_first_failure() {
     raw.text("UNSUBSCRIBE\nid:e\n\n\0SEND\ndestination:/pub/3\n\n{}\0")
         .await;
     refused(&mut raw, "8002", "not a participant", 1008).await;
+}
+
+/// A message to room 1 under a name, which is its text and its receipt, too.
+fn named(name: &str) -> String {
+    format!(
+        "SEND\ndestination:/pub/1\nreceipt:{name}\nclient-message-id:{name}\n\n\
+         {{\"message\":\"{name}\"}}\0"
+    )
+}
+
+/// The next frame says that this message may be sent again; its number.
+async fn refused_for_now(raw: &mut Raw, name: &str) -> u64 {
+    let told = json(&raw.expect(Command::Message).await);
+    assert_eq!(told["clientMessageId"], name, "{told}");
+    assert_eq!(told["retryable"], true, "{told}");
+    told["code"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_overtakes_a_send_whose_sender_could_not_be_checked() {
+    let (node, store, _) = freezable().await;
+    let mut raw = session(&node, 1).await;
+    subscribe(&mut raw, "e", "/user/queue/errors", "").await;
+    // Nothing is cached yet of who may write in the room.
+    store.begin();
+    raw.text(&named("a")).await;
+    assert_eq!(refused_for_now(&mut raw, "a").await, 8007);
+    store.thaw();
+    // This one was on its way before its sender read of the first.
+    raw.text(&named("b")).await;
+    assert_eq!(refused_for_now(&mut raw, "b").await, 8007);
+    raw.text(&(named("a") + &named("b") + &named("c"))).await;
+    for name in ["a", "b", "c"] {
+        receipt(&mut raw, name).await;
+    }
+    assert_eq!(stored(&mut raw).await, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn nothing_overtakes_a_send_that_was_one_too_many() {
+    let node = node(&["--sends-per-second", "1"]).await;
+    let mut raw = session(&node, 1).await;
+    subscribe(&mut raw, "e", "/user/queue/errors", "").await;
+    let mut names = Vec::new();
+    for number in 1..TOO_MANY {
+        let name = number.to_string();
+        raw.text(&named(&name)).await;
+        names.push(name.clone());
+        let answer = raw.frame().await;
+        if answer.command() == Command::Message {
+            assert_eq!(json(&answer)["clientMessageId"], name);
+            break;
+        }
+    }
+    let last = names.last().cloned().unwrap();
+    // One more is allowed by then, but it is not this one's turn.
+    sleep(Duration::from_millis(1_500)).await;
+    raw.text(&named("next")).await;
+    refused_for_now(&mut raw, "next").await;
+    for name in [&*last, "next"] {
+        loop {
+            raw.text(&named(name)).await;
+            if raw.frame().await.command() == Command::Receipt {
+                break;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+    names.push("next".to_owned());
+    assert_eq!(stored(&mut raw).await, names);
+}
+
+/// What waits for a transaction that was refused for now: it comes again as a whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_overtakes_a_transaction_that_was_refused_for_now() {
+    let (node, store, _) = freezable().await;
+    let mut raw = session(&node, 1).await;
+    subscribe(&mut raw, "e", "/user/queue/errors", "").await;
+    let bound = |name: &str| named(name).replacen("receipt", "transaction:t\nreceipt", 1);
+    let transaction = "BEGIN\ntransaction:t\n\n\0".to_owned()
+        + &bound("a")
+        + &bound("b")
+        + "COMMIT\ntransaction:t\nreceipt:all\n\n\0";
+    store.begin();
+    raw.text(&transaction).await;
+    let told = json(&raw.expect(Command::Message).await);
+    assert_eq!(
+        (&told["receiptId"], &told["retryable"]),
+        (&"all".into(), &true.into())
+    );
+    store.thaw();
+    raw.text(&named("c")).await;
+    assert_eq!(refused_for_now(&mut raw, "c").await, 8007);
+    raw.text(&(transaction + &named("c"))).await;
+    let mut receipts = Vec::new();
+    while receipts.last().is_none_or(|last| last != "c") {
+        let receipt = raw.expect(Command::Receipt).await;
+        receipts.push(receipt.header("receipt-id").unwrap().to_owned());
+    }
+    assert_eq!(stored(&mut raw).await, ["a", "b", "c"]);
 }

@@ -63,7 +63,7 @@ async fn a_client_that_goes_on_sending_does_not_keep_its_node_from_stopping() {
 }
 
 /// A node on a store that can be made to stand still, and its clock.
-async fn freezable() -> (TestNode, Arc<Outage>, Arc<MovableClock>) {
+pub(crate) async fn freezable() -> (TestNode, Arc<Outage>, Arc<MovableClock>) {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let sync = SyncMode::Every(Duration::from_secs(1));
     let store = EmbeddedStore::open(folder.path().join("chat"), sync).unwrap();

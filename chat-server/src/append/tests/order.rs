@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::sleep;
 
-use super::super::AppendError;
+use super::super::{AppendError, HOLD_MAX};
 use super::*;
 
 const MESSAGES: usize = 40;
@@ -16,6 +16,7 @@ const MESSAGES: usize = 40;
 /// a while after they did: until it reads of a failure it goes on with the next ones.
 struct Client<'a> {
     fixture: &'a Fixture,
+    origin: Origin,
     random: &'a mut StdRng,
     next: usize,
     under_way: VecDeque<(usize, oneshot::Receiver<Outcome>)>,
@@ -25,7 +26,7 @@ impl Client<'_> {
     fn send_next(&mut self) {
         let name = format!("{:03}", self.next);
         let sent = draft(&name, Some(&name));
-        let outcome = self.fixture.submit_from(Some(Origin(1)), vec![sent]);
+        let outcome = self.fixture.submit_from(Some(&self.origin), vec![sent]);
         self.under_way.push_back((self.next, outcome));
         self.next += 1;
     }
@@ -93,6 +94,7 @@ async fn what_fails_and_is_sent_again_in_order_is_stored_in_order() {
         let mut breaking = StdRng::seed_from_u64(seed + 1_000);
         let mut client = Client {
             fixture: &fixture,
+            origin: Origin::default(),
             random: &mut random,
             next: 0,
             under_way: VecDeque::new(),
@@ -112,24 +114,121 @@ async fn what_fails_and_is_sent_again_in_order_is_stored_in_order() {
     }
 }
 
+/// What one connection sends to room 1, under names.
+struct Connection<'a> {
+    fixture: &'a Fixture,
+    origin: Origin,
+}
+
+impl<'a> Connection<'a> {
+    fn new(fixture: &'a Fixture) -> Self {
+        let origin = Origin::default();
+        Self { fixture, origin }
+    }
+
+    fn send(&self, name: &str) -> oneshot::Receiver<Outcome> {
+        let draft = draft(name, Some(name));
+        self.fixture.submit_from(Some(&self.origin), vec![draft])
+    }
+}
+
+const FAILED: Outcome = Err(AppendError::Unavailable);
+
 /// What is refused for an earlier one is not refused for ever, and nobody else is.
 #[tokio::test(start_paused = true)]
 async fn others_go_on_and_a_client_that_gave_up_does_later() {
     let fixture = Fixture::new().await;
+    let (one, other) = (Connection::new(&fixture), Connection::new(&fixture));
     fixture.through.set_latency(Duration::from_secs(2));
-    let first = fixture.submit_from(Some(Origin(1)), vec![draft("a", Some("a"))]);
+    let first = one.send("a");
     sleep(Duration::from_secs(4)).await;
-    let behind = fixture.submit_from(Some(Origin(1)), vec![draft("b", Some("b"))]);
-    let other = fixture.submit_from(Some(Origin(2)), vec![draft("c", Some("c"))]);
-    let failed = Err(AppendError::Unavailable);
-    assert_eq!(first.await.unwrap(), failed);
-    assert_eq!(behind.await.unwrap(), failed);
+    let behind = one.send("b");
+    let others = other.send("c");
+    assert_eq!(first.await.unwrap(), FAILED);
+    assert_eq!(behind.await.unwrap(), FAILED);
     fixture.through.set_latency(Duration::ZERO);
-    assert_eq!(other.await.unwrap(), at(1));
-    let send = |name: &str| fixture.submit_from(Some(Origin(1)), vec![draft(name, Some(name))]);
-    assert_eq!(send("b").await.unwrap(), failed, "a comes first");
-    sleep(Duration::from_secs(5)).await;
-    assert_eq!(send("d").await.unwrap(), at(2), "a was given up");
+    assert_eq!(others.await.unwrap(), at(1));
+    assert_eq!(one.send("new").await.unwrap(), FAILED, "a comes first");
+    sleep(HOLD_MAX).await;
+    assert_eq!(one.send("d").await.unwrap(), at(2), "a was given up");
+}
+
+/// The longest wait of a client before it sends again is longer than a send is tried for.
+#[tokio::test(start_paused = true)]
+async fn nothing_overtakes_however_long_a_client_waits_before_it_sends_again() {
+    let fixture = Fixture::new().await;
+    let one = Connection::new(&fixture);
+    fixture.through.set_latency(Duration::from_secs(2));
+    assert_eq!(one.send("a").await.unwrap(), FAILED);
+    fixture.through.set_latency(Duration::ZERO);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(one.send("b").await.unwrap(), FAILED, "it was on its way");
+    let again = [one.send("a"), one.send("b"), one.send("c")];
+    for (sent, seq) in again.into_iter().zip(1..) {
+        assert_eq!(sent.await.unwrap(), at(seq));
+    }
+}
+
+/// A client that has read of the first refusal only: what is new waits for all that were refused.
+#[tokio::test(start_paused = true)]
+async fn each_that_was_refused_comes_before_what_is_new() {
+    let fixture = Fixture::new().await;
+    let one = Connection::new(&fixture);
+    fixture.through.set_latency(Duration::from_secs(2));
+    let (first, second) = (one.send("a"), one.send("b"));
+    assert_eq!(
+        (first.await.unwrap(), second.await.unwrap()),
+        (FAILED, FAILED)
+    );
+    fixture.through.set_latency(Duration::ZERO);
+    assert_eq!(one.send("a").await.unwrap(), at(1));
+    assert_eq!(one.send("c").await.unwrap(), FAILED, "b comes first");
+    assert_eq!(one.send("b").await.unwrap(), at(2));
+    assert_eq!(one.send("c").await.unwrap(), at(3));
+}
+
+/// Sent again ahead of another one, by a client that was told of that before: it wants no more of it.
+#[tokio::test(start_paused = true)]
+async fn a_later_one_that_comes_again_gives_up_those_before_it() {
+    let fixture = Fixture::new().await;
+    let one = Connection::new(&fixture);
+    fixture.through.set_latency(Duration::from_secs(2));
+    assert_eq!(one.send("a").await.unwrap(), FAILED);
+    fixture.through.set_latency(Duration::ZERO);
+    assert_eq!(one.send("b").await.unwrap(), FAILED);
+    assert_eq!(one.send("b").await.unwrap(), at(1));
+    assert_eq!(one.send("c").await.unwrap(), at(2));
+}
+
+/// Refused before the one ahead of it was: that it comes again says nothing of the other, which its
+/// sender did not know of.
+#[test]
+fn a_later_one_that_was_refused_first_does_not_overtake() {
+    let (origin, now) = (Origin::default(), SystemClock.now());
+    let turn = |name| origin.take_turn(room(1), Some(name), b"", now);
+    let (a, b) = (turn("a"), turn("b"));
+    b.refuse(now);
+    a.refuse(now);
+    let again = turn("b");
+    assert!(again.has_to_wait());
+    again.refuse(now);
+    for name in ["a", "b", "c"] {
+        assert!(!turn(name).has_to_wait(), "{name}");
+    }
+}
+
+/// However much is refused, what is remembered of it is bounded, and the first of it counts.
+#[test]
+fn what_is_remembered_is_bounded() {
+    let (origin, now) = (Origin::default(), SystemClock.now());
+    let turn = |name: usize| origin.take_turn(room(1), Some(&name.to_string()), b"", now);
+    for name in 0..10_000 {
+        turn(name).refuse(now);
+    }
+    assert!(format!("{origin:?}").contains("refused: 256"), "{origin:?}");
+    assert!(turn(20_000).has_to_wait());
+    assert!((0..256).all(|name| !turn(name).has_to_wait()));
+    assert!(!turn(20_000).has_to_wait());
 }
 
 /// A clock that is behind, or another node's that is ahead, makes no time fall within a log.
