@@ -222,6 +222,11 @@ async fn our_client_is_told_of_a_subscription_too_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn our_client_sends_again_in_the_original_order() {
+    check_client("retry.test.js", &["--sends-per-second", "5"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn our_client_moves_before_it_leaves() {
     check_client("moving.test.js", &["--rebalance-age", "1s"]).await;
 }
