@@ -241,7 +241,7 @@ impl Node {
 /// the epoch.
 ///
 /// # Errors
-/// The store cannot be opened or written.
+/// There is no store, or it cannot be opened or written.
 pub async fn begin_epoch(
     store: &StoreUrl,
     scylla: &ScyllaFlags,
@@ -251,7 +251,8 @@ pub async fn begin_epoch(
         StoreUrl::File(folder) => EmbeddedStore::begin_epoch(folder),
         StoreUrl::Scylla(address) => {
             let settings = scylla.settings(address);
-            let store = ScyllaStore::connect(&settings, clock, Arc::new(Metrics::new())).await?;
+            let metrics = Arc::new(Metrics::new());
+            let store = ScyllaStore::connect_existing(&settings, clock, metrics).await?;
             store.begin_epoch().await
         }
     }

@@ -5,6 +5,8 @@
 
 #[path = "crash/disk.rs"]
 mod disk;
+#[path = "crash/epoch.rs"]
+mod epoch;
 #[path = "crash/limits.rs"]
 mod limits;
 #[path = "crash/program.rs"]

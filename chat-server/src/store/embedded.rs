@@ -144,8 +144,9 @@ impl EmbeddedStore {
     /// backup in a way that does not show. Returns the epoch.
     ///
     /// # Errors
-    /// As for [`open`](Self::open).
+    /// As for [`open`](Self::open); a folder without a store is refused and stays as it is.
     pub fn begin_epoch(folder: impl AsRef<Path>) -> Result<u64, StoreError> {
+        files::require_store(folder.as_ref())?;
         let mut tables = Tables::open(folder.as_ref())?;
         tables.begin_epoch()?;
         Ok(tables.epoch)

@@ -53,6 +53,8 @@ use self::epochs::Epoch;
 use self::fault::Effect;
 use self::hints::Hints;
 use self::route::{InOrder, Suspects};
+use self::schema::Missing;
+use self::session::Opened;
 use self::settings::ScyllaSettings;
 use self::stamps::Stamps;
 use self::statements::Statements;
@@ -87,10 +89,31 @@ impl ScyllaStore {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let opened = session::open(settings, clock.as_ref()).await?;
+        let opened = session::open(settings, Missing::Create, clock.as_ref()).await?;
+        Ok(Self::on(opened, settings, (clock, metrics)))
+    }
+
+    /// Connects to a store that is there, without creating one.
+    ///
+    /// # Errors
+    /// As for [`connect`](Self::connect); [`StoreError::Corrupt`] if the keyspace holds no store.
+    pub async fn connect_existing(
+        settings: &ScyllaSettings,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
+        let opened = session::open(settings, Missing::Refuse, clock.as_ref()).await?;
+        Ok(Self::on(opened, settings, (clock, metrics)))
+    }
+
+    fn on(
+        opened: Opened,
+        settings: &ScyllaSettings,
+        (clock, metrics): (Arc<dyn Clock>, Arc<Metrics>),
+    ) -> Self {
         metrics.store_shard_aware.set(opened.is_shard_aware.into());
         let suspects = Suspects::new(Arc::clone(&clock));
-        Ok(Self {
+        Self {
             session: opened.session,
             statements: opened.statements,
             route: InOrder::policy(&suspects),
@@ -103,7 +126,7 @@ impl ScyllaStore {
             metrics,
             keyspace: settings.address.keyspace.clone(),
             answer_wait: settings.answer_wait,
-        })
+        }
     }
 
     /// A read, and its rows.

@@ -9,11 +9,13 @@ use chat_server::store::epoch::GAP_MIN;
 use chat_server::store::scylla::ScyllaStore;
 use chat_server::store::{Append, MessageStore, ReadConsistency, RoomStore};
 use futures_util::future::join_all;
+use scylla::client::session_builder::SessionBuilder;
 use shared::clock::SystemClock;
 use shared::drain::Drain;
 use shared::ids::Seq;
 
 use super::make::{batch, fresh_topic, seq};
+use super::program::{program, run};
 use super::transactions::draft;
 use super::{connect, fill, fresh_keyspace, head, read, servers, settings_at};
 
@@ -113,4 +115,21 @@ async fn logs_of_a_store_that_was_put_back_jump_once_to_one_place() {
     assert!(store.begin_epoch().await.unwrap() > epoch);
     let later = connect(&settings).await.enter(quiet).await.unwrap();
     assert!(later.get() > entered.get() + GAP_MIN);
+}
+
+#[tokio::test]
+async fn new_epoch_of_a_wrong_keyspace_is_refused_and_makes_nothing() {
+    let keyspace = fresh_keyspace();
+    let store = format!("scylla://{}/{keyspace}", servers());
+    let refused = run(program(&["new-epoch", "--store", &store])).await;
+    let log = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{log}");
+    assert!(refused.stdout.is_empty());
+    let says = format!("the keyspace {keyspace} holds no messages");
+    assert!(log.contains(&says), "{log}");
+    let named = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
+    let servers = SessionBuilder::new().known_node(servers().split(',').next().unwrap());
+    let servers = servers.build().await.unwrap();
+    let found = servers.query_unpaged(named, (keyspace,)).await.unwrap();
+    assert_eq!(found.into_rows_result().unwrap().rows_num(), 0);
 }

@@ -12,6 +12,11 @@ mod make;
 
 #[path = "../support/certificates.rs"]
 mod certificates;
+#[path = "../crash/program.rs"]
+#[expect(dead_code, reason = "the tests of kills use the rest")]
+mod program;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod borders;
 mod encrypted;

@@ -77,6 +77,18 @@ pub(super) fn check(folder: &Path) -> Result<(), StoreError> {
         .try_for_each(|(name, tree)| check_tree(tree, name == OWN))
 }
 
+/// Refuses a folder in which no store was ever made: another one was meant.
+pub(super) fn require_store(folder: &Path) -> Result<(), StoreError> {
+    if names(&folder.join("keyspaces"))?.is_empty() {
+        return Err(StoreError::Unavailable(format!(
+            "{} holds no messages: name the folder of a chat server (of dapanda: `chat` in its data \
+             folder)",
+            folder.display()
+        )));
+    }
+    Ok(())
+}
+
 /// What is in a folder, which need not be there.
 fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
     let entries = match fs::read_dir(folder) {

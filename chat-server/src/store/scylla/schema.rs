@@ -26,13 +26,31 @@ use crate::store::StoreError;
 /// where they are well.
 const CHANGE_WAIT: Duration = Duration::from_secs(10);
 
+/// What becomes of a keyspace without any table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It and its tables are created.
+    Create,
+    /// Another one was meant.
+    Refuse,
+}
+
 /// Sees to it that the keyspace and all tables are there.
-pub(super) async fn ensure(session: &Session, settings: &ScyllaSettings) -> Result<(), StoreError> {
+pub(super) async fn ensure(
+    session: &Session,
+    settings: &ScyllaSettings,
+    missing: Missing,
+) -> Result<(), StoreError> {
     let keyspace = &settings.address.keyspace;
     let route = one_server(session)?;
     // What is there already is not asked for again: a start must not depend on changes being
     // possible, which they are not while a server is away.
     if tables(session, keyspace).await?.is_empty() {
+        if missing == Missing::Refuse {
+            return Err(StoreError::Corrupt(format!(
+                "the keyspace {keyspace} holds no messages: name the one of the chat servers"
+            )));
+        }
         create_keyspace(session, settings, &route).await?;
     }
     let there = tables(session, keyspace).await?;

@@ -11,6 +11,7 @@ use shared::clock::Clock;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::schema::Missing;
 use super::settings::ScyllaSettings;
 use super::statements::Statements;
 use super::{cql, schema};
@@ -46,6 +47,7 @@ pub(super) struct Opened {
 /// Connects, again and again for a bounded time.
 pub(super) async fn open(
     settings: &ScyllaSettings,
+    missing: Missing,
     clock: &dyn Clock,
 ) -> Result<Opened, StoreError> {
     let tls = settings.ca.as_deref().map(tls::trusting).transpose();
@@ -54,8 +56,10 @@ pub(super) async fn open(
     let begun = clock.now();
     let mut pause = PAUSE_MIN;
     loop {
-        let error = match Box::pin(attempt(settings, tls.clone())).await {
+        let error = match Box::pin(attempt(settings, missing, tls.clone())).await {
             Ok(opened) => return Ok(opened),
+            // What is not there does not come while it is waited for.
+            Err(error @ StoreError::Corrupt(_)) => return Err(error),
             Err(error) => error,
         };
         let hosts = settings.address.hosts.join(", ");
@@ -72,6 +76,7 @@ pub(super) async fn open(
 
 async fn attempt(
     settings: &ScyllaSettings,
+    missing: Missing,
     tls: Option<Arc<ClientConfig>>,
 ) -> Result<Opened, StoreError> {
     let mut builder = SessionBuilder::new()
@@ -92,7 +97,7 @@ async fn attempt(
         .build()
         .await
         .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-    schema::ensure(&session, settings).await?;
+    schema::ensure(&session, settings, missing).await?;
     let statements = Statements::prepare(&session, settings)
         .await
         .map_err(|error| StoreError::Unavailable(format!("a statement is refused: {error}")))?;
