@@ -3,15 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_server::append::{RoomHeads, RoomHeadsParts};
+use chat_server::bus::local::LocalBus;
+use chat_server::hub::Hub;
 use chat_server::log::Topic;
+use chat_server::metrics::Metrics;
+use chat_server::rooms::{RoomSpec, Rooms, RoomsParts};
 use chat_server::store::scylla::ScyllaStore;
-use chat_server::store::{Append, MessageStore, ReadConsistency, RoomStore, StoreError};
-use shared::ids::Seq;
+use chat_server::store::{
+    Append, MessageStore, ReadConsistency, Role, Room, RoomMember, RoomStore, StoreError,
+};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use shared::clock::SystemClock;
+use shared::drain::Drain;
+use shared::ids::{MemberId, Seq};
 use tokio::time::{interval, timeout};
 
-use super::make::{batch, fresh_member, fresh_room, fresh_topic, seq};
+use super::make::{batch, fresh_member, fresh_room, fresh_topic, millis, seq};
 use super::proxy::{Mode, Proxy};
-use super::{KEYSPACE, PATIENCE, append, assert_whole, connect, head, servers, settings_at};
+use super::rooms::is_shown;
+use super::{
+    KEYSPACE, PATIENCE, append, assert_whole, connect, head, servers, settings, settings_at,
+};
 
 /// Longer than any answer takes that comes, also on a busy machine.
 const ANSWER_WAIT: Duration = Duration::from_secs(4);
@@ -166,4 +180,85 @@ async fn frozen_server_holds_nobody_for_ever() {
     let after = settle(&store, topic, 3).await;
     assert_eq!(after, Append::Applied, "reads and marks append nothing");
     assert_whole(&store, topic, 5).await;
+}
+
+/// The rooms of a node on this store.
+fn rooms_on(store: &Arc<ScyllaStore>) -> Rooms {
+    let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
+    let (clock, bus) = (
+        Arc::new(SystemClock),
+        Arc::new(LocalBus::new().attach(64).0),
+    );
+    let heads = RoomHeads::new(RoomHeadsParts {
+        rooms: Arc::clone(store) as _,
+        messages: Arc::clone(store) as _,
+        drain: drain.clone(),
+        metrics: Arc::clone(&metrics),
+    });
+    let hub = Hub::new(
+        (Arc::clone(store) as _, heads.clone()),
+        Arc::clone(&bus) as _,
+        Arc::clone(&clock) as _,
+        drain,
+        Arc::clone(&metrics),
+    );
+    Rooms::new(RoomsParts {
+        rooms: Arc::clone(store) as _,
+        messages: Arc::clone(store) as _,
+        heads,
+        hub,
+        bus,
+        clock,
+        metrics,
+        random: StdRng::seed_from_u64(7),
+    })
+}
+
+/// The room is written before its memberships: where the answer is lost they are not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn room_put_again_after_a_lost_answer_is_shown_to_its_members() {
+    let (proxy, far) = through_proxy().await;
+    let near = connect(&settings()).await;
+    let (id, ids) = (fresh_room(), [(); 3].map(|()| fresh_member()));
+    let [stays, leaves, comes] = ids;
+    let members = |ids: [MemberId; 2]| {
+        let member = |member_id| RoomMember {
+            member_id,
+            role: Role::Member,
+            name: "n".to_owned(),
+            image_url: None,
+        };
+        ids.map(member).to_vec()
+    };
+    let room = |ids| Room {
+        room_id: id,
+        members: members(ids),
+        product: None,
+        opaque: false,
+        created_at: millis(1_000),
+    };
+    far.put_room(&room([stays, leaves])).await.unwrap();
+    proxy.set(Mode::HoldAnswers);
+    let after = room([stays, comes]);
+    let lost = timeout(PATIENCE, far.put_room(&after)).await;
+    let lost = lost.expect("it has a deadline");
+    assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
+    let shown = async || {
+        let mut shown = Vec::new();
+        for member in ids {
+            shown.push(is_shown(&near, member, id).await);
+        }
+        shown
+    };
+    assert_eq!(near.room(id).await.unwrap(), Some(after.clone()));
+    assert_eq!(shown().await, [true, true, false]);
+
+    // The room is there as it is asked for, and all the same its memberships are made to follow.
+    let spec = RoomSpec {
+        members: after.members,
+        product: None,
+        opaque: false,
+    };
+    rooms_on(&near).put(id, spec).await.unwrap();
+    assert_eq!(shown().await, [true, false, true]);
 }

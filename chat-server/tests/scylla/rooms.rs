@@ -27,7 +27,7 @@ fn room_of(room_id: RoomId, members: &[MemberId]) -> Room {
     }
 }
 
-async fn is_shown(store: &ScyllaStore, member: MemberId, room: RoomId) -> bool {
+pub(crate) async fn is_shown(store: &ScyllaStore, member: MemberId, room: RoomId) -> bool {
     let memberships = store.memberships(member).await.unwrap();
     memberships.iter().any(|membership| membership.room == room)
 }

@@ -3,8 +3,16 @@
 
 use std::path::Path;
 use std::process::Command as Process;
+use std::sync::Arc;
 
+use bytes::Bytes;
+use chat_server::log::{Draft, Entry, Kind, Topic, Uid};
+use chat_server::store::embedded::EmbeddedStore;
+use chat_server::store::epoch::GAP_MIN;
+use chat_server::store::{Append, MessageStore as _, SyncMode};
 use serde_json::Value;
+use shared::clock::{Clock as _, SystemClock};
+use shared::ids::{MemberId, RoomId, Seq};
 use stomp::{Command, Frame};
 
 use crate::start::{rooms, say, session, subscribe};
@@ -155,4 +163,82 @@ async fn a_mark_beyond_the_end_is_told_at_once() {
         say(&mut sender, new).await;
         assert_eq!(text(&raw.expect(Command::Message).await), new);
     }
+}
+
+/// Enters the epoch with the log of room 1, and stores this text there as a node does that ends
+/// before it notes the room's newest message; the position.
+async fn enter_unnoted(chat: &Path, text: Option<&str>) -> Seq {
+    let store = EmbeddedStore::open(chat, SyncMode::Always).unwrap();
+    let topic = Topic::Room(RoomId::try_from(1_u64).unwrap());
+    let head = store.enter(topic).await.unwrap();
+    let seq = head.next().unwrap();
+    if let Some(text) = text {
+        let draft = Draft {
+            uid: Uid(rand::random()),
+            kind: Kind::Chat,
+            sender: Some(MemberId::try_from(1_u64).unwrap()),
+            client_message_id: None,
+            headers: Vec::new(),
+            content_type: None,
+            body: Bytes::copy_from_slice(text.as_bytes()),
+            sent_at: SystemClock.unix_millis(),
+        };
+        let entry = Entry {
+            seq,
+            deleted: false,
+            draft,
+        };
+        let append = store.append(topic, head, vec![Arc::new(entry)]);
+        assert_eq!(append.await.unwrap(), Append::Applied);
+    }
+    store.close().unwrap();
+    seq
+}
+
+/// Room, newest message and unread of each row that member 2 is shown.
+async fn rows(node: &TestNode, size: usize) -> Vec<(i64, String, i64)> {
+    let page = get(node, &format!("/api/chat-room?size={size}")).await;
+    let rows = page["data"].as_array().unwrap().iter().map(|row| {
+        let text = row["lastMessage"].as_str().unwrap().to_owned();
+        let number = |name: &str| row[name].as_i64().unwrap();
+        (number("chatRoomId"), text, number("unreadCount"))
+    });
+    rows.collect()
+}
+
+#[tokio::test]
+async fn room_list_shows_what_came_behind_a_jump_though_its_record_is_from_before() {
+    let node = TestNode::start(&[]).await;
+    node.room(1, &[1, 2]).await;
+    node.room(2, &[1, 2]).await;
+    say_all(&node, &["m1", "m2"]).await;
+    let mut sender = session(&node, 1).await;
+    sender
+        .text("SEND\ndestination:/pub/2\nreceipt:later\n\n{\"message\":\"later\"}\0")
+        .await;
+    sender.expect(Command::Receipt).await;
+    drop(sender);
+    let folder = node.stop().await;
+    let chat = folder.path().join("chat");
+    EmbeddedStore::begin_epoch(&chat).unwrap();
+    let row = |room, text: &str, unread| (room, text.to_owned(), unread);
+
+    // The log has jumped and nothing came yet: the row stays as it was.
+    let target = enter_unnoted(&chat, None).await;
+    assert!(target.get() > 2 + GAP_MIN);
+    let node = TestNode::start_in(folder, &[]).await;
+    let before = [row(2, "later", 1), row(1, "m2", 2)];
+    assert_eq!(rows(&node, 10).await, before);
+    let folder = node.stop().await;
+
+    assert_eq!(enter_unnoted(&chat, Some("n1")).await, target);
+    let node = TestNode::start_in(folder, &[]).await;
+    let after = [row(1, "n1", 3), row(2, "later", 1)];
+    assert_eq!(rows(&node, 10).await, after);
+    // The record is mended: pages that do not show the row know of it as well.
+    assert_eq!(rows(&node, 1).await, after[..1]);
+    assert_eq!(node.node.services.metrics.room_heads_behind.get(), 1);
+    let node = TestNode::start_in(node.stop().await, &[]).await;
+    assert_eq!(rows(&node, 1).await, after[..1]);
+    assert_eq!(node.node.services.metrics.room_heads_behind.get(), 0);
 }
