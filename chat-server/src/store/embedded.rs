@@ -392,3 +392,24 @@ impl MemberStore for EmbeddedStore {
         self.write(write, 0).await.map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn store_that_lost_its_tables_leaves_the_seal_of_its_folder_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let seal = || std::fs::read(folder.path().join("copy-seal")).unwrap();
+        let open = || EmbeddedStore::open(folder.path(), SyncMode::Always).unwrap();
+        let store = open();
+        let before = seal();
+        store.opened.take_away("it could not be opened again");
+        store.close().unwrap();
+        assert_eq!(seal(), before);
+        let store = open();
+        let before = seal();
+        store.close().unwrap();
+        assert_ne!(seal(), before, "with tables it is sealed anew");
+    }
+}
