@@ -1,12 +1,14 @@
 //! Starting: several nodes at once, before the server is there, and without one.
 
 use std::fmt::Debug;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex};
 
 use chat_server::metrics::Metrics;
 use chat_server::store::scylla::ScyllaStore;
 use chat_server::store::scylla::settings::{DataCenters, Replication};
 use chat_server::store::{Append, MessageStore, ReadConsistency};
+use shared::claims::generate_key;
 use shared::clock::SystemClock;
 use shared::ids::Seq;
 use tokio::task::JoinSet;
@@ -16,9 +18,10 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::make::{batch, fresh_topic, seq};
+use super::program::{End, program, start_program};
 use super::proxy::{Mode, Proxy};
 use super::{
-    PATIENCE, append, connect, fresh_keyspace, head, servers, settings, settings_at,
+    KEYSPACE, PATIENCE, append, connect, fresh_keyspace, head, servers, settings, settings_at,
     why_it_does_not_start,
 };
 
@@ -147,4 +150,37 @@ async fn what_the_store_does_is_measured() {
     ] {
         assert!(page.contains(line), "{line} is missing in: {page}");
     }
+}
+
+/// So all of them may be on a disk that is mounted read-only.
+#[tokio::test]
+async fn node_on_servers_writes_no_file() {
+    drop(connect(&settings()).await);
+    let folder = tempfile::tempdir().unwrap();
+    let jwks = folder.path().join("jwks.json");
+    let keys = [generate_key().unwrap().public];
+    let keys = serde_json::json!({ "keys": keys }).to_string();
+    std::fs::write(&jwks, keys).unwrap();
+    let listing = || {
+        let entries = std::fs::read_dir(folder.path()).unwrap();
+        let about = |entry: std::fs::DirEntry| {
+            let about = entry.metadata().unwrap();
+            (entry.path(), about.ino(), about.ctime(), about.ctime_nsec())
+        };
+        let mut all: Vec<_> = entries.map(|entry| about(entry.unwrap())).collect();
+        all.sort();
+        all
+    };
+    let before = listing();
+    let store = format!("scylla://{}/{}", servers(), *KEYSPACE);
+    let any = "127.0.0.1:0";
+    let mut node = program(&["--listen", any, "--admin-listen", any, "--store", &store]);
+    node.arg(format!("--jwks=file:{}", jwks.display()));
+    node.current_dir(folder.path());
+    let mut running = start_program(node).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ready = client.get(format!("http://{}/readyz", running.admin));
+    assert_eq!(ready.send().await.unwrap().status(), 200);
+    running.end(End::Kill).await;
+    assert_eq!(listing(), before);
 }

@@ -62,7 +62,11 @@ pub(super) fn in_use(folder: &Path) -> StoreError {
 }
 
 fn unavailable(path: &Path, error: &std::io::Error) -> StoreError {
-    StoreError::Unavailable(format!("{}: {error}", path.display()))
+    StoreError::Unavailable(format!(
+        "{}: {error}; the folder of the messages must be on a disk that takes writes, also where they are \
+         only read",
+        path.display()
+    ))
 }
 
 #[cfg(test)]
@@ -77,5 +81,6 @@ mod tests {
             matches!(&refused, StoreError::Unavailable(why) if why.contains("/proc/self/process.lock")),
             "{refused}"
         );
+        assert!(refused.to_string().contains("takes writes"), "{refused}");
     }
 }
