@@ -434,3 +434,29 @@ async fn request_to_an_allowed_host_is_answered() {
         "{answer}"
     );
 }
+
+/// What the kernel keeps of a connection: twice of what is asked for, its own records included.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn kernel_buffers_of_accepted_connections_are_bounded() {
+    let most = |name: &str, asked: u32| {
+        let limit = std::fs::read_to_string(format!("/proc/sys/net/core/{name}"));
+        // It is not shown in every container.
+        let limit = limit.ok().and_then(|text| text.trim().parse().ok());
+        2 * limit.map_or(asked, |limit: u32| limit.min(asked))
+    };
+    let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+    let _client = client.unwrap();
+    let accepted = accepted.unwrap().0.into_std().unwrap();
+    let accepted = TcpSocket::from_std_stream(accepted);
+    assert_eq!(
+        accepted.recv_buffer_size().unwrap(),
+        most("rmem_max", RECEIVE_BUFFER_BYTES)
+    );
+    assert_eq!(
+        accepted.send_buffer_size().unwrap(),
+        most("wmem_max", SEND_BUFFER_BYTES)
+    );
+}
