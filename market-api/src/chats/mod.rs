@@ -183,10 +183,12 @@ impl Chats {
         let asked = (buyer, product, taken, step);
         let placed = self.db.write(asked, |(buyer, product, taken, step), tx| {
             Box::pin(async move {
+                let (product, buyer) = (i64::from(product.get()), i64::from(buyer.get()));
+                repo::lock_shown(tx, product, buyer).await?;
                 if let Some(taken) = taken {
                     repo::forget(tx, *taken).await?;
                 }
-                place_in(*buyer, *product, *step, tx).await
+                place_in((product, buyer), *step, tx).await
             })
         });
         Ok(placed.await?)
@@ -237,13 +239,7 @@ impl Chats {
     }
 }
 
-async fn place_in(
-    buyer: MemberId,
-    product: ProductId,
-    step: i64,
-    tx: &mut Tx<'_>,
-) -> TxResult<Wanted> {
-    let (product, buyer) = (i64::from(product.get()), i64::from(buyer.get()));
+async fn place_in((product, buyer): (i64, i64), step: i64, tx: &mut Tx<'_>) -> TxResult<Wanted> {
     let Some(offer) = repo::offer(tx, product, buyer).await? else {
         return Err(Abort::Refused(ApiError::ProductUnknown));
     };

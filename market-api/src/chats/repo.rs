@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _, query};
 
 use super::rooms::{ChatRoom, Participant};
-use crate::db::{Db, DbError, Tx};
+use crate::db::{Db, DbError, Tx, locking};
 use crate::products::Kind;
 
 type Sql<T> = Result<T, sqlx::Error>;
@@ -53,6 +53,27 @@ macro_rules! offer {
             $rest
         )
     };
+}
+
+/// Keeps others from changing what a room of this product and buyer shows, until this transaction
+/// ends: a change that waits for it finds the room and outdates it.
+///
+/// Statements of their own: one that waits for a lock reads all other rows as they were before the
+/// wait. Opening hours are changed under the product's lock. The product comes before the members, as
+/// everywhere.
+pub(super) async fn lock_shown(tx: &mut Tx<'_>, product: i64, buyer: i64) -> Sql<()> {
+    let text = locking!(tx, shared, "select member_id from product where id = $1");
+    let row = query(text).bind(product).fetch_optional(tx.connection());
+    let Some(row) = row.await? else { return Ok(()) };
+    let seller: i64 = row.try_get(0)?;
+    let text = locking!(
+        tx,
+        shared,
+        "select id from member where id in ($1, $2) order by id"
+    );
+    let members = query(text).bind(seller).bind(buyer);
+    members.fetch_all(tx.connection()).await?;
+    Ok(())
 }
 
 /// The offer as this buyer would ask about it.

@@ -112,13 +112,20 @@ impl Tx<'_> {
 
 /// A text that locks the rows it reads: `locking!(tx, "select … where id = $1")`.
 ///
-/// Plain `for update` would also block inserts of rows that refer to these. SQLite has one writer,
-/// so there everything is locked already.
+/// Plain `for update` would also block inserts of rows that refer to these. `locking!(tx, shared, …)`
+/// only keeps others from changing the rows: transactions that share them do not wait for each other.
+/// SQLite has one writer, so there everything is locked already.
 #[macro_export]
 macro_rules! locking {
     ($tx:expr, $text:literal) => {
+        $crate::db::locking!(@ $tx, $text, " for no key update")
+    };
+    ($tx:expr, shared, $text:literal) => {
+        $crate::db::locking!(@ $tx, $text, " for share")
+    };
+    (@ $tx:expr, $text:literal, $lock:literal) => {
         match $tx.dialect() {
-            $crate::db::Dialect::Postgres => concat!($text, " for no key update"),
+            $crate::db::Dialect::Postgres => concat!($text, $lock),
             $crate::db::Dialect::Sqlite => $text,
         }
     };

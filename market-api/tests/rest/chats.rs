@@ -9,10 +9,12 @@ use axum::routing::any;
 use chat_server::app::Node;
 use futures_util::future::join_all;
 use http::{Method, StatusCode};
+use market_api::db::Abort;
 use serde_json::{Value, json};
 use shared::config::parse;
 use shared::drain::Drain;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use crate::on_both;
 use crate::products::{data, spot};
@@ -26,6 +28,7 @@ on_both! {
     a_call_is_made_twice_and_within_its_time,
     ids_that_the_chat_server_has_are_skipped,
     a_room_follows_its_members_and_hours,
+    a_change_while_a_room_is_opened_reaches_it,
 }
 
 /// A port that a market calls, for a chat server or something else.
@@ -371,4 +374,64 @@ async fn a_room_follows_its_members_and_hours(on: On) {
     let shown = chat.rooms(&site, &buyer).await[0].clone();
     assert_eq!(shown["senderName"], "또 이름");
     assert_eq!(site.number(outdated).await, 0);
+}
+
+/// A name that changes while the room is opened: it is the one that the room shows, at once or with
+/// the next refresh.
+async fn a_change_while_a_room_is_opened_reaches_it(on: On) {
+    let Stage {
+        site,
+        chat,
+        seller,
+        buyer,
+    } = Stage::set(on).await;
+    for (who, product, name) in [(&seller, 1, "새 이름"), (&buyer, 2, "새 손님")] {
+        let text = format!(
+            "update member set name = '{name}' where id = {}",
+            site.id(who).await
+        );
+        let (changed, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let context = (text, Arc::clone(&changed), Arc::clone(&go_on));
+        let change = site
+            .market
+            .db()
+            .write(context, |(text, changed, go_on), tx| {
+                Box::pin(async move {
+                    sqlx::query(sqlx::AssertSqlSafe(text.clone()))
+                        .execute(tx.connection())
+                        .await?;
+                    changed.notify_one();
+                    go_on.notified().await;
+                    Ok::<_, Abort<()>>(())
+                })
+            });
+        let commit = async {
+            if matches!(on, On::Postgres) {
+                let waiting = "select count(*) from pg_stat_activity \
+                    where datname = current_database() and wait_event_type = 'Lock'";
+                let made = format!("select count(*) from chat_room where product_id = {product}");
+                eventually("the room waits for the change, or is made", async || {
+                    site.number(waiting).await + site.number(&made).await > 0
+                })
+                .await;
+            }
+            go_on.notify_one();
+        };
+        let opening = async {
+            changed.notified().await;
+            tokio::join!(opened(&site, &buyer, product), commit)
+        };
+        let (changing, _) = tokio::join!(change, opening);
+        changing.unwrap();
+        let outdated = "select count(*) from chat_room where sent < version";
+        site.wait(std::time::Duration::from_secs(60));
+        eventually("the room is up to date", async || {
+            site.number(outdated).await == 0
+        })
+        .await;
+        let other = if product == 1 { &buyer } else { &seller };
+        let rooms = chat.rooms(&site, other).await;
+        let shown = rooms.iter().find(|room| room["productId"] == product);
+        assert_eq!(shown.unwrap()["senderName"], name);
+    }
 }
