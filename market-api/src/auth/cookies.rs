@@ -24,15 +24,28 @@ impl CookieSettings {
         cookie
     }
 
-    /// What removes both.
+    /// What removes both, also those of this host alone: a domain and its host are two cookies to a
+    /// browser, and the second kind is left from before the site had a domain.
     pub(super) fn clear(&self) -> Vec<HeaderValue> {
-        [MemberToken::Access, MemberToken::Refresh]
-            .map(|token| self.cookie(name(token), "", 0))
-            .into()
+        let of_domain = self.domain.as_deref().map(Some);
+        let domains = of_domain.into_iter().chain([None]);
+        let both = [MemberToken::Access, MemberToken::Refresh];
+        domains
+            .flat_map(|domain| both.map(|token| self.cookie_of(domain, name(token), "", 0)))
+            .collect()
     }
 
     fn cookie(&self, name: &str, value: &str, seconds: u64) -> HeaderValue {
-        let domain = self.domain.as_deref();
+        self.cookie_of(self.domain.as_deref(), name, value, seconds)
+    }
+
+    fn cookie_of(
+        &self,
+        domain: Option<&str>,
+        name: &str,
+        value: &str,
+        seconds: u64,
+    ) -> HeaderValue {
         let domain = domain.map_or(String::new(), |domain| format!("; Domain={domain}"));
         let secure = if self.secure { "; Secure" } else { "" };
         let text = format!(
@@ -66,6 +79,14 @@ mod tests {
              Domain=dapanda.example; Secure"
         );
         assert!(cookie.is_sensitive());
+        let ends = "=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax";
+        let expected = ["; Domain=dapanda.example; Secure", "; Secure"].map(|rest| {
+            [
+                format!("accessToken{ends}{rest}"),
+                format!("refreshToken{ends}{rest}"),
+            ]
+        });
+        assert_eq!(settings.clear(), expected.concat());
         let here = CookieSettings {
             domain: None,
             secure: false,

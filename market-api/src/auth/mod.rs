@@ -18,7 +18,7 @@ mod repo;
 mod session;
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use http::header::COOKIE;
@@ -173,17 +173,19 @@ impl Auth {
         })
     }
 
-    /// Ends the session of whoever shows a good token of it, also an access token past its time or
-    /// one of a member who is blocked: leaving is never refused.
+    /// Ends every session of which a good token is shown, also one of a member who is blocked:
+    /// leaving is never refused. A browser shows several where cookies of one name differ in their
+    /// domain or path, and any that went on would be the next request's login.
     ///
     /// # Errors
     /// No token, or none that is good.
     pub async fn end(&self, credentials: &Credentials) -> Result<SetCookies, ApiError> {
-        let claims = self.claims_of_any(credentials)?;
-        let context = (claims.member, claims.family);
-        let ended = self.db.write(context, |(member, family), tx| {
+        let shown = self.sessions_shown(credentials)?;
+        let ended = self.db.write(shown, |shown, tx| {
             Box::pin(async move {
-                repo::revoke(tx, *member, family).await?;
+                for (family, member) in shown {
+                    repo::revoke(tx, *member, family).await?;
+                }
                 Ok::<_, Abort<ApiError>>(())
             })
         });
@@ -205,7 +207,11 @@ impl Auth {
             .map(|(identity, cookies)| (identity.role, cookies))
     }
 
-    fn claims_of_any(&self, credentials: &Credentials) -> Result<MemberClaims, ApiError> {
+    /// The sessions of all valid tokens, in the lock order of transactions.
+    fn sessions_shown(
+        &self,
+        credentials: &Credentials,
+    ) -> Result<BTreeMap<FamilyId, MemberId>, ApiError> {
         let now = self.clock.unix_millis();
         let shown: [(&[Secret<String>], _); 4] = [
             (credentials.bearer.as_slice(), MemberToken::Access),
@@ -213,10 +219,12 @@ impl Auth {
             (&credentials.access_cookies, MemberToken::Refresh),
             (&credentials.refresh_cookies, MemberToken::Refresh),
         ];
-        for (tokens, expected) in shown {
-            if let Some(claims) = self.good(tokens, expected, now).into_iter().next() {
-                return Ok(claims);
-            }
+        let good = shown
+            .into_iter()
+            .flat_map(|(tokens, expected)| self.good(tokens, expected, now));
+        let sessions: BTreeMap<_, _> = good.map(|claims| (claims.family, claims.member)).collect();
+        if !sessions.is_empty() {
+            return Ok(sessions);
         }
         let is_any = credentials.bearer.is_some() || credentials.has_cookies();
         let refusal = if is_any {

@@ -22,6 +22,7 @@ on_both! {
     a_session_ends_after_ninety_days_at_the_latest,
     logout_ends_the_session_at_once,
     logout_works_with_whatever_token_is_left,
+    logout_ends_every_session_that_is_shown,
     defect_22_a_block_holds_for_the_next_request,
     operators_only_and_as_they_are_now,
     what_operators_do_is_noted_and_told,
@@ -267,6 +268,41 @@ async fn logout_works_with_whatever_token_is_left(on: On) {
     let ask = log_out().header("cookie", &cookies.header());
     let answer = ask.header("origin", "https://evil.example").send().await;
     answer.is(403, 1003);
+}
+
+/// A browser shows several cookies of one name where their domains or paths differ.
+async fn logout_ends_every_session_that_is_shown(on: On) {
+    let site = Site::start(on).await;
+    let mut shown = Vec::new();
+    for person in [1, 1, 2, 1, 3] {
+        shown.push(site.log_in("kakao", person).await);
+    }
+    let token = |nth: usize, refresh: bool| {
+        let one: &Cookies = &shown[nth];
+        let token = if refresh { &one.refresh } else { &one.access };
+        token.clone().unwrap()
+    };
+    let cookies = format!(
+        "accessToken={}; accessToken={}; refreshToken={}; refreshToken=a.b.c; accessToken={}",
+        token(0, false),
+        token(1, false),
+        token(2, true),
+        // The first front end's server keeps it there.
+        token(3, true),
+    );
+    let ask = site.ask(Method::POST, "/api/auth/logout");
+    let ask = ask.header("cookie", &cookies).bearer(&token(4, false));
+    ask.header("origin", PAGE).send().await.is(200, 0);
+    for one in &shown {
+        cash(&site).by(one).send().await.is(401, 2007);
+        cash(&site)
+            .by(&one.only_refresh())
+            .send()
+            .await
+            .is(401, 2007);
+    }
+    let told = "select count(*) from outbox where kind = 'session.revoked'";
+    assert_eq!(site.number(told).await, 5);
 }
 
 async fn defect_22_a_block_holds_for_the_next_request(on: On) {
