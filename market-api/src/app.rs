@@ -118,7 +118,7 @@ impl Market {
         )
         .with_developer_family(config.login.developer_family.clone());
         let (store, local_images) = open_images(config, &clock)?;
-        let images = Images::new(store, db.clone(), Arc::clone(&clock));
+        let images = Images::new(store, db.clone(), Arc::clone(&clock), Arc::clone(&metrics));
         let cache = ListCache::new(open_cache(config)?, Arc::clone(&metrics), drain.clone());
         cache.follow(db.clone(), drain);
         let members = Members::new(

@@ -47,6 +47,8 @@ pub struct Metrics {
     pub cache_closed: IntCounter,
     /// Due work by name and outcome.
     pub scheduled: IntCounterVec,
+    /// Uploads that were used and could not be removed from the object store.
+    pub uploads_left: IntCounter,
     /// Calls of the chat server that make a room, by outcome: made, away, taken, refused.
     pub chat_calls: IntCounterVec,
     /// Rooms of which the chat server has old names, pictures or hours.
@@ -127,6 +129,10 @@ impl Metrics {
             ),
             cache_closed: make.counter("market_cache_closed_total", "Times the cache was back"),
             scheduled: make.counters("market_scheduled_total", "Due work", &["name", "outcome"]),
+            uploads_left: make.counter(
+                "market_uploads_left_total",
+                "Uploads that were used and could not be removed",
+            ),
             chat_calls: make.counters(
                 "market_chat_calls_total",
                 "Calls of the chat server that make a room",

@@ -78,6 +78,11 @@ impl LocalImages {
         self.folder.join(key.upload_place())
     }
 
+    /// Whether its picture was checked and published.
+    async fn is_used(&self, key: &Key) -> bool {
+        tokio::fs::try_exists(self.path(key)).await.unwrap_or(false)
+    }
+
     fn text(key: &Key, expires: i64) -> String {
         format!("PUT {key} {expires}")
     }
@@ -177,8 +182,12 @@ impl ObjectStore for LocalImages {
         Ok(true)
     }
 
-    async fn remove(&self, key: &Key, _: UnixMillis) -> Result<(), StoreError> {
-        remove(&self.upload_path(key)).await?;
+    async fn remove_upload(&self, key: &Key, _: UnixMillis) -> Result<(), StoreError> {
+        remove(&self.upload_path(key)).await
+    }
+
+    async fn remove(&self, key: &Key, now: UnixMillis) -> Result<(), StoreError> {
+        self.remove_upload(key, now).await?;
         remove(&self.path(key)).await
     }
 }
@@ -205,15 +214,26 @@ async fn put_file(
     if !is_ours || images.clock.unix_millis().get() >= expires {
         return Err(CommonError::Forbidden);
     }
+    let unavailable = |error: String| {
+        tracing::error!("a picture could not be written: {error}");
+        CommonError::Unavailable
+    };
     // Nothing is read of what nobody may put here.
+    if images.is_used(&key).await {
+        return Err(CommonError::Forbidden);
+    }
     let body = Bytes::from_request(request, &()).await;
     let body = body.map_err(|_too_large| CommonError::TooLarge)?;
-    write(&images.upload_path(&key), &body)
-        .await
-        .map_err(|error| {
-            tracing::error!("a picture could not be written: {error}");
-            CommonError::Unavailable
-        })?;
+    let upload = images.upload_path(&key);
+    let written = write(&upload, &body).await;
+    written.map_err(|error| unavailable(error.to_string()))?;
+    // Used meanwhile: that upload was removed already, and nothing would remove this one.
+    if images.is_used(&key).await {
+        remove(&upload)
+            .await
+            .map_err(|error| unavailable(error.0))?;
+        return Err(CommonError::Forbidden);
+    }
     Ok(StatusCode::OK)
 }
 

@@ -186,8 +186,12 @@ impl ObjectStore for S3Images {
         }
     }
 
+    async fn remove_upload(&self, key: &Key, now: UnixMillis) -> Result<(), StoreError> {
+        self.remove_at(&key.upload_place(), now).await
+    }
+
     async fn remove(&self, key: &Key, now: UnixMillis) -> Result<(), StoreError> {
-        self.remove_at(&key.upload_place(), now).await?;
+        self.remove_upload(key, now).await?;
         self.remove_at(&key.to_string(), now).await
     }
 }

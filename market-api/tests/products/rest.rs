@@ -73,7 +73,12 @@ impl Site {
         );
         let pictures = folder.path().join("pictures");
         let store = Arc::new(LocalImages::new(pictures, SITE, Arc::clone(&clock)));
-        let images = Images::new(Arc::clone(&store) as _, db, Arc::clone(&clock));
+        let images = Images::new(
+            Arc::clone(&store) as _,
+            db,
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        );
         let http_stack = HttpStack {
             log: Log {
                 clock: Arc::clone(&clock),

@@ -10,10 +10,12 @@ use axum::routing::get;
 use futures_util::future::join_all;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use market_api::images::s3::{S3Images, S3Settings};
-use market_api::images::{Head, Key, ObjectStore as _};
+use market_api::images::{Head, Images, Key, ObjectStore as _};
+use market_api::metrics::Metrics;
 use serde_json::{Value, json};
 use shared::config::Secret;
 use shared::drain::Drain;
+use shared::ids::MemberId;
 
 use crate::on_both;
 use crate::site::{Answer, Cookies, PAGE, Site};
@@ -27,6 +29,7 @@ on_both! {
     a_picture_must_be_what_its_name_says,
     a_picture_that_is_too_large_is_not_used,
     what_is_uploaded_after_the_check_is_not_shown,
+    an_upload_that_cannot_be_removed_is_counted,
     pages_of_allowed_origins_may_upload,
     places_at_a_time_are_bounded,
     what_nobody_used_within_a_day_is_removed,
@@ -216,8 +219,10 @@ async fn what_is_uploaded_after_the_check_is_not_shown(on: On) {
         assert_eq!(now.headers["content-type"], "image/png");
         assert_eq!(now.headers["x-content-type-options"], "nosniff");
     };
+    assert_eq!(uploads(&site), 0, "the upload is removed");
     for other in [html, JPEG, b""] {
-        assert_eq!(put(&site, &url, other.to_vec()).await, 200);
+        assert_eq!(put(&site, &url, other.to_vec()).await, 403);
+        assert_eq!(uploads(&site), 0, "nothing is put behind it");
         check().await;
         // IdempotentRequest used it stays so, also when it is used again.
         show(&site, &one, &public).await.is(200, 0);
@@ -228,7 +233,7 @@ async fn what_is_uploaded_after_the_check_is_not_shown(on: On) {
     let (url, public) = place(&site, &one, "a.png").await;
     let larger = [PNG, &[7; 4_000]].concat();
     for _ in 0..5 {
-        assert_eq!(put(&site, &url, PNG).await, 200);
+        assert!([200, 403].contains(&put(&site, &url, PNG).await));
         let (answer, ..) = tokio::join!(
             show(&site, &one, &public),
             put(&site, &url, html),
@@ -241,7 +246,61 @@ async fn what_is_uploaded_after_the_check_is_not_shown(on: On) {
             read.status == 200,
             answer.status == 200 || read.status == 200
         );
+        if answer.status == 200 {
+            assert_eq!(uploads(&site), 0, "a PUT meanwhile leaves nothing");
+        }
     }
+}
+
+/// Files below `uploads/`.
+fn uploads(site: &Site) -> usize {
+    let all = site.keys.with_file_name("images").join("uploads");
+    let folders = std::fs::read_dir(all).unwrap();
+    let files = folders.map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap().count());
+    files.sum()
+}
+
+/// The picture was copied, and the member has it.
+async fn an_upload_that_cannot_be_removed_is_counted(on: On) {
+    let site = Site::start(on).await;
+    let one = site.log_in("kakao", 1).await;
+    let key = "images/1/00000000-0000-0000-0000-000000000000.png";
+    let bucket = Router::new().route(
+        "/bucket/{*path}",
+        get(object)
+            .put(copied)
+            .delete(async || StatusCode::SERVICE_UNAVAILABLE),
+    );
+    let listener = crate::site::bind().await;
+    let base = format!("{}/bucket", crate::site::address(&listener));
+    let drain = Drain::new();
+    crate::site::serve(&drain, listener, bucket.with_state(()));
+    let store = S3Images::new(S3Settings {
+        bucket_url: base.parse().unwrap(),
+        public_url: base.parse().unwrap(),
+        region: "ap-northeast-2".to_owned(),
+        access_key: "key".to_owned(),
+        secret_key: Secret::new("hunter2".to_owned()),
+    });
+    let (db, clock) = (site.market.db().clone(), site.clock.clone());
+    let metrics = Arc::new(Metrics::new());
+    let images = Images::new(Arc::new(store.unwrap()), db, clock, Arc::clone(&metrics));
+    let id = site.id(&one).await;
+    assert_eq!(id, 1, "the bucket has a file of this member");
+    site.sql(&format!(
+        "insert into upload (key, member_id, state, created_at, expires_at) \
+         values ('{key}', 1, 'OPEN', 1, 2)"
+    ))
+    .await;
+    let member = MemberId::try_from(id).unwrap();
+    images
+        .check(member, &format!("{base}/{key}"))
+        .await
+        .unwrap();
+    assert_eq!(metrics.uploads_left.get(), 1);
+    let used = "select count(*) from upload where state = 'USED'";
+    assert_eq!(site.number(used).await, 1);
+    drain.hard().cancel();
 }
 
 /// A browser asks first before a page of another origin may PUT.
