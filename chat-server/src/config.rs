@@ -15,6 +15,7 @@ use shared::claims::TokenScope;
 use shared::config::{Mistake, Mistakes, Settings, parse_bytes, parse_duration};
 use shared::limits::OpenFiles;
 use shared::telemetry::{LogFilter, LogFormat};
+use shared::web::{Serving, cors};
 use stomp::HeartBeat;
 
 use crate::auth::KeySource;
@@ -305,6 +306,17 @@ impl Settings for CommandLine {
     fn check(&self, mistakes: &mut Mistakes) {
         if self.command.is_none() {
             self.config.check(mistakes);
+        }
+    }
+}
+
+impl Config {
+    /// How clients are served.
+    #[must_use]
+    pub fn serving(&self) -> Serving {
+        Serving {
+            cors: Some(cors(&self.allowed_origins)),
+            ..self.limits.login_timeout.into()
         }
     }
 }

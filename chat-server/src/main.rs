@@ -93,12 +93,7 @@ fn serve(mut config: Config) -> Result<(), Box<dyn Error>> {
         node.stop_by(&stop);
         node.set_started();
         let served = tokio::try_join!(
-            app::serve(
-                public,
-                node.public_router(),
-                &drain,
-                config.limits.login_timeout
-            ),
+            app::serve(public, node.public_router(), &drain, config.serving()),
             app::serve(
                 admin,
                 node.admin_router().merge(node.stop_router(&stop)),

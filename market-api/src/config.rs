@@ -14,7 +14,7 @@ use shared::claims::TokenScope;
 use shared::config::{Mistake, Mistakes, Secret, Settings, parse_duration};
 use shared::redis::BadRedisUrl;
 use shared::telemetry::{LogFilter, LogFormat};
-use shared::web::Serving;
+use shared::web::{Serving, cors};
 
 use crate::auth::CookieSettings;
 use crate::cache::CacheUrl;
@@ -185,19 +185,27 @@ pub struct MarketLimits {
     )]
     pub address_connections_max: usize,
 
-    /// From a connection's start, or the last answer, to the end of the next request's head
+    /// From a connection's start to a request's first byte, and from there to the end of its head
     #[arg(long, env = "MARKET_HEAD_TIME", default_value = "10s", value_parser = parse_duration,
         value_name = "TIME")]
     pub head_time: Duration,
+
+    /// How long a connection may idle between two requests: longer than the balancer before this
+    /// server keeps its own, else requests are lost that cross the end
+    #[arg(long, env = "MARKET_IDLE_TIME", default_value = "75s", value_parser = parse_duration,
+        value_name = "TIME")]
+    pub idle_time: Duration,
 }
 
 impl MarketLimits {
-    /// How clients are served.
+    /// How clients are served, pages of these origins among them.
     #[must_use]
-    pub fn serving(&self) -> Serving {
+    pub fn serving(&self, allowed_origins: &[String]) -> Serving {
         let per_address_max = NonZeroUsize::new(self.address_connections_max);
         Serving {
             connections_per_address_max: per_address_max.filter(|_| self.trusted_hops == 0),
+            idle_time: self.idle_time,
+            cors: Some(cors(allowed_origins)),
             ..self.head_time.into()
         }
     }
@@ -247,10 +255,13 @@ impl Settings for Config {
 impl MarketLimits {
     /// Notes every value that makes no sense.
     pub fn check(&self, mistakes: &mut Mistakes) {
-        if self.head_time < Duration::from_secs(1) {
-            let what = format!("in {:?} no request comes", self.head_time);
-            let right = "1s or more".to_owned();
-            mistakes.add("head_time", Mistake { what, right });
+        let times = [("head_time", self.head_time), ("idle_time", self.idle_time)];
+        for (setting, time) in times {
+            if time < Duration::from_secs(1) {
+                let what = format!("in {time:?} no request comes");
+                let right = "1s or more".to_owned();
+                mistakes.add(setting, Mistake { what, right });
+            }
         }
     }
 }
@@ -363,6 +374,7 @@ mod tests {
                 "--images=https://bucket.example",
                 "--allowed-origins=https://x.example/path",
                 "--head-time=0s",
+                "--idle-time=0s",
             ],
             &[
                 "--kakao-secret",
@@ -372,6 +384,7 @@ mod tests {
                 "--images-secret-key",
                 "--allowed-origins",
                 "--head-time",
+                "--idle-time",
             ],
         );
     }

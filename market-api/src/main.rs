@@ -60,7 +60,7 @@ fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
                 public,
                 market.public_router(),
                 &drain,
-                config.limits.serving()
+                config.limits.serving(&config.allowed_origins)
             ),
             app::serve(admin, market.admin_router(), &drain, head_time),
         );

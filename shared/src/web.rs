@@ -39,6 +39,6 @@ pub use extract::{InBody, InPath, InQuery, is_own_page, parameter};
 pub use guard::{Log, REQUEST_ID, RequestIds, guarded, logged, unknown_path};
 pub use health::Health;
 pub use hosts::Hosts;
-pub use listener::{Peer, Serving, WRITE_TIME, bound_buffers, listen, serve};
+pub use listener::{IDLE_TIME, Peer, Serving, WRITE_TIME, bound_buffers, listen, serve};
 pub use page::{CountPage, Page, PageInfo, PageSize, ReceiverPage, cursor};
 pub use stream::HttpStream;

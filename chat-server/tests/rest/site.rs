@@ -9,6 +9,7 @@ use bytes::Bytes;
 use chat_server::append::{Appender, AppenderParts, RoomHeads, RoomHeadsParts};
 use chat_server::auth::{Authenticator, KeySource};
 use chat_server::bus::local::{LocalBus, LocalNode};
+use chat_server::config::Config;
 use chat_server::connection::{Connections, NodeControl, NodeControlParts};
 use chat_server::health::Health;
 use chat_server::http::{self as rest, HttpState};
@@ -28,10 +29,10 @@ use shared::claims::{
     MemberGrant, MemberToken, Role, ServiceGrant, Signer, TokenScope, generate_key,
 };
 use shared::clock::{Clock, ManualClock, UnixMillis};
-use shared::config::Secret;
+use shared::config::{Secret, parse};
 use shared::drain::Drain;
 use shared::ids::{MemberId, MessageId, RoomId, Seq};
-use shared::web::{self, Log, RequestIds};
+use shared::web::{self, Log, RequestIds, Serving};
 
 use crate::outage::Outage;
 
@@ -341,8 +342,14 @@ fn listen(drain: &Drain, routes: Router) -> String {
     let listener = web::listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let (hard, within) = (drain.hard(), drain.clone());
+    let origins = format!("--allowed-origins={PAGE}");
+    let config: Config = parse(["chat-server", &origins]).unwrap();
+    let serving = Serving {
+        head_time: PATIENCE,
+        ..config.serving()
+    };
     drop(drain.spawn("rest", async move {
-        let serving = web::serve(listener, routes, &within, PATIENCE);
+        let serving = web::serve(listener, routes, &within, serving);
         hard.run_until_cancelled(serving).await
     }));
     base

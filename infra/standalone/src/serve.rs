@@ -119,6 +119,10 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     demo::set_up(&node.services).await?;
     let urls = Urls::of(address).ok_or_else(|| io::Error::other("the address has no URL"))?;
     let market = market::config(settings, &urls);
+    let serving = Serving {
+        hosts: Some(Hosts::of_this_computer(&settings.hosts(), address)),
+        ..settings.market.serving(&market.allowed_origins)
+    };
     let market = market::build(&market, &node, clock.clone(), &drain).await?;
     market::set_up(&market).await.map_err(ServeError::Members)?;
     let login = Login {
@@ -134,10 +138,6 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     node.set_started();
     let listener = port.open()?;
     announce(address);
-    let serving = Serving {
-        hosts: Some(Hosts::of_this_computer(&settings.hosts(), address)),
-        ..settings.market.serving()
-    };
     let served = serve(listener, router, &drain, serving).await;
     if timeout(GOODBYE_MAX, drain.wait(GOODBYE_MAX)).await.is_err() {
         info!("not waiting for: {:?}", drain.running());

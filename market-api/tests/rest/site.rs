@@ -16,6 +16,7 @@ use serde_json::Value;
 use shared::clock::{Clock as _, ManualClock};
 use shared::config::parse;
 use shared::drain::Drain;
+use shared::web::Serving;
 use sqlx::{Row as _, query};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -150,7 +151,8 @@ impl Site {
             .find_map(|flag| flag.strip_prefix("--public-url="));
         let site = public_url.unwrap_or(&base);
         let login = FakeLogin::new(people(), site, &fake_base, clock.clone());
-        serve(&drain, public, market.public_router());
+        let serving = config.limits.serving(&config.allowed_origins);
+        serve_as(&drain, public, market.public_router(), serving);
         serve(&drain, admin, market.admin_router());
         serve(&drain, fake, Arc::new(login).router());
         let client = reqwest::Client::builder()
@@ -353,9 +355,13 @@ pub(crate) fn address(listener: &TcpListener) -> String {
 }
 
 pub(crate) fn serve(drain: &Drain, listener: TcpListener, routes: Router) {
+    serve_as(drain, listener, routes, Duration::from_secs(5).into());
+}
+
+fn serve_as(drain: &Drain, listener: TcpListener, routes: Router, serving: Serving) {
     let within = drain.clone();
     drop(drain.spawn("site", async move {
-        app::serve(listener, routes, &within, Duration::from_secs(5)).await
+        app::serve(listener, routes, &within, serving).await
     }));
 }
 

@@ -19,6 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version}
 use hyper::body::Body as _;
 use tower::ServiceExt as _;
 
+use super::cors::CrossOrigin;
 use super::envelope::{CommonError, failure};
 use super::guard::{REQUEST_ID, RETRY_AFTER_SECONDS, RequestIds, named};
 use super::headers::{self, has_token, is_known, media_type};
@@ -35,6 +36,8 @@ pub(super) struct Rules {
     pub(super) ids: Arc<RequestIds>,
     /// The names that this server answers to; `None` is any.
     pub(super) hosts: Option<Hosts>,
+    /// CORS for errors of these rules.
+    pub(super) cors: Option<CrossOrigin>,
 }
 
 /// The answer to a request.
@@ -48,7 +51,10 @@ pub(super) async fn conform(router: Router, mut request: Request, rules: &Rules)
             let Ok(response) = router.oneshot(request).await;
             response
         }
-        Err(response) => *response,
+        Err(response) => match &rules.cors {
+            Some(cors) => cors.add_headers(request, *response).await,
+            None => *response,
+        },
     };
     match response.status() {
         StatusCode::SWITCHING_PROTOCOLS => response,

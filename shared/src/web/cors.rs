@@ -3,6 +3,8 @@
 //! The layer of `tower-http` answers every OPTIONS by itself. Here an OPTIONS that is not a
 //! preflight passes on to the routes, which list the methods of a path.
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -11,7 +13,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{HeaderValue, Method};
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt as _, service_fn};
 use tower_http::cors::{AllowHeaders, Cors, CorsLayer};
 
 use super::guard::REQUEST_ID;
@@ -44,6 +46,23 @@ pub fn cors(allowed: &[String]) -> CrossOrigin {
 /// The layer that [`cors`] makes.
 #[derive(Clone, Debug)]
 pub struct CrossOrigin(CorsLayer);
+
+impl CrossOrigin {
+    /// Adds the headers of CORS to a response that was made before the routes. Not to one to OPTIONS,
+    /// which the layer would answer itself.
+    pub(super) async fn add_headers(&self, request: Request, response: Response) -> Response {
+        if request.method() == Method::OPTIONS {
+            return response;
+        }
+        let mut made = Some(response);
+        let respond = service_fn(move |_: Request| {
+            let response = made.take().unwrap_or_default();
+            ready(Ok::<_, Infallible>(response))
+        });
+        let Ok(response) = self.0.layer(respond).oneshot(request).await;
+        response
+    }
+}
 
 impl<S: Clone> Layer<S> for CrossOrigin {
     type Service = CrossOriginService<S>;

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use http::StatusCode;
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -29,13 +30,14 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, warn};
 
-use super::conform::{Rules, conform};
+use super::conform::{Rules, conform, last};
+use super::cors::CrossOrigin;
 use super::envelope::CommonError;
 use super::guard::RequestIds;
 use super::hosts::Hosts;
 use super::linger::{close_with, linger};
 use super::raw;
-use super::seat::{Full, Place, Seat, Seats};
+use super::seat::{Full, Place, Seat, Seats, Stage};
 use super::stream::{Ended, HttpStream, Patience, now};
 use crate::drain::Drain;
 use crate::limits::OpenFiles;
@@ -46,6 +48,10 @@ const BACKLOG: u32 = 4_096;
 /// How long a client may read nothing. With `SEND_BUFFER_BYTES` that is about 1.5 kB/s: a faster
 /// client makes progress that the kernel reports.
 pub const WRITE_TIME: Duration = Duration::from_secs(30);
+
+/// How long a connection may idle between requests. Longer than the 60 s of common balancers: they
+/// must be the ones that close, else a request that crosses the close is lost.
+pub const IDLE_TIME: Duration = Duration::from_secs(75);
 
 /// Send buffer of the kernel for responses that a client has not read (it doubles the number for
 /// its own needs). A client 100 ms away gets 1.3 MB/s out of it.
@@ -81,9 +87,11 @@ pub struct Peer(pub SocketAddr);
 /// Limits of a listener.
 #[derive(Clone, Debug)]
 pub struct Serving {
-    /// How long a peer may take from its connection's start, or the last answer, to the end of its
-    /// next request's head.
+    /// How long a peer may take from its connection's start to a request's first byte, and from there
+    /// to the end of the request's head.
     pub head_time: Duration,
+    /// How long a connection may idle between a response and the next request's first byte.
+    pub idle_time: Duration,
     /// How long a client may read nothing of its response.
     pub write_time: Duration,
     /// HTTP connections at a time. An upgraded one no longer counts.
@@ -92,6 +100,8 @@ pub struct Serving {
     pub connections_per_address_max: Option<NonZeroUsize>,
     /// The host names that this server accepts; `None`: any.
     pub hosts: Option<Hosts>,
+    /// CORS for responses that leave before a route sees the request; routes have their own.
+    pub cors: Option<CrossOrigin>,
 }
 
 /// The bounds of a public server on this machine, with this time for heads.
@@ -99,10 +109,12 @@ impl From<Duration> for Serving {
     fn from(head_time: Duration) -> Self {
         Self {
             head_time,
+            idle_time: IDLE_TIME,
             write_time: WRITE_TIME,
             connections_max: OpenFiles::now().http_connections(),
             connections_per_address_max: None,
             hosts: None,
+            cors: None,
         }
     }
 }
@@ -196,6 +208,7 @@ impl Front {
             drain: drain.clone(),
             patience: Patience {
                 head: serving.head_time,
+                idle: serving.idle_time,
                 write: serving.write_time,
             },
             seats: Arc::new(seats),
@@ -203,6 +216,7 @@ impl Front {
             rules: Rules {
                 ids,
                 hosts: serving.hosts,
+                cors: serving.cors,
             },
         }
     }
@@ -263,7 +277,11 @@ impl Front {
             let (front, mut request) = (Arc::clone(&self), request.map(Body::new));
             request.extensions_mut().insert(peer);
             async move {
-                let response = conform(front.router.clone(), request, &front.rules).await;
+                let mut response = conform(front.router.clone(), request, &front.rules).await;
+                let is_http = response.status() != StatusCode::SWITCHING_PROTOCOLS;
+                if front.drain.soft().is_cancelled() && is_http {
+                    response = last(response);
+                }
                 Ok::<_, Infallible>(response.map(|body| Watched {
                     body,
                     _watch: watched,
@@ -271,6 +289,8 @@ impl Front {
             }
         });
         // HTTP/1 only: a builder that detects HTTP/2 waits for the first bytes without a limit.
+        // `half_close` stays off: a client that ends its side counts as gone, else an abandoned
+        // request would keep its place and run on until its response cannot be written.
         let mut builder = http1::Builder::new();
         builder
             .max_buf_size(READ_BUFFER_BYTES_MAX)
@@ -287,7 +307,11 @@ impl Front {
                     () = seat.wanted() => {}
                     () = soft.cancelled(), if !is_draining => {
                         is_draining = true;
-                        serving.as_mut().graceful_shutdown();
+                        seat.begin_drain();
+                        // The stream of an idle connection ends it, after reading what has arrived.
+                        if seat.stage() == Stage::Request {
+                            serving.as_mut().graceful_shutdown();
+                        }
                     }
                 }
             };

@@ -41,6 +41,7 @@ pub(super) struct Seat {
     /// Since when, in milliseconds from `base`.
     since_ms: AtomicU64,
     is_given_up: AtomicBool,
+    is_draining: AtomicBool,
     wake: Notify,
     back: Mutex<Option<(TcpStream, Ended)>>,
 }
@@ -54,6 +55,7 @@ impl Seat {
             head: AtomicU32::new(0),
             since_ms: AtomicU64::new(0),
             is_given_up: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
             wake: Notify::new(),
             back: Mutex::default(),
         };
@@ -105,6 +107,15 @@ impl Seat {
     /// Cancels the eviction: a request has begun.
     pub(super) fn take_back_giving_up(&self) {
         self.is_given_up.store(false, Ordering::Release);
+    }
+
+    /// The server stops: the connection ends unless a request's head has begun.
+    pub(super) fn begin_drain(&self) {
+        self.is_draining.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
     }
 
     /// Waits until the connection is to be evicted, so that its task polls the stream.

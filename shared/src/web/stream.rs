@@ -2,10 +2,11 @@
 //! the response.
 //!
 //! hyper's own limit counts from when its task first runs and closes without an answer. This one
-//! counts from the accept, or from the last byte of the last answer, and reads what has arrived
-//! before it gives up, so that a slow server never times out a client. An incomplete head is
-//! answered with 408, an idle connection is closed. Writing ends when the client reads nothing for
-//! a while. hyper's own responses (to a head that is not HTTP) are replaced by the envelope.
+//! counts a head from its first byte, and an idle connection from the accept or the last byte of
+//! the last response, and reads what has arrived before it gives up, so that a slow server never
+//! times out a client. An incomplete head is answered with 408; an idle connection is closed, during
+//! a drain at once. Writing ends when the client reads nothing for a while. hyper's own responses (to
+//! a head that is not HTTP) are replaced by the envelope.
 //!
 //! What this module does not do: limit the time of a request's body (`body`), or anything after an
 //! upgrade: then the stream is passed on without these limits.
@@ -35,8 +36,10 @@ const READY_GRACES_MAX: u8 = 8;
 /// Time limits for the client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// From the accept, or the last byte of an answer, to the end of the next head.
+    /// From the accept to a head's first byte, and from there to its end.
     pub(super) head: Duration,
+    /// From the last byte of a response to the first of the next head.
+    pub(super) idle: Duration,
     /// Between two bytes that the client reads.
     pub(super) write: Duration,
 }
@@ -65,6 +68,8 @@ pub struct HttpStream {
     /// Number of the awaited head.
     head: u32,
     has_head_begun: bool,
+    /// Whether a drain has ended the idle time.
+    is_drained: bool,
     graces: u8,
     is_write_waiting: bool,
     /// The last head before which every answer was written out.
@@ -87,6 +92,7 @@ impl HttpStream {
             seat,
             patience,
             has_head_begun: false,
+            is_drained: false,
             graces: 0,
             is_write_waiting: false,
             own: RawAnswer::default(),
@@ -112,7 +118,35 @@ impl HttpStream {
             self.head = head;
             self.has_head_begun = false;
             self.graces = 0;
+            self.allow_idling();
+        }
+    }
+
+    /// The time for the next head begins.
+    fn allow_idling(&mut self) {
+        let patience = if self.has_head_begun {
+            self.patience.head
+        } else if self.seat.is_draining() {
+            Duration::ZERO
+        } else {
+            self.patience.idle
+        };
+        self.head_until = now() + patience;
+    }
+
+    /// The first byte of a head has come.
+    fn begin_head(&mut self) {
+        if !self.has_head_begun {
+            self.has_head_begun = true;
             self.head_until = now() + self.patience.head;
+        }
+    }
+
+    /// Ends an idle connection during a drain.
+    fn follow_drain(&mut self) {
+        if self.seat.is_draining() && !self.has_head_begun && !self.is_drained {
+            self.is_drained = true;
+            self.head_until = now();
         }
     }
 
@@ -122,6 +156,7 @@ impl HttpStream {
             // The client has not read the last response yet, which has its own limit.
             return Poll::Pending;
         }
+        self.follow_drain();
         let is_given_up = self.seat.is_given_up();
         if !is_given_up {
             ready!(self.poll_timer(cx));
@@ -176,7 +211,7 @@ impl HttpStream {
             Poll::Ready(result) => {
                 self.is_write_waiting = false;
                 // The time for the next head begins with the last byte of this answer.
-                self.head_until = now() + self.patience.head;
+                self.allow_idling();
                 Poll::Ready(result)
             }
             Poll::Pending => {
@@ -233,7 +268,7 @@ impl AsyncRead for HttpStream {
                 if buf.filled().len() == before {
                     this.ended = Ended::Quietly;
                 } else if this.seat.stage() == Stage::Head {
-                    this.has_head_begun = true;
+                    this.begin_head();
                     this.seat.take_back_giving_up();
                 }
                 Poll::Ready(Ok(()))
@@ -288,6 +323,7 @@ impl AsyncWrite for HttpStream {
         if this.seat.stage() == Stage::Head {
             this.flushed = this.seat.head();
             this.follow_seat();
+            this.follow_drain();
             // hyper does not read again now if its last read before this response found nothing.
             if this.poll_timer(cx).is_ready() {
                 cx.waker().wake_by_ref();
@@ -336,6 +372,7 @@ mod tests {
         let place = seats.take(peer.ip()).unwrap();
         let patience = Patience {
             head: Duration::ZERO,
+            idle: Duration::ZERO,
             write: Duration::ZERO,
         };
         let mut stream = HttpStream::new(tcp, Arc::clone(&place.seat), patience);

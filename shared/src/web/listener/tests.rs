@@ -7,6 +7,7 @@ use axum::routing::{get, post};
 use serde_json::Value;
 
 use super::super::conform::last;
+use super::super::cors::cors;
 use super::super::extract::InBody;
 use super::super::guard::{guarded, unknown_path};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -61,7 +62,10 @@ impl Port {
     }
 
     async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.unwrap()
+        let tcp = TcpStream::connect(self.address).await.unwrap();
+        // Parts of a request must not wait for acknowledgements: those take real time.
+        tcp.set_nodelay(true).unwrap();
+        tcp
     }
 
     /// Sends this and nothing more: all that comes until the server ends the connection.
@@ -459,4 +463,132 @@ async fn kernel_buffers_of_accepted_connections_are_bounded() {
         accepted.send_buffer_size().unwrap(),
         most("wmem_max", SEND_BUFFER_BYTES)
     );
+}
+
+/// One answer of a connection that goes on.
+async fn answer(tcp: &mut TcpStream, request: &[u8], end: &str) -> String {
+    tcp.write_all(request).await.unwrap();
+    let mut bytes = Vec::new();
+    let reading = async {
+        while !bytes.ends_with(end.as_bytes()) {
+            assert_ne!(tcp.read_buf(&mut bytes).await.unwrap(), 0, "it ends");
+        }
+    };
+    timeout(PATIENCE, reading).await.expect("an answer");
+    String::from_utf8(bytes).unwrap()
+}
+
+const HERE: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Balancers keep idle connections for a minute.
+#[tokio::test(start_paused = true)]
+async fn connection_idles_longer_than_a_head_may_take() {
+    let port = Port::open(|_| {});
+    let mut tcp = port.connect().await;
+    for _ in 0..3 {
+        answer(&mut tcp, HERE, "here").await;
+        sleep(IDLE_TIME - Duration::from_secs(1)).await;
+    }
+    answer(&mut tcp, HERE, "here").await;
+    assert_eq!(rest(&mut tcp).await, "", "it ends in time");
+    // A head that is begun then has its own time, and one that comes to nothing is answered.
+    let mut tcp = port.connect().await;
+    answer(&mut tcp, HERE, "here").await;
+    sleep(IDLE_TIME - Duration::from_secs(1)).await;
+    let (begin, end) = HERE.split_at(9);
+    tcp.write_all(begin).await.unwrap();
+    sleep(HEAD_TIME - Duration::from_secs(1)).await;
+    answer(&mut tcp, end, "here").await;
+    tcp.write_all(begin).await.unwrap();
+    let begun = now();
+    assert_eq!(told(&rest(&mut tcp).await), (408, 1011));
+    assert!(now() < begun + IDLE_TIME);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_requests_are_waited_for_at_a_stop() {
+    let port = Port::open(|_| {});
+    let mut fresh = port.connect().await;
+    let mut idle = port.connect().await;
+    answer(&mut idle, HERE, "here").await;
+    let mut begun = [port.connect().await, port.connect().await];
+    answer(&mut begun[1], HERE, "here").await;
+    let (begin, end) = HERE.split_at(9);
+    for tcp in &mut begun {
+        tcp.write_all(begin).await.unwrap();
+    }
+    let mut busy = port.connect().await;
+    let slow = b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+    busy.write_all(slow).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+
+    let stopped = now();
+    port.drain.begin();
+    assert_eq!(rest(&mut fresh).await, "");
+    assert_eq!(rest(&mut idle).await, "");
+    assert!(now() < stopped + Duration::from_secs(1));
+    for tcp in &mut begun {
+        tcp.write_all(end).await.unwrap();
+        let answer = rest(tcp).await;
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        assert!(answer.ends_with("here"), "{answer}");
+    }
+    let answer = rest(&mut busy).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let ended = port.drain.wait(PATIENCE).await;
+    assert_eq!(ended, Ok(()));
+    assert!(now() < stopped + IDLE_TIME);
+}
+
+/// Whether it has gone or only ended its side cannot be seen: nothing goes on for it.
+#[tokio::test(start_paused = true)]
+async fn place_of_a_client_that_ended_its_side_is_free() {
+    let port = Port::open(|serving| serving.connections_max = 1);
+    let mut half = Vec::new();
+    for path in ["/hang", "/large", "/"] {
+        let mut tcp = port.connect().await;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        tcp.shutdown().await.unwrap();
+        half.push(tcp);
+        let served = port.ask(b"GET /last HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(served.starts_with("HTTP/1.1 404 "), "{path}: {served}");
+    }
+}
+
+/// A page cannot tell a refusal that it may not read from a server that is away.
+#[tokio::test(start_paused = true)]
+async fn refusal_before_the_routes_can_be_read_by_allowed_pages() {
+    let page = "https://page.example";
+    let port = Port::open(|serving| serving.cors = Some(cors(&[page.to_owned()])));
+    for (request, expected) in [
+        (
+            "POST /json HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nContent-Encoding: gzip",
+            415,
+        ),
+        ("GET / HTTP/1.1\r\nHost: x\r\nExpect: 200-ok", 417),
+        (
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked",
+            501,
+        ),
+        ("GET / HTTP/1.1\r\nHost: a b", 400),
+    ] {
+        for (origin, is_allowed) in [(page, true), ("https://evil.example", false)] {
+            let head = format!("{request}\r\nOrigin: {origin}\r\n\r\n");
+            let answer = port.ask(head.as_bytes()).await;
+            assert_eq!(told(&answer).0, expected, "{answer}");
+            let granted = format!("\r\naccess-control-allow-origin: {page}\r\n");
+            assert_eq!(answer.contains(&granted), is_allowed, "{head}: {answer}");
+            let with = "\r\naccess-control-allow-credentials: true\r\n";
+            assert!(answer.contains(with) || !is_allowed, "{answer}");
+        }
+    }
+    // A preflight that is refused grants nothing.
+    let preflight = format!(
+        "OPTIONS / HTTP/1.1\r\nHost: a b\r\nOrigin: {page}\r\n\
+         Access-Control-Request-Method: PUT\r\n\r\n"
+    );
+    let answer = port.ask(preflight.as_bytes()).await;
+    assert_eq!(told(&answer).0, 400);
+    assert!(!answer.contains("access-control"), "{answer}");
 }
