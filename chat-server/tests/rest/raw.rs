@@ -1,50 +1,12 @@
 //! Requests as bytes: what no client library sends.
 
-use std::time::Duration;
+#[path = "../../../shared/tests/support/raw.rs"]
+mod bytes;
 
-use serde_json::Value;
 use shared::claims::MemberToken;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use crate::site::Site;
-
-/// Nothing that is waited for takes this long.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Everything that comes until the server ends the connection.
-async fn ask(address: &str, request: &[u8]) -> String {
-    let mut tcp = TcpStream::connect(address).await.unwrap();
-    tcp.write_all(request).await.unwrap();
-    let mut answer = Vec::new();
-    let read = timeout(PATIENCE, tcp.read_to_end(&mut answer)).await;
-    drop(read.expect("the server ends the connection"));
-    String::from_utf8(answer).unwrap()
-}
-
-/// The answer has this status and code, and what every answer has.
-fn check(request: &str, answer: &str, expected: (u16, u64)) {
-    let (head, body) = answer.split_once("\r\n\r\n").expect(answer);
-    let head = format!("{head}\r\n");
-    for header in [
-        "\r\ncontent-type: application/json\r\n",
-        "\r\ncache-control: no-store\r\n",
-        "\r\nx-content-type-options: nosniff\r\n",
-        "\r\nx-request-id: ",
-    ] {
-        assert!(
-            head.contains(header),
-            "{request:?}: {header:?} is missing in {head}"
-        );
-    }
-    let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let body: Value = serde_json::from_str(body).expect(body);
-    let told = (status, body["code"].as_u64().unwrap());
-    assert_eq!(told, expected, "{request:?}: {answer}");
-    let is_allow_told = status != 405 || head.contains("\r\nallow: ");
-    assert!(is_allow_told, "{request:?}: {answer}");
-}
+use self::bytes::{ask, check};
+use crate::site::{PAGE, Site};
 
 #[tokio::test]
 async fn every_failure_comes_in_the_envelope() {
@@ -163,4 +125,34 @@ async fn options_that_is_no_preflight_says_what_a_path_takes() {
         &ask(address, unknown.as_bytes()).await,
         (404, 1004),
     );
+}
+
+/// A page could not tell them from a server that is away.
+#[tokio::test]
+async fn refusals_before_the_routes_can_be_read_by_our_pages() {
+    let site = Site::start().await;
+    let address = site.base.trim_start_matches("http://");
+    for (request, expected) in [
+        (
+            "POST /api/chat-room HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 9",
+            (415, 1012),
+        ),
+        (
+            "GET /api/chat-room HTTP/1.1\r\nHost: x\r\nExpect: 200-ok",
+            (417, 1016),
+        ),
+        (
+            "POST /api/chat-room HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked",
+            (501, 1016),
+        ),
+        ("GET /api/chat-room HTTP/1.1\r\nHost: a b", (400, 1006)),
+    ] {
+        for (origin, is_ours) in [(PAGE, true), ("https://evil.example", false)] {
+            let bytes = format!("{request}\r\nOrigin: {origin}\r\nConnection: close\r\n\r\n");
+            let answer = ask(address, bytes.as_bytes()).await;
+            check(request, &answer, expected);
+            let granted = format!("\r\naccess-control-allow-origin: {PAGE}\r\n");
+            assert_eq!(answer.contains(&granted), is_ours, "{origin}: {answer}");
+        }
+    }
 }
