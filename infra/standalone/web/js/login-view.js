@@ -22,13 +22,13 @@ const TRY_AGAIN = 'loginFailed';
 /** The session of a browser that has just come back from a provider; `problem` if it was not let in. */
 export async function comeBack() {
   const query = new URLSearchParams(location.search);
-  // The site sends here with `login`, a market behind another address with `error`.
-  const outcome = query.get('login') ?? query.get('error');
-  if (outcome === null) return {};
-  if (outcome !== 'ok') {
+  const error = query.get('error');
+  if (error !== null) {
     history.replaceState(null, '', '/');
-    return { problem: t(REFUSALS[outcome] ?? TRY_AGAIN) };
+    return { problem: t(REFUSALS[error] ?? TRY_AGAIN) };
   }
+  // The market sends to `/data`, which leads here.
+  if (query.get('login') !== 'ok') return {};
   history.replaceState(null, '', '/#/market/data');
   const session = await ProviderSession.begin().catch(() => null);
   return session ? { session } : { problem: t(TRY_AGAIN) };
