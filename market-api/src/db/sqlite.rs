@@ -7,6 +7,7 @@
 //! When a group fails, a small write of the writer's own shows whether the file takes any. Until one
 //! succeeds (a disk that is full for a while) the fault is kept for readiness, and tried every second.
 
+use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStrExt as _;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -71,7 +72,9 @@ pub(super) async fn open(path: &Path) -> Result<(AnyPool, Writing), DbError> {
         options: options.clone(),
         connection: None,
     };
-    migrate::run(writing.connection().await?, Dialect::Sqlite).await?;
+    let first = writing.connection().await;
+    let first = first.map_err(|error| not_opened(path, error.into()))?;
+    migrate::run(first, Dialect::Sqlite).await?;
     let readers = AnyPoolOptions::new()
         .max_connections(READERS_MAX)
         .acquire_timeout(ACQUIRE_MAX)
@@ -85,6 +88,22 @@ pub(super) async fn open(path: &Path) -> Result<(AnyPool, Writing), DbError> {
         .connect_with(options)
         .await?;
     Ok((readers, writing))
+}
+
+/// SQLite says only that it cannot open a file; the operating system says why.
+fn not_opened(path: &Path, error: DbError) -> DbError {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    let mut files = [path.as_os_str(), &log].into_iter();
+    let refused = files.find_map(|file| options.open(file).err());
+    refused.map_or(error, |cause| {
+        DbError::Unavailable(format!(
+            "{}: {cause}; the file and its folder must be on a disk that takes writes",
+            path.display()
+        ))
+    })
 }
 
 /// How a file is opened, whatever its name holds.

@@ -548,6 +548,84 @@ mod two_writers {
         leave.wait().await;
         holder.await.unwrap().unwrap();
     }
+
+    async fn lock(db: &Db, id: i64) -> Result<(), WriteError<()>> {
+        db.write(id, |id, tx| {
+            Box::pin(async move {
+                let text = locking!(tx, "select id from member where id = $1");
+                query(text).bind(*id).fetch_one(tx.connection()).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Somebody else has locked a row, and more writes want it than the pool has connections.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn pool_recovers_from_waiting_for_a_lock_of_another_program() {
+        let base = open(On::Postgres).await;
+        let id = member(&base.db, "a").await;
+        let DbUrl::Postgres(url) = &base.url else {
+            panic!("{:?}", base.url)
+        };
+        let mut other = sqlx::AnyConnection::connect(url.expose()).await.unwrap();
+        other
+            .execute("begin; select id from member for update")
+            .await
+            .unwrap();
+        let crowd = |count: usize| (0..count).map(|_| lock(&base.db, id));
+        for waited in futures_util::future::join_all(crowd(40)).await {
+            assert!(
+                matches!(waited, Err(WriteError::Db(DbError::Busy))),
+                "{waited:?}"
+            );
+        }
+        assert_eq!(members(&base.db).await, 1, "reads are served meanwhile");
+        other.execute("commit").await.unwrap();
+        // As many as there are connections: each of them works again.
+        for locked in futures_util::future::join_all(crowd(12)).await {
+            locked.unwrap();
+        }
+        let busy = base.metrics.db.reruns.with_label_values(&["deadlock"]);
+        assert_eq!(busy.get(), 0, "a wait that ran out is no collision");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn statement_that_takes_too_long_is_busy_and_its_connection_is_used_again() {
+        const SLEEP: &str = "select cast(pg_sleep(120) as text)";
+        let base = open(On::Postgres).await;
+        let writing = base.db.write((), |(), tx| {
+            Box::pin(async move {
+                query(SLEEP).execute(tx.connection()).await?;
+                Ok::<(), Abort<()>>(())
+            })
+        });
+        let reading = async {
+            let mut connection = base.db.read().await.unwrap();
+            let slow = query(SLEEP).execute(&mut *connection).await.unwrap_err();
+            let next = query("select 1").execute(&mut *connection).await;
+            (DbError::from(slow), next.map(drop))
+        };
+        let (written, (read, next)) = tokio::join!(writing, reading);
+        assert!(
+            matches!(written, Err(WriteError::Db(DbError::Busy))),
+            "{written:?}"
+        );
+        assert!(matches!(read, DbError::Busy), "{read:?}");
+        next.unwrap();
+        member(&base.db, "a").await;
+        assert_eq!(members(&base.db).await, 1);
+    }
+}
+
+/// Nothing can be made there, also by root.
+#[tokio::test]
+async fn file_on_a_disk_without_writes_is_told_with_its_path_and_what_is_needed() {
+    let url = DbUrl::Sqlite("/proc/self/market.db".into());
+    let refused = open_again(&url).await.unwrap_err().to_string();
+    for part in ["/proc/self/market.db", "a disk that takes writes"] {
+        assert!(refused.contains(part), "{part} is missing in: {refused}");
+    }
 }
 
 async fn every_migration_is_applied_in_its_order(on: On) {

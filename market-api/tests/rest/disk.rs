@@ -1,11 +1,15 @@
 //! The program on a disk that is full, at its start and for a while.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
 use market_api::db::DbUrl;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::program::{PATIENCE, Program};
-use crate::support::{On, eventually};
+use crate::support::{On, eventually, fresh_url};
 
 const NOWHERE: &str = "http://127.0.0.1:1";
 
@@ -75,4 +79,52 @@ async fn start_on_a_full_disk_writes_nothing() {
     program.limit_files("unlimited").await;
     eventually("ready again", async || is_ready(&program).await).await;
     assert_eq!(begin_login(&program).await, StatusCode::FOUND);
+}
+
+/// All that lies below a folder: inode, mode, length, and when it and its inode were changed.
+fn below(folder: &Path) -> BTreeMap<PathBuf, [i64; 7]> {
+    let (mut found, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            folders.extend(path.is_dir().then(|| path.clone()));
+            found.insert(path.clone(), about(&path));
+        }
+    }
+    found.insert(folder.to_owned(), about(folder));
+    found
+}
+
+fn about(path: &Path) -> [i64; 7] {
+    let about = std::fs::symlink_metadata(path).unwrap();
+    [
+        about.ino().cast_signed(),
+        about.mode().into(),
+        about.len().cast_signed(),
+        about.mtime(),
+        about.mtime_nsec(),
+        about.ctime(),
+        about.ctime_nsec(),
+    ]
+}
+
+/// So they may lie on a disk that is mounted read-only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn start_on_postgres_with_its_keys_there_writes_no_file() {
+    let run = r#"exec "$0" "$@""#;
+    let folder = tempfile::tempdir().unwrap();
+    let url = fresh_url(On::Postgres, &folder).await;
+    let first = (folder, url.clone());
+    let program = Program::start_by(run, first, (NOWHERE, NOWHERE), &[]).await;
+    let folder = program.kill().await;
+    let before = below(folder.path());
+    assert!(before.keys().any(|path| path.ends_with("first.pem")));
+
+    let program = Program::start_by(run, (folder, url), (NOWHERE, NOWHERE), &[]).await;
+    let keys = get(&program.base, "/.well-known/jwks.json").await;
+    assert_eq!(keys.status(), StatusCode::OK);
+    assert_eq!(begin_login(&program).await, StatusCode::FOUND);
+    assert!(is_ready(&program).await);
+    let folder = program.kill().await;
+    assert_eq!(below(folder.path()), before);
 }
