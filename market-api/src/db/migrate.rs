@@ -7,14 +7,50 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::AnyConnection;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, SqlStr};
 use tokio::time::timeout;
 
 use super::{DbError, Dialect};
 
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+/// The files of one folder. Both folders hold files of the same names, counted up from 1.
+///
+/// `sqlx::migrate!` would find them by itself, at the price of a second build of sqlx, rustls, the
+/// crypto library and SQLite for the macro: two minutes of processor time for a dozen names.
+macro_rules! files {
+    ($folder:literal) => {
+        files!(
+            $folder: "0001_members", "0002_products", "0003_money", "0004_uploads",
+            "0005_chat_rooms", "0006_login_outcomes", "0007_list_changes",
+        )
+    };
+    ($folder:literal: $($name:literal),+ $(,)?) => {
+        &[$((
+            $name,
+            include_str!(concat!("../../migrations/", $folder, "/", $name, ".sql")),
+        )),+]
+    };
+}
+
+/// Each with its name and its text.
+const POSTGRES: &[(&str, &str)] = files!("postgres");
+const SQLITE: &[(&str, &str)] = files!("sqlite");
+
+/// The migrations as sqlx itself reads them from a folder, so that a database keeps its history.
+fn migrator(files: &[(&'static str, &'static str)]) -> Migrator {
+    let migration = |(version, &(name, text)): (i64, &(&'static str, &'static str))| {
+        let description = name.trim_start_matches(|c: char| c.is_ascii_digit() || c == '_');
+        let in_transaction = !text.starts_with("-- no-transaction");
+        Migration::new(
+            version,
+            description.replace('_', " ").into(),
+            MigrationType::Simple,
+            SqlStr::from_static(text),
+            !in_transaction,
+        )
+    };
+    Migrator::with_migrations((1..).zip(files).map(migration).collect())
+}
 
 /// An instance that is not through by then gives up, and its supervisor starts it again.
 const MIGRATION_MAX: Duration = Duration::from_secs(15 * 60);
@@ -25,8 +61,8 @@ pub(super) fn run(
     dialect: Dialect,
 ) -> BoxFuture<'_, Result<(), DbError>> {
     let migrator = match dialect {
-        Dialect::Postgres => &POSTGRES,
-        Dialect::Sqlite => &SQLITE,
+        Dialect::Postgres => migrator(POSTGRES),
+        Dialect::Sqlite => migrator(SQLITE),
     };
     Box::pin(async move {
         let no = |why: String| DbError::Unavailable(format!("the tables cannot be made: {why}"));
@@ -35,4 +71,45 @@ pub(super) fn run(
             Err(_elapsed) => Err(no(format!("not within {MIGRATION_MAX:?}"))),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// What sqlx makes of the folder itself.
+    async fn in_folder(folder: &str) -> Vec<Migration> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+        let found = Migrator::new(path.join(folder)).await;
+        found
+            .expect("the folder can be read")
+            .iter()
+            .cloned()
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn every_file_of_the_folders_is_a_migration_under_its_number() {
+        for (folder, files) in [("postgres", POSTGRES), ("sqlite", SQLITE)] {
+            let (listed, found) = (migrator(files), in_folder(folder).await);
+            let described = |m: &Migration| {
+                let text = m.sql.as_str().to_owned();
+                (
+                    m.version,
+                    m.description.to_string(),
+                    m.checksum.to_vec(),
+                    m.no_tx,
+                    text,
+                )
+            };
+            let listed: Vec<_> = listed.iter().map(described).collect();
+            assert_eq!(
+                listed,
+                found.iter().map(described).collect::<Vec<_>>(),
+                "{folder}"
+            );
+        }
+    }
 }
