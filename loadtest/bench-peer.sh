@@ -3,9 +3,9 @@
 #   two nodes: with Redis between them and one CQL server (Apache Cassandra, infra/services) as their store
 # With two nodes CHAT_BENCH_BUS says whose CPU the column of the bus shows: redis (default) or store.
 root=${DAPANDA_ROOT:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
-bin=${DAPANDA_BIN:-$root/target/release}
+bin=${DAPANDA_BIN:-$root/target/dist}
 
-build() { CARGO_TARGET_DIR=$root/target cargo build --release --manifest-path "$root/Cargo.toml" -p chat-server -p loadtest; }
+build() { CARGO_TARGET_DIR=$root/target cargo build --profile dist --manifest-path "$root/Cargo.toml" -p chat-server -p loadtest; }
 
 start_store() {
   local services=$work/services
