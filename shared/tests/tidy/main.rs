@@ -4,16 +4,19 @@
 //! that applies it to the tree. A rule whose folder does not exist yet finds nothing there; it
 //! starts to work when the folder comes.
 //!
-//! It reads text, it does not resolve names: comments and literals are blanked first (`lexer`),
-//! macros and re-exports could still hide a path. It is there to catch slips, not to stop somebody
-//! who wants around it.
+//! It reads items, tokens and paths (`syntax`) and knows which file a path leads to (`modules`); what a
+//! macro makes of its tokens it cannot see. It is there to catch slips, not to stop somebody who wants
+//! around it.
 
+mod circles;
+mod citations;
 mod files;
-mod lexer;
 mod manifests;
 mod mentions;
+mod modules;
 mod ranks;
 mod seams;
+mod syntax;
 mod tree;
 
 /// Fails with one line per violation.

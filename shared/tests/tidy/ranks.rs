@@ -7,7 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::lexer;
+use syn::Item;
+
+use crate::modules;
+use crate::syntax::{self, CodePath};
 use crate::tree::Source;
 
 const SERVERS: [&str; 2] = ["chat-server", "market-api"];
@@ -37,85 +40,54 @@ fn table(lib: &str) -> (Ranks<'_>, Vec<String>) {
 
 /// The modules that `lib.rs` declares.
 fn declared(lib: &str) -> Vec<String> {
-    let code = lexer::code(&lexer::without_tests(lib));
-    let words: Vec<_> = lexer::identifiers(&code).map(|(_, word)| word).collect();
-    words
-        .windows(2)
-        .filter(|pair| pair[0] == "mod")
-        .map(|pair| pair[1].to_owned())
+    let name = |item: &Item| {
+        if let Item::Mod(module) = item {
+            Some(module.ident.to_string())
+        } else {
+            None
+        }
+    };
+    syntax::production_items(lib)
+        .iter()
+        .filter_map(name)
         .collect()
 }
 
-/// The modules a file lies in, from the crate's root: `hub/ring.rs` is `hub`, `ring`.
-fn module_path(path: &str) -> Vec<&str> {
-    let mut parts: Vec<_> = path.trim_end_matches(".rs").split('/').collect();
-    if ["mod", "lib"].contains(parts.last().unwrap_or(&"")) {
-        parts.pop();
-    }
-    parts
-}
-
-/// The top-level modules that a file names: by `crate::x`, by `crate::{x, y}`, or by as many
-/// `super::` as lead to the root.
-fn used(code: &str, depth: usize) -> Vec<&str> {
-    // The tests, last in their file, are one module deeper.
-    let tests = code.find("\nmod tests {").unwrap_or(code.len());
-    let mut found = Vec::new();
-    let mut supers = 0;
-    for (at, word) in lexer::identifiers(code) {
-        let after = at + word.len();
-        supers = match word {
-            "super" => supers + 1,
-            _ => 0,
+/// The top-level modules that a file names: by `crate::x`, or by as many `super::` as lead to the
+/// root from modules `depth` deep.
+fn used(text: &str, depth: usize) -> Vec<String> {
+    let at_root = |path: CodePath| {
+        let supers = path
+            .names
+            .iter()
+            .take_while(|name| *name == "super")
+            .count();
+        let from_root = match path.names.first()?.as_str() {
+            "crate" => &path.names[1..],
+            "super" if supers >= depth + path.depth => &path.names[supers..],
+            _ => return None,
         };
-        let depth = depth + usize::from(at > tests);
-        let at_root = word == "crate" || (supers > 0 && supers >= depth);
-        if at_root && let Some(path) = code[after..].trim_start().strip_prefix("::") {
-            found.extend(first_names(path.trim_start()));
-        }
-    }
-    found.retain(|name| !["super", "self"].contains(name));
-    found
-}
-
-/// The first name of a path, or of each path of a group `{a, b::{c, d}}`; a `*` has none.
-fn first_names(path: &str) -> Vec<&str> {
-    let Some(group) = path.strip_prefix('{') else {
-        return first_name(path).into_iter().collect();
+        from_root.first().filter(|name| *name != "*").cloned()
     };
-    let (mut depth, mut start, mut found) = (0_i32, 0, Vec::new());
-    for (at, c) in group.char_indices() {
-        if depth == 0 && (c == ',' || c == '}') {
-            found.extend(first_name(&group[start..at]));
-            start = at + 1;
-        }
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            _ => {}
-        }
-    }
+    let code = syntax::tokens(&syntax::items(text));
+    let mut found: Vec<_> = syntax::paths(&code)
+        .into_iter()
+        .filter_map(at_root)
+        .collect();
+    found.dedup();
     found
-}
-
-fn first_name(path: &str) -> Option<&str> {
-    let path = path.trim_start();
-    let (at, name) = lexer::identifiers(path).next()?;
-    (at == 0).then_some(name)
 }
 
 /// Everything wrong in one file, whose path is relative to `src`.
 fn misuse(ranks: &Ranks<'_>, path: &str, text: &str) -> Vec<String> {
-    let modules = module_path(path);
-    let Some(&module) = modules.first() else {
+    let modules = modules::module(path);
+    let Some(module) = modules.first().map(String::as_str) else {
         return Vec::new();
     };
     let Some(rank) = ranks.get(module) else {
         return vec![format!("{path}: {module} has no rank")];
     };
-    let code = lexer::code(text);
-    let complaint = |name: &str| match ranks.get(name) {
+    let complaint = |name: String| match ranks.get(name.as_str()) {
         _ if name == module => None,
         None => Some(format!("{path}: uses crate::{name}, which has no rank")),
         Some(other) if other >= rank => Some(format!(
@@ -123,7 +95,7 @@ fn misuse(ranks: &Ranks<'_>, path: &str, text: &str) -> Vec<String> {
         )),
         Some(_) => None,
     };
-    used(&code, modules.len())
+    used(text, modules.len())
         .into_iter()
         .filter_map(complaint)
         .collect()
@@ -276,7 +248,7 @@ mod tests {
     fn comments_and_strings_use_nothing() {
         check(
             "store.rs",
-            "// crate::hub\nlet x = \"crate::hub\"; /* crate::{hub} */\n",
+            "// crate::hub\nconst X: &str = \"crate::hub\"; /* crate::{hub} */\n",
             &[],
         );
         check("hub/ring.rs", "use super::rooms;\n", &[]);

@@ -1,6 +1,6 @@
 //! Rules about seams: a trait with several adapters, of which only `app.rs` picks one.
 
-use crate::lexer;
+use crate::syntax;
 use crate::tree::Source;
 
 struct Seam {
@@ -61,14 +61,15 @@ impl Seam {
 
     /// Adapters named in a file that should know the trait only.
     fn leaks(&self, source: &Source) -> Vec<String> {
-        if self.may_name_adapters(&source.path) {
+        let may_leak = self
+            .adapters
+            .iter()
+            .any(|adapter| source.text.contains(adapter));
+        if !may_leak || self.may_name_adapters(&source.path) {
             return Vec::new();
         }
-        let code = lexer::code(&lexer::without_tests(&source.text));
-        let mut named: Vec<_> = lexer::identifiers(&code)
-            .map(|(_, word)| word)
-            .filter(|word| self.adapters.contains(word))
-            .collect();
+        let mut named = production_words(source);
+        named.retain(|word| self.adapters.contains(&word.as_str()));
         named.dedup();
         let line = |adapter| format!("{}: {adapter} is named outside app.rs", source.path);
         named.into_iter().map(line).collect()
@@ -77,12 +78,14 @@ impl Seam {
     /// Types that implement the trait and are missing in the table above, so that it cannot go stale.
     fn unlisted(&self, source: &Source) -> Vec<String> {
         let pointers = ["Arc", "Box"];
-        let code = lexer::code(&lexer::without_tests(&source.text));
-        let words: Vec<_> = lexer::identifiers(&code).map(|(_, word)| word).collect();
+        if !source.text.contains(&format!("{} for ", self.contract)) {
+            return Vec::new();
+        }
+        let words = production_words(source);
         words
             .windows(3)
             .filter(|three| three[0] == self.contract && three[1] == "for")
-            .map(|three| three[2])
+            .map(|three| three[2].as_str())
             .filter(|name| !self.adapters.contains(name) && !pointers.contains(name))
             .map(|name| {
                 format!(
@@ -92,6 +95,10 @@ impl Seam {
             })
             .collect()
     }
+}
+
+fn production_words(source: &Source) -> Vec<String> {
+    syntax::words(&syntax::tokens(&syntax::production_items(&source.text)))
 }
 
 #[cfg(test)]

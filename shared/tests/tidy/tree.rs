@@ -58,6 +58,12 @@ pub(crate) fn read(path: &str) -> Option<String> {
     fs::read_to_string(root().join(path)).ok()
 }
 
+/// The words of any text: letters, digits and `_`.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .filter(|word| !word.is_empty())
+}
+
 /// Names in the root folder.
 pub(crate) fn top_level() -> Vec<String> {
     entries(&root()).map(|entry| name(&entry)).collect()
