@@ -11,6 +11,7 @@
 mod circles;
 mod citations;
 mod files;
+mod licences;
 mod manifests;
 mod mentions;
 mod modules;

@@ -1,6 +1,13 @@
 //! Rules about `Cargo.toml` files.
 
+use std::collections::BTreeSet;
+
+use proc_macro2::TokenStream;
+use syn::Item;
 use toml::{Table, Value};
+
+use crate::syntax;
+use crate::tree::{self, Source};
 
 const KINDS: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 
@@ -72,10 +79,67 @@ fn impure(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// The crates that some Rust code names: at the beginning of a path, or by a plain `use`.
+fn named(code: &TokenStream) -> BTreeSet<String> {
+    let words = syntax::words(code);
+    let used = words
+        .windows(2)
+        .filter(|pair| pair[0] == "use")
+        .map(|pair| pair[1].clone());
+    let paths = syntax::paths(code)
+        .into_iter()
+        .map(|mut path| path.names.swap_remove(0));
+    used.chain(paths).collect()
+}
+
+/// Dependencies of a member that its code does not name, or that only its tests name. `sources` are
+/// the member's own.
+fn unused(path: &str, manifest: &str, sources: &[&Source]) -> Vec<String> {
+    let rust = || sources.iter().filter(|source| source.is_rust());
+    let is_built = |source: &&&Source| source.is_production() || source.path.ends_with("build.rs");
+    let names = |items: Vec<Item>| named(&syntax::tokens(&items));
+    let anywhere: BTreeSet<_> = rust().flat_map(|s| names(syntax::items(&s.text))).collect();
+    let built: BTreeSet<_> = rust()
+        .filter(is_built)
+        .flat_map(|s| names(syntax::production_items(&s.text)))
+        .collect();
+    let complaint = |(kind, name): (&str, &String)| {
+        let word = name.replace('-', "_");
+        if !anywhere.contains(&word) {
+            return Some(format!("{path}: nothing names {kind}.{name}"));
+        }
+        let for_tests = kind == KINDS[0] && !built.contains(&word);
+        for_tests.then(|| format!("{path}: only tests name {kind}.{name}"))
+    };
+    let manifest = parse(manifest);
+    let tables = dependency_tables(&manifest);
+    let listed = tables
+        .into_iter()
+        .flat_map(|(kind, table)| table.keys().map(move |n| (kind, n)));
+    listed.filter_map(complaint).collect()
+}
+
+/// Rows of the workspace table that no member takes.
+fn untaken(root_manifest: &str, members: &[(String, String)]) -> Vec<String> {
+    let root = parse(root_manifest);
+    let table = root["workspace"]["dependencies"]
+        .as_table()
+        .expect("a table");
+    let manifests: Vec<_> = members.iter().map(|(_, text)| parse(text)).collect();
+    let is_taken = |name: &str| {
+        let mut tables = manifests.iter().flat_map(dependency_tables);
+        tables.any(|(_, table)| table.contains_key(name))
+    };
+    let untaken = table.keys().filter(|name| !is_taken(name));
+    untaken
+        .map(|name| format!("Cargo.toml: no member takes {name}"))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{assert_none, tree};
+    use crate::assert_none;
 
     #[test]
     fn a_version_in_a_member_is_found() {
@@ -155,5 +219,69 @@ mod tests {
     fn stomp_has_its_three_dependencies() {
         let text = tree::read("chat-server/stomp/Cargo.toml").expect("stomp has a manifest");
         assert_none(&impure(&text));
+    }
+
+    #[test]
+    fn a_dependency_that_nothing_names_is_found() {
+        let manifest = "[dependencies]\nin-code = '1'\nin-tests = '1'\nnowhere = '1'\n\
+            [dev-dependencies]\nfor-tests = '1'\nlone = '1'\n";
+        let sources = [
+            Source::new(
+                "a/src/lib.rs",
+                "//! nowhere::x\nfn f() { in_code::g(crate::lone::h()) }\n",
+            ),
+            Source::new(
+                "a/tests/t.rs",
+                "use in_tests;\nfn f() { m!(for_tests::g()) }\n",
+            ),
+        ];
+        let found = unused("a", manifest, &sources.each_ref());
+        let expected = [
+            "a: only tests name dependencies.in-tests",
+            "a: nothing names dependencies.nowhere",
+            "a: nothing names dev-dependencies.lone",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_row_that_no_member_takes_is_found() {
+        let root = "[workspace.dependencies]\na = '1'\nb = '1'\n";
+        let member = |text: &str| [("m".to_owned(), text.to_owned())];
+        assert_none(&untaken(
+            root,
+            &member("[dependencies]\na = '1'\n[dev-dependencies]\nb = '1'\n"),
+        ));
+        let found = untaken(root, &member("[dependencies]\na = '1'\n"));
+        assert_eq!(found, ["Cargo.toml: no member takes b"]);
+    }
+
+    #[test]
+    fn the_members_use_what_they_depend_on() {
+        let sources = tree::sources();
+        let manifests = member_manifests();
+        let folders: Vec<_> = manifests
+            .iter()
+            .map(|(path, _)| path.replace("Cargo.toml", ""))
+            .collect();
+        // A member within another's folder is not part of it.
+        let owner = |path: &str| {
+            let around = folders
+                .iter()
+                .filter(|folder| path.starts_with(folder.as_str()));
+            around.max_by_key(|folder| folder.len())
+        };
+        let mut found = Vec::new();
+        for ((path, text), folder) in manifests.iter().zip(&folders) {
+            let own: Vec<_> = sources
+                .iter()
+                .filter(|s| owner(&s.path) == Some(folder))
+                .collect();
+            assert!(own.iter().any(|source| source.is_rust()), "{path}: no code");
+            found.extend(unused(path, text, &own));
+        }
+        let root = tree::read("Cargo.toml").expect("the root has a manifest");
+        found.extend(untaken(&root, &manifests));
+        assert_none(&found);
     }
 }
