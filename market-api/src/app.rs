@@ -24,7 +24,7 @@ use crate::http::{self, ApiError, HttpStack, Limits, Rate};
 use crate::images::local::LocalImages;
 use crate::images::s3::S3Images;
 use crate::images::{Images, ObjectStore, StoreError};
-use crate::members::login::{self, LoginParts, Logins, NoClient};
+use crate::login::{self, LoginParts, Logins, NoClient};
 use crate::members::{self, Members};
 use crate::metrics::Metrics;
 use crate::ops::{self, Ops};

@@ -19,7 +19,7 @@ use shared::web::{Serving, cors};
 use crate::auth::CookieSettings;
 use crate::cache::CacheUrl;
 use crate::db::DbUrl;
-use crate::members::login::LoginSettings;
+use crate::login::LoginSettings;
 
 pub use chat::ChatSettings;
 pub use images::{ImageSettings, ImagesUrl};

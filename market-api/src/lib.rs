@@ -30,6 +30,7 @@ pub mod fakes;
 pub mod http;
 pub mod idempotency;
 pub mod images;
+pub mod login;
 pub mod members;
 pub mod metrics;
 pub mod ops;

@@ -14,7 +14,7 @@ use market_api::config::{ChatSettings, Config, ImageSettings, ImagesUrl, Login};
 use market_api::db::DbUrl;
 use market_api::fakes::login::{CLIENT_ID, CLIENT_SECRET, Email, FakeLogin, Person};
 use market_api::http::ApiError;
-use market_api::members::login::StandIn;
+use market_api::login::StandIn;
 use market_api::members::{Profile, Provider};
 use reqwest::Url;
 use shared::claims::Role;

@@ -9,7 +9,7 @@ use shared::drain::Drain;
 use crate::chats::Chats;
 use crate::db::{Abort, Db, DbError, WriteError};
 use crate::images::Images;
-use crate::members::login;
+use crate::login;
 use crate::metrics::Metrics;
 use crate::products::Products;
 use crate::schedule::{self, Handler, HandlerError, Outcome, Schedule};

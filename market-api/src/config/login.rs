@@ -8,7 +8,7 @@ use shared::config::{Mistake, Mistakes, Secret};
 
 use super::{NotAccepted, parse_base_url};
 use crate::members::Provider;
-use crate::members::login::{Endpoints, ProviderSettings, StandIn};
+use crate::login::{Endpoints, ProviderSettings, StandIn};
 
 /// Tokens, cookies and providers.
 #[derive(Clone, Debug, Args)]

@@ -1,8 +1,10 @@
-//! Members: who they are, what they have, and how they log in.
+//! Members: accounts, profiles, and whether they are blocked. Owns the table `member`.
+//!
+//! What this module does not do: log members in (`login`), hold their cash (`cash`) or plans (`plans`).
 
 mod export;
 mod http;
-pub mod login;
+mod provider;
 mod repo;
 
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use crate::outbox::{self, Event, EventKind};
 use crate::plans::{self, Plan};
 
 pub use http::routes;
-pub use login::Provider;
+pub use provider::Provider;
 
 /// What everybody may know of a member.
 #[derive(Clone, Debug, PartialEq)]

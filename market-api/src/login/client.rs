@@ -11,7 +11,8 @@ use serde_json::Value;
 use shared::config::Secret;
 
 use super::repo::Attempt;
-use super::{Endpoints, Provider, ProviderSettings, printable};
+use super::{Endpoints, ProviderSettings, printable};
+use crate::members::Provider;
 
 /// A provider answers in a few hundred milliseconds; a browser waits.
 const ANSWER_MAX: Duration = Duration::from_secs(5);

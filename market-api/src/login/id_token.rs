@@ -9,7 +9,8 @@ use serde::Deserialize;
 use shared::clock::UnixMillis;
 
 use super::client::Granted;
-use super::{Provider, ProviderSettings, is_past};
+use super::{ProviderSettings, is_past};
+use crate::members::Provider;
 
 /// What is wrong with an ID token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,7 +105,7 @@ mod tests {
     use shared::config::Secret;
 
     use super::*;
-    use crate::members::login::Endpoints;
+    use crate::login::Endpoints;
 
     fn google(provider: Provider) -> ProviderSettings {
         let url: reqwest::Url = "https://accounts.google.com/".parse().unwrap();

@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use super::Provider;
+use crate::members::Provider;
 
 /// Where a provider is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use shared::clock::UnixMillis;
 use shared::ids::MemberId;
 use sqlx::{AnyConnection, Row as _, query};
 
-use super::{ATTEMPT_TIME, Provider};
+use super::ATTEMPT_TIME;
+use crate::members::Provider;
 use crate::db::Tx;
 
 /// A login under way.

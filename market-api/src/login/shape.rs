@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::text::is_blank;
 
-use super::Provider;
+use crate::members::Provider;
 use crate::members::Profile;
 
 /// The database's bounds.

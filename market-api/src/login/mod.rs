@@ -34,10 +34,10 @@ use shared::clock::{Clock, UnixMillis};
 use shared::config::Secret;
 use shared::drain::Drain;
 
-use super::Members;
 use crate::auth::Auth;
 use crate::db::{Abort, Db, Tx};
 use crate::http::ApiError;
+use crate::members::{Members, Provider};
 use crate::metrics::Metrics;
 use client::{Client, ClientError};
 use finish::LoggedIn;
@@ -52,48 +52,6 @@ pub const ATTEMPT_TIME: Duration = Duration::from_secs(10 * 60);
 
 /// Longer than any provider's code or state.
 const PARAMETER_BYTES_MAX: usize = 2_048;
-
-/// Who vouches for somebody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Provider {
-    /// Kakao.
-    Kakao,
-    /// Google.
-    Google,
-    /// Naver.
-    Naver,
-}
-
-impl Provider {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Kakao, Self::Google, Self::Naver];
-
-    /// Its name in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Kakao => "KAKAO",
-            Self::Google => "GOOGLE",
-            Self::Naver => "NAVER",
-        }
-    }
-
-    /// Its name in paths.
-    #[must_use]
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::Kakao => "kakao",
-            Self::Google => "google",
-            Self::Naver => "naver",
-        }
-    }
-
-    fn from_path(path: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|provider| provider.path() == path)
-    }
-}
 
 /// How this site is known to a provider.
 #[derive(Clone, Debug)]
