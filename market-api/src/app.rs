@@ -14,22 +14,24 @@ use shared::web::{Health, Log, RequestIds};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::account::{self, Account};
 use crate::admin::{self, Admins};
-use crate::auth::{Auth, KeyRing, KeysError, REREAD_EVERY, Tokens};
+use crate::auth::{self, Auth, KeyRing, KeysError, REREAD_EVERY, Tokens};
 use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCache};
+use crate::cash::{self, Cash};
 use crate::chats::{self, ChatRooms, Chats, HttpChatRooms};
 use crate::config::{Config, ImagesUrl};
 use crate::db::{Db, DbError};
 use crate::http::{self, ApiError, HttpStack, Limits, Rate};
 use crate::images::local::LocalImages;
 use crate::images::s3::S3Images;
-use crate::images::{Images, ObjectStore, StoreError};
+use crate::images::{self, Images, ObjectStore, StoreError};
 use crate::login::{self, LoginParts, Logins, NoClient};
 use crate::members::{self, Members};
 use crate::metrics::Metrics;
 use crate::ops::{self, Ops};
-use crate::plans::{self, Plans};
 use crate::products::{self, Products};
+use crate::trades::{self, Trades};
 
 pub use shared::web::{listen, serve};
 
@@ -61,7 +63,6 @@ pub enum BuildError {
 pub struct Market {
     http_stack: HttpStack,
     operation: Ops,
-    clock: Arc<dyn Clock>,
     auth: Auth,
     images: Images,
     local_images: Option<Arc<LocalImages>>,
@@ -121,12 +122,7 @@ impl Market {
         let images = Images::new(store, db.clone(), Arc::clone(&clock), Arc::clone(&metrics));
         let cache = ListCache::new(open_cache(config)?, Arc::clone(&metrics), drain.clone());
         cache.follow(db.clone(), drain);
-        let members = Members::new(
-            db.clone(),
-            images.clone(),
-            cache.clone(),
-            Arc::clone(&clock),
-        );
+        let members = Members::new(db.clone(), cache.clone());
         let logins = Logins::new(LoginParts {
             db: db.clone(),
             members: members.clone(),
@@ -155,7 +151,6 @@ impl Market {
                 health,
                 db,
             },
-            clock,
             auth,
             images,
             local_images,
@@ -258,22 +253,22 @@ impl Market {
 
     /// Every domain's routes.
     fn routes(&self) -> OpenApiRouter {
-        let origins = &self.http_stack.allowed_origins;
+        let (db, origins) = (self.db(), &self.http_stack.allowed_origins);
         OpenApiRouter::new()
             .merge(login::routes(self.logins.clone()))
-            .merge(members::routes(
+            .merge(auth::routes(self.auth.clone(), Arc::clone(origins)))
+            .merge(members::routes(self.members.clone()))
+            .merge(account::routes(Account::new(
+                db.clone(),
                 self.members.clone(),
                 self.images.clone(),
-                self.auth.clone(),
-                Arc::clone(origins),
-            ))
-            .merge(plans::routes(
-                Plans::new(self.db().clone()),
-                Arc::clone(&self.clock),
-            ))
+            )))
+            .merge(cash::routes(Cash::new(db.clone())))
+            .merge(images::routes(self.images.clone()))
+            .merge(trades::routes(Trades::new(db.clone())))
             .merge(products::routes(self.products.clone(), self.images.clone()))
             .merge(chats::routes(self.chats.clone()))
-            .merge(admin::routes(Admins::new(self.db().clone())))
+            .merge(admin::routes(Admins::new(db.clone())))
             .layer(Extension(self.auth.clone()))
     }
 }

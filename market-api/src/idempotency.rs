@@ -191,10 +191,9 @@ pub async fn finish_in(
 /// # Errors
 /// The database's.
 pub async fn forget_in(tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
-    let keep = i64::try_from(KEEP.as_millis()).unwrap_or(i64::MAX);
-    let before = tx.now().get().saturating_sub(keep);
+    let before = tx.now().saturating_sub(KEEP);
     query("delete from idempotency where created_at < $1")
-        .bind(before)
+        .bind(before.get())
         .execute(tx.connection())
         .await?;
     Ok(())

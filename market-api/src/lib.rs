@@ -5,24 +5,51 @@
 //!
 //! | rank | modules | do |
 //! |---|---|---|
-//! | 12 | main | telemetry, config, build, serve, drain, exit code |
-//! | 11 | app | the only module that names concrete adapters |
-//! | 10 | reviews, reports, admin, ops, config | ; ; what administrators do to members; health and metrics; settings |
-//! | 9 | trades, wifi | purchases, history; bookings |
-//! | 8 | payments, scrap, chats | the gateway; quotes; rooms about offers |
-//! | 7 | cash, products | wallets and books; offers |
-//! | 6 | members | logins, profiles |
-//! | 5 | plans | what a member's plan gives |
-//! | 4 | auth | who asks: keys, tokens, sessions |
-//! | 3 | outbox, idempotency, cache, schedule, images | |
-//! | 2 | http | what surrounds routes: failures, limits, documents |
-//! | 1 | db, fakes | transactions; who stands in for others |
+//! | 14 | main | telemetry, config, build, serve, drain, exit code |
+//! | 13 | app | the only module that names concrete adapters |
+//! | 12 | admin, ops, config | administrators' commands about members; health and metrics; settings |
+//! | 11 | account, reviews, reports | pages about a member that join domains; ratings; complaints |
+//! | 10 | trades, bookings | purchases, histories, market prices; Wi-Fi and hotspot time |
+//! | 9 | payments, scrap, chats | charges and refunds; the optimizer's quotes; rooms about offers |
+//! | 8 | products | offers and their lists |
+//! | 7 | login, images | login with the providers; uploads of pictures |
+//! | 6 | members | accounts and profiles |
+//! | 5 | plans, cash | mobile plans and their months; wallets and books |
+//! | 4 | auth | signing keys, tokens and cookies, revocable sessions |
+//! | 3 | outbox, idempotency, cache, schedule | events to relay; repeated requests; cached lists; work at a time |
+//! | 2 | http | the HTTP stack: errors, limits, the document |
+//! | 1 | db, fakes | transactions and typed columns; stand-ins for other services |
 //! | 0 | metrics | counters |
+//!
+//! # Tables
+//!
+//! Each table has one owner: the module whose statements insert, update, delete or lock its rows. Others
+//! call the owner's functions (`cash::lock_in`, `plans::lock_month_in`, `members::lock_rating_in`), or only
+//! read. The tidy test checks the statements against this table.
+//!
+//! | module | tables |
+//! |---|---|
+//! | auth | token_family |
+//! | members | member |
+//! | plans | plan, member_month |
+//! | cash | journal, posting, wallet, credit |
+//! | login | login_attempt |
+//! | images | upload |
+//! | products | product, product_image, spot, sort_key_history |
+//! | chats | chat_room, chat_room_number |
+//! | trades | trade, trade_detail |
+//! | admin | audit |
+//! | outbox | outbox, outbox_number |
+//! | schedule | schedule |
+//! | idempotency | idempotency |
+//! | cache | list_change |
 
+pub mod account;
 pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod cache;
+pub mod cash;
 pub mod chats;
 pub mod config;
 pub mod db;
@@ -38,3 +65,4 @@ pub mod outbox;
 pub mod plans;
 pub mod products;
 pub mod schedule;
+pub mod trades;

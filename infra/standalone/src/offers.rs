@@ -6,7 +6,7 @@
 
 use market_api::http::ApiError;
 use market_api::products::{
-    Kind, NewData, NewSpot, Price, Products, SellingQuery, SpotForm, State,
+    Kind, NewData, NewSpot, Price, Products, Sale, SellingQuery, SpotForm, State,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -45,7 +45,7 @@ struct Offer {
 
 #[derive(Clone, Debug)]
 enum What {
-    Data { price: i64, units: u16, split: bool },
+    Data { price: i64, units: u16, sale: Sale },
     Spot(SpotForm),
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn set_up(
 }
 
 /// How many offers this member has created, in any state.
-async fn count(products: &Products, member: MemberId) -> Result<i64, ApiError> {
+async fn count(products: &Products, member: MemberId) -> Result<u64, ApiError> {
     let mut sum = 0;
     for state in State::ALL {
         let query = SellingQuery {
@@ -102,16 +102,12 @@ async fn count(products: &Products, member: MemberId) -> Result<i64, ApiError> {
 
 async fn make(products: &Products, member: MemberId, what: What) -> Result<(), ApiError> {
     match what {
-        What::Data {
-            price,
-            units,
-            split,
-        } => {
+        What::Data { price, units, sale } => {
             let offer = NewData {
                 member,
                 price: Price::parse(price)?,
                 units: Units::new(units),
-                split,
+                sale,
             };
             products.offer_data(offer).await?;
         }
@@ -151,13 +147,16 @@ fn all(sellers: usize) -> Vec<Offer> {
 /// An offer of so many units; one that is sold as a whole is a little cheaper.
 fn data_of(units: u16, rng: &mut StdRng) -> What {
     let unit_price = 5 * rng.random_range(UNIT_PRICE_FIVES);
-    let split = units > 1 && rng.random_range(0..2) == 0;
+    let is_split = units > 1 && rng.random_range(0..2) == 0;
     let sum = unit_price * i64::from(units);
-    let price = if split { sum } else { sum - sum % 100 }.max(unit_price);
+    let (sale, price) = match is_split {
+        true => (Sale::Split, sum),
+        false => (Sale::Whole, sum - sum % 100),
+    };
     What::Data {
-        price,
+        price: price.max(unit_price),
         units,
-        split,
+        sale,
     }
 }
 
@@ -254,17 +253,12 @@ mod tests {
         let all = all(SELLERS);
         let Offer {
             seller: 1,
-            what:
-                What::Data {
-                    price,
-                    units,
-                    split,
-                },
+            what: What::Data { price, units, sale },
         } = all[0]
         else {
             panic!("{:?}", all[0])
         };
-        assert!(split, "the members talk about a part of it");
+        assert_eq!(sale, Sale::Split, "the members talk about a part of it");
         let amount = f64::from(units) / 10.0;
         assert!(texts(talk::MOBILE_DATA).contains(&format!("데이터 {amount}GB")));
         let unit_price = price / i64::from(units);

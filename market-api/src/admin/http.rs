@@ -59,7 +59,7 @@ async fn unblock(
     InPath(member): InPath<MemberId>,
     headers: HeaderMap,
 ) -> Result<Json<Done>, ApiError> {
-    let command = command(&admin, member, AccountStatus::Welcome, &headers);
+    let command = command(&admin, member, AccountStatus::Active, &headers);
     admins.carry_out(command).await?;
     Ok(done())
 }
@@ -67,14 +67,14 @@ async fn unblock(
 fn command(
     admin: &Admin,
     member: MemberId,
-    standing: AccountStatus,
+    status: AccountStatus,
     headers: &HeaderMap,
 ) -> AdminCommand {
     let request = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
     AdminCommand {
         by: admin.0.member,
         member,
-        standing,
+        status,
         request: request.map(str::to_owned),
     }
 }

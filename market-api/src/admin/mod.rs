@@ -8,19 +8,11 @@ use shared::ids::MemberId;
 
 use crate::db::{Abort, Db, Tx};
 use crate::http::ApiError;
+use crate::members::{self, AccountStatus};
 use crate::outbox::{self, Event, EventKind};
 use shared::web::CommonError;
 
 pub use http::routes;
-
-/// Whether a member may come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccountStatus {
-    /// They may.
-    Welcome,
-    /// They may not; it holds from their next request on.
-    Blocked,
-}
 
 /// An operator's order.
 #[derive(Clone, Debug)]
@@ -30,7 +22,7 @@ pub struct AdminCommand {
     /// About whom.
     pub member: MemberId,
     /// What is to hold.
-    pub standing: AccountStatus,
+    pub status: AccountStatus,
     /// The request, for the record.
     pub request: Option<String>,
 }
@@ -65,12 +57,12 @@ impl Admins {
 }
 
 async fn carry_out_in(command: &AdminCommand, tx: &mut Tx<'_>) -> Result<(), Abort<ApiError>> {
-    let (kind, action) = match command.standing {
+    let (kind, action) = match command.status {
         AccountStatus::Blocked => (EventKind::MemberBlocked, "member.block"),
-        AccountStatus::Welcome => (EventKind::MemberUnblocked, "member.unblock"),
+        AccountStatus::Active => (EventKind::MemberUnblocked, "member.unblock"),
     };
     repo::note(tx, command, action).await?;
-    if repo::set_status(tx, command.member, command.standing).await? {
+    if members::set_status_in(tx, command.member, command.status).await? {
         let event = Event {
             kind,
             aggregate: format!("member:{}", command.member),
@@ -78,7 +70,7 @@ async fn carry_out_in(command: &AdminCommand, tx: &mut Tx<'_>) -> Result<(), Abo
             data: json!({}),
         };
         outbox::append(tx, &event).await?;
-    } else if !repo::is_member(tx, command.member).await? {
+    } else if !members::exists_in(tx, command.member).await? {
         return Err(Abort::Refused(ApiError::MemberUnknown));
     }
     Ok(())

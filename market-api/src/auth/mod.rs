@@ -12,6 +12,7 @@
 
 mod caller;
 mod cookies;
+mod http;
 mod keys;
 mod renew;
 mod repo;
@@ -21,7 +22,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use http::header::COOKIE;
+use ::http::header::COOKIE;
 use shared::claims::{
     FamilyId, MemberClaims, MemberGrant, MemberToken, REFRESH_LIFETIME, Role, SignError, TokenId,
 };
@@ -36,6 +37,7 @@ use crate::metrics::Metrics;
 
 pub use caller::{Admin, Caller, InfoCaller};
 pub use cookies::CookieSettings;
+pub use http::routes;
 pub use keys::{KeyRing, KeysError, REREAD_EVERY};
 pub use repo::{end_all_in, forget_in};
 use session::Session;
@@ -95,7 +97,7 @@ enum AccessCookie {
 }
 
 /// `Set-Cookie` values.
-type SetCookies = Vec<http::HeaderValue>;
+type SetCookies = Vec<::http::HeaderValue>;
 
 impl Auth {
     /// A checker on this database with these keys.
@@ -195,8 +197,8 @@ impl Auth {
 
     /// The session of a browser's cookies, with what is to be set on the answer; `None` where there
     /// is no good one.
-    pub async fn session(&self, headers: &http::HeaderMap) -> Option<(Role, SetCookies)> {
-        let mut cookies = http::HeaderMap::new();
+    pub async fn session(&self, headers: &::http::HeaderMap) -> Option<(Role, SetCookies)> {
+        let mut cookies = ::http::HeaderMap::new();
         for cookie in headers.get_all(COOKIE) {
             cookies.append(COOKIE, cookie.clone());
         }

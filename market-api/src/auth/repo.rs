@@ -204,11 +204,10 @@ async fn tell_revoked(tx: &mut Tx<'_>, member: MemberId, family: &str) -> Result
 /// # Errors
 /// The database's.
 pub async fn forget_in(tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
-    let keep = i64::try_from(REFRESH_LIFETIME.as_millis()).unwrap_or(i64::MAX);
-    let now = tx.now().get();
+    let now = tx.now();
     query("delete from token_family where expires_at <= $1 or revoked_at <= $2")
-        .bind(now)
-        .bind(now.saturating_sub(keep))
+        .bind(now.get())
+        .bind(now.saturating_sub(REFRESH_LIFETIME).get())
         .execute(tx.connection())
         .await?;
     Ok(())

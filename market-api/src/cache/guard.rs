@@ -102,8 +102,9 @@ impl ListCache {
         self.ask("set", self.cache.set(key, value, ttl)).await;
     }
 
-    /// Writes, then [bumps](Self::bump) what the write says it has changed. In a task of its own,
-    /// because a caller who leaves between the two would leave old lists behind.
+    /// Writes, then invalidates the namespaces that the write says it has changed: the one way to
+    /// invalidate lists. In a task of its own, because a caller who leaves between the two would leave
+    /// old lists behind.
     ///
     /// # Errors
     /// The write's.
@@ -130,7 +131,7 @@ impl ListCache {
 
     /// Something that the namespace shows has changed, and is committed. When this returns, nobody
     /// in this process is given what was kept before.
-    pub async fn bump(&self, space: Namespace) {
+    pub(super) async fn bump(&self, space: Namespace) {
         {
             let mut state = self.state();
             state.changes += 1;

@@ -17,13 +17,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use shared::clock::UnixMillis;
 use shared::ids::{MemberId, ProductId, RoomId};
 use tokio::time::{sleep, timeout};
 
 use crate::db::{Abort, Db, Tx};
 use crate::http::ApiError;
+use crate::members;
 use crate::metrics::Metrics;
-use crate::products::State;
+use crate::products::{self, State};
 use repo::{Offer, Place};
 
 pub use client::{HttpChatRooms, NoClient};
@@ -100,7 +102,7 @@ impl Chats {
         for nth in 0..ID_TRIES_MAX {
             let step = 1_i64 << nth;
             let wanted = self.place(buyer, product, taken, step).await?;
-            let room = wanted.offer.room(wanted.place.id)?;
+            let room = wanted.offer.room(wanted.place.id);
             match self.put(&room).await {
                 Ok(()) => {
                     self.note(wanted.place).await?;
@@ -126,7 +128,6 @@ impl Chats {
     /// # Errors
     /// The database's.
     pub async fn is_made(&self, buyer: MemberId, product: ProductId) -> Result<bool, ApiError> {
-        let (product, buyer) = (i64::from(product.get()), i64::from(buyer.get()));
         Ok(repo::is_sent(&self.db, product, buyer).await?)
     }
 
@@ -147,7 +148,8 @@ impl Chats {
         for _ in 0..REFRESH_BATCHES_MAX {
             let batch = {
                 let mut connection = self.db.read().await?;
-                repo::outdated_after(&mut connection, after, REFRESH_BATCH).await?
+                repo::outdated_after(&mut connection, RoomId::try_from(after).ok(), REFRESH_BATCH)
+                    .await?
             };
             if batch.is_empty() {
                 // The next run begins at the first room again, with those that were refused.
@@ -155,9 +157,9 @@ impl Chats {
                 return Ok(());
             }
             for (place, offer) in batch {
-                after = place.id;
+                after = i64::from(place.id);
                 self.refreshed.store(after, Ordering::Relaxed);
-                match self.put(&offer.room(place.id)?).await {
+                match self.put(&offer.room(place.id)).await {
                     Ok(()) => self.note(place).await?,
                     Err(PutRoomError::Away(_)) => return Ok(()),
                     Err(error @ (PutRoomError::Taken | PutRoomError::Refused(_))) => {
@@ -177,18 +179,17 @@ impl Chats {
         &self,
         buyer: MemberId,
         product: ProductId,
-        taken: Option<i64>,
+        taken: Option<RoomId>,
         step: i64,
     ) -> Result<Wanted, ApiError> {
         let asked = (buyer, product, taken, step);
         let placed = self.db.write(asked, |(buyer, product, taken, step), tx| {
             Box::pin(async move {
-                let (product, buyer) = (i64::from(product.get()), i64::from(buyer.get()));
-                repo::lock_shown(tx, product, buyer).await?;
+                lock_shown(*product, *buyer, tx).await?;
                 if let Some(taken) = taken {
                     repo::forget(tx, *taken).await?;
                 }
-                place_in((product, buyer), *step, tx).await
+                place_in(*buyer, *product, *step, tx).await
             })
         });
         Ok(placed.await?)
@@ -239,11 +240,32 @@ impl Chats {
     }
 }
 
-async fn place_in((product, buyer): (i64, i64), step: i64, tx: &mut Tx<'_>) -> TxResult<Wanted> {
+/// Keeps others from changing what a room of this product and buyer shows, until this transaction ends:
+/// a change that waits for it finds the room and outdates it.
+///
+/// Opening hours are changed under the product's lock. The product comes before the members, as
+/// everywhere.
+async fn lock_shown(
+    product: ProductId,
+    buyer: MemberId,
+    tx: &mut Tx<'_>,
+) -> Result<(), sqlx::Error> {
+    if let Some(seller) = products::lock_shared_in(tx, product).await? {
+        members::lock_shared_in(tx, [seller, buyer]).await?;
+    }
+    Ok(())
+}
+
+async fn place_in(
+    buyer: MemberId,
+    product: ProductId,
+    step: i64,
+    tx: &mut Tx<'_>,
+) -> TxResult<Wanted> {
     let Some(offer) = repo::offer(tx, product, buyer).await? else {
         return Err(Abort::Refused(ApiError::ProductUnknown));
     };
-    check(&offer, tx.now().get()).map_err(Abort::Refused)?;
+    check(&offer, tx.now()).map_err(Abort::Refused)?;
     let place = match repo::place(tx, product, buyer).await? {
         Some(place) => place,
         None => {
@@ -255,12 +277,12 @@ async fn place_in((product, buyer): (i64, i64), step: i64, tx: &mut Tx<'_>) -> T
 }
 
 /// Whether its buyer may ask about it.
-fn check(offer: &Offer, now: i64) -> Result<(), ApiError> {
+fn check(offer: &Offer, now: UnixMillis) -> Result<(), ApiError> {
     let expired = offer.expires_at.is_some_and(|at| at <= now);
-    let is_shown = match State::parse(&offer.state) {
-        Some(State::SoldOut) => true,
-        Some(State::Active) => !expired,
-        Some(State::Hidden | State::Deleted) | None => false,
+    let is_shown = match offer.state {
+        State::SoldOut => true,
+        State::Active => !expired,
+        State::Hidden | State::Deleted => false,
     };
     if offer.is_buyer_blocked {
         Err(ApiError::MemberBlocked)

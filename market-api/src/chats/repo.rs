@@ -1,33 +1,34 @@
 //! The SQL of chat rooms.
 
-use shared::clock::LocalDateTime;
+use shared::clock::{LocalDateTime, UnixMillis};
 use shared::ids::{MemberId, ProductId, RoomId};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _, query};
 
 use super::rooms::{ChatRoom, Participant};
-use crate::db::{Db, DbError, Tx, locking};
-use crate::products::Kind;
+use crate::db::row::{column, named, optional};
+use crate::db::{Db, DbError, Tx};
+use crate::products::{Kind, State};
 
 type Sql<T> = Result<T, sqlx::Error>;
 
 /// What a room about an offer would show, and whether there may be one.
 #[derive(Clone, Debug)]
 pub(super) struct Offer {
-    product: i64,
-    pub(super) kind: String,
-    pub(super) state: String,
-    pub(super) expires_at: Option<i64>,
+    product: ProductId,
+    kind: Kind,
+    pub(super) state: State,
+    pub(super) expires_at: Option<UnixMillis>,
     pub(super) is_seller_blocked: bool,
     pub(super) is_buyer_blocked: bool,
     seller: Person,
     buyer: Person,
-    hours: Option<(i64, i64)>,
+    hours: Option<(LocalDateTime, LocalDateTime)>,
 }
 
 #[derive(Clone, Debug)]
 struct Person {
-    id: i64,
+    id: MemberId,
     name: String,
     image_url: Option<String>,
 }
@@ -35,7 +36,7 @@ struct Person {
 /// A room's row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
-    pub(super) id: i64,
+    pub(super) id: RoomId,
     /// Which state of names, pictures and hours was read with it.
     pub(super) version: i64,
 }
@@ -55,75 +56,62 @@ macro_rules! offer {
     };
 }
 
-/// Keeps others from changing what a room of this product and buyer shows, until this transaction
-/// ends: a change that waits for it finds the room and outdates it.
-///
-/// Statements of their own: one that waits for a lock reads all other rows as they were before the
-/// wait. Opening hours are changed under the product's lock. The product comes before the members, as
-/// everywhere.
-pub(super) async fn lock_shown(tx: &mut Tx<'_>, product: i64, buyer: i64) -> Sql<()> {
-    let text = locking!(tx, shared, "select member_id from product where id = $1");
-    let row = query(text).bind(product).fetch_optional(tx.connection());
-    let Some(row) = row.await? else { return Ok(()) };
-    let seller: i64 = row.try_get(0)?;
-    let text = locking!(
-        tx,
-        shared,
-        "select id from member where id in ($1, $2) order by id"
-    );
-    let members = query(text).bind(seller).bind(buyer);
-    members.fetch_all(tx.connection()).await?;
-    Ok(())
-}
-
 /// The offer as this buyer would ask about it.
-pub(super) async fn offer(tx: &mut Tx<'_>, product: i64, buyer: i64) -> Sql<Option<Offer>> {
+pub(super) async fn offer(
+    tx: &mut Tx<'_>,
+    product: ProductId,
+    buyer: MemberId,
+) -> Sql<Option<Offer>> {
     let row = query(offer!(
         "",
         "from product p join member s on s.id = p.member_id join member b on b.id = $2 \
          left join spot sp on sp.product_id = p.id where p.id = $1"
     ))
-    .bind(product)
-    .bind(buyer)
+    .bind(i64::from(product))
+    .bind(i64::from(buyer))
     .fetch_optional(tx.connection())
     .await?;
     row.map(|row| Offer::read(&row)).transpose()
 }
 
 /// The room of this product and buyer, if it has an id.
-pub(super) async fn place(tx: &mut Tx<'_>, product: i64, buyer: i64) -> Sql<Option<Place>> {
+pub(super) async fn place(
+    tx: &mut Tx<'_>,
+    product: ProductId,
+    buyer: MemberId,
+) -> Sql<Option<Place>> {
     let row = query("select id, version from chat_room where product_id = $1 and buyer_id = $2")
-        .bind(product)
-        .bind(buyer)
+        .bind(i64::from(product))
+        .bind(i64::from(buyer))
         .fetch_optional(tx.connection())
         .await?;
     row.map(|row| Place::read(&row)).transpose()
 }
 
 /// Whether the chat server has the room of this product and buyer, as it is to be.
-pub(super) async fn is_sent(db: &Db, product: i64, buyer: i64) -> Result<bool, DbError> {
+pub(super) async fn is_sent(db: &Db, product: ProductId, buyer: MemberId) -> Result<bool, DbError> {
     let mut connection = db.read().await?;
     let row = query(
         "select 1 from chat_room where product_id = $1 and buyer_id = $2 and sent >= version",
     )
-    .bind(product)
-    .bind(buyer)
+    .bind(i64::from(product))
+    .bind(i64::from(buyer))
     .fetch_optional(&mut *connection)
     .await?;
     Ok(row.is_some())
 }
 
 /// An id that no room has, `step` above the last one. Others who want one wait for this transaction.
-pub(super) async fn next_id(tx: &mut Tx<'_>, step: i64) -> Sql<i64> {
+pub(super) async fn next_id(tx: &mut Tx<'_>, step: i64) -> Sql<RoomId> {
     let row = query("update chat_room_number set last = last + $1 where one = 1 returning last")
         .bind(step)
         .fetch_one(tx.connection())
         .await?;
-    row.try_get("last")
+    column(&row, "last")
 }
 
 /// Gives the offer's room an id; where somebody was faster, theirs stays.
-pub(super) async fn insert(tx: &mut Tx<'_>, id: i64, offer: &Offer) -> Sql<Place> {
+pub(super) async fn insert(tx: &mut Tx<'_>, id: RoomId, offer: &Offer) -> Sql<Place> {
     let now = tx.now().get();
     let row = query(
         "insert into chat_room (id, product_id, buyer_id, seller_id, created_at) \
@@ -131,10 +119,10 @@ pub(super) async fn insert(tx: &mut Tx<'_>, id: i64, offer: &Offer) -> Sql<Place
          on conflict (product_id, buyer_id) do update set buyer_id = excluded.buyer_id \
          returning id, version",
     )
-    .bind(id)
-    .bind(offer.product)
-    .bind(offer.buyer.id)
-    .bind(offer.seller.id)
+    .bind(i64::from(id))
+    .bind(i64::from(offer.product))
+    .bind(i64::from(offer.buyer.id))
+    .bind(i64::from(offer.seller.id))
     .bind(now)
     .fetch_one(tx.connection())
     .await?;
@@ -142,9 +130,9 @@ pub(super) async fn insert(tx: &mut Tx<'_>, id: i64, offer: &Offer) -> Sql<Place
 }
 
 /// Takes an id away that the chat server never took.
-pub(super) async fn forget(tx: &mut Tx<'_>, id: i64) -> Sql<()> {
+pub(super) async fn forget(tx: &mut Tx<'_>, id: RoomId) -> Sql<()> {
     query("delete from chat_room where id = $1")
-        .bind(id)
+        .bind(i64::from(id))
         .execute(tx.connection())
         .await?;
     Ok(())
@@ -157,7 +145,7 @@ pub(super) async fn set_sent(tx: &mut Tx<'_>, place: Place) -> Sql<()> {
         "update chat_room set version = case when sent > $2 then version + 1 else version end, \
          sent = case when sent > $2 then sent else $2 end where id = $1 and sent <> $2",
     )
-    .bind(place.id)
+    .bind(i64::from(place.id))
     .bind(place.version)
     .execute(tx.connection())
     .await?;
@@ -167,7 +155,7 @@ pub(super) async fn set_sent(tx: &mut Tx<'_>, place: Place) -> Sql<()> {
 /// Rooms behind `after` of which the chat server has an older version.
 pub(super) async fn outdated_after(
     connection: &mut AnyConnection,
-    after: i64,
+    after: Option<RoomId>,
     limit: i64,
 ) -> Sql<Vec<(Place, Offer)>> {
     let rows = query(offer!(
@@ -176,7 +164,7 @@ pub(super) async fn outdated_after(
          join member b on b.id = r.buyer_id left join spot sp on sp.product_id = p.id \
          where r.sent > 0 and r.sent < r.version and r.id > $1 order by r.id limit $2"
     ))
-    .bind(after)
+    .bind(after.map_or(0, i64::from))
     .bind(limit)
     .fetch_all(connection)
     .await?;
@@ -198,7 +186,7 @@ pub async fn outdated(db: &Db) -> Result<i64, DbError> {
 impl Place {
     fn read(row: &AnyRow) -> Sql<Self> {
         Ok(Self {
-            id: row.try_get("id")?,
+            id: column(row, "id")?,
             version: row.try_get("version")?,
         })
     }
@@ -206,27 +194,25 @@ impl Place {
 
 impl Offer {
     fn read(row: &AnyRow) -> Sql<Self> {
-        let is = |name: &str| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(name)? != 0);
-        let (opens, closes): (Option<i64>, Option<i64>) =
-            (row.try_get("opens_at")?, row.try_get("closes_at")?);
+        let opens_at: Option<LocalDateTime> = optional(row, "opens_at")?;
         Ok(Self {
-            product: row.try_get("product")?,
-            kind: row.try_get("kind")?,
-            state: row.try_get("state")?,
-            expires_at: row.try_get("expires_at")?,
-            is_seller_blocked: is("seller_blocked")?,
-            is_buyer_blocked: is("buyer_blocked")?,
+            product: column(row, "product")?,
+            kind: named(row, "kind")?,
+            state: named(row, "state")?,
+            expires_at: optional(row, "expires_at")?,
+            is_seller_blocked: column(row, "seller_blocked")?,
+            is_buyer_blocked: column(row, "buyer_blocked")?,
             seller: Person {
-                id: row.try_get("seller")?,
+                id: column(row, "seller")?,
                 name: row.try_get("seller_name")?,
                 image_url: row.try_get("seller_image")?,
             },
             buyer: Person {
-                id: row.try_get("buyer")?,
+                id: column(row, "buyer")?,
                 name: row.try_get("buyer_name")?,
                 image_url: row.try_get("buyer_image")?,
             },
-            hours: opens.zip(closes),
+            hours: opens_at.zip(optional(row, "closes_at")?),
         })
     }
 
@@ -236,37 +222,24 @@ impl Offer {
     }
 
     /// The room of this id about it.
-    pub(super) fn room(&self, id: i64) -> Result<ChatRoom, DbError> {
-        let kind = Kind::parse(&self.kind);
-        Ok(ChatRoom {
-            id: RoomId::try_from(id).map_err(defect)?,
-            product: ProductId::try_from(self.product).map_err(defect)?,
-            kind: kind.ok_or_else(|| defect("a product of no kind"))?,
-            hours: self
-                .hours
-                .map(|(opens, closes)| (local(opens), local(closes))),
-            buyer: self.buyer.participant()?,
-            seller: self.seller.participant()?,
-        })
+    pub(super) fn room(&self, id: RoomId) -> ChatRoom {
+        ChatRoom {
+            id,
+            product: self.product,
+            kind: self.kind,
+            hours: self.hours,
+            buyer: self.buyer.participant(),
+            seller: self.seller.participant(),
+        }
     }
 }
 
 impl Person {
-    fn participant(&self) -> Result<Participant, DbError> {
-        Ok(Participant {
-            member: MemberId::try_from(self.id).map_err(defect)?,
+    fn participant(&self) -> Participant {
+        Participant {
+            member: self.id,
             name: self.name.clone(),
             image_url: self.image_url.clone(),
-        })
+        }
     }
-}
-
-/// A column's time; the service writes no other.
-fn local(millis: i64) -> LocalDateTime {
-    LocalDateTime::from_unix(millis.try_into().unwrap_or_default())
-}
-
-/// The tables hold nothing of the kind (CHECK).
-fn defect(why: impl ToString) -> DbError {
-    DbError::Defect(why.to_string())
 }

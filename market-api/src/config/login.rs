@@ -7,8 +7,8 @@ use shared::claims::FamilyId;
 use shared::config::{Mistake, Mistakes, Secret};
 
 use super::{NotAccepted, parse_base_url};
-use crate::members::Provider;
 use crate::login::{Endpoints, ProviderSettings, StandIn};
+use crate::members::Provider;
 
 /// Tokens, cookies and providers.
 #[derive(Clone, Debug, Args)]

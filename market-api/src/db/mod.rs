@@ -15,6 +15,7 @@ mod error;
 mod job;
 mod migrate;
 mod postgres;
+pub mod row;
 mod sqlite;
 
 use std::fmt;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use shared::clock::{Clock, LocalDateTime, UnixMillis};
+use shared::clock::{Clock, LocalDateTime, Month, UnixMillis};
 use shared::config::Secret;
 use shared::drain::Drain;
 use sqlx::pool::PoolConnection;
@@ -103,10 +104,10 @@ impl Tx<'_> {
         self.now
     }
 
-    /// The Seoul month of this attempt, such as 202611.
+    /// The Seoul month of this attempt.
     #[must_use]
-    pub fn month(&self) -> i64 {
-        LocalDateTime::from_unix(self.now).month_key()
+    pub fn month(&self) -> Month {
+        LocalDateTime::from_unix(self.now).month()
     }
 }
 

@@ -16,6 +16,7 @@
 //! somebody from a second PUT to a bucket, whose upload URL lasts a few minutes longer: that wants a
 //! rule of the bucket (`infra/docs/front-end.md`).
 
+mod http;
 mod key;
 pub mod local;
 mod repo;
@@ -32,8 +33,10 @@ use shared::clock::{Clock, UnixMillis};
 use shared::ids::MemberId;
 
 use crate::db::{Abort, Db, DbError, Tx, WriteError};
+use crate::members;
 use crate::metrics::Metrics;
 
+pub use http::routes;
 use key::extension;
 pub use key::{InvalidKey, Key};
 use repo::Use;
@@ -224,7 +227,7 @@ impl Images {
     async fn note(&self, member: MemberId, keys: Vec<Key>) -> Result<(), PlaceError> {
         let noted = self.db.write((member, keys), |(member, keys), tx| {
             Box::pin(async move {
-                repo::lock_member(tx, *member).await?;
+                members::lock_in(tx, *member).await?;
                 let open = repo::count_open(tx, *member).await?;
                 let wanted = i64::try_from(keys.len()).unwrap_or(i64::MAX);
                 if open.saturating_add(wanted) > OPEN_MAX {
@@ -316,7 +319,6 @@ fn written(error: WriteError<Infallible>) -> DbError {
 }
 
 async fn doom_in(tx: &mut Tx<'_>) -> Result<Vec<Key>, Never> {
-    let unused_ms = i64::try_from(UNUSED_MAX.as_millis()).unwrap_or(i64::MAX);
-    let before = tx.now().get().saturating_sub(unused_ms);
+    let before = tx.now().saturating_sub(UNUSED_MAX);
     Ok(repo::doom(tx, before, SWEEP_MAX).await?)
 }

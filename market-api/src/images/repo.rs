@@ -1,20 +1,11 @@
 //! Places of files in the database.
 
+use shared::clock::UnixMillis;
 use shared::ids::MemberId;
 use sqlx::{Row as _, query};
 
 use super::{InvalidKey, Key, UPLOAD_TIME};
-use crate::db::{Db, DbError, Tx, locking};
-
-/// Lets requests of one member for places follow each other, so that each counts what the others
-/// were given.
-pub(super) async fn lock_member(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Error> {
-    query(locking!(tx, "select id from member where id = $1"))
-        .bind(i64::from(member.get()))
-        .fetch_optional(tx.connection())
-        .await?;
-    Ok(())
-}
+use crate::db::{Db, DbError, Tx};
 
 /// How many places of a member are open.
 pub(super) async fn count_open(tx: &mut Tx<'_>, member: MemberId) -> Result<i64, sqlx::Error> {
@@ -81,7 +72,7 @@ pub(super) async fn mark_used(tx: &mut Tx<'_>, key: &Key) -> Result<bool, sqlx::
 /// can use them.
 pub(super) async fn doom(
     tx: &mut Tx<'_>,
-    before: i64,
+    before: UnixMillis,
     limit: i64,
 ) -> Result<Vec<Key>, sqlx::Error> {
     let rows = query(
@@ -89,7 +80,7 @@ pub(super) async fn doom(
          (select key from upload where state <> 'USED' and expires_at < $1 \
          order by expires_at, key limit $2) returning key",
     )
-    .bind(before)
+    .bind(before.get())
     .bind(limit)
     .fetch_all(tx.connection())
     .await?;

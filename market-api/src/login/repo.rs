@@ -5,8 +5,9 @@ use shared::ids::MemberId;
 use sqlx::{AnyConnection, Row as _, query};
 
 use super::ATTEMPT_TIME;
-use crate::members::Provider;
 use crate::db::Tx;
+use crate::db::row::{column, optional};
+use crate::members::Provider;
 
 /// A login under way.
 #[derive(Clone, Debug)]
@@ -146,16 +147,14 @@ async fn past_of(
     .fetch_optional(connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let taken_at: i64 = row.try_get(0)?;
-    let (outcome, member): (Option<i64>, Option<i64>) = (row.try_get(1)?, row.try_get(2)?);
-    let member = member.and_then(|id| MemberId::try_from(id).ok());
-    let outcome = match (outcome, member) {
+    let outcome: Option<u16> = optional(&row, "outcome")?;
+    let outcome = match (outcome, optional(&row, "member_id")?) {
         (None, _) => None,
         (Some(0), Some(member)) => Some(Outcome::LoggedIn(member)),
-        (Some(code), _) => Some(Outcome::Refused(u16::try_from(code).unwrap_or_default())),
+        (Some(code), _) => Some(Outcome::Refused(code)),
     };
     Ok(Some(Past {
-        taken_at: UnixMillis::try_from(taken_at).unwrap_or_default(),
+        taken_at: column(&row, "taken_at")?,
         outcome,
     }))
 }

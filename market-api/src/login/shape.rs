@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::text::is_blank;
 
-use crate::members::Provider;
 use crate::members::Profile;
+use crate::members::Provider;
 
 /// The database's bounds.
 const ID_CHARS_MAX: usize = 255;

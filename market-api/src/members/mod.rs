@@ -2,57 +2,42 @@
 //!
 //! What this module does not do: log members in (`login`), hold their cash (`cash`) or plans (`plans`).
 
-mod export;
 mod http;
 mod provider;
 mod repo;
 
-use std::sync::Arc;
-
 use serde_json::json;
 use shared::claims::Role;
-use shared::clock::{Clock, LocalDateTime, UnixMillis};
 use shared::ids::MemberId;
-use shared::money::{Units, Won};
 
 use crate::cache::{ListCache, Namespace};
-use crate::db::{Abort, Db, DbError, Tx};
+use crate::cash;
+use crate::db::{Abort, Db, Tx};
 use crate::http::{ApiError, Language};
-use crate::images::{Images, UseError};
 use crate::outbox::{self, Event, EventKind};
 use crate::plans::{self, Plan};
 
 pub use http::routes;
 pub use provider::Provider;
+pub use repo::{exists_in, lock_in, lock_rating_in, lock_shared_in, set_status_in};
 
-/// What everybody may know of a member.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Info {
-    /// Who.
-    pub member: MemberId,
-    /// The name shown to others.
-    pub name: String,
-    /// Their picture.
-    pub image_url: Option<String>,
-    /// Since when.
-    pub joined_at: UnixMillis,
-    /// Stars in tenths, all together.
-    pub rating_sum: i64,
-    /// How many ratings that were.
-    pub rating_count: u64,
-    /// What they have bought.
-    pub purchases: u64,
+/// Whether a member may log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountStatus {
+    /// The member may log in.
+    Active,
+    /// The member may not; it holds from the next request on.
+    Blocked,
 }
 
-/// Amounts of data of one month.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MonthOfData {
-    /// Bought.
-    pub bought: Units,
-    /// Listed: of offers that are active or sold out.
-    pub listed: Units,
-    /// Sold.
-    pub sold: Units,
+/// The mean of `count` ratings in thousandths of a star, rounded; `sum` is in tenths of a star. 0
+/// without ratings.
+#[must_use]
+pub const fn mean_rate(sum: i64, count: i64) -> i64 {
+    if count <= 0 {
+        return 0;
+    }
+    (sum * 100 + count / 2) / count
 }
 
 /// What a provider says of somebody.
@@ -74,21 +59,14 @@ pub struct Profile {
 #[derive(Clone, Debug)]
 pub struct Members {
     db: Db,
-    images: Images,
     cache: ListCache,
-    clock: Arc<dyn Clock>,
 }
 
 impl Members {
     /// The members of this database; `cache` has the lists that show them as sellers.
     #[must_use]
-    pub fn new(db: Db, images: Images, cache: ListCache, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            db,
-            images,
-            cache,
-            clock,
-        }
+    pub fn new(db: Db, cache: ListCache) -> Self {
+        Self { db, cache }
     }
 
     /// The member that a provider knows, made if they come for the first time: with a random plan
@@ -110,7 +88,7 @@ impl Members {
         let welcomed = self.db.write((profile, plan), |(profile, plan), tx| {
             Box::pin(async move {
                 if let Some(member) = repo::insert_member(tx, profile).await? {
-                    repo::insert_wallet(tx, member).await?;
+                    cash::open_in(tx, member).await?;
                     plans::insert_in(tx, member, plan).await?;
                     return Ok((member, Role::NewMember));
                 }
@@ -122,15 +100,6 @@ impl Members {
             })
         });
         Ok(welcomed.await?)
-    }
-
-    /// What everybody may know of this member.
-    ///
-    /// # Errors
-    /// [`ApiError::MemberUnknown`], or the database's.
-    pub async fn info(&self, member: MemberId) -> Result<Info, ApiError> {
-        let info = repo::info(&self.db, member).await?;
-        info.ok_or(ApiError::MemberUnknown)
     }
 
     /// What this member may do.
@@ -160,23 +129,6 @@ impl Members {
         Ok(changed.await?)
     }
 
-    /// What they can spend.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn cash(&self, member: MemberId) -> Result<Won, DbError> {
-        repo::cash(&self.db, member).await
-    }
-
-    /// What they bought, listed and sold in this month.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn this_month(&self, member: MemberId) -> Result<MonthOfData, DbError> {
-        let month = LocalDateTime::from_unix(self.clock.unix_millis()).month_key();
-        repo::month_of_data(&self.db, member, month).await
-    }
-
     /// In which language they want to be told.
     ///
     /// # Errors
@@ -191,16 +143,15 @@ impl Members {
         Ok(changed.await?)
     }
 
-    /// A picture that they have uploaded becomes theirs for everybody, also in lists of offers.
+    /// Changes the profile picture, also in lists of offers. The URL is one that `images` has checked.
     ///
     /// # Errors
-    /// [`ApiError::ImageFormat`], or what is away.
+    /// The database's.
     pub async fn set_profile_image(
         &self,
         member: MemberId,
         image_url: String,
     ) -> Result<(), ApiError> {
-        self.images.check(member, &image_url).await?;
         let db = self.db.clone();
         let write = async move {
             let changed = db.write((member, image_url), |(member, image_url), tx| {
@@ -230,17 +181,4 @@ async fn tell(
         data,
     };
     outbox::append(tx, &event).await
-}
-
-impl From<UseError> for ApiError {
-    fn from(error: UseError) -> Self {
-        match error {
-            UseError::NotUsable => Self::ImageFormat,
-            UseError::Store(error) => {
-                tracing::warn!("{error}");
-                Self::Web(shared::web::CommonError::Unavailable)
-            }
-            UseError::Db(error) => error.into(),
-        }
-    }
 }

@@ -1,20 +1,15 @@
-//! What a member's mobile plan gives in a month.
+//! Members' mobile plans, and their months. Owns `plan` and `member_month`.
 //!
 //! A plan is random, as the first site had it: nobody's carrier is asked. What is left of it is
 //! derived from the month's offers and purchases; nothing is reset and nothing carried over.
 
-mod http;
 mod repo;
 
 use rand::Rng;
 use rand::seq::IndexedRandom as _;
-use shared::ids::MemberId;
 use shared::money::{Units, Won};
 
-use crate::db::{Db, DbError};
-
-pub use http::routes;
-pub use repo::insert_in;
+pub use repo::{insert_in, lock_month_in};
 
 /// Gigabytes that plans give a month (`domain.md` 5).
 const GIGABYTES: [u16; 8] = [3, 5, 10, 15, 20, 30, 50, 100];
@@ -56,39 +51,13 @@ impl Plan {
     }
 }
 
-/// What is left of a plan this month.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Balance {
-    /// The plan's name.
-    pub name: String,
-    /// What it gave this month.
+/// What a member's plan gives in a month, and what the member bought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MonthOfPlan {
+    /// What the plan gives.
     pub providing: Units,
-    /// That, and what was bought, less what is listed or sold.
-    pub current: Units,
-    /// What it costs a month.
-    pub monthly_price: Won,
-}
-
-/// Members' plans.
-#[derive(Clone, Debug)]
-pub struct Plans {
-    db: Db,
-}
-
-impl Plans {
-    /// The plans of this database.
-    #[must_use]
-    pub fn new(db: Db) -> Self {
-        Self { db }
-    }
-
-    /// What is left of this member's plan in a month; `None` without a plan.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn balance(&self, member: MemberId, month: i64) -> Result<Option<Balance>, DbError> {
-        repo::balance(&self.db, member, month).await
-    }
+    /// What was bought.
+    pub bought: Units,
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Plans in the database.
 
+use shared::clock::Month;
 use shared::ids::MemberId;
-use shared::money::{Units, Won};
-use sqlx::any::AnyRow;
-use sqlx::{Row as _, query};
+use sqlx::query;
 
-use super::{Balance, Plan};
-use crate::db::{Db, DbError, Tx};
+use super::{MonthOfPlan, Plan};
+use crate::db::row::column;
+use crate::db::{Tx, locking};
 
 /// Gives a member a plan, in the caller's transaction.
 ///
@@ -17,7 +17,7 @@ pub async fn insert_in(tx: &mut Tx<'_>, member: MemberId, plan: &Plan) -> Result
         "insert into plan (member_id, name, category, age_group, providing, monthly_price) \
          values ($1, $2, $3, $4, $5, $6)",
     )
-    .bind(i64::from(member.get()))
+    .bind(i64::from(member))
     .bind(plan.name.as_str())
     .bind(plan.category)
     .bind(plan.age_group)
@@ -28,41 +28,36 @@ pub async fn insert_in(tx: &mut Tx<'_>, member: MemberId, plan: &Plan) -> Result
     Ok(())
 }
 
-/// One statement, so that what it adds up is of one moment.
-pub(super) async fn balance(
-    db: &Db,
+/// Locks a member's row of a month until the transaction ends, after making it from the plan if it is
+/// the first use in that month. `None` for a member without a plan.
+///
+/// # Errors
+/// The database's.
+pub async fn lock_month_in(
+    tx: &mut Tx<'_>,
     member: MemberId,
-    month: i64,
-) -> Result<Option<Balance>, DbError> {
-    let mut connection = db.read().await?;
-    let row = query(
-        "select p.name, p.monthly_price, coalesce(m.providing, p.providing) as providing, \
-         coalesce(m.bought, 0) as bought, \
-         (select cast(coalesce(sum(o.units_left + o.units_sold), 0) as bigint) from product o \
-          where o.member_id = p.member_id and o.month = $2 and o.kind = 'MOBILE_DATA') as gone \
-         from plan p left join member_month m on m.member_id = p.member_id and m.month = $2 \
-         where p.member_id = $1",
+    month: Month,
+) -> Result<Option<MonthOfPlan>, sqlx::Error> {
+    query(
+        "insert into member_month (member_id, month, providing) \
+         select member_id, cast($2 as bigint), providing from plan where member_id = $1 \
+         on conflict (member_id, month) do nothing",
     )
-    .bind(i64::from(member.get()))
-    .bind(month)
-    .fetch_optional(&mut *connection)
+    .bind(i64::from(member))
+    .bind(month.get())
+    .execute(tx.connection())
     .await?;
-    row.as_ref().map(read).transpose().map_err(Into::into)
-}
-
-fn read(row: &AnyRow) -> Result<Balance, sqlx::Error> {
-    let units = |value: i64| {
-        let value = u16::try_from(value);
-        value
-            .map(Units::new)
-            .map_err(|error| sqlx::Error::Decode(error.into()))
+    let text = locking!(
+        tx,
+        "select providing, bought from member_month where member_id = $1 and month = $2"
+    );
+    let row = query(text).bind(i64::from(member)).bind(month.get());
+    let row = row.fetch_optional(tx.connection()).await?;
+    let read = |row| {
+        Ok(MonthOfPlan {
+            providing: column(&row, "providing")?,
+            bought: column(&row, "bought")?,
+        })
     };
-    let providing: i64 = row.try_get("providing")?;
-    let (bought, gone): (i64, i64) = (row.try_get("bought")?, row.try_get("gone")?);
-    Ok(Balance {
-        name: row.try_get("name")?,
-        providing: units(providing)?,
-        current: units(providing + bought - gone)?,
-        monthly_price: Won::new(row.try_get("monthly_price")?),
-    })
+    row.map(read).transpose()
 }

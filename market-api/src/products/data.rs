@@ -2,13 +2,15 @@
 
 use shared::clock::LocalDateTime;
 use shared::ids::{MemberId, ProductId};
-use shared::money::{Units, Won};
+use shared::money::Units;
 
 use super::form::{MONTH_UNITS_MAX, Price};
-use super::{Kind, Products, State, TxResult, product_id, refuse, repo};
+use super::repo::{self, DataTerms, PriceChange};
+use super::{Kind, Products, Sale, State, TxResult, refuse};
 use crate::cache::Namespace;
-use crate::db::{Abort, Tx};
+use crate::db::Tx;
 use crate::http::ApiError;
+use crate::{cash, members, plans};
 
 /// An offer of mobile data to be made.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +21,19 @@ pub struct NewData {
     pub price: Price,
     /// How much: see [`super::listed_units`].
     pub units: Units,
-    /// Whether it is sold in parts.
-    pub split: bool,
+    /// How it is sold.
+    pub sale: Sale,
+}
+
+impl NewData {
+    fn terms(&self) -> DataTerms {
+        DataTerms {
+            price: self.price.won(),
+            unit_price: self.price.per_unit(self.units),
+            sale: self.sale,
+            units: self.units,
+        }
+    }
 }
 
 /// An offer as it shall be from now on.
@@ -64,79 +77,75 @@ impl Products {
 }
 
 async fn offer_data_in(offer: &NewData, tx: &mut Tx<'_>) -> TxResult<ProductId> {
-    let member = i64::from(offer.member.get());
-    let month = tx.month();
+    let (member, month) = (offer.member, tx.month());
     // The one lock that keeps two registrations of a member apart.
-    repo::lock_wallet(tx, member).await?;
+    cash::lock_in(tx, member).await?;
     let listed = repo::listed_in_month(tx, member, month).await?;
     check_limits(tx, member, listed, offer.units).await?;
     let row = repo::DataRow {
         member,
         month,
-        expires_at: LocalDateTime::from_unix(tx.now())
-            .next_month()
-            .to_unix()
-            .get(),
-        price: offer.price.won().get(),
-        unit_price: offer.price.per_unit(offer.units).get(),
-        split: offer.split,
-        units: i64::from(offer.units.get()),
-        seller_rate: repo::lock_rate(tx, member).await?,
+        expires_at: LocalDateTime::from_unix(tx.now()).next_month().to_unix(),
+        terms: offer.terms(),
+        seller_rate: members::lock_rating_in(tx, member).await?,
     };
-    let id = repo::insert_data(tx, &row).await?;
-    product_id(id).map_err(|error| Abort::Refused(error.into()))
+    Ok(repo::insert_data(tx, &row).await?)
 }
 
 async fn change_data_in(change: &DataChange, tx: &mut Tx<'_>) -> TxResult<()> {
     let DataChange { product, to } = change;
-    let member = i64::from(to.member.get());
-    let old = repo::lock_product(tx, i64::from(product.get())).await?;
+    let member = to.member;
+    let old = repo::lock_product(tx, *product).await?;
     let Some(old) = old else {
         return refuse(ApiError::ProductUnknown);
     };
-    if old.kind != Kind::MobileData.name() {
+    if old.kind != Kind::MobileData {
         return refuse(ApiError::MobileDataUnknown);
     }
     if old.member != member {
         return refuse(ApiError::NotMyProduct);
     }
-    let expired = old.expires_at.is_some_and(|at| at <= tx.now().get());
-    if old.state != State::Active.name() || expired {
+    let expired = old.expires_at.is_some_and(|at| at <= tx.now());
+    if old.state != State::Active || expired {
         return refuse(ApiError::ProductNotValid);
     }
-    if old.units_sold > 0 {
+    if old.units_sold > Units::ZERO {
         return refuse(ApiError::SplitPartlySold);
     }
-    repo::lock_wallet(tx, member).await?;
+    cash::lock_in(tx, member).await?;
     let listed = repo::listed_in_month(tx, member, tx.month()).await?;
-    check_limits(tx, member, listed - old.units_left, to.units).await?;
-    let unit_price = to.price.per_unit(to.units);
-    let raised = to.price.won() > Won::new(old.price)
-        || unit_price > Won::new(old.unit_price)
-        || to.split != old.split;
-    let new = repo::DataTerms {
-        price: to.price.won().get(),
-        unit_price: unit_price.get(),
-        split: to.split,
-        units: i64::from(to.units.get()),
-        raised,
+    // An offer that has not expired is one of this month.
+    let others = listed
+        .checked_sub(old.units_left)
+        .ok_or_else(|| sqlx::Error::Decode("a month holds less than one of its offers".into()))?;
+    check_limits(tx, member, others, to.units).await?;
+    let new = to.terms();
+    let is_raised =
+        new.price > old.price || new.unit_price > old.unit_price || new.sale != old.sale;
+    let change = match is_raised {
+        true => PriceChange::Raised,
+        false => PriceChange::NotRaised,
     };
-    repo::update_data(tx, old.id, &new).await?;
+    repo::update_data(tx, old.id, &new, change).await?;
     Ok(())
 }
 
 /// The two limits of `money.md`: `listed` is what the month's other offers have left and sold.
-async fn check_limits(tx: &mut Tx<'_>, member: i64, listed: i64, new: Units) -> TxResult<()> {
+async fn check_limits(
+    tx: &mut Tx<'_>,
+    member: MemberId,
+    listed: Units,
+    new: Units,
+) -> TxResult<()> {
     let month = tx.month();
-    repo::ensure_month(tx, member, month).await?;
-    let Some(had) = repo::month_of(tx, member, month).await? else {
+    let Some(had) = plans::lock_month_in(tx, member, month).await? else {
         return refuse(ApiError::PlanUnknown);
     };
-    let wanted = listed + i64::from(new.get());
-    if wanted > i64::from(MONTH_UNITS_MAX) {
+    let wanted = u32::from(listed.get()) + u32::from(new.get());
+    if wanted > u32::from(MONTH_UNITS_MAX) {
         return refuse(ApiError::SellLimit);
     }
-    if wanted > had.providing + had.bought {
+    if wanted > u32::from(had.providing.get()) + u32::from(had.bought.get()) {
         return refuse(ApiError::PlanShort);
     }
     Ok(())

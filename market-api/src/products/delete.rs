@@ -56,7 +56,7 @@ impl Products {
             let work = db.write((member, product), |(member, product), tx| {
                 Box::pin(delete_in(*member, *product, tx))
             });
-            Ok((Kind::parse(&work.await?).map(Kind::namespace), ()))
+            Ok(([work.await?.namespace()], ()))
         };
         Ok(self.cache.change(write).await?)
     }
@@ -87,19 +87,18 @@ impl Products {
 }
 
 /// The kind of what was deleted.
-async fn delete_in(member: MemberId, product: ProductId, tx: &mut Tx<'_>) -> TxResult<String> {
-    let (member, id) = (i64::from(member.get()), i64::from(product.get()));
-    if let Some(kind) = repo::delete_active(tx, id, member).await? {
-        repo::unlist_spot(tx, id).await?;
+async fn delete_in(member: MemberId, product: ProductId, tx: &mut Tx<'_>) -> TxResult<Kind> {
+    if let Some(kind) = repo::delete_active(tx, product, member).await? {
+        repo::unlist_spot(tx, product).await?;
         return Ok(kind);
     }
     // Something was wrong with it; now see what.
-    let Some(found) = repo::lock_product(tx, id).await? else {
+    let Some(found) = repo::lock_product(tx, product).await? else {
         return refuse(ApiError::ProductUnknown);
     };
     refuse(if found.member != member {
         ApiError::NotMyProduct
-    } else if found.state == State::Deleted.name() {
+    } else if found.state == State::Deleted {
         ApiError::AlreadyDeleted
     } else {
         ApiError::ProductNotValid
@@ -117,7 +116,7 @@ async fn expire_in(tx: &mut Tx<'_>) -> Result<u64, Abort<Infallible>> {
 
 async fn prune_sort_keys_in(tx: &mut Tx<'_>) -> Result<u64, Abort<Infallible>> {
     let now = tx.now();
-    repo::date_sort_keys(tx, now.get()).await?;
-    let kept_ms = i64::try_from(PLACE_KEPT.as_millis()).unwrap_or(i64::MAX);
-    Ok(repo::prune_sort_keys(tx, now.get() - kept_ms, FORGET_MAX).await?)
+    repo::date_sort_keys(tx, now).await?;
+    let before = now.saturating_sub(PLACE_KEPT);
+    Ok(repo::prune_sort_keys(tx, before, FORGET_MAX).await?)
 }

@@ -6,6 +6,8 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use shared::ids::ProductId;
+
 /// The sphere's radius in metres, as MySQL's `ST_Distance_Sphere` has it (`domain.md` §3.2).
 const RADIUS_M: f64 = 6_370_986.0;
 
@@ -163,7 +165,7 @@ pub(super) struct Bounds {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Hit {
     pub(super) distance_m: f64,
-    pub(super) id: i64,
+    pub(super) id: ProductId,
     pub(super) at: Position,
 }
 
@@ -174,7 +176,7 @@ impl Hit {
     }
 
     /// Whether it comes after a place in the order.
-    pub(super) fn is_after(&self, place: Option<(f64, i64)>) -> bool {
+    pub(super) fn is_after(&self, place: Option<(f64, ProductId)>) -> bool {
         place.is_none_or(|(distance_m, id)| {
             let by_distance = self.distance_m.total_cmp(&distance_m);
             by_distance.then(self.id.cmp(&id)) == Ordering::Greater
@@ -331,7 +333,8 @@ mod tests {
         fn first_few_are_those_of_the_sorted_whole(
             distances in proptest::collection::vec(0..20_u8, 0..50), few in 1..10_usize
         ) {
-            let hits: Vec<Hit> = (0..).zip(distances)
+            let hits: Vec<Hit> = (1_u64..).zip(distances)
+                .map(|(id, d)| (ProductId::try_from(id).unwrap(), d))
                 .map(|(id, d)| Hit { distance_m: f64::from(d), id, at: at(0.0, 0.0) }).collect();
             let mut kept = FirstFew::new(few);
             hits.iter().rev().for_each(|hit| kept.offer(*hit));

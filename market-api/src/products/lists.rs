@@ -14,12 +14,12 @@ use shared::clock::{LocalDateTime, UnixMillis};
 use shared::ids::MemberId;
 use shared::web::{CommonError, PageSize};
 
+use super::hours::is_open;
 use super::near::place_of;
-use super::read::is_open;
 use super::repo::{self, Range};
 use super::rows::{Batch, ListedOffer, OfferPage, OfferRow, SpotRow};
 use super::sort::{Cursor, Filter, ListOrder, Sort, SortKey};
-use super::{Kind, Position, Products, product_id};
+use super::{Kind, Position, Products};
 use crate::cache::{Joined, Seen};
 use crate::db::DbError;
 use crate::http::ApiError;
@@ -104,7 +104,7 @@ impl Products {
         };
         let rows = batch.rows.iter().map(|row| request.show(row));
         Ok(OfferPage {
-            rows: rows.collect::<Result<_, _>>()?,
+            rows: rows.collect(),
             next: batch.next,
         })
     }
@@ -202,7 +202,7 @@ impl Products {
             walk,
             after,
             limit: i64::from(request.query.size.get()) + 1,
-            now: request.now.get(),
+            now: request.now,
             minute: request.minute(),
         };
         let mut rows = repo::page(&mut connection, &range).await?;
@@ -212,7 +212,7 @@ impl Products {
             None => None,
             Some(last) => {
                 let key = SortKey::Number(key_of(last, walk.sort));
-                Some(Cursor::new(walk, key, product_id(last.id)?))
+                Some(Cursor::new(walk, key, last.id))
             }
         };
         Ok(Batch::page(rows, next))
@@ -229,8 +229,8 @@ impl ListRequest {
     }
 
     /// The minute of the day in Seoul.
-    pub(super) fn minute(&self) -> i64 {
-        i64::from(LocalDateTime::from_unix(self.now).minute_of_day())
+    pub(super) fn minute(&self) -> u16 {
+        LocalDateTime::from_unix(self.now).minute_of_day()
     }
 
     /// Sort, filter, size, cursor.
@@ -278,7 +278,7 @@ impl ListRequest {
         }
     }
 
-    fn show(&self, row: &OfferRow) -> Result<ListedOffer, DbError> {
+    fn show(&self, row: &OfferRow) -> ListedOffer {
         let spot = row.spot.as_ref();
         let here = self.query.at;
         let distance_m = spot
@@ -286,12 +286,12 @@ impl ListRequest {
             .zip(here)
             .map(|(at, here)| here.distance_m(at));
         let minute = self.minute();
-        Ok(ListedOffer {
-            id: product_id(row.id)?,
+        ListedOffer {
+            id: row.id,
             distance_m,
             open: spot.map(|spot| is_open(spot.open_minute, spot.close_minute, minute)),
             row: row.clone(),
-        })
+        }
     }
 }
 
@@ -308,7 +308,7 @@ pub(super) async fn resolve(
 ) -> Result<SortKey, ApiError> {
     let found = repo::key_now(connection, cursor.id(), walk.sort).await?;
     let (kind, key) = found.ok_or(CommonError::Parameter)?;
-    if kind != walk.kind.name() {
+    if kind != walk.kind {
         return Err(CommonError::Parameter.into());
     }
     if let Some(key) = key.filter(|key| cursor.is_at(walk, *key)) {
@@ -321,10 +321,10 @@ pub(super) async fn resolve(
 
 fn key_of(row: &OfferRow, sort: Sort) -> i64 {
     match sort {
-        Sort::Recent => row.updated_at,
-        Sort::UnitPrice => row.unit_price,
-        Sort::Price => row.price,
-        Sort::FewestUnits | Sort::MostUnits => row.units_left,
+        Sort::Recent => row.updated_at.get(),
+        Sort::UnitPrice => row.unit_price.get(),
+        Sort::Price => row.price.get(),
+        Sort::FewestUnits | Sort::MostUnits => i64::from(row.units_left.get()),
         Sort::BestRated => row.seller_rate,
         Sort::Nearest => 0,
     }

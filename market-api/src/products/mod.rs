@@ -7,13 +7,17 @@
 //! ```
 //!
 //! What can still be registered, sold or returned is counted from the month's offers themselves
-//! (`money.md`): nothing is reset when a month ends. Buying is not here; it changes `product` in its
-//! own transaction, and tells [`Products::changed`] afterwards.
+//! (`money.md`): nothing is reset when a month ends. Owns `product`, `spot`, `product_image` and
+//! `sort_key_history`.
+//!
+//! What this module does not do: sell. Purchases (`trades`) change an offer through it, inside
+//! [`ListCache::change`], which invalidates the lists in every outcome.
 
 mod data;
 mod delete;
 mod form;
 mod geo;
+mod hours;
 mod http;
 mod lists;
 mod near;
@@ -23,6 +27,7 @@ mod rows;
 mod sort;
 mod spots;
 
+use std::error::Error;
 use std::sync::Arc;
 
 use shared::clock::Clock;
@@ -30,7 +35,8 @@ use shared::drain::Drain;
 use shared::ids::{MemberId, ProductId};
 
 use crate::cache::{ListCache, Namespace, SingleFlight};
-use crate::db::{Abort, Db, DbError};
+use crate::db::row::{Column, TextColumn};
+use crate::db::{Abort, Db, Tx};
 use crate::http::ApiError;
 use crate::metrics::Metrics;
 
@@ -41,9 +47,7 @@ pub use form::{NewSpot, Price, SpotForm, listed_units};
 pub use geo::Position;
 pub use http::routes;
 pub use lists::ListQuery;
-pub use read::{
-    DataDetail, MarketPrice, Seller, SellingPage, SellingQuery, SellingRow, SpotDetail, mean_rate,
-};
+pub use read::{DataDetail, Seller, SellingPage, SellingQuery, SellingRow, SpotDetail};
 pub use rows::{ListedOffer, OfferPage};
 pub use sort::{Cursor, Filter, Sort};
 
@@ -167,19 +171,56 @@ impl Products {
             metrics,
         }
     }
+}
 
-    /// To be called after every COMMIT that changed what a kind's lists show. They are read anew.
-    pub async fn changed(&self, kind: Kind) {
-        self.cache.bump(kind.namespace()).await;
+/// Keeps others from changing an offer until the transaction ends; its seller, or `None` where there is
+/// no such offer.
+///
+/// # Errors
+/// The database's.
+pub async fn lock_shared_in(
+    tx: &mut Tx<'_>,
+    product: ProductId,
+) -> Result<Option<MemberId>, sqlx::Error> {
+    repo::lock_shared(tx, product).await
+}
+
+/// How an offer of mobile data is sold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sale {
+    /// All of it at once, at its price.
+    Whole,
+    /// In parts of 0.1 GB, at its unit price.
+    Split,
+}
+
+impl Sale {
+    /// As it is stored: 1 for [`Sale::Split`].
+    const fn flag(self) -> i64 {
+        match self {
+            Self::Whole => 0,
+            Self::Split => 1,
+        }
     }
 }
 
-/// A column's id. The tables hold no other (CHECK).
-fn product_id(id: i64) -> Result<ProductId, DbError> {
-    ProductId::try_from(id).map_err(|error| DbError::Defect(error.to_string()))
+impl Column for Sale {
+    fn from_number(number: i64) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        Ok(match bool::from_number(number)? {
+            false => Self::Whole,
+            true => Self::Split,
+        })
+    }
 }
 
-/// See [`product_id`].
-fn member_id(id: i64) -> Result<MemberId, DbError> {
-    MemberId::try_from(id).map_err(|error| DbError::Defect(error.to_string()))
+impl TextColumn for Kind {
+    fn from_text(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+}
+
+impl TextColumn for State {
+    fn from_text(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
 }

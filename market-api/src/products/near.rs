@@ -8,16 +8,17 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use shared::clock::UnixMillis;
+use shared::ids::ProductId;
 use shared::web::CommonError;
 use sqlx::AnyConnection;
 
 use super::geo::{FARTHEST_M, FirstFew, Hit};
+use super::hours::is_open;
 use super::lists::{CacheEntry, ListRequest, jittered, resolve};
-use super::read::is_open;
 use super::repo::{self, Spots, Within};
 use super::rows::{Batch, OfferRow, SpotRow};
 use super::sort::{Cursor, Filter, ListOrder, SortKey};
-use super::{Kind, Position, Products, product_id};
+use super::{Kind, Position, Products};
 use crate::db::Dialect;
 use crate::http::ApiError;
 
@@ -91,7 +92,7 @@ fn first_of(
     near: &Batch,
     asked: ListRequest,
     at: Position,
-    after: Option<(f64, i64)>,
+    after: Option<(f64, ProductId)>,
     (few, whole_m): (usize, f64),
 ) -> Option<Vec<Hit>> {
     let minute = asked.minute();
@@ -133,17 +134,15 @@ fn near_page(
     hits.truncate(few - 1);
     let next = match hits.last().filter(|_| more) {
         None => None,
-        Some(last) => {
-            let id = product_id(last.id)?;
-            Some(Cursor::new(walk, SortKey::Place(last.at), id))
-        }
+        Some(last) => Some(Cursor::new(walk, SortKey::Place(last.at), last.id)),
     };
     Ok(Batch::page(in_order(&hits, rows), next))
 }
 
 /// The rows of the hits in their order. A row that went or moved since it was hit is left out.
 fn in_order(hits: &[Hit], rows: Vec<OfferRow>) -> Vec<OfferRow> {
-    let mut by_id: HashMap<i64, OfferRow> = rows.into_iter().map(|row| (row.id, row)).collect();
+    let mut by_id: HashMap<ProductId, OfferRow> =
+        rows.into_iter().map(|row| (row.id, row)).collect();
     let found = hits.iter().filter_map(|hit| {
         let row = by_id.remove(&hit.id)?;
         let at = row.spot.as_ref().and_then(SpotRow::at);
@@ -223,7 +222,7 @@ pub(super) async fn nearest(
     connection: &mut AnyConnection,
     spots: Spots,
     centre: Position,
-    after: Option<(f64, i64)>,
+    after: Option<(f64, ProductId)>,
     few: usize,
 ) -> Result<Vec<Hit>, sqlx::Error> {
     let inner_m = after.map_or(0.0, |(distance_m, _)| distance_m);

@@ -1,47 +1,30 @@
-//! Looking at one offer, at a seller's, and at what others were paid. From the database: what is
-//! looked at before buying is never an old answer.
-
-use std::time::Duration;
+//! One offer in full, and a seller's own list. Read from the database, never from a cache: what a buyer
+//! sees before a purchase is the present state.
 
 use shared::clock::{LocalDateTime, UnixMillis};
 use shared::ids::{MemberId, ProductId};
 use shared::money::{Units, Won};
 use shared::web::{CommonError, PageSize};
 
-use super::{Kind, Position, Products, State, member_id, product_id, repo};
+use super::hours::is_open;
+use super::{Kind, Position, Products, Sale, State, repo};
 use crate::db::DbError;
 use crate::http::ApiError;
-
-/// How far back market prices look.
-const PRICE_SPAN: Duration = Duration::from_secs(30 * 24 * 3_600);
-
-/// The mean of `count` ratings in thousandths of a star, rounded; `sum` is in tenths of a star. 0
-/// without ratings.
-#[must_use]
-pub const fn mean_rate(sum: i64, count: i64) -> i64 {
-    if count <= 0 {
-        return 0;
-    }
-    (sum * 100 + count / 2) / count
-}
 
 /// The row of an offer, whatever it sells.
 #[derive(Clone, Debug)]
 pub(super) struct Detail {
-    pub(super) id: i64,
-    pub(super) member: i64,
-    pub(super) kind: String,
-    pub(super) state: String,
-    pub(super) price: i64,
-    pub(super) unit_price: i64,
-    pub(super) units_left: i64,
-    pub(super) split: bool,
-    pub(super) expires_at: Option<i64>,
-    pub(super) updated_at: i64,
-    pub(super) member_name: String,
-    pub(super) member_image: Option<String>,
-    pub(super) rating_sum: i64,
-    pub(super) rating_count: i64,
+    pub(super) id: ProductId,
+    pub(super) seller: Seller,
+    pub(super) kind: Kind,
+    pub(super) state: State,
+    pub(super) price: Won,
+    /// Zero for spots, as the units; they are whole.
+    pub(super) unit_price: Won,
+    pub(super) units_left: Units,
+    pub(super) sale: Sale,
+    pub(super) expires_at: Option<UnixMillis>,
+    pub(super) updated_at: UnixMillis,
     pub(super) spot: Option<SpotPart>,
 }
 
@@ -50,13 +33,12 @@ pub(super) struct Detail {
 pub(super) struct SpotPart {
     pub(super) title: String,
     pub(super) content: String,
-    pub(super) latitude: f64,
-    pub(super) longitude: f64,
+    pub(super) at: Position,
     pub(super) address: String,
-    pub(super) opens_at: i64,
-    pub(super) closes_at: i64,
-    pub(super) open_minute: i64,
-    pub(super) close_minute: i64,
+    pub(super) opens_at: LocalDateTime,
+    pub(super) closes_at: LocalDateTime,
+    pub(super) open_minute: u16,
+    pub(super) close_minute: u16,
 }
 
 /// Who sells.
@@ -89,8 +71,8 @@ pub struct DataDetail {
     pub unit_price: Won,
     /// What is left.
     pub left: Units,
-    /// Whether it is sold in parts.
-    pub split: bool,
+    /// How it is sold.
+    pub sale: Sale,
     /// [`State::Active`] or [`State::SoldOut`].
     pub state: State,
     /// When it last changed.
@@ -143,70 +125,29 @@ pub struct SellingQuery {
     pub after: Option<ProductId>,
 }
 
-/// A row of a seller's offers, times in milliseconds.
+/// A row of a seller's offers.
 #[derive(Clone, Debug)]
 pub struct SellingRow {
-    pub(super) id: i64,
-    pub(super) kind: String,
+    /// The product.
+    pub id: ProductId,
+    /// What it sells.
+    pub kind: Kind,
     /// Its state; an expired one is hidden.
     pub state: State,
-    pub(super) units_listed: Option<i64>,
-    pub(super) units_left: Option<i64>,
-    pub(super) opens_at: Option<i64>,
-    pub(super) closes_at: Option<i64>,
+    /// What was offered of mobile data.
+    pub listed: Option<Units>,
+    /// What is left of mobile data.
+    pub left: Option<Units>,
+    /// A spot's opening hours: from, to.
+    pub hours: Option<(LocalDateTime, LocalDateTime)>,
     /// A spot's title.
     pub title: Option<String>,
     /// A spot's first picture.
     pub image: Option<String>,
-    pub(super) created_at: i64,
-    pub(super) updated_at: i64,
-}
-
-impl SellingRow {
-    /// The product.
-    ///
-    /// # Errors
-    /// [`DbError::Defect`]: no id, which no table holds.
-    pub fn id(&self) -> Result<ProductId, DbError> {
-        product_id(self.id)
-    }
-
-    /// What it sells.
-    #[must_use]
-    pub fn kind(&self) -> Option<Kind> {
-        Kind::parse(&self.kind)
-    }
-
-    /// What was offered of mobile data.
-    #[must_use]
-    pub fn listed(&self) -> Option<Units> {
-        self.units_listed.map(units)
-    }
-
-    /// What is left of mobile data.
-    #[must_use]
-    pub fn left(&self) -> Option<Units> {
-        self.units_left.map(units)
-    }
-
-    /// A spot's opening hours.
-    #[must_use]
-    pub fn hours(&self) -> Option<(LocalDateTime, LocalDateTime)> {
-        let (opens_at, closes_at) = self.opens_at.zip(self.closes_at)?;
-        Some((local(opens_at), local(closes_at)))
-    }
-
     /// When it was made.
-    #[must_use]
-    pub fn created_at(&self) -> LocalDateTime {
-        local(self.created_at)
-    }
-
+    pub created_at: LocalDateTime,
     /// When it last changed.
-    #[must_use]
-    pub fn updated_at(&self) -> LocalDateTime {
-        local(self.updated_at)
-    }
+    pub updated_at: LocalDateTime,
 }
 
 /// A page of a seller's offers.
@@ -215,18 +156,9 @@ pub struct SellingPage {
     /// The rows, the newest first.
     pub rows: Vec<SellingRow>,
     /// All offers in the state.
-    pub count: i64,
+    pub count: u64,
     /// Whether more follow.
     pub has_next: bool,
-}
-
-/// What others were paid in the last thirty days; 0 where nobody was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MarketPrice {
-    /// The last one.
-    pub recent: Won,
-    /// The mean, cut to whole won.
-    pub average: Won,
 }
 
 impl Products {
@@ -237,22 +169,23 @@ impl Products {
     /// [`ApiError::ProductNotValid`] when it is deleted or expired.
     pub async fn data(&self, reader: MemberId, id: ProductId) -> Result<DataDetail, ApiError> {
         let detail = self.detail(id, Kind::MobileData).await?;
-        let left = units(detail.units_left);
-        let unit_price = Won::new(detail.unit_price);
-        let price = match detail.split {
-            false => Won::new(detail.price),
-            true => unit_price.checked_times_units(left).unwrap_or(Won::ZERO),
+        let price = match detail.sale {
+            Sale::Whole => detail.price,
+            Sale::Split => {
+                let all = detail.unit_price.checked_times_units(detail.units_left);
+                all.ok_or_else(|| DbError::Defect(format!("the price of product {id}")))?
+            }
         };
         Ok(DataDetail {
             id,
-            mine: i64::from(reader.get()) == detail.member,
+            mine: reader == detail.seller.id,
             price,
-            unit_price,
-            left,
-            split: detail.split,
-            state: State::parse(&detail.state).ok_or(ApiError::ProductNotValid)?,
-            updated_at: moment(detail.updated_at),
-            seller: seller(&detail)?,
+            unit_price: detail.unit_price,
+            left: detail.units_left,
+            sale: detail.sale,
+            state: detail.state,
+            updated_at: detail.updated_at,
+            seller: detail.seller,
         })
     }
 
@@ -272,35 +205,33 @@ impl Products {
         let minute = LocalDateTime::from_unix(self.clock.unix_millis()).minute_of_day();
         Ok(SpotDetail {
             id,
-            mine: i64::from(reader.get()) == detail.member,
-            price: Won::new(detail.price),
-            open: is_open(part.open_minute, part.close_minute, i64::from(minute)),
+            mine: reader == detail.seller.id,
+            price: detail.price,
+            open: is_open(part.open_minute, part.close_minute, minute),
             title: part.title,
             content: part.content,
-            at: Position::new(part.latitude, part.longitude).ok_or(ApiError::WifiUnknown)?,
+            at: part.at,
             address: part.address,
             images,
-            opens_at: local(part.opens_at),
-            closes_at: local(part.closes_at),
-            updated_at: moment(detail.updated_at),
-            seller: seller(&detail)?,
+            opens_at: part.opens_at,
+            closes_at: part.closes_at,
+            updated_at: detail.updated_at,
+            seller: detail.seller,
         })
     }
 
     async fn detail(&self, id: ProductId, kind: Kind) -> Result<Detail, ApiError> {
-        let found = repo::detail(&mut *self.db.read().await?, i64::from(id.get())).await?;
+        let found = repo::detail(&mut *self.db.read().await?, id).await?;
         let detail = found.ok_or(ApiError::ProductUnknown)?;
-        if detail.kind != kind.name() {
+        if detail.kind != kind {
             return Err(kind.unknown());
         }
-        let now = self.clock.unix_millis().get();
+        let now = self.clock.unix_millis();
         let expired = detail.expires_at.is_some_and(|at| at <= now);
-        match State::parse(&detail.state) {
-            Some(State::SoldOut) => Ok(detail),
-            Some(State::Active) if !expired => Ok(detail),
-            Some(State::Active | State::Hidden | State::Deleted) | None => {
-                Err(ApiError::ProductNotValid)
-            }
+        match detail.state {
+            State::SoldOut => Ok(detail),
+            State::Active if !expired => Ok(detail),
+            State::Active | State::Hidden | State::Deleted => Err(ApiError::ProductNotValid),
         }
     }
 
@@ -314,77 +245,19 @@ impl Products {
             State::Hidden | State::Deleted if query.seller == query.reader => {}
             State::Hidden | State::Deleted => return Err(ApiError::Web(CommonError::Forbidden)),
         }
-        let seller = i64::from(query.seller.get());
-        let now = self.clock.unix_millis().get();
+        let now = self.clock.unix_millis();
         let size = usize::from(query.size.get());
-        let below = query.after.map_or(i64::MAX, |id| i64::from(id.get()));
         let mut connection = self.db.read().await?;
-        if !repo::member_exists(&mut connection, seller).await? {
+        if !repo::member_exists(&mut connection, query.seller).await? {
             return Err(ApiError::MemberUnknown);
         }
-        let limit = (below, i64::from(query.size.get()) + 1);
-        let mut rows = repo::selling(&mut connection, seller, query.state, now, limit).await?;
+        let mut rows = repo::selling(&mut connection, query, now).await?;
         let has_next = rows.len() > size;
         rows.truncate(size);
         Ok(SellingPage {
             rows,
-            count: repo::selling_count(&mut connection, seller, query.state, now).await?,
+            count: repo::selling_count(&mut connection, query, now).await?,
             has_next,
         })
     }
-
-    /// What others were paid: for 0.1 GB, or for each started ten minutes.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn market_price(&self, kind: Kind) -> Result<MarketPrice, ApiError> {
-        let span_ms = i64::try_from(PRICE_SPAN.as_millis()).unwrap_or(i64::MAX);
-        let since = self.clock.unix_millis().get() - span_ms;
-        let mut connection = self.db.read().await?;
-        let (recent, average) = match kind {
-            Kind::MobileData => repo::data_price(&mut connection, since).await?,
-            Kind::Wifi | Kind::Hotspot => repo::spot_price(&mut connection, kind, since).await?,
-        };
-        Ok(MarketPrice {
-            recent: Won::new(recent),
-            average: Won::new(average),
-        })
-    }
-}
-
-/// Whether something is open at a minute of the day: over midnight where it closes before it opens,
-/// all day where the two are one (`domain.md` §3.2, `money.md`).
-pub(super) const fn is_open(opens: i64, closes: i64, minute: i64) -> bool {
-    if opens == closes {
-        true
-    } else if opens < closes {
-        opens <= minute && minute <= closes
-    } else {
-        minute >= opens || minute <= closes
-    }
-}
-
-fn seller(detail: &Detail) -> Result<Seller, DbError> {
-    Ok(Seller {
-        id: member_id(detail.member)?,
-        name: detail.member_name.clone(),
-        image: detail.member_image.clone(),
-        rate: mean_rate(detail.rating_sum, detail.rating_count),
-        ratings: detail.rating_count,
-    })
-}
-
-/// A column's units, from 0 to 20 (CHECK).
-pub(super) fn units(count: i64) -> Units {
-    Units::new(u16::try_from(count).unwrap_or(0))
-}
-
-/// A column's time; the service writes no other.
-pub(super) fn moment(millis: i64) -> UnixMillis {
-    UnixMillis::try_from(millis).unwrap_or(UnixMillis::EPOCH)
-}
-
-/// See [`moment`].
-pub(super) fn local(millis: i64) -> LocalDateTime {
-    LocalDateTime::from_unix(moment(millis))
 }

@@ -1,32 +1,43 @@
 //! What lists are made of, and how they are kept.
 
 use serde::{Deserialize, Serialize};
-use shared::clock::LocalDateTime;
+use shared::clock::{LocalDateTime, UnixMillis};
 use shared::ids::ProductId;
 use shared::money::{Units, Won};
 
 use super::Position;
-use super::read::{local, units};
 use super::sort::Cursor;
 
 /// A row of a list as the tables have it: nothing in it depends on who asks, or when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct OfferRow {
-    /// The product.
-    pub(super) id: i64,
-    /// Who sells.
-    pub(super) member: i64,
-    pub(super) price: i64,
-    /// 0 for spots, as what follows.
-    pub(super) unit_price: i64,
-    pub(super) units_left: i64,
+    pub(super) id: ProductId,
+    pub(super) price: Won,
+    /// 0 for spots, as the units and the flag.
+    pub(super) unit_price: Won,
+    #[serde(with = "bare_units")]
+    pub(super) units_left: Units,
     pub(super) split: bool,
     /// Thousandths of a star.
     pub(super) seller_rate: i64,
-    pub(super) updated_at: i64,
+    pub(super) updated_at: UnixMillis,
     pub(super) member_name: String,
     pub(super) member_image: Option<String>,
     pub(super) spot: Option<SpotRow>,
+}
+
+/// Units as a count: on the wire of the site they are gigabytes, a float.
+mod bare_units {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use shared::money::Units;
+
+    pub(super) fn serialize<S: Serializer>(units: &Units, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u16(units.get())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Units, D::Error> {
+        u16::deserialize(from).map(Units::new)
+    }
 }
 
 /// What a spot has besides. Hours as they were sent, and their minutes of the day.
@@ -36,10 +47,10 @@ pub(super) struct SpotRow {
     pub(super) address: String,
     pub(super) latitude: f64,
     pub(super) longitude: f64,
-    pub(super) opens_at: i64,
-    pub(super) closes_at: i64,
-    pub(super) open_minute: i64,
-    pub(super) close_minute: i64,
+    pub(super) opens_at: UnixMillis,
+    pub(super) closes_at: UnixMillis,
+    pub(super) open_minute: u16,
+    pub(super) close_minute: u16,
     pub(super) image: Option<String>,
 }
 
@@ -78,19 +89,19 @@ impl ListedOffer {
             let all = self.unit_price().checked_times_units(self.left());
             return all.unwrap_or(Won::ZERO);
         }
-        Won::new(self.row.price)
+        self.row.price
     }
 
     /// Won for 0.1 GB.
     #[must_use]
     pub fn unit_price(&self) -> Won {
-        Won::new(self.row.unit_price)
+        self.row.unit_price
     }
 
     /// What is left.
     #[must_use]
     pub fn left(&self) -> Units {
-        units(self.row.units_left)
+        self.row.units_left
     }
 
     /// Whether it is sold in parts.
@@ -120,7 +131,7 @@ impl ListedOffer {
     /// When it last changed.
     #[must_use]
     pub fn updated_at(&self) -> LocalDateTime {
-        local(self.row.updated_at)
+        LocalDateTime::from_unix(self.row.updated_at)
     }
 
     /// A spot's title, address, first picture.
@@ -140,7 +151,10 @@ impl ListedOffer {
     #[must_use]
     pub fn hours(&self) -> Option<(LocalDateTime, LocalDateTime)> {
         let spot = self.row.spot.as_ref()?;
-        Some((local(spot.opens_at), local(spot.closes_at)))
+        Some((
+            LocalDateTime::from_unix(spot.opens_at),
+            LocalDateTime::from_unix(spot.closes_at),
+        ))
     }
 }
 
@@ -169,7 +183,7 @@ impl Batch {
 }
 
 /// Changed with the layout, so that instances of two versions do not read each other's.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 impl Batch {
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
@@ -198,22 +212,21 @@ mod tests {
             address: String::new(),
             latitude: 37.566_500_000_000_01,
             longitude: 126.978_000_000_000_03,
-            opens_at: 1,
-            closes_at: 2,
+            opens_at: UnixMillis::EPOCH,
+            closes_at: 2.try_into().unwrap(),
             open_minute: 3,
             close_minute: 4,
             image: None,
         };
         let batch = Batch {
             rows: vec![OfferRow {
-                id: 7,
-                member: 8,
-                price: 500,
-                unit_price: 0,
-                units_left: 0,
+                id: ProductId::try_from(7_u64).unwrap(),
+                price: Won::new(500),
+                unit_price: Won::ZERO,
+                units_left: Units::new(3),
                 split: false,
                 seller_rate: 4_333,
-                updated_at: 9,
+                updated_at: 9.try_into().unwrap(),
                 member_name: "이름".to_owned(),
                 member_image: None,
                 spot: Some(spot),

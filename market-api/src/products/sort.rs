@@ -157,8 +157,9 @@ impl Cursor {
     }
 
     /// The row it was.
-    pub(super) fn id(self) -> i64 {
-        i64::try_from(self.0 & ((1 << ID_BITS) - 1)).expect("31 bits")
+    pub(super) fn id(self) -> ProductId {
+        let id = self.0 & ((1 << ID_BITS) - 1);
+        ProductId::try_from(id).expect("31 bits, and checked to be above 0")
     }
 
     /// Whether the row had this key when the page ended.
@@ -214,7 +215,7 @@ mod tests {
             let cursor = Cursor::new(WALK, SortKey::Number(key), id(product));
             assert!(cursor.get() < 1 << 53);
             assert_eq!(Cursor::parse(cursor.get()), Some(cursor));
-            assert_eq!(cursor.id(), i64::try_from(product).unwrap());
+            assert_eq!(u64::from(cursor.id().get()), product);
             assert!(cursor.is_at(WALK, SortKey::Number(key)));
             assert!(!cursor.is_at(WALK, SortKey::Number(key ^ 1)));
         }

@@ -3,9 +3,11 @@
 use shared::ids::ProductId;
 
 use super::form::NewSpot;
-use super::{Products, State, TxResult, product_id, refuse, repo};
-use crate::db::{Abort, Tx};
+use super::repo::{self, PriceChange};
+use super::{Products, State, TxResult, refuse};
+use crate::db::Tx;
 use crate::http::ApiError;
+use crate::members;
 
 impl Products {
     /// Offers a spot.
@@ -39,30 +41,33 @@ impl Products {
 }
 
 async fn offer_spot_in(spot: &NewSpot, tx: &mut Tx<'_>) -> TxResult<ProductId> {
-    let member = i64::from(spot.member.get());
-    let rate = repo::lock_rate(tx, member).await?;
+    let rate = members::lock_rating_in(tx, spot.member).await?;
     let id = repo::insert_spot_product(tx, spot, rate).await?;
     repo::insert_spot(tx, id, spot).await?;
     repo::insert_images(tx, id, &spot.images).await?;
-    product_id(id).map_err(|error| Abort::Refused(error.into()))
+    Ok(id)
 }
 
 async fn change_spot_in(id: ProductId, spot: &NewSpot, tx: &mut Tx<'_>) -> TxResult<()> {
-    let old = repo::lock_product(tx, i64::from(id.get())).await?;
+    let old = repo::lock_product(tx, id).await?;
     let Some(old) = old else {
         return refuse(ApiError::ProductUnknown);
     };
-    if old.kind != spot.kind.name() {
+    if old.kind != spot.kind {
         return refuse(ApiError::WifiUnknown);
     }
-    if old.member != i64::from(spot.member.get()) {
+    if old.member != spot.member {
         return refuse(ApiError::NotMyProduct);
     }
-    if old.state != State::Active.name() {
+    if old.state != State::Active {
         return refuse(ApiError::ProductNotValid);
     }
-    let price = spot.price.won().get();
-    repo::update_price(tx, old.id, price, price > old.price).await?;
+    let price = spot.price.won();
+    let change = match price > old.price {
+        true => PriceChange::Raised,
+        false => PriceChange::NotRaised,
+    };
+    repo::update_price(tx, old.id, price, change).await?;
     repo::update_spot(tx, old.id, spot).await?;
     repo::delete_images(tx, old.id).await?;
     repo::insert_images(tx, old.id, &spot.images).await?;

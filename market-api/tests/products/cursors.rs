@@ -85,7 +85,7 @@ async fn page_by_distance_goes_on_where_the_last_spot_stood(on: On) {
             ids[1]
         )])
         .await;
-    market.products.changed(Kind::Wifi).await;
+    market.invalidate(Kind::Wifi).await;
     assert_eq!(ids_of(&market.list(query).await), [ids[2], ids[3]]);
     market
         .products

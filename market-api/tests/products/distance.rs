@@ -99,8 +99,7 @@ async fn distance_order_is_that_of_brute_force_on_a_thousand_sets(on: On) {
             .map(|_| random_place(style, &mut rng))
             .collect();
         place_spots(&market, &places, &mut rng).await;
-        market.products.changed(Kind::Wifi).await;
-        without_cache.changed(Kind::Wifi).await;
+        market.invalidate(Kind::Wifi).await;
 
         let mut first = first_page(Kind::Wifi, Sort::Nearest, 1);
         first.size = page_size(rng.random_range(1..=50));

@@ -10,7 +10,7 @@ use market_api::http::ApiError;
 use market_api::metrics::Metrics;
 use market_api::products::{
     Cursor, DataChange, Filter, Kind, ListQuery, NewData, NewSpot, OfferPage, Position, Price,
-    Products, Sort, SpotForm,
+    Products, Sale, Sort, SpotForm,
 };
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -26,6 +26,7 @@ use crate::support::{Base, On, open};
 pub(crate) struct Market {
     pub(crate) base: Base,
     pub(crate) products: Products,
+    pub(crate) cache: ListCache,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -73,7 +74,7 @@ impl Market {
         let cache = ListCache::new(cache, Arc::clone(&metrics), base.drain.clone());
         let products = Products::new(
             base.db.clone(),
-            cache,
+            cache.clone(),
             Arc::clone(&base.clock) as _,
             base.drain.clone(),
             Arc::clone(&metrics),
@@ -81,8 +82,16 @@ impl Market {
         Self {
             base,
             products,
+            cache,
             metrics,
         }
+    }
+
+    /// Invalidates the lists of a kind, as a write of another part of the market would.
+    pub(crate) async fn invalidate(&self, kind: Kind) {
+        let changed = async move { Ok(([kind.namespace()], ())) };
+        let done: Result<(), WriteError<()>> = self.cache.change(changed).await;
+        done.unwrap();
     }
 
     /// Another instance on the same database, with a cache of its own.
@@ -131,6 +140,7 @@ impl Market {
                 "insert into member (id, provider, provider_id, name, role, created_at, updated_at) \
                  values ({id}, 'KAKAO', '{id}', 'member {id}', 'ROLE_MEMBER', 1, 1)"
             ));
+            texts.push(format!("insert into wallet (member_id) values ({id})"));
             texts.push(format!(
                 "insert into plan (member_id, name, category, age_group, providing, monthly_price) \
                  values ({id}, 'p', '5G', 'a', {providing}, 9000)"
@@ -176,7 +186,7 @@ impl Market {
              where id = {id} and state = 'ACTIVE' and units_left >= {units}"
         )])
         .await;
-        self.products.changed(Kind::MobileData).await;
+        self.invalidate(Kind::MobileData).await;
     }
 
     /// Rates a seller's offers, as reviews would.
@@ -186,7 +196,7 @@ impl Market {
         )])
         .await;
         for kind in Kind::ALL {
-            self.products.changed(kind).await;
+            self.invalidate(kind).await;
         }
     }
 
@@ -268,7 +278,7 @@ pub(crate) fn new_data(by: i64, price: i64, units: u16, split: bool) -> NewData 
         member: member(by),
         price: Price::parse(price).unwrap(),
         units: Units::new(units),
-        split,
+        sale: if split { Sale::Split } else { Sale::Whole },
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use market_api::http::ApiError;
 use market_api::products::{Kind, NewSpot, SellingQuery, State};
+use market_api::trades::Trades;
 use shared::money::{Units, Won};
 use shared::web::CommonError;
 use sqlx::Row as _;
@@ -379,10 +380,7 @@ async fn own_offers_are_listed_by_state(on: On) {
     };
     let page = market.products.selling(&query).await.unwrap();
     let page_ids = |page: &market_api::products::SellingPage| -> Vec<i64> {
-        page.rows
-            .iter()
-            .map(|row| number(row.id().unwrap()))
-            .collect()
+        page.rows.iter().map(|row| number(row.id)).collect()
     };
     assert_eq!(
         (page_ids(&page), page.count, page.has_next),
@@ -426,8 +424,9 @@ async fn own_offers_are_listed_by_state(on: On) {
 async fn market_price_is_that_of_the_last_thirty_days(on: On) {
     let market = Market::open(on).await;
     market.members(4, 100).await;
+    let trades = Trades::new(market.base.db.clone());
     let price = async |kind| {
-        let price = market.products.market_price(kind).await.unwrap();
+        let price = trades.market_price(kind).await.unwrap();
         (price.recent.get(), price.average.get())
     };
     for kind in Kind::ALL {

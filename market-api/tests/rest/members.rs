@@ -109,7 +109,8 @@ async fn cash_is_both_buckets_and_what_is_not_folded_yet(on: On) {
     assert_eq!(cash, json!({"cash": 1_234}));
 }
 
-/// An offer of this many units, of which so many are sold and given back.
+/// An offer of this many units, of which so many are sold and given back. It does not expire while the
+/// test runs: the housekeeping of the server under test would hide it.
 async fn offer(site: &Site, id: u64, month: i64, state: &str, units: (u32, u32, u32)) {
     let (listed, sold, returned) = units;
     let left = listed - sold - returned;
@@ -117,7 +118,7 @@ async fn offer(site: &Site, id: u64, month: i64, state: &str, units: (u32, u32, 
         "insert into product (member_id, kind, state, price, unit_price, split, units_listed, \
          units_left, units_sold, units_returned, month, expires_at, created_at, updated_at) \
          values ({id}, 'MOBILE_DATA', '{state}', 100, 10, 1, {listed}, {left}, {sold}, \
-         {returned}, {month}, 1, 1, 1)"
+         {returned}, {month}, 4102444800000, 1, 1)"
     ))
     .await;
 }

@@ -18,6 +18,7 @@ mod modules;
 mod ranks;
 mod seams;
 mod syntax;
+mod tables;
 mod tree;
 
 /// Fails with one line per violation.

@@ -18,8 +18,8 @@ use shared::web::{
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::{
-    Cursor, DataChange, DataDetail, Filter, Kind, ListQuery, ListedOffer, NewData, Price, Sort,
-    listed_units,
+    Cursor, DataChange, DataDetail, Filter, Kind, ListQuery, ListedOffer, NewData, Price, Sale,
+    Sort, listed_units,
 };
 use super::{Api, Changed, stars};
 use crate::auth::Caller;
@@ -197,7 +197,7 @@ impl From<DataDetail> for DataView {
             average_rate: stars(detail.seller.rate),
             review_count: detail.seller.ratings,
             my_product: detail.mine,
-            split_type: detail.split,
+            split_type: detail.sale == Sale::Split,
             updated_at: LocalDateTime::from_unix(detail.updated_at),
             product_state: detail.state.name(),
         }
@@ -222,6 +222,14 @@ pub(super) async fn detail(
 ) -> Result<Json<Envelope<DataView>>, ApiError> {
     let detail = api.products.data(caller.member, id).await?;
     Ok(success(detail.into()))
+}
+
+/// How it is sold, from the flag of a form.
+fn sale(is_split_type: bool) -> Sale {
+    match is_split_type {
+        false => Sale::Whole,
+        true => Sale::Split,
+    }
 }
 
 /// An offer to be made.
@@ -257,7 +265,7 @@ pub(super) async fn offer(
         member: caller.member,
         price: Price::parse(form.price)?,
         units: listed_units(form.data_amount)?,
-        split: form.is_split_type,
+        sale: sale(form.is_split_type),
     };
     api.products.offer_data(offer).await?;
     Ok(done())
@@ -300,7 +308,7 @@ pub(super) async fn change(
         member: caller.member,
         price: Price::parse(form.price)?,
         units: listed_units(form.changed_amount)?,
-        split: form.is_split_type,
+        sale: sale(form.is_split_type),
     };
     let change = DataChange {
         product: product_id,

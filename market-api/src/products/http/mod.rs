@@ -38,7 +38,6 @@ pub fn routes(products: Products, images: Images) -> OpenApiRouter {
         ))
         .routes(routes!(spots::hotspot))
         .routes(routes!(selling::delete))
-        .routes(routes!(selling::market_price))
         .routes(routes!(selling::own))
         .routes(routes!(selling::of_member))
         .with_state(Api { products, images })
@@ -54,6 +53,6 @@ struct Changed {
 
 /// A mean rating as it is shown: stars.
 fn stars(thousandths: i64) -> f64 {
-    // At most 5,000 (CHECK).
-    f64::from(i32::try_from(thousandths).unwrap_or(0)) / 1_000.0
+    let thousandths = i32::try_from(thousandths).expect("at most 5,000 by a CHECK");
+    f64::from(thousandths) / 1_000.0
 }

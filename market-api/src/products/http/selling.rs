@@ -10,14 +10,14 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::clock::LocalDateTime;
 use shared::ids::{MemberId, ProductId};
-use shared::money::{Units, Won};
+use shared::money::Units;
 use shared::web::{
     CommonError, CountPage, Done, Envelope, FailureBody, InPath, InQuery, PageInfo, PageSize,
     cursor, done, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::super::{Kind, SellingQuery, SellingRow, State as ProductState};
+use super::super::{SellingQuery, SellingRow, State as ProductState};
 use super::Api;
 use crate::auth::Caller;
 use crate::http::ApiError;
@@ -40,63 +40,6 @@ pub(super) async fn delete(
 ) -> Result<Json<Done>, ApiError> {
     api.products.delete(caller.member, id).await?;
     Ok(done())
-}
-
-/// What of.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
-#[into_params(parameter_in = Query)]
-pub(super) struct PriceParameters {
-    /// The kind of product.
-    #[param(inline, required = true, value_type = ProductType)]
-    product_type: Option<String>,
-}
-
-/// The kinds of products. Only for the document: [`Kind::parse`] reads them.
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "SCREAMING_SNAKE_CASE")]
-#[expect(dead_code, reason = "stands for a text in the document")]
-enum ProductType {
-    MobileData,
-    Wifi,
-    Hotspot,
-}
-
-/// What others were paid, in won; 0 where nobody was.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Prices {
-    /// The last one.
-    #[schema(value_type = i64)]
-    recent_price: Won,
-    /// The mean.
-    #[schema(value_type = i64)]
-    average_price: Won,
-}
-
-/// What others were paid in the last thirty days: for 0.1 GB, or for ten minutes.
-#[utoipa::path(
-    get, path = "/api/products/market-price", tag = "products", params(PriceParameters),
-    security(("access" = []), ("bearer" = [])),
-    responses(
-        (status = 200, description = "It is this", body = Envelope<Prices>),
-        (status = 400, description = "No such kind (3001)", body = FailureBody),
-    ),
-)]
-pub(super) async fn market_price(
-    State(api): State<Api>,
-    _caller: Caller,
-    InQuery(asked): InQuery<PriceParameters>,
-) -> Result<Json<Envelope<Prices>>, ApiError> {
-    let kind = asked.product_type.as_deref().and_then(Kind::parse);
-    let price = api
-        .products
-        .market_price(kind.ok_or(ApiError::ItemType)?)
-        .await?;
-    Ok(success(Prices {
-        recent_price: price.recent,
-        average_price: price.average,
-    }))
 }
 
 /// Which page of which state.
@@ -162,24 +105,22 @@ pub(super) struct SellingView {
     updated_at: LocalDateTime,
 }
 
-impl TryFrom<SellingRow> for SellingView {
-    type Error = ApiError;
-
-    fn try_from(row: SellingRow) -> Result<Self, ApiError> {
-        let (start_time, end_time) = row.hours().unzip();
-        Ok(Self {
-            product_id: row.id()?,
-            kind: row.kind().ok_or(CommonError::Internal)?.name(),
+impl From<SellingRow> for SellingView {
+    fn from(row: SellingRow) -> Self {
+        let (start_time, end_time) = row.hours.unzip();
+        Self {
+            product_id: row.id,
+            kind: row.kind.name(),
             state: row.state.name(),
-            data_amount: row.listed(),
-            remain_amount: row.left(),
+            data_amount: row.listed,
+            remain_amount: row.left,
             start_time,
             end_time,
-            created_at: row.created_at(),
-            updated_at: row.updated_at(),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
             title: row.title,
             product_image_url: row.image,
-        })
+        }
     }
 }
 
@@ -236,16 +177,12 @@ async fn selling(
         after: cursor(asked.cursor_id.as_deref())?,
     };
     let page = api.products.selling(&query).await?;
-    let rows: Vec<SellingView> = page
-        .rows
-        .into_iter()
-        .map(SellingView::try_from)
-        .collect::<Result<_, _>>()?;
+    let rows: Vec<SellingView> = page.rows.into_iter().map(SellingView::from).collect();
     let last = rows.last().filter(|_| page.has_next);
     let next = last.map(|row| u64::from(row.product_id.get()));
     Ok(success(CountPage {
         data: rows,
         page_info: PageInfo::new(next, size),
-        count: u64::try_from(page.count).unwrap_or(0),
+        count: page.count,
     }))
 }

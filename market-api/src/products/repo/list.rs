@@ -4,12 +4,17 @@
 //! id, then what comes after. One condition with `or` would be the same rows, but both databases
 //! would read the index from its beginning.
 
+use shared::clock::UnixMillis;
+use shared::ids::ProductId;
+use shared::money::{Units, Won};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _, query};
 
+use super::super::hours::OPEN;
 use super::super::rows::{OfferRow, SpotRow};
 use super::super::sort::{Filter, ListOrder, SortColumn};
 use super::super::{Kind, Position};
+use crate::db::row::{column, optional};
 
 type Sql<T> = Result<T, sqlx::Error>;
 
@@ -28,17 +33,12 @@ const TABLES: &str = "product p join member m on m.id = p.member_id \
 pub(in crate::products) struct Range {
     pub(in crate::products) walk: ListOrder,
     /// Behind this key and id.
-    pub(in crate::products) after: Option<(i64, i64)>,
+    pub(in crate::products) after: Option<(i64, ProductId)>,
     pub(in crate::products) limit: i64,
-    pub(in crate::products) now: i64,
+    pub(in crate::products) now: UnixMillis,
     /// The minute of the day in Seoul.
-    pub(in crate::products) minute: i64,
+    pub(in crate::products) minute: u16,
 }
-
-/// `open = close` is all day, as bookings have it; else `domain.md` §3.2.
-const OPEN: &str = "(s.open_minute = s.close_minute \
-     or (s.open_minute < s.close_minute and $2 between s.open_minute and s.close_minute) \
-     or (s.open_minute > s.close_minute and ($2 >= s.open_minute or $2 <= s.close_minute)))";
 
 /// The rows of a list that may be shown: `$1` now, `$2` the minute of the day or the units.
 fn shown(walk: ListOrder) -> (String, &'static str) {
@@ -74,7 +74,7 @@ pub(in crate::products) async fn page(
     };
     let (shown, tables) = shown(range.walk);
     let second = match range.walk.filter {
-        Filter::None | Filter::Open => range.minute,
+        Filter::None | Filter::Open => i64::from(range.minute),
         Filter::Units(units) => i64::from(units.get()),
     };
     let order = format!("p.{column}{way}, p.id");
@@ -85,7 +85,9 @@ pub(in crate::products) async fn page(
                  (select p.id from {tables} where {shown} order by {order} limit $3) \
                  order by {order} limit $3"
             );
-            let rows = query(AssertSqlSafe(text)).bind(range.now).bind(second);
+            let rows = query(AssertSqlSafe(text))
+                .bind(range.now.get())
+                .bind(second);
             rows.bind(range.limit).fetch_all(connection).await?
         }
         Some((key, id)) => {
@@ -97,8 +99,10 @@ pub(in crate::products) async fn page(
                  order by {order} limit $3) b) \
                  order by {order} limit $3"
             );
-            let rows = query(AssertSqlSafe(text)).bind(range.now).bind(second);
-            let rows = rows.bind(range.limit).bind(key).bind(id);
+            let rows = query(AssertSqlSafe(text))
+                .bind(range.now.get())
+                .bind(second);
+            let rows = rows.bind(range.limit).bind(key).bind(i64::from(id));
             rows.fetch_all(connection).await?
         }
     };
@@ -111,7 +115,7 @@ const IDS_MAX: usize = 128;
 /// The offers of these ids that are still offered, in no order.
 pub(in crate::products) async fn offers(
     connection: &mut AnyConnection,
-    ids: &[i64],
+    ids: &[ProductId],
 ) -> Sql<Vec<OfferRow>> {
     let mut found = Vec::with_capacity(ids.len());
     for ids in ids.chunks(IDS_MAX) {
@@ -125,7 +129,7 @@ pub(in crate::products) async fn offers(
         let mut asked = query(AssertSqlSafe(text));
         let filled = ids.iter().chain(ids.last().into_iter().cycle());
         for id in filled.take(places) {
-            asked = asked.bind(*id);
+            asked = asked.bind(i64::from(*id));
         }
         let rows = asked.fetch_all(&mut *connection).await?;
         for row in &rows {
@@ -141,14 +145,13 @@ fn offer_row(row: &AnyRow) -> Sql<OfferRow> {
     let at = latitude.zip(longitude);
     let at = at.and_then(|(latitude, longitude)| Position::new(latitude, longitude));
     Ok(OfferRow {
-        id: row.try_get("id")?,
-        member: row.try_get("member_id")?,
-        price: row.try_get("price")?,
-        unit_price: row.try_get::<Option<_>, _>("unit_price")?.unwrap_or(0),
-        units_left: row.try_get::<Option<_>, _>("units_left")?.unwrap_or(0),
-        split: row.try_get::<Option<i64>, _>("split")? == Some(1),
+        id: column(row, "id")?,
+        price: column(row, "price")?,
+        unit_price: optional(row, "unit_price")?.unwrap_or(Won::ZERO),
+        units_left: optional(row, "units_left")?.unwrap_or(Units::ZERO),
+        split: optional(row, "split")?.unwrap_or(false),
         seller_rate: row.try_get("seller_rate")?,
-        updated_at: row.try_get("updated_at")?,
+        updated_at: column(row, "updated_at")?,
         member_name: row.try_get("name")?,
         member_image: row.try_get("image_url")?,
         spot: at.map(|at| spot_row(row, at)).transpose()?,
@@ -161,10 +164,10 @@ fn spot_row(row: &AnyRow, at: Position) -> Sql<SpotRow> {
         address: row.try_get("address")?,
         latitude: at.latitude(),
         longitude: at.longitude(),
-        opens_at: row.try_get("opens_at")?,
-        closes_at: row.try_get("closes_at")?,
-        open_minute: row.try_get("open_minute")?,
-        close_minute: row.try_get("close_minute")?,
+        opens_at: column(row, "opens_at")?,
+        closes_at: column(row, "closes_at")?,
+        open_minute: column(row, "open_minute")?,
+        close_minute: column(row, "close_minute")?,
         image: row.try_get("image")?,
     })
 }

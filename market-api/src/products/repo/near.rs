@@ -1,12 +1,15 @@
 //! What is near a place: found by an index, ordered by exact distance.
 
 use futures_util::TryStreamExt as _;
+use shared::ids::ProductId;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _, query};
 
 use super::super::geo::{Bounds, FirstFew, Hit, Ring};
+use super::super::hours::OPEN;
 use super::super::{Kind, Position};
 use crate::db::Dialect;
+use crate::db::row::column;
 
 type Sql<T> = Result<T, sqlx::Error>;
 
@@ -16,14 +19,14 @@ pub(in crate::products) struct Spots {
     pub(in crate::products) dialect: Dialect,
     pub(in crate::products) kind: Kind,
     /// Only those open at this minute of the day in Seoul.
-    pub(in crate::products) open_at: Option<i64>,
+    pub(in crate::products) open_at: Option<u16>,
 }
 
-/// The rows that are left of the spots of a kind. `$1` is its name, `$2` the minute or -1.
-const SHOWN: &str = "p.kind = $1 and p.state = 'ACTIVE' and (cast($2 as bigint) < 0 \
-     or s.open_minute = s.close_minute \
-     or (s.open_minute < s.close_minute and $2 between s.open_minute and s.close_minute) \
-     or (s.open_minute > s.close_minute and ($2 >= s.open_minute or $2 <= s.close_minute)))";
+/// The condition on `product p` and `spot s` for spots of a kind that may be shown. `$1` is the kind's
+/// name, `$2` the minute of the day at which they are to be open, or -1.
+fn shown() -> String {
+    format!("p.kind = $1 and p.state = 'ACTIVE' and (cast($2 as bigint) < 0 or {OPEN})")
+}
 
 /// The first spots of PostgreSQL's index of nearest neighbours, by their distance on a flat map:
 /// [`Position::flat_distance`], as the index has it. Fewer than `limit` only if there are no more.
@@ -35,12 +38,13 @@ pub(in crate::products) async fn nearest_on_flat_map(
 ) -> Sql<Vec<Hit>> {
     let text = format!(
         "select p.id, s.latitude, s.longitude from spot s join product p on p.id = s.product_id \
-         where s.place is not null and {SHOWN} \
-         order by s.place <-> point($4 * 0.804, $3) limit $5"
+         where s.place is not null and {} \
+         order by s.place <-> point($4 * 0.804, $3) limit $5",
+        shown()
     );
     let rows = query(AssertSqlSafe(text))
         .bind(spots.kind.name())
-        .bind(spots.open_at.unwrap_or(-1))
+        .bind(spots.open_at.map_or(-1, i64::from))
         .bind(centre.latitude())
         .bind(centre.longitude())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -76,10 +80,11 @@ pub(in crate::products) async fn scan_box(
              + (r.longitude_min - $8) * (r.longitude_min - $8) * $9 between $10 and $11"
         }
     };
-    let text = format!("select p.id, s.latitude, s.longitude from {from} and {SHOWN}");
+    let shown = shown();
+    let text = format!("select p.id, s.latitude, s.longitude from {from} and {shown}");
     let mut rows = query(AssertSqlSafe(text))
         .bind(spots.kind.name())
-        .bind(spots.open_at.unwrap_or(-1))
+        .bind(spots.open_at.map_or(-1, i64::from))
         .bind(bounds.south)
         .bind(bounds.north)
         .bind(bounds.west)
@@ -110,11 +115,11 @@ pub(in crate::products) struct Within {
     pub(in crate::products) ring: Ring,
     pub(in crate::products) radius_m: f64,
     /// Behind this distance and id.
-    pub(in crate::products) after: Option<(f64, i64)>,
+    pub(in crate::products) after: Option<(f64, ProductId)>,
 }
 
 fn hit(row: &AnyRow, centre: Position) -> Sql<Option<Hit>> {
-    let id = row.try_get(0)?;
+    let id = column(row, "id")?;
     let at = Position::new(row.try_get(1)?, row.try_get(2)?);
     Ok(at.map(|at| Hit {
         distance_m: centre.distance_m(at),

@@ -1,11 +1,14 @@
 //! Where rows stand in the orders of lists, and where they stood.
 
+use shared::clock::UnixMillis;
+use shared::ids::ProductId;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _, query};
 
-use super::super::Position;
 use super::super::sort::{Sort, SortColumn, SortKey};
+use super::super::{Kind, Position};
 use crate::db::Tx;
+use crate::db::row::named;
 
 type Sql<T> = Result<T, sqlx::Error>;
 
@@ -15,32 +18,32 @@ const PLACES_MAX: i64 = 1_000;
 /// A product's kind and its present key in an order.
 pub(in crate::products) async fn key_now(
     connection: &mut AnyConnection,
-    id: i64,
+    id: ProductId,
     sort: Sort,
-) -> Sql<Option<(String, Option<SortKey>)>> {
+) -> Sql<Option<(Kind, Option<SortKey>)>> {
     let row = query(
         "select p.kind, p.price, p.unit_price, p.units_left, p.seller_rate, p.updated_at, \
          s.latitude, s.longitude \
          from product p left join spot s on s.product_id = p.id where p.id = $1",
     )
-    .bind(id)
+    .bind(i64::from(id))
     .fetch_optional(connection)
     .await?;
-    row.map(|row| Ok((row.try_get(0)?, key_of(&row, sort)?)))
+    row.map(|row| Ok((named(&row, "kind")?, key_of(&row, sort)?)))
         .transpose()
 }
 
 /// The keys it had before, the newest first.
 pub(in crate::products) async fn keys_before(
     connection: &mut AnyConnection,
-    id: i64,
+    id: ProductId,
     sort: Sort,
 ) -> Sql<Vec<SortKey>> {
     let rows = query(
         "select id, price, unit_price, units_left, seller_rate, updated_at, latitude, longitude \
          from sort_key_history where product_id = $1 order by id desc limit $2",
     )
-    .bind(id)
+    .bind(i64::from(id))
     .bind(PLACES_MAX)
     .fetch_all(connection)
     .await?;
@@ -67,9 +70,9 @@ fn key_of(row: &AnyRow, sort: Sort) -> Sql<Option<SortKey>> {
 }
 
 /// Dates the places that are not dated yet.
-pub(in crate::products) async fn date_sort_keys(tx: &mut Tx<'_>, now: i64) -> Sql<()> {
+pub(in crate::products) async fn date_sort_keys(tx: &mut Tx<'_>, now: UnixMillis) -> Sql<()> {
     query("update sort_key_history set replaced_at = $1 where replaced_at is null")
-        .bind(now)
+        .bind(now.get())
         .execute(tx.connection())
         .await?;
     Ok(())
@@ -78,14 +81,14 @@ pub(in crate::products) async fn date_sort_keys(tx: &mut Tx<'_>, now: i64) -> Sq
 /// Removes places dated before a time, at most `limit`.
 pub(in crate::products) async fn prune_sort_keys(
     tx: &mut Tx<'_>,
-    before: i64,
+    before: UnixMillis,
     limit: i64,
 ) -> Sql<u64> {
     let done = query(
         "delete from sort_key_history where id in \
          (select id from sort_key_history where replaced_at < $1 order by replaced_at limit $2)",
     )
-    .bind(before)
+    .bind(before.get())
     .bind(limit)
     .execute(tx.connection())
     .await?;

@@ -1,11 +1,15 @@
 //! What changes an offer.
 
-use sqlx::any::AnyArguments;
+use shared::clock::{Month, UnixMillis};
+use shared::ids::{MemberId, ProductId};
+use shared::money::{Units, Won};
+use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
-use sqlx::{Any, Row as _, query};
+use sqlx::{Any, query};
 
 use super::super::form::NewSpot;
-use super::super::read::mean_rate;
+use super::super::{Kind, Sale, State};
+use crate::db::row::{column, named, optional};
 use crate::db::{Tx, locking};
 
 type Sql<T> = Result<T, sqlx::Error>;
@@ -13,149 +17,107 @@ type Sql<T> = Result<T, sqlx::Error>;
 /// A product under its lock.
 #[derive(Debug)]
 pub(in crate::products) struct Locked {
-    pub(in crate::products) id: i64,
-    pub(in crate::products) member: i64,
-    pub(in crate::products) kind: String,
-    pub(in crate::products) state: String,
-    pub(in crate::products) price: i64,
-    /// 0 where there is none, as for all that follows: spots have none of it.
-    pub(in crate::products) unit_price: i64,
-    pub(in crate::products) split: bool,
-    pub(in crate::products) units_left: i64,
-    pub(in crate::products) units_sold: i64,
-    pub(in crate::products) expires_at: Option<i64>,
+    pub(in crate::products) id: ProductId,
+    pub(in crate::products) member: MemberId,
+    pub(in crate::products) kind: Kind,
+    pub(in crate::products) state: State,
+    pub(in crate::products) price: Won,
+    /// Zero where there is none, as for all that follows: spots have none of it.
+    pub(in crate::products) unit_price: Won,
+    pub(in crate::products) sale: Sale,
+    pub(in crate::products) units_left: Units,
+    pub(in crate::products) units_sold: Units,
+    pub(in crate::products) expires_at: Option<UnixMillis>,
 }
 
 /// An offer of mobile data to be written.
 #[derive(Debug)]
 pub(in crate::products) struct DataRow {
-    pub(in crate::products) member: i64,
-    pub(in crate::products) month: i64,
-    pub(in crate::products) expires_at: i64,
-    pub(in crate::products) price: i64,
-    pub(in crate::products) unit_price: i64,
-    pub(in crate::products) split: bool,
-    pub(in crate::products) units: i64,
+    pub(in crate::products) member: MemberId,
+    pub(in crate::products) month: Month,
+    pub(in crate::products) expires_at: UnixMillis,
+    pub(in crate::products) terms: DataTerms,
+    /// Thousandths of a star.
     pub(in crate::products) seller_rate: i64,
 }
 
-/// What of it may change.
-#[derive(Debug)]
+/// What of an offer of mobile data may change.
+#[derive(Clone, Copy, Debug)]
 pub(in crate::products) struct DataTerms {
-    pub(in crate::products) price: i64,
-    pub(in crate::products) unit_price: i64,
-    pub(in crate::products) split: bool,
-    pub(in crate::products) units: i64,
-    /// Dearer than before, or of another kind.
-    pub(in crate::products) raised: bool,
+    pub(in crate::products) price: Won,
+    pub(in crate::products) unit_price: Won,
+    pub(in crate::products) sale: Sale,
+    pub(in crate::products) units: Units,
 }
 
-/// What a member has in a month.
-#[derive(Debug)]
-pub(in crate::products) struct Month {
-    pub(in crate::products) providing: i64,
-    pub(in crate::products) bought: i64,
-}
-
-/// Locks a member's wallet, and makes it where there is none.
-pub(in crate::products) async fn lock_wallet(tx: &mut Tx<'_>, member: i64) -> Sql<()> {
-    query("insert into wallet (member_id) values ($1) on conflict (member_id) do nothing")
-        .bind(member)
-        .execute(tx.connection())
-        .await?;
-    let text = locking!(tx, "select member_id from wallet where member_id = $1");
-    query(text).bind(member).fetch_one(tx.connection()).await?;
-    Ok(())
-}
-
-/// Makes the member's row of the month from their plan, if they have one.
-pub(in crate::products) async fn ensure_month(tx: &mut Tx<'_>, member: i64, month: i64) -> Sql<()> {
-    query(
-        "insert into member_month (member_id, month, providing) \
-         select member_id, cast($2 as bigint), providing from plan where member_id = $1 \
-         on conflict (member_id, month) do nothing",
-    )
-    .bind(member)
-    .bind(month)
-    .execute(tx.connection())
-    .await?;
-    Ok(())
-}
-
-/// What the member's plan gives in the month and what they bought. `None` without a plan.
-pub(in crate::products) async fn month_of(
-    tx: &mut Tx<'_>,
-    member: i64,
-    month: i64,
-) -> Sql<Option<Month>> {
-    let text = locking!(
-        tx,
-        "select providing, bought from member_month where member_id = $1 and month = $2"
-    );
-    let row = query(text).bind(member).bind(month);
-    let row = row.fetch_optional(tx.connection()).await?;
-    let month = |row: sqlx::any::AnyRow| {
-        Ok(Month {
-            providing: row.try_get(0)?,
-            bought: row.try_get(1)?,
-        })
-    };
-    row.map(month).transpose()
+/// Whether a change makes an offer dearer for those who have seen it: a purchase soon after is refused
+/// (`money.md`, "Purchases").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::products) enum PriceChange {
+    /// Dearer, or sold in another way.
+    Raised,
+    /// Neither.
+    NotRaised,
 }
 
 /// What the member's offers of the month have left and sold.
 pub(in crate::products) async fn listed_in_month(
     tx: &mut Tx<'_>,
-    member: i64,
-    month: i64,
-) -> Sql<i64> {
+    member: MemberId,
+    month: Month,
+) -> Sql<Units> {
     let row = query(
-        "select cast(coalesce(sum(units_left + units_sold), 0) as bigint) from product \
+        "select cast(coalesce(sum(units_left + units_sold), 0) as bigint) as units from product \
          where member_id = $1 and month = $2 and kind = 'MOBILE_DATA'",
     )
-    .bind(member)
-    .bind(month)
+    .bind(i64::from(member))
+    .bind(month.get())
     .fetch_one(tx.connection())
     .await?;
-    row.try_get(0)
+    column(&row, "units")
 }
 
-/// The member's mean rating, in thousandths of a star. The lock keeps a rating out until the offer
-/// that is made with it can be seen.
-pub(in crate::products) async fn lock_rate(tx: &mut Tx<'_>, member: i64) -> Sql<i64> {
-    let text = locking!(
-        tx,
-        "select rating_sum, rating_count from member where id = $1"
-    );
-    let row = query(text).bind(member).fetch_one(tx.connection()).await?;
-    Ok(mean_rate(row.try_get(0)?, row.try_get(1)?))
-}
-
-pub(in crate::products) async fn lock_product(tx: &mut Tx<'_>, id: i64) -> Sql<Option<Locked>> {
+pub(in crate::products) async fn lock_product(
+    tx: &mut Tx<'_>,
+    id: ProductId,
+) -> Sql<Option<Locked>> {
     let text = locking!(
         tx,
         "select id, member_id, kind, state, price, unit_price, split, units_left, units_sold, \
          expires_at from product where id = $1"
     );
-    let row = query(text).bind(id).fetch_optional(tx.connection()).await?;
-    let locked = |row: sqlx::any::AnyRow| {
+    let row = query(text).bind(i64::from(id));
+    let row = row.fetch_optional(tx.connection()).await?;
+    let locked = |row: &AnyRow| {
         Ok(Locked {
-            id: row.try_get(0)?,
-            member: row.try_get(1)?,
-            kind: row.try_get(2)?,
-            state: row.try_get(3)?,
-            price: row.try_get(4)?,
-            unit_price: row.try_get::<Option<i64>, _>(5)?.unwrap_or(0),
-            split: row.try_get::<Option<i64>, _>(6)? == Some(1),
-            units_left: row.try_get::<Option<i64>, _>(7)?.unwrap_or(0),
-            units_sold: row.try_get::<Option<i64>, _>(8)?.unwrap_or(0),
-            expires_at: row.try_get(9)?,
+            id: column(row, "id")?,
+            member: column(row, "member_id")?,
+            kind: named(row, "kind")?,
+            state: named(row, "state")?,
+            price: column(row, "price")?,
+            unit_price: optional(row, "unit_price")?.unwrap_or(Won::ZERO),
+            sale: optional(row, "split")?.unwrap_or(Sale::Whole),
+            units_left: optional(row, "units_left")?.unwrap_or(Units::ZERO),
+            units_sold: optional(row, "units_sold")?.unwrap_or(Units::ZERO),
+            expires_at: optional(row, "expires_at")?,
         })
     };
-    row.map(locked).transpose()
+    row.as_ref().map(locked).transpose()
 }
 
-pub(in crate::products) async fn insert_data(tx: &mut Tx<'_>, row: &DataRow) -> Sql<i64> {
+/// Keeps others from changing an offer until the transaction ends; its seller. Transactions that share
+/// it do not wait for each other.
+pub(in crate::products) async fn lock_shared(
+    tx: &mut Tx<'_>,
+    id: ProductId,
+) -> Sql<Option<MemberId>> {
+    let text = locking!(tx, shared, "select member_id from product where id = $1");
+    let row = query(text).bind(i64::from(id));
+    let row = row.fetch_optional(tx.connection()).await?;
+    row.as_ref().map(|row| column(row, "member_id")).transpose()
+}
+
+pub(in crate::products) async fn insert_data(tx: &mut Tx<'_>, row: &DataRow) -> Sql<ProductId> {
     let now = tx.now().get();
     let inserted = query(
         "insert into product (member_id, kind, state, price, unit_price, split, units_listed, \
@@ -164,24 +126,25 @@ pub(in crate::products) async fn insert_data(tx: &mut Tx<'_>, row: &DataRow) -> 
          values ($1, 'MOBILE_DATA', 'ACTIVE', $2, $3, $4, $5, $5, 0, 0, $6, $7, $8, $9, $9) \
          returning id",
     )
-    .bind(row.member)
-    .bind(row.price)
-    .bind(row.unit_price)
-    .bind(i64::from(row.split))
-    .bind(row.units)
-    .bind(row.month)
-    .bind(row.expires_at)
+    .bind(i64::from(row.member))
+    .bind(row.terms.price.get())
+    .bind(row.terms.unit_price.get())
+    .bind(row.terms.sale.flag())
+    .bind(i64::from(row.terms.units.get()))
+    .bind(row.month.get())
+    .bind(row.expires_at.get())
     .bind(row.seller_rate)
     .bind(now)
     .fetch_one(tx.connection())
     .await?;
-    inserted.try_get(0)
+    column(&inserted, "id")
 }
 
 pub(in crate::products) async fn update_data(
     tx: &mut Tx<'_>,
-    id: i64,
+    id: ProductId,
     terms: &DataTerms,
+    change: PriceChange,
 ) -> Sql<()> {
     let now = tx.now().get();
     query(
@@ -189,13 +152,13 @@ pub(in crate::products) async fn update_data(
          units_left = $5, updated_at = $6, \
          raised_at = case when $7 = 1 then $6 else raised_at end where id = $1",
     )
-    .bind(id)
-    .bind(terms.price)
-    .bind(terms.unit_price)
-    .bind(i64::from(terms.split))
-    .bind(terms.units)
+    .bind(i64::from(id))
+    .bind(terms.price.get())
+    .bind(terms.unit_price.get())
+    .bind(terms.sale.flag())
+    .bind(i64::from(terms.units.get()))
     .bind(now)
-    .bind(i64::from(terms.raised))
+    .bind(i64::from(change == PriceChange::Raised))
     .execute(tx.connection())
     .await?;
     Ok(())
@@ -205,26 +168,30 @@ pub(in crate::products) async fn insert_spot_product(
     tx: &mut Tx<'_>,
     spot: &NewSpot,
     seller_rate: i64,
-) -> Sql<i64> {
+) -> Sql<ProductId> {
     let now = tx.now().get();
     let inserted = query(
         "insert into product (member_id, kind, state, price, seller_rate, created_at, updated_at) \
          values ($1, $2, 'ACTIVE', $3, $4, $5, $5) returning id",
     )
-    .bind(i64::from(spot.member.get()))
+    .bind(i64::from(spot.member))
     .bind(spot.kind.name())
     .bind(spot.price.won().get())
     .bind(seller_rate)
     .bind(now)
     .fetch_one(tx.connection())
     .await?;
-    inserted.try_get(0)
+    column(&inserted, "id")
 }
 
 /// $1 is the product, $2 to $11 what stands in a spot, in the order of its columns.
-fn bind_spot<'q>(text: &'static str, id: i64, spot: &'q NewSpot) -> Query<'q, Any, AnyArguments> {
+fn bind_spot<'q>(
+    text: &'static str,
+    id: ProductId,
+    spot: &'q NewSpot,
+) -> Query<'q, Any, AnyArguments> {
     query(text)
-        .bind(id)
+        .bind(i64::from(id))
         .bind(spot.title.as_str())
         .bind(spot.content.as_str())
         .bind(spot.at.latitude())
@@ -237,7 +204,11 @@ fn bind_spot<'q>(text: &'static str, id: i64, spot: &'q NewSpot) -> Query<'q, An
         .bind(i64::from(spot.capacity))
 }
 
-pub(in crate::products) async fn insert_spot(tx: &mut Tx<'_>, id: i64, spot: &NewSpot) -> Sql<()> {
+pub(in crate::products) async fn insert_spot(
+    tx: &mut Tx<'_>,
+    id: ProductId,
+    spot: &NewSpot,
+) -> Sql<()> {
     let text = "insert into spot (product_id, title, content, latitude, longitude, address, opens_at, \
          closes_at, open_minute, close_minute, capacity) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
@@ -247,25 +218,29 @@ pub(in crate::products) async fn insert_spot(tx: &mut Tx<'_>, id: i64, spot: &Ne
 
 pub(in crate::products) async fn update_price(
     tx: &mut Tx<'_>,
-    id: i64,
-    price: i64,
-    raised: bool,
+    id: ProductId,
+    price: Won,
+    change: PriceChange,
 ) -> Sql<()> {
     let now = tx.now().get();
     query(
         "update product set price = $2, updated_at = $3, \
          raised_at = case when $4 = 1 then $3 else raised_at end where id = $1",
     )
-    .bind(id)
-    .bind(price)
+    .bind(i64::from(id))
+    .bind(price.get())
     .bind(now)
-    .bind(i64::from(raised))
+    .bind(i64::from(change == PriceChange::Raised))
     .execute(tx.connection())
     .await?;
     Ok(())
 }
 
-pub(in crate::products) async fn update_spot(tx: &mut Tx<'_>, id: i64, spot: &NewSpot) -> Sql<()> {
+pub(in crate::products) async fn update_spot(
+    tx: &mut Tx<'_>,
+    id: ProductId,
+    spot: &NewSpot,
+) -> Sql<()> {
     let text = "update spot set title = $2, content = $3, latitude = $4, longitude = $5, address = $6, \
          opens_at = $7, closes_at = $8, open_minute = $9, close_minute = $10, capacity = $11 \
          where product_id = $1";
@@ -274,17 +249,17 @@ pub(in crate::products) async fn update_spot(tx: &mut Tx<'_>, id: i64, spot: &Ne
 }
 
 /// Takes a deleted spot out of what is found by distance.
-pub(in crate::products) async fn unlist_spot(tx: &mut Tx<'_>, id: i64) -> Sql<()> {
+pub(in crate::products) async fn unlist_spot(tx: &mut Tx<'_>, id: ProductId) -> Sql<()> {
     query("update spot set listed = 0 where product_id = $1")
-        .bind(id)
+        .bind(i64::from(id))
         .execute(tx.connection())
         .await?;
     Ok(())
 }
 
-pub(in crate::products) async fn delete_images(tx: &mut Tx<'_>, id: i64) -> Sql<()> {
+pub(in crate::products) async fn delete_images(tx: &mut Tx<'_>, id: ProductId) -> Sql<()> {
     query("delete from product_image where product_id = $1")
-        .bind(id)
+        .bind(i64::from(id))
         .execute(tx.connection())
         .await?;
     Ok(())
@@ -293,12 +268,12 @@ pub(in crate::products) async fn delete_images(tx: &mut Tx<'_>, id: i64) -> Sql<
 /// In their order; the first is the one of lists. A handful (`form`).
 pub(in crate::products) async fn insert_images(
     tx: &mut Tx<'_>,
-    id: i64,
+    id: ProductId,
     urls: &[String],
 ) -> Sql<()> {
     for (priority, url) in (0_i64..).zip(urls) {
         query("insert into product_image (product_id, priority, url) values ($1, $2, $3)")
-            .bind(id)
+            .bind(i64::from(id))
             .bind(priority)
             .bind(url.as_str())
             .execute(tx.connection())
@@ -311,25 +286,28 @@ pub(in crate::products) async fn insert_images(
 /// happens once. (A spot has no units: null times anything is null.)
 pub(in crate::products) async fn delete_active(
     tx: &mut Tx<'_>,
-    id: i64,
-    member: i64,
-) -> Sql<Option<String>> {
+    id: ProductId,
+    member: MemberId,
+) -> Sql<Option<Kind>> {
     let now = tx.now().get();
     let row = query(
         "update product set state = 'DELETED', units_returned = units_left, \
          units_left = units_left * 0, updated_at = $3 \
          where id = $1 and member_id = $2 and state = 'ACTIVE' returning kind",
     )
-    .bind(id)
-    .bind(member)
+    .bind(i64::from(id))
+    .bind(i64::from(member))
     .bind(now)
     .fetch_optional(tx.connection())
     .await?;
-    row.map(|row| row.try_get(0)).transpose()
+    row.as_ref().map(|row| named(row, "kind")).transpose()
 }
 
 /// Locks the first expired offers, at most `limit`; the last one's id.
-pub(in crate::products) async fn lock_expired(tx: &mut Tx<'_>, limit: i64) -> Sql<Option<i64>> {
+pub(in crate::products) async fn lock_expired(
+    tx: &mut Tx<'_>,
+    limit: i64,
+) -> Sql<Option<ProductId>> {
     let now = tx.now().get();
     let text = locking!(
         tx,
@@ -337,18 +315,18 @@ pub(in crate::products) async fn lock_expired(tx: &mut Tx<'_>, limit: i64) -> Sq
     );
     let rows = query(text).bind(now).bind(limit);
     let rows = rows.fetch_all(tx.connection()).await?;
-    rows.last().map(|row| row.try_get(0)).transpose()
+    rows.last().map(|row| column(row, "id")).transpose()
 }
 
 /// Hides the expired offers up to an id, all of them locked.
-pub(in crate::products) async fn hide_expired(tx: &mut Tx<'_>, last: i64) -> Sql<u64> {
+pub(in crate::products) async fn hide_expired(tx: &mut Tx<'_>, last: ProductId) -> Sql<u64> {
     let now = tx.now().get();
     let done = query(
         "update product set state = 'HIDDEN', units_returned = units_left, units_left = 0, \
          updated_at = $1 where state = 'ACTIVE' and expires_at <= $1 and id <= $2",
     )
     .bind(now)
-    .bind(last)
+    .bind(i64::from(last))
     .execute(tx.connection())
     .await?;
     Ok(done.rows_affected())

@@ -1,13 +1,14 @@
 //! Everything that is kept of a member, for that member.
 
 use serde::Serialize;
-use shared::clock::{LocalDateTime, UnixMillis};
+use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 use utoipa::ToSchema;
 
-use super::Members;
+use super::Account as Accounts;
+use crate::db::row::column;
 use crate::http::ApiError;
 
 /// Rows of each kind, the newest: years of a busy member.
@@ -87,7 +88,7 @@ struct Upload {
     created_at: LocalDateTime,
 }
 
-impl Members {
+impl Accounts {
     /// Everything that is kept of this member.
     ///
     /// # Errors
@@ -148,14 +149,14 @@ fn read_account(row: &AnyRow) -> Result<Account, sqlx::Error> {
         image_url: row.try_get("image_url")?,
         role: row.try_get("role")?,
         language: row.try_get("language")?,
-        created_at: time(row, "created_at")?,
+        created_at: column(row, "created_at")?,
     })
 }
 
 fn read_login(row: &AnyRow) -> Result<Login, sqlx::Error> {
     Ok(Login {
-        renewed_at: time(row, "rotated_at")?,
-        ends_at: time(row, "expires_at")?,
+        renewed_at: column(row, "rotated_at")?,
+        ends_at: column(row, "expires_at")?,
     })
 }
 
@@ -168,7 +169,7 @@ fn read_offer(row: &AnyRow) -> Result<Offer, sqlx::Error> {
         title: row.try_get("title")?,
         content: row.try_get("content")?,
         address: row.try_get("address")?,
-        created_at: time(row, "created_at")?,
+        created_at: column(row, "created_at")?,
     })
 }
 
@@ -179,19 +180,13 @@ fn read_trade(row: &AnyRow) -> Result<Trade, sqlx::Error> {
         price: row.try_get("price")?,
         units: row.try_get("units")?,
         minutes: row.try_get("minutes")?,
-        created_at: time(row, "created_at")?,
+        created_at: column(row, "created_at")?,
     })
 }
 
 fn read_upload(row: &AnyRow) -> Result<Upload, sqlx::Error> {
     Ok(Upload {
         key: row.try_get("key")?,
-        created_at: time(row, "created_at")?,
+        created_at: column(row, "created_at")?,
     })
-}
-
-fn time(row: &AnyRow, column: &str) -> Result<LocalDateTime, sqlx::Error> {
-    let at: i64 = row.try_get(column)?;
-    let at = UnixMillis::try_from(at).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok(LocalDateTime::from_unix(at))
 }

@@ -1,0 +1,266 @@
+//! `/api/members` where it joins domains, and `/api/plans`.
+
+#![expect(
+    unused_qualifications,
+    reason = "utoipa's macro writes the path of a type of parameters in full"
+)]
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use shared::clock::LocalDateTime;
+use shared::ids::MemberId;
+use shared::money::{Units, Won};
+use shared::web::{Done, Envelope, FailureBody, InBody, InQuery, done, parameter, success};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::export::Export;
+use super::{Account, Info};
+use crate::auth::{Caller, InfoCaller};
+use crate::http::ApiError;
+
+/// The longest picture URL that is accepted, in bytes.
+const URL_BYTES_MAX: usize = 2_048;
+
+/// The routes.
+pub fn routes(account: Account) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(info))
+        .routes(routes!(my_data))
+        .routes(routes!(buying_data))
+        .routes(routes!(selling_data))
+        .routes(routes!(sold_data))
+        .routes(routes!(profile_image))
+        .routes(routes!(export))
+        .with_state(account)
+}
+
+/// Whose information.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct InfoQuery {
+    /// The member; oneself where it is missing.
+    #[param(value_type = Option<u32>, minimum = 1)]
+    member_id: Option<String>,
+}
+
+/// What everybody may know of a member.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct MemberInfo {
+    #[schema(value_type = u32)]
+    member_id: MemberId,
+    /// The name shown to others.
+    name: String,
+    /// Their picture.
+    profile_image_url: Option<String>,
+    /// The day, in Korea.
+    #[schema(example = "2025-08-07")]
+    joined_at: String,
+    /// From 1.0 to 5.0; 0 without ratings.
+    average_rating: f64,
+    /// Ratings.
+    review_count: u64,
+    /// Purchases.
+    trade_count: u64,
+}
+
+impl From<Info> for MemberInfo {
+    fn from(info: Info) -> Self {
+        let joined_at = LocalDateTime::from_unix(info.joined_at).to_string();
+        Self {
+            member_id: info.member,
+            name: info.name,
+            profile_image_url: info.image_url,
+            joined_at: joined_at.split('T').next().unwrap_or_default().to_owned(),
+            average_rating: mean(info.rating_sum, info.rating_count),
+            review_count: info.rating_count,
+            trade_count: info.purchases,
+        }
+    }
+}
+
+/// Stars with one decimal, of a sum of tenths.
+fn mean(tenths: i64, count: u64) -> f64 {
+    let (Ok(count), Ok(tenths)) = (u32::try_from(count), i32::try_from(tenths)) else {
+        return 0.0;
+    };
+    if count == 0 {
+        return 0.0;
+    }
+    (f64::from(tenths) / f64::from(count)).round() / 10.0
+}
+
+/// What everybody may know of a member, or of oneself.
+///
+/// Here alone a refresh token is taken in the access cookie.
+#[utoipa::path(
+    get, path = "/api/members/info", tag = "members", params(InfoQuery),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "It is this", body = Envelope<MemberInfo>),
+        (status = 400, description = "No such member (2005), or no member id (1006)",
+            body = FailureBody),
+    ),
+)]
+async fn info(
+    State(account): State<Account>,
+    InfoCaller(caller): InfoCaller,
+    InQuery(query): InQuery<InfoQuery>,
+) -> Result<Json<Envelope<MemberInfo>>, ApiError> {
+    let wanted: Option<MemberId> = parameter(query.member_id.as_deref())?;
+    let info = account.info(wanted.unwrap_or(caller.member)).await?;
+    Ok(success(info.into()))
+}
+
+/// What is left of a plan this month. Amounts are gigabytes with one decimal.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct MyData {
+    /// The plan's name.
+    name: String,
+    /// What is left of it.
+    #[schema(value_type = f64, example = 1.5)]
+    current_data_amount: Units,
+    /// What it gave.
+    #[schema(value_type = f64, example = 10.0)]
+    providing_data_amount: Units,
+    /// What it costs, in won.
+    #[schema(value_type = i64)]
+    monthly_price: Won,
+}
+
+/// What is left of my plan this month.
+#[utoipa::path(
+    get, path = "/api/plans/my-data", tag = "plans", security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "It is this", body = Envelope<MyData>),
+        (status = 400, description = "No plan (3011)", body = FailureBody),
+    ),
+)]
+async fn my_data(
+    State(account): State<Account>,
+    caller: Caller,
+) -> Result<Json<Envelope<MyData>>, ApiError> {
+    let balance = account.plan(caller.member).await?;
+    let balance = balance.ok_or(ApiError::PlanUnknown)?;
+    Ok(success(MyData {
+        name: balance.name,
+        current_data_amount: balance.current,
+        providing_data_amount: balance.providing,
+        monthly_price: balance.monthly_price,
+    }))
+}
+
+/// An amount of data.
+#[derive(Debug, Serialize, ToSchema)]
+struct Data {
+    /// Gigabytes with one decimal.
+    #[schema(value_type = f64, example = 1.5)]
+    data: Units,
+}
+
+/// What I bought this month.
+#[utoipa::path(
+    get, path = "/api/members/buying-data", tag = "members",
+    security(("access" = []), ("bearer" = [])),
+    responses((status = 200, description = "It is this", body = Envelope<Data>)),
+)]
+async fn buying_data(
+    State(account): State<Account>,
+    caller: Caller,
+) -> Result<Json<Envelope<Data>>, ApiError> {
+    let data = account.this_month(caller.member).await?.bought;
+    Ok(success(Data { data }))
+}
+
+/// What I offered this month, sold or not.
+#[utoipa::path(
+    get, path = "/api/members/selling-data", tag = "members",
+    security(("access" = []), ("bearer" = [])),
+    responses((status = 200, description = "It is this", body = Envelope<Data>)),
+)]
+async fn selling_data(
+    State(account): State<Account>,
+    caller: Caller,
+) -> Result<Json<Envelope<Data>>, ApiError> {
+    let data = account.this_month(caller.member).await?.listed;
+    Ok(success(Data { data }))
+}
+
+/// What I sold this month.
+#[utoipa::path(
+    get, path = "/api/members/selling-data/sold", tag = "members",
+    security(("access" = []), ("bearer" = [])),
+    responses((status = 200, description = "It is this", body = Envelope<Data>)),
+)]
+async fn sold_data(
+    State(account): State<Account>,
+    caller: Caller,
+) -> Result<Json<Envelope<Data>>, ApiError> {
+    let data = account.this_month(caller.member).await?.sold;
+    Ok(success(Data { data }))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct NewImage {
+    /// The `publicUrl` of a picture that was uploaded.
+    image_url: String,
+}
+
+/// A picture that I uploaded becomes mine for everybody.
+#[utoipa::path(
+    post, path = "/api/members/profile-image", tag = "members", request_body = NewImage,
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "Done", body = Done),
+        (status = 400, description = "No picture of mine that can be used (3013), or no body (1006)",
+            body = FailureBody),
+    ),
+)]
+async fn profile_image(
+    State(account): State<Account>,
+    caller: Caller,
+    InBody(new): InBody<NewImage>,
+) -> Result<Json<Done>, ApiError> {
+    if new.image_url.len() > URL_BYTES_MAX {
+        return Err(ApiError::ImageFormat);
+    }
+    account
+        .set_profile_image(caller.member, new.image_url)
+        .await?;
+    Ok(done())
+}
+
+/// Everything that is kept of me.
+#[utoipa::path(
+    get, path = "/api/members/export", tag = "members",
+    security(("access" = []), ("bearer" = [])),
+    responses((status = 200, description = "It is this", body = Envelope<Export>)),
+)]
+async fn export(
+    State(account): State<Account>,
+    caller: Caller,
+) -> Result<Json<Envelope<Export>>, ApiError> {
+    Ok(success(account.export(caller.member).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_has_one_decimal() {
+        for (tenths, count, expected) in [(0, 0, 0.0), (45, 1, 4.5), (100, 3, 3.3), (145, 3, 4.8)] {
+            let found = mean(tenths, count);
+            assert!(
+                (found - expected).abs() < f64::EPSILON,
+                "{tenths}/{count}: {found}"
+            );
+        }
+    }
+}

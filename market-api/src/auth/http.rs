@@ -1,0 +1,77 @@
+//! `/api/auth/logout` and `/.well-known/jwks.json`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::AppendHeaders;
+use http::header::{CACHE_CONTROL, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Serialize;
+use shared::claims::{Jwk, Jwks};
+use shared::web::{CommonError, Credentials, Done, done, is_own_page};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Auth;
+use crate::http::ApiError;
+
+/// Public keys may be cached for five minutes: a new key is published before it signs, and a verifier
+/// that meets an unknown key id fetches them again.
+const KEYS_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
+
+#[derive(Clone, Debug)]
+struct Api {
+    auth: Auth,
+    allowed_origins: Arc<[String]>,
+}
+
+/// The routes. `allowed_origins` are the pages that may log a browser out.
+pub fn routes(auth: Auth, allowed_origins: Arc<[String]>) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(log_out))
+        .routes(routes!(keys))
+        .with_state(Api {
+            auth,
+            allowed_origins,
+        })
+}
+
+type LoggedOut = (AppendHeaders<Vec<(HeaderName, HeaderValue)>>, Json<Done>);
+
+/// Ends this login at once; its tokens are worth nothing from now on.
+///
+/// A blocked member may leave, too, and so may one whose access token has expired.
+#[utoipa::path(
+    post, path = "/api/auth/logout", tag = "login", security(("access" = []), ("bearer" = [])),
+    responses((status = 200, description = "Done; the cookies are removed", body = Done)),
+)]
+async fn log_out(State(api): State<Api>, headers: HeaderMap) -> Result<LoggedOut, ApiError> {
+    let credentials = Credentials::from_headers(&headers);
+    // Another page could otherwise throw members out.
+    let by_cookie = credentials.bearer.is_none() && credentials.has_cookies();
+    if by_cookie && !is_own_page(&headers, &api.allowed_origins) {
+        return Err(CommonError::Forbidden.into());
+    }
+    let cookies = api.auth.end(&credentials).await?;
+    let cookies = cookies.into_iter().map(|cookie| (SET_COOKIE, cookie));
+    Ok((AppendHeaders(cookies.collect()), done()))
+}
+
+/// The public keys that tokens are checked with (RFC 7517), the signing one first.
+#[derive(Debug, Serialize, ToSchema)]
+struct PublicKeys {
+    #[schema(value_type = Vec<Object>)]
+    keys: Vec<Jwk>,
+}
+
+/// The public keys that tokens are checked with.
+#[utoipa::path(
+    get, path = "/.well-known/jwks.json", tag = "login",
+    responses((status = 200, description = "They are these", body = PublicKeys)),
+)]
+async fn keys(State(api): State<Api>) -> ([(HeaderName, HeaderValue); 1], Json<PublicKeys>) {
+    let Jwks { keys } = api.auth.keys().published();
+    ([(CACHE_CONTROL, KEYS_AGE)], Json(PublicKeys { keys }))
+}

@@ -1,0 +1,47 @@
+//! The SQL of wallets.
+
+use shared::ids::MemberId;
+use shared::money::Won;
+use sqlx::query;
+
+use crate::db::row::column;
+use crate::db::{Db, DbError, Tx, locking};
+
+/// Opens the empty wallet of a new member: everything that pays locks it, so it must be there.
+///
+/// # Errors
+/// The database's; also for a member who has a wallet.
+pub async fn open_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Error> {
+    query("insert into wallet (member_id) values ($1)")
+        .bind(i64::from(member))
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// Locks a member's wallet until the transaction ends. What the lock protects is read in the next
+/// statement: one that waits for a lock keeps the snapshot it began with (`money.md`, "Transactions").
+///
+/// # Errors
+/// The database's; [`sqlx::Error::RowNotFound`] for a member without a wallet, a defect.
+pub async fn lock_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Error> {
+    let text = locking!(tx, "select member_id from wallet where member_id = $1");
+    let row = query(text).bind(i64::from(member));
+    row.fetch_one(tx.connection()).await?;
+    Ok(())
+}
+
+/// Both buckets and the sales that are not folded into them yet, in one statement: between two of
+/// them a sale could be folded and counted twice, or not at all.
+pub(super) async fn balance(db: &Db, member: MemberId) -> Result<Won, DbError> {
+    let mut connection = db.read().await?;
+    let row = query(
+        "select cast(coalesce((select charged + earned from wallet where member_id = $1), 0) + \
+         coalesce((select sum(amount) from credit where member_id = $1 and folded = 0), 0) \
+         as bigint) as cash",
+    )
+    .bind(i64::from(member))
+    .fetch_one(&mut *connection)
+    .await?;
+    Ok(column(&row, "cash")?)
+}

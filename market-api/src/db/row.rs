@@ -1,0 +1,102 @@
+//! Typed columns: ids, amounts, times and flags of a row.
+//!
+//! Every table has CHECK constraints on these columns, so a value outside a type's range is a defect of
+//! ours, never a number to be clamped: it becomes [`sqlx::Error::Decode`], and with that
+//! [`DbError::Defect`](super::DbError::Defect).
+
+use std::error::Error;
+use std::fmt::Display;
+
+use shared::clock::{LocalDateTime, Month, UnixMillis};
+use shared::ids::{MemberId, ProductId, RoomId};
+use shared::money::{Units, Won};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+/// A type that a `bigint` column holds.
+pub trait Column: Sized {
+    /// The value of this number.
+    ///
+    /// # Errors
+    /// The number is outside the type's range.
+    fn from_number(number: i64) -> Result<Self, Box<dyn Error + Send + Sync>>;
+}
+
+/// A type that a `text` column holds by name.
+pub trait TextColumn: Sized {
+    /// The value of this name; `None` for a name that no value has.
+    fn from_text(text: &str) -> Option<Self>;
+}
+
+macro_rules! by_try_from {
+    ($($type:ty),*) => {
+        $(impl Column for $type {
+            fn from_number(number: i64) -> Result<Self, Box<dyn Error + Send + Sync>> {
+                Ok(Self::try_from(number)?)
+            }
+        })*
+    };
+}
+by_try_from!(
+    MemberId, ProductId, RoomId, UnixMillis, Month, u16, u32, u64
+);
+
+impl Column for Won {
+    fn from_number(number: i64) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        Ok(Self::new(number))
+    }
+}
+
+impl Column for Units {
+    fn from_number(number: i64) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        Ok(Self::new(number.try_into()?))
+    }
+}
+
+impl Column for LocalDateTime {
+    fn from_number(number: i64) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        Ok(Self::from_unix(number.try_into()?))
+    }
+}
+
+/// Flags are 0 or 1 in both databases.
+impl Column for bool {
+    fn from_number(number: i64) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        match number {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err("expected a flag, 0 or 1".into()),
+        }
+    }
+}
+
+/// The value of a column.
+///
+/// # Errors
+/// The column is missing, null, or outside the type's range.
+pub fn column<T: Column>(row: &AnyRow, name: &str) -> Result<T, sqlx::Error> {
+    T::from_number(row.try_get(name)?).map_err(|error| refuse(name, error))
+}
+
+/// The value of a column that may be null.
+///
+/// # Errors
+/// The column is missing, or outside the type's range.
+pub fn optional<T: Column>(row: &AnyRow, name: &str) -> Result<Option<T>, sqlx::Error> {
+    let number: Option<i64> = row.try_get(name)?;
+    let value = number.map(T::from_number).transpose();
+    value.map_err(|error| refuse(name, error))
+}
+
+/// The value that a text column names.
+///
+/// # Errors
+/// The column is missing, null, or has a name that no value has.
+pub fn named<T: TextColumn>(row: &AnyRow, name: &str) -> Result<T, sqlx::Error> {
+    let text: String = row.try_get(name)?;
+    T::from_text(&text).ok_or_else(|| refuse(name, format!("unexpected value {text:?}")))
+}
+
+fn refuse(name: &str, why: impl Display) -> sqlx::Error {
+    sqlx::Error::Decode(format!("column {name}: {why}").into())
+}

@@ -1,0 +1,92 @@
+//! `/api/images`: places for uploads.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use shared::web::{CommonError, Envelope, FailureBody, InBody, success};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Images, PlaceError, UseError};
+use crate::auth::Caller;
+use crate::http::ApiError;
+
+/// The routes.
+pub fn routes(images: Images) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(presign))
+        .with_state(images)
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+struct Files {
+    /// 1 to 10 names that end in `.jpg`, `.jpeg` or `.png`.
+    #[schema(min_items = 1, max_items = 10)]
+    filenames: Vec<String>,
+}
+
+/// A place for a picture.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Presigned {
+    /// The name that was asked for.
+    filename: String,
+    /// Where to PUT the file, within 5 minutes.
+    url: String,
+    /// Where it can be read then.
+    public_url: String,
+    /// Where it lies.
+    key: String,
+}
+
+/// Places for pictures.
+#[utoipa::path(
+    post, path = "/api/images/presign", tag = "images", request_body = Files,
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "They are these, in the order of the names",
+            body = Envelope<Vec<Presigned>>),
+        (status = 400, description = "Not pictures (3013), none or too many, or no body (1006)",
+            body = FailureBody),
+    ),
+)]
+async fn presign(
+    State(images): State<Images>,
+    caller: Caller,
+    InBody(files): InBody<Files>,
+) -> Result<Json<Envelope<Vec<Presigned>>>, ApiError> {
+    let places = images.place(caller.member, &files.filenames).await?;
+    let presigned = files.filenames.into_iter().zip(places);
+    let presigned = presigned.map(|(filename, place)| Presigned {
+        filename,
+        url: place.upload_url,
+        public_url: place.public_url,
+        key: place.key.to_string(),
+    });
+    Ok(success(presigned.collect()))
+}
+
+impl From<PlaceError> for ApiError {
+    fn from(error: PlaceError) -> Self {
+        match error {
+            PlaceError::Format => Self::ImageFormat,
+            PlaceError::Count => Self::Web(CommonError::Parameter),
+            PlaceError::TooMany => Self::Web(CommonError::TooMany),
+            PlaceError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<UseError> for ApiError {
+    fn from(error: UseError) -> Self {
+        match error {
+            UseError::NotUsable => Self::ImageFormat,
+            UseError::Store(error) => {
+                tracing::warn!("{error}");
+                Self::Web(CommonError::Unavailable)
+            }
+            UseError::Db(error) => error.into(),
+        }
+    }
+}

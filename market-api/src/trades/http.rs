@@ -1,0 +1,81 @@
+//! `/api/products/market-price`.
+
+#![expect(
+    unused_qualifications,
+    reason = "utoipa's macro writes the path of a type of parameters in full"
+)]
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use shared::money::Won;
+use shared::web::{Envelope, FailureBody, InQuery, success};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Trades;
+use crate::auth::Caller;
+use crate::http::ApiError;
+use crate::products::Kind;
+
+/// The routes.
+pub fn routes(trades: Trades) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(market_price))
+        .with_state(trades)
+}
+
+/// What of.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct PriceParameters {
+    /// The kind of product.
+    #[param(inline, required = true, value_type = ProductType)]
+    product_type: Option<String>,
+}
+
+/// The kinds of products. Only for the document: [`Kind::parse`] reads them.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(dead_code, reason = "stands for a text in the document")]
+enum ProductType {
+    MobileData,
+    Wifi,
+    Hotspot,
+}
+
+/// What others were paid, in won; 0 where nobody was.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Prices {
+    /// The last one.
+    #[schema(value_type = i64)]
+    recent_price: Won,
+    /// The mean.
+    #[schema(value_type = i64)]
+    average_price: Won,
+}
+
+/// What others were paid in the last thirty days: for 0.1 GB, or for ten minutes.
+#[utoipa::path(
+    get, path = "/api/products/market-price", tag = "products", params(PriceParameters),
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "It is this", body = Envelope<Prices>),
+        (status = 400, description = "No such kind (3001)", body = FailureBody),
+    ),
+)]
+async fn market_price(
+    State(trades): State<Trades>,
+    _caller: Caller,
+    InQuery(query): InQuery<PriceParameters>,
+) -> Result<Json<Envelope<Prices>>, ApiError> {
+    let kind = query.product_type.as_deref().and_then(Kind::parse);
+    let price = trades.market_price(kind.ok_or(ApiError::ItemType)?).await?;
+    Ok(success(Prices {
+        recent_price: price.recent,
+        average_price: price.average,
+    }))
+}
