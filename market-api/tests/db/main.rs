@@ -20,6 +20,7 @@ use std::time::Duration;
 use market_api::db::{Abort, Db, DbError, DbUrl, WriteError};
 use market_api::locking;
 use market_api::metrics::Metrics;
+use shared::clock::Month;
 use sqlx::{Connection as _, Executor as _, Row as _, query};
 use support::{Base, On, eventually, open};
 use tokio::sync::Barrier;
@@ -343,12 +344,15 @@ async fn reading_the_month_and_the_time_is_one_reading(on: On) {
     let read = base.db.write((), |(), tx| {
         Box::pin(async move { Ok::<_, Abort<()>>((tx.now(), tx.month())) })
     });
-    assert_eq!(read.await.unwrap(), (support::noon(), 202_611));
+    assert_eq!(
+        read.await.unwrap(),
+        (support::noon(), Month::try_from(202_611).unwrap())
+    );
     base.clock.advance(Duration::from_secs(30 * 24 * 3600));
     let read = base.db.write((), |(), tx| {
         Box::pin(async move { Ok::<_, Abort<()>>(tx.month()) })
     });
-    assert_eq!(read.await.unwrap(), 202_612);
+    assert_eq!(read.await.unwrap().get(), 202_612);
     let _ = &base.url;
 }
 
@@ -643,11 +647,12 @@ async fn every_migration_is_applied_in_its_order(on: On) {
         [
             "0001_members",
             "0002_products",
-            "0003_money",
-            "0004_uploads",
-            "0005_chat_rooms",
-            "0006_login_outcomes",
-            "0007_list_changes"
+            "0003_kit",
+            "0004_money",
+            "0005_uploads",
+            "0006_chat_rooms",
+            "0007_login_outcomes",
+            "0008_list_changes"
         ]
     );
 }
