@@ -20,8 +20,8 @@ use super::{DbError, Dialect};
 macro_rules! files {
     ($folder:literal) => {
         files!(
-            $folder: "0001_members", "0002_products", "0003_money", "0004_uploads",
-            "0005_chat_rooms", "0006_login_outcomes", "0007_list_changes",
+            $folder: "0001_members", "0002_products", "0003_kit", "0004_money",
+            "0005_uploads", "0006_chat_rooms", "0007_login_outcomes", "0008_list_changes",
         )
     };
     ($folder:literal: $($name:literal),+ $(,)?) => {
