@@ -101,7 +101,7 @@ pub(super) struct Actor {
 /// Polled in this order: what the peer does first, as it may end everything else.
 enum Wake {
     Socket(SocketEvent),
-    WakeQueue,
+    Queue,
     Work(WorkDone),
     Page(PageRead),
     Time,
@@ -227,7 +227,7 @@ impl Actor {
             }
         }
         if self.wake_queue.poll_ready(cx).is_ready() {
-            return Poll::Ready(Wake::WakeQueue);
+            return Poll::Ready(Wake::Queue);
         }
         if let Some(work) = &mut self.work
             && let Poll::Ready(done) = work.as_mut().poll(cx)
@@ -256,7 +256,7 @@ impl Actor {
         let now = self.services.clock.now();
         match wake {
             Wake::Socket(event) => self.on_socket(event, now),
-            Wake::WakeQueue => {}
+            Wake::Queue => {}
             Wake::Work(done) => self.on_work(done, now),
             Wake::Page(page) => self.on_page(page),
             Wake::Time => self.on_time(now),

@@ -132,10 +132,8 @@ fn near_page(
 ) -> Result<Batch, ApiError> {
     let more = hits.len() == few;
     hits.truncate(few - 1);
-    let next = match hits.last().filter(|_| more) {
-        None => None,
-        Some(last) => Some(Cursor::new(walk, SortKey::Place(last.at), last.id)),
-    };
+    let last = hits.last().filter(|_| more);
+    let next = last.map(|last| Cursor::new(walk, SortKey::Place(last.at), last.id));
     Ok(Batch::page(in_order(&hits, rows), next))
 }
 
@@ -256,7 +254,7 @@ pub(super) async fn nearest(
 }
 
 /// How many times as large a ring must be for `few` spots that had `found`, if they are as dense
-/// beyond it, with half as much again to be sure. IdempotentRequest: whoever lives at the edge of what is crowded
+/// beyond it, with half as much again to be sure. Once only: a place at the edge of a crowd
 /// goes on in large steps, ten around the world.
 #[expect(clippy::cast_precision_loss, reason = "pages have up to 100 rows")]
 fn growth(found: usize, few: usize) -> f64 {

@@ -439,7 +439,7 @@ mod two_writers {
                     let text = locking!(tx, "select id from member where id = $1");
                     query(text).bind(*id).fetch_one(tx.connection()).await?;
                     if nth == 0 {
-                        // IdempotentRequest: the one that is run again finds nobody waiting.
+                        // Once: the one that is run again finds nobody waiting.
                         tokio::time::timeout(Duration::from_millis(500), met.wait())
                             .await
                             .ok();

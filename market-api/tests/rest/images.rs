@@ -224,7 +224,7 @@ async fn what_is_uploaded_after_the_check_is_not_shown(on: On) {
         assert_eq!(put(&site, &url, other.to_vec()).await, 403);
         assert_eq!(uploads(&site), 0, "nothing is put behind it");
         check().await;
-        // IdempotentRequest used it stays so, also when it is used again.
+        // Once used it stays so, also when it is used again.
         show(&site, &one, &public).await.is(200, 0);
         check().await;
     }
