@@ -29,6 +29,16 @@ impl Topic {
         }
     }
 
+    /// The number of the room or the member it belongs to: ids are given in sequence or at random,
+    /// so its remainders spread topics evenly.
+    #[must_use]
+    pub fn owner_id(self) -> u32 {
+        match self {
+            Self::Room(room) => room.get(),
+            Self::Inbox(member) => member.get(),
+        }
+    }
+
     /// The position that `id` names in this topic; `None` if it names another topic's entry.
     #[must_use]
     pub fn seq_of(self, id: MessageId) -> Option<Seq> {

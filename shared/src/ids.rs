@@ -140,6 +140,9 @@ impl Seq {
     /// Before the first entry: the head of an empty topic, a cursor at the start.
     pub const ZERO: Self = Self(0);
 
+    /// The first entry's position.
+    pub const FIRST: Self = Self(1);
+
     /// The last position a topic can have, 2^22 - 1. After it the room is full (code 8006).
     pub const MAX: Self = Self((1 << SEQ_BITS) - 1);
 
@@ -161,6 +164,30 @@ impl Seq {
         } else {
             None
         }
+    }
+
+    /// The position `count` later, at most [`Seq::MAX`].
+    #[must_use]
+    pub const fn saturating_add(self, count: u32) -> Self {
+        let later = self.0.saturating_add(count);
+        Self(if later < Self::MAX.0 {
+            later
+        } else {
+            Self::MAX.0
+        })
+    }
+
+    /// The position `count` earlier, at least [`Seq::ZERO`].
+    #[must_use]
+    pub const fn saturating_sub(self, count: u32) -> Self {
+        Self(self.0.saturating_sub(count))
+    }
+
+    /// How many positions there are after `earlier`, up to and including this one; 0 if `earlier`
+    /// is not earlier.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> u32 {
+        self.0.saturating_sub(earlier.0)
     }
 
     /// Whether a topic whose head is here has passed [`Seq::WARN`].
@@ -433,6 +460,17 @@ mod tests {
         assert_eq!(Seq::ZERO.next(), Some(Seq(1)));
         assert_eq!(Seq(4_194_302).next(), Some(Seq::MAX));
         assert_eq!(Seq::MAX.next(), None);
+    }
+
+    #[test]
+    fn steps_stay_within_the_positions_of_a_topic() {
+        assert_eq!(Seq::ZERO.next(), Some(Seq::FIRST));
+        assert_eq!(Seq(5).saturating_add(3), Seq(8));
+        assert_eq!(Seq(4_194_300).saturating_add(3), Seq::MAX);
+        assert_eq!(Seq(4_194_300).saturating_add(u32::MAX), Seq::MAX);
+        assert_eq!(Seq(5).saturating_sub(3), Seq(2));
+        assert_eq!(Seq(5).saturating_sub(6), Seq::ZERO);
+        assert_eq!((Seq(9).since(Seq(4)), Seq(4).since(Seq(9))), (5, 0));
     }
 
     #[test]

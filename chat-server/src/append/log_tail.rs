@@ -65,7 +65,7 @@ impl LogTail {
             let oldest = page
                 .first()
                 .map_or(UnixMillis::EPOCH, |entry| entry.draft.sent_at);
-            last = before(first);
+            last = first.saturating_sub(1);
             next = earlier_page(self.head, first, oldest, now);
         }
         self.window = Some(window);
@@ -106,9 +106,8 @@ impl LogTail {
         topic: Topic,
         head: Seq,
     ) -> Result<Vec<Arc<Entry>>, Retry> {
-        let first = after(self.head);
-        let page_end = first.get().saturating_add(READ_ENTRIES_MAX - 1);
-        let last = Seq::try_from(u64::from(page_end.min(head.get()))).unwrap_or(head);
+        let first = self.head.saturating_add(1);
+        let last = first.saturating_add(READ_ENTRIES_MAX - 1).min(head);
         let page = read_page(parts, topic, first, last).await?;
         if let Some(window) = &mut self.window {
             page.iter().for_each(|entry| window.push(entry));
@@ -117,7 +116,7 @@ impl LogTail {
         if page.is_empty() && last < head {
             // Nothing to take in for a long way: another node moved the log into a new epoch.
             let next = ask(parts, "read", parts.store.nearest(topic, last, head)).await?;
-            self.head = next.map_or(head, before);
+            self.head = next.map_or(head, |next| next.saturating_sub(1));
         }
         self.newest_at = page
             .last()
@@ -181,17 +180,9 @@ async fn read_page(
 /// Whether a page holds every position of its range. Inbox entries expire, so there only the newest
 /// must be there.
 fn is_whole(topic: Topic, page: &[Arc<Entry>], first: Seq, last: Seq) -> bool {
-    let wanted = last.get().saturating_sub(first.get()).saturating_add(1);
+    let wanted = last.since(first).saturating_add(1);
     match topic {
         Topic::Room(_) => page.len() == wanted as usize,
         Topic::Inbox(_) => page.last().is_some_and(|entry| entry.seq == last),
     }
-}
-
-fn after(seq: Seq) -> Seq {
-    seq.next().unwrap_or(Seq::MAX)
-}
-
-fn before(seq: Seq) -> Seq {
-    Seq::try_from(u64::from(seq.get().saturating_sub(1))).unwrap_or(Seq::ZERO)
 }

@@ -99,7 +99,7 @@ impl Window {
 
     fn forget(&mut self, head: Seq, now: UnixMillis) {
         while let Some((seq, sent_at, name)) = self.named.front() {
-            let behind = head.get().saturating_sub(seq.get());
+            let behind = head.since(*seq);
             let old = now.saturating_since(*sent_at) > AGE_MAX && behind >= self.entries_min;
             if !old && behind < ENTRIES_MAX {
                 return;
@@ -140,16 +140,15 @@ pub(super) fn earlier_page(
     oldest: UnixMillis,
     now: UnixMillis,
 ) -> Option<Seq> {
-    let covered = head.get().saturating_sub(first.get());
+    let covered = head.since(first);
     let young = now.saturating_since(oldest) <= AGE_MAX;
-    (young && first > Seq::ZERO && first.get() > 1 && covered < ENTRIES_MAX)
+    (young && first > Seq::FIRST && covered < ENTRIES_MAX)
         .then(|| back(first, crate::store::READ_ENTRIES_MAX))
 }
 
-/// The position `count` before `seq`, at least 1.
+/// The position `count` before `seq`, at least the first.
 fn back(seq: Seq, count: u32) -> Seq {
-    let first = seq.get().saturating_sub(count).max(1);
-    Seq::try_from(u64::from(first)).unwrap_or(seq)
+    seq.saturating_sub(count).max(Seq::FIRST)
 }
 
 #[cfg(test)]

@@ -58,8 +58,7 @@ impl Page {
 
     /// Where the page after `cursor` ends.
     pub(super) fn next_end(&self, cursor: Seq, head: Seq) -> Seq {
-        let end = u64::from(cursor.get()) + u64::from(self.ask);
-        Seq::try_from(end).map_or(head, |end| end.min(head))
+        cursor.saturating_add(self.ask).min(head)
     }
 
     /// Takes in what was read, or as much of its beginning as may be kept.
@@ -106,7 +105,7 @@ pub(super) fn read_page(
 ) -> BoxFuture<'static, PageRead> {
     let store: Arc<dyn MessageStore> = Arc::clone(&services.store);
     let metrics = Arc::clone(&services.metrics);
-    let first = after.next().unwrap_or(Seq::MAX);
+    let first = after.saturating_add(1);
     let (slot, key, delivery) = read;
     Box::pin(async move {
         loop {
@@ -138,7 +137,7 @@ async fn read_over_holes(
     first: Seq,
     last: Seq,
 ) -> Result<Option<(Vec<Arc<Entry>>, Seq)>, StoreError> {
-    let wanted = (last.get() + 1).saturating_sub(first.get()) as usize;
+    let wanted = last.since(first.saturating_sub(1)) as usize;
     let entries = store
         .read(topic, first, last, ReadConsistency::Quorum)
         .await?;
@@ -158,8 +157,7 @@ async fn read_over_holes(
         return Ok(Some((entries, last)));
     }
     let next = store.nearest(topic, last, head).await?;
-    let end = next.map_or(0, |next| next.get().saturating_sub(1));
-    let end = Seq::try_from(u64::from(end)).map_or(last, |end| end.max(last));
+    let end = next.map_or(last, |next| next.saturating_sub(1).max(last));
     Ok(Some((entries, end)))
 }
 
@@ -205,15 +203,11 @@ impl Actor {
                 continue;
             };
             let read = (slot, subscription.key, Delivery::Again);
-            let range = (seq_before(seq), seq);
+            let range = (seq.saturating_sub(1), seq);
             self.reading = Some(read_page(&self.services, topic, range, read));
             return;
         }
     }
-}
-
-fn seq_before(seq: Seq) -> Seq {
-    Seq::try_from(u64::from(seq.get().saturating_sub(1))).unwrap_or(Seq::ZERO)
 }
 
 #[cfg(test)]

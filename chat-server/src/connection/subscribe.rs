@@ -10,7 +10,6 @@ use crate::destination::SubscribeTo;
 use crate::hub::{DestinationView, Following, LiveTopic, Part, Slot, WakeQueue};
 use crate::log::Topic;
 use crate::store::ReadConsistency;
-use crate::store::epoch::before;
 
 /// StartAt where a client wants to hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,17 +174,16 @@ async fn last(
 ) -> Result<Seq, ClientError> {
     let (mut end, mut left) = (head, count);
     for jump in services.store.jumps(topic).await?.into_iter().rev() {
-        let since = (end.get() + 1).saturating_sub(jump.get());
+        let since = end.since(jump.saturating_sub(1));
         if jump > end || left <= since {
             continue;
         }
         left -= since;
-        let first = Seq::ZERO.next().unwrap_or(Seq::MAX);
-        let earlier = services.store.nearest(topic, before(jump), first).await?;
+        let before = jump.saturating_sub(1);
+        let earlier = services.store.nearest(topic, before, Seq::FIRST).await?;
         end = earlier.unwrap_or(Seq::ZERO);
     }
-    let first = u64::from(end.get().saturating_sub(left));
-    Ok(Seq::try_from(first).unwrap_or(end))
+    Ok(end.saturating_sub(left))
 }
 
 /// Whether a mark names a place of this log, and all that came after it is there: the entry itself is
@@ -194,7 +192,7 @@ async fn last(
 /// If neither is, an inbox's have expired, or the mark is one of before a backup was put back: then the
 /// log has jumped over it (see `store::epoch`), and what the client has seen is not in it.
 async fn goes_on_from(services: &Services, topic: Topic, seq: Seq) -> Result<bool, ClientError> {
-    let (store, next) = (&services.store, seq.next().unwrap_or(Seq::MAX));
+    let (store, next) = (&services.store, seq.saturating_add(1));
     for view in [ReadConsistency::Quorum, ReadConsistency::Serial] {
         if !store.read(topic, seq, next, view).await?.is_empty() {
             return Ok(true);

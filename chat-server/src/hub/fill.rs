@@ -66,13 +66,9 @@ impl Hub {
 
     /// A page of what lies after `head`, up to `told` at most; asked again when something is missing.
     async fn read_whole(&self, topic: Topic, head: Seq, told: Seq) -> Result<Page, StoreError> {
-        let first = head.next().unwrap_or(Seq::MAX);
-        let page_end = first
-            .get()
-            .saturating_add(READ_ENTRIES_MAX - 1)
-            .min(told.get());
-        let last = Seq::try_from(u64::from(page_end)).unwrap_or(told);
-        let wanted = (page_end - head.get()) as usize;
+        let first = head.saturating_add(1);
+        let last = first.saturating_add(READ_ENTRIES_MAX - 1).min(told);
+        let wanted = last.since(head) as usize;
         let store = &self.parts.store;
         let entries = store
             .read(topic, first, last, ReadConsistency::Quorum)
@@ -99,6 +95,5 @@ impl Hub {
 
 /// The position before the next entry, but not before `last`, which is known to have none.
 fn before(next: Option<Seq>, last: Seq) -> Seq {
-    let before = next.map_or(0, |next| next.get().saturating_sub(1));
-    Seq::try_from(u64::from(before)).map_or(last, |before| before.max(last))
+    next.map_or(last, |next| next.saturating_sub(1).max(last))
 }

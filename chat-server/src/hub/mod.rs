@@ -199,11 +199,7 @@ impl Hub {
     }
 
     fn gate(&self, topic: Topic) -> &Gate<()> {
-        let owner = match topic {
-            Topic::Room(room) => room.get(),
-            Topic::Inbox(member) => member.get(),
-        };
-        &self.parts.gates[owner as usize % GATES]
+        &self.parts.gates[topic.owner_id() as usize % GATES]
     }
 
     /// Hears the bus, then asks for the head: what is stored later will be heard.

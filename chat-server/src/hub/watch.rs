@@ -50,20 +50,12 @@ impl Turn {
     }
 
     fn is_for(self, topic: Topic) -> bool {
-        owner(topic) % SLICES == self.slice
+        topic.owner_id() % SLICES == self.slice
     }
 
     /// Whether the store is asked for the topic whatever the bus says.
     fn is_thorough_for(self, topic: Topic) -> bool {
-        self.is_for(topic) && owner(topic) / SLICES % ROUNDS == self.round
-    }
-}
-
-/// Ids are given one after the other, or at random, so the slices are about even.
-fn owner(topic: Topic) -> u32 {
-    match topic {
-        Topic::Room(room) => room.get(),
-        Topic::Inbox(member) => member.get(),
+        self.is_for(topic) && topic.owner_id() / SLICES % ROUNDS == self.round
     }
 }
 

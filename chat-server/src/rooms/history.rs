@@ -49,7 +49,7 @@ impl Rooms {
             None => self.head(room, ReadConsistency::Quorum).await?,
             Some(before) => {
                 let before = topic.seq_of(before).ok_or(PageError::Cursor)?;
-                back(before, 1)
+                before.saturating_sub(1)
             }
         };
         let mut page = self.page(room, last, size, ReadConsistency::Quorum).await?;
@@ -59,7 +59,7 @@ impl Rooms {
             page = self.page(room, last, size, ReadConsistency::Serial).await?;
             self.read_back_over_holes(room, size, &mut page).await?;
         }
-        let next = (page.first > FIRST)
+        let next = (page.first > Seq::FIRST)
             .then(|| topic.message_id(page.first))
             .flatten();
         page.entries.reverse();
@@ -78,17 +78,17 @@ impl Rooms {
     ) -> Result<(), RoomError> {
         for _ in 0..HOLES_MAX {
             let missing = size.saturating_sub(u32::try_from(page.entries.len()).unwrap_or(size));
-            if missing == 0 || page.first <= FIRST {
+            if missing == 0 || page.first <= Seq::FIRST {
                 return Ok(());
             }
-            let nearest = self
-                .messages
-                .nearest(Topic::Room(room), back(page.first, 1), FIRST);
+            let nearest =
+                self.messages
+                    .nearest(Topic::Room(room), page.first.saturating_sub(1), Seq::FIRST);
             let nearest = nearest
                 .await
                 .map_err(|error| self.unavailable("read", &error))?;
             let Some(last) = nearest else {
-                page.first = FIRST;
+                page.first = Seq::FIRST;
                 return Ok(());
             };
             let mut earlier = self
@@ -111,7 +111,7 @@ impl Rooms {
         if last == Seq::ZERO || size == 0 {
             return Ok(Piece::default());
         }
-        let first = back(last, size - 1).max(FIRST);
+        let first = last.saturating_sub(size - 1).max(Seq::FIRST);
         let entries = self.read(room, first, last, view).await?;
         Ok(Piece { entries, first })
     }
@@ -120,23 +120,6 @@ impl Rooms {
         let head = self.messages.head(Topic::Room(room), view).await;
         head.map_err(|error| self.unavailable("head", &error))
     }
-}
-
-/// The position of a log's first entry.
-pub(super) const FIRST: Seq = match Seq::ZERO.next() {
-    Some(first) => first,
-    None => Seq::ZERO, // never: a log holds more than nothing
-};
-
-/// So many positions earlier, at least [`Seq::ZERO`].
-pub(super) fn back(seq: Seq, by: u32) -> Seq {
-    let earlier = seq.get().saturating_sub(by);
-    Seq::try_from(u64::from(earlier)).expect("an earlier position is a position")
-}
-
-/// So many positions later, at most the last.
-pub(super) fn ahead(seq: Seq, by: u32) -> Seq {
-    Seq::try_from(u64::from(seq.get().saturating_add(by))).unwrap_or(Seq::MAX)
 }
 
 /// How many entries a page that ends at `last` has in a room without holes.

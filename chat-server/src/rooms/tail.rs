@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use shared::ids::{MemberId, RoomId, Seq};
 
-use super::history::{FIRST, ahead, back};
 use super::{RoomError, Rooms};
 use crate::append::head_of;
 use crate::log::{Entry, Topic};
@@ -39,7 +38,7 @@ impl Rooms {
         let Some(first) = noted.next() else {
             return Ok(None);
         };
-        let last = ahead(first, TAIL_ENTRIES - 1);
+        let last = first.saturating_add(TAIL_ENTRIES - 1);
         let entries = self
             .read(room, first, last, ReadConsistency::Quorum)
             .await?;
@@ -87,11 +86,14 @@ impl Rooms {
         };
         let mut last = head.seq;
         for _ in 0..TAIL_READS_MAX {
-            let after_mark = mark.next().unwrap_or(Seq::MAX).min(last);
-            let first = back(last, TAIL_ENTRIES - 1).max(FIRST).max(after_mark);
+            let after_mark = mark.saturating_add(1).min(last);
+            let first = last
+                .saturating_sub(TAIL_ENTRIES - 1)
+                .max(Seq::FIRST)
+                .max(after_mark);
             // One further than was noted: there is nothing, or the record is behind.
             let further = if last == head.seq {
-                ahead(last, 1)
+                last.saturating_add(1)
             } else {
                 last
             };
@@ -107,14 +109,14 @@ impl Rooms {
                 }
                 tail.unread += u32::from(!entry.deleted);
             }
-            last = back(first, 1);
+            last = first.saturating_sub(1);
             if last <= mark {
                 break;
             }
             if entries.is_empty() {
                 // A hole, maybe a long one: a log that was put back from a backup jumps.
                 let topic = Topic::Room(head.room);
-                let earlier = self.messages.nearest(topic, last, FIRST).await;
+                let earlier = self.messages.nearest(topic, last, Seq::FIRST).await;
                 let earlier = earlier.map_err(|error| self.unavailable("read", &error))?;
                 match earlier.filter(|earlier| *earlier > mark) {
                     Some(earlier) => last = earlier,

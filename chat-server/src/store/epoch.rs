@@ -51,7 +51,7 @@ pub fn next_epoch(epoch: u64, now_seconds: u64) -> u64 {
 /// The position before.
 #[must_use]
 pub fn before(seq: Seq) -> Seq {
-    Seq::try_from(u64::from(seq.get().saturating_sub(1))).unwrap_or(Seq::ZERO)
+    seq.saturating_sub(1)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use super::fault::{Effect, corrupt};
 use super::rows::{number, position};
 use super::search::{bucket_of, last_of};
 use crate::log::Topic;
-use crate::store::epoch::{before, jump_target, next_epoch};
+use crate::store::epoch::{jump_target, next_epoch};
 use crate::store::{ReadConsistency, StoreError};
 
 /// How long what was read of the store's epoch counts. Nodes are stopped while a backup is put back;
@@ -110,7 +110,7 @@ impl ScyllaStore {
                 None => return self.find_head(topic, ReadConsistency::Quorum).await,
             },
         };
-        let jump = self.jump(topic, before(target));
+        let jump = self.jump(topic, target.saturating_sub(1));
         self.within(JUMP_ANSWERS, Effect::Writes, jump).await
     }
 

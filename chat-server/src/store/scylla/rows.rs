@@ -15,10 +15,7 @@ use crate::store::StoreError;
 
 /// Whose log it is, as a number; room and member ids are below 2^31.
 pub(super) fn owner(topic: Topic) -> i32 {
-    match topic {
-        Topic::Room(room) => number(room.get()),
-        Topic::Inbox(member) => number(member.get()),
-    }
+    number(topic.owner_id())
 }
 
 /// An id, a position or a bucket: all below 2^31.
