@@ -1,21 +1,21 @@
 //! The chat server: STOMP over WebSocket on a log per topic.
 //!
 //! A module uses only modules of lower rank; the tidy test (`shared/tests/tidy`) reads this table.
-//! Not all of them exist yet, but every one that exists is listed.
+//! Each stands as low as its imports allow; `events`, `inbox` and `push` do not exist yet.
 //!
 //! | rank | modules | do |
 //! |---|---|---|
-//! | 11 | main | telemetry, config, build, serve, drain, exit code |
-//! | 10 | app | the only module that names concrete adapters |
-//! | 9 | transport, http | bytes to frames and back; REST |
-//! | 8 | stopping | the phases of a stop, before the drain of tasks |
-//! | 7 | connection | one task per connection |
-//! | 6 | events, push | trade events in; push notices out |
-//! | 5 | rooms, members, inbox | who may read and write; read marks |
-//! | 4 | hub | the live half of a topic: ring, subscriptions, cursors |
-//! | 3 | append, config | batches and de-duplicates what goes to the store; settings |
-//! | 2 | bus, store, auth, wire | traits and their adapters; the JSON of the wire |
-//! | 1 | metrics, log, destination, health, dev_token, tls | counters; the words of the log; whom to trust |
+//! | 11 | main | telemetry, settings, exit code |
+//! | 10 | app | builds everything and serves until the drain is over; alone names concrete adapters |
+//! | 9 | http | REST for the site, for the market, for operators |
+//! | 8 | transport, stopping | sockets from the upgrade on; the phases of a stop |
+//! | 7 | connection, events, push | one task per connection; events of the market in; push notifications out |
+//! | 6 | rooms, inbox | rooms, their lists and read marks; who may read and write |
+//! | 5 | hub | topics with subscribers here: cache, fan-out, reconciliation |
+//! | 4 | wake_queue | what topics and others leave for a connection |
+//! | 3 | append, members, config | sends to log entries; blocked members; settings |
+//! | 2 | bus, store | traits and their adapters |
+//! | 1 | auth, destination, dev_token, health, log, metrics, tls, websocket_frame, wire | tokens, counters, words of the log, bytes on the wire |
 
 pub mod app;
 pub mod append;
@@ -36,4 +36,6 @@ pub mod stopping;
 pub mod store;
 pub mod tls;
 pub mod transport;
+pub mod wake_queue;
+pub mod websocket_frame;
 pub mod wire;

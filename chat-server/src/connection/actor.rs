@@ -25,7 +25,8 @@ use super::page::{PageRead, read_page};
 use super::registry::ConnectionEntry;
 use super::socket::{Read, Socket, SocketEvent, Wrote};
 use crate::append::Origin;
-use crate::hub::{Delivery, Slot, WakeQueue};
+use crate::hub::Delivery;
+use crate::wake_queue::{Slot, WakeQueue};
 
 /// Sends under way of one connection; beyond, its frames wait.
 pub(super) const SENDS_MAX: usize = 64;

@@ -15,7 +15,7 @@ use super::socket::Socket;
 use super::subscribe::{Begun, Target};
 use crate::hub::{
     Delivery, DestinationView, Following, FrameVariant, Pulled, destination, message_frame,
-    message_tail, put_frame_header,
+    message_tail, whole_frame,
 };
 use crate::log::{Entry, Topic};
 use crate::metrics::Metrics;
@@ -317,9 +317,5 @@ pub(super) fn push_message(
     let headers = headers.iter().copied();
     let tail = MessageTail::encode(variant.version, headers, body);
     let head = message_head(variant.version, variant.subscription.as_deref(), None);
-    let mut frame = Vec::with_capacity(head.len() + tail.bytes().len() + 10);
-    put_frame_header(&mut frame, head.len() + tail.bytes().len(), tail.is_text());
-    frame.extend_from_slice(&head);
-    frame.extend_from_slice(tail.bytes());
-    socket.push(&frame);
+    socket.push(&whole_frame(&head, &tail));
 }

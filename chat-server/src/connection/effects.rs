@@ -17,9 +17,9 @@ use super::registry::ConnectionEntry;
 use super::subscribe::Begun;
 use crate::append::Turn;
 use crate::auth::{Identity, Origin};
-use crate::hub::{ConnectionEvent, Slot};
 use crate::metrics::BlockedAt;
 use crate::store::Room;
+use crate::wake_queue::{ConnectionEvent, Slot};
 
 /// The token, or the cookies, that say who this is.
 #[derive(Debug)]

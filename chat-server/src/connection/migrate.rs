@@ -14,7 +14,7 @@ use super::actor::Actor;
 use super::delivery::{Source, Subscription, push_message};
 use super::registry::ConnectionEntry;
 use super::{RESTART, Services};
-use crate::hub::{ConnectionEvent, MoveAt};
+use crate::wake_queue::{ConnectionEvent, MoveAt};
 use crate::wire::DrainNotice;
 
 /// How an old connection ends whose client was asked to come again and did not: 1001, going away.

@@ -38,11 +38,12 @@ use tokio::net::TcpStream;
 
 use crate::append::Appender;
 use crate::auth::Authenticator;
-use crate::hub::{ConnectionEvent, Hub};
+use crate::hub::Hub;
 use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::store::MessageStore;
+use crate::wake_queue::ConnectionEvent;
 
 pub use control::{MEMBERS_TICK, NodeControl, NodeControlParts, PendingChecks};
 pub use migrate::DrainSchedule;

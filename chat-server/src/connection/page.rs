@@ -11,9 +11,10 @@ use tokio::time::{Duration, sleep};
 use super::Services;
 use super::actor::Actor;
 use super::delivery::OUT_BYTES_MAX;
-use crate::hub::{Delivery, Slot};
+use crate::hub::Delivery;
 use crate::log::{Entry, Topic};
 use crate::store::{MessageStore, ReadConsistency, StoreError};
+use crate::wake_queue::Slot;
 
 /// Entries of one page: some 50 KB of chat.
 const PAGE_ENTRIES: u32 = 128;

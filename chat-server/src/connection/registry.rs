@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::migrate::DrainSchedule;
 use crate::auth::{Identity, Origin};
-use crate::hub::{ConnectionEvent, Owner, WakeQueue};
+use crate::wake_queue::{ConnectionEvent, Owner, WakeQueue};
 
 /// The connections of this node.
 #[derive(Debug, Default)]

@@ -19,10 +19,10 @@ use super::message::{MessageRules, read_message};
 use super::transaction;
 use crate::append::{Outcome, Turn};
 use crate::destination::SendTo;
-use crate::hub::ConnectionEvent;
 use crate::log::{Draft, RoomEvent, Topic};
 use crate::metrics::SendOutcome;
 use crate::store::Room;
+use crate::wake_queue::ConnectionEvent;
 use crate::wire::SendError;
 
 impl Actor {

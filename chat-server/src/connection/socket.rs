@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::meter::Meter;
-use crate::hub::put_frame_header;
+use crate::websocket_frame::{HEADER_BYTES_MAX, Payload, put_header};
 
 /// What one read takes at most, and so what an idle connection keeps: a chat message is smaller.
 const READ_BYTES: usize = 4 << 10;
@@ -128,8 +128,8 @@ impl Socket {
         if !self.closing {
             self.stomp_waits = true;
             let out = &mut self.ws.get_mut().out;
-            out.reserve(text.len().saturating_add(10));
-            put_frame_header(out, text.len(), true);
+            out.reserve(text.len().saturating_add(HEADER_BYTES_MAX));
+            put_header(out, text.len(), Payload::Text);
             out.extend_from_slice(text);
         }
     }

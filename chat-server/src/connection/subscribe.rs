@@ -7,9 +7,10 @@ use shared::ids::{MemberId, MessageId, Seq};
 use super::Services;
 use super::failure::ClientError;
 use crate::destination::SubscribeTo;
-use crate::hub::{DestinationView, Following, LiveTopic, Part, Slot, WakeQueue};
+use crate::hub::{DestinationView, Following, LiveTopic, Part};
 use crate::log::Topic;
 use crate::store::ReadConsistency;
+use crate::wake_queue::{Slot, WakeQueue};
 
 /// StartAt where a client wants to hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use super::failure::ClientError;
 use super::registry::Change;
 use super::subscribe::{Begun, StartAt, Target, begin};
 use crate::destination::SubscribeTo;
-use crate::hub::Slot;
+use crate::wake_queue::Slot;
 
 impl Actor {
     pub(super) fn on_subscribe(&mut self, subscribe: Subscribe) {

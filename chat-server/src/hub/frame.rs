@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use shared::clock::LocalDateTime;
 use stomp::{MessageTail, Version, ack_id, message_head};
 
 use crate::log::{Entry, Kind, Topic};
+use crate::websocket_frame::{HEADER_BYTES_MAX, Payload, put_header};
 use crate::wire::ChatMessage;
 
 /// Which destination shows a topic; it decides which kinds of entries are seen, and how.
@@ -113,28 +114,23 @@ pub fn message_frame(
         .acks
         .then(|| ack_id(id, subscription.unwrap_or_default()));
     let head = message_head(variant.version, subscription, ack.as_deref());
-    let length = head.len() + tail.bytes().len();
-    let mut frame = BytesMut::with_capacity(length + 10);
-    put_frame_header(&mut frame, length, tail.is_text());
-    frame.extend_from_slice(&head);
-    frame.extend_from_slice(tail.bytes());
-    frame.freeze()
+    whole_frame(&head, tail)
 }
 
-/// The header of an unmasked WebSocket frame that holds a whole message (RFC 6455 §5.2).
-pub fn put_frame_header(out: &mut impl BufMut, length: usize, is_text: bool) {
-    out.put_u8(if is_text { 0x81 } else { 0x82 });
-    match (u8::try_from(length), u16::try_from(length)) {
-        (Ok(short), _) if short < 126 => out.put_u8(short),
-        (_, Ok(medium)) => {
-            out.put_u8(126);
-            out.put_u16(medium);
-        }
-        _ => {
-            out.put_u8(127);
-            out.put_u64(length as u64);
-        }
-    }
+/// A WebSocket frame with a STOMP frame in two pieces.
+#[must_use]
+pub fn whole_frame(head: &[u8], tail: &MessageTail) -> Bytes {
+    let length = head.len() + tail.bytes().len();
+    let payload = if tail.is_text() {
+        Payload::Text
+    } else {
+        Payload::Binary
+    };
+    let mut frame = BytesMut::with_capacity(length + HEADER_BYTES_MAX);
+    put_header(&mut frame, length, payload);
+    frame.extend_from_slice(head);
+    frame.extend_from_slice(tail.bytes());
+    frame.freeze()
 }
 
 /// The destination by which a lens shows a topic.

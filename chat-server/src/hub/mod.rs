@@ -12,7 +12,6 @@ mod places;
 mod ring;
 mod survey;
 mod topic;
-mod wake_queue;
 mod watch;
 
 use std::sync::Arc;
@@ -32,17 +31,16 @@ use crate::bus::{Bus, BusEvent, BusState};
 use crate::log::{Entry, RoomEvent, Topic};
 use crate::metrics::Metrics;
 use crate::store::{MessageStore, ReadConsistency, StoreError};
+use crate::wake_queue::{ConnectionEvent, Slot, WakeQueue};
 
 use heads::HeadCheck;
 
 pub use frame::{
-    Delivery, DestinationView, FrameVariant, destination, message_frame, message_tail,
-    put_frame_header,
+    Delivery, DestinationView, FrameVariant, destination, message_frame, message_tail, whole_frame,
 };
 pub use ring::{Pulled, RING_BYTES_MAX, RING_ENTRIES_MAX, RingSize};
 pub use survey::{BehindTopic, HubSurvey};
 pub use topic::{Following, LiveTopic, Part};
-pub use wake_queue::{ConnectionEvent, MoveAt, Owner, Slot, WakeQueue};
 pub use watch::WATCH_TICK;
 
 /// How long the bus may take to confirm a subscription. Without it the store is polled anyway.

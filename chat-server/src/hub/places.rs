@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use super::wake_queue::{Owner, Slot, WakeQueue};
+use crate::wake_queue::{Owner, Slot, WakeQueue};
 
 /// Who follows, by a place that stays the same.
 #[derive(Debug, Default)]

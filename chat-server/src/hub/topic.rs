@@ -14,8 +14,8 @@ use tokio::sync::OnceCell;
 use super::frame::FrameVariant;
 use super::places::{Place, Places};
 use super::ring::{Pulled, Ring, RingSize, Taken};
-use super::wake_queue::{ConnectionEvent, Owner, Slot, WakeQueue};
 use crate::log::{Entry, Topic};
+use crate::wake_queue::{ConnectionEvent, Owner, Slot, WakeQueue};
 
 /// How the connections end that have seen what is not in the log any more: 1012, as after a
 /// restart; they come back and are told.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_server::hub::{ConnectionEvent, Following, Part, WakeQueue};
+use chat_server::hub::{Following, Part};
 use chat_server::log::Topic;
+use chat_server::wake_queue::{ConnectionEvent, WakeQueue};
 use http::Method;
 use serde_json::{Value, json};
 

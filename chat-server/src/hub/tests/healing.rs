@@ -8,6 +8,7 @@ use crate::bus::local::LocalNode;
 use crate::bus::{BusError, Control};
 use crate::hub::watch::Turn;
 use crate::metrics::HeadRead;
+use crate::wake_queue::Owner;
 
 /// Turns until the first comes again.
 const MINUTE: u32 = 30;
