@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::connection::{
     ConnectionConfig, Connections, NodeControl, NodeControlParts, PendingChecks, Services,
 };
-use crate::hub::Hub;
+use crate::hub::{Hub, HubParts};
 use crate::members::{Members, MembersParts};
 use crate::metrics::Metrics;
 use crate::rooms::{Rooms, RoomsParts};
@@ -45,13 +45,14 @@ impl Parts<'_> {
         let rooms = Arc::clone(&stores.rooms);
         let members = Arc::clone(&stores.members);
         let heads = room_heads(stores, &drain, &metrics);
-        let hub = Hub::new(
-            (Arc::clone(&messages), heads.clone()),
-            Arc::clone(&bus),
-            Arc::clone(&clock),
-            drain.clone(),
-            Arc::clone(&metrics),
-        );
+        let hub = Hub::new(HubParts {
+            store: Arc::clone(&messages),
+            heads: heads.clone(),
+            bus: Arc::clone(&bus),
+            clock: Arc::clone(&clock),
+            drain: drain.clone(),
+            metrics: Arc::clone(&metrics),
+        });
         let own_hub = hub.clone();
         let appender = Appender::new(AppenderParts {
             store: Arc::clone(&messages),

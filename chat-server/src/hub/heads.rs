@@ -1,28 +1,31 @@
-//! Reading the store's heads when something may have been missed.
+//! Head checks: topics are compared with the store's heads when publications may have been missed.
+//!
+//! One check of all topics runs at a time. When to check is decided by `watch` and by the bus.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::stream::{StreamExt as _, iter};
 use tokio::time::sleep;
-use tracing::{error, warn};
+use tracing::warn;
 
+use super::fill::{check_record, fill_if_missing, reset};
 use super::topic::LiveTopic;
-use super::{FILL_PAUSE, Hub};
+use super::{RETRY_PAUSE, State};
 use crate::metrics::HeadRead;
 use crate::store::{ReadConsistency, StoreError};
 
-/// Heads read at a time: a node follows ten thousand topics, and the store has others to serve.
+/// Heads read at a time: a node has ten thousand topics, and the store has other readers.
 const HEADS_AT_ONCE: usize = 16;
 
-/// At most one check is under way. What is lost meanwhile makes it begin again, however often that
-/// is: one more look finds all of it.
+/// State of the check of all topics. At most one runs. A loss meanwhile makes it start again, once
+/// for however many losses: one more check covers all of them.
 #[derive(Debug, Default)]
 pub(super) struct HeadCheck {
-    state: Mutex<State>,
+    state: Mutex<CheckState>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum CheckState {
     #[default]
     Idle,
     Running,
@@ -31,33 +34,33 @@ enum State {
 }
 
 impl HeadCheck {
-    /// Whether the caller is the one that has to check.
-    fn ask(&self) -> bool {
+    /// Requests a check; whether the caller has to run it.
+    fn request(&self) -> bool {
         self.change(|state| match state {
-            State::Idle => State::Running,
-            State::Running | State::Outdated => State::Outdated,
-        }) == State::Idle
+            CheckState::Idle => CheckState::Running,
+            CheckState::Running | CheckState::Outdated => CheckState::Outdated,
+        }) == CheckState::Idle
     }
 
-    /// Begins to look at everything; what was lost before is covered by it.
+    /// A check of everything begins; it covers what was lost before.
     fn begin(&self) {
-        self.change(|_| State::Running);
+        self.change(|_| CheckState::Running);
     }
 
     fn is_outdated(&self) -> bool {
-        self.change(|state| state) == State::Outdated
+        self.change(|state| state) == CheckState::Outdated
     }
 
-    /// Whether the check is over.
+    /// A check has ended; whether no other one is needed.
     fn end(&self) -> bool {
         self.change(|state| match state {
-            State::Running | State::Idle => State::Idle,
-            State::Outdated => State::Outdated,
-        }) != State::Outdated
+            CheckState::Running | CheckState::Idle => CheckState::Idle,
+            CheckState::Outdated => CheckState::Outdated,
+        }) != CheckState::Outdated
     }
 
-    /// Returns what it was.
-    fn change(&self, change: impl FnOnce(State) -> State) -> State {
+    /// Changes the state; returns the previous one.
+    fn change(&self, change: impl FnOnce(CheckState) -> CheckState) -> CheckState {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let before = *state;
         *state = change(before);
@@ -65,155 +68,108 @@ impl HeadCheck {
     }
 }
 
-impl Hub {
-    /// Something may have been missed: asks the store for the head of every topic here, until it
-    /// has answered for each. Nothing else would find what was missed before the log grows again.
-    pub(super) fn check_heads(&self) {
-        if !self.parts.head_check.ask() {
-            return;
-        }
-        let hub = self.clone();
-        let check = async move {
-            loop {
-                hub.parts.head_check.begin();
-                hub.read_all_heads().await;
-                if hub.parts.head_check.end() {
-                    return;
-                }
-            }
-        };
-        drop(self.parts.drain.spawn("hub-heads", check));
-    }
-
-    /// Gives up when more was lost: then all must be asked for again.
-    async fn read_all_heads(&self) {
-        let mut open = self.all_live();
-        loop {
-            open = self.read_heads(open, HeadRead::Loss).await;
-            open.retain(|live| self.is_current(live));
-            if open.is_empty() || self.parts.drain.soft().is_cancelled() {
-                return;
-            }
-            sleep(FILL_PAUSE).await;
-            if self.parts.head_check.is_outdated() {
-                return;
-            }
-        }
-    }
-
-    /// Asks the store for the heads of these topics; those for which it has no answer now.
-    pub(super) async fn read_heads(
-        &self,
-        topics: Vec<Arc<LiveTopic>>,
-        why: HeadRead,
-    ) -> Vec<Arc<LiveTopic>> {
-        let reads = iter(topics).map(|live| self.read_head(live, why));
-        let unknown = reads.buffer_unordered(HEADS_AT_ONCE);
-        unknown.filter_map(std::future::ready).collect().await
-    }
-
-    /// Tells the topic how far its log goes; gives it back if the store does not know.
-    async fn read_head(&self, live: Arc<LiveTopic>, why: HeadRead) -> Option<Arc<LiveTopic>> {
-        let metrics = &self.parts.metrics;
-        metrics.head_reads.count(why);
-        match self.compare(&live).await {
-            Ok(Compared::Behind) => metrics.heads_behind.count(why),
-            Ok(Compared::Same) => {
-                self.check_record(&live);
-                if live.take_wrong_note() {
-                    // Or the store would be asked again at each round until the log grows.
-                    self.parts.bus.note_head(live.topic(), live.head());
-                }
-            }
-            Ok(Compared::WentBack) => {}
-            Err(error) => {
-                metrics.store_errors.with_label_values(&["head"]).inc();
-                warn!("head of {} unknown: {error}", live.topic());
-                return Some(live);
-            }
-        }
-        None
-    }
-
-    /// Compares what is shown with the store's log.
-    async fn compare(&self, live: &Arc<LiveTopic>) -> Result<Compared, StoreError> {
-        // Looked at before the store is asked: what is shown is stored, so its head cannot be less.
-        let (shown, topic) = (live.ring().head(), live.topic());
-        let is_less = |head| shown.is_some_and(|shown| head < shown);
-        let mut head = self
-            .parts
-            .store
-            .head(topic, ReadConsistency::Quorum)
-            .await?;
-        if is_less(head) {
-            // A replica may lag; only then is it asked in the way that costs more.
-            head = self
-                .parts
-                .store
-                .head(topic, ReadConsistency::Serial)
-                .await?;
-            if is_less(head) {
-                self.let_go(live).await;
-                return Ok(Compared::WentBack);
-            }
-        }
-        let is_news = live.ring().hear_of(head);
-        self.fill_if_missing(live);
-        Ok(if is_news {
-            Compared::Behind
-        } else {
-            Compared::Same
-        })
-    }
-
-    /// Entries that were told of are not in the store. Asks how far its log really goes, and
-    /// believes that: a backup was restored, or somebody told of what never was.
-    pub(super) async fn look_for_end(&self, live: &Arc<LiveTopic>) -> Result<(), StoreError> {
-        let (shown, told) = {
-            let ring = live.ring();
-            (ring.head(), ring.heard_of())
-        };
-        let head = self
-            .parts
-            .store
-            .head(live.topic(), ReadConsistency::Serial)
-            .await?;
-        if shown.is_some_and(|shown| head < shown) {
-            self.let_go(live).await;
-        } else if head < told && live.ring().unhear(told, head) {
-            warn!(
-                topic = %live.topic(),
-                "{} ends at {head}, not at {told} as was told", live.topic()
-            );
-            live.require_head_check(); // what came in between may have gone with it
-        }
-        Ok(())
-    }
-
-    /// The store's log ends before what was shown: a backup was restored. Positions that
-    /// subscribers have seen will be given to other entries, so they have to begin again: coming
-    /// back with their last position they are told that it is gone.
-    async fn let_go(&self, live: &Arc<LiveTopic>) {
-        let topic = live.topic();
-        let gate = self.gate(topic).lock().await;
-        let is_it = |_: &_, known: &Arc<LiveTopic>| Arc::ptr_eq(known, live);
-        if self.parts.topics.remove_if(&topic, is_it).is_none() {
-            return;
-        }
-        self.parts.bus.unsubscribe(topic).await;
-        drop(gate);
-        self.parts.metrics.topics_reset.inc();
-        error!(%topic, "{topic} ends in the store before what was shown; its subscribers are closed");
-        live.close_gracefully();
-    }
-}
-
-/// What became of a comparison.
+/// Result of comparing a topic with the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Compared {
     Same,
-    /// The log has entries that nobody has told of yet.
+    /// The log has entries that were not announced yet.
     Behind,
-    /// The log ends before what was shown; the topic is gone.
-    WentBack,
+    /// The log ends before what was shown; the topic was removed.
+    Reset,
+}
+
+/// Publications may have been missed: reads the head of every topic here from the store, until it
+/// has answered for each. Nothing else would find what was missed before the log grows again.
+pub(super) fn check_heads(state: &Arc<State>) {
+    if !state.head_check.request() {
+        return;
+    }
+    let checking = Arc::clone(state);
+    let check = async move {
+        loop {
+            checking.head_check.begin();
+            read_all_heads(&checking).await;
+            if checking.head_check.end() {
+                return;
+            }
+        }
+    };
+    drop(state.parts.drain.spawn("hub-heads", check));
+}
+
+/// Ends early when more was lost: then all heads must be read again.
+async fn read_all_heads(state: &Arc<State>) {
+    let mut open = state.topics.all();
+    loop {
+        open = read_heads(state, open, HeadRead::Loss).await;
+        open.retain(|live| state.topics.is_current(live));
+        if open.is_empty() || state.parts.drain.soft().is_cancelled() {
+            return;
+        }
+        sleep(RETRY_PAUSE).await;
+        if state.head_check.is_outdated() {
+            return;
+        }
+    }
+}
+
+/// Compares these topics with the store; returns those for which it has no answer now.
+pub(super) async fn read_heads(
+    state: &Arc<State>,
+    topics: Vec<Arc<LiveTopic>>,
+    why: HeadRead,
+) -> Vec<Arc<LiveTopic>> {
+    let reads = iter(topics).map(|live| read_head(state, live, why));
+    let unknown = reads.buffer_unordered(HEADS_AT_ONCE);
+    unknown.filter_map(std::future::ready).collect().await
+}
+
+/// Compares one topic with the store; returns it if the store does not answer.
+async fn read_head(
+    state: &Arc<State>,
+    live: Arc<LiveTopic>,
+    why: HeadRead,
+) -> Option<Arc<LiveTopic>> {
+    let metrics = &state.parts.metrics;
+    metrics.head_reads.count(why);
+    match compare(state, &live).await {
+        Ok(Compared::Behind) => metrics.heads_behind.count(why),
+        Ok(Compared::Same) => {
+            check_record(state, &live);
+            if live.take_wrong_note() {
+                // Or the store would be read again in each round until the log grows.
+                state.parts.bus.note_head(live.topic(), live.head());
+            }
+        }
+        Ok(Compared::Reset) => {}
+        Err(error) => {
+            metrics.store_errors.with_label_values(&["head"]).inc();
+            warn!("head of {} unknown: {error}", live.topic());
+            return Some(live);
+        }
+    }
+    None
+}
+
+async fn compare(state: &Arc<State>, live: &Arc<LiveTopic>) -> Result<Compared, StoreError> {
+    // Taken before the store is read: what is shown is stored, so the store's head cannot be less.
+    let (shown, topic) = (live.ring().head(), live.topic());
+    let is_less = |head| shown.is_some_and(|shown| head < shown);
+    let store = &state.parts.store;
+    let mut head = store.head(topic, ReadConsistency::Quorum).await?;
+    if is_less(head) {
+        // A replica may lag; only then is the costlier read worth it.
+        head = store.head(topic, ReadConsistency::Serial).await?;
+        if is_less(head) {
+            reset(state, live).await;
+            return Ok(Compared::Reset);
+        }
+    }
+    let is_news = live.ring().announce(head);
+    fill_if_missing(state, live);
+    Ok(if is_news {
+        Compared::Behind
+    } else {
+        Compared::Same
+    })
 }

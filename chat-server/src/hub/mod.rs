@@ -1,10 +1,20 @@
-//! The hub: the live half of the topics that somebody on this node follows.
+//! The hub: a node's cache and fan-out of the topics that its connections subscribe to.
 //!
-//! Entries come from this node's appender and from the bus, whatever the way and however often; the
-//! position decides what is shown next. What is missing is in the store already, for nothing is
-//! published before it is stored, and is read from there.
+//! Entries come from this node's appender and from the bus, in any order and any number of times;
+//! their seq decides what is shown next. Nothing is published before it is stored, so what is missing
+//! is read from the store. The hub writes nothing to the store and checks no permission.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `topics` | the topics with subscriptions here, by name |
+//! | `topic`, `places` | one topic: its subscriptions and flags |
+//! | `ring` | its newest entries and the order in which they become visible; pure |
+//! | `frame` | MESSAGE frames, encoded once for all subscriptions of one variant |
+//! | `fill` | gaps read from the store |
+//! | `heads` | topics compared with the store's heads |
+//! | `watch` | periodic reconciliation |
+//! | `survey` | figures for operators |
 
-mod evict;
 mod fill;
 mod frame;
 mod heads;
@@ -12,17 +22,17 @@ mod places;
 mod ring;
 mod survey;
 mod topic;
+mod topics;
 mod watch;
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dashmap::DashMap;
 use shared::clock::{Clock, LocalDateTime};
 use shared::drain::Drain;
-use shared::ids::{RoomId, Seq};
-use tokio::sync::Mutex as Gate;
+use shared::ids::{MemberId, RoomId, Seq};
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -33,7 +43,9 @@ use crate::metrics::Metrics;
 use crate::store::{MessageStore, ReadConsistency, StoreError};
 use crate::wake_queue::{ConnectionEvent, Slot, WakeQueue};
 
-use heads::HeadCheck;
+use fill::{check_record, fill_if_missing};
+use heads::{HeadCheck, check_heads};
+use topics::Topics;
 
 pub use frame::{
     Delivery, DestinationView, FrameVariant, destination, message_frame, message_tail, whole_frame,
@@ -43,73 +55,67 @@ pub use survey::{BehindTopic, HubSurvey};
 pub use topic::{Following, LiveTopic, Part};
 pub use watch::WATCH_TICK;
 
-/// How long the bus may take to confirm a subscription. Without it the store is polled anyway.
+/// Time for the bus to confirm a subscription. Without a confirmation the store is read anyway.
 const CONFIRM_MAX: Duration = Duration::from_secs(1);
 
-/// A page reload unsubscribes and subscribes within a second or two; it should not reach the bus.
+/// Time that a topic without subscriptions stays: a page reload unsubscribes and subscribes within a
+/// second or two, and should not reach the bus.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// A connection that is this far behind reads from the store.
+/// Age at which entries leave the ring: a connection this far behind reads from the store.
 const RING_AGE: Duration = Duration::from_secs(30);
 
-/// Between attempts to read missing entries while the store is away.
-const FILL_PAUSE: Duration = Duration::from_millis(500);
-
-/// Joins and departures of topics that share a gate wait for each other, so that an unsubscribe
-/// cannot overtake a subscribe.
-const GATES: usize = 64;
+/// Time between attempts while the store is away.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// The live topics of a node. Clones are the same hub.
 #[derive(Clone, Debug)]
 pub struct Hub {
-    parts: Arc<Parts>,
+    state: Arc<State>,
+}
+
+/// What [`Hub::new`] needs.
+#[derive(Debug)]
+pub struct HubParts {
+    /// The logs.
+    pub store: Arc<dyn MessageStore>,
+    /// Checks the records of room lists.
+    pub heads: RoomHeads,
+    /// Publications of other nodes.
+    pub bus: Arc<dyn Bus>,
+    /// Ages of entries and topics; times of events.
+    pub clock: Arc<dyn Clock>,
+    /// Runs the reads from the store.
+    pub drain: Drain,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
-struct Parts {
-    topics: DashMap<Topic, Arc<LiveTopic>>,
-    gates: [Gate<()>; GATES],
-    store: Arc<dyn MessageStore>,
-    heads: RoomHeads,
-    bus: Arc<dyn Bus>,
-    clock: Arc<dyn Clock>,
-    drain: Drain,
-    metrics: Arc<Metrics>,
+struct State {
+    parts: HubParts,
+    topics: Topics,
     head_check: HeadCheck,
 }
 
 impl Hub {
-    /// A hub that follows nothing yet.
+    /// A hub without topics.
     #[must_use]
-    pub fn new(
-        (store, heads): (Arc<dyn MessageStore>, RoomHeads),
-        bus: Arc<dyn Bus>,
-        clock: Arc<dyn Clock>,
-        drain: Drain,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let gates = std::array::from_fn(|_| Gate::new(()));
-        let topics = DashMap::new();
+    pub fn new(parts: HubParts) -> Self {
         Self {
-            parts: Arc::new(Parts {
-                topics,
-                gates,
-                store,
-                heads,
-                bus,
-                clock,
-                drain,
-                metrics,
+            state: Arc::new(State {
+                parts,
+                topics: Topics::default(),
                 head_check: HeadCheck::default(),
             }),
         }
     }
 
-    /// Follows a topic: from now on `mailbox` is marked for `slot` whenever the log grows, or gets
+    /// Follows a topic: from now on `wake_queue` is marked for `slot` whenever the log grows, or gets
     /// the topic's events.
     ///
     /// # Errors
-    /// The store could not be asked for the head.
+    /// The store did not return the head.
     pub async fn follow(
         &self,
         topic: Topic,
@@ -117,137 +123,161 @@ impl Hub {
         wake_queue: Arc<WakeQueue>,
         slot: Slot,
     ) -> Result<Following, StoreError> {
-        let parts = &self.parts;
-        let joining = {
-            // It begins under the map's lock, so the sweep cannot come between.
-            let entry = parts.topics.entry(topic);
-            let live = entry.or_insert_with(|| Arc::new(LiveTopic::new(topic)));
-            live.join()
-        };
+        let joining = self.state.topics.join(topic);
         let live = joining.topic();
         live.begun.get_or_try_init(|| self.begin(live)).await?;
-        self.check_record(live);
+        check_record(&self.state, live);
         Ok(joining.add(wake_queue, slot, part))
     }
 
     /// Takes in entries that this node has just stored.
     pub fn take_stored(&self, topic: Topic, entries: &[Arc<Entry>]) {
-        let Some(live) = self.live(topic) else { return };
-        let now = self.parts.clock.now();
+        let Some(live) = self.state.topics.get(topic) else {
+            return;
+        };
+        let now = self.state.parts.clock.now();
         live.change(|ring| ring.take(entries, now));
-        self.fill_if_missing(&live);
+        fill_if_missing(&self.state, &live);
     }
 
-    /// Tells everybody on all nodes what happened in a room.
+    /// Publishes an event of a room to its subscriptions on all nodes.
     pub fn publish_event(&self, room: RoomId, event: RoomEvent) {
         self.take_event(room, event);
-        self.parts.bus.publish_event(room, event);
+        self.state.parts.bus.publish_event(room, event);
     }
 
-    /// Takes in what other nodes say.
+    /// Takes in an event of the bus.
     pub fn take_from_bus(&self, event: BusEvent) {
         match event {
             BusEvent::Entries(topic, entries) => self.take_stored(topic, &entries),
             BusEvent::Head(topic, head) => self.take_head(topic, head),
             BusEvent::Room(room, event) => self.take_event(room, event),
-            BusEvent::Lost => self.check_heads(),
+            BusEvent::Lost => check_heads(&self.state),
             BusEvent::Control(_) => {} // not about topics
         }
     }
 
-    /// Lets go of topics that nobody follows any more, and of old entries.
+    /// Removes topics that have been without subscriptions for a while, and old entries.
     pub async fn sweep(&self) {
-        let now = self.parts.clock.now();
+        let State { parts, topics, .. } = &*self.state;
+        let now = parts.clock.now();
         let idle_long = |live: &LiveTopic| live.idle_for(now).is_some_and(|idle| idle >= LINGER);
         let mut idle = Vec::new();
-        for live in &self.parts.topics {
+        for live in topics.all() {
             live.ring().forget_older(now, RING_AGE);
             if idle_long(&live) {
                 idle.push(live.topic());
             }
         }
         for topic in idle {
-            let _gate = self.gate(topic).lock().await;
-            let still = |_: &Topic, live: &Arc<LiveTopic>| idle_long(live);
-            if self.parts.topics.remove_if(&topic, still).is_some() {
-                self.parts.bus.unsubscribe(topic).await;
+            let _gate = topics.gate(topic).lock().await;
+            if topics.remove_if(topic, |live| idle_long(live)) {
+                parts.bus.unsubscribe(topic).await;
             }
         }
     }
 
-    /// How many topics are followed here.
+    /// Reconciles the topics with the store at every tick ([`WATCH_TICK`]), for ever.
+    pub async fn watch(&self, tick: Duration) {
+        watch::watch(&self.state, tick).await;
+    }
+
+    /// Whether the bus is connected.
+    #[must_use]
+    pub fn bus_state(&self) -> BusState {
+        self.state.parts.bus.state()
+    }
+
+    /// How many topics have subscriptions here.
     #[must_use]
     pub fn topics_count(&self) -> usize {
-        self.parts.topics.len()
+        self.state.topics.count()
     }
 
-    fn live(&self, topic: Topic) -> Option<Arc<LiveTopic>> {
-        self.parts.topics.get(&topic).map(|live| Arc::clone(&live))
+    /// Figures of all topics, with up to `limit` of those with the greatest lag.
+    pub async fn survey(&self, limit: usize) -> HubSurvey {
+        HubSurvey::of(self.state.topics.all(), limit).await
     }
 
-    fn all_live(&self) -> Vec<Arc<LiveTopic>> {
-        let all = self.parts.topics.iter();
-        all.map(|live| Arc::clone(&live)).collect()
+    // ---- members of rooms ---------------------------------------------------------------------
+
+    /// The members with any subscription to a room on this node.
+    #[must_use]
+    pub fn members_following(&self, room: RoomId) -> HashSet<MemberId> {
+        let live = self.state.topics.get(Topic::Room(room));
+        live.map(|live| live.members()).unwrap_or_default()
     }
 
-    /// Whether it is still the one that is followed here.
-    fn is_current(&self, live: &Arc<LiveTopic>) -> bool {
-        let known = self.live(live.topic());
-        known.is_some_and(|known| Arc::ptr_eq(&known, live))
+    /// Ends the subscriptions of these members to a room that they have left.
+    pub fn evict(&self, room: RoomId, members: &HashSet<MemberId>) {
+        if let Some(live) = self.state.topics.get(Topic::Room(room)) {
+            live.evict(room, members);
+        }
     }
 
-    fn gate(&self, topic: Topic) -> &Gate<()> {
-        &self.parts.gates[topic.owner_id() as usize % GATES]
+    /// The rooms here whose subscribers were last compared with the room's members longer ago than
+    /// `age` returns for the room.
+    #[must_use]
+    pub fn rooms_to_compare(&self, now: Instant, age: impl Fn(RoomId) -> Duration) -> Vec<RoomId> {
+        let topics = self.state.topics.all();
+        let rooms = topics.iter().filter_map(|live| {
+            let Topic::Room(room) = live.topic() else {
+                return None;
+            };
+            let is_due = live
+                .compared_at()
+                .is_none_or(|at| now.saturating_duration_since(at) >= age(room));
+            is_due.then_some(room)
+        });
+        rooms.collect()
     }
 
-    /// Hears the bus, then asks for the head: what is stored later will be heard.
+    /// Notes that the subscribers of a room were compared with its members as of `at`.
+    pub fn note_compared(&self, room: RoomId, at: Instant) {
+        if let Some(live) = self.state.topics.get(Topic::Room(room)) {
+            live.set_compared_at(at);
+        }
+    }
+
+    // ---- entries, heads, events ---------------------------------------------------------------
+
+    /// Subscribes on the bus, then reads the head: what is stored after that is published to us.
     async fn begin(&self, live: &Arc<LiveTopic>) -> Result<(), StoreError> {
-        let topic = live.topic();
-        let _gate = self.gate(topic).lock().await;
-        // A bus that is away is told, so that it knows when it is back, and not waited for.
-        let wait = match self.parts.bus.state() {
+        let (topic, parts) = (live.topic(), &self.state.parts);
+        let _gate = self.state.topics.gate(topic).lock().await;
+        // A bus that is away is not waited for; the wish stays with it until it is back.
+        let wait = match parts.bus.state() {
             BusState::Up => CONFIRM_MAX,
             BusState::Away => Duration::ZERO,
         };
-        let heard = match timeout(wait, self.parts.bus.subscribe(topic)).await {
+        let subscribed = match timeout(wait, parts.bus.subscribe(topic)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("no answer".to_owned()),
         };
-        if let Err(why) = heard {
+        if let Err(why) = subscribed {
             debug!(%topic, "following {topic} without the bus: {why}");
-            // It may begin to be heard after the head was read.
+            // The subscription may begin only after the head was read.
             live.require_head_check();
         }
-        let head = self
-            .parts
-            .store
-            .head(topic, ReadConsistency::Quorum)
-            .await?;
-        let now = self.parts.clock.now();
+        let head = parts.store.head(topic, ReadConsistency::Quorum).await?;
+        let now = parts.clock.now();
         live.change(|ring| ring.begin(head, now));
-        self.fill_if_missing(live);
+        fill_if_missing(&self.state, live);
         Ok(())
     }
 
-    /// What lists show of the room may be behind what is shown here: the node that stored the newest
-    /// entry may have ended before it had noted it. Once for each head that somebody joins at.
-    fn check_record(&self, live: &LiveTopic) {
-        let head = live.head();
-        if live.take_unchecked(head) {
-            self.parts.heads.check(live.topic(), head);
-        }
-    }
-
-    /// The log has grown to here, somebody says; the entries are in the store.
+    /// Another node announces the log's head; the entries up to it are in the store.
     fn take_head(&self, topic: Topic, head: Seq) {
-        let Some(live) = self.live(topic) else { return };
-        live.ring().hear_of(head);
-        self.fill_if_missing(&live);
+        let Some(live) = self.state.topics.get(topic) else {
+            return;
+        };
+        live.ring().announce(head);
+        fill_if_missing(&self.state, &live);
     }
 
     fn take_event(&self, room: RoomId, event: RoomEvent) {
-        let Some(live) = self.live(Topic::Room(room)) else {
+        let Some(live) = self.state.topics.get(Topic::Room(room)) else {
             return;
         };
         if let RoomEvent::Deleted {
@@ -259,7 +289,8 @@ impl Hub {
         if let RoomEvent::Left { member_id: member } = event {
             live.post_all(|| ConnectionEvent::Left { room, member });
         }
-        let at = LocalDateTime::from_unix(self.parts.clock.unix_millis());
+        let parts = &self.state.parts;
+        let at = LocalDateTime::from_unix(parts.clock.unix_millis());
         let body = match serde_json::to_value(event) {
             Ok(serde_json::Value::Object(mut fields)) => {
                 fields.insert("at".into(), at.to_string().into());
@@ -267,10 +298,7 @@ impl Hub {
             }
             Ok(_) | Err(_) => return,
         };
-        self.parts
-            .metrics
-            .events_dropped
-            .inc_by(live.post_event(&body));
+        parts.metrics.events_dropped.inc_by(live.post_event(&body));
     }
 }
 

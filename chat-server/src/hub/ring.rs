@@ -78,7 +78,7 @@ pub(super) struct Ring {
     /// store that is under way.
     taken_back: BTreeSet<Seq>,
     /// The greatest position heard of.
-    heard_of: Seq,
+    announced: Seq,
 }
 
 impl Ring {
@@ -92,7 +92,7 @@ impl Ring {
             held,
             held_bytes: 0,
             taken_back: BTreeSet::new(),
-            heard_of: Seq::ZERO,
+            announced: Seq::ZERO,
         }
     }
 
@@ -104,7 +104,7 @@ impl Ring {
     pub(super) fn begin(&mut self, head: Seq, now: Instant) -> Taken {
         if self.head.is_none() {
             self.head = Some(head);
-            self.heard_of = self.heard_of.max(head);
+            self.announced = self.announced.max(head);
         }
         self.release(now)
     }
@@ -114,7 +114,7 @@ impl Ring {
     pub(super) fn take(&mut self, entries: &[Arc<Entry>], now: Instant) -> Taken {
         let before = self.head;
         for entry in entries {
-            self.heard_of = self.heard_of.max(entry.seq);
+            self.announced = self.announced.max(entry.seq);
             match self.head {
                 Some(head) if entry.seq <= head => {}
                 Some(head) if Some(entry.seq) == head.next() => self.show(Arc::clone(entry), now),
@@ -149,32 +149,32 @@ impl Ring {
     /// The range that has to be read from the store, if entries are missing.
     pub(super) fn missing(&self) -> Option<(Seq, Seq)> {
         let head = self.head?;
-        (self.heard_of > head).then_some((head, self.heard_of))
+        (self.announced > head).then_some((head, self.announced))
     }
 
     /// The log has grown to here, somebody says; whether that is news.
-    pub(super) fn hear_of(&mut self, head: Seq) -> bool {
-        let is_news = head > self.heard_of;
-        self.heard_of = self.heard_of.max(head);
+    pub(super) fn announce(&mut self, head: Seq) -> bool {
+        let is_news = head > self.announced;
+        self.announced = self.announced.max(head);
         is_news
     }
 
     /// The greatest position heard of.
-    pub(super) fn heard_of(&self) -> Seq {
-        self.heard_of
+    pub(super) fn announced(&self) -> Seq {
+        self.announced
     }
 
     /// The log does not go to `told`, as was said: it ends at `end`. What is held beyond that is of
     /// another log. Nothing changes, and `false`, if more was heard of meanwhile.
-    pub(super) fn unhear(&mut self, told: Seq, end: Seq) -> bool {
-        if self.heard_of != told {
+    pub(super) fn retract(&mut self, told: Seq, end: Seq) -> bool {
+        if self.announced != told {
             return false;
         }
         if let Some(beyond) = end.next() {
             drop(self.held.split_off(&beyond));
             self.held_bytes = self.held.values().map(|entry| size(entry)).sum();
         }
-        self.heard_of = self.head.map_or(end, |head| head.max(end));
+        self.announced = self.head.map_or(end, |head| head.max(end));
         true
     }
 

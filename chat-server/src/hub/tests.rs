@@ -126,13 +126,14 @@ fn node_on(bus: Arc<dyn Bus>, heard: Receiver<BusEvent>, store: &Arc<EmbeddedSto
         drain: drain.clone(),
         metrics: Arc::clone(&metrics),
     });
-    let hub = Hub::new(
-        (Arc::clone(&messages), heads.clone()),
-        Arc::clone(&bus),
-        Arc::clone(&clock) as Arc<dyn Clock>,
-        drain.clone(),
-        Arc::clone(&metrics),
-    );
+    let hub = Hub::new(HubParts {
+        store: Arc::clone(&messages),
+        heads: heads.clone(),
+        bus: Arc::clone(&bus),
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        drain: drain.clone(),
+        metrics: Arc::clone(&metrics),
+    });
     let shown = hub.clone();
     let appender = Appender::new(AppenderParts {
         store: messages,
@@ -481,7 +482,7 @@ async fn many_losses_are_one_look_at_all_and_one_more() {
         a.hub.take_from_bus(BusEvent::Lost);
     }
     // The task has not run yet, so one look would do; it cannot know.
-    let names = || a.hub.parts.drain.running();
+    let names = || a.hub.state.parts.drain.running();
     assert_eq!(names(), [("hub-heads", 1)]);
     let over = async {
         while !names().is_empty() {

@@ -1,9 +1,10 @@
-//! The clockwork of healing: what the bus did not tell is found in the store all the same.
+//! Periodic reconciliation: finds entries whose publication was lost by comparing each topic's head
+//! with the store.
 //!
-//! While the bus carries something, a check asks it for the heads last noted, a slice of the topics
-//! at each tick, and the store where they differ from what is shown; what a bus that lost its
-//! memory cannot know is found by asking the store for every topic in a while. While the bus is
-//! away, the store is asked for all of them at each tick.
+//! While the bus is up, each tick compares a slice of the topics with the heads that are noted on the
+//! bus, and reads the store where they differ. A bus that lost its memory has no heads noted, so the
+//! store is read for every topic once in a while, too. While the bus is away, the store is read for
+//! all topics at each tick.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,26 +13,27 @@ use shared::ids::Seq;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
-use super::Hub;
+use super::State;
+use super::heads::read_heads;
 use super::topic::LiveTopic;
 use crate::bus::BusState;
 use crate::log::Topic;
 use crate::metrics::HeadRead;
 
-/// Between two looks while the bus is away: what other nodes store comes this much later then.
-/// While it is not, the time of one slice.
+/// Time between two polls while the bus is away, by which entries of other nodes are late then.
+/// While the bus is up, the time of one slice.
 pub const WATCH_TICK: Duration = Duration::from_secs(2);
 
 /// The topics are checked in so many slices: each once a minute, with a tick of two seconds.
 const SLICES: u32 = 30;
 
-/// In one of so many rounds the store is asked for a topic whatever the bus says: once in 10 min.
+/// In one of so many rounds the store is read for a topic whatever the bus has: once in 10 min.
 const ROUNDS: u32 = 10;
 
-/// Topics of one question to the bus.
+/// Topics of one request to the bus.
 const GROUP_MAX: usize = 500;
 
-/// Which topics are looked at next.
+/// Selects the topics of one tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Turn {
     slice: u32,
@@ -53,74 +55,65 @@ impl Turn {
         topic.owner_id() % SLICES == self.slice
     }
 
-    /// Whether the store is asked for the topic whatever the bus says.
+    /// Whether the store is read for the topic whatever the bus has.
     fn is_thorough_for(self, topic: Topic) -> bool {
         self.is_for(topic) && topic.owner_id() / SLICES % ROUNDS == self.round
     }
 }
 
-impl Hub {
-    /// PendingChecks for what was missed, at every tick ([`WATCH_TICK`]), for ever.
-    pub async fn watch(&self, tick: Duration) {
-        let mut due = interval(tick);
-        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut turn = Turn::default();
-        loop {
-            due.tick().await;
-            match self.parts.bus.state() {
-                BusState::Up => {
-                    self.check_slice(turn).await;
-                    turn = turn.next();
-                }
-                BusState::Away => self.poll_heads().await,
+/// Reconciles at every tick, for ever.
+pub(super) async fn watch(state: &Arc<State>, tick: Duration) {
+    let mut due = interval(tick);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut turn = Turn::default();
+    loop {
+        due.tick().await;
+        match state.parts.bus.state() {
+            BusState::Up => {
+                check_slice(state, turn).await;
+                turn = turn.next();
             }
+            BusState::Away => poll_heads(state).await,
         }
     }
+}
 
-    /// Whether the bus carries anything.
-    #[must_use]
-    pub fn bus_state(&self) -> BusState {
-        self.parts.bus.state()
-    }
+/// Reads the heads of all topics from the store. Those it does not answer for are read next time.
+async fn poll_heads(state: &Arc<State>) {
+    let unknown = read_heads(state, state.topics.all(), HeadRead::Poll).await;
+    unknown.iter().for_each(|live| live.require_head_check());
+}
 
-    /// Asks the store for the heads of all topics. What it does not answer now is asked next time.
-    async fn poll_heads(&self) {
-        let all = self.all_live();
-        let unknown = self.read_heads(all, HeadRead::Poll).await;
+/// Checks the topics whose turn it is.
+pub(super) async fn check_slice(state: &Arc<State>, turn: Turn) {
+    let mut topics = state.topics.all();
+    topics.retain(|live| turn.is_for(live.topic()));
+    for group in topics.chunks(GROUP_MAX) {
+        let suspects = suspects(state, group, turn).await;
+        let unknown = read_heads(state, suspects, HeadRead::Check).await;
         unknown.iter().for_each(|live| live.require_head_check());
     }
+}
 
-    /// Checks the topics whose turn it is, and those that are owed a look.
-    pub(super) async fn check_slice(&self, turn: Turn) {
-        let mut topics = self.all_live();
-        topics.retain(|live| turn.is_for(live.topic()));
-        for group in topics.chunks(GROUP_MAX) {
-            let suspects = self.suspects(group, turn).await;
-            let unknown = self.read_heads(suspects, HeadRead::Check).await;
-            unknown.iter().for_each(|live| live.require_head_check());
+/// Those of the group for which the store has to be read.
+async fn suspects(state: &State, group: &[Arc<LiveTopic>], turn: Turn) -> Vec<Arc<LiveTopic>> {
+    let names: Vec<Topic> = group.iter().map(|live| live.topic()).collect();
+    let noted = match state.parts.bus.heads(&names).await {
+        Ok(noted) => noted,
+        Err(error) => {
+            debug!("noted heads unknown: {error}");
+            Vec::new()
         }
-    }
-
-    /// Those of the group for which the store has to be asked.
-    async fn suspects(&self, group: &[Arc<LiveTopic>], turn: Turn) -> Vec<Arc<LiveTopic>> {
-        let names: Vec<Topic> = group.iter().map(|live| live.topic()).collect();
-        let noted = match self.parts.bus.heads(&names).await {
-            Ok(noted) => noted,
-            Err(error) => {
-                debug!("noted heads unknown: {error}");
-                Vec::new()
-            }
-        };
-        // Of what the bus does not answer for nothing is known, not even that nothing is noted.
-        let noted = noted.into_iter().map(Some);
-        let noted = noted.chain(std::iter::repeat(None));
-        let suspects = group.iter().zip(noted).filter(|(live, noted)| {
-            let differs = noted.is_some_and(|noted: Option<Seq>| live.observe_noted_head(noted));
-            let is_owed = live.take_head_check();
-            differs || is_owed || turn.is_thorough_for(live.topic())
-        });
-        suspects.map(|(live, _)| Arc::clone(live)).collect()
-    }
+    };
+    // Without an answer of the bus nothing follows, not even that no head is noted.
+    let noted = noted.into_iter().map(Some);
+    let noted = noted.chain(std::iter::repeat(None));
+    let suspects = group.iter().zip(noted).filter(|(live, noted)| {
+        let differs = noted.is_some_and(|noted: Option<Seq>| live.observe_noted_head(noted));
+        let is_required = live.take_head_check();
+        differs || is_required || turn.is_thorough_for(live.topic())
+    });
+    suspects.map(|(live, _)| Arc::clone(live)).collect()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use chat_server::config::Config;
 use chat_server::connection::{Connections, NodeControl, NodeControlParts};
 use chat_server::health::Health;
 use chat_server::http::{self as rest, HttpState};
-use chat_server::hub::Hub;
+use chat_server::hub::{Hub, HubParts};
 use chat_server::log::{Draft, Kind, Topic, Uid};
 use chat_server::members::{Members, MembersParts};
 use chat_server::metrics::Metrics;
@@ -131,13 +131,14 @@ impl Site {
         let (node, _heard) = LocalBus::new().attach(16);
         let bus = Arc::new(node);
         let heads = room_heads(&store, &drain, &metrics);
-        let hub = Hub::new(
-            (store.clone(), heads.clone()),
-            bus.clone(),
-            clock.clone(),
-            drain.clone(),
-            Arc::clone(&metrics),
-        );
+        let hub = Hub::new(HubParts {
+            store: store.clone(),
+            heads: heads.clone(),
+            bus: bus.clone(),
+            clock: clock.clone(),
+            drain: drain.clone(),
+            metrics: Arc::clone(&metrics),
+        });
         let own = hub.clone();
         let appender = Appender::new(AppenderParts {
             store: store.clone(),

@@ -149,7 +149,7 @@ fn play(seed: u64, topic: Topic, begin: u32, gone: f64) {
         }
     }
     ring.begin(at(begin), now());
-    ring.hear_of(at(last));
+    ring.announce(at(last));
     while ring.missing().is_some() {
         read_page(&mut ring, &there, 100);
     }
@@ -183,7 +183,7 @@ fn an_inbox_is_shown_with_the_holes_that_time_left() {
 }
 
 #[test]
-fn what_is_further_ahead_is_held_up_to_a_bound_and_then_only_heard_of() {
+fn what_is_further_ahead_is_held_up_to_a_bound_and_then_only_announced() {
     let mut ring = begun(room(), 0);
     assert_eq!(ring.take(&entries(2..=1_000), now()), Taken::Nothing);
     assert_eq!(ring.held.len(), RING_ENTRIES_MAX);
@@ -250,11 +250,11 @@ fn what_is_held_is_bounded_in_bytes_too() {
 #[test]
 fn what_never_was_is_not_waited_for() {
     let mut ring = begun(room(), 5);
-    assert!(ring.hear_of(at(9)));
-    assert!(!ring.hear_of(at(9)));
+    assert!(ring.announce(at(9)));
+    assert!(!ring.announce(at(9)));
     ring.take(&entries([7, 10]), now());
-    assert!(!ring.unhear(at(9), at(7)), "more was heard of");
-    assert!(ring.unhear(at(10), at(7)));
+    assert!(!ring.retract(at(9), at(7)), "more was heard of");
+    assert!(ring.retract(at(10), at(7)));
     assert_eq!(ring.missing(), Some((at(5), at(7))));
     // What is given the position later is shown, not what was held.
     ring.take(&entries([6, 8, 9]), now());

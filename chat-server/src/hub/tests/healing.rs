@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::bus::local::LocalNode;
 use crate::bus::{BusError, Control};
-use crate::hub::watch::Turn;
+use crate::hub::watch::{Turn, check_slice};
 use crate::metrics::HeadRead;
 use crate::wake_queue::Owner;
 
@@ -125,7 +125,7 @@ impl Node {
     /// As many turns of the check.
     async fn check(&self, turn: &mut Turn, turns: u32) {
         for _ in 0..turns {
-            self.hub.check_slice(*turn).await;
+            check_slice(&self.hub.state, *turn).await;
             *turn = turn.next();
         }
     }
@@ -138,7 +138,7 @@ impl Node {
     /// Until no task of the hub runs any more.
     async fn rest(&self) {
         let resting = async {
-            while !self.hub.parts.drain.running().is_empty() {
+            while !self.hub.state.parts.drain.running().is_empty() {
                 tokio::task::yield_now().await;
             }
         };
