@@ -1,7 +1,8 @@
-//! What others leave for a connection, and the bell that wakes it.
+//! Per-connection wake queue: one dirty bit per subscription, a list of connection events, and the
+//! task's waker.
 //!
-//! Messages are not queued here: a topic only marks the subscription that has something to pull. So
-//! what a connection holds is bounded, however slowly it reads.
+//! Messages are not queued here: a topic only marks the subscription that has something to pull. So a
+//! connection's memory is bounded, however slowly its peer reads.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,26 +15,26 @@ use stomp::CloseCode;
 
 use crate::append::Outcome;
 
-/// Events beside the log that wait for one connection. They may be lost: a connection that is this
-/// far behind does not care who was typing.
+/// Room events that wait for one connection. Further ones are dropped: they are not stored, and to a
+/// connection this far behind it does not matter that somebody was typing.
 const EVENTS_MAX: usize = 64;
 
-/// The place of a subscription in its connection.
+/// Number of a subscription in its connection.
 pub type Slot = u32;
 
-/// Something for a connection.
+/// An event for a connection.
 #[derive(Debug)]
 pub enum ConnectionEvent {
-    /// What became of a send.
+    /// A send has its outcome.
     Stored {
-        /// The number the connection gave it.
+        /// The connection's number for the send.
         ticket: u64,
         /// The appender's answer.
         outcome: Outcome,
     },
-    /// An event for a subscription beside a log.
+    /// An event of a room, for a subscription to events.
     Event {
-        /// Whose.
+        /// The subscription.
         slot: Slot,
         /// The JSON.
         body: Bytes,
@@ -42,30 +43,42 @@ pub enum ConnectionEvent {
     Left {
         /// The room.
         room: RoomId,
-        /// Who.
+        /// The member.
         member: MemberId,
     },
-    /// The node stops: the client is to go to another one.
+    /// The node stops: the client moves to another one.
     Migrate(MoveAt),
-    /// A subscription's topic went back in time (a restored backup), or the connection has to go.
-    Close {
-        /// How.
-        code: CloseCode,
-        /// Why, in a word or two.
-        reason: &'static str,
-    },
+    /// The connection ends, after its sends in flight.
+    Close(CloseReason),
 }
 
-/// When one connection is to go.
+/// Code and text of a close frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CloseReason {
+    /// The close code.
+    pub code: CloseCode,
+    /// The reason in a word or two.
+    pub text: &'static str,
+}
+
+impl CloseReason {
+    /// The node stops: 1012, registered for a restart, after which clients reconnect.
+    pub const RESTART: Self = Self {
+        code: CloseCode(1012),
+        text: "restart",
+    };
+}
+
+/// When one client moves to another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MoveAt {
-    /// When the client should go. One that cannot be told is closed then.
+    /// When the client should move. One that cannot be notified is closed then.
     pub go_at: Instant,
-    /// When one that was told, and is still there, is closed.
+    /// When one that was notified, and is still connected, is closed.
     pub close_at: Instant,
 }
 
-/// Whose mailbox it is.
+/// The connection that a wake queue belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// The connection, by its number on this node.
@@ -74,7 +87,7 @@ pub struct Owner {
     pub member: MemberId,
 }
 
-/// One connection's mailbox.
+/// The wake queue of one connection.
 #[derive(Debug, Default)]
 pub struct WakeQueue {
     owner: OnceLock<Owner>,
@@ -91,18 +104,18 @@ struct State {
 }
 
 impl WakeQueue {
-    /// Says whose it is; only the first time counts.
+    /// Sets the owner; only the first call counts.
     pub fn set_owner(&self, owner: Owner) {
         self.owner.set(owner).ok();
     }
 
-    /// Whose it is, once somebody has logged in.
+    /// The owner; `None` before the login.
     #[must_use]
     pub fn owner(&self) -> Option<Owner> {
         self.owner.get().copied()
     }
 
-    /// The subscription in `slot` has something to pull.
+    /// Marks the subscription in `slot`: it has something to pull.
     pub fn mark(&self, slot: Slot) {
         let word = (slot / 64) as usize;
         let waker = {
@@ -116,7 +129,7 @@ impl WakeQueue {
         wake(waker);
     }
 
-    /// Leaves a letter. The number of `Stored` letters is bounded by the sends under way.
+    /// Adds an event. The number of `Stored` events is bounded by the sends in flight.
     pub fn post(&self, event: ConnectionEvent) {
         let waker = {
             let mut state = self.lock();
@@ -126,7 +139,7 @@ impl WakeQueue {
         wake(waker);
     }
 
-    /// Leaves an event, or `false`: there are too many already.
+    /// Adds a room event; `false` if too many wait already.
     #[must_use]
     pub fn post_event(&self, slot: Slot, body: Bytes) -> bool {
         let waker = {
@@ -144,7 +157,7 @@ impl WakeQueue {
         true
     }
 
-    /// Empties the mailbox: adds the marked slots to `dirty`, returns the letters.
+    /// Empties the queue: adds the marked slots to `dirty`, returns the events.
     pub fn take(&self, dirty: &mut Vec<Slot>) -> VecDeque<ConnectionEvent> {
         let mut state = self.lock();
         for (word, bits) in state.dirty.iter_mut().enumerate() {
@@ -159,7 +172,7 @@ impl WakeQueue {
         std::mem::take(&mut state.control)
     }
 
-    /// Ready when something is there; else the task is woken once something comes.
+    /// Ready when the queue is not empty; else wakes the task once it is not.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if !state.control.is_empty() || state.dirty.iter().any(|bits| *bits != 0) {
@@ -242,7 +255,7 @@ mod tests {
             ConnectionEvent::Event { .. }
             | ConnectionEvent::Left { .. }
             | ConnectionEvent::Migrate(_)
-            | ConnectionEvent::Close { .. } => None,
+            | ConnectionEvent::Close(_) => None,
         });
         assert!(tickets.eq(0..100), "in their order");
         assert!(

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stomp::CloseCode;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -13,6 +12,7 @@ use crate::connection::{MEMBERS_TICK, NodeControl, PendingChecks, Services};
 use crate::health::{Health, Phase};
 use crate::hub::WATCH_TICK;
 use crate::rooms::COMPARE_TICK;
+use crate::wake_queue::CloseReason;
 
 /// How often what is idle is let go of.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -71,7 +71,7 @@ pub(super) fn start(
         health.enter(Phase::Flush);
         let state = &closing.metrics.drain_state;
         state.set(Phase::Flush.number().into());
-        closing.close_all(CloseCode(1012), "restart");
+        closing.close_all(CloseReason::RESTART);
     }));
 }
 

@@ -1,5 +1,5 @@
-//! NodeControl of operators and of other nodes, and the look at who is connected that makes up for
-//! orders that were lost.
+//! Commands of administrators and of other nodes for the connections of this node, and the periodic
+//! check of account statuses that makes up for commands that were lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,56 +9,60 @@ use shared::ids::{MemberId, RoomId};
 use stomp::CloseCode;
 use tokio::sync::mpsc;
 
-use super::Connections;
 use super::failure::BLOCKED;
+use super::registry::Connections;
 use crate::bus::{Bus, Control};
 use crate::members::{MemberError, Members};
 use crate::metrics::{ControlKind, Metrics};
 use crate::rooms::Rooms;
 use crate::store::AccountStatus;
+use crate::wake_queue::CloseReason;
 
-/// How often [`NodeControl::check_slice`] is to be called.
+/// Time between two calls of [`NodeControl::check_slice`].
 pub const MEMBERS_TICK: Duration = Duration::from_secs(5);
 
-/// The members are looked at in so many slices: each once a minute.
+/// The members are checked in so many slices: each once a minute.
 const SLICES: u32 = 12;
 
 /// Members and rooms read from the store at a time.
 const READS_AT_ONCE: usize = 16;
 
-/// Rooms and members that wait for a look because another node said so.
+/// Rooms and members that wait for a check that another node has requested.
 const CHECKS_MAX: usize = 1_024;
 
-/// How connections end that an operator closes: 1012, after which clients come back.
-const DISCONNECTED: (CloseCode, &str) = (CloseCode(1012), "disconnected");
+/// How connections end that an administrator closes: 1012, after which clients reconnect.
+const DISCONNECTED: CloseReason = CloseReason {
+    code: CloseCode(1012),
+    text: "disconnected",
+};
 
-/// What [`NodeControl`] uses.
+/// What [`NodeControl::new`] needs.
 #[derive(Debug)]
 pub struct NodeControlParts {
-    /// Who is in which room.
+    /// Memberships.
     pub rooms: Arc<Rooms>,
-    /// Who is blocked.
+    /// Account statuses.
     pub members: Arc<Members>,
-    /// Who is connected.
+    /// The list of all connections.
     pub connections: Arc<Connections>,
-    /// Tells the other nodes.
+    /// Carries commands to the other nodes.
     pub bus: Arc<dyn Bus>,
-    /// Counts orders.
+    /// Counts commands.
     pub metrics: Arc<Metrics>,
 }
 
-/// Carries orders out.
+/// Carries commands out.
 #[derive(Debug)]
 pub struct NodeControl {
     parts: NodeControlParts,
     checks: mpsc::Sender<Check>,
 }
 
-/// PendingChecks that wait; see [`NodeControl::follow`].
+/// Checks that wait; see [`NodeControl::follow`].
 #[derive(Debug)]
 pub struct PendingChecks(mpsc::Receiver<Check>);
 
-/// What has to be read anew.
+/// What has to be read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Check {
     Room(RoomId),
@@ -66,15 +70,15 @@ enum Check {
 }
 
 impl NodeControl {
-    /// What takes orders, and what has to be given to [`NodeControl::follow`].
+    /// The receiver of commands, and the queue for [`NodeControl::follow`].
     #[must_use]
     pub fn new(parts: NodeControlParts) -> (Self, PendingChecks) {
         let (checks, waiting) = mpsc::channel(CHECKS_MAX);
         (Self { parts, checks }, PendingChecks(waiting))
     }
 
-    /// Takes an order of another node. What needs the store is done later, by [`NodeControl::follow`]:
-    /// behind this call everything else waits that the bus brings.
+    /// Takes a command of another node. Reads from the store are left to [`NodeControl::follow`]: all
+    /// other events of the bus wait for this call.
     pub async fn take(&self, control: Control) {
         let parts = &self.parts;
         match control {
@@ -103,21 +107,21 @@ impl NodeControl {
         }
     }
 
-    /// Anything may have been missed: nothing that is cached is believed any more.
+    /// Any command may have been missed: invalidates the caches.
     pub fn take_loss(&self) {
         self.parts.rooms.forget_all();
         self.parts.members.forget_all();
     }
 
-    /// PendingChecks at rooms and members that others have changed, for ever.
+    /// Checks rooms and members that other nodes have changed, for ever.
     pub async fn follow(&self, checks: PendingChecks) {
         let PendingChecks(waiting) = checks;
         let each = stream::unfold(waiting, async |mut waiting| {
-            let look = waiting.recv().await?;
-            Some((look, waiting))
+            let check = waiting.recv().await?;
+            Some((check, waiting))
         });
-        // What cannot be read now is read at the next periodic look.
-        each.for_each_concurrent(READS_AT_ONCE, async |look| match look {
+        // What cannot be read now is read at the next periodic check.
+        each.for_each_concurrent(READS_AT_ONCE, async |check| match check {
             Check::Room(room) => {
                 self.parts.rooms.compare(room).await.ok();
             }
@@ -126,10 +130,10 @@ impl NodeControl {
         .await;
     }
 
-    /// Closes a member's connections, here and on all other nodes; how many they were here. The
-    /// member may come back at once.
+    /// Closes a member's connections, here and on all other nodes; how many there were here. The
+    /// member may reconnect at once.
     pub fn disconnect(&self, member: MemberId) -> usize {
-        tracing::info!(%member, "member {member} is disconnected by an operator");
+        tracing::info!(%member, "member {member} is disconnected by an administrator");
         self.parts
             .metrics
             .orders_sent
@@ -139,18 +143,18 @@ impl NodeControl {
         self.parts.connections.close_member(member, DISCONNECTED)
     }
 
-    /// The member may, or may not, use the site from now on. Closes the connections of one who may
-    /// not, here at once; other nodes are told, and find out by themselves within a minute. The
-    /// standing that counts now, and how many connections were closed here.
+    /// Sets a member's account status. The connections of a blocked member are closed, here at once;
+    /// other nodes get the command, or detect the status within a minute. Returns the status that
+    /// counts now and how many connections were closed here.
     ///
     /// # Errors
-    /// [`MemberError::Unavailable`]: the store did not take it, or may have. Again is harmless.
+    /// [`MemberError::Unavailable`]: the store has not stored it, or may have. A retry is harmless.
     pub async fn set_account_status(
         &self,
         member: MemberId,
         status: AccountStatus,
     ) -> Result<(AccountStatus, usize), MemberError> {
-        tracing::info!(%member, "an operator sets the status of member {member}: {status:?}");
+        tracing::info!(%member, "an administrator sets the status of member {member}: {status:?}");
         let counts = self.parts.members.set_now(member, status).await?;
         let closed = match counts {
             AccountStatus::Good => 0,
@@ -159,9 +163,9 @@ impl NodeControl {
         Ok((counts, closed))
     }
 
-    /// PendingChecks anew at the standing of every twelfth of the members who are connected here. Called
-    /// every [`MEMBERS_TICK`] with the next number, it leaves no blocked member connected for more
-    /// than a minute, however idle. While the store is away everybody stays.
+    /// Reads the account status of every twelfth of the members who are connected here. Called every
+    /// [`MEMBERS_TICK`] with the next number, it leaves no blocked member connected for more than a
+    /// minute, however idle. While the store is away everybody stays.
     pub async fn check_slice(&self, number: u32) {
         let slice = number % SLICES;
         let is_in = |member: MemberId| member.get() % SLICES == slice;
@@ -172,7 +176,7 @@ impl NodeControl {
             .await;
     }
 
-    /// Closes the member's connections if the store says that they are blocked.
+    /// Closes the member's connections if the store has them blocked.
     async fn check(&self, member: MemberId) {
         match self.parts.members.check_now(member).await {
             Err(MemberError::Blocked(_)) => {
@@ -186,8 +190,8 @@ impl NodeControl {
         self.parts.connections.close_member(member, BLOCKED)
     }
 
-    fn check_later(&self, look: Check) {
-        if self.checks.try_send(look).is_err() {
+    fn check_later(&self, check: Check) {
+        if self.checks.try_send(check).is_err() {
             self.parts.metrics.orders_dropped.inc();
         }
     }

@@ -1,43 +1,43 @@
-//! StartAt topics to the socket: a subscription pulls what lies past its cursor.
+//! Delivery from topics to the socket: a subscription pulls the entries after its cursor.
 //!
-//! Nothing is queued here. What is in the ring is written as it was encoded once for everybody;
-//! what is not is read from the store, one page at a time, and only one read a connection.
+//! Nothing is queued here. Entries in the ring are written as they were encoded once for all
+//! subscriptions; older ones are read from the store, one page at a time, one read per connection.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use shared::ids::{MessageId, RoomId, Seq};
-use stomp::{AckMode, MessageTail, Session, SubscriptionKey, Version, message_head};
+use stomp::{AckMode, Session, SubscriptionKey, Version};
 
 use super::page::{Page, PageRead};
 use super::socket::Socket;
 use super::subscribe::{Begun, Target};
 use crate::hub::{
     Delivery, DestinationView, Following, FrameVariant, Pulled, destination, message_frame,
-    message_tail, whole_frame,
+    message_tail,
 };
 use crate::log::{Entry, Topic};
 use crate::metrics::Metrics;
 
-/// Bytes that may wait for one socket before its subscriptions stop pulling. One write takes about
-/// as much as the kernel's buffer.
+/// Bytes that may wait for one socket before its subscriptions stop pulling: about as many as the
+/// kernel's buffer takes in one write.
 pub(super) const OUT_BYTES_MAX: usize = 64 << 10;
 
 /// One subscription of a connection.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    pub(super) key: SubscriptionKey,
-    pub(super) variant: Arc<FrameVariant>,
-    pub(super) source: Source,
+    key: SubscriptionKey,
+    variant: Arc<FrameVariant>,
+    source: Source,
     counts_acks: bool,
-    /// It is on the list of those that have something to pull.
-    pub(super) queued: bool,
+    /// It has a place in the list of those that have something to pull.
+    is_queued: bool,
 }
 
 /// Where its messages come from.
 #[derive(Debug)]
-pub(super) enum Source {
+enum Source {
     Log(LogCursor),
     /// Held for its `Drop`, which leaves the topic.
     Events {
@@ -48,7 +48,17 @@ pub(super) enum Source {
     System,
 }
 
-/// Where a subscription stands in a log.
+/// What the session has agreed on for a subscription.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SubscriptionTerms<'a> {
+    pub(super) key: SubscriptionKey,
+    pub(super) ack_mode: AckMode,
+    pub(super) version: Version,
+    /// Named in every MESSAGE; missing only in 1.0.
+    pub(super) id: Option<&'a str>,
+}
+
+/// Position of a subscription in a log.
 #[derive(Debug)]
 pub(super) struct LogCursor {
     following: Following,
@@ -56,23 +66,35 @@ pub(super) struct LogCursor {
     page: Page,
 }
 
-/// How pulling ended.
+/// Why pulling stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pumped {
     /// Nothing left, or paused until an ACK.
     Done,
     /// The socket is full; again when it is not.
     Full,
-    /// The next entries must be read from the store: after the first position, up to the second.
-    Behind(Seq, Seq),
+    /// The next entries must be read from the store.
+    Behind(Missing),
+}
+
+/// A range of a topic's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    pub(super) topic: Topic,
+    /// The position before the range.
+    pub(super) after: Seq,
+    /// Its last position.
+    pub(super) last: Seq,
 }
 
 impl Subscription {
-    pub(super) fn new(
-        begun: Begun,
-        (key, ack_mode): (SubscriptionKey, AckMode),
-        (version, id): (Version, Option<&str>),
-    ) -> Self {
+    pub(super) fn new(begun: Begun, terms: SubscriptionTerms<'_>) -> Self {
+        let SubscriptionTerms {
+            key,
+            ack_mode,
+            version,
+            id,
+        } = terms;
         let view = match begun.target {
             Target::Log(_, view) => view,
             Target::Events(_) | Target::Errors | Target::System => DestinationView::Room,
@@ -113,11 +135,47 @@ impl Subscription {
             variant,
             source,
             counts_acks,
-            queued: false,
+            is_queued: false,
         }
     }
 
-    /// Writes what lies past the cursor, as far as socket and acknowledgements allow.
+    pub(super) fn key(&self) -> SubscriptionKey {
+        self.key
+    }
+
+    pub(super) fn variant(&self) -> &FrameVariant {
+        &self.variant
+    }
+
+    /// Whether it gets the client's errors.
+    pub(super) fn is_errors(&self) -> bool {
+        matches!(self.source, Source::Errors)
+    }
+
+    /// Whether it gets the server's notices.
+    pub(super) fn is_system(&self) -> bool {
+        matches!(self.source, Source::System)
+    }
+
+    /// Its destination, if it gets the events of a room.
+    pub(super) fn events_destination(&self) -> Option<&str> {
+        match &self.source {
+            Source::Events { destination, .. } => Some(destination),
+            Source::Log(_) | Source::Errors | Source::System => None,
+        }
+    }
+
+    /// Notes that it has a place in the list of those that pull; `false` if it had one.
+    pub(super) fn enqueue(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_queued, true)
+    }
+
+    /// It has lost its place in that list.
+    pub(super) fn dequeue(&mut self) {
+        self.is_queued = false;
+    }
+
+    /// Writes the entries after the cursor, as far as socket and acknowledgements allow.
     pub(super) fn pump(
         &mut self,
         socket: &mut Socket,
@@ -140,7 +198,7 @@ impl Subscription {
         pumped
     }
 
-    /// Takes in a page that was read for this subscription.
+    /// Takes a page that was read for this subscription.
     pub(super) fn take_page(&mut self, read: PageRead) {
         let Source::Log(log) = &mut self.source else {
             return;
@@ -148,7 +206,7 @@ impl Subscription {
         log.page.take(read.entries, read.last);
     }
 
-    /// Writes a message that the client refused once more.
+    /// Writes a message again that the client has rejected once.
     pub(super) fn write_again(&self, read: &PageRead, socket: &mut Socket) {
         let Some(topic) = self.topic() else { return };
         for entry in &read.entries {
@@ -156,14 +214,15 @@ impl Subscription {
         }
     }
 
-    /// The message that a NACK names, if it can be one of this subscription's.
-    pub(super) fn named(&self, message_id: u64) -> Option<(Topic, Seq)> {
-        let Source::Log(log) = &self.source else {
-            return None;
-        };
-        let topic = log.following.topic().topic();
+    /// The range of the one message that a NACK names, if it can be one of this subscription's.
+    pub(super) fn range_of(&self, message_id: u64) -> Option<Missing> {
+        let topic = self.topic()?;
         let seq = topic.seq_of(MessageId::try_from(message_id).ok()?)?;
-        Some((topic, seq))
+        Some(Missing {
+            topic,
+            after: seq.saturating_sub(1),
+            last: seq,
+        })
     }
 
     /// The destination of its messages.
@@ -176,7 +235,7 @@ impl Subscription {
         }
     }
 
-    /// The room it is about, if it is about one.
+    /// Its room, if it has one.
     pub(super) fn room(&self) -> Option<RoomId> {
         let topic = match &self.source {
             Source::Log(log) => log.following.topic().topic(),
@@ -189,8 +248,8 @@ impl Subscription {
         }
     }
 
-    /// Its topic, if it follows a log.
-    pub(super) fn topic(&self) -> Option<Topic> {
+    /// Its topic, if it reads a log.
+    fn topic(&self) -> Option<Topic> {
         match &self.source {
             Source::Log(log) => Some(log.following.topic().topic()),
             Source::Events { .. } | Source::Errors | Source::System => None,
@@ -198,13 +257,13 @@ impl Subscription {
     }
 }
 
-/// A socket that takes messages of one subscription.
+/// The socket, for messages of one subscription.
 struct Sink<'a> {
     socket: &'a mut Socket,
     key: SubscriptionKey,
-    /// How many more may go out before an ACK has to come.
+    /// Messages that may be written before the next ACK.
     window: Option<usize>,
-    /// Counts what waits for an ACK; `None` in mode `auto`.
+    /// Counts messages that wait for an ACK; `None` in mode `auto`.
     session: Option<&'a mut Session>,
     written: u64,
 }
@@ -252,7 +311,11 @@ impl LogCursor {
                 Pulled::UpToDate => return Pumped::Done,
                 Pulled::Full => {}
                 Pulled::Behind(head) => {
-                    return Pumped::Behind(self.cursor, self.page.next_end(self.cursor, head));
+                    return Pumped::Behind(Missing {
+                        topic: self.following.topic().topic(),
+                        after: self.cursor,
+                        last: self.page.next_end(self.cursor, head),
+                    });
                 }
             }
         }
@@ -285,37 +348,8 @@ impl LogCursor {
     }
 }
 
-/// A message on its own, outside the ring.
+/// A message that is not in the ring.
 fn encode(topic: Topic, entry: &Entry, variant: &FrameVariant, delivery: Delivery) -> Bytes {
     let tail = message_tail(topic, entry, variant.view, variant.version, delivery);
     message_frame(topic, entry, variant, &tail)
-}
-
-/// A MESSAGE that is not of a log: an event, an error.
-pub(super) fn push_unstored(
-    socket: &mut Socket,
-    variant: &FrameVariant,
-    destination: &str,
-    message_id: &str,
-    body: &[u8],
-) {
-    let headers = [
-        ("destination", destination),
-        ("message-id", message_id),
-        ("content-type", "application/json"),
-    ];
-    push_message(socket, variant, &headers, body);
-}
-
-/// A MESSAGE with these headers, besides those that the subscription asks for.
-pub(super) fn push_message(
-    socket: &mut Socket,
-    variant: &FrameVariant,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) {
-    let headers = headers.iter().copied();
-    let tail = MessageTail::encode(variant.version, headers, body);
-    let head = message_head(variant.version, variant.subscription.as_deref(), None);
-    socket.push(&whole_frame(&head, &tail));
 }

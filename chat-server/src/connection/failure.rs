@@ -1,4 +1,4 @@
-//! What a client is told when a frame of its cannot be carried out.
+//! Errors for clients whose frame cannot be carried out: code, name, text, and whether to retry.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,10 @@ use crate::auth::AuthError;
 use crate::members::MemberError;
 use crate::rooms::RoomError;
 use crate::store::StoreError;
+use crate::wake_queue::CloseReason;
+use crate::wire::SendError;
 
-/// One row of the table of reasons.
+/// One row of the table of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ClientError {
     /// The number for programs.
@@ -110,16 +112,43 @@ impl ClientError {
             close: if self.retryable {
                 CloseCode::TRY_AGAIN_LATER
             } else if self == Self::BLOCKED {
-                BLOCKED.0
+                BLOCKED.code
             } else {
                 CloseCode::POLICY
             },
         }
     }
+
+    /// The body of a MESSAGE to the client's error destination.
+    pub(super) fn describe(self, subject: ErrorSubject<'_>) -> SendError<'_> {
+        SendError {
+            code: self.code,
+            name: self.name,
+            message: self.message,
+            retryable: self.retryable,
+            destination: subject.destination,
+            receipt_id: subject.receipt_id,
+            client_message_id: subject.client_message_id,
+        }
+    }
 }
 
-/// How a blocked member's connections end; coming back is in vain.
-pub(super) const BLOCKED: (CloseCode, &str) = (CloseCode(4403), "blocked");
+/// How a blocked member's connections end; reconnecting is in vain.
+pub(super) const BLOCKED: CloseReason = CloseReason {
+    code: CloseCode(4403),
+    text: "blocked",
+};
+
+/// What an error is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ErrorSubject<'a> {
+    /// Of the frame that failed.
+    pub(super) destination: &'a str,
+    /// The receipt that it requested.
+    pub(super) receipt_id: Option<&'a str>,
+    /// The client's name for its message.
+    pub(super) client_message_id: Option<&'a str>,
+}
 
 impl From<AppendError> for ClientError {
     fn from(error: AppendError) -> Self {

@@ -1,4 +1,4 @@
-//! From a SEND to what will be stored. Pure: everything it needs is an argument.
+//! SEND to draft: checks length, headers and body of a message. Only its uid is drawn at random.
 
 use bytes::Bytes;
 use shared::clock::UnixMillis;

@@ -1,125 +1,67 @@
 //! Connections: one task each, from the upgraded socket to the last byte.
 //!
-//! `actor` has the one loop and `time` its clockwork; `effects` carries out what the session
-//! wants, in `sending` and `hearing`; `registry` is the list of all, and `orders` finds those in it
-//! that have to go; `subscribe` finds where a subscription begins and `delivery` moves its messages
-//! from the topic, or from a `page` of the log, to the socket. `retire` sends clients to other nodes,
-//! and `farewell` is how connections end.
+//! A connection's task is an `Actor`: `actor` has its loop and its times, `effects` carries out the
+//! outputs of the STOMP session, `send` those that store messages. Its state is in parts that own
+//! their fields. A file uses only files further down:
+//!
+//! | file | contents |
+//! |---|---|
+//! | `effects`, `send`, `transaction` | outputs of the session; SEND and COMMIT |
+//! | `actor` | the task |
+//! | `subscriptions` | state: the subscriptions, their turns, the page being read |
+//! | `in_flight` | state: the frame being worked on, sends without an outcome |
+//! | `closing`, `migration` | state: the end of the connection; its move to another node |
+//! | `liveness` | state: pings, time limits, idle input |
+//! | `login` | state: identity and its end |
+//! | `delivery`, `page`, `unstored` | messages from the ring, from the store, from neither |
+//! | `subscribe` | permission and start position of a subscription |
+//! | `control` | commands of administrators and of other nodes |
+//! | `registry`, `drain_schedule` | the list of all connections; when they move |
+//! | `services` | what connections share |
+//! | `socket`, `meter`, `limiter` | WebSocket; idle frames; rate of sends |
+//! | `message`, `failure` | SEND to draft; error codes |
 
 mod actor;
 mod closing;
 mod control;
 mod delivery;
+mod drain_schedule;
 mod effects;
 mod failure;
+mod in_flight;
 mod limiter;
+mod liveness;
+mod login;
 mod message;
 mod meter;
-mod migrate;
+mod migration;
 mod page;
 mod registry;
 mod send;
+mod services;
 mod socket;
 mod subscribe;
 mod subscriptions;
-mod time;
 mod transaction;
+mod unstored;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use shared::clock::Clock;
-use shared::drain::Drain;
 use shared::web::Credentials;
-use stomp::{CloseCode, SessionConfig};
 use tokio::net::TcpStream;
 
-use crate::append::Appender;
-use crate::auth::Authenticator;
-use crate::hub::Hub;
-use crate::members::Members;
-use crate::metrics::Metrics;
-use crate::rooms::Rooms;
-use crate::store::MessageStore;
-use crate::wake_queue::ConnectionEvent;
+use crate::wake_queue::{CloseReason, ConnectionEvent};
+
+use actor::Actor;
+use registry::ConnectionEntry;
+use socket::Socket;
 
 pub use control::{MEMBERS_TICK, NodeControl, NodeControlParts, PendingChecks};
-pub use migrate::DrainSchedule;
-use registry::ConnectionEntry;
+pub use drain_schedule::DrainSchedule;
 pub use registry::{Connections, ConnectionsSurvey, SlowConnection};
+pub use services::{ConnectionConfig, Permit, Services};
 
-/// How connections end when the node stops: 1012, registered for a restart.
-const RESTART: (CloseCode, &str) = (CloseCode(1012), "restart");
-
-/// What connections may do and how long they may take.
-#[derive(Clone, Debug)]
-pub struct ConnectionConfig {
-    /// Connections of this node.
-    pub connections_max: usize,
-    /// Characters of a chat message.
-    pub message_chars_max: usize,
-    /// Without any progress in writing for so long, a connection is closed.
-    pub send_time_limit: Duration,
-    /// After so long without a sign of life a ping is sent; after as long again the connection is
-    /// given up.
-    pub ping_interval: Duration,
-    /// Sends a second, with a burst of five times as many; `None`: as many as come.
-    pub sends_per_second: Option<NonZeroU32>,
-    /// A connection that logged in by cookie ends at this age at the latest.
-    pub age_max: Duration,
-    /// Age at which a connection that can be told to is asked to come again, a quarter more or less;
-    /// zero: never.
-    pub rebalance_age: Duration,
-    /// How long it may then take; nothing hurries.
-    pub rebalance_margin: Duration,
-    /// Whether a room's subscription without a position begins at the read mark.
-    pub replay_unread: bool,
-    /// Connections that a member may have on this node.
-    pub member_connections_max: usize,
-    /// Whether a connection that does not listen for it is told by an ERROR that it is to come again.
-    pub close_with_error: bool,
-}
-
-/// Everything connections use.
-#[derive(Debug)]
-pub struct Services {
-    /// Bounds and times.
-    pub config: ConnectionConfig,
-    /// The same for STOMP.
-    pub session: Arc<SessionConfig>,
-    /// Live topics.
-    pub hub: Hub,
-    /// Takes sends.
-    pub appender: Arc<Appender>,
-    /// Who may read and write.
-    pub rooms: Arc<Rooms>,
-    /// Who may use the site.
-    pub members: Arc<Members>,
-    /// Who somebody is.
-    pub auth: Arc<Authenticator>,
-    /// For subscriptions that are behind.
-    pub store: Arc<dyn MessageStore>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// Waits for connections when the node stops.
-    pub drain: Drain,
-    /// Counts.
-    pub metrics: Arc<Metrics>,
-    /// Who is connected.
-    pub connections: Arc<Connections>,
-    /// What chance is drawn from: tells nodes and starts apart.
-    pub seed: u64,
-}
-
-/// The right to one connection; dropping it makes room for another.
-#[derive(Debug)]
-pub struct Permit {
-    services: Arc<Services>,
-}
-
-/// A connection's entry; dropping it takes it off the list.
+/// A connection's entry in the list of all; dropping it removes the entry.
 #[derive(Debug)]
 struct Registration {
     permit: Permit,
@@ -127,32 +69,18 @@ struct Registration {
 }
 
 impl Services {
-    /// The right to one more connection, unless there are too many.
-    #[must_use]
-    pub fn admit(self: &Arc<Self>) -> Option<Permit> {
-        let max = self.config.connections_max;
-        let one_more = |count: usize| (count < max).then_some(count + 1);
-        let count = &self.connections.count;
-        count
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
-            .ok()?;
-        Some(Permit {
-            services: Arc::clone(self),
-        })
-    }
-
-    /// Serves an upgraded socket to its end. `early` came behind the upgrade request, which carried
-    /// `credentials`.
+    /// Serves an upgraded socket to its end. `early` was received after the upgrade request, which
+    /// carried `credentials`.
     pub async fn serve(permit: Permit, tcp: TcpStream, early: Vec<u8>, credentials: Credentials) {
         let services = Arc::clone(&permit.services);
         services.metrics.connections_opened.inc();
         let registration = Registration::new(permit);
-        services.migrate_late(&registration.entry);
+        let entry = &registration.entry;
+        services.connections.migrate_late(services.seed, entry);
         if services.drain.soft().is_cancelled() {
-            // The connections may have been told just before this one was on the list.
-            let (code, reason) = RESTART;
-            let wake_queue = registration.entry.wake_queue();
-            wake_queue.post(ConnectionEvent::Close { code, reason });
+            // All connections may have been closed just before this one was in the list.
+            let close = ConnectionEvent::Close(CloseReason::RESTART);
+            entry.wake_queue().post(close);
         }
         // A whole STOMP frame may come in one message; the session refuses it with an ERROR if it
         // is a little too large, so the WebSocket lets a little more pass.
@@ -161,14 +89,9 @@ impl Services {
             .after_login
             .frame_bytes_max
             .saturating_mul(2);
-        let socket = socket::Socket::new(tcp, early, message_bytes_max).await;
-        let mut actor = actor::Actor::new(
-            Arc::clone(&services),
-            &registration.entry,
-            socket,
-            credentials,
-        );
-        let code = actor.run(registration.entry.id()).await;
+        let socket = Socket::new(tcp, early, message_bytes_max).await;
+        let mut actor = Actor::new(Arc::clone(&services), entry, socket, credentials);
+        let code = actor.run().await;
         services
             .metrics
             .connections_closed
@@ -176,13 +99,17 @@ impl Services {
             .inc();
     }
 
-    /// Asks all connections to close, each after what it has under way.
-    pub fn close_all(&self, code: CloseCode, reason: &'static str) {
+    /// Closes all connections, each after its sends in flight.
+    pub fn close_all(&self, reason: CloseReason) {
         for entry in self.connections.all() {
-            entry
-                .wake_queue()
-                .post(ConnectionEvent::Close { code, reason });
+            entry.wake_queue().post(ConnectionEvent::Close(reason));
         }
+    }
+
+    /// Moves all connections to other nodes, those here and those on their way here, each at its
+    /// time.
+    pub fn migrate_all(&self, schedule: DrainSchedule) {
+        self.connections.migrate_all(self.seed, schedule);
     }
 }
 
@@ -197,14 +124,5 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.permit.services.connections.remove(&self.entry);
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let connections = &self.services.connections;
-        if connections.count.fetch_sub(1, Ordering::Relaxed) == 1 {
-            connections.emptied.notify_waiters();
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Pages of a log, for subscriptions that are behind what the ring holds.
+//! Pages of a log from the store, for subscriptions whose cursor is older than the ring.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,9 +8,7 @@ use shared::ids::Seq;
 use stomp::SubscriptionKey;
 use tokio::time::{Duration, sleep};
 
-use super::Services;
-use super::actor::Actor;
-use super::delivery::OUT_BYTES_MAX;
+use super::services::Services;
 use crate::hub::Delivery;
 use crate::log::{Entry, Topic};
 use crate::store::{MessageStore, ReadConsistency, StoreError};
@@ -24,17 +22,17 @@ const PAGE_ENTRIES: u32 = 128;
 /// would be 8 MiB.
 const PAGE_BYTES_MAX: usize = 256 << 10;
 
-/// Between attempts to read while the store is away.
+/// Time between attempts while the store is away.
 const READ_PAUSE: Duration = Duration::from_millis(500);
 
-/// What was read for a subscription and is not written yet.
+/// Entries that were read for a subscription and are not written yet.
 #[derive(Debug)]
 pub(super) struct Page {
     entries: VecDeque<Arc<Entry>>,
-    /// What lies up to here is in the page, was in it, or is not there any more.
+    /// Entries up to here are in the page, were in it, or have expired.
     end: Seq,
-    /// How many entries the next one asks for: as many as could be kept of this one, growing again.
-    ask: u32,
+    /// Entries of the next page: as many as could be kept of this one, growing again.
+    size: u32,
 }
 
 impl Default for Page {
@@ -42,7 +40,7 @@ impl Default for Page {
         Self {
             entries: VecDeque::new(),
             end: Seq::ZERO,
-            ask: PAGE_ENTRIES,
+            size: PAGE_ENTRIES,
         }
     }
 }
@@ -59,7 +57,7 @@ impl Page {
 
     /// Where the page after `cursor` ends.
     pub(super) fn next_end(&self, cursor: Seq, head: Seq) -> Seq {
-        cursor.saturating_add(self.ask).min(head)
+        cursor.saturating_add(self.size).min(head)
     }
 
     /// Takes in what was read, or as much of its beginning as may be kept.
@@ -68,10 +66,10 @@ impl Page {
         if fits < entries.len() {
             entries.truncate(fits);
             self.end = entries.last().map_or(last, |entry| entry.seq);
-            self.ask = u32::try_from(fits).unwrap_or(PAGE_ENTRIES);
+            self.size = u32::try_from(fits).unwrap_or(PAGE_ENTRIES);
         } else {
             self.end = last;
-            self.ask = self.ask.saturating_mul(2).min(PAGE_ENTRIES);
+            self.size = self.size.saturating_mul(2).min(PAGE_ENTRIES);
         }
         self.entries = entries.into();
     }
@@ -87,28 +85,45 @@ fn count_that_fits(entries: &[Arc<Entry>]) -> usize {
     too_many.map_or(entries.len(), |first| first.max(1))
 }
 
-/// A read that was asked for a subscription, and its answer.
+/// A page to be read for a subscription.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PageRequest {
+    pub(super) slot: Slot,
+    /// Distinguishes the subscription from a later one in the same slot.
+    pub(super) key: SubscriptionKey,
+    pub(super) delivery: Delivery,
+    pub(super) topic: Topic,
+    /// The position before the page.
+    pub(super) after: Seq,
+    /// Its last position.
+    pub(super) last: Seq,
+}
+
+/// A page that was read.
+#[derive(Debug)]
 pub(super) struct PageRead {
     pub(super) slot: Slot,
     pub(super) key: SubscriptionKey,
-    pub(super) last: Seq,
     pub(super) delivery: Delivery,
     pub(super) entries: Vec<Arc<Entry>>,
+    /// Nothing is missing up to here.
+    pub(super) last: Seq,
 }
 
-/// Reads what lies after the first position, up to the second, for as long as it takes; ends with
-/// the connection.
-pub(super) fn read_page(
-    services: &Services,
-    topic: Topic,
-    (after, last): (Seq, Seq),
-    read: (Slot, SubscriptionKey, Delivery),
-) -> BoxFuture<'static, PageRead> {
+/// Reads a page, for as long as it takes; ends with the connection.
+pub(super) fn read_page(services: &Services, request: PageRequest) -> BoxFuture<'static, PageRead> {
     let store: Arc<dyn MessageStore> = Arc::clone(&services.store);
     let metrics = Arc::clone(&services.metrics);
-    let first = after.saturating_add(1);
-    let (slot, key, delivery) = read;
     Box::pin(async move {
+        let PageRequest {
+            slot,
+            key,
+            delivery,
+            topic,
+            after,
+            last,
+        } = request;
+        let first = after.saturating_add(1);
         loop {
             match read_over_holes(store.as_ref(), topic, first, last).await {
                 Ok(Some((entries, last))) => {
@@ -116,12 +131,12 @@ pub(super) fn read_page(
                     return PageRead {
                         slot,
                         key,
-                        last,
                         delivery,
                         entries,
+                        last,
                     };
                 }
-                // The log ends before what was shown here: the hub finds that out and closes.
+                // The log ends before what was shown here: the hub detects that and closes.
                 Ok(None) => {}
                 Err(_) => metrics.store_errors.with_label_values(&["read"]).inc(),
             }
@@ -130,8 +145,8 @@ pub(super) fn read_page(
     })
 }
 
-/// What there is from `first` on, and up to where that is all of it: to `last`, or, if nothing is
-/// there, as far as nothing is.
+/// The entries from `first` on, and the position up to which they are complete: `last`, or, if there
+/// are none, the one before the next entry.
 async fn read_over_holes(
     store: &dyn MessageStore,
     topic: Topic,
@@ -145,8 +160,8 @@ async fn read_over_holes(
     if entries.len() == wanted {
         return Ok(Some((entries, last)));
     }
-    // Something is missing that was stored. A read that settles finds it, or it is gone: in an
-    // inbox because it expired, in a room because it is lost.
+    // Something is missing that was stored. A serial read finds it, or it does not exist any more:
+    // in an inbox because it expired, in a room because it is lost.
     let head = store.head(topic, ReadConsistency::Serial).await?;
     if head < last {
         return Ok(None);
@@ -160,55 +175,6 @@ async fn read_over_holes(
     let next = store.nearest(topic, last, head).await?;
     let end = next.map_or(last, |next| next.saturating_sub(1).max(last));
     Ok(Some((entries, end)))
-}
-
-impl Actor {
-    /// A page has come for a subscription, if that still is there.
-    pub(super) fn on_page(&mut self, page: PageRead) {
-        let slot = page.slot;
-        let place = self.slots.get_mut(slot as usize).and_then(Option::as_mut);
-        let Some(subscription) = place.filter(|subscription| subscription.key == page.key) else {
-            return;
-        };
-        match page.delivery {
-            Delivery::First => {
-                subscription.take_page(page);
-                self.ready.push_back(slot); // it is queued all the while
-            }
-            Delivery::Again => subscription.write_again(&page, &mut self.socket),
-        }
-    }
-
-    /// Begins the next read, if none is under way.
-    pub(super) fn read_next(&mut self) {
-        while self.reading.is_none() {
-            // It may have ended meanwhile, or have nothing to read any more: then the next one.
-            let Some(slot) = self.behind.pop_front() else {
-                return self.read_again();
-            };
-            self.pump(slot);
-        }
-    }
-
-    /// Begins to read a message that the client refused, unless the socket takes nothing.
-    fn read_again(&mut self) {
-        while self.socket.pending_bytes() < OUT_BYTES_MAX {
-            let Some((slot, message_id)) = self.again.pop_front() else {
-                return;
-            };
-            let subscription = self.slots.get(slot as usize).and_then(Option::as_ref);
-            let Some(subscription) = subscription else {
-                continue;
-            };
-            let Some((topic, seq)) = subscription.named(message_id) else {
-                continue;
-            };
-            let read = (slot, subscription.key, Delivery::Again);
-            let range = (seq.saturating_sub(1), seq);
-            self.reading = Some(read_page(&self.services, topic, range, read));
-            return;
-        }
-    }
 }
 
 #[cfg(test)]

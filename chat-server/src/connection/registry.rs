@@ -1,4 +1,4 @@
-//! The connections of a node: who they belong to, and what others see of them.
+//! The list of a node's connections: their members, their counters, and their moves to other nodes.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -7,29 +7,29 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use shared::ids::MemberId;
-use stomp::{CloseCode, Version};
+use stomp::Version;
 use tokio::sync::Notify;
 
-use super::migrate::DrainSchedule;
+use super::drain_schedule::{DrainSchedule, Purpose, draw, places};
 use crate::auth::{Identity, Origin};
-use crate::wake_queue::{ConnectionEvent, Owner, WakeQueue};
+use crate::wake_queue::{CloseReason, ConnectionEvent, Owner, WakeQueue};
 
 /// The connections of this node.
 #[derive(Debug, Default)]
 pub struct Connections {
-    pub(super) open: DashMap<u64, Arc<ConnectionEntry>>,
+    open: DashMap<u64, Arc<ConnectionEntry>>,
     members: DashMap<MemberId, Vec<Arc<ConnectionEntry>>>,
-    pub(super) count: AtomicUsize,
+    count: AtomicUsize,
     made: AtomicU64,
     /// Those whose client has its last RECEIPT and has not closed yet.
-    pub(super) lingering: Arc<AtomicUsize>,
-    /// Rung when the last one has gone.
-    pub(super) emptied: Notify,
-    /// Set once the node sends its clients away.
-    pub(super) schedule: OnceLock<DrainSchedule>,
+    lingering: Arc<AtomicUsize>,
+    /// Notified when the last one has ended.
+    emptied: Notify,
+    /// Set once the node drains.
+    schedule: OnceLock<DrainSchedule>,
 }
 
-/// What others see of a connection. It is written by the connection's task alone.
+/// A connection in the list. Only the connection's task writes to it.
 #[derive(Debug)]
 pub(super) struct ConnectionEntry {
     id: u64,
@@ -42,14 +42,14 @@ pub(super) struct ConnectionEntry {
     waiting_bytes: AtomicUsize,
 }
 
-/// What became of a subscription.
+/// Change of the number of subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Begun,
     Ended,
 }
 
-/// A node's connections, as they were while they were looked at one after the other.
+/// Figures of a node's connections, counted one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionsSurvey {
     /// WebSockets that are open.
@@ -62,20 +62,20 @@ pub struct ConnectionsSurvey {
     pub by_cookie: usize,
     /// Their subscriptions together.
     pub subscriptions: u64,
-    /// For how long the oldest has been open.
+    /// Age of the oldest.
     pub oldest: Duration,
     /// All that have something to be written or pulled, most first.
     pub slowest: Vec<SlowConnection>,
 }
 
-/// A connection that has not taken everything.
+/// A connection with something left to write or to pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlowConnection {
     /// Its number on this node.
     pub connection: u64,
-    /// Whose it is.
+    /// Its member; `None` before the login.
     pub member: Option<MemberId>,
-    /// For how long it has been open.
+    /// Time since it was opened.
     pub age: Duration,
     /// Bytes that the socket has not taken.
     pub waiting_bytes: usize,
@@ -93,27 +93,21 @@ impl Connections {
     /// Waits until there is none, which may change again.
     pub async fn emptied(&self) {
         loop {
-            let rung = self.emptied.notified();
+            let emptied = self.emptied.notified();
             if self.count() == 0 {
                 return;
             }
-            rung.await;
+            emptied.await;
         }
     }
 
-    /// Asks a member's connections to close, each after what it has under way; how many they were.
-    pub fn close_member(
-        &self,
-        member: MemberId,
-        (code, reason): (CloseCode, &'static str),
-    ) -> usize {
+    /// Closes a member's connections, each after its sends in flight; how many there were.
+    pub fn close_member(&self, member: MemberId, reason: CloseReason) -> usize {
         let Some(entries) = self.members.get(&member).map(|entries| entries.clone()) else {
             return 0;
         };
         for entry in &entries {
-            entry
-                .wake_queue
-                .post(ConnectionEvent::Close { code, reason });
+            entry.wake_queue.post(ConnectionEvent::Close(reason));
         }
         entries.len()
     }
@@ -131,8 +125,8 @@ impl Connections {
         all.filter(|member| wanted(*member)).collect()
     }
 
-    /// PendingChecks at all connections; `lag_of` says what one's subscriptions have to pull. The list of
-    /// the slowest has at most `limit`.
+    /// Figures of all connections; `lag_of` returns the entries that one's subscriptions have to
+    /// pull. The list of the slowest has at most `limit`.
     #[must_use]
     pub fn survey(
         &self,
@@ -142,7 +136,7 @@ impl Connections {
     ) -> ConnectionsSurvey {
         let mut survey = ConnectionsSurvey::default();
         for entry in self.all() {
-            let seen = entry.look(now, lag_of(entry.id));
+            let measured = entry.measure(now, lag_of(entry.id));
             survey.connections += 1;
             let version = usize::from(entry.version.load(Ordering::Relaxed));
             let of_version = version.checked_sub(1);
@@ -155,9 +149,9 @@ impl Connections {
                 }
             }
             survey.subscriptions += u64::from(entry.subscriptions.load(Ordering::Relaxed));
-            survey.oldest = survey.oldest.max(seen.age);
-            if seen.waiting_bytes > 0 || seen.lag > 0 {
-                survey.slowest.push(seen);
+            survey.oldest = survey.oldest.max(measured.age);
+            if measured.waiting_bytes > 0 || measured.lag > 0 {
+                survey.slowest.push(measured);
             }
         }
         let order = |one: &SlowConnection| {
@@ -169,9 +163,9 @@ impl Connections {
         survey
     }
 
-    /// The connection belongs to this member, unless that has `max` here already: `false`.
+    /// Adds the connection to those of its member; `false` if that has `max` here already.
     ///
-    /// The new one is refused, not the oldest closed: that one's client would come back and close the
+    /// The new one is refused, not the oldest closed: that one's client would reconnect and close the
     /// next oldest, all of them in turn for ever.
     pub(super) fn note_login(
         &self,
@@ -189,6 +183,47 @@ impl Connections {
             entries.push(Arc::clone(entry));
         }
         true
+    }
+
+    /// Makes room for one more connection, unless there are `max`.
+    pub(super) fn reserve(&self, max: usize) -> bool {
+        let one_more = |count: usize| (count < max).then_some(count + 1);
+        let order = Ordering::Relaxed;
+        self.count.fetch_update(order, order, one_more).is_ok()
+    }
+
+    /// Gives that room back.
+    pub(super) fn release(&self) {
+        if self.count.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// The number of connections whose client has its last RECEIPT and has not closed yet.
+    pub(super) fn lingering(&self) -> &Arc<AtomicUsize> {
+        &self.lingering
+    }
+
+    /// Moves all connections to other nodes, those here and those on their way here, each at its
+    /// time. Only the first call counts.
+    pub(super) fn migrate_all(&self, seed: u64, schedule: DrainSchedule) {
+        // First this, then the list: a connection that is not in the list yet finds it.
+        if self.schedule.set(schedule).is_err() {
+            return;
+        }
+        let ids = self.open.iter().map(|entry| *entry.key()).collect();
+        for (id, place) in places(seed, ids) {
+            if let Some(entry) = self.open.get(&id) {
+                entry.migrate(schedule, place);
+            }
+        }
+    }
+
+    /// The same for a connection that has just been added. It may have been moved already.
+    pub(super) fn migrate_late(&self, seed: u64, entry: &ConnectionEntry) {
+        if let Some(schedule) = self.schedule.get() {
+            entry.migrate(*schedule, draw(seed, Purpose::Place, entry.id));
+        }
     }
 
     pub(super) fn all(&self) -> Vec<Arc<ConnectionEntry>> {
@@ -233,6 +268,11 @@ impl ConnectionEntry {
         &self.wake_queue
     }
 
+    fn migrate(&self, schedule: DrainSchedule, place: f64) {
+        let at = schedule.at(place);
+        self.wake_queue.post(ConnectionEvent::Migrate(at));
+    }
+
     pub(super) fn note_version(&self, version: Option<Version>) {
         let number = match version {
             None => 0,
@@ -254,7 +294,7 @@ impl ConnectionEntry {
         self.waiting_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    fn look(&self, now: Instant, lag: u64) -> SlowConnection {
+    fn measure(&self, now: Instant, lag: u64) -> SlowConnection {
         SlowConnection {
             connection: self.id,
             member: self.login.get().map(|(member, _)| *member),

@@ -1,4 +1,4 @@
-//! SEND, alone or in a transaction: from the frame to the appender, and what the sender is told.
+//! SEND, alone or in a transaction: from the frame to the appender, and the receipt or the error.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,24 +10,23 @@ use shared::ids::{MemberId, RoomId};
 use shared::web::Credentials;
 use stomp::{Commit, Receipt, Send};
 
-use super::Services;
 use super::actor::Actor;
-use super::delivery::{Source, Subscription, push_unstored};
-use super::effects::{InFlight, WorkDone};
-use super::failure::ClientError;
+use super::failure::{ClientError, ErrorSubject};
+use super::in_flight::{PendingSend, WorkDone};
 use super::message::{MessageRules, read_message};
-use super::transaction;
+use super::services::Services;
+use super::transaction::{self, Sender};
 use crate::append::{Outcome, Turn};
 use crate::destination::SendTo;
 use crate::log::{Draft, RoomEvent, Topic};
 use crate::metrics::SendOutcome;
 use crate::store::Room;
 use crate::wake_queue::ConnectionEvent;
-use crate::wire::SendError;
 
 impl Actor {
     pub(super) fn on_send(&mut self, send: Send) {
-        let (Some(member), Some(to)) = (self.member(), SendTo::parse(send.destination())) else {
+        let (Some(member), Some(to)) = (self.login.member(), SendTo::parse(send.destination()))
+        else {
             return self.fail_send(&send, ClientError::DESTINATION);
         };
         let services = Arc::clone(&self.services);
@@ -35,15 +34,15 @@ impl Actor {
             SendTo::Room(room) => self.on_message(send, room, member),
             SendTo::Typing(_) if !self.may_send_now() => self.fail_send(&send, ClientError::RATE),
             SendTo::Typing(room) => {
-                self.work = Some(Box::pin(async move {
+                self.in_flight.start(async move {
                     WorkDone::Typing(send, room, may_write(&services, room, member).await)
-                }));
+                });
             }
             SendTo::Token => self.on_token(send, member),
         }
     }
 
-    /// A message to a room: first those before it that were refused for now.
+    /// A message to a room, unless one before it was refused for now and must be repeated first.
     fn on_message(&mut self, send: Send, room: RoomId, member: MemberId) {
         let turn = self.take_turn(&send, room);
         if turn.has_to_wait() {
@@ -53,25 +52,25 @@ impl Actor {
             return self.fail_message(&send, &turn, ClientError::RATE);
         }
         let services = Arc::clone(&self.services);
-        // Nearly always all is cached, and the next messages need not wait.
-        if let Some(known) = may_write(&services, room, member).now_or_never() {
-            return match known {
+        // Nearly always all is cached, and the next frames need not wait.
+        if let Some(cached) = may_write(&services, room, member).now_or_never() {
+            return match cached {
                 Ok(room) => self.submit(send, turn, &room),
                 Err(failure) => self.fail_message(&send, &turn, failure),
             };
         }
-        self.work = Some(Box::pin(async move {
+        self.in_flight.start(async move {
             WorkDone::Send(send, turn, may_write(&services, room, member).await)
-        }));
+        });
     }
 
     fn take_turn(&self, send: &Send, room: RoomId) -> Turn {
         let name = send.frame.header("client-message-id");
         let (topic, body) = (Topic::Room(room), send.frame.body());
-        self.origin.take_turn(topic, name, body, self.received_at)
+        self.in_flight.take_turn(topic, name, body)
     }
 
-    /// Whether the rate lets one more through.
+    /// Whether the rate limit allows one more.
     fn may_send_now(&self) -> bool {
         let allows = self.limiter.allows_one();
         if !allows {
@@ -81,38 +80,34 @@ impl Actor {
         allows
     }
 
-    pub(super) fn on_token(&mut self, send: Send, member: MemberId) {
+    fn on_token(&mut self, send: Send, member: MemberId) {
         let token = String::from_utf8_lossy(send.frame.body()).trim().to_owned();
         let credentials = Credentials {
             bearer: Some(Secret::new(token)),
             ..Credentials::default()
         };
         let services = Arc::clone(&self.services);
-        self.work = Some(Box::pin(async move {
+        self.in_flight.start(async move {
             let fresh = async {
                 services.members.check(member).await?;
                 Ok(services.auth.member(&credentials).await?)
             };
             WorkDone::Token(send.receipt, fresh.await)
-        }));
+        });
     }
 
-    /// Gives a message to the appender; its outcome comes as a letter.
+    /// Gives a message to the appender; its outcome comes by the wake queue.
     pub(super) fn submit(&mut self, send: Send, turn: Turn, room: &Room) {
-        let now = self.services.clock.now();
         let draft = match self.draft(&send, room) {
             Ok(draft) => draft,
             Err(failure) => return self.fail_message(&send, &turn, failure),
         };
-        self.tickets += 1;
-        let ticket = self.tickets;
-        let in_flight = InFlight {
+        let ticket = self.in_flight.add_send(PendingSend {
             send,
             turn: turn.clone(),
-            since: now,
-        };
-        self.sends.insert(ticket, in_flight);
-        let wake_queue = Arc::clone(&self.wake_queue);
+            since: self.services.clock.now(),
+        });
+        let wake_queue = Arc::clone(self.entry.wake_queue());
         let done =
             Box::new(move |outcome| wake_queue.post(ConnectionEvent::Stored { ticket, outcome }));
         self.services
@@ -120,8 +115,8 @@ impl Actor {
             .submit(Topic::Room(room.room_id), Some(turn), vec![draft], done);
     }
 
-    pub(super) fn draft(&self, send: &Send, room: &Room) -> Result<Draft, ClientError> {
-        let member = self.member().ok_or(ClientError::FORBIDDEN)?;
+    fn draft(&self, send: &Send, room: &Room) -> Result<Draft, ClientError> {
+        let member = self.login.member().ok_or(ClientError::FORBIDDEN)?;
         let chars_max = self.services.config.message_chars_max;
         let rules = MessageRules {
             chars_max,
@@ -136,7 +131,7 @@ impl Actor {
     }
 
     pub(super) fn on_stored(&mut self, ticket: u64, outcome: Outcome) {
-        let Some(InFlight { send, turn, since }) = self.sends.remove(&ticket) else {
+        let Some(PendingSend { send, turn, since }) = self.in_flight.take_send(ticket) else {
             return;
         };
         let took = self.services.clock.now().saturating_duration_since(since);
@@ -153,8 +148,8 @@ impl Actor {
         }
     }
 
-    pub(super) fn pass_typing_on(&mut self, send: Send, room: RoomId, now: Instant) {
-        if let (true, Some(member_id)) = (self.typed.allows(room, now), self.member()) {
+    pub(super) fn publish_typing(&mut self, send: Send, room: RoomId, now: Instant) {
+        if let (true, Some(member_id)) = (self.typed.allows(room, now), self.login.member()) {
             self.services
                 .hub
                 .publish_event(room, RoomEvent::Typing { member_id });
@@ -173,7 +168,7 @@ impl Actor {
                 Some(SendTo::Typing(_) | SendTo::Token) | None => Err(ClientError::DESTINATION),
             });
         let rooms: Result<Vec<RoomId>, ClientError> = rooms.collect();
-        let (rooms, member) = match (rooms, self.member()) {
+        let (rooms, member) = match (rooms, self.login.member()) {
             (Ok(rooms), Some(member)) => (rooms, member),
             (Err(failure), _) => return self.fail_commit(&commit, failure),
             (_, None) => return self.fail_commit(&commit, ClientError::FORBIDDEN),
@@ -189,14 +184,14 @@ impl Actor {
             return self.on_committed(commit, &all, Err(ClientError::BEHIND));
         }
         let services = Arc::clone(&self.services);
-        self.work = Some(Box::pin(async move {
-            let by = (member, &turns);
-            let stored = transaction::store(&services, by, &rooms, &commit).await;
+        self.in_flight.start(async move {
+            let sender = Sender { member, turns };
+            let stored = transaction::store(&services, &sender, &rooms, &commit).await;
             WorkDone::Commit(commit, all, stored)
-        }));
+        });
     }
 
-    /// A transaction comes again as a whole, so each of its rooms waits for it.
+    /// A transaction is repeated as a whole, so each of its rooms waits for it.
     pub(super) fn on_committed(
         &mut self,
         commit: Commit,
@@ -216,8 +211,8 @@ impl Actor {
         }
     }
 
-    /// A message was refused: for good, or for now, and then those behind it wait until it comes
-    /// again.
+    /// A message was refused: for good, or for now, and then those behind it wait until it is
+    /// repeated.
     pub(super) fn fail_message(&mut self, send: &Send, turn: &Turn, failure: ClientError) {
         if failure.retryable {
             turn.refuse(self.services.clock.now());
@@ -227,78 +222,34 @@ impl Actor {
         self.fail_send(send, failure);
     }
 
-    /// A client that listens on `/user/queue/errors` is told there and stays; others get an ERROR.
+    /// A client that has subscribed to `/user/queue/errors` gets an error there and stays; others get
+    /// an ERROR.
     pub(super) fn fail_send(&mut self, send: &Send, failure: ClientError) {
         self.services.metrics.sends.count(SendOutcome::Rejected);
-        let receipt = send.receipt.as_ref().map(Receipt::as_str);
-        let name = send.frame.header("client-message-id");
+        let subject = ErrorSubject {
+            destination: send.destination(),
+            receipt_id: send.receipt.as_ref().map(Receipt::as_str),
+            client_message_id: send.frame.header("client-message-id"),
+        };
         if failure == ClientError::BLOCKED {
             self.close_blocked();
-        } else if !self.tell_error(failure, send.destination(), receipt, name) {
+        } else if !self.report(&failure.describe(subject)) {
             self.session.refuse(failure.refusal(send.receipt.clone()));
         }
     }
 
-    pub(super) fn fail_commit(&mut self, commit: &Commit, failure: ClientError) {
-        let destination = commit
-            .sends
-            .first()
-            .map(Send::destination)
-            .unwrap_or_default();
-        let receipt = commit.receipt.as_ref().map(Receipt::as_str);
+    fn fail_commit(&mut self, commit: &Commit, failure: ClientError) {
+        let first = commit.sends.first();
+        let subject = ErrorSubject {
+            destination: first.map(Send::destination).unwrap_or_default(),
+            receipt_id: commit.receipt.as_ref().map(Receipt::as_str),
+            client_message_id: None,
+        };
         if failure == ClientError::BLOCKED {
             self.close_blocked();
-        } else if !self.tell_error(failure, destination, receipt, None) {
+        } else if !self.report(&failure.describe(subject)) {
             self.session.refuse(failure.refusal(commit.receipt.clone()));
         }
-    }
-
-    /// Writes to the client's own error destination; `false` if it has none.
-    pub(super) fn tell_error(
-        &mut self,
-        failure: ClientError,
-        destination: &str,
-        receipt_id: Option<&str>,
-        client_message_id: Option<&str>,
-    ) -> bool {
-        let names = (destination, receipt_id, client_message_id);
-        self.tell_error_as(failure, failure.message, names)
-    }
-
-    /// The same in words of the case.
-    pub(super) fn tell_error_as(
-        &mut self,
-        failure: ClientError,
-        message: &str,
-        (destination, receipt_id, client_message_id): (&str, Option<&str>, Option<&str>),
-    ) -> bool {
-        let listens = |subscription: &&Subscription| matches!(subscription.source, Source::Errors);
-        let Some(subscription) = self.slots.iter().flatten().find(listens) else {
-            return false;
-        };
-        let ClientError {
-            code,
-            name,
-            retryable,
-            ..
-        } = failure;
-        let error = SendError {
-            code,
-            name,
-            message,
-            retryable,
-            destination,
-            receipt_id,
-            client_message_id,
-        };
-        let Ok(body) = serde_json::to_vec(&error) else {
-            return false;
-        };
-        self.unstored += 1;
-        let id = format!("e{}", self.unstored);
-        let variant = Arc::clone(&subscription.variant);
-        push_unstored(&mut self.socket, &variant, "/user/queue/errors", &id, &body);
-        true
     }
 }
 

@@ -1,31 +1,32 @@
-//! Where a subscription begins: now, after a message, or some messages back.
+//! Start of a subscription: permission, destination, and the position at which it begins.
 
 use std::sync::Arc;
 
 use shared::ids::{MemberId, MessageId, Seq};
+use stomp::{AckMode, Subscribe};
 
-use super::Services;
 use super::failure::ClientError;
+use super::services::Services;
 use crate::destination::SubscribeTo;
 use crate::hub::{DestinationView, Following, LiveTopic, Part};
 use crate::log::Topic;
 use crate::store::ReadConsistency;
 use crate::wake_queue::{Slot, WakeQueue};
 
-/// StartAt where a client wants to hear.
+/// Position at which a client wants to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StartAt {
-    /// StartAt now on.
+    /// With the next entry.
     Now,
-    /// Everything after this message; `None`: from the start.
+    /// After this message; `None`: at the start.
     After(Option<MessageId>),
-    /// The last so many, then live.
+    /// So many entries back.
     Last(u32),
-    /// Everything after this position of the topic.
+    /// After this position of the topic.
     Position(Seq),
 }
 
-/// What a destination stands for, once it is allowed.
+/// What a destination stands for, once the member has permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Log(Topic, DestinationView),
@@ -38,17 +39,49 @@ pub(super) enum Target {
 #[derive(Debug)]
 pub(super) struct Begun {
     pub(super) target: Target,
-    /// `None` for what is no topic.
+    /// `None` for destinations that are no topics.
     pub(super) following: Option<Following>,
     pub(super) cursor: Seq,
     pub(super) head: Seq,
-    /// Whether everything after the wanted position will come.
+    /// Whether everything after the requested position will be delivered.
     pub(super) recovered: bool,
+}
+
+/// What a SUBSCRIBE asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SubscribeRequest {
+    destination: SubscribeTo,
+    member: MemberId,
+    start: StartAt,
+}
+
+impl SubscribeRequest {
+    /// Reads a SUBSCRIBE of this member.
+    pub(super) fn read(
+        subscribe: &Subscribe,
+        member: Option<MemberId>,
+    ) -> Result<Self, ClientError> {
+        let destination = SubscribeTo::parse(subscribe.destination());
+        let destination = destination.ok_or(ClientError::DESTINATION)?;
+        let member = member.ok_or(ClientError::FORBIDDEN)?;
+        let is_log = matches!(
+            destination,
+            SubscribeTo::Room(_) | SubscribeTo::Alarms(_) | SubscribeTo::Notices
+        );
+        if subscribe.ack_mode != AckMode::Auto && !is_log {
+            return Err(ClientError::ACK_MODE);
+        }
+        Ok(Self {
+            destination,
+            member,
+            start: StartAt::read(&subscribe.frame)?,
+        })
+    }
 }
 
 impl StartAt {
     /// Reads the headers `resume-after` and `history`.
-    pub(super) fn read(frame: &stomp::Frame) -> Result<Self, ClientError> {
+    fn read(frame: &stomp::Frame) -> Result<Self, ClientError> {
         match (frame.header("resume-after"), frame.header("history")) {
             (Some("0"), None) => Ok(Self::After(None)),
             (Some(id), None) => match id.parse() {
@@ -66,14 +99,14 @@ impl StartAt {
 }
 
 impl Target {
-    /// What `hear` stands for, if this member may hear it.
-    pub(super) async fn authorise(
+    /// Checks that the member may read the destination.
+    async fn authorise(
         services: &Services,
-        hear: SubscribeTo,
+        destination: SubscribeTo,
         member: MemberId,
     ) -> Result<Self, ClientError> {
         services.members.check(member).await?;
-        match hear {
+        match destination {
             SubscribeTo::Room(room) => {
                 services.rooms.access(room, member).await?;
                 Ok(Self::Log(Topic::Room(room), DestinationView::Room))
@@ -91,14 +124,19 @@ impl Target {
     }
 }
 
-/// Follows the target and finds the position to begin at.
+/// Follows the destination in the hub and finds the position to begin at.
 pub(super) async fn begin(
     services: Arc<Services>,
-    (hear, member, from): (SubscribeTo, MemberId, StartAt),
+    request: SubscribeRequest,
     wake_queue: Arc<WakeQueue>,
     slot: Slot,
 ) -> Result<Begun, ClientError> {
-    let target = Target::authorise(&services, hear, member).await?;
+    let SubscribeRequest {
+        destination,
+        member,
+        start,
+    } = request;
+    let target = Target::authorise(&services, destination, member).await?;
     let (topic, part) = match target {
         Target::Log(topic, _) => (topic, Part::Log),
         Target::Events(topic) => (topic, Part::Events),
@@ -113,17 +151,17 @@ pub(super) async fn begin(
             });
         }
     };
-    let from = match (from, target) {
+    let start = match (start, target) {
         (StartAt::Now, Target::Log(Topic::Room(room), _)) if services.config.replay_unread => {
             StartAt::Position(services.rooms.last_read(member, room).await?)
         }
-        (from, _) => from,
+        (start, _) => start,
     };
     let following = services.hub.follow(topic, part, wake_queue, slot).await?;
     let head = following.topic().head();
-    let (cursor, recovered) = start(&services, following.topic(), from, head).await?;
-    // The hub may lag behind the store, where the cursor may come from: what lies between the two is
-    // on its way and will not come to this subscription.
+    let (cursor, recovered) = find_start(&services, following.topic(), start, head).await?;
+    // The hub may lag behind the store, from which the cursor may be: entries between the two are on
+    // their way and will not be delivered to this subscription.
     let head = head.max(cursor);
     Ok(Begun {
         target,
@@ -134,15 +172,15 @@ pub(super) async fn begin(
     })
 }
 
-/// The cursor to begin with, and whether nothing that was asked for is lost.
-async fn start(
+/// The cursor to begin with, and whether everything after the requested position is there.
+async fn find_start(
     services: &Services,
     live: &LiveTopic,
-    from: StartAt,
+    start: StartAt,
     head: Seq,
 ) -> Result<(Seq, bool), ClientError> {
     let topic = live.topic();
-    let wanted = match from {
+    let wanted = match start {
         StartAt::Now => return Ok((head, true)),
         StartAt::Last(count) => return Ok((last(services, topic, count, head).await?, true)),
         // A mark beyond the head is one of a log that was restored from a backup.
@@ -152,7 +190,7 @@ async fn start(
     };
     let mut head = head;
     if wanted > head {
-        // The hub may lag; before saying that something was lost, ask the store itself.
+        // The hub may lag: only the store can tell that something was lost.
         head = services.store.head(topic, ReadConsistency::Serial).await?;
         if wanted > head {
             return Ok((head, false));
@@ -162,11 +200,11 @@ async fn start(
     let is_whole = is_start || wanted == head || live.keeps(wanted);
     Ok((
         wanted,
-        is_whole || goes_on_from(services, topic, wanted).await?,
+        is_whole || is_complete_after(services, topic, wanted).await?,
     ))
 }
 
-/// The position `count` entries before the head, over what jumps have passed over.
+/// The position `count` entries before the head; positions that jumps have left out do not count.
 async fn last(
     services: &Services,
     topic: Topic,
@@ -187,12 +225,17 @@ async fn last(
     Ok(end.saturating_sub(left))
 }
 
-/// Whether a mark names a place of this log, and all that came after it is there: the entry itself is
-/// there or the one after it. (What is older expires earlier.)
+/// Whether the log is complete after a position: the entry there or the one after it exists. (Older
+/// entries expire earlier.)
 ///
-/// If neither is, an inbox's have expired, or the mark is one of before a backup was put back: then the
-/// log has jumped over it (see `store::epoch`), and what the client has seen is not in it.
-async fn goes_on_from(services: &Services, topic: Topic, seq: Seq) -> Result<bool, ClientError> {
+/// If neither exists, those of an inbox have expired, or the position is from before a backup was
+/// restored: then the log has jumped over it (see `store::epoch`) and does not contain what the client
+/// has seen.
+async fn is_complete_after(
+    services: &Services,
+    topic: Topic,
+    seq: Seq,
+) -> Result<bool, ClientError> {
     let (store, next) = (&services.store, seq.saturating_add(1));
     for view in [ReadConsistency::Quorum, ReadConsistency::Serial] {
         if !store.read(topic, seq, next, view).await?.is_empty() {
@@ -202,7 +245,7 @@ async fn goes_on_from(services: &Services, topic: Topic, seq: Seq) -> Result<boo
     if seq > Seq::ZERO {
         return Ok(false);
     }
-    // StartAt the start of an inbox: nothing has expired if it begins with a jump.
+    // From the start of an inbox: nothing has expired if it begins with a jump.
     let jumps = store.jumps(topic).await?;
     Ok(match jumps.last() {
         Some(_) => {

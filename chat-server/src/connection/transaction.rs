@@ -1,39 +1,48 @@
-//! The messages of a committed transaction on their way into the logs.
+//! Stores the messages of a committed transaction.
 
 use std::collections::BTreeMap;
 
 use shared::ids::{MemberId, RoomId};
 use stomp::Commit;
 
-use super::Services;
 use super::failure::ClientError;
 use super::message::{MessageRules, read_message};
+use super::services::Services;
 use crate::append::Turn;
 use crate::log::{Draft, Topic};
+
+/// The sender of a transaction.
+#[derive(Debug)]
+pub(super) struct Sender {
+    pub(super) member: MemberId,
+    /// Its turn in each room.
+    pub(super) turns: BTreeMap<RoomId, Turn>,
+}
 
 /// Stores the messages: all are checked before the first one goes, and those of one room are
 /// neighbours in its log.
 ///
-/// `rooms` has the destination of each. Between rooms there is no atomicity to be had: they are
-/// different logs. When one fails after another was stored, the client is told of the failure, and
-/// sending again under the same client message ids stores nothing twice.
+/// `rooms` has the destination of each. There is no atomicity across rooms: they are different logs.
+/// When one fails after another was stored, the client gets the failure, and a retry with the same
+/// client message ids stores nothing twice.
 pub(super) async fn store(
     services: &Services,
-    (member, turns): (MemberId, &BTreeMap<RoomId, Turn>),
+    sender: &Sender,
     rooms: &[RoomId],
     commit: &Commit,
 ) -> Result<(), ClientError> {
-    services.members.check(member).await?;
+    let Sender { member, turns } = sender;
+    services.members.check(*member).await?;
     let mut by_room: BTreeMap<RoomId, Vec<Draft>> = BTreeMap::new();
     for (room_id, send) in rooms.iter().zip(&commit.sends) {
-        let room = services.rooms.access(*room_id, member).await?;
+        let room = services.rooms.access(*room_id, *member).await?;
         let chars_max = services.config.message_chars_max;
         let rules = MessageRules {
             chars_max,
             opaque: room.opaque,
         };
         let now = services.clock.unix_millis();
-        let draft = read_message(&send.frame, member, rules, now)?;
+        let draft = read_message(&send.frame, *member, rules, now)?;
         by_room.entry(*room_id).or_default().push(draft);
     }
     for (room, drafts) in by_room {

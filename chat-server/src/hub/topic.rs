@@ -15,11 +15,14 @@ use super::frame::FrameVariant;
 use super::places::{Place, Places};
 use super::ring::{Pulled, Ring, RingSize, Taken};
 use crate::log::{Entry, Topic};
-use crate::wake_queue::{ConnectionEvent, Owner, Slot, WakeQueue};
+use crate::wake_queue::{CloseReason, ConnectionEvent, Owner, Slot, WakeQueue};
 
 /// How the connections end that have seen what is not in the log any more: 1012, as after a
 /// restart; they come back and are told.
-const WENT_BACK: (CloseCode, &str) = (CloseCode(1012), "log restored");
+const WENT_BACK: CloseReason = CloseReason {
+    code: CloseCode(1012),
+    text: "log restored",
+};
 
 /// What of a topic a subscription follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,8 +167,7 @@ impl LiveTopic {
     /// Tells everybody who follows, or is about to, that this log is not the one they have seen.
     pub(super) fn close_gracefully(&self) {
         self.followers().is_gone = true;
-        let (code, reason) = WENT_BACK;
-        self.post_all(|| ConnectionEvent::Close { code, reason });
+        self.post_all(|| ConnectionEvent::Close(WENT_BACK));
     }
 
     /// The members who follow anything of the topic.
@@ -315,8 +317,7 @@ impl Joining {
         let position = Arc::new(AtomicU32::new(self.topic.head().get()));
         let mut followers = self.topic.followers();
         if followers.is_gone {
-            let (code, reason) = WENT_BACK;
-            wake_queue.post(ConnectionEvent::Close { code, reason });
+            wake_queue.post(ConnectionEvent::Close(WENT_BACK));
         }
         let place = followers.part(part).add(Place {
             wake_queue,

@@ -65,7 +65,7 @@ impl Course {
             closes: self.times.closes_max.min(spread),
         };
         self.phase = Phase::Notice;
-        self.ends_at = schedule.told_until();
+        self.ends_at = schedule.first_close();
         self.last_close = schedule.last_close();
         Step::Notice(schedule)
     }

@@ -39,7 +39,7 @@ impl Listener {
             ConnectionEvent::Left { .. } => None,
             other @ (ConnectionEvent::Stored { .. }
             | ConnectionEvent::Migrate(_)
-            | ConnectionEvent::Close { .. }) => {
+            | ConnectionEvent::Close(_)) => {
                 panic!("{other:?}")
             }
         });

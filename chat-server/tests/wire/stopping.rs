@@ -7,6 +7,7 @@ use chat_server::app::Stores;
 use chat_server::bus::local::LocalBus;
 use chat_server::store::SyncMode;
 use chat_server::store::embedded::EmbeddedStore;
+use chat_server::wake_queue::CloseReason;
 use shared::clock::Clock;
 use stomp::{CloseCode, Command};
 
@@ -105,10 +106,13 @@ async fn a_drain_does_not_wait_for_a_store_that_stands_still() {
         assert_eq!(beyond_beats(raw).await.first, PONG, "it is under way");
     }
     let services = &node.node.services;
-    let close_blocked = (CloseCode(4403), "blocked");
+    let close_blocked = CloseReason {
+        code: CloseCode(4403),
+        text: "blocked",
+    };
     let blocked = 3_i64.try_into().unwrap();
     assert_eq!(services.connections.close_member(blocked, close_blocked), 1);
-    services.close_all(CloseCode(1012), "restart");
+    services.close_all(CloseReason::RESTART);
     for raw in &mut raws {
         raw.ws(PING, b"").await;
         assert_eq!(beyond_beats(raw).await.first, PONG, "it waits");
