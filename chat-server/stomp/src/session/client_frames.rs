@@ -1,5 +1,7 @@
 //! Handlers of the client's frames.
 
+use super::acks::{ack_request, settle};
+use super::headers::{missing, needed, present};
 use super::output::{Login, NotSubscribed, Output, Send, Subscribe, Unsubscribe};
 use super::subscriptions::{AckMode, Name};
 use super::transactions::{Bound, Transactions};
@@ -119,10 +121,10 @@ impl Session {
     }
 
     fn on_ack(&mut self, frame: &Frame, version: Version) -> Result<(), ProtocolError> {
-        let request = self.ack_request(frame, version)?;
+        let request = ack_request(frame, version, &self.subscriptions)?;
         match frame.header("transaction") {
             None => {
-                self.settle(&request);
+                settle(&request, &mut self.subscriptions, &mut self.outputs);
                 self.confirm(frame.receipt());
                 Ok(())
             }
@@ -176,22 +178,6 @@ fn subscription_name(frame: &Frame, version: Version) -> Result<Name<'_>, Protoc
         Some(id) => Ok(Name::Id(id)),
         None if version == Version::V1_0 => Ok(Name::Destination(needed(frame, "destination")?)),
         None => Err(missing(frame, "id")),
-    }
-}
-
-/// A header's value; an empty one counts as missing.
-fn present<'a>(frame: &'a Frame, header: &str) -> Option<&'a str> {
-    frame.header(header).filter(|value| !value.is_empty())
-}
-
-pub(super) fn needed<'a>(frame: &'a Frame, header: &'static str) -> Result<&'a str, ProtocolError> {
-    present(frame, header).ok_or_else(|| missing(frame, header))
-}
-
-fn missing(frame: &Frame, header: &'static str) -> ProtocolError {
-    ProtocolError::MissingHeader {
-        command: frame.command(),
-        header,
     }
 }
 

@@ -8,6 +8,7 @@
 mod acks;
 mod client_frames;
 mod endings;
+mod headers;
 mod output;
 mod subscriptions;
 mod transactions;
@@ -26,6 +27,7 @@ use crate::frame::{Command, Receipt};
 use crate::heart_beat::{HeartBeat, HeartBeatTimers};
 use crate::limits::Limits;
 use crate::version::Version;
+use acks::settle;
 use subscriptions::Subscriptions;
 use transactions::Transactions;
 
@@ -268,7 +270,7 @@ impl Session {
     /// its receipts go out.
     pub fn confirm_commit(&mut self, commit: Commit) {
         for request in commit.acks {
-            self.settle(&request);
+            settle(&request, &mut self.subscriptions, &mut self.outputs);
         }
         for receipt in commit.bound_receipts {
             self.confirm(Some(receipt));

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::acks::AckRequest;
 use super::subscriptions::{AckMode, SubscriptionKey};
 use crate::error::CloseCode;
 use crate::frame::{Frame, Receipt};
@@ -150,4 +149,19 @@ pub struct Commit {
     pub(super) acks: Vec<AckRequest>,
     /// The receipts of the frames bound to it, in order of arrival.
     pub(super) bound_receipts: Vec<Receipt>,
+}
+
+/// An ACK or NACK of a message that waits for one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AckRequest {
+    pub(super) key: SubscriptionKey,
+    pub(super) message_id: u64,
+    pub(super) verdict: Verdict,
+}
+
+/// What the client makes of a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Verdict {
+    Ack,
+    Nack,
 }

@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 
-use super::acks::AckRequest;
-use super::output::{Commit, Send};
+use super::output::{AckRequest, Commit, Send};
 use super::{NAME_BYTES_MAX, SessionConfig};
 use crate::error::ProtocolError;
 use crate::frame::{Frame, Receipt};
