@@ -13,7 +13,6 @@ use tokio::time::timeout_at;
 
 use super::error::FaultError;
 use super::judge::SendId;
-use super::whispers::Whisper;
 use super::wire::Refusal;
 
 /// Unexpected events reported one by one; further ones are only counted.
@@ -55,6 +54,16 @@ pub(crate) struct State {
     pub(crate) whispers: Vec<Whisper>,
     pub(crate) counts: Counts,
     watch: Option<Watch>,
+}
+
+/// A message that is to be the last of its room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Whisper {
+    pub(crate) room: u32,
+    /// The member that sends it.
+    pub(crate) by: u32,
+    /// The room has a message before it.
+    pub(crate) follows: bool,
 }
 
 /// Measures when every room delivers messages that were sent after a moment.

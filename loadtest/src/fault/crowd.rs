@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use super::board::{Board, State};
 use super::error::FaultError;
 use super::judge::RoomHistory;
-use super::member::{Member, Memory, Order, Parts};
+use super::member::{Member, Order, Parts};
+use super::record::Memory;
 use super::whispers::{Whispers, quiet_rooms};
 
 /// Rooms that each member is in. With half as many rooms as members a room has six.

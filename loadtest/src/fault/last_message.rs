@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::future::join;
 use tokio::time::sleep;
 
-use super::cases::{Stage, VICTIM};
+use super::board::Whisper;
 use super::error::FaultError;
-use super::whispers::Whisper;
+use super::stage::{Stage, VICTIM};
 
 /// Longer than a node waits for one answer of the store (1.5 s), shorter than a send may take (5 s).
 const LATE: Duration = Duration::from_millis(2_500);

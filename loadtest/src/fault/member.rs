@@ -1,7 +1,7 @@
 //! Member of a crowd: connects, resumes its subscriptions, sends what is due, and records what it
 //! receives.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::board::Board;
-use super::judge::{At, SendId, Sent, View};
-use super::outbox::{Open, Outbox};
+use super::outbox::Open;
+use super::record::{Memory, Record};
 use super::session::{Leave, Session};
 use super::wire::Connection;
 
@@ -46,33 +46,20 @@ pub(crate) enum Order {
     Say(u32),
 }
 
-/// What a member has sent and received.
-#[derive(Debug)]
-pub(crate) struct Memory {
-    pub(crate) views: Vec<(u32, View)>,
-    pub(crate) sent: Vec<(u32, Sent)>,
-}
-
 /// A member.
 #[derive(Debug)]
 pub(crate) struct Member {
-    pub(crate) number: u32,
+    record: Record,
     token: String,
     address: SocketAddr,
-    pub(crate) rooms: Vec<u32>,
     send_every: Duration,
-    pub(crate) board: Board,
     orders: mpsc::Receiver<Order>,
-    seen: BTreeMap<u32, Vec<At>>,
-    pub(crate) outbox: Outbox,
     /// Messages to send outside continuous traffic.
     burst: u32,
     /// Rooms to send one message each to.
     say: VecDeque<u32>,
     /// Counter that selects the room of the next send.
     turn: usize,
-    /// Messages that may still come before the connection is cut.
-    cut_after: Option<u32>,
 }
 
 /// Parameters of a member.
@@ -90,19 +77,14 @@ pub(crate) struct Parts {
 impl Member {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
-            number: parts.number,
+            record: Record::new(parts.number, parts.rooms, parts.board),
             token: parts.token,
             address: parts.address,
-            rooms: parts.rooms,
             send_every: parts.send_every,
-            board: parts.board,
             orders: parts.orders,
-            seen: BTreeMap::new(),
-            outbox: Outbox::new(parts.number),
             burst: 0,
             say: VecDeque::new(),
             turn: 0,
-            cut_after: None,
         }
     }
 
@@ -111,33 +93,35 @@ impl Member {
         let mut at_once = true;
         loop {
             if !at_once && self.pause().await == Some(Leave::Home) {
-                return self.remember();
+                return self.record.into_memory();
             }
             at_once = false;
             let connection = match Connection::open(self.address, &self.token).await {
                 Ok(connection) => connection,
                 Err(refusal) => {
-                    self.board.with(|s| s.counts.note_refusal(&refusal));
+                    self.record.board.with(|s| s.counts.note_refusal(&refusal));
                     continue;
                 }
             };
-            self.board.with(|s| s.counts.connects += 1);
+            self.record.board.with(|s| s.counts.connects += 1);
             let leave = self.serve(connection).await;
-            self.board.with(|s| s.node_of.remove(&self.number));
+            self.record
+                .board
+                .with(|s| s.node_of.remove(&self.record.number));
             match leave {
-                Leave::Ended(ended) => self.board.with(|s| {
+                Leave::Ended(ended) => self.record.board.with(|s| {
                     *s.counts.closes.entry(ended.kind()).or_default() += 1;
                 }),
                 Leave::Moved => {
-                    self.board.with(|s| s.counts.moved += 1);
+                    self.record.board.with(|s| s.counts.moved += 1);
                     at_once = true;
                 }
                 Leave::Cut => at_once = true,
                 Leave::Away => match self.stay_away().await {
-                    Leave::Home => return self.remember(),
+                    Leave::Home => return self.record.into_memory(),
                     Leave::Ended(_) | Leave::Moved | Leave::Cut | Leave::Away => at_once = true,
                 },
-                Leave::Home => return self.remember(),
+                Leave::Home => return self.record.into_memory(),
             }
         }
     }
@@ -174,7 +158,7 @@ impl Member {
     fn note_order(&mut self, order: Order) {
         match order {
             Order::Burst(count) => self.burst += count,
-            Order::CutAfter(count) => self.cut_after = Some(count),
+            Order::CutAfter(count) => self.record.cut_after(count),
             Order::Say(room) => self.say.push_back(room),
             Order::Cut | Order::Leave | Order::Return | Order::Freeze | Order::Thaw => {}
         }
@@ -185,7 +169,7 @@ impl Member {
     /// a time.
     async fn serve(&mut self, connection: Connection) -> Leave {
         let mut session = Session::new(connection);
-        if let Err(ended) = session.begin(self).await {
+        if let Err(ended) = session.begin(&mut self.record).await {
             return Leave::Ended(ended);
         }
         let mut pulse = ticks(PULSE);
@@ -193,18 +177,18 @@ impl Member {
         loop {
             let done = tokio::select! {
                 frame = session.connection.next() => match frame {
-                    Ok(frame) => session.on_frame(self, &frame),
+                    Ok(frame) => session.on_frame(&mut self.record, &frame),
                     Err(ended) => Err(Leave::Ended(ended)),
                 },
                 order = self.orders.recv() => self.follow(order, &mut session).await,
-                _ = speak.tick() => { let new = self.speak(); session.send_all(self, new).await },
-                _ = pulse.tick() => session.on_pulse(self, SystemClock.now()).await,
+                _ = speak.tick() => { let new = self.speak(); session.send_all(&self.record, new).await },
+                _ = pulse.tick() => session.on_pulse(&mut self.record, SystemClock.now()).await,
             };
             if let Err(leave) = done {
                 return leave;
             }
             let more = self.take_ordered();
-            if let Err(leave) = session.send_all(self, more).await {
+            if let Err(leave) = session.send_all(&self.record, more).await {
                 return leave;
             }
         }
@@ -234,114 +218,43 @@ impl Member {
     /// The next send, if there is traffic and room in the window.
     fn speak(&mut self) -> Vec<Open> {
         let loud = self.loud_rooms();
-        let allowed = self.board.with(|s| s.traffic);
-        if !allowed || loud.is_empty() || self.outbox.open() >= WINDOW {
+        let allowed = self.record.board.with(|s| s.traffic);
+        if !allowed || loud.is_empty() || self.record.outbox.open() >= WINDOW {
             return Vec::new();
         }
         self.turn += 1;
         let room = loud[self.turn % loud.len()];
-        self.compose(room).into_iter().collect()
+        self.record.compose(room).into_iter().collect()
     }
 
     /// Its rooms with continuous traffic.
     fn loud_rooms(&self) -> Vec<u32> {
-        let rooms = self.rooms.iter().copied();
-        self.board
-            .with(|s| rooms.filter(|room| !s.quiet.contains(room)).collect())
-    }
-
-    /// A send to each of its rooms that does not deliver yet. None while an earlier probe is open:
-    /// more would only load a cluster in trouble.
-    pub(crate) fn probe(&mut self) -> Vec<Open> {
-        if self.outbox.open() > 0 {
-            return Vec::new();
-        }
-        let rooms = self
+        let rooms = self.record.rooms.iter().copied();
+        self.record
             .board
-            .with(|s| s.rooms_to_probe(self.number, &self.rooms));
-        let sends = rooms.into_iter().filter_map(|room| self.compose(room));
-        sends.collect()
+            .with(|s| rooms.filter(|room| !s.quiet.contains(room)).collect())
     }
 
     /// The sends that it was ordered to make.
     fn take_ordered(&mut self) -> Vec<Open> {
         let mut sends = Vec::new();
         while let Some(room) = self.say.pop_front() {
-            self.board
+            self.record
+                .board
                 .with(|s| s.whispering = s.whispering.saturating_sub(1));
-            sends.extend(self.compose(room));
+            sends.extend(self.record.compose(room));
         }
         // All into one room, so that the burst overloads one subscriber.
         let loud = self.loud_rooms().first().copied();
-        while let Some(room) = loud.filter(|_| self.burst > 0 && self.outbox.open() < WINDOW) {
+        while let Some(room) = loud.filter(|_| self.burst > 0 && self.record.outbox.open() < WINDOW)
+        {
             self.burst -= 1;
-            self.board
+            self.record
+                .board
                 .with(|s| s.bursting = s.bursting.saturating_sub(1));
-            sends.extend(self.compose(room));
+            sends.extend(self.record.compose(room));
         }
         sends
-    }
-
-    fn compose(&mut self, room: u32) -> Option<Open> {
-        let new = self.outbox.compose(room);
-        self.board.with(|s| s.counts.sends += 1);
-        self.tell_open();
-        new
-    }
-
-    /// Handles a receipt; false if it names no send.
-    pub(crate) fn settle(&mut self, id: SendId) -> bool {
-        let settled = self.outbox.settle(id);
-        self.tell_open();
-        settled
-    }
-
-    fn tell_open(&self) {
-        let (member, count) = (self.number, self.outbox.open());
-        self.board.with(|s| match count {
-            0 => drop(s.open.remove(&member)),
-            count => drop(s.open.insert(member, count)),
-        });
-    }
-
-    /// The last position seen of a room; 0 before the first.
-    pub(crate) fn position(&self, room: u32) -> u64 {
-        let seen = self.seen.get(&room).and_then(|seen| seen.last());
-        seen.map_or(0, |at| at.seq)
-    }
-
-    /// Handles a message.
-    ///
-    /// # Errors
-    /// It was the last message before an ordered cut.
-    pub(crate) fn see(&mut self, room: u32, at: At) -> Result<(), Leave> {
-        self.seen.entry(room).or_default().push(at);
-        let (member, At { seq, id }) = (self.number, at);
-        self.board.with(|s| s.note_delivery(member, room, seq, id));
-        match self.cut_after {
-            Some(0 | 1) => {
-                self.cut_after = None;
-                Err(Leave::Cut)
-            }
-            Some(left) => {
-                self.cut_after = Some(left - 1);
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn remember(self) -> Memory {
-        let member = self.number;
-        let mut seen = self.seen;
-        let views = self.rooms.iter().map(|room| {
-            let seen = seen.remove(room).unwrap_or_default();
-            (*room, View { member, seen })
-        });
-        Memory {
-            views: views.collect(),
-            sent: self.outbox.into_sent(),
-        }
     }
 }
 

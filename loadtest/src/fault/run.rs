@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::balancer::node_name;
 use super::board::State;
-use super::cases::{Case, Needs, Pace, Stage, VICTIM};
+use super::cases::{Case, Needs};
 use super::cluster::{Bus, Cluster, Parts};
 use super::crowd::{BEGIN_MAX, Crowd, Plan, rooms_of};
 use super::error::FaultError;
@@ -19,6 +19,7 @@ use super::redis::{Failover, Redis};
 use super::replicas::{Deed, Replicas};
 use super::report::{Outcome, Results, print, print_outcome};
 use super::rest::Rest;
+use super::stage::{Pace, Stage, VICTIM};
 use super::store::{Cql, Store};
 use super::verdict::{Evidence, hold_to};
 use super::{Chosen, Fault};

@@ -1,5 +1,6 @@
 //! Session of a member on one connection: its subscriptions, and the handling of frames.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -8,8 +9,8 @@ use shared::clock::{Clock as _, SystemClock};
 use stomp::{Command, Frame, FrameWriter, Version};
 
 use super::judge::{At, SendId};
-use super::member::Member;
 use super::outbox::Open;
+use super::record::Record;
 use super::wire::{Connection, Ended, is_not_now};
 
 /// A message's id names its room in the bits above these (`(roomId << 22) | seq`).
@@ -70,16 +71,16 @@ impl Session {
     }
 
     /// Subscribes to all rooms and repeats the sends without a receipt.
-    pub(crate) async fn begin(&mut self, member: &mut Member) -> Result<(), Ended> {
+    pub(crate) async fn begin(&mut self, record: &mut Record) -> Result<(), Ended> {
         let errors = subscribe(ERRORS, "/user/queue/errors").end();
         self.connection.send(errors).await?;
         // Every second member acts as an old client without drain notices.
-        if member.number.is_multiple_of(2) {
+        if record.number.is_multiple_of(2) {
             let system = subscribe(SYSTEM, "/user/queue/system").end();
             self.connection.send(system).await?;
         }
-        for room in member.rooms.iter().copied() {
-            let after = match member.position(room) {
+        for room in record.rooms.iter().copied() {
+            let after = match record.position(room) {
                 0 => 0,
                 seq => u64::from(room) << SEQ_BITS | seq,
             };
@@ -89,26 +90,26 @@ impl Session {
                 .header("receipt", &format!("s{room}"));
             self.connection.send(frame.end()).await?;
         }
-        let again = member.outbox.take_open();
+        let again = record.outbox.take_open();
         for open in &again {
-            self.send(member, *open).await?;
+            self.send(record, *open).await?;
         }
-        member.board.with(|s| {
+        record.board.with(|s| {
             s.counts.resends += again.len() as u64;
         });
         Ok(())
     }
 
-    async fn send(&mut self, member: &Member, open: Open) -> Result<(), Ended> {
+    async fn send(&mut self, record: &Record, open: Open) -> Result<(), Ended> {
         let node = &self.connection.node;
-        member.board.with(|s| s.note_send(open.id, node));
+        record.board.with(|s| s.note_send(open.id, node));
         self.connection.send(send_frame(open)).await
     }
 
     /// Sends new messages.
-    pub(crate) async fn send_all(&mut self, member: &Member, new: Vec<Open>) -> Result<(), Leave> {
+    pub(crate) async fn send_all(&mut self, record: &Record, new: Vec<Open>) -> Result<(), Leave> {
         for open in new {
-            self.send(member, open).await.map_err(Leave::Ended)?;
+            self.send(record, open).await.map_err(Leave::Ended)?;
         }
         Ok(())
     }
@@ -116,16 +117,16 @@ impl Session {
     /// Handles what is due.
     pub(crate) async fn on_pulse(
         &mut self,
-        member: &mut Member,
+        record: &mut Record,
         now: Instant,
     ) -> Result<(), Leave> {
         self.connection.beat(now).await.map_err(Leave::Ended)?;
-        let mut again = member.outbox.take_due(&member.rooms, now);
-        member
+        let mut again = record.outbox.take_due(&record.rooms, now);
+        record
             .board
             .with(|s| s.counts.resends += again.len() as u64);
-        again.extend(member.probe());
-        self.send_all(member, again).await?;
+        again.extend(record.probe());
+        self.send_all(record, again).await?;
         if self.move_at.is_some_and(|at| at <= now) {
             self.move_at = None;
             let bye = FrameWriter::new(Command::Disconnect, Version::V1_2).header("receipt", BYE);
@@ -138,77 +139,80 @@ impl Session {
     }
 
     /// Handles a frame of the server.
-    pub(crate) fn on_frame(&mut self, member: &mut Member, frame: &Frame) -> Result<(), Leave> {
+    pub(crate) fn on_frame(&mut self, record: &mut Record, frame: &Frame) -> Result<(), Leave> {
         match (frame.command(), frame.header("subscription")) {
-            (Command::Receipt, _) => return self.on_receipt(member, frame),
-            (Command::Message, Some(ERRORS)) => on_send_error(member, frame),
-            (Command::Message, Some(SYSTEM)) => self.on_notice(member, frame),
+            (Command::Receipt, _) => return self.on_receipt(record, frame),
+            (Command::Message, Some(ERRORS)) => on_send_error(record, frame),
+            (Command::Message, Some(SYSTEM)) => self.on_notice(record, frame),
             (Command::Message, Some(room)) => {
                 let Some((room, at)) = read_message(room, frame) else {
-                    odd(member, frame);
+                    odd(record, frame);
                     return Ok(());
                 };
-                return member.see(room, at);
+                return match record.see(room, at) {
+                    ControlFlow::Continue(()) => Ok(()),
+                    ControlFlow::Break(()) => Err(Leave::Cut),
+                };
             }
-            (_, _) if is_not_now(frame) => member.board.with(|s| s.counts.turned_away += 1),
-            (_, _) => odd(member, frame),
+            (_, _) if is_not_now(frame) => record.board.with(|s| s.counts.turned_away += 1),
+            (_, _) => odd(record, frame),
         }
         Ok(())
     }
 
-    fn on_receipt(&mut self, member: &mut Member, frame: &Frame) -> Result<(), Leave> {
+    fn on_receipt(&mut self, record: &mut Record, frame: &Frame) -> Result<(), Leave> {
         let id = frame.header("receipt-id").unwrap_or_default();
         if id == BYE {
             return Err(Leave::Moved);
         }
         if let Ok(id) = id.parse::<SendId>() {
-            if !member.settle(id) {
-                odd(member, frame);
+            if !record.settle(id) {
+                odd(record, frame);
             }
         } else if id.starts_with('s') {
-            self.on_subscribed(member, frame);
+            self.on_subscribed(record, frame);
         } else {
-            odd(member, frame);
+            odd(record, frame);
         }
         Ok(())
     }
 
-    fn on_subscribed(&mut self, member: &Member, frame: &Frame) {
+    fn on_subscribed(&mut self, record: &Record, frame: &Frame) {
         self.confirmed += 1;
         let recovered = frame.header("recovered") == Some("true");
-        let all = self.confirmed == member.rooms.len();
-        member.board.with(|s| {
+        let all = self.confirmed == record.rooms.len();
+        record.board.with(|s| {
             if !recovered {
                 s.counts.unrecovered += 1;
             }
             if all {
                 s.node_of
-                    .insert(member.number, self.connection.node.clone());
+                    .insert(record.number, self.connection.node.clone());
             }
         });
     }
 
-    fn on_notice(&mut self, member: &Member, frame: &Frame) {
+    fn on_notice(&mut self, record: &Record, frame: &Frame) {
         match serde_json::from_slice::<Notice>(frame.body()) {
             Ok(notice) => {
                 let wait = Duration::from_millis(notice.reconnect_after_ms);
                 self.move_at = Some(SystemClock.now() + wait);
             }
-            Err(_) => odd(member, frame),
+            Err(_) => odd(record, frame),
         }
     }
 }
 
 /// A send failed. Retryable errors are repeated; any other must not happen in this crowd.
-fn on_send_error(member: &mut Member, frame: &Frame) {
+fn on_send_error(record: &mut Record, frame: &Frame) {
     let error = serde_json::from_slice::<SendError>(frame.body()).ok();
     let retryable = error.filter(|error| error.retryable && error.code != 0);
     let id = retryable.and_then(|error| error.client_message_id?.parse::<SendId>().ok());
     let now = SystemClock.now();
-    if id.is_some_and(|id| member.outbox.refuse(id, now)) {
-        member.board.with(|s| s.counts.retryable += 1);
+    if id.is_some_and(|id| record.outbox.refuse(id, now)) {
+        record.board.with(|s| s.counts.retryable += 1);
     } else {
-        odd(member, frame);
+        odd(record, frame);
     }
 }
 
@@ -225,7 +229,7 @@ fn read_message(room: &str, frame: &Frame) -> Option<(u32, At)> {
     agrees.then_some((room, At { seq, id }))
 }
 
-fn odd(member: &Member, frame: &Frame) {
+fn odd(record: &Record, frame: &Frame) {
     let headers: String = frame
         .headers()
         .map(|(name, value)| format!(" {name}:{value}"))
@@ -233,10 +237,10 @@ fn odd(member: &Member, frame: &Frame) {
     let body = String::from_utf8_lossy(frame.body());
     let what = format!(
         "m{}: {}{headers} {body}",
-        member.number,
+        record.number,
         frame.command().as_str()
     );
-    member.board.with(|s| s.counts.note_odd(what));
+    record.board.with(|s| s.counts.note_odd(what));
 }
 
 fn subscribe(id: &str, destination: &str) -> FrameWriter {

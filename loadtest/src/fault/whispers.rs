@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::board::{Board, State};
+use super::board::{Board, State, Whisper};
 use super::error::FaultError;
 use super::member::Order;
 
@@ -19,15 +19,6 @@ const SAID_MAX: Duration = Duration::from_secs(30);
 
 /// A case with its own order of events takes the whispers within this time.
 const HEAD_START: Duration = Duration::from_millis(100);
-
-/// A message that is to be the last of its room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Whisper {
-    pub(crate) room: u32,
-    by: u32,
-    /// The room has a message before it.
-    pub(crate) follows: bool,
-}
 
 /// Clones give orders to the same members.
 #[derive(Clone, Debug)]
