@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chat_server::append::{RoomHeads, RoomHeadsParts};
 use chat_server::bus::local::LocalBus;
-use chat_server::hub::Hub;
+use chat_server::hub::{Hub, HubParts};
 use chat_server::log::Topic;
 use chat_server::metrics::Metrics;
 use chat_server::rooms::{RoomSpec, Rooms, RoomsParts};
@@ -195,13 +195,14 @@ fn rooms_on(store: &Arc<ScyllaStore>) -> Rooms {
         drain: drain.clone(),
         metrics: Arc::clone(&metrics),
     });
-    let hub = Hub::new(
-        (Arc::clone(store) as _, heads.clone()),
-        Arc::clone(&bus) as _,
-        Arc::clone(&clock) as _,
+    let hub = Hub::new(HubParts {
+        store: Arc::clone(store) as _,
+        heads: heads.clone(),
+        bus: Arc::clone(&bus) as _,
+        clock: Arc::clone(&clock) as _,
         drain,
-        Arc::clone(&metrics),
-    );
+        metrics: Arc::clone(&metrics),
+    });
     Rooms::new(RoomsParts {
         rooms: Arc::clone(store) as _,
         messages: Arc::clone(store) as _,
