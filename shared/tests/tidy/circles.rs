@@ -11,27 +11,12 @@ const FILES_OF_A_TYPE_MAX: usize = 3;
 
 /// Circles there were when the rule came. A file that is in no circle any more leaves the list, and
 /// none joins it.
-const KNOWN_CIRCLES: [&[&str]; 7] = [
-    &[
-        "chat-server/src/connection/actor.rs",
-        "chat-server/src/connection/closing.rs",
-        "chat-server/src/connection/delivery.rs",
-        "chat-server/src/connection/effects.rs",
-        "chat-server/src/connection/migrate.rs",
-        "chat-server/src/connection/page.rs",
-        "chat-server/src/connection/registry.rs",
-    ],
+const KNOWN_CIRCLES: [&[&str]; 3] = [
     &[
         "chat-server/src/store/embedded/acknowledged.rs",
         "chat-server/src/store/embedded/files.rs",
         "chat-server/src/store/embedded/journal.rs",
         "chat-server/src/store/embedded/tables.rs",
-    ],
-    &[
-        "chat-server/stomp/src/session/acks.rs",
-        "chat-server/stomp/src/session/client_frames.rs",
-        "chat-server/stomp/src/session/output.rs",
-        "chat-server/stomp/src/session/transactions.rs",
     ],
     &[
         "market-api/src/products/lists.rs",
@@ -45,26 +30,13 @@ const KNOWN_CIRCLES: [&[&str]; 7] = [
         "shared/src/web/seat.rs",
         "shared/src/web/stream.rs",
     ],
-    &[
-        "loadtest/src/fault/board.rs",
-        "loadtest/src/fault/member.rs",
-        "loadtest/src/fault/session.rs",
-        "loadtest/src/fault/whispers.rs",
-    ],
-    &[
-        "loadtest/src/fault/cases.rs",
-        "loadtest/src/fault/last_message.rs",
-    ],
 ];
 
 /// Types that were spread when the rule came, each with the crate's folder.
-const KNOWN_SPREAD: [&str; 7] = [
-    "chat-server/src: Actor",
-    "chat-server/src: Hub",
+const KNOWN_SPREAD: [&str; 4] = [
     "chat-server/src: Rooms",
     "chat-server/src: ScyllaStore",
     "chat-server/src: Shared",
-    "chat-server/stomp/src: Session",
     "market-api/src: Products",
 ];
 
