@@ -1,50 +1,49 @@
-//! The rooms: who may read and write in them, how far each has read, and what lists show of them.
+//! Rooms: membership checks, history, read marks, deletion of messages, and room lists.
 //!
-//! Rooms are read through a cache of this node, so somebody who was put out of a room may stay for
-//! as long as [`CACHE_AGE_MAX`]; somebody who was just let in is not turned away, since a "no" from
-//! an older copy is asked again. Sending is not done here: whoever may, hands it to the appender.
+//! | file | contents |
+//! |---|---|
+//! | `cache` | rooms read by this node; the membership check |
+//! | `change` | creation and changes of rooms |
+//! | `log`, `history`, `tail` | reads of a room's log: pages backwards; its end, for lists |
+//! | `list` | a member's rooms, the newest message first |
+//! | `marks` | read marks; deletion of a message |
+//! | `compare` | periodic reconciliation of subscriptions with memberships |
+//!
+//! What this module does not do: send. A connection hands messages to the appender.
 
+mod cache;
 mod change;
 mod compare;
 mod history;
 mod list;
+mod log;
 mod marks;
 mod tail;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
-use moka::future::Cache;
 use rand::rngs::StdRng;
 use shared::clock::Clock;
-use shared::ids::{MemberId, RoomId, Seq};
+use shared::ids::{MemberId, MessageId, RoomId};
 use tokio::sync::Mutex as Gate;
 
 use crate::append::RoomHeads;
 use crate::bus::Bus;
 use crate::hub::Hub;
-use crate::log::{Entry, Topic};
 use crate::metrics::Metrics;
-use crate::store::{MessageStore, ReadConsistency, Room, RoomStore, StoreError};
+use crate::store::{MessageStore, Room, RoomStore, StoreError};
 
+pub use cache::CACHE_AGE_MAX;
+use cache::RoomCache;
 pub use change::{InvalidRoom, PutError, RoomSpec};
-pub use compare::COMPARE_TICK;
+pub use compare::{COMPARE_TICK, Reconciler};
 pub use history::HistoryPage;
-use list::Places;
+use list::RoomLists;
 pub use list::{ListCursor, ListedRoom, RoomFilter, RoomPage};
+use log::RoomLog;
 pub use marks::{DELETE_AGE_MAX, DeleteError, MarkError};
 pub use tail::UNREAD_MAX;
-
-/// How old a cached room may be. A bound on how long somebody who left may go on reading.
-pub const CACHE_AGE_MAX: Duration = Duration::from_secs(60);
-
-/// 64 MiB of rooms: some 100,000 conversations of two, or 200 groups of a thousand.
-const CACHE_BYTES_MAX: u64 = 64 << 20;
-
-/// A "not a participant" from a copy older than this is checked with the store. One question a
-/// second is what knocking at a foreign room costs.
-const REFUSAL_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// Changes of rooms that share a gate wait for each other.
 const GATES: usize = 64;
@@ -96,160 +95,33 @@ pub struct RoomsParts {
 
 /// The rooms of the site, as this node sees them.
 pub struct Rooms {
-    rooms: Arc<dyn RoomStore>,
-    messages: Arc<dyn MessageStore>,
-    heads: RoomHeads,
+    store: Arc<dyn RoomStore>,
+    cache: RoomCache,
+    log: RoomLog,
+    lists: RoomLists,
+    reconciler: Reconciler,
     hub: Hub,
     bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    errors: StoreErrors,
     random: Mutex<StdRng>,
-    cache: Cache<RoomId, Known>,
-    places: Places,
     gates: [Gate<()>; GATES],
 }
 
-/// A room as it was read, and when.
+/// Counts and logs what the store fails with.
 #[derive(Clone)]
-struct Known {
-    room: Arc<Room>,
-    read_at: Instant,
-}
+struct StoreErrors(Arc<Metrics>);
 
-impl Rooms {
-    /// Nothing is read yet.
-    #[must_use]
-    pub fn new(parts: RoomsParts) -> Self {
-        let cache = Cache::builder()
-            .time_to_live(CACHE_AGE_MAX)
-            .max_capacity(CACHE_BYTES_MAX)
-            .weigher(|_, known: &Known| weight(&known.room))
-            .build();
-        Self {
-            rooms: parts.rooms,
-            messages: parts.messages,
-            heads: parts.heads,
-            hub: parts.hub,
-            bus: parts.bus,
-            clock: parts.clock,
-            metrics: parts.metrics,
-            random: Mutex::new(parts.random),
-            cache,
-            places: Places::new(),
-            gates: std::array::from_fn(|_| Gate::new(())),
-        }
-    }
-
-    /// The room, if the member is in it.
-    ///
-    /// # Errors
-    /// See [`RoomError`].
-    pub async fn access(&self, room: RoomId, member: MemberId) -> Result<Arc<Room>, RoomError> {
-        let known = self.known(room).await?;
-        if known.room.member(member).is_some() {
-            return Ok(known.room);
-        }
-        let age = self.clock.now().saturating_duration_since(known.read_at);
-        if age > REFUSAL_AGE_MAX {
-            self.cache.invalidate(&room).await;
-            let known = self.known(room).await?;
-            if known.room.member(member).is_some() {
-                return Ok(known.room);
-            }
-        }
-        Err(RoomError::NotParticipant(room))
-    }
-
-    /// Whether the store answers at all: one small question past the cache.
-    ///
-    /// # Errors
-    /// [`RoomError::Unavailable`].
-    pub async fn check_store(&self) -> Result<(), RoomError> {
-        let answer = self.rooms.room(RoomId::FIRST_ALLOCATED_BY_CHAT).await;
-        answer
-            .map(drop)
-            .map_err(|error| self.unavailable("check", &error))
-    }
-
-    /// Forgets what is cached of a room: somebody says that it changed.
-    pub async fn forget(&self, room: RoomId) {
-        self.cache.invalidate(&room).await;
-    }
-
-    /// Forgets all that is cached: changes may have been missed.
-    pub fn forget_all(&self) {
-        self.cache.invalidate_all();
-    }
-
-    /// The room from the cache or the store; those who ask at once share one question. That there
-    /// is no room is not remembered: it may be made the next moment.
-    async fn known(&self, room: RoomId) -> Result<Known, RoomError> {
-        let read = async {
-            let read_at = self.clock.now();
-            match self.rooms.room(room).await {
-                Ok(Some(found)) => Ok(Known {
-                    room: Arc::new(found),
-                    read_at,
-                }),
-                Ok(None) => Err(RoomError::Unknown(room)),
-                Err(error) => Err(self.unavailable("room", &error)),
-            }
-        };
-        let known = self.cache.try_get_with(room, read).await;
-        known.map_err(|error| *error)
-    }
-
-    /// The entry at this position, if there is one. Asked twice before it is said that none is.
-    async fn entry(&self, room: RoomId, seq: Seq) -> Result<Option<Arc<Entry>>, RoomError> {
-        for view in [ReadConsistency::Quorum, ReadConsistency::Serial] {
-            let found = self.read(room, seq, seq, view).await?.pop();
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
-    }
-
-    async fn read(
-        &self,
-        room: RoomId,
-        first: Seq,
-        last: Seq,
-        view: ReadConsistency,
-    ) -> Result<Vec<Arc<Entry>>, RoomError> {
-        let entries = self.messages.read(Topic::Room(room), first, last, view);
-        entries
-            .await
-            .map_err(|error| self.unavailable("read", &error))
-    }
-
-    /// Entries that are known to be there up to `last`, and what there may be up to `further`; asked
-    /// again when some are missing. Two questions may still find fewer: a hint can name what a restored backup does not have.
-    async fn read_to(
-        &self,
-        room: RoomId,
-        (first, last): (Seq, Seq),
-        further: Seq,
-    ) -> Result<Vec<Arc<Entry>>, RoomError> {
-        let wanted = (last.get() + 1).saturating_sub(first.get()) as usize;
-        let entries = self
-            .read(room, first, further, ReadConsistency::Quorum)
-            .await?;
-        if entries.len() >= wanted {
-            return Ok(entries);
-        }
-        self.read(room, first, further, ReadConsistency::Serial)
-            .await
-    }
-
-    /// The caller is told to come again; why is for us.
+impl StoreErrors {
+    /// What the caller gets: the cause is in our log.
     fn unavailable(&self, operation: &'static str, error: &StoreError) -> RoomError {
         self.note(operation, error);
         RoomError::Unavailable
     }
 
     fn note(&self, operation: &'static str, error: &StoreError) {
-        let counter = self.metrics.store_errors.with_label_values(&[operation]);
+        let counter = self.0.store_errors.with_label_values(&[operation]);
         counter.inc();
         match error {
             StoreError::Corrupt(_) => tracing::error!(operation, "{operation}: {error}"),
@@ -260,19 +132,116 @@ impl Rooms {
     }
 }
 
-/// What a cached room takes: its texts, and for each member and the room what surrounds them.
-fn weight(room: &Room) -> u32 {
-    let members = room.members.iter().map(|member| {
-        let image = member.image_url.as_ref().map_or(0, String::len);
-        member.name.len() + image + 96
-    });
-    u32::try_from(256 + members.sum::<usize>()).unwrap_or(u32::MAX)
+impl Rooms {
+    /// Rooms of these stores, with an empty cache.
+    #[must_use]
+    pub fn new(parts: RoomsParts) -> Self {
+        let errors = StoreErrors(Arc::clone(&parts.metrics));
+        let cache = RoomCache::new(
+            Arc::clone(&parts.rooms),
+            Arc::clone(&parts.clock),
+            errors.clone(),
+        );
+        let log = RoomLog {
+            messages: parts.messages,
+            heads: parts.heads,
+            metrics: Arc::clone(&parts.metrics),
+            errors: errors.clone(),
+        };
+        let reconciler = Reconciler {
+            hub: parts.hub.clone(),
+            cache: cache.clone(),
+            clock: Arc::clone(&parts.clock),
+            metrics: Arc::clone(&parts.metrics),
+        };
+        Self {
+            lists: RoomLists::new(Arc::clone(&parts.rooms), cache.clone(), log.clone()),
+            store: parts.rooms,
+            cache,
+            log,
+            reconciler,
+            hub: parts.hub,
+            bus: parts.bus,
+            clock: parts.clock,
+            metrics: parts.metrics,
+            errors,
+            random: Mutex::new(parts.random),
+            gates: std::array::from_fn(|_| Gate::new(())),
+        }
+    }
+
+    /// The room, if the member is in it.
+    ///
+    /// # Errors
+    /// See [`RoomError`].
+    pub async fn access(&self, room: RoomId, member: MemberId) -> Result<Arc<Room>, RoomError> {
+        self.cache.access(room, member).await
+    }
+
+    /// The `size` entries before `before`, or the newest ones.
+    ///
+    /// The position alone decides, so a message that is sent meanwhile changes no later page.
+    ///
+    /// # Errors
+    /// See [`PageError`].
+    pub async fn history(
+        &self,
+        room: RoomId,
+        member: MemberId,
+        before: Option<MessageId>,
+        size: u32,
+    ) -> Result<HistoryPage, PageError> {
+        self.access(room, member).await?;
+        self.log.history(room, before, size).await
+    }
+
+    /// `size` of the member's rooms, after the cursor. A room without new messages meanwhile is on
+    /// exactly one page of a walk through the list.
+    ///
+    /// # Errors
+    /// See [`PageError`].
+    pub async fn list(
+        &self,
+        member: MemberId,
+        filter: RoomFilter,
+        cursor: Option<ListCursor>,
+        size: usize,
+    ) -> Result<RoomPage, PageError> {
+        self.lists.list(member, filter, cursor, size).await
+    }
+
+    /// The periodic check of subscriptions against memberships.
+    #[must_use]
+    pub fn reconciler(&self) -> &Reconciler {
+        &self.reconciler
+    }
+
+    /// Whether the store answers: one small read past the cache.
+    ///
+    /// # Errors
+    /// [`RoomError::Unavailable`].
+    pub async fn check_store(&self) -> Result<(), RoomError> {
+        let answer = self.store.room(RoomId::FIRST_ALLOCATED_BY_CHAT).await;
+        answer
+            .map(drop)
+            .map_err(|error| self.errors.unavailable("check", &error))
+    }
+
+    /// Evicts a room from the cache: another node has changed it.
+    pub async fn forget(&self, room: RoomId) {
+        self.cache.evict(room).await;
+    }
+
+    /// Evicts all rooms from the cache: changes may have been missed.
+    pub fn forget_all(&self) {
+        self.cache.evict_all();
+    }
 }
 
 impl fmt::Debug for Rooms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rooms")
-            .field("cached", &self.cache.entry_count())
+            .field("cached", &self.cache.count())
             .finish_non_exhaustive()
     }
 }

@@ -38,7 +38,9 @@ pub(super) fn start(
     drop(drain.spawn_vital("hub-watch", soft().run_until_cancelled_owned(watch)));
 
     let rooms = Arc::clone(&services.rooms);
-    let compare = every(COMPARE_TICK, async move |_| rooms.compare_due().await);
+    let compare = every(COMPARE_TICK, async move |_| {
+        rooms.reconciler().compare_due().await
+    });
     drop(drain.spawn_vital("rooms", soft().run_until_cancelled_owned(compare)));
 
     let own = Arc::clone(node_control);

@@ -123,7 +123,7 @@ impl NodeControl {
         // What cannot be read now is read at the next periodic check.
         each.for_each_concurrent(READS_AT_ONCE, async |check| match check {
             Check::Room(room) => {
-                self.parts.rooms.compare(room).await.ok();
+                self.parts.rooms.reconciler().compare(room).await.ok();
             }
             Check::Member(member) => self.check(member).await,
         })

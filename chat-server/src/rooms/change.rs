@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use rand::RngExt as _;
 use shared::ids::{MemberId, RoomId};
 
-use super::{GATES, Known, Rooms};
+use super::{GATES, Rooms};
 use crate::bus::Control;
 use crate::log::RoomEvent;
 use crate::metrics::ControlKind;
@@ -130,18 +130,14 @@ impl Rooms {
         });
         // Also if it is there as it is asked for: its members' lists follow it by writes of their own,
         // of which some may be missing where a node or an answer was lost.
-        if let Err(error) = self.rooms.put_room(&room).await {
-            self.note("put_room", &error);
+        if let Err(error) = self.store.put_room(&room).await {
+            self.errors.note("put_room", &error);
             if before.as_ref() != Some(&*room) {
                 self.tell_of_change(id).await; // it may have changed all the same
             }
             return Err(PutError::Unavailable);
         }
-        let known = Known {
-            room: Arc::clone(&room),
-            read_at: self.clock.now(),
-        };
-        self.cache.insert(id, known).await;
+        self.cache.put(&room, self.clock.now()).await;
         if let Some(before) = before.filter(|before| *before != *room) {
             // First what makes the others forget, or they would let back in who is told to go.
             self.publish_change(id);
@@ -179,8 +175,8 @@ impl Rooms {
 
     /// Past the cache: what is compared with must not be old.
     async fn stored(&self, id: RoomId) -> Result<Option<Room>, PutError> {
-        self.rooms.room(id).await.map_err(|error| {
-            self.note("room", &error);
+        self.store.room(id).await.map_err(|error| {
+            self.errors.note("room", &error);
             PutError::Unavailable
         })
     }

@@ -1,18 +1,23 @@
-//! Comparing who follows a room with who is in it.
+//! Periodic reconciliation of subscriptions with memberships.
 //!
-//! Whoever is put out of a room is told at once by an event, which may be lost. So every room that
-//! is followed here is read anew once a minute, and then who is not in it any more follows no more.
+//! The event that unsubscribes a removed member may be lost between nodes. So every room with subscribers
+//! on this node is read again once a minute, and members who have left it are unsubscribed.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
+use shared::clock::Clock;
 use shared::ids::{MemberId, RoomId};
 
-use super::{CACHE_AGE_MAX, Known, RoomError, Rooms};
+use super::RoomError;
+use super::cache::{CACHE_AGE_MAX, RoomCache};
+use crate::hub::Hub;
+use crate::metrics::Metrics;
 
-/// How often [`Rooms::compare_due`] is to be called.
+/// How often [`Reconciler::compare_due`] is to be called.
 pub const COMPARE_TICK: Duration = Duration::from_secs(5);
 
 /// Rooms that are due are spread over this many ticks, or all of a node that was just started would
@@ -22,10 +27,24 @@ const SPREAD_TICKS: u32 = 6;
 /// Rooms read at a time.
 const READS_AT_ONCE: usize = 16;
 
-impl Rooms {
-    /// Compares the followers of the rooms for which it is time: no room that is followed is looked
-    /// at less often than every [`CACHE_AGE_MAX`], if this is called every [`COMPARE_TICK`]. While
-    /// the store is away everybody stays.
+/// Compares a room's subscribers on this node with its members.
+pub struct Reconciler {
+    pub(super) hub: Hub,
+    pub(super) cache: RoomCache,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl fmt::Debug for Reconciler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reconciler").finish_non_exhaustive()
+    }
+}
+
+impl Reconciler {
+    /// Compares the rooms that are due: each room with subscribers at least once every
+    /// [`CACHE_AGE_MAX`], if this is called every [`COMPARE_TICK`]. While the store is unavailable nobody
+    /// is unsubscribed.
     pub async fn compare_due(&self) {
         let due = self.hub.rooms_to_compare(self.clock.now(), age_max);
         // What fails is due again at the next tick.
@@ -35,13 +54,13 @@ impl Rooms {
         comparing.await;
     }
 
-    /// Reads the room anew, and ends what members follow of it here who are not in it.
+    /// Reads the room again, and unsubscribes those on this node who are not in it.
     ///
     /// # Errors
-    /// [`RoomError::Unavailable`]: the store does not answer now; everybody stays.
+    /// [`RoomError::Unavailable`]: the store does not answer now; nobody is unsubscribed.
     pub async fn compare(&self, room: RoomId) -> Result<(), RoomError> {
-        // Before the store is asked: who follows now was in the room before, so who is not in what
-        // the store says later has left.
+        // Listed before the room is read: a subscriber of now was a member before, so one who is missing
+        // in the later read has left.
         let following = self.hub.members_following(room);
         let now = self.clock.now();
         if !following.is_empty() {
@@ -53,27 +72,18 @@ impl Rooms {
         Ok(())
     }
 
-    /// Who of these is not in the room.
+    /// Those of `members` who are not in the room.
     async fn gone(
         &self,
         room: RoomId,
         mut members: HashSet<MemberId>,
         read_at: Instant,
     ) -> Result<HashSet<MemberId>, RoomError> {
-        // Past the cache, and past those who ask it now: their question may have begun too early.
-        let found = self.rooms.room(room).await;
-        match found.map_err(|error| self.unavailable("room", &error))? {
-            Some(found) => {
-                for member in &found.members {
-                    members.remove(&member.member_id);
-                }
-                let known = Known {
-                    room: Arc::new(found),
-                    read_at,
-                };
-                self.cache.insert(room, known).await;
+        // Past the cache, and past concurrent reads of it: those may have begun too early.
+        if let Some(found) = self.cache.read_again(room, read_at).await? {
+            for member in &found.members {
+                members.remove(&member.member_id);
             }
-            None => self.cache.invalidate(&room).await,
         }
         Ok(members)
     }

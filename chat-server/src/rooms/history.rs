@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use shared::ids::{MemberId, MessageId, RoomId, Seq};
+use shared::ids::{MessageId, RoomId, Seq};
 
-use super::{PageError, RoomError, Rooms};
+use super::log::RoomLog;
+use super::{PageError, RoomError};
 use crate::log::{Entry, Topic};
 use crate::store::ReadConsistency;
 
@@ -29,21 +30,19 @@ struct Piece {
     first: Seq,
 }
 
-impl Rooms {
+impl RoomLog {
     /// The `size` entries before `before`, or the newest ones.
     ///
     /// The position alone decides, so what is said meanwhile changes no later page.
     ///
     /// # Errors
     /// See [`PageError`].
-    pub async fn history(
+    pub(super) async fn history(
         &self,
         room: RoomId,
-        member: MemberId,
         before: Option<MessageId>,
         size: u32,
     ) -> Result<HistoryPage, PageError> {
-        self.access(room, member).await?;
         let topic = Topic::Room(room);
         let last = match before {
             None => self.head(room, ReadConsistency::Quorum).await?,
@@ -114,11 +113,6 @@ impl Rooms {
         let first = last.saturating_sub(size - 1).max(Seq::FIRST);
         let entries = self.read(room, first, last, view).await?;
         Ok(Piece { entries, first })
-    }
-
-    pub(super) async fn head(&self, room: RoomId, view: ReadConsistency) -> Result<Seq, RoomError> {
-        let head = self.messages.head(Topic::Room(room), view).await;
-        head.map_err(|error| self.unavailable("head", &error))
     }
 }
 

@@ -1,8 +1,8 @@
-//! The list of a member's rooms: the one that spoke last first.
+//! Room lists: a member's rooms, the one with the newest message first.
 //!
-//! A place in the list is (time of the last message, time of creation, id), all falling. The first
+//! A position in the list is (time of the last message, time of creation, id), all descending. The first
 //! front end gets one number as cursor, the last row's room, and that room may have moved to the
-//! top meanwhile; so the node remembers for a while at which place it was shown. A client that
+//! top meanwhile; so the node remembers for a while at which position it was shown. A client that
 //! also sends the row's `lastMessageAt` says so itself and depends on nobody's memory.
 
 use std::cmp::Reverse;
@@ -15,10 +15,12 @@ use moka::future::Cache;
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 
-use super::{PageError, RoomError, Rooms};
+use super::cache::RoomCache;
+use super::log::RoomLog;
+use super::{PageError, RoomError};
 use crate::append::head_of;
 use crate::log::Entry;
-use crate::store::{Membership, Role, Room, RoomHead};
+use crate::store::{Membership, Role, Room, RoomHead, RoomStore};
 
 /// Times that rows are sorted anew because a record was behind. Then the rows are shown as they are:
 /// the room spoke meanwhile.
@@ -30,11 +32,11 @@ const SILENT_MAX: usize = 32;
 /// Questions to the store at once for one list.
 const READS_AT_ONCE: usize = 16;
 
-/// How long a place is remembered: nobody waits longer with the next page.
-const PLACE_AGE_MAX: Duration = Duration::from_secs(10 * 60);
+/// How long a position is remembered: no client waits longer with the next page.
+const POSITION_AGE_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// Places remembered; each takes some 100 bytes.
-const PLACES_MAX: u64 = 100_000;
+const POSITIONS_MAX: u64 = 100_000;
 
 /// Which rooms to list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,9 +81,9 @@ pub struct RoomPage {
     pub next: Option<RoomId>,
 }
 
-/// A place in the list; what is greater comes later.
+/// A position in the list; a greater one comes later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct Position {
     last_at: Reverse<UnixMillis>,
     created_at: Reverse<UnixMillis>,
     room: Reverse<RoomId>,
@@ -89,7 +91,7 @@ struct Place {
 
 /// A membership with what is known of its room's newest message.
 struct Row {
-    place: Place,
+    position: Position,
     last_read: Seq,
     head: Option<RoomHead>,
 }
@@ -104,18 +106,6 @@ struct Listed {
 /// The newest message of rooms.
 type Heads = HashMap<RoomId, RoomHead>;
 
-/// At which places rooms were shown last, by member.
-pub(super) struct Places(Cache<(MemberId, RoomId), Place>);
-
-impl Places {
-    pub(super) fn new() -> Self {
-        let cache = Cache::builder()
-            .time_to_live(PLACE_AGE_MAX)
-            .max_capacity(PLACES_MAX);
-        Self(cache.build())
-    }
-}
-
 impl RoomFilter {
     fn takes(self, role: Role) -> bool {
         match self {
@@ -126,7 +116,28 @@ impl RoomFilter {
     }
 }
 
-impl Rooms {
+/// The lists of members' rooms.
+pub(super) struct RoomLists {
+    store: Arc<dyn RoomStore>,
+    cache: RoomCache,
+    log: RoomLog,
+    /// Where each member was shown a room last: the positions that old cursors stand for.
+    positions: Cache<(MemberId, RoomId), Position>,
+}
+
+impl RoomLists {
+    pub(super) fn new(store: Arc<dyn RoomStore>, cache: RoomCache, log: RoomLog) -> Self {
+        let positions = Cache::builder()
+            .time_to_live(POSITION_AGE_MAX)
+            .max_capacity(POSITIONS_MAX);
+        Self {
+            store,
+            cache,
+            log,
+            positions: positions.build(),
+        }
+    }
+
     /// `size` of the member's rooms, after the cursor. A room that does not speak meanwhile is on
     /// exactly one page of a walk.
     ///
@@ -136,16 +147,16 @@ impl Rooms {
     ///
     /// # Errors
     /// See [`PageError`].
-    pub async fn list(
+    pub(super) async fn list(
         &self,
         member: MemberId,
         filter: RoomFilter,
         cursor: Option<ListCursor>,
         size: usize,
     ) -> Result<RoomPage, PageError> {
-        let memberships = self.rooms.memberships(member).await;
+        let memberships = self.store.memberships(member).await;
         let mut memberships =
-            memberships.map_err(|error| self.unavailable("memberships", &error))?;
+            memberships.map_err(|error| self.log.unavailable("memberships", &error))?;
         memberships.retain(|membership| filter.takes(membership.role));
 
         let shown_at = match cursor {
@@ -155,7 +166,11 @@ impl Rooms {
         let mut heads = self.heads_of(&memberships).await?;
         for round in 1.. {
             let rows = self.rows(&memberships, &heads, shown_at).await?;
-            let (rows, next) = cut(rows, (cursor, shown_at), size)?;
+            let after = match cursor {
+                Some(cursor) => Some(after(&rows, cursor, shown_at)?),
+                None => None,
+            };
+            let (rows, next) = cut(rows, after, size);
             let listed: Vec<Listed> = stream::iter(rows)
                 .map(|row| self.listed(member, row))
                 .buffered(READS_AT_ONCE)
@@ -168,12 +183,12 @@ impl Rooms {
                 heads.extend(newer.into_iter().map(|head| (head.room, head)));
                 continue;
             }
-            if let Some(place) = next {
-                let name = (member, place.room.0);
-                self.places.0.insert(name, place).await;
+            if let Some(position) = next {
+                let name = (member, position.room.0);
+                self.positions.insert(name, position).await;
             }
             let rooms = listed.into_iter().map(|one| one.room).collect();
-            let next = next.map(|place| place.room.0);
+            let next = next.map(|position| position.room.0);
             return Ok(RoomPage { rooms, next });
         }
         Err(RoomError::Unavailable.into()) // never: the last round returns
@@ -184,12 +199,12 @@ impl Rooms {
         &self,
         member: MemberId,
         cursor: ListCursor,
-    ) -> Result<Option<Place>, RoomError> {
+    ) -> Result<Option<Position>, RoomError> {
         let Some(last_at) = cursor.last_at else {
-            return Ok(self.places.0.get(&(member, cursor.room)).await);
+            return Ok(self.positions.get(&(member, cursor.room)).await);
         };
         let created_at = self.created_at(cursor.room).await?;
-        Ok(Some(Place {
+        Ok(Some(Position {
             last_at: Reverse(last_at),
             created_at: Reverse(created_at.unwrap_or(UnixMillis::EPOCH)),
             room: Reverse(cursor.room),
@@ -200,9 +215,9 @@ impl Rooms {
     /// where nothing was noted, as the log itself says.
     async fn heads_of(&self, memberships: &[Membership]) -> Result<Heads, RoomError> {
         let ids: Vec<_> = memberships.iter().map(|one| one.room).collect();
-        let waiting = self.heads.waiting(&ids);
-        let noted = self.rooms.heads(&ids).await;
-        let noted = noted.map_err(|error| self.unavailable("heads", &error))?;
+        let waiting = self.log.heads.waiting(&ids);
+        let noted = self.store.heads(&ids).await;
+        let noted = noted.map_err(|error| self.log.unavailable("heads", &error))?;
         let mut heads: Heads = noted.into_iter().map(|head| (head.room, head)).collect();
         for head in waiting {
             if heads
@@ -215,7 +230,7 @@ impl Rooms {
         // A room that never spoke is a recent one, or will not be looked for on the first pages.
         let silent = ids.into_iter().filter(|id| !heads.contains_key(id));
         let found: Vec<RoomHead> = stream::iter(silent.take(SILENT_MAX))
-            .map(|room| self.newest_after(room, Seq::ZERO))
+            .map(|room| self.log.newest_after(room, Seq::ZERO))
             .buffer_unordered(READS_AT_ONCE)
             .try_filter_map(async |head| Ok(head))
             .try_collect()
@@ -224,16 +239,16 @@ impl Rooms {
         Ok(heads)
     }
 
-    /// The memberships with their places. The time of creation is looked up only where it decides:
+    /// The memberships with their positions. The time of creation is looked up only where it decides:
     /// for rooms without a message and among those that spoke last in the same millisecond.
     async fn rows(
         &self,
         memberships: &[Membership],
         heads: &Heads,
-        cursor: Option<Place>,
+        cursor: Option<Position>,
     ) -> Result<Vec<Row>, RoomError> {
         let mut times = HashMap::<UnixMillis, u32>::new();
-        let cursor_at = cursor.map(|place| place.last_at.0);
+        let cursor_at = cursor.map(|position| position.last_at.0);
         for at in heads.values().map(|head| head.at).chain(cursor_at) {
             *times.entry(at).or_default() += 1;
         }
@@ -260,8 +275,8 @@ impl Rooms {
 
     /// `None` if there is no such room (yet).
     async fn created_at(&self, room: RoomId) -> Result<Option<UnixMillis>, RoomError> {
-        match self.known(room).await {
-            Ok(known) => Ok(Some(known.room.created_at)),
+        match self.cache.room(room).await {
+            Ok(room) => Ok(Some(room.created_at)),
             Err(RoomError::Unknown(_)) => Ok(None),
             Err(error @ (RoomError::NotParticipant(_) | RoomError::Unavailable)) => Err(error),
         }
@@ -269,16 +284,16 @@ impl Rooms {
 
     /// A row as it is shown; `None` if there is no such room (yet).
     async fn listed(&self, member: MemberId, row: Row) -> Result<Option<Listed>, RoomError> {
-        let room = match self.known(row.room()).await {
-            Ok(known) => known.room,
+        let room = match self.cache.room(row.room()).await {
+            Ok(room) => room,
             Err(RoomError::Unknown(_)) => return Ok(None),
             Err(error @ (RoomError::NotParticipant(_) | RoomError::Unavailable)) => {
                 return Err(error);
             }
         };
-        let last_at = row.place.last_at.0;
+        let last_at = row.position.last_at.0;
         let Some(head) = &row.head else {
-            let newer = self.newest_after(row.room(), Seq::ZERO).await?;
+            let newer = self.log.newest_after(row.room(), Seq::ZERO).await?;
             let room = ListedRoom {
                 room,
                 last_at,
@@ -287,9 +302,9 @@ impl Rooms {
             };
             return Ok(Some(Listed { room, newer }));
         };
-        let tail = self.tail(member, head, row.last_read).await?;
+        let tail = self.log.tail(member, head, row.last_read).await?;
         let newer = match tail.newer {
-            true => self.newest_after(row.room(), head.seq).await?,
+            true => self.log.newest_after(row.room(), head.seq).await?,
             false => None,
         };
         // The hint still has the text of what was taken back.
@@ -305,35 +320,37 @@ impl Rooms {
     }
 }
 
-/// The rows of a page, and the place where it ends if there are more.
-fn cut(
-    mut rows: Vec<Row>,
-    (cursor, shown_at): (Option<ListCursor>, Option<Place>),
-    size: usize,
-) -> Result<(Vec<Row>, Option<Place>), PageError> {
-    if let Some(cursor) = cursor {
-        let now_at = || rows.iter().find(|row| row.room() == cursor.room);
-        let place = shown_at.or_else(|| now_at().map(|row| row.place));
-        let place = place.ok_or(PageError::Cursor)?;
-        rows.retain(|row| row.place > place);
-    }
-    rows.sort_unstable_by_key(|row| row.place);
-    let last = rows.get(size.saturating_sub(1)).map(|row| row.place);
+/// The position that a cursor stands for: where its room was shown, else where it is now.
+fn after(
+    rows: &[Row],
+    cursor: ListCursor,
+    shown_at: Option<Position>,
+) -> Result<Position, PageError> {
+    let now_at = || rows.iter().find(|row| row.room() == cursor.room);
+    let position = shown_at.or_else(|| now_at().map(|row| row.position));
+    position.ok_or(PageError::Cursor)
+}
+
+/// The rows of a page behind `after`, and the position where it ends if there are more.
+fn cut(mut rows: Vec<Row>, after: Option<Position>, size: usize) -> (Vec<Row>, Option<Position>) {
+    rows.retain(|row| after.is_none_or(|after| row.position > after));
+    rows.sort_unstable_by_key(|row| row.position);
+    let last = rows.get(size.saturating_sub(1)).map(|row| row.position);
     let next = last.filter(|_| rows.len() > size);
     rows.truncate(size);
-    Ok((rows, next))
+    (rows, next)
 }
 
 impl Row {
     fn room(&self) -> RoomId {
-        self.place.room.0
+        self.position.room.0
     }
 }
 
 fn row(membership: &Membership, head: Option<RoomHead>, created_at: UnixMillis) -> Row {
     let last_at = head.as_ref().map_or(created_at, |head| head.at);
     Row {
-        place: Place {
+        position: Position {
             last_at: Reverse(last_at),
             created_at: Reverse(created_at),
             room: Reverse(membership.room),

@@ -44,8 +44,8 @@ impl Rooms {
     /// # Errors
     /// [`RoomError::Unavailable`]: the store does not answer now.
     pub async fn last_read(&self, member: MemberId, room: RoomId) -> Result<Seq, RoomError> {
-        let marked = self.rooms.last_read(member, room).await;
-        marked.map_err(|error| self.unavailable("last_read", &error))
+        let marked = self.store.last_read(member, room).await;
+        marked.map_err(|error| self.errors.unavailable("last_read", &error))
     }
 
     /// The member has read up to this message. Marks go forward only; an earlier message changes
@@ -60,10 +60,10 @@ impl Rooms {
             return Ok(());
         }
         // A mark past the head would hide messages that are yet to come.
-        let entry = self.entry(room, seq).await?;
+        let entry = self.log.entry(room, seq).await?;
         entry.ok_or(MarkError::Unknown(message))?;
-        let mark = self.rooms.mark_read(member, room, seq).await;
-        mark.map_err(|error| self.unavailable("mark_read", &error))?;
+        let mark = self.store.mark_read(member, room, seq).await;
+        mark.map_err(|error| self.errors.unavailable("mark_read", &error))?;
         let read = RoomEvent::Read {
             member_id: member,
             up_to: message,
@@ -80,7 +80,7 @@ impl Rooms {
     pub async fn delete(&self, member: MemberId, message: MessageId) -> Result<(), DeleteError> {
         let (room, seq) = (message.room(), message.seq());
         self.access(room, member).await?;
-        let entry = self.entry(room, seq).await?;
+        let entry = self.log.entry(room, seq).await?;
         let entry = entry.ok_or(DeleteError::Unknown(message))?;
         if entry.draft.sender != Some(member) {
             return Err(DeleteError::NotYours(message));
@@ -90,8 +90,8 @@ impl Rooms {
             if now.saturating_since(entry.draft.sent_at) > DELETE_AGE_MAX {
                 return Err(DeleteError::TooLate(message));
             }
-            let deleted = self.messages.delete(Topic::Room(room), seq).await;
-            deleted.map_err(|error| self.unavailable("delete", &error))?;
+            let deleted = self.log.messages.delete(Topic::Room(room), seq).await;
+            deleted.map_err(|error| self.errors.unavailable("delete", &error))?;
         }
         // Also when it was deleted before: nobody may have been told then.
         let deleted = RoomEvent::Deleted {

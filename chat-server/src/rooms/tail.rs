@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use shared::ids::{MemberId, RoomId, Seq};
 
-use super::{RoomError, Rooms};
+use super::RoomError;
+use super::log::{RoomLog, Span};
 use crate::append::head_of;
 use crate::log::{Entry, Topic};
 use crate::store::{ReadConsistency, RoomHead};
@@ -27,7 +28,7 @@ pub(super) struct Tail {
     pub(super) newer: bool,
 }
 
-impl Rooms {
+impl RoomLog {
     /// The newest message of a room whose record ends at `noted`, if its log does not. The record is
     /// mended.
     pub(super) async fn newest_after(
@@ -97,7 +98,12 @@ impl Rooms {
             } else {
                 last
             };
-            let mut entries = self.read_to(head.room, (first, last), further).await?;
+            let span = Span {
+                first,
+                last,
+                further,
+            };
+            let mut entries = self.read_span(head.room, span).await?;
             tail.newer |= entries.pop_if(|entry| entry.seq > last).is_some();
             for entry in entries.iter().rev() {
                 if tail.newest.is_none() {

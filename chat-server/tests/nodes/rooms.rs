@@ -84,14 +84,14 @@ async fn who_is_put_out_hears_no_more_after_a_minute_also_when_no_node_was_told(
     a.group(1, &[1, 2, 3]).await;
     let (mut gone, mut stays) = (in_room(&deaf, 3).await, in_room(&deaf, 2).await);
     let rooms = &deaf.node.services.rooms;
-    rooms.compare_due().await;
+    rooms.reconciler().compare_due().await;
     a.group(1, &[1, 2]).await;
     // It was looked at just now.
-    rooms.compare_due().await;
+    rooms.reconciler().compare_due().await;
     say(&mut stays, "first").await;
     gone.until(|frame| of(frame, "s")).await;
     site.clock.advance(MINUTE);
-    rooms.compare_due().await;
+    rooms.reconciler().compare_due().await;
     is_put_out(&mut gone).await;
     say(&mut stays, "second").await;
     assert_eq!(messages(&mut gone, "r").await, [""; 0]);
@@ -110,7 +110,7 @@ async fn who_listens_only_beside_the_log_is_put_out_too() {
     gone.subscribe("e", "/user/queue/errors", &[]).await;
     gone.subscribe("s", "/sub/1/events", &[]).await;
     a.group(1, &[1]).await;
-    deaf.node.services.rooms.compare_due().await;
+    deaf.node.services.rooms.reconciler().compare_due().await;
     let told = gone.until(|frame| of(frame, "e")).await;
     assert_eq!(body(&told)["destination"], "/sub/1/events");
     drop(gone);

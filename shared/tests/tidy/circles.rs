@@ -33,8 +33,7 @@ const KNOWN_CIRCLES: [&[&str]; 3] = [
 ];
 
 /// Types that were spread when the rule came, each with the crate's folder.
-const KNOWN_SPREAD: [&str; 4] = [
-    "chat-server/src: Rooms",
+const KNOWN_SPREAD: [&str; 3] = [
     "chat-server/src: ScyllaStore",
     "chat-server/src: Shared",
     "market-api/src: Products",
