@@ -85,7 +85,7 @@ impl Market {
         let keys = open_keys(config, &clock)?;
         let url = &config.chat.chat_url;
         let rooms = HttpChatRooms::new(url, Arc::clone(&keys), Arc::clone(&clock))?;
-        Self::assemble(config, keys, Arc::new(rooms), (clock, drain)).await
+        Self::assemble(config, keys, Arc::new(rooms), clock, drain).await
     }
 
     /// As [`Self::build`], beside a chat server in the same program: `rooms` makes rooms there.
@@ -99,14 +99,15 @@ impl Market {
         drain: &Drain,
     ) -> Result<Self, BuildError> {
         let keys = open_keys(config, &clock)?;
-        Self::assemble(config, keys, rooms, (clock, drain)).await
+        Self::assemble(config, keys, rooms, clock, drain).await
     }
 
     async fn assemble(
         config: &Config,
         keys: Arc<KeyRing>,
         rooms: Arc<dyn ChatRooms>,
-        (clock, drain): (Arc<dyn Clock>, &Drain),
+        clock: Arc<dyn Clock>,
+        drain: &Drain,
     ) -> Result<Self, BuildError> {
         let metrics = Arc::new(Metrics::new());
         let db = Db::open(&config.db, Arc::clone(&clock), Arc::clone(&metrics), drain).await?;
@@ -142,7 +143,7 @@ impl Market {
         let answer_time = config.chat.chat_answer_time;
         let chats = Chats::new(db.clone(), rooms, Arc::clone(&metrics), answer_time);
         let health = Arc::new(Health::new());
-        work::start(&db, (&products, &images, &chats), &metrics, drain).await?;
+        work::start(&db, &products, &images, &chats, &metrics, drain).await?;
         start_tasks(keys, &health, drain);
         Ok(Self {
             http_stack: http_stack(config, &metrics, &clock),

@@ -36,7 +36,9 @@ const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(3_600);
 /// The database's.
 pub(super) async fn start(
     db: &Db,
-    (products, images, chats): (&Products, &Images, &Chats),
+    products: &Products,
+    images: &Images,
+    chats: &Chats,
     metrics: &Arc<Metrics>,
     drain: &Drain,
 ) -> Result<(), DbError> {

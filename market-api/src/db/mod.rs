@@ -146,16 +146,21 @@ impl Db {
         drain: &Drain,
     ) -> Result<Self, DbError> {
         sqlx::any::install_default_drivers();
-        let parts = (Arc::clone(&clock), Arc::clone(&metrics));
+        let (own_clock, own_metrics) = (Arc::clone(&clock), Arc::clone(&metrics));
         let (dialect, readers, writer): (_, _, Arc<dyn Writer>) = match url {
             DbUrl::Postgres(url) => {
                 let pool = postgres::open(url.expose()).await?;
-                let writer = postgres::PostgresWriter::new(pool.clone(), parts, drain.clone());
+                let writer = postgres::PostgresWriter::new(
+                    pool.clone(),
+                    own_clock,
+                    own_metrics,
+                    drain.clone(),
+                );
                 (Dialect::Postgres, pool, Arc::new(writer))
             }
             DbUrl::Sqlite(path) => {
                 let (readers, writing) = sqlite::open(path).await?;
-                let writer = sqlite::SqliteWriter::start(writing, parts, drain);
+                let writer = sqlite::SqliteWriter::start(writing, own_clock, own_metrics, drain);
                 (Dialect::Sqlite, readers, Arc::new(writer))
             }
         };

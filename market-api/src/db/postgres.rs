@@ -64,7 +64,8 @@ pub(super) struct PostgresWriter {
 impl PostgresWriter {
     pub(super) fn new(
         pool: AnyPool,
-        (clock, metrics): (Arc<dyn Clock>, Arc<Metrics>),
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
         drain: Drain,
     ) -> Self {
         Self {

@@ -164,13 +164,14 @@ impl SqliteWriter {
     /// hard token.
     pub(super) fn start(
         writing: Writing,
-        (clock, metrics): (Arc<dyn Clock>, Arc<Metrics>),
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
         drain: &Drain,
     ) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let hard = drain.hard();
         let fault = Fault::default();
-        let serving = serve(writing, jobs, (clock, metrics), Arc::clone(&fault));
+        let serving = serve(writing, jobs, clock, metrics, Arc::clone(&fault));
         drop(drain.spawn_vital("db-writer", hard.run_until_cancelled_owned(serving)));
         Self { queue, fault }
     }
@@ -197,7 +198,8 @@ impl Writer for SqliteWriter {
 async fn serve(
     mut writing: Writing,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
-    (clock, metrics): (Arc<dyn Clock>, Arc<Metrics>),
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     fault: Fault,
 ) {
     let mut group = Vec::with_capacity(GROUP_MAX);

@@ -33,13 +33,21 @@ pub(super) struct LoggedIn {
     pub(super) outcome: &'static str,
 }
 
+/// A browser that the provider has sent back, and the URI it was to be sent to: the provider compares
+/// the two when the code is exchanged.
+struct Redirected {
+    returned: Returned,
+    redirect_uri: String,
+}
+
 impl Logins {
     /// Logs in whoever comes back, and whoever comes back again with the same.
     pub(super) async fn finish(
         &self,
         at: &ProviderSettings,
         returned: Returned,
-        (browsers, headers): (Vec<String>, &HeaderMap),
+        browsers: Vec<String>,
+        headers: &HeaderMap,
     ) -> Result<LoggedIn, LoginError> {
         let Some(state) = returned.state.clone().filter(|_| !browsers.is_empty()) else {
             return Err(LoginError::Unknown);
@@ -60,8 +68,11 @@ impl Logins {
         let task = self.drain.spawn("login", async move {
             match logins.take(wanted.clone()).await? {
                 Back::Taken(attempt) => {
-                    let back = (returned, redirect_uri);
-                    logins.finish_first(&at, back, attempt).await
+                    let redirected = Redirected {
+                        returned,
+                        redirect_uri,
+                    };
+                    logins.finish_first(&at, redirected, attempt).await
                 }
                 Back::Before => logins.finish_again(&wanted).await,
                 Back::Unknown => Err(LoginError::Unknown),
@@ -76,10 +87,10 @@ impl Logins {
     async fn finish_first(
         &self,
         at: &ProviderSettings,
-        back: (Returned, String),
+        redirected: Redirected,
         attempt: Attempt,
     ) -> Result<LoggedIn, LoginError> {
-        let found = self.find_or_create(at, back, &attempt).await;
+        let found = self.find_or_create(at, redirected, &attempt).await;
         let outcome = match &found {
             Ok((member, _)) => Outcome::LoggedIn(*member),
             Err(error) => Outcome::Refused(error.code()),
@@ -97,9 +108,13 @@ impl Logins {
     async fn find_or_create(
         &self,
         at: &ProviderSettings,
-        (returned, redirect_uri): (Returned, String),
+        redirected: Redirected,
         attempt: &Attempt,
     ) -> Result<(MemberId, Role), LoginError> {
+        let Redirected {
+            returned,
+            redirect_uri,
+        } = redirected;
         if let Some(error) = returned.error {
             return Err(LoginError::Refused(printable(&error)));
         }

@@ -111,7 +111,7 @@ async fn finish(
     let at = logins.provider(&provider).ok_or(CommonError::Path)?;
     let browsers = browsers(&headers, logins.browser_cookie());
     let mut finished = match returned(query) {
-        Some(returned) => logins.finish(at, returned, (browsers, &headers)).await,
+        Some(returned) => logins.finish(at, returned, browsers, &headers).await,
         None => Err(LoginError::Unknown),
     };
     // Somebody went back to the callback of an attempt that is over.

@@ -124,7 +124,7 @@ pub(super) async fn past(
     now: i64,
 ) -> Result<Option<Past>, sqlx::Error> {
     for browser in &wanted.browsers {
-        if let Some(past) = past_of(&mut *connection, (wanted, browser), now).await? {
+        if let Some(past) = past_of(&mut *connection, wanted, browser, now).await? {
             return Ok(Some(past));
         }
     }
@@ -133,7 +133,8 @@ pub(super) async fn past(
 
 async fn past_of(
     connection: &mut AnyConnection,
-    (wanted, browser): (&Wanted, &str),
+    wanted: &Wanted,
+    browser: &str,
     now: i64,
 ) -> Result<Option<Past>, sqlx::Error> {
     let row = query(

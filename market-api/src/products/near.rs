@@ -51,7 +51,7 @@ impl Products {
             let work = Box::pin(async move { own.read_cell(kind, cell.middle()).await });
             let near = self.batch(place, work).await?;
             let whole_m = near.whole_within_m - at.distance_m(cell.middle()) - SLACK_M;
-            if let Some(hits) = first_of(&near, asked, at, after, (few, whole_m)) {
+            if let Some(hits) = first_of(&near, asked, at, after, few, whole_m) {
                 return near_page(walk, hits, near.rows.clone(), few);
             }
         }
@@ -93,7 +93,8 @@ fn first_of(
     asked: ListRequest,
     at: Position,
     after: Option<(f64, ProductId)>,
-    (few, whole_m): (usize, f64),
+    few: usize,
+    whole_m: f64,
 ) -> Option<Vec<Hit>> {
     let minute = asked.minute();
     let mut first = FirstFew::new(few);
