@@ -1,4 +1,4 @@
-//! Puts a market together: the one place that names concrete adapters.
+//! Composition root: builds a market from its settings. The only module that names concrete adapters.
 
 mod work;
 
@@ -35,30 +35,31 @@ use crate::trades::{self, Trades};
 
 pub use shared::web::{listen, serve};
 
-/// Why a market could not be put together.
+/// Why a market could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The database.
+    /// The database cannot be opened or migrated.
     #[error("the database cannot be opened")]
     Db(#[from] DbError),
-    /// The keys.
+    /// The signing keys cannot be read or created.
     #[error("the keys that sign tokens cannot be had")]
     Keys(#[from] KeysError),
-    /// The login providers.
+    /// The HTTP client for the login providers cannot be built.
     #[error("the login providers cannot be asked")]
     Logins(#[from] NoClient),
-    /// The way to the chat server. One that is away only keeps chats from being opened.
+    /// The HTTP client for the chat server cannot be built. An unreachable chat server is no error here:
+    /// only opening chats fails then.
     #[error("the chat server cannot be called")]
     Chat(#[from] chats::NoClient),
-    /// The object store.
+    /// The object store client cannot be built.
     #[error("the object store cannot be used")]
     Images(#[from] StoreError),
-    /// The cache's address. One that is away only makes lists slower.
+    /// The cache client cannot be built. An unreachable cache is no error here: lists only get slower.
     #[error("the cache cannot be used")]
     Cache(#[from] CacheError),
 }
 
-/// A market, ready to be served.
+/// A market that is ready to be served.
 #[derive(Debug)]
 pub struct Market {
     http_stack: HttpStack,
@@ -73,7 +74,7 @@ pub struct Market {
 }
 
 impl Market {
-    /// Opens what the settings name and starts the market's own tasks in `drain`.
+    /// Opens the adapters that the settings name and spawns the background tasks in `drain`.
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -88,7 +89,7 @@ impl Market {
         Self::assemble(config, keys, Arc::new(rooms), clock, drain).await
     }
 
-    /// As [`Self::build`], beside a chat server in the same program: `rooms` makes rooms there.
+    /// As [`Self::build`], for one process with the chat server: `rooms` creates rooms by a direct call.
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -162,7 +163,7 @@ impl Market {
         })
     }
 
-    /// What clients use.
+    /// The public routes, for clients.
     pub fn public_router(&self) -> Router {
         let router = http::public_router(&self.http_stack, self.routes());
         match &self.local_images {
@@ -175,25 +176,25 @@ impl Market {
         }
     }
 
-    /// The OpenAPI of what clients use.
+    /// The OpenAPI document of the public routes.
     #[must_use]
     pub fn document(&self) -> utoipa::openapi::OpenApi {
         http::document(self.routes())
     }
 
-    /// What operators and balancers use; never public.
+    /// The routes for operators and load balancers; never exposed to the public.
     pub fn admin_router(&self) -> Router {
         ops::admin_router(self.operation.clone())
     }
 
-    /// Everything is served: balancers may send clients here.
+    /// Marks the node as ready: load balancers may route clients to it.
     pub fn set_started(&self) {
         self.operation.health.set_started();
     }
 
-    /// Stops in two steps, so that nobody is sent to a node that does not answer any more. At the first
-    /// signal the node is no longer ready, and serves on until balancers have noticed: for `lame_duck`,
-    /// or until a second signal. Then the drain begins; a third signal makes it hard.
+    /// Stops in two steps, so that load balancers stop routing to the node before it stops answering. The
+    /// first signal makes readiness fail while the node serves on for `lame_duck`, or until a second
+    /// signal. Then the drain begins; a third signal makes it hard.
     ///
     /// # Errors
     /// The operating system refuses the handlers.
@@ -204,7 +205,7 @@ impl Market {
                 return drain.stop();
             }
             health.set_draining();
-            tracing::info!("not ready any more; serving on for {lame_duck:?}");
+            tracing::info!("no longer ready; serving on for {lame_duck:?}");
             let (soft, later) = (drain.soft(), drain.clone());
             drop(drain.spawn("lame-duck", async move {
                 soft.run_until_cancelled(sleep(lame_duck)).await;
@@ -213,25 +214,25 @@ impl Market {
         })
     }
 
-    /// The members, for those who set a market up.
+    /// The member accounts, for programs that embed a market.
     #[must_use]
     pub fn members(&self) -> &Members {
         &self.members
     }
 
-    /// The offers, for those who set a market up.
+    /// The offers, for programs that embed a market.
     #[must_use]
     pub fn products(&self) -> &Products {
         &self.products
     }
 
-    /// The chats about offers, for those who set a market up.
+    /// The chats about offers, for programs that embed a market.
     #[must_use]
     pub fn chats(&self) -> &Chats {
         &self.chats
     }
 
-    /// Logs a member in without a provider: for a program that knows who it is.
+    /// Logs a member in without a provider, for a program that has authenticated the member itself.
     ///
     /// # Errors
     /// [`ApiError::MemberUnknown`], [`ApiError::MemberBlocked`], or the database's.
@@ -240,19 +241,19 @@ impl Market {
         self.auth.issue(member, role).await
     }
 
-    /// The keys that sign, for those who rotate them by hand.
+    /// The signing keys, for programs that rotate them by hand.
     #[must_use]
     pub fn keys(&self) -> &KeyRing {
         self.auth.keys()
     }
 
-    /// The database, for those who set a market up.
+    /// The database, for programs that embed a market.
     #[must_use]
     pub fn db(&self) -> &Db {
         &self.operation.db
     }
 
-    /// Every domain's routes.
+    /// The routes of every domain.
     fn routes(&self) -> OpenApiRouter {
         let (db, origins) = (self.db(), &self.http_stack.allowed_origins);
         OpenApiRouter::new()
@@ -319,7 +320,7 @@ fn http_stack(config: &Config, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) -
     }
 }
 
-/// The tasks of the process itself. They end at the soft token.
+/// Spawns the tasks of the process itself. They end at the soft token.
 fn start_tasks(keys: Arc<KeyRing>, health: &Arc<Health>, drain: &Drain) {
     let soft = drain.soft();
     drop(drain.spawn_vital("keys", async move {
@@ -331,8 +332,8 @@ fn start_tasks(keys: Arc<KeyRing>, health: &Arc<Health>, drain: &Drain) {
             let read = tokio::task::spawn_blocking(move || keys.reread()).await;
             match read {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!("keys not read, going on with the old: {error}"),
-                Err(error) => tracing::error!("keys not read: {error}"),
+                Ok(Err(error)) => tracing::error!("keys not re-read, still in use: {error}"),
+                Err(error) => tracing::error!("keys not re-read: {error}"),
             }
         }
     }));

@@ -11,13 +11,13 @@
 //! | 11 | account, reviews, reports | pages about a member that join domains; ratings; complaints |
 //! | 10 | trades, bookings | purchases, histories, market prices; Wi-Fi and hotspot time |
 //! | 9 | payments, scrap, chats | charges and refunds; the optimizer's quotes; rooms about offers |
-//! | 8 | products | offers and their lists |
-//! | 7 | login, images | login with the providers; uploads of pictures |
+//! | 12 | admin, ops, config | administrators' commands about members; health, metrics and drain; settings |
+//! | 11 | account, reviews, reports | pages about a member that join domains; ratings; complaints |
 //! | 6 | members | accounts and profiles |
 //! | 5 | plans, cash | mobile plans and their months; wallets and books |
 //! | 4 | auth | signing keys, tokens and cookies, revocable sessions |
-//! | 3 | outbox, idempotency, cache, schedule | events to relay; repeated requests; cached lists; work at a time |
-//! | 2 | http | the HTTP stack: errors, limits, the document |
+//! | 3 | outbox, idempotency, cache, schedule | events to relay; deduplicated requests; cached lists; scheduled jobs |
+//! | 2 | http | the HTTP stack: errors, limits, the OpenAPI document |
 //! | 1 | db, fakes | transactions and typed columns; stand-ins for other services |
 //! | 0 | metrics | counters |
 //!

@@ -1,4 +1,4 @@
-//! The market API as a program: settings, logs, serve, stop.
+//! The market API as a program: reads settings, starts logging, builds the market, serves, drains.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     let logs = match telemetry::init(config.log_format, &config.log) {
         Ok(logs) => logs,
         Err(error) => {
-            // If standard error is gone, the exit code still says it.
+            // If standard error is closed, the exit code still reports the failure.
             drop(writeln!(std::io::stderr(), "market-api: {error}"));
             return ExitCode::FAILURE;
         }
@@ -66,7 +66,7 @@ fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
         );
         drain.begin();
         served?;
-        // The database's writer ends when nobody can write any more.
+        // The database writer ends when the last handle is dropped.
         drop(market);
         if let Err(still) = drain.wait(config.stop_grace).await {
             error!("{still}");

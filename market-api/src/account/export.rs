@@ -1,4 +1,4 @@
-//! Everything that is kept of a member, for that member.
+//! Data export: all personal data that the market stores about a member, for that member.
 
 use serde::Serialize;
 use shared::clock::LocalDateTime;
@@ -11,7 +11,7 @@ use super::Account as Accounts;
 use crate::db::row::column;
 use crate::http::ApiError;
 
-/// Rows of each kind, the newest: years of a busy member.
+/// Bound of rows of each kind, newest first: several years of a busy member.
 const ROWS_MAX: i64 = 10_000;
 
 /// A member's own data.

@@ -1,4 +1,4 @@
-//! `/api/members` where it joins domains, and `/api/plans`.
+//! Routes of `/api/members` that join domains, and `/api/plans`.
 
 #![expect(
     unused_qualifications,
@@ -21,7 +21,7 @@ use super::{Account, Info};
 use crate::auth::{Caller, InfoCaller};
 use crate::http::ApiError;
 
-/// The longest picture URL that is accepted, in bytes.
+/// Bound of a picture URL, in bytes.
 const URL_BYTES_MAX: usize = 2_048;
 
 /// The routes.
@@ -83,7 +83,7 @@ impl From<Info> for MemberInfo {
     }
 }
 
-/// Stars with one decimal, of a sum of tenths.
+/// The average rating in stars, with one decimal, from a sum of tenths.
 fn mean(tenths: i64, count: u64) -> f64 {
     let (Ok(count), Ok(tenths)) = (u32::try_from(count), i32::try_from(tenths)) else {
         return 0.0;

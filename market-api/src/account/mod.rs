@@ -1,8 +1,8 @@
 //! Pages about a member that join several domains: the public profile with its numbers, the month's data,
-//! what is left of a plan, the profile picture, and the export of everything that is kept.
+//! the rest of a plan, the profile picture, and the data export.
 //!
-//! It stands above the domains that it reads, so that none of them has to know another. It owns no table:
-//! what it changes, it changes through the owner.
+//! Ranks above the domains that it reads, so that these do not depend on one another. It owns no table:
+//! changes go through the owners' functions.
 
 mod export;
 mod http;
@@ -24,45 +24,45 @@ pub use http::routes;
 pub struct Info {
     /// The member.
     pub member: MemberId,
-    /// The name shown to others.
+    /// The name shown to other members.
     pub name: String,
-    /// The profile picture.
+    /// URL of the profile picture, if the member has set one.
     pub image_url: Option<String>,
-    /// When the account was made.
+    /// When the account was created.
     pub joined_at: UnixMillis,
     /// Sum of all ratings, in tenths of a star.
     pub rating_sum: i64,
-    /// Number of ratings.
+    /// The number of ratings behind `rating_sum`.
     pub rating_count: u64,
-    /// Number of purchases.
+    /// The number of offers bought.
     pub purchases: u64,
 }
 
 /// Amounts of data of one month.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MonthOfData {
-    /// Bought.
+    /// Data bought, from all sellers.
     pub bought: Units,
-    /// Listed: of offers that are active or sold out.
+    /// Data listed: in offers that are active or sold out.
     pub listed: Units,
-    /// Sold.
+    /// Data sold to others.
     pub sold: Units,
 }
 
-/// What is left of a plan this month.
+/// The rest of a plan in the present month.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanBalance {
-    /// The plan's name.
+    /// The plan's name, as shown.
     pub name: String,
-    /// What the plan gave this month.
+    /// Data that the plan included this month.
     pub providing: Units,
-    /// `providing`, and what was bought, less what is listed or sold.
+    /// `providing` plus purchases, minus data listed or sold.
     pub current: Units,
-    /// What the plan costs a month.
+    /// The plan's price in won a month.
     pub monthly_price: Won,
 }
 
-/// Members' accounts across domains. Clones are the same.
+/// Pages about members. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Account {
     db: Db,
@@ -71,7 +71,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// The accounts of this database.
+    /// Pages over the accounts in this database.
     #[must_use]
     pub fn new(db: Db, members: Members, images: Images) -> Self {
         Self {
@@ -90,7 +90,7 @@ impl Account {
         info.ok_or(ApiError::MemberUnknown)
     }
 
-    /// What is left of this member's plan in the present Seoul month; `None` without a plan.
+    /// The rest of this member's plan in the present Seoul month; `None` without a plan.
     ///
     /// # Errors
     /// The database's.

@@ -1,5 +1,5 @@
-//! Reads that join the tables of several domains. Each is one statement, so that what it adds up is of
-//! one moment.
+//! Queries that join the tables of several domains. Each is one statement, so that its sums come from one
+//! snapshot.
 
 use shared::clock::Month;
 use shared::ids::MemberId;
@@ -89,7 +89,7 @@ pub(super) async fn plan(
 fn read_plan(row: &AnyRow) -> Result<PlanBalance, sqlx::Error> {
     let providing: i64 = row.try_get("providing")?;
     let (bought, gone): (i64, i64) = (row.try_get("bought")?, row.try_get("gone")?);
-    // A plan never falls below zero (`money.md`, "Invariants"): one that did is a defect, not 0.
+    // A plan never falls below zero (`money.md`, "Invariants"): a negative rest is a defect, not 0.
     let current = Units::from_number(providing + bought - gone).map_err(sqlx::Error::Decode)?;
     Ok(PlanBalance {
         name: row.try_get("name")?,

@@ -1,4 +1,4 @@
-//! `/api/admin`.
+//! Routes of `/api/admin`: administrators' commands.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +12,7 @@ use super::{AccountStatus, AdminCommand, Admins};
 use crate::auth::Admin;
 use crate::http::ApiError;
 
-/// The routes.
+/// The routes, for administrators only.
 pub fn routes(admins: Admins) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(block))

@@ -1,4 +1,4 @@
-//! What operators do.
+//! Administrators' commands about members: block, unblock. Each is recorded in the audit log.
 
 mod http;
 mod repo;
@@ -14,39 +14,39 @@ use shared::web::CommonError;
 
 pub use http::routes;
 
-/// An operator's order.
+/// A command of an administrator.
 #[derive(Clone, Debug)]
 pub struct AdminCommand {
-    /// Who gives it.
+    /// The administrator who gives the command.
     pub by: MemberId,
-    /// About whom.
+    /// The member it applies to.
     pub member: MemberId,
-    /// What is to hold.
+    /// The account status to set.
     pub status: AccountStatus,
-    /// The request, for the record.
+    /// The request id, for the audit log.
     pub request: Option<String>,
 }
 
-/// Operators' orders.
+/// Runs administrators' commands. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Admins {
     db: Db,
 }
 
 impl Admins {
-    /// Orders about the members of this database.
+    /// Commands about the members in this database.
     #[must_use]
     pub fn new(db: Db) -> Self {
         Self { db }
     }
 
-    /// Carries out an order, and notes who gave it. Given twice it changes nothing more.
+    /// Applies a command and records it in the audit log. Idempotent: a repeated command changes nothing.
     ///
     /// # Errors
     /// [`ApiError::MemberUnknown`], forbidden for oneself, or the database's.
     pub async fn carry_out(&self, command: AdminCommand) -> Result<(), ApiError> {
         if command.by == command.member {
-            // Whoever locks themselves out could not let themselves in again.
+            // Administrators who block themselves could not undo it.
             return Err(CommonError::Forbidden.into());
         }
         let done = self

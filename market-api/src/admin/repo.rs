@@ -1,11 +1,11 @@
-//! Operators' orders in the database.
+//! The SQL of the audit log.
 
 use sqlx::query;
 
 use super::AdminCommand;
 use crate::db::Tx;
 
-/// Notes who ordered what: rows that are never changed.
+/// Appends a command to the audit log, whose rows are never changed.
 pub(super) async fn note(
     tx: &mut Tx<'_>,
     command: &AdminCommand,

@@ -1,4 +1,4 @@
-//! What a market does by itself: pieces of work in the schedule, and how often each is done.
+//! The market's scheduled jobs, and the interval of each.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,22 +15,23 @@ use crate::products::Products;
 use crate::schedule::{self, Handler, HandlerError, Outcome, Schedule};
 use crate::{auth, idempotency};
 
-/// The work that removes what nobody needs any more.
+/// The job that deletes expired rows.
 const HOUSEKEEPING: &str = "housekeeping";
 
-/// The work that removes files that nobody has used. Apart: an object store that is away stops only it.
+/// The job that deletes uploaded files that no offer uses. Separate, so that an unreachable object store
+/// stops only this job.
 const SWEEPING: &str = "unused-images";
 
-/// The work that sends chat rooms again whose names, pictures or hours have changed.
+/// The job that resends chat rooms whose names, pictures or hours have changed.
 const CHAT_ROOMS: &str = "chat-rooms";
 
-/// How often that is done.
+/// Interval of the chat room job.
 const CHAT_ROOMS_EVERY: Duration = Duration::from_secs(15);
 
-/// How often the first two are done.
+/// Interval of the other two jobs.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(3_600);
 
-/// Puts the work into the schedule, and does in `drain` what is due.
+/// Puts the jobs into the schedule and runs due ones in `drain`.
 ///
 /// # Errors
 /// The database's.
@@ -43,7 +44,7 @@ pub(super) async fn start(
     drain: &Drain,
 ) -> Result<(), DbError> {
     for name in [HOUSEKEEPING, SWEEPING, CHAT_ROOMS] {
-        // What is there is due soon enough, and a start on a full disk writes nothing.
+        // An existing job is due soon enough; skipping the write lets a node start on a full disk.
         if schedule::is_put(db, name, "").await? {
             continue;
         }
@@ -84,7 +85,7 @@ pub(super) async fn start(
     Ok(())
 }
 
-/// Removes what nobody needs any more.
+/// Deletes expired rows of every module.
 fn run_housekeeping(
     db: Db,
     products: Products,
@@ -103,7 +104,7 @@ fn run_housekeeping(
     })
 }
 
-/// Removes files that nobody has used, until none are left.
+/// Deletes unused uploaded files until none are left.
 async fn sweep(db: Db, images: Images) -> Result<Outcome, HandlerError> {
     let swept = images.sweep().await;
     let swept = swept.map_err(|error| HandlerError(error.to_string()))?;
@@ -115,7 +116,7 @@ async fn sweep(db: Db, images: Images) -> Result<Outcome, HandlerError> {
     Ok(Outcome::Again(db.now().saturating_add(next)))
 }
 
-/// Sends chat rooms again that have changed. A chat server that is away is asked again next time.
+/// Resends changed chat rooms. An unreachable chat server is retried at the next interval.
 async fn refresh_rooms(db: Db, chats: Chats) -> Result<Outcome, HandlerError> {
     let sent = chats.refresh().await;
     sent.map_err(|failure| HandlerError(failure.row().en.to_owned()))?;

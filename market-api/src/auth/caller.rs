@@ -1,6 +1,5 @@
-//! Extractors of who asks, for handlers of any state.
-//!
-//! They find what they need among the request's extensions, where the application puts it.
+//! Extractors that authenticate the caller, for handlers of any state. They read the application's
+//! services from the request's extensions.
 
 use std::sync::Arc;
 
@@ -13,22 +12,22 @@ use shared::web::{CommonError, Credentials, is_own_page};
 use super::{AccessCookie, Auth, Identity, Origin};
 use crate::http::{ApiError, Limits, ResponseContext};
 
-/// The member who asks: logged in, not blocked, not too often; with cookies only from our pages if
-/// something is to be changed.
+/// The authenticated caller: not blocked and within the rate limit. A request that changes data and is
+/// authenticated by cookie must come from one of our pages (CSRF).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Who.
+    /// The caller's member id.
     pub member: MemberId,
-    /// What they may do, now.
+    /// The role now, read from the database at this request.
     pub role: Role,
 }
 
-/// An operator who asks.
+/// A caller with the administrator's role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin(pub Caller);
 
-/// As [`Caller`], for `GET /api/members/info` only: the first front end's server asks with the
-/// refresh token in the access cookie.
+/// As [`Caller`], for `GET /api/members/info` only: also accepts a refresh token in the access cookie,
+/// because the first front end's server sends it there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InfoCaller(pub Caller);
 
@@ -83,7 +82,7 @@ async fn caller(parts: &Parts, access_cookie: AccessCookie) -> Result<Caller, Ap
     })
 }
 
-/// A browser sends cookies with a form of any page.
+/// CSRF check: a browser adds cookies to a form sent from any page.
 fn refuse_other_pages(parts: &Parts, identity: &Identity) -> Result<(), ApiError> {
     let allowed: &Arc<[String]> = part(parts)?;
     let is_forgeable = identity.origin == Origin::Cookie && !parts.method.is_safe();
@@ -96,7 +95,7 @@ fn refuse_other_pages(parts: &Parts, identity: &Identity) -> Result<(), ApiError
 fn part<T: Send + Sync + 'static>(parts: &Parts) -> Result<&T, ApiError> {
     parts.extensions.get::<T>().ok_or_else(|| {
         let name = std::any::type_name::<T>();
-        tracing::error!("a route is served without its http_stack: {name} is missing");
+        tracing::error!("route without its HTTP stack: extension {name} is missing");
         CommonError::Internal.into()
     })
 }

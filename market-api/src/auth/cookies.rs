@@ -1,22 +1,21 @@
-//! The cookies that hold tokens.
+//! The cookies that carry tokens: their names, attributes and removal.
 
 use http::HeaderValue;
 use shared::claims::MemberToken;
 use shared::config::Secret;
 use shared::web::{ACCESS_COOKIE, REFRESH_COOKIE};
 
-/// How cookies are made.
+/// Attributes of the token cookies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieSettings {
-    /// The site's domain, whose hosts all get the cookies; `None` = this host only.
+    /// The `Domain` attribute, so that all hosts of the site receive the cookies; `None` = this host only.
     pub domain: Option<String>,
-    /// Whether they go over TLS only. Off only for plain HTTP on one computer.
+    /// The `Secure` attribute. Off only for plain HTTP on one computer.
     pub secure: bool,
 }
 
 impl CookieSettings {
-    /// A token's cookie: not for scripts, not for requests that other sites cause, for the token's
-    /// life.
+    /// A `Set-Cookie` value for a token: `HttpOnly`, `SameSite`, expires with the token.
     pub(super) fn set(&self, token: MemberToken, value: &Secret<String>) -> HeaderValue {
         let seconds = token.lifetime().as_secs();
         let mut cookie = self.cookie(name(token), value.expose(), seconds);
@@ -24,8 +23,8 @@ impl CookieSettings {
         cookie
     }
 
-    /// What removes both, also those of this host alone: a domain and its host are two cookies to a
-    /// browser, and the second kind is left from before the site had a domain.
+    /// `Set-Cookie` values that delete both cookies, with and without the domain: a browser stores these
+    /// separately, and host-only cookies remain from before the site had a domain.
     pub(super) fn clear(&self) -> Vec<HeaderValue> {
         let of_domain = self.domain.as_deref().map(Some);
         let domains = of_domain.into_iter().chain([None]);

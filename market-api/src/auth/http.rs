@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use super::Auth;
 use crate::http::ApiError;
 
-/// Public keys may be cached for five minutes: a new key is published before it signs, and a verifier
+/// `Cache-Control` of the public keys. Five minutes: a new key is published before it signs, and a verifier
 /// that meets an unknown key id fetches them again.
 const KEYS_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
@@ -27,7 +27,7 @@ struct Api {
     allowed_origins: Arc<[String]>,
 }
 
-/// The routes. `allowed_origins` are the pages that may log a browser out.
+/// The routes. `allowed_origins` are the pages that may log a browser out by cookie.
 pub fn routes(auth: Auth, allowed_origins: Arc<[String]>) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(log_out))
@@ -49,7 +49,7 @@ type LoggedOut = (AppendHeaders<Vec<(HeaderName, HeaderValue)>>, Json<Done>);
 )]
 async fn log_out(State(api): State<Api>, headers: HeaderMap) -> Result<LoggedOut, ApiError> {
     let credentials = Credentials::from_headers(&headers);
-    // Another page could otherwise throw members out.
+    // CSRF check: otherwise another site's page could log members out.
     let by_cookie = credentials.bearer.is_none() && credentials.has_cookies();
     if by_cookie && !is_own_page(&headers, &api.allowed_origins) {
         return Err(CommonError::Forbidden.into());

@@ -1,9 +1,9 @@
-//! The keys that tokens are signed with: files of a folder, read again while running.
+//! The key ring: signing keys in the files of a folder, which is re-read while the server runs.
 //!
-//! A rotation is a new file (P-256, PKCS#8 in PEM, `*.pem`). By the files' times of change: the
-//! newest signs, once it has been published for [`SETTLE`]; those before it are published until
-//! their last tokens have expired. A file that is removed is gone at the next reading: so a stolen
-//! key ends. Several servers share the folder.
+//! A rotation is a new file (P-256, PKCS#8 in PEM, `*.pem`). Ordered by modification time, the newest key
+//! signs, once it has been published for [`SETTLE`]; older keys stay published until their last tokens have
+//! expired. Deleting a file revokes its key at the next read: the answer to a stolen key. Several servers
+//! share the folder.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -20,53 +20,53 @@ use shared::clock::{Clock, UnixMillis};
 use shared::config::Secret;
 use shared::files;
 
-/// How often the folder is read.
+/// Interval between reads of the folder.
 pub const REREAD_EVERY: Duration = Duration::from_secs(20);
 
-/// A new key is published for so long before it signs: every server of the market has read it by
-/// then, so whichever is asked for keys has it.
+/// A new key is published for this long before it signs: by then every market server has read it and
+/// publishes it, too.
 const SETTLE: Duration = Duration::from_secs(60);
 
-/// 16 KiB: a key takes 250 bytes.
+/// Bound of a key file. 16 KiB: a key takes 250 bytes.
 const KEY_BYTES_MAX: u64 = 16 << 10;
 
-/// Files that are looked at: a rotation a day for two weeks, and some to spare.
+/// Bound of files read: a rotation a day for two weeks, and some to spare.
 const FILES_MAX: usize = 64;
 
-/// The name of the first key, where there is none.
+/// The name of the first key file, created in an empty folder.
 const FIRST: &str = "first.pem";
 
-/// Why there are no keys.
+/// Why the keys could not be read or created.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// The folder or a file in it.
+    /// The folder or a file in it cannot be read or written.
     #[error("{} cannot be used", .path.display())]
     File {
-        /// Which.
+        /// The folder or file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Something else lies there.
+    /// A file does not hold a P-256 private key.
     #[error("{} holds no key", .path.display())]
     Invalid {
-        /// Which.
+        /// The invalid file.
         path: PathBuf,
-        /// Why.
+        /// The parser's error.
         source: InvalidPrivateKey,
     },
-    /// The folder was emptied while running.
+    /// The folder is empty while the server runs.
     #[error("{} holds no key file (*.pem)", .folder.display())]
     Empty {
-        /// Which.
+        /// The empty folder.
         folder: PathBuf,
     },
-    /// No randomness.
+    /// The random number generator failed.
     #[error(transparent)]
     Generation(#[from] KeyGenerationFailed),
 }
 
-/// The keys of a folder.
+/// The keys of a folder, behind a lock.
 #[derive(Debug)]
 pub struct KeyRing {
     folder: PathBuf,
@@ -75,7 +75,7 @@ pub struct KeyRing {
     current: RwLock<Arc<Ring>>,
 }
 
-/// What was read last.
+/// The keys as of the last successful read.
 #[derive(Debug)]
 struct Ring {
     signer: Signer,
@@ -84,7 +84,7 @@ struct Ring {
 }
 
 impl KeyRing {
-    /// The keys of this folder; it and a first key are made if there is none.
+    /// Opens the keys of this folder; creates it, and a first key, if there is none.
     ///
     /// # Errors
     /// See [`KeysError`].
@@ -106,7 +106,7 @@ impl KeyRing {
         })
     }
 
-    /// Reads the folder again. What cannot be read changes nothing.
+    /// Reads the folder again. On an error the current keys stay in use.
     ///
     /// # Errors
     /// See [`KeysError`].
@@ -124,13 +124,13 @@ impl KeyRing {
         Ok(())
     }
 
-    /// The public keys, for `/.well-known/jwks.json`.
+    /// The public keys (JWKS), for `/.well-known/jwks.json`.
     #[must_use]
     pub fn published(&self) -> Jwks {
         self.ring().published.clone()
     }
 
-    /// Signs a service's token, for calling the chat server.
+    /// Signs a service token for calls to the chat server.
     ///
     /// # Errors
     /// The cryptographic library's.
@@ -196,7 +196,7 @@ fn read(folder: &Path, scope: &TokenScope, now: UnixMillis) -> Result<Ring, Keys
     })
 }
 
-/// From when on the key at this place signs. The oldest has nobody to wait for.
+/// When the key at this index begins to sign. The oldest signs at once.
 fn signs_from(times: &[UnixMillis], place: usize) -> UnixMillis {
     match (place, times.get(place)) {
         (1.., Some(changed)) => changed.saturating_add(SETTLE),
@@ -204,18 +204,18 @@ fn signs_from(times: &[UnixMillis], place: usize) -> UnixMillis {
     }
 }
 
-/// The place of the key that signs; times are in order.
+/// The index of the key that signs; `times` are ascending.
 fn signing(times: &[UnixMillis], now: UnixMillis) -> Option<usize> {
     (0..times.len()).rfind(|place| signs_from(times, *place) <= now)
 }
 
-/// Whether tokens of the key at this place may still be good.
+/// Whether tokens signed with the key at this index may still be valid.
 fn is_published(times: &[UnixMillis], place: usize, now: UnixMillis) -> bool {
     let next = place + 1;
     next >= times.len() || now < signs_from(times, next).saturating_add(REFRESH_LIFETIME)
 }
 
-/// The key files with their times of change, oldest first; of one time, by name.
+/// The key files with their modification times, oldest first, then by name.
 fn key_files(folder: &Path) -> Result<Vec<(UnixMillis, PathBuf)>, KeysError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(at(folder))?.take(FILES_MAX) {
@@ -243,7 +243,7 @@ fn read_signer(path: &Path, scope: &TokenScope) -> Result<Signer, KeysError> {
     })
 }
 
-/// Makes the first key. Two servers may do so at once: both get the same one.
+/// Creates the first key. Two servers may do so at once: both end up with the same key.
 fn make_first(folder: &Path) -> Result<(), KeysError> {
     let key = generate_key()?.private_pem;
     let path = folder.join(FIRST);
@@ -259,7 +259,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> KeysError {
 mod tests {
     use super::*;
 
-    /// Keys changed at these seconds; after so long the signing and the published ones are these.
+    /// With keys modified at these seconds, these indices sign and are published after `now`.
     fn check(changed: &[i64], now: Duration, expected: (usize, &[usize])) {
         let times: Vec<_> = changed
             .iter()

@@ -1,14 +1,14 @@
-//! Who asks: the keys that sign, tokens and their cookies, sessions that can be ended at once.
+//! Authentication: signing keys, tokens and cookies, revocable sessions.
 //!
 //! ```text
 //! request ─► bearer token │ access cookie │ refresh cookie ─► claims ─► session and member in the
 //!            database: not revoked, not blocked, the role as it is now ─► Caller
 //! ```
 //!
-//! A token says who somebody is; what they may do is read at every request, so a block, a lost role
-//! or a logout holds for the next one.
+//! A token carries an identity only. Status and role are read from the database at every request, so a
+//! block, a lost role or a logout takes effect at the next one.
 //!
-//! What this module does not do: log somebody in (`members` knows the providers).
+//! What this module does not do: log a member in (`login` does, through the providers).
 
 mod caller;
 mod cookies;
@@ -43,7 +43,7 @@ pub use repo::{end_all_in, forget_in};
 use session::Session;
 pub use session::{FAMILY_LIFETIME, REUSE_GRACE, ROTATE_AFTER};
 
-/// Checks who asks, begins and ends sessions.
+/// Authenticates requests; begins, renews and ends sessions.
 #[derive(Clone, Debug)]
 pub struct Auth {
     db: Db,
@@ -54,45 +54,45 @@ pub struct Auth {
     developer_family: Option<FamilyId>,
 }
 
-/// A member who showed a good token, as they are now.
+/// A member with a valid token, as the database has them now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Who.
+    /// The member's id.
     pub member: MemberId,
-    /// What they may do, now.
+    /// The role now, not when the token was signed.
     pub role: Role,
-    /// The login that the token comes from.
+    /// The token family (one login) of the token.
     pub family: FamilyId,
-    /// How the token came.
+    /// How the token was sent; decides about the CSRF check.
     pub origin: Origin,
-    /// In which language they want to be told.
+    /// The language for the member's error texts and notifications.
     pub language: Language,
 }
 
-/// The two tokens of a session.
+/// The token pair of a session.
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    /// For requests.
+    /// The short-lived token that authenticates requests.
     pub access: Secret<String>,
-    /// For renewing it.
+    /// The long-lived token that renews the access token.
     pub refresh: Secret<String>,
 }
 
-/// How a token came. A browser adds cookies to requests of any page; a bearer token it does not.
+/// How a token was sent. A browser adds cookies to requests of any page, but never a bearer token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// In a cookie.
+    /// In a cookie: needs the CSRF check.
     Cookie,
-    /// In a header that only the site's own code can have set.
+    /// In the `Authorization` header, which only the site's own code can set.
     Bearer,
 }
 
-/// Which token an access cookie may hold.
+/// The tokens accepted in the access cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AccessCookie {
-    /// An access token.
+    /// Access tokens only.
     Strict,
-    /// Also a refresh token: the first front end's server has only that one.
+    /// Also refresh tokens: the first front end's server sends no other.
     AlsoRefresh,
 }
 
@@ -100,7 +100,7 @@ enum AccessCookie {
 type SetCookies = Vec<::http::HeaderValue>;
 
 impl Auth {
-    /// A checker on this database with these keys.
+    /// Authentication against this database with these keys.
     #[must_use]
     pub fn new(
         db: Db,
@@ -119,26 +119,26 @@ impl Auth {
         }
     }
 
-    /// Takes access tokens of this family without a session, until they expire.
+    /// Accepts access tokens of this family without a session, until they expire.
     #[must_use]
     pub fn with_developer_family(mut self, family: Option<FamilyId>) -> Self {
         self.developer_family = family;
         self
     }
 
-    /// The keys that sign and check.
+    /// The keys that sign and verify tokens.
     #[must_use]
     pub fn keys(&self) -> &KeyRing {
         &self.keys
     }
 
-    /// How cookies are made here.
+    /// Attributes of the token cookies.
     #[must_use]
     pub fn cookies(&self) -> &CookieSettings {
         &self.cookies
     }
 
-    /// Begins a session of this member: the cookies of its two tokens.
+    /// Begins a session of this member; returns the `Set-Cookie` values of its tokens.
     ///
     /// # Errors
     /// The database's, or the cryptographic library's.
@@ -150,7 +150,7 @@ impl Auth {
         ])
     }
 
-    /// Begins a session of this member: its two tokens.
+    /// Begins a session of this member; returns its tokens.
     ///
     /// # Errors
     /// The database's, or the cryptographic library's.
@@ -175,9 +175,9 @@ impl Auth {
         })
     }
 
-    /// Ends every session of which a good token is shown, also one of a member who is blocked:
-    /// leaving is never refused. A browser shows several where cookies of one name differ in their
-    /// domain or path, and any that went on would be the next request's login.
+    /// Revokes the session of every valid token in the request, also for a blocked member. A browser sends
+    /// several when cookies of one name differ in domain or path; a session left open would authenticate the
+    /// next request.
     ///
     /// # Errors
     /// No token, or none that is good.
@@ -195,8 +195,8 @@ impl Auth {
         Ok(self.cookies.clear())
     }
 
-    /// The session of a browser's cookies, with what is to be set on the answer; `None` where there
-    /// is no good one.
+    /// The session of a browser's cookies, with the `Set-Cookie` values for the response; `None` without a
+    /// valid token.
     pub async fn session(&self, headers: &::http::HeaderMap) -> Option<(Role, SetCookies)> {
         let mut cookies = ::http::HeaderMap::new();
         for cookie in headers.get_all(COOKIE) {
@@ -237,7 +237,7 @@ impl Auth {
         Err(refusal.into())
     }
 
-    /// Who shows these, and cookies to be set on the answer.
+    /// Identifies the caller by the credentials; also returns `Set-Cookie` values for the response.
     async fn identify(
         &self,
         credentials: &Credentials,
@@ -250,7 +250,7 @@ impl Auth {
             let identity = self.look_up(claims, Origin::Bearer).await?;
             return Ok((identity, Vec::new()));
         }
-        // Any good cookie of a name counts: the failure of one is told if all the others fail.
+        // One valid cookie of a name is enough; the first error is returned if all fail.
         let mut failure = None;
         let access = &credentials.access_cookies;
         for claims in self.good(access, MemberToken::Access, now) {
@@ -264,7 +264,7 @@ impl Auth {
             AccessCookie::Strict => &[],
         };
         for claims in self.good(in_access, MemberToken::Refresh, now) {
-            // Whoever keeps the cookies is not there to be given new ones.
+            // The front end's server sends this request: a `Set-Cookie` would not reach the browser.
             match self.renew(claims, now).await {
                 Ok((identity, _)) => return Ok((identity, Vec::new())),
                 Err(error) => failure = failure.or(Some(error)),
@@ -283,7 +283,7 @@ impl Auth {
         }
     }
 
-    /// The claims of the good ones, of each login the newest: an older one would be taken for stolen.
+    /// The valid claims, the newest of each family: an older refresh token would count as stolen.
     fn good(
         &self,
         tokens: &[Secret<String>],
@@ -351,13 +351,13 @@ impl Auth {
             token_id,
         };
         self.keys.sign(grant, now).map_err(|error: SignError| {
-            tracing::error!("no token was signed: {error}");
+            tracing::error!("token not signed: {error}");
             CommonError::Internal.into()
         })
     }
 }
 
-/// Whose token is signed.
+/// The subject of a token to sign.
 struct Holder<'a> {
     member: MemberId,
     role: Role,

@@ -1,5 +1,5 @@
-//! Renewal of a browser's session: a refresh token gives fresh cookies, is rotated where it is time,
-//! and ends the session if it comes again long after its successor was made (RFC 9700, 4.14.2).
+//! Renewal of a browser's session. A refresh token yields a new access cookie and is rotated when due;
+//! reuse long after its rotation ends the session (RFC 9700, 4.14.2).
 
 use shared::claims::{MemberClaims, MemberToken, TokenId};
 use shared::clock::UnixMillis;
@@ -11,8 +11,7 @@ use crate::db::Abort;
 use crate::http::ApiError;
 
 impl Auth {
-    /// The member of a refresh token, with a fresh access cookie, and a fresh refresh cookie where
-    /// it is time for one.
+    /// The member of a refresh token, with a new access cookie, and a new refresh cookie when rotation is due.
     pub(super) async fn renew(
         &self,
         claims: MemberClaims,
@@ -44,8 +43,8 @@ impl Auth {
         Ok((identity, cookies))
     }
 
-    /// The session's refresh token after this one; of several requests at once one makes it, the
-    /// others get the same.
+    /// Rotates the session's refresh token. Of several concurrent requests one creates the successor; the
+    /// others get the same one.
     async fn rotate(&self, identity: &Identity, seen: TokenId) -> Result<TokenId, ApiError> {
         let next = fresh_token();
         let context = (identity.family.clone(), seen, next);
@@ -61,12 +60,12 @@ impl Auth {
         Ok(rotated.await?)
     }
 
-    /// A refresh token came again long after its successor was made: somebody else has one of the
-    /// two, so the whole session ends (RFC 9700, 4.14.2).
+    /// Ends the session after a reuse of a rotated refresh token: two parties hold tokens of one session
+    /// (RFC 9700, 4.14.2).
     async fn end_stolen(&self, identity: &Identity) -> ApiError {
         self.metrics.refresh_reuses.inc();
         let member = identity.member;
-        tracing::warn!(member.id = %member, "an old refresh token came again: session ended");
+        tracing::warn!(member.id = %member, "refresh token reused after its rotation: session revoked");
         let context = (member, identity.family.clone());
         let ended = self.db.write(context, |(member, family), tx| {
             Box::pin(async move {

@@ -1,4 +1,4 @@
-//! Sessions in the database.
+//! The SQL of sessions (`token_family`).
 
 use serde_json::json;
 use shared::claims::{FamilyId, MemberClaims, REFRESH_LIFETIME, TokenId};
@@ -12,7 +12,7 @@ use crate::db::{Db, DbError, Tx};
 use crate::http::Language;
 use crate::outbox::{self, Event, EventKind};
 
-/// Begins a session whose first refresh token is this.
+/// Inserts a session with its first refresh token.
 pub(super) async fn insert_family(
     tx: &mut Tx<'_>,
     member: MemberId,
@@ -34,7 +34,7 @@ pub(super) async fn insert_family(
     Ok(())
 }
 
-/// The session of this member, with what they may do now.
+/// The session of this member, with the member's status and role now.
 pub(super) async fn session(
     db: &Db,
     member: MemberId,
@@ -57,7 +57,7 @@ pub(super) async fn session(
         .map_err(Into::into)
 }
 
-/// What the member of a token may do now, as a session that lasts as long as the token.
+/// The member's status and role now, as a session that lasts as long as the token.
 pub(super) async fn without_session(
     db: &Db,
     claims: &MemberClaims,
@@ -111,7 +111,7 @@ fn read_session(row: &AnyRow) -> Result<Session, sqlx::Error> {
     })
 }
 
-/// Replaces the refresh token, if it is still the one seen.
+/// Replaces the refresh token, if `seen` is still the current one.
 pub(super) async fn rotate(
     tx: &mut Tx<'_>,
     family: &FamilyId,
@@ -132,7 +132,7 @@ pub(super) async fn rotate(
     Ok(done.rows_affected() == 1)
 }
 
-/// The refresh token of a session that is open.
+/// The current refresh token of a session that is not revoked.
 pub(super) async fn current_token(
     tx: &mut Tx<'_>,
     family: &FamilyId,
@@ -146,7 +146,7 @@ pub(super) async fn current_token(
     Ok(TokenId::try_from(text).ok())
 }
 
-/// Ends a session, once, and tells of it.
+/// Revokes a session, once, and appends the domain event.
 pub(super) async fn revoke(
     tx: &mut Tx<'_>,
     member: MemberId,
@@ -168,7 +168,7 @@ pub(super) async fn revoke(
     Ok(())
 }
 
-/// Ends every session of a member, in the caller's transaction.
+/// Revokes every session of a member, in the caller's transaction.
 ///
 /// # Errors
 /// The database's.
@@ -199,7 +199,7 @@ async fn tell_revoked(tx: &mut Tx<'_>, member: MemberId, family: &str) -> Result
     outbox::append(tx, &event).await
 }
 
-/// Removes sessions whose last token has expired.
+/// Deletes sessions whose last token has expired.
 ///
 /// # Errors
 /// The database's.

@@ -1,4 +1,4 @@
-//! What a session is, and when its refresh token is replaced.
+//! Lifetime rules of a session: when its refresh token is rotated, resent or reused.
 
 use std::time::Duration;
 
@@ -8,15 +8,16 @@ use shared::clock::UnixMillis;
 use super::REFRESH_LIFETIME;
 use crate::http::Language;
 
-/// A session ends after so long whatever happens: 90 days. Its last refresh token is not replaced
-/// any more when the next one would outlive it, so nobody is cut off in the middle of a visit.
+/// Absolute lifetime of a session: 90 days. A refresh token whose successor would outlive it is not
+/// rotated any more, so the session does not end in the middle of a visit.
 pub const FAMILY_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// The refresh token is replaced at most once a day: its cookie goes out with every answer that
-/// does so, and each replacement is a moment in which an answer can be lost.
+/// Minimum age for a rotation, one day: the cookie goes out with the response that rotates, and each
+/// rotation risks that its response is lost.
 pub const ROTATE_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// So long the token before is taken, too: several tabs renew at once, and an answer may be lost.
+/// Grace period in which the previous refresh token is accepted: several tabs renew at once, and a
+/// response may be lost.
 pub const REUSE_GRACE: Duration = Duration::from_secs(60);
 
 /// A session and its member, as the database has them.
@@ -32,16 +33,16 @@ pub(super) struct Session {
     pub(super) expires_at: UnixMillis,
 }
 
-/// What a refresh token that was shown is worth.
+/// How to treat a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Renewal {
-    /// It is the current one, and young.
+    /// Current, and too young for a rotation.
     Keep,
-    /// It is the current one, and due.
+    /// Current, and due for rotation.
     Rotate,
-    /// Its successor is so young that it may not have arrived: send that again.
+    /// Replaced within the grace period: resend its successor, which may not have arrived.
     Resend(TokenId),
-    /// It was replaced long ago.
+    /// Replaced before the grace period: reuse, possibly theft.
     Reused,
 }
 
@@ -72,7 +73,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// So long after a rotation from `old` to `new`, this token is worth that.
+    /// `after` a rotation from `old` to `new`, the token `shown` is treated as `expected`.
     fn check(shown: &str, after: Duration, expected: Renewal) {
         let session = Session {
             role: Role::Member,
