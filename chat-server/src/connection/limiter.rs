@@ -1,4 +1,4 @@
-//! How fast one connection may send.
+//! Rate limits of one connection: sends, and "is writing".
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -17,28 +17,38 @@ const TYPING_EVERY: Duration = Duration::from_secs(2);
 /// Rooms that one connection may be writing in at a time: a person has one page open, or a few.
 const TYPING_ROOMS_MAX: usize = 16;
 
-/// Lets sends through at a rate.
+/// Throttles the sends of a connection.
 #[derive(Debug)]
 pub(super) struct Limiter {
-    limiter: Option<RateLimiter<NotKeyed, InMemoryState, DefaultClock>>,
+    /// With the burst: the most that passes at once. `None`: no limit.
+    limiter: Option<(
+        NonZeroU32,
+        RateLimiter<NotKeyed, InMemoryState, DefaultClock>,
+    )>,
 }
 
 impl Limiter {
     pub(super) fn new(per_second: Option<NonZeroU32>) -> Self {
         let quota = per_second.map(|rate| {
             let burst = NonZeroU32::new(rate.get().saturating_mul(BURST)).unwrap_or(rate);
-            Quota::per_second(rate).allow_burst(burst)
+            (burst, Quota::per_second(rate).allow_burst(burst))
         });
         Self {
-            limiter: quota.map(RateLimiter::direct),
+            limiter: quota.map(|(burst, quota)| (burst, RateLimiter::direct(quota))),
         }
     }
 
-    /// Whether one more may pass now.
-    pub(super) fn allows_one(&self) -> bool {
-        self.limiter
-            .as_ref()
-            .is_none_or(|limiter| limiter.check().is_ok())
+    /// Whether so many sends may pass now, all or none. More than a burst, which could never pass,
+    /// count as a burst.
+    pub(super) fn allows(&self, sends: usize) -> bool {
+        let Some((burst, limiter)) = &self.limiter else {
+            return true;
+        };
+        let sends = u32::try_from(sends).unwrap_or(u32::MAX);
+        let Some(sends) = NonZeroU32::new(sends) else {
+            return true;
+        };
+        matches!(limiter.check_n(sends.min(*burst)), Ok(Ok(())))
     }
 }
 

@@ -32,7 +32,7 @@ impl Actor {
         let services = Arc::clone(&self.services);
         match to {
             SendTo::Room(room) => self.on_message(send, room, member),
-            SendTo::Typing(_) if !self.may_send_now() => self.fail_send(&send, ClientError::RATE),
+            SendTo::Typing(_) if !self.may_send_now(1) => self.fail_send(&send, ClientError::RATE),
             SendTo::Typing(room) => {
                 self.in_flight.start(async move {
                     WorkDone::Typing(send, room, may_write(&services, room, member).await)
@@ -48,7 +48,7 @@ impl Actor {
         if turn.has_to_wait() {
             return self.fail_message(&send, &turn, ClientError::BEHIND);
         }
-        if !self.may_send_now() {
+        if !self.may_send_now(1) {
             return self.fail_message(&send, &turn, ClientError::RATE);
         }
         let services = Arc::clone(&self.services);
@@ -70,9 +70,9 @@ impl Actor {
         self.in_flight.take_turn(topic, name, body)
     }
 
-    /// Whether the rate limit allows one more.
-    fn may_send_now(&self) -> bool {
-        let allows = self.limiter.allows_one();
+    /// Whether the rate limit allows so many sends more.
+    fn may_send_now(&self, sends: usize) -> bool {
+        let allows = self.limiter.allows(sends);
         if !allows {
             let limited = &self.services.metrics.rate_limited;
             limited.with_label_values(&["send"]).inc();
@@ -182,6 +182,9 @@ impl Actor {
         let all: Vec<Turn> = turns.values().cloned().collect();
         if all.iter().any(Turn::has_to_wait) {
             return self.on_committed(commit, &all, Err(ClientError::BEHIND));
+        }
+        if !self.may_send_now(commit.sends.len()) {
+            return self.on_committed(commit, &all, Err(ClientError::RATE));
         }
         let services = Arc::clone(&self.services);
         self.in_flight.start(async move {

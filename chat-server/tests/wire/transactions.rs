@@ -56,6 +56,32 @@ async fn nothing_of_a_transaction_is_seen_before_its_commit() {
     assert_eq!(texts, ["/sub/1 a", "/sub/1 c", "/sub/2 b"]);
 }
 
+/// With a rate of one a second five pass at once.
+#[tokio::test]
+async fn sends_of_a_transaction_count_for_the_rate() {
+    let node = node(&["--sends-per-second", "1"]).await;
+    let mut raw = session(&node, 1).await;
+    subscribe(&mut raw, "e", "/user/queue/errors", "").await;
+    begin(&mut raw).await;
+    let four: Vec<_> = ["a", "b", "c", "d"].map(|text| bound(1, text)).into();
+    raw.text(&four.concat()).await;
+    raw.text("COMMIT\ntransaction:t\nreceipt:done\n\n\0").await;
+    let (receipts, _) = sort_out(&mut raw, 5).await;
+    assert_eq!(receipts, ["a", "b", "c", "d", "done"]);
+
+    begin(&mut raw).await;
+    let more: Vec<_> = (0..60).map(|n| bound(1, &format!("x{n}"))).collect();
+    raw.text(&more.concat()).await;
+    raw.text("COMMIT\ntransaction:t\nreceipt:never\n\n\0").await;
+    let error = raw.expect(Command::Message).await;
+    assert_eq!(error.header("destination"), Some("/user/queue/errors"));
+    let error = json(&error);
+    assert_eq!(
+        (&error["code"], &error["retryable"]),
+        (&8008.into(), &true.into())
+    );
+}
+
 #[tokio::test]
 async fn what_is_aborted_is_gone() {
     let node = node(&[]).await;
