@@ -29,7 +29,7 @@ pub use login::Login;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "market-api", version)]
 pub struct Config {
-    /// Where clients connect
+    /// Address that clients connect to
     #[arg(
         long,
         env = "MARKET_LISTEN",
@@ -38,7 +38,7 @@ pub struct Config {
     )]
     pub listen: SocketAddr,
 
-    /// Where metrics and health are served; never public
+    /// Address of metrics, health and admin routes; never public
     #[arg(
         long,
         env = "MARKET_ADMIN_LISTEN",
@@ -47,7 +47,7 @@ pub struct Config {
     )]
     pub admin_listen: SocketAddr,
 
-    /// Where everything is kept: postgres://USER:PASSWORD@HOST:PORT/DATABASE, or sqlite:FILE
+    /// Database: postgres://USER:PASSWORD@HOST:PORT/DATABASE, or sqlite:FILE
     #[arg(
         long,
         env = "MARKET_DB",
@@ -58,9 +58,9 @@ pub struct Config {
     )]
     pub db: DbUrl,
 
-    /// Where lists are kept for a while: local (by this instance alone), redis://HOST,
-    /// redis-cluster://HOST,HOST or redis-sentinel://HOST,HOST/SERVICE, where USER:PASSWORD@ may stand
-    /// before the hosts, :PORT behind each, /DB at the end; rediss for TLS
+    /// Cache of lists: local (in this process only), redis://HOST, redis-cluster://HOST,HOST or
+    /// redis-sentinel://HOST,HOST/SERVICE; optional: USER:PASSWORD@ before the hosts, :PORT after each,
+    /// /DB at the end; rediss for TLS
     #[arg(
         long,
         env = "MARKET_CACHE",
@@ -71,19 +71,19 @@ pub struct Config {
     )]
     pub cache: CacheUrl,
 
-    /// Who asks, and how they log in
+    /// Tokens, cookies and login providers
     #[command(flatten)]
     pub login: Login,
 
-    /// Where pictures go
+    /// Object store of pictures
     #[command(flatten)]
     pub images: ImageSettings,
 
-    /// Where the chat server is
+    /// Connection to the chat server
     #[command(flatten)]
     pub chat: ChatSettings,
 
-    /// Under which URL browsers reach this server
+    /// URL of this server as browsers see it
     #[arg(
         long,
         env = "MARKET_PUBLIC_URL",
@@ -93,7 +93,7 @@ pub struct Config {
     )]
     pub public_url: Url,
 
-    /// Where the front end is: whoever has logged in is sent to its /data
+    /// URL of the front end: a login ends with a redirect to its /data
     #[arg(
         long,
         env = "MARKET_FRONT_URL",
@@ -103,7 +103,7 @@ pub struct Config {
     )]
     pub front_url: Url,
 
-    /// Pages of these origins may use cookies here; the server's own always may. Comma-separated
+    /// Origins whose pages may send cookies (CORS); the server's own origin always may. Comma-separated
     #[arg(
         long,
         env = "MARKET_ALLOWED_ORIGINS",
@@ -113,26 +113,26 @@ pub struct Config {
     )]
     pub allowed_origins: Vec<String>,
 
-    /// How much it takes
+    /// Limits of requests and connections
     #[command(flatten)]
     pub limits: MarketLimits,
 
-    /// How long a node that is to stop serves on as before, but for /readyz: as long as balancers may
-    /// need to notice
+    /// Lame duck period: how long a stopping node serves on while /readyz fails. At least the time in which
+    /// load balancers notice it
     #[arg(long, env = "MARKET_LAME_DUCK", default_value = "20s", value_parser = parse_duration,
         value_name = "TIME")]
     pub lame_duck: Duration,
 
-    /// How long the rest of stopping may take: requests under way
+    /// Deadline of the drain that follows: requests in flight finish within it
     #[arg(long, env = "MARKET_STOP_GRACE", default_value = "15s", value_parser = parse_duration,
         value_name = "TIME")]
     pub stop_grace: Duration,
 
-    /// How logs look
+    /// Format of logs
     #[arg(long, env = "MARKET_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
     pub log_format: LogFormat,
 
-    /// What is logged: a level, or levels by module
+    /// Log filter: a level, or levels by module
     #[arg(
         long,
         env = "MARKET_LOG",
@@ -142,12 +142,12 @@ pub struct Config {
     pub log: LogFilter,
 }
 
-/// How much a market API takes. A struct of its own, so that a program with one inside has the
-/// same flags.
+/// Limits of requests and connections. A struct of its own, so that a program that embeds a market has
+/// the same flags.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct MarketLimits {
-    /// Proxies of ours before this server: the client's address stands so many entries from the end
-    /// of X-Forwarded-For. 0: clients connect directly
+    /// Number of our proxies in front of this server: the client's address is read from that position from
+    /// the end of X-Forwarded-For. 0: clients connect directly
     #[arg(
         long,
         env = "MARKET_TRUSTED_HOPS",
@@ -156,7 +156,7 @@ pub struct MarketLimits {
     )]
     pub trusted_hops: usize,
 
-    /// Requests a second from one client address, with bursts of five times as many; 0: no limit
+    /// Rate limit per client address in requests per second, with bursts of five times as many; 0: no limit
     #[arg(
         long,
         env = "MARKET_ADDRESS_RATE",
@@ -165,8 +165,8 @@ pub struct MarketLimits {
     )]
     pub address_rate: u32,
 
-    /// Requests a second of one member, with bursts of five times as many; 0: no limit. Both limits
-    /// are this node's alone
+    /// Rate limit per member in requests per second, with bursts of five times as many; 0: no limit. Both
+    /// rate limits count per node
     #[arg(
         long,
         env = "MARKET_MEMBER_RATE",
@@ -175,8 +175,8 @@ pub struct MarketLimits {
     )]
     pub member_rate: u32,
 
-    /// Connections at a time from one address; 0: no limit. Not where proxies stand between, and not
-    /// of this computer, where one may
+    /// Maximum of concurrent connections per address; 0: no limit. Not applied behind proxies, nor to
+    /// loopback addresses, where a proxy may run
     #[arg(
         long,
         env = "MARKET_ADDRESS_CONNECTIONS_MAX",
@@ -185,20 +185,20 @@ pub struct MarketLimits {
     )]
     pub address_connections_max: usize,
 
-    /// From a connection's start to a request's first byte, and from there to the end of its head
+    /// Time-out from a connection's start to a request's first byte, and from there to the end of its head
     #[arg(long, env = "MARKET_HEAD_TIME", default_value = "10s", value_parser = parse_duration,
         value_name = "TIME")]
     pub head_time: Duration,
 
-    /// How long a connection may idle between two requests: longer than the balancer before this
-    /// server keeps its own, else requests are lost that cross the end
+    /// Idle time-out of a connection between two requests. Longer than the load balancer's own, or requests
+    /// sent while the connection closes are lost
     #[arg(long, env = "MARKET_IDLE_TIME", default_value = "75s", value_parser = parse_duration,
         value_name = "TIME")]
     pub idle_time: Duration,
 }
 
 impl MarketLimits {
-    /// How clients are served, pages of these origins among them.
+    /// How the listener serves clients; pages of these origins may send cookies.
     #[must_use]
     pub fn serving(&self, allowed_origins: &[String]) -> Serving {
         let per_address_max = NonZeroUsize::new(self.address_connections_max);
@@ -212,7 +212,7 @@ impl MarketLimits {
 }
 
 impl Config {
-    /// For whom tokens are.
+    /// Issuer and audience of tokens.
     #[must_use]
     pub fn token_scope(&self) -> TokenScope {
         TokenScope {
@@ -221,7 +221,7 @@ impl Config {
         }
     }
 
-    /// How cookies are made.
+    /// Attributes of the token cookies.
     #[must_use]
     pub fn cookies(&self) -> CookieSettings {
         CookieSettings {
@@ -230,7 +230,7 @@ impl Config {
         }
     }
 
-    /// What logins need to know.
+    /// Settings of logins.
     #[must_use]
     pub fn logins(&self) -> LoginSettings {
         LoginSettings {
@@ -253,7 +253,7 @@ impl Settings for Config {
 }
 
 impl MarketLimits {
-    /// Notes every value that makes no sense.
+    /// Records every invalid value.
     pub fn check(&self, mistakes: &mut Mistakes) {
         let times = [("head_time", self.head_time), ("idle_time", self.idle_time)];
         for (setting, time) in times {
@@ -266,8 +266,8 @@ impl MarketLimits {
     }
 }
 
-/// Notes every origin that is none. Browsers send them as they are compared here, so that
-/// `http://localhost:3000/` would allow nobody.
+/// Records every invalid origin. Origins are compared as browsers send them, so `http://localhost:3000/`
+/// would allow no page.
 pub fn check_origins(origins: &[String], mistakes: &mut Mistakes) {
     for origin in origins {
         let is_origin =
@@ -280,7 +280,7 @@ pub fn check_origins(origins: &[String], mistakes: &mut Mistakes) {
     }
 }
 
-/// Why a text is not accepted; the setting's help says what is.
+/// The reason why a value is rejected; the setting's help describes valid ones.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NotAccepted(&'static str);
@@ -290,7 +290,7 @@ fn parse_db(text: &str) -> Result<DbUrl, NotAccepted> {
         return Ok(DbUrl::Postgres(Secret::new(text.to_owned())));
     }
     match text.strip_prefix("sqlite:") {
-        // `sqlite:///srv/market.db` is as good as `sqlite:/srv/market.db`.
+        // `sqlite:///srv/market.db` means the same as `sqlite:/srv/market.db`.
         Some(path) if !path.trim_start_matches('/').is_empty() => Ok(DbUrl::Sqlite(
             path.strip_prefix("//").unwrap_or(path).into(),
         )),
@@ -306,7 +306,8 @@ fn parse_cache(text: &str) -> Result<CacheUrl, NotAccepted> {
     address.map_err(|BadRedisUrl| NotAccepted("neither local nor the address of a Redis"))
 }
 
-/// Reads a URL that paths are put behind: one of http or https that ends with its path.
+/// Parses a URL that paths are appended to: http or https, without credentials, query or
+/// fragment.
 ///
 /// # Errors
 /// It is another one.

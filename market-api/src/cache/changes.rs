@@ -1,11 +1,10 @@
-//! Changes of lists that the cache may not have been told of.
+//! Transactional invalidation: replaces the versions of lists whose change the cache may have missed.
 //!
-//! Whoever changes what a list shows replaces its version after the COMMIT. A process that ends
-//! between the two, or that does not reach the cache, would leave the list old until its time is
-//! over. So triggers note each change in its own transaction (`list_change`), and every instance
-//! replaces versions once more for what it finds there.
+//! A write replaces the list's version after its COMMIT. If the process ends between the two, or cannot
+//! reach the cache, the list would stay stale until it expires. So triggers record each change in its own
+//! transaction (`list_change`), and every instance polls that table and replaces the versions once more.
 //!
-//! What this cannot do: reach caches that other instances keep for themselves.
+//! What this cannot do: invalidate the in-process caches of other instances.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -18,19 +17,19 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::{ListCache, Namespace};
 use crate::db::{Abort, Db, DbError, WriteError};
 
-/// How often an instance looks for changes, which is how old a list may be after a crash.
+/// Poll interval, and with it how stale a list may be after a crash.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// One look takes so long at most.
+/// Deadline of one poll.
 const SETTLE_MAX: Duration = Duration::from_secs(20);
 
-/// Changes that are read at once, after all but the last of each list are gone.
+/// Bound of changes read at once, after deduplication to the last change of each list.
 const READ_MAX: i64 = 64;
 
 type Never = Abort<Infallible>;
 
 impl ListCache {
-    /// Looks for changes until the drain's soft token.
+    /// Polls for changes until the drain's soft token.
     pub fn follow(&self, db: Db, drain: &Drain) {
         let (soft, cache) = (drain.soft(), self.clone());
         drop(drain.spawn_vital("list-changes", async move {
@@ -38,16 +37,16 @@ impl ListCache {
             due.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut is_away = false;
             while soft.run_until_cancelled(due.tick()).await.is_some() {
-                // Without a bound a database that is gone without a word would end this for good.
+                // Without a deadline, a connection that dies silently would block this task forever.
                 let settled = timeout(SETTLE_MAX, cache.settle_changes(&db)).await;
                 let settled = settled
                     .unwrap_or_else(|_| Err(DbError::Unavailable("no answer in time".to_owned())));
                 match settled {
                     Ok(()) => is_away = false,
-                    // Logged once for as long as it lasts.
+                    // Logged once per outage.
                     Err(error) if !is_away => {
                         is_away = true;
-                        tracing::warn!("changes of lists cannot be looked for: {error}");
+                        tracing::warn!("cannot poll for changes of lists: {error}");
                     }
                     Err(_) => {}
                 }
@@ -55,8 +54,8 @@ impl ListCache {
         }));
     }
 
-    /// Replaces the versions of lists that have changed, and forgets these changes. While the cache
-    /// is away they stay, the last of each list.
+    /// Replaces the versions of changed lists, then deletes the changes it has read. While the cache is
+    /// unreachable the last change of each list stays in the table.
     ///
     /// # Errors
     /// The database's.
@@ -91,7 +90,8 @@ async fn changes(db: &Db) -> Result<Vec<(i64, Namespace)>, DbError> {
     Ok(found)
 }
 
-/// Leaves the last change of each list. What commits later stays, whatever its id.
+/// Deduplicates: deletes all but the last change of each list. Changes that commit later stay, whatever
+/// their id.
 async fn coalesce(db: &Db) -> Result<(), DbError> {
     let done = db.write((), |(), tx| {
         Box::pin(async move {

@@ -1,11 +1,10 @@
-//! The cache as its users see it: never an error, never in the way, never old.
+//! Circuit breaker for the list cache: on an error or a time-out callers read the database.
 //!
-//! A call that fails or takes too long opens the breaker: from then on everybody goes to the
-//! database at once. A probe tries again and closes it only after every version that could not be
-//! replaced meanwhile has been, because what is kept under those is old.
+//! A failed or slow call opens the breaker. While it is open, calls skip the cache. A probe closes it again,
+//! but only after it has replaced the version of every namespace that changed meanwhile, because values under
+//! those are stale.
 //!
-//! A change that this process cannot tell the cache, other instances find in the database and tell
-//! it (`changes`).
+//! Changes that this process cannot invalidate are found in the database by other instances (`changes`).
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -20,23 +19,23 @@ use super::{Cache, CacheError, Namespace, VALUE_BYTES_MAX, Version};
 use crate::db::{DbError, WriteError};
 use crate::metrics::Metrics;
 
-/// Between two probes. Short: meanwhile the database does all the work.
+/// Interval between two probes. Short: while the breaker is open, the database takes the whole load.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 
-/// What the probe asks when nothing was missed.
+/// The namespace that a probe reads when no change was missed.
 const PROBED: Namespace = Namespace("PROBE");
 
-/// What a look-up must not be older than. Part of every key.
+/// The state of the data that a look-up must reflect at least. Part of every key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// The version of the namespace.
+    /// The version of the namespace, read from the cache.
     Version(Version),
-    /// The cache is away; how many changes this process had made by then. Two who saw the same
-    /// number may share a look-up, but not keep it.
+    /// The cache is unreachable; the number of changes that this process had made by then. Look-ups with an
+    /// equal number may share a result, but not cache it.
     Away(u64),
 }
 
-/// A cache behind its breaker. Clones are the same.
+/// A cache behind its circuit breaker. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct ListCache {
     cache: Arc<dyn Cache>,
@@ -48,13 +47,13 @@ pub struct ListCache {
 #[derive(Debug, Default)]
 struct State {
     away: bool,
-    /// Namespaces that changed, and whose version may not have been replaced.
+    /// Namespaces that changed while their version could not be replaced.
     missed: BTreeSet<Namespace>,
     changes: u64,
 }
 
 impl ListCache {
-    /// `cache`, taken to be there. The probe runs in `drain`.
+    /// A closed breaker in front of `cache`. The probe runs in `drain`.
     #[must_use]
     pub fn new(cache: Arc<dyn Cache>, metrics: Arc<Metrics>, drain: Drain) -> Self {
         Self {
@@ -65,13 +64,13 @@ impl ListCache {
         }
     }
 
-    /// Whether the breaker is open.
+    /// True while the breaker is open.
     #[must_use]
     pub fn is_away(&self) -> bool {
         self.state().away
     }
 
-    /// What a look-up that begins now must not be older than.
+    /// The state of the data that a look-up which begins now must reflect at least.
     pub async fn seen(&self, space: Namespace) -> Seen {
         let changes = {
             let state = self.state();
@@ -86,7 +85,7 @@ impl ListCache {
         }
     }
 
-    /// What is kept under a key, if the cache is there.
+    /// The value cached under a key; `None` on a miss, or while the breaker is open.
     pub async fn get(&self, key: &str) -> Option<Bytes> {
         if self.is_away() {
             return None;
@@ -94,7 +93,7 @@ impl ListCache {
         self.ask("get", self.cache.get(key)).await.flatten()
     }
 
-    /// Keeps a value, if the cache is there and takes it.
+    /// Caches a value; a failure opens the breaker and is not returned.
     pub async fn set(&self, key: &str, value: Bytes, ttl: Duration) {
         if self.is_away() || value.len() > VALUE_BYTES_MAX || ttl.is_zero() {
             return;
@@ -102,8 +101,8 @@ impl ListCache {
         self.ask("set", self.cache.set(key, value, ttl)).await;
     }
 
-    /// Writes, then invalidates the namespaces that the write says it has changed: the one way to
-    /// invalidate lists. In a task of its own, because a caller who leaves between the two would leave
+    /// Runs a write, then invalidates the namespaces that it returns: the only way to invalidate lists. Runs
+    /// in a task of its own, because a request cancelled between COMMIT and invalidation would leave stale lists.
     /// old lists behind.
     ///
     /// # Errors
@@ -129,8 +128,8 @@ impl ListCache {
         }
     }
 
-    /// Something that the namespace shows has changed, and is committed. When this returns, nobody
-    /// in this process is given what was kept before.
+    /// Invalidates a namespace after a committed change. Once this returns, no caller in this process gets a
+    /// value cached before.
     pub(super) async fn bump(&self, space: Namespace) {
         {
             let mut state = self.state();
@@ -156,7 +155,7 @@ impl ListCache {
             .ok()
     }
 
-    /// A call's answer; an error if the cache takes longer than it says of itself.
+    /// The result of a call; an error if it takes longer than the cache's own `answer_max`.
     async fn in_time<T>(
         &self,
         call: impl Future<Output = Result<T, CacheError>>,
@@ -175,7 +174,7 @@ impl ListCache {
         }
         drop(state);
         self.metrics.cache_opened.inc();
-        tracing::warn!("lists come from the database for now: {error}");
+        tracing::warn!("list cache unavailable, reading the database: {error}");
         let own = self.clone();
         drop(self.drain.spawn("cache-probe", async move {
             let stopping = own.drain.soft();
@@ -183,7 +182,7 @@ impl ListCache {
         }));
     }
 
-    /// Tries until the cache is there and has missed nothing.
+    /// Retries until the cache is reachable and every missed namespace is invalidated.
     async fn probe(&self) {
         loop {
             sleep(PROBE_EVERY).await;
@@ -192,7 +191,7 @@ impl ListCache {
                 Err(_still_away) => self.state().missed.extend(missed),
                 Ok(()) => {
                     let mut state = self.state();
-                    // A change while the probe was under way may have come after its bump.
+                    // A change may have been added after its namespace was bumped above.
                     if state.missed.is_empty() {
                         state.away = false;
                         break;
@@ -201,7 +200,7 @@ impl ListCache {
             }
         }
         self.metrics.cache_closed.inc();
-        tracing::info!("the cache is back");
+        tracing::info!("list cache available again");
     }
 
     async fn catch_up(&self, missed: &BTreeSet<Namespace>) -> Result<(), CacheError> {
@@ -213,7 +212,7 @@ impl ListCache {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Plain assignments under the lock: a panic elsewhere leaves nothing half done.
+        // Plain assignments under the lock: a panic elsewhere leaves no partial state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! The cache of one process, where there is no other.
+//! In-process list cache, for a single instance without Redis.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,14 +11,14 @@ use moka::future::Cache as Moka;
 
 use super::{Cache, CacheError, Namespace, Version};
 
-/// Bytes of all keys and values: about 10,000 pages.
+/// Bound of all keys and values, in bytes: about 10,000 pages.
 const BYTES_MAX: u64 = 64 << 20;
 
-/// Bounded by bytes; what is asked for least goes first.
+/// Bounded by bytes; evicts the least used values.
 #[derive(Debug)]
 pub struct LocalCache {
     values: Moka<String, Kept>,
-    /// A handful: a namespace is a kind of product.
+    /// A handful of entries: one per kind of product.
     versions: Mutex<BTreeMap<Namespace, Version>>,
 }
 
@@ -47,7 +47,7 @@ impl Expiry<String, Kept> for EachItsOwn {
 }
 
 impl LocalCache {
-    /// An empty one.
+    /// An empty cache.
     #[must_use]
     pub fn new() -> Self {
         let weight = |key: &String, kept: &Kept| {
@@ -72,7 +72,7 @@ impl Default for LocalCache {
 
 #[async_trait]
 impl Cache for LocalCache {
-    /// Longer than any call takes: it asks nobody.
+    /// Longer than any call takes: there is no network in between.
     fn answer_max(&self) -> Duration {
         Duration::from_secs(1)
     }

@@ -1,17 +1,16 @@
-//! Answers that are kept for a while, because many ask for the same.
+//! List cache: pages of lists, cached for a while because many members request the same ones.
 //!
 //! ```text
-//! ListCache (is it there? what was missed?) ─► Cache: Redis, or this process
-//! SingleFlight: who asks for what is being looked up already waits for that
+//! ListCache (circuit breaker, missed invalidations) ─► Cache: Redis, or this process
+//! SingleFlight: concurrent look-ups of one key share one result
 //! ```
 //!
-//! A key has its namespace's version in it. After a change is committed the version is replaced, and
-//! all that was kept under the old one is never asked for again; what somebody still computes from
-//! before the change is kept under the version they began with. So nothing has to be found and
-//! deleted, and nothing old comes back. A change whose process ends before that is found in the
-//! database (`changes`).
+//! Invalidation is by version: each key contains its namespace's version, which is replaced after a change
+//! commits. Values under an old version are never read again and expire; a look-up that started before the
+//! change caches its result under the version it started with. So no key has to be found and deleted, and no
+//! stale value comes back. If a process ends before it replaces the version, `changes` does so.
 //!
-//! What this module does not do: decide what may be old. Nothing that is bought is looked up here.
+//! What this module does not do: decide which data may be stale. Purchases read the database.
 
 mod changes;
 mod guard;
@@ -31,42 +30,43 @@ pub use local::LocalCache;
 pub use redis::RedisCache;
 pub use single_flight::{Joined, SingleFlight};
 
-/// Bytes of one value; what is larger is not kept. A page of 100 spots with the longest texts has
-/// about 300 KiB.
+/// Bound of one value in bytes; larger values are not cached. A page of 100 spots with the longest texts
+/// has about 300 KiB.
 pub const VALUE_BYTES_MAX: usize = 512 << 10;
 
-/// Which cache.
+/// The list cache named by the settings.
 #[derive(Clone, Debug)]
 pub enum CacheUrl {
-    /// This process's own: for one instance, or where a list may be up to its time old on another.
+    /// In this process: for a single instance, or where another instance's lists may be stale until they
+    /// expire.
     Local,
-    /// One that all instances share.
+    /// In Redis, shared by all instances.
     Redis(RedisUrl),
 }
 
-/// Keys whose versions go together.
+/// A group of keys that is invalidated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Namespace(pub &'static str);
 
 impl Namespace {
-    /// Lists of mobile data.
+    /// Lists of mobile data offers.
     pub const MOBILE_DATA: Self = Self("MOBILE_DATA");
-    /// Lists of Wi-Fi.
+    /// Lists of Wi-Fi spots.
     pub const WIFI: Self = Self("WIFI");
-    /// Lists of hotspots.
+    /// Lists of hotspot spots.
     pub const HOTSPOT: Self = Self("HOTSPOT");
-    /// All lists of what is offered: they show who sells.
+    /// All lists of offers, for changes that concern every kind, such as a seller's name.
     pub const OFFERS: [Self; 3] = [Self::MOBILE_DATA, Self::WIFI, Self::HOTSPOT];
 }
 
-/// A namespace's version: a number without an order that is drawn anew for each change. Counting
-/// would come to old numbers again when the store that counts forgets, and to old answers with them.
+/// A namespace's version: a random number, drawn anew for each change. A counter would restart when the
+/// store loses it, and repeat old versions and their stale values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version(u64);
 
 impl Version {
-    /// 53 bits: the chance that one of a million changes within the life of a value draws its
-    /// version again is one in nine thousand million.
+    /// 53 bits: the chance that one of a million changes within the life of a value repeats its version is
+    /// one in nine thousand million.
     fn fresh() -> Self {
         Self(rand::random::<u64>() >> 11)
     }
@@ -78,31 +78,31 @@ impl fmt::Display for Version {
     }
 }
 
-/// The cache did not answer, or not in time.
+/// The cache failed, or missed its deadline.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the cache is away: {0}")]
 pub struct CacheError(String);
 
-/// Keeps values for a while.
+/// A key-value cache with versions.
 ///
-/// Contract: `get` gives what the last `set` of the key gave it, whole, until its time is over, or
-/// nothing: a value may go at any time. `version` is the same for all who ask until somebody bumps;
-/// once `bump` has answered, nobody is given a version from before. A version that is lost is drawn
-/// anew. An error says that the call may or may not have been done.
+/// Contract: `get` returns the last value `set` under the key, whole, until it expires, or `None`: a value
+/// may be evicted at any time. `version` is the same for all callers until the next `bump`; once `bump` has
+/// returned, no caller gets an earlier version. A lost version is drawn anew. After an error the call may or
+/// may not have taken effect.
 #[async_trait]
 pub trait Cache: Send + Sync + fmt::Debug {
-    /// How long a call may take; after that its user goes on without it.
+    /// The deadline of a call; after it the caller goes on without the cache.
     fn answer_max(&self) -> Duration;
 
-    /// What is kept under a key.
+    /// The value cached under a key, or `None`.
     async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError>;
 
-    /// Keeps a value of at most [`VALUE_BYTES_MAX`] for at most `ttl`, which is not zero.
+    /// Caches a value of at most [`VALUE_BYTES_MAX`] for at most `ttl`, which is not zero.
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), CacheError>;
 
-    /// The version that keys of the namespace have now.
+    /// The current version of a namespace.
     async fn version(&self, space: Namespace) -> Result<Version, CacheError>;
 
-    /// Draws a new version.
+    /// Replaces the namespace's version by a new random one.
     async fn bump(&self, space: Namespace) -> Result<(), CacheError>;
 }

@@ -1,7 +1,7 @@
-//! The cache that all instances share, in Redis.
+//! List cache in Redis, shared by all instances.
 //!
-//! A call fails at once while Redis is not connected, and after a while when it does not answer; the
-//! client reconnects by itself. Values may be evicted (`maxmemory-policy` of any kind), versions too.
+//! A call fails at once while Redis is disconnected, and at its deadline when Redis does not respond; the
+//! client reconnects by itself. Redis may evict values (any `maxmemory-policy`), and versions, too.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use shared::redis::{RedisUrl, connection_config};
 
 use super::{Cache, CacheError, Namespace, Version};
 
-/// Calls that wait for the connection; more fail at once.
+/// Bound of calls that wait for the connection; more fail at once.
 const CALLS_MAX: usize = 4_096;
 
-/// Between two attempts to connect, at most.
+/// Maximum back-off between two connection attempts, in milliseconds.
 const RECONNECT_MS_MAX: u32 = 2_000;
 
-/// A connection to Redis, there or being made.
+/// A client of Redis, connected or reconnecting.
 #[derive(Clone)]
 pub struct RedisCache {
     client: Client,
@@ -36,23 +36,22 @@ impl std::fmt::Debug for RedisCache {
 }
 
 impl RedisCache {
-    /// How long a call should be let take. A page from the database takes less: waiting longer is no
-    /// gain.
+    /// The default deadline of a call. A page from the database takes less: a longer wait gains nothing.
     pub const ANSWER_MAX: Duration = Duration::from_millis(200);
 
-    /// Begins to connect and does not wait for it. No call takes longer than `answer_max`.
+    /// Starts to connect in the background. No call takes longer than `answer_max`.
     ///
     /// # Errors
     /// With TLS: the system has no certificates that can be read.
     pub fn connect(url: &RedisUrl, answer_max: Duration) -> Result<Self, CacheError> {
         let mut config = url.client_config(None).map_err(away)?;
-        // Else a Redis that is away at the start would be given up for good.
+        // Otherwise a Redis that is unreachable at the start would never be retried.
         config.fail_fast = false;
         let connection = ConnectionConfig {
             connection_timeout: Duration::from_secs(2),
             internal_command_timeout: Duration::from_secs(2),
             max_command_buffer_len: CALLS_MAX,
-            // Closes a connection on which nothing answers, so that a new one is tried.
+            // Closes a connection without responses, so that the client reconnects.
             unresponsive: UnresponsiveConfig {
                 max_timeout: Some(Duration::from_secs(5)),
                 ..UnresponsiveConfig::default()
@@ -67,14 +66,14 @@ impl RedisCache {
             .set_policy(ReconnectPolicy::new_exponential(0, 50, RECONNECT_MS_MAX, 2))
             .build()
             .map_err(away)?;
-        // Its task ends with `close`.
+        // The connection task ends with `close`.
         drop(client.connect());
         Ok(Self { client, answer_max })
     }
 
-    /// Disconnects.
+    /// Disconnects from Redis.
     pub async fn close(&self) {
-        // It may be away already, which is as good.
+        // An error means that the connection is already closed.
         self.client.quit().await.ok();
     }
 
@@ -119,7 +118,7 @@ impl Cache for RedisCache {
         if let Some(version) = known {
             return Ok(Version(version));
         }
-        // Lost, or never drawn. Of those who draw at once one wins, and all read that one.
+        // Evicted, or never set. Of concurrent callers one wins (`NX`), and all read its version.
         let Version(fresh) = Version::fresh();
         let asking = self.asking();
         let first = asking.set::<(), _, _>(&key, fresh, None, Some(SetOptions::NX), false);

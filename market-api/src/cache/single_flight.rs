@@ -1,4 +1,4 @@
-//! One look-up at a time for each key: who asks meanwhile waits for the same answer.
+//! Single flight: concurrent look-ups of one key share one result.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,14 +9,14 @@ use shared::drain::Drain;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// Keys looked up at once; beyond that everybody looks up for themselves. There are never more than
-/// requests under way.
+/// Bound of keys in flight; beyond it each caller runs its own look-up. There are never more look-ups than
+/// requests.
 const FLIGHTS_MAX: usize = 4_096;
 
-/// A look-up takes so long at most, as long as a request.
+/// Deadline of a look-up, that of a request.
 const LOOK_UP_MAX: Duration = Duration::from_secs(10);
 
-/// Look-ups under way. Clones are the same.
+/// Look-ups in flight. Clones share one state.
 #[derive(Clone)]
 pub struct SingleFlight<T> {
     under_way: Arc<Mutex<UnderWay<T>>>,
@@ -31,17 +31,17 @@ impl<T> fmt::Debug for SingleFlight<T> {
     }
 }
 
-/// An answer, and whose look-up it is from.
+/// A result, and whose look-up produced it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joined<T> {
-    /// The caller's own.
+    /// The caller's own look-up.
     Leader(T),
-    /// Another's that was under way.
+    /// Another caller's look-up that was in flight.
     Followed(T),
 }
 
 impl<T> Joined<T> {
-    /// The answer.
+    /// The result, from either look-up.
     pub fn into_inner(self) -> T {
         match self {
             Self::Leader(answer) | Self::Followed(answer) => answer,
@@ -50,7 +50,7 @@ impl<T> Joined<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
-    /// None under way.
+    /// No look-ups in flight.
     #[must_use]
     pub fn new(drain: Drain) -> Self {
         Self {
@@ -59,11 +59,11 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         }
     }
 
-    /// The answer of the look-up under `key` that is under way, or else of `work`, which goes on when
-    /// its caller is gone, since others may have joined. `None` if it panicked or took too long.
+    /// Joins the look-up in flight under `key`, or starts `work`. A look-up continues when its caller is
+    /// cancelled, since others may have joined. `None` if it panicked or missed its deadline.
     ///
-    /// Whoever joins is given what may have been read before they asked, so a key has in it whatever
-    /// must be seen (see [`super::Seen`]).
+    /// A caller that joins gets data that may have been read before it called, so the key must contain
+    /// the state that the result has to reflect (see [`super::Seen`]).
     pub async fn join<F>(&self, key: String, work: F) -> Option<Joined<T>>
     where
         F: Future<Output = T> + Send + 'static,
@@ -97,7 +97,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         };
         drop(under_way);
         drop(self.drain.spawn("list-look-up", async move {
-            // One that gets no answer would keep everybody who joins, for good.
+            // A look-up that never returns would block every caller of its key forever.
             let found = timeout(LOOK_UP_MAX, work).await;
             drop(landing);
             match found {
@@ -110,11 +110,11 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
 }
 
 fn lock<T>(under_way: &Mutex<UnderWay<T>>) -> MutexGuard<'_, UnderWay<T>> {
-    // One insertion or removal under the lock: a panic elsewhere leaves nothing half done.
+    // One insertion or removal under the lock: a panic elsewhere leaves no partial state.
     under_way.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes a look-up off the table, also when it panics.
+/// Removes a look-up from the table when it ends, also by a panic.
 struct LeaderGuard<T> {
     under_way: Arc<Mutex<UnderWay<T>>>,
     key: String,
@@ -152,7 +152,7 @@ mod tests {
         for (mut answer, _) in callers {
             assert_eq!(*answer.wait_for(Option::is_some).await.unwrap(), Some(7));
         }
-        // Landed: the next one looks up again.
+        // The first look-up has ended: the next caller runs its own.
         let again = single_flight.join("key".to_owned(), async { 9 }).await;
         assert_eq!(again, Some(Joined::Leader(9)));
     }

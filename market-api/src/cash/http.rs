@@ -1,4 +1,4 @@
-//! `/api/members/cash`.
+//! Routes of `/api/members/cash`.
 
 use axum::Json;
 use axum::extract::State;

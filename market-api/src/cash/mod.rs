@@ -1,10 +1,11 @@
-//! Site cash: wallets, and the books behind them. Owns `journal`, `posting`, `wallet` and `credit`.
+//! Site cash: members' wallets and the double-entry books behind them. Owns `journal`, `posting`, `wallet`
+//! and `credit`.
 //!
-//! A wallet is a cache of the append-only journal (`money.md`, "Books"). A member's cash is both buckets
-//! of their wallet and the sales that are not folded into it yet.
+//! A wallet is a cached balance over the append-only journal (`money.md`, "Books"). A member's cash is both
+//! buckets of the wallet plus the sales that are not folded into it yet.
 //!
-//! What this module does not do: know offers, trades or payments. They open, lock and change wallets
-//! through it, by member ids.
+//! What this module does not do: depend on offers, trades or payments. These open, lock and change wallets
+//! through its functions, by member id.
 
 mod http;
 mod repo;
@@ -17,20 +18,20 @@ use crate::db::{Db, DbError};
 pub use http::routes;
 pub use repo::{lock_in, open_in};
 
-/// Members' cash. Clones are the same.
+/// Members' cash. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Cash {
     db: Db,
 }
 
 impl Cash {
-    /// The cash in this database.
+    /// Cash over this database.
     #[must_use]
     pub fn new(db: Db) -> Self {
         Self { db }
     }
 
-    /// What this member can spend; zero for a member without a wallet.
+    /// The won that this member can spend; zero for a member without a wallet.
     ///
     /// # Errors
     /// The database's.

@@ -7,7 +7,7 @@ use sqlx::query;
 use crate::db::row::column;
 use crate::db::{Db, DbError, Tx, locking};
 
-/// Opens the empty wallet of a new member: everything that pays locks it, so it must be there.
+/// Opens the empty wallet of a new member. Every payment locks the wallet, so each member must have one.
 ///
 /// # Errors
 /// The database's; also for a member who has a wallet.
@@ -19,8 +19,8 @@ pub async fn open_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-/// Locks a member's wallet until the transaction ends. What the lock protects is read in the next
-/// statement: one that waits for a lock keeps the snapshot it began with (`money.md`, "Transactions").
+/// Locks a member's wallet until the transaction ends. Read the protected rows in a later statement: a
+/// statement that waits for a lock keeps the snapshot it began with (`money.md`, "Transactions").
 ///
 /// # Errors
 /// The database's; [`sqlx::Error::RowNotFound`] for a member without a wallet, a defect.
@@ -31,8 +31,8 @@ pub async fn lock_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-/// Both buckets and the sales that are not folded into them yet, in one statement: between two of
-/// them a sale could be folded and counted twice, or not at all.
+/// Both buckets plus the sales not folded into them yet, in one statement: between two statements a sale
+/// could be folded, and then be counted twice or not at all.
 pub(super) async fn balance(db: &Db, member: MemberId) -> Result<Won, DbError> {
     let mut connection = db.read().await?;
     let row = query(

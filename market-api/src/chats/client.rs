@@ -1,4 +1,5 @@
-//! Rooms made by the chat server's internal API (`wire.md`, "Ids, rooms"), with a service's token.
+//! HTTP client of the chat server's internal API for rooms (`wire.md`, "Ids, rooms"). Authenticates with a
+//! service token.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,18 +17,18 @@ use shared::ids::{MemberId, ProductId};
 use super::rooms::{ChatRoom, ChatRooms, Participant, PutRoomError};
 use crate::auth::KeyRing;
 
-/// The name under which the market calls.
+/// The service name in the token.
 const SERVICE: &str = "market-api";
 
-/// 16 KiB: an answer is an envelope with an id or a text.
+/// Bound of a response. 16 KiB: it is an envelope with an id or a text.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 
-/// No HTTP client could be made.
+/// The HTTP client could not be built.
 #[derive(Debug, thiserror::Error)]
 #[error("no HTTP client could be made")]
 pub struct NoClient(#[source] reqwest::Error);
 
-/// The chat server at an address.
+/// A chat server, or a load balancer in front of several.
 pub struct HttpChatRooms {
     http: reqwest::Client,
     rooms: Url,
@@ -44,12 +45,12 @@ impl fmt::Debug for HttpChatRooms {
 }
 
 impl HttpChatRooms {
-    /// The chat server whose admin address this is. Tokens are signed with the newest of `keys`.
+    /// A client of the chat server at this admin address. The newest of `keys` signs the tokens.
     ///
     /// # Errors
     /// See [`NoClient`].
     pub fn new(base: &Url, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Result<Self, NoClient> {
-        // A server of our own network: no proxy between, and no other address that it may send us to.
+        // A server in our own network: no proxy, and no redirects to follow.
         let mut builder = reqwest::Client::builder()
             .redirect(Policy::none())
             .no_proxy();
@@ -99,8 +100,8 @@ impl ChatRooms for HttpChatRooms {
     }
 }
 
-/// What an answer means. Only the chat server's own counts: a proxy, or another program at that
-/// address, may answer 200 as well.
+/// The outcome of a response. Only the chat server's own envelope counts: a proxy, or another program at
+/// that address, may also respond with 200.
 fn outcome(status: StatusCode, body: &[u8], room: &ChatRoom) -> Result<(), PutRoomError> {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
     let code = answer["code"].as_u64();
@@ -123,7 +124,7 @@ fn outcome(status: StatusCode, body: &[u8], room: &ChatRoom) -> Result<(), PutRo
     }
 }
 
-/// A room as it is sent: `shared/tests/golden/put_room.json`.
+/// The request body: `shared/tests/golden/put_room.json`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RoomBody<'a> {

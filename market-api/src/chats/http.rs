@@ -1,4 +1,4 @@
-//! `POST /api/products/{id}/chat-room`: the only way into a chat.
+//! Route of `POST /api/products/{id}/chat-room`: the only way to open a chat.
 
 use axum::Json;
 use axum::extract::State;

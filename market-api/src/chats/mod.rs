@@ -1,12 +1,12 @@
 //! Chats about offers: a room for each product and buyer.
 //!
 //! ```text
-//! open ─► transaction: may there be one? its id ─► COMMIT ─► chat server makes the room ─► its version is noted
-//! name, picture, hours change ─► trigger: the room's version rises ─► refresh sends it again
+//! open ─► transaction: check the offer, allocate an id ─► COMMIT ─► PUT to the chat server ─► record the version sent
+//! name, picture, hours change ─► trigger: the room's version rises ─► the refresh job resends it
 //! ```
 //!
-//! The market allocates the ids and sends what rooms show; messages are the chat server's. A room's
-//! id is kept when the chat server does not answer, so the next attempt makes the same room.
+//! The market allocates room ids and sends what rooms display; the chat server owns the messages. The id is
+//! stored before the call, so a retry after a failed call creates the same room.
 
 mod client;
 mod http;
@@ -33,39 +33,39 @@ pub use http::routes;
 pub use repo::outdated;
 pub use rooms::{ChatRoom, ChatRooms, Participant, PutRoomError};
 
-/// A call that failed is made once more after this: a node of the chat server that stops is out of
-/// the balancer by then, or a connection was just lost.
+/// Back-off before the one retry of a failed call: by then the load balancer has removed a stopping node,
+/// or a lost connection is replaced.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
-/// Ids tried for a room while the chat server has others of them: after a restored backup. The
-/// steps double, so the last of them is 32,768 ids further on.
+/// Bound of ids tried for a room while the chat server already uses them: after a restored backup. The
+/// steps double, so the last one is 32,768 ids further on.
 const ID_TRIES_MAX: u32 = 16;
 
-/// Rooms read at once to be sent again.
+/// Batch size of a refresh query.
 const REFRESH_BATCH: i64 = 100;
 
-/// Rooms sent again in one go; the rest follows in the next.
+/// Bound of batches in one run of the refresh; the next run continues.
 const REFRESH_BATCHES_MAX: u32 = 4;
 
-/// How long one go may take: half of what the schedule gives its work.
+/// Deadline of one run: half of the schedule's handler deadline.
 const REFRESH_MAX: Duration = Duration::from_secs(10);
 
-/// A step inside a transaction.
+/// The result of a step inside a transaction.
 type TxResult<T> = Result<T, Abort<ApiError>>;
 
-/// The chats. Clones are the same.
+/// Chat rooms about offers. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Chats {
     db: Db,
     rooms: Arc<dyn ChatRooms>,
     metrics: Arc<Metrics>,
-    /// How long a call of the chat server may take.
+    /// Deadline of a call to the chat server.
     answer_max: Duration,
-    /// The room up to which this process has sent outdated ones again; 0 at the first.
+    /// Cursor of the refresh: the last room resent by this process; 0 at the start.
     refreshed: Arc<AtomicI64>,
 }
 
-/// What one transaction found or made.
+/// The result of the transaction that finds or allocates a room.
 #[derive(Clone, Debug)]
 struct Wanted {
     place: Place,
@@ -73,7 +73,7 @@ struct Wanted {
 }
 
 impl Chats {
-    /// Chats about the offers of `db`, in rooms of the chat server behind `rooms`.
+    /// Chats about the offers in `db`; `rooms` creates them in the chat server.
     #[must_use]
     pub fn new(
         db: Db,
@@ -90,8 +90,8 @@ impl Chats {
         }
     }
 
-    /// The room in which this member asks about this product: the one that is there, or a new one.
-    /// Sold-out offers count, since whoever bought one may have to ask.
+    /// Opens the room of this buyer and product: the existing one, or a new one. Sold-out offers are allowed,
+    /// since their buyers may have questions.
     ///
     /// # Errors
     /// [`ApiError::ProductUnknown`]; [`ApiError::ChatOwnProduct`]; [`ApiError::ProductNotValid`] when
@@ -109,21 +109,21 @@ impl Chats {
                     return Ok(room.id);
                 }
                 Err(PutRoomError::Taken) => {
-                    tracing::warn!("chat room {} is another conversation's", room.id);
+                    tracing::warn!("chat room id {} is in use by another conversation", room.id);
                     taken = Some(wanted.place.id);
                 }
                 Err(PutRoomError::Away(_)) => return Err(ApiError::ChatUnavailable),
                 Err(error @ PutRoomError::Refused(_)) => {
-                    tracing::error!("chat room {} was not made: {error}", room.id);
+                    tracing::error!("chat room {} not created: {error}", room.id);
                     return Err(ApiError::ChatUnavailable);
                 }
             }
         }
-        tracing::error!("no chat room id that is free in {ID_TRIES_MAX} tries");
+        tracing::error!("no free chat room id after {ID_TRIES_MAX} tries");
         Err(ApiError::ChatUnavailable)
     }
 
-    /// Whether the chat server has this member's room about this product, and its newest version.
+    /// True if the chat server has the newest version of this buyer's room about this product.
     ///
     /// # Errors
     /// The database's.
@@ -131,14 +131,14 @@ impl Chats {
         Ok(repo::is_sent(&self.db, product, buyer).await?)
     }
 
-    /// Sends rooms again whose names, pictures or hours have changed, until there are none. The
-    /// schedule calls it.
+    /// Resends rooms whose names, pictures or hours have changed, until none are left or the run's bounds are
+    /// reached. A scheduled job.
     ///
     /// # Errors
     /// The database's. What was sent by then is noted. A chat server that is away is none: what is
     /// left stays outdated.
     pub async fn refresh(&self) -> Result<(), ApiError> {
-        // What is left then follows in the next run.
+        // On the deadline the next run continues.
         let some = timeout(REFRESH_MAX, self.refresh_some()).await;
         some.unwrap_or(Ok(()))
     }
@@ -152,7 +152,7 @@ impl Chats {
                     .await?
             };
             if batch.is_empty() {
-                // The next run begins at the first room again, with those that were refused.
+                // The next run starts at the first room again, and retries those that were refused.
                 self.refreshed.store(0, Ordering::Relaxed);
                 return Ok(());
             }
@@ -163,10 +163,7 @@ impl Chats {
                     Ok(()) => self.note(place).await?,
                     Err(PutRoomError::Away(_)) => return Ok(()),
                     Err(error @ (PutRoomError::Taken | PutRoomError::Refused(_))) => {
-                        tracing::error!(
-                            "chat room {} was not brought up to date: {error}",
-                            place.id
-                        );
+                        tracing::error!("chat room {} not updated: {error}", place.id);
                     }
                 }
             }
@@ -174,7 +171,7 @@ impl Chats {
         Ok(())
     }
 
-    /// The room's id, in place of one that was `taken`.
+    /// Finds or allocates the room's id; replaces the id `taken`, which another conversation uses.
     async fn place(
         &self,
         buyer: MemberId,
@@ -195,19 +192,22 @@ impl Chats {
         Ok(placed.await?)
     }
 
-    /// Makes the room in the chat server: within its time, and once more where that may help.
+    /// Creates or updates the room in the chat server, with a deadline and one retry.
     async fn put(&self, room: &ChatRoom) -> Result<(), PutRoomError> {
         let first = self.put_once(room).await;
         let result = match first {
             Err(PutRoomError::Away(why)) => {
-                tracing::debug!("chat room {} is tried once more: {why}", room.id);
+                tracing::debug!("retrying chat room {}: {why}", room.id);
                 sleep(RETRY_AFTER).await;
                 self.put_once(room).await
             }
             other => other,
         };
         if let Err(error @ PutRoomError::Away(_)) = &result {
-            tracing::warn!("chat room {} cannot be made now: {error}", room.id);
+            tracing::warn!(
+                "chat room {} not created, the chat server is unavailable: {error}",
+                room.id
+            );
         }
         result
     }
@@ -228,7 +228,7 @@ impl Chats {
         result
     }
 
-    /// The chat server has this version.
+    /// Records that the chat server has this version.
     async fn note(&self, place: Place) -> Result<(), ApiError> {
         let noted = self.db.write(place, |place, tx| {
             Box::pin(async move {
@@ -240,11 +240,11 @@ impl Chats {
     }
 }
 
-/// Keeps others from changing what a room of this product and buyer shows, until this transaction ends:
-/// a change that waits for it finds the room and outdates it.
+/// Locks what a room of this product and buyer displays until this transaction ends: a concurrent change
+/// waits, then finds the room's row and marks it outdated.
 ///
-/// Opening hours are changed under the product's lock. The product comes before the members, as
-/// everywhere.
+/// Opening hours change under the product's lock. The product is locked before the members, as in every
+/// transaction.
 async fn lock_shown(
     product: ProductId,
     buyer: MemberId,
@@ -276,7 +276,8 @@ async fn place_in(
     Ok(Wanted { place, offer })
 }
 
-/// Whether its buyer may ask about it.
+/// Checks that this buyer may open a room: the offer is active or sold out and not their own, and neither
+/// party is blocked.
 fn check(offer: &Offer, now: UnixMillis) -> Result<(), ApiError> {
     let expired = offer.expires_at.is_some_and(|at| at <= now);
     let is_shown = match offer.state {

@@ -12,7 +12,7 @@ use crate::products::{Kind, State};
 
 type Sql<T> = Result<T, sqlx::Error>;
 
-/// What a room about an offer would show, and whether there may be one.
+/// An offer with the data that its room displays, and the flags that decide whether a room is allowed.
 #[derive(Clone, Debug)]
 pub(super) struct Offer {
     product: ProductId,
@@ -33,15 +33,15 @@ struct Person {
     image_url: Option<String>,
 }
 
-/// A room's row.
+/// A room's row: its id and the version read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub(super) id: RoomId,
-    /// Which state of names, pictures and hours was read with it.
+    /// The version of names, pictures and hours that was read with the row.
     pub(super) version: i64,
 }
 
-/// What is read of an offer `p` of a seller `s` for a buyer `b`, and more columns before it.
+/// Columns of an offer `p` of a seller `s` for a buyer `b`, after the given ones.
 macro_rules! offer {
     ($columns:literal, $rest:literal) => {
         concat!(
@@ -56,7 +56,7 @@ macro_rules! offer {
     };
 }
 
-/// The offer as this buyer would ask about it.
+/// The offer joined with this buyer.
 pub(super) async fn offer(
     tx: &mut Tx<'_>,
     product: ProductId,
@@ -74,7 +74,7 @@ pub(super) async fn offer(
     row.map(|row| Offer::read(&row)).transpose()
 }
 
-/// The room of this product and buyer, if it has an id.
+/// The room of this product and buyer, if an id is allocated.
 pub(super) async fn place(
     tx: &mut Tx<'_>,
     product: ProductId,
@@ -88,7 +88,7 @@ pub(super) async fn place(
     row.map(|row| Place::read(&row)).transpose()
 }
 
-/// Whether the chat server has the room of this product and buyer, as it is to be.
+/// True if the chat server has the current version of the room of this product and buyer.
 pub(super) async fn is_sent(db: &Db, product: ProductId, buyer: MemberId) -> Result<bool, DbError> {
     let mut connection = db.read().await?;
     let row = query(
@@ -101,7 +101,7 @@ pub(super) async fn is_sent(db: &Db, product: ProductId, buyer: MemberId) -> Res
     Ok(row.is_some())
 }
 
-/// An id that no room has, `step` above the last one. Others who want one wait for this transaction.
+/// Allocates an id, `step` above the last one. Concurrent allocations wait for this transaction.
 pub(super) async fn next_id(tx: &mut Tx<'_>, step: i64) -> Sql<RoomId> {
     let row = query("update chat_room_number set last = last + $1 where one = 1 returning last")
         .bind(step)
@@ -110,7 +110,7 @@ pub(super) async fn next_id(tx: &mut Tx<'_>, step: i64) -> Sql<RoomId> {
     column(&row, "last")
 }
 
-/// Gives the offer's room an id; where somebody was faster, theirs stays.
+/// Inserts the offer's room; on a conflict the existing row stays and is returned.
 pub(super) async fn insert(tx: &mut Tx<'_>, id: RoomId, offer: &Offer) -> Sql<Place> {
     let now = tx.now().get();
     let row = query(
@@ -129,7 +129,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, id: RoomId, offer: &Offer) -> Sql<Pl
     Place::read(&row)
 }
 
-/// Takes an id away that the chat server never took.
+/// Deletes a room whose id the chat server refused.
 pub(super) async fn forget(tx: &mut Tx<'_>, id: RoomId) -> Sql<()> {
     query("delete from chat_room where id = $1")
         .bind(i64::from(id))
@@ -138,8 +138,8 @@ pub(super) async fn forget(tx: &mut Tx<'_>, id: RoomId) -> Sql<()> {
     Ok(())
 }
 
-/// The chat server has this version of the room. If it had a newer one before, nobody knows which of
-/// the two it took last, so it gets another.
+/// Records the version sent. If a newer one was recorded before, two calls overlapped and the chat server
+/// may have either: the version rises, so that the room is resent.
 pub(super) async fn set_sent(tx: &mut Tx<'_>, place: Place) -> Sql<()> {
     query(
         "update chat_room set version = case when sent > $2 then version + 1 else version end, \
@@ -152,7 +152,7 @@ pub(super) async fn set_sent(tx: &mut Tx<'_>, place: Place) -> Sql<()> {
     Ok(())
 }
 
-/// Rooms behind `after` of which the chat server has an older version.
+/// Rooms after `after` of which the chat server has an older version.
 pub(super) async fn outdated_after(
     connection: &mut AnyConnection,
     after: Option<RoomId>,
@@ -172,7 +172,7 @@ pub(super) async fn outdated_after(
     rows.iter().map(read).collect()
 }
 
-/// How many rooms there are of which the chat server has an older version.
+/// The number of rooms of which the chat server has an older version.
 ///
 /// # Errors
 /// The database's.
@@ -216,12 +216,12 @@ impl Offer {
         })
     }
 
-    /// Whether the buyer offers it themselves.
+    /// True if the buyer is the seller.
     pub(super) fn is_own(&self) -> bool {
         self.seller.id == self.buyer.id
     }
 
-    /// The room of this id about it.
+    /// The room with this id about the offer.
     pub(super) fn room(&self, id: RoomId) -> ChatRoom {
         ChatRoom {
             id,

@@ -1,7 +1,7 @@
-//! The seam to the chat server: what a room is to be, and why there is none.
+//! Seam to the chat server: the room to create, and the errors of creating it.
 //!
-//! Two implementations: [`super::client`] calls the chat server's internal API; a program with both
-//! servers inside brings its own.
+//! Two implementations: [`super::client`] calls the chat server's internal API; a program that embeds both
+//! servers provides its own.
 
 use std::fmt;
 
@@ -14,52 +14,51 @@ use crate::products::Kind;
 /// A room about a product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatRoom {
-    /// Its id, allocated by the market.
+    /// The room's id, allocated by the market.
     pub id: RoomId,
-    /// What it is about.
+    /// The product it is about.
     pub product: ProductId,
-    /// What the product sells; its item has the product's id.
+    /// The product's kind; the item id on the wire equals the product id.
     pub kind: Kind,
-    /// Opening hours of a spot.
+    /// Opening hours of a spot, from and until; `None` for mobile data.
     pub hours: Option<(LocalDateTime, LocalDateTime)>,
-    /// The member who asks.
+    /// The member who opened the room.
     pub buyer: Participant,
-    /// The member who offers.
+    /// The seller of the product.
     pub seller: Participant,
 }
 
-/// A member of a room, as the others see them.
+/// A member of a room, as displayed to the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participant {
-    /// Which member.
+    /// The member's id.
     pub member: MemberId,
-    /// Their name.
+    /// The name displayed.
     pub name: String,
-    /// Their picture.
+    /// URL of the profile picture, if there is one.
     pub image_url: Option<String>,
 }
 
-/// Why a room was not made.
+/// Why a room was not created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PutRoomError {
-    /// The chat server does not answer now, or cannot. The same again is harmless.
+    /// The chat server is unreachable or failing. Safe to retry.
     #[error("the chat server is away: {0}")]
     Away(String),
-    /// The id is another conversation's.
+    /// Another conversation uses the id.
     #[error("the room's id is another conversation's")]
     Taken,
-    /// It does not accept such a room. A defect, or two servers that do not belong together.
+    /// The chat server rejects the request: a defect, or two servers that do not belong together.
     #[error("the chat server refused: {0}")]
     Refused(String),
 }
 
-/// Makes rooms in the chat server.
+/// Creates rooms in the chat server.
 ///
-/// Contract: `put` makes the room of this id, or brings it to what is asked for. The same again
-/// changes nothing. An id of another conversation stays that conversation's: [`PutRoomError::Taken`].
-/// The caller bounds the time.
+/// Contract: `put` creates the room with this id, or updates it to what is passed. Idempotent. If another
+/// conversation uses the id, that one stays unchanged: [`PutRoomError::Taken`]. The caller sets the deadline.
 #[async_trait]
 pub trait ChatRooms: Send + Sync + fmt::Debug {
-    /// See [`ChatRooms`].
+    /// Creates or updates a room; see [`ChatRooms`].
     async fn put(&self, room: &ChatRoom) -> Result<(), PutRoomError>;
 }

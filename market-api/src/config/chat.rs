@@ -1,4 +1,4 @@
-//! Settings of the way to the chat server.
+//! Settings of the connection to the chat server.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use shared::config::{Mistake, Mistakes, parse_duration};
 
 use super::parse_base_url;
 
-/// The way to the chat server.
+/// The connection to the chat server.
 #[derive(Clone, Debug, Args)]
 pub struct ChatSettings {
-    /// The chat server's admin address (its --admin-listen, or a balancer of several): rooms are made
-    /// there. Never a public one
+    /// Admin address of the chat server (its --admin-listen, or a load balancer of several), where rooms are
+    /// created. Never a public one
     #[arg(
         long,
         env = "MARKET_CHAT_URL",
@@ -22,7 +22,7 @@ pub struct ChatSettings {
     )]
     pub chat_url: Url,
 
-    /// How long the chat server may take for an answer; a call that fails is made once more
+    /// Time-out of a call to the chat server; a failed call is retried once
     #[arg(long, env = "MARKET_CHAT_ANSWER_TIME", default_value = "2s", value_parser = parse_duration,
         value_name = "TIME")]
     pub chat_answer_time: Duration,

@@ -12,8 +12,8 @@ use crate::images::s3::S3Settings;
 /// The object store.
 #[derive(Clone, Debug, Args)]
 pub struct ImageSettings {
-    /// Where pictures go: file:FOLDER, or the URL of an S3 bucket, of which everybody may read images/
-    /// and nobody uploads/
+    /// Store of pictures: file:FOLDER, or the URL of an S3 bucket with public read access to images/ and none
+    /// to uploads/
     #[arg(
         long,
         env = "MARKET_IMAGES",
@@ -23,12 +23,12 @@ pub struct ImageSettings {
     )]
     pub images: ImagesUrl,
 
-    /// Where browsers find the pictures, if not at the bucket's own URL; of a folder: where they
-    /// find this server (as --public-url) for them
+    /// Public URL of the pictures, if not the bucket's own URL; for a folder: the URL of this server (as
+    /// --public-url) that picture URLs begin with
     #[arg(long, env = "MARKET_IMAGES_PUBLIC_URL", value_name = "URL", value_parser = parse_base_url)]
     pub images_public_url: Option<Url>,
 
-    /// The bucket's region
+    /// Region of the bucket
     #[arg(
         long,
         env = "MARKET_IMAGES_REGION",
@@ -37,26 +37,26 @@ pub struct ImageSettings {
     )]
     pub images_region: String,
 
-    /// Who signs for the bucket
+    /// Access key of the bucket
     #[arg(long, env = "MARKET_IMAGES_ACCESS_KEY", value_name = "KEY")]
     pub images_access_key: Option<String>,
 
-    /// With what
+    /// Secret key of the bucket
     #[arg(long, env = "MARKET_IMAGES_SECRET_KEY", value_name = "SECRET")]
     pub images_secret_key: Option<Secret<String>>,
 }
 
-/// Where pictures go.
+/// The store of pictures named by the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImagesUrl {
-    /// A folder of this computer.
+    /// A folder on this computer.
     Folder(PathBuf),
-    /// A bucket that speaks S3.
+    /// A bucket with the S3 API.
     Bucket(Url),
 }
 
 impl ImageSettings {
-    /// How to reach the bucket, if it is one and its settings are there.
+    /// The S3 settings, if the store is a bucket and all of them are set.
     #[must_use]
     pub fn bucket(&self) -> Option<S3Settings> {
         let ImagesUrl::Bucket(bucket_url) = &self.images else {

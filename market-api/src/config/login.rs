@@ -13,9 +13,9 @@ use crate::members::Provider;
 /// Tokens, cookies and providers.
 #[derive(Clone, Debug, Args)]
 pub struct Login {
-    /// Folder of the keys that sign tokens (P-256, PKCS #8, *.pem): the newest signs, older ones
-    /// are published until their tokens have expired. It is read again while running; several
-    /// servers share it. An empty one gets a key
+    /// Folder of the signing keys (P-256, PKCS #8, *.pem): the newest signs, older ones are published until
+    /// their tokens have expired. Re-read while running; several servers share it. In an empty folder a
+    /// key is created
     #[arg(
         long,
         env = "MARKET_SIGNING_KEYS",
@@ -24,65 +24,65 @@ pub struct Login {
     )]
     pub signing_keys: PathBuf,
 
-    /// The `iss` of tokens
+    /// Issuer (`iss`) of tokens
     #[arg(long, env = "MARKET_TOKEN_ISSUER", default_value = "dapanda")]
     pub token_issuer: String,
 
-    /// The `aud` of tokens
+    /// Audience (`aud`) of tokens
     #[arg(long, env = "MARKET_TOKEN_AUDIENCE", default_value = "dapanda")]
     pub token_audience: String,
 
-    /// The site's domain, all of whose hosts get the cookies; without it only this host does
+    /// Domain of the cookies: all its hosts receive them; without it only this host does
     #[arg(long, env = "MARKET_COOKIE_DOMAIN", value_name = "DOMAIN")]
     pub cookie_domain: Option<String>,
 
-    /// Send cookies over plain HTTP, too: on one's own computer only
+    /// Send cookies over plain HTTP, too: for development on one computer only
     #[arg(long, env = "MARKET_INSECURE_COOKIES")]
     pub insecure_cookies: bool,
 
-    /// This site's id at Kakao; without it nobody logs in with Kakao
+    /// Client id at Kakao; without it the login with Kakao is off
     #[arg(long, env = "MARKET_KAKAO_ID", value_name = "ID")]
     pub kakao_id: Option<String>,
 
-    /// This site's secret at Kakao
+    /// Client secret at Kakao
     #[arg(long, env = "MARKET_KAKAO_SECRET", value_name = "SECRET")]
     pub kakao_secret: Option<Secret<String>>,
 
-    /// Somebody who stands in for Kakao: URL for browsers, or two, the second for this server
+    /// Stand-in for Kakao (tests): its URL for browsers, or two URLs, the second for this server
     #[arg(long, env = "MARKET_KAKAO_URL", value_name = "URL[,URL]", value_parser = parse_stand_in)]
     pub kakao_url: Option<StandIn>,
 
-    /// This site's id at Google; without it nobody logs in with Google
+    /// Client id at Google; without it the login with Google is off
     #[arg(long, env = "MARKET_GOOGLE_ID", value_name = "ID")]
     pub google_id: Option<String>,
 
-    /// This site's secret at Google
+    /// Client secret at Google
     #[arg(long, env = "MARKET_GOOGLE_SECRET", value_name = "SECRET")]
     pub google_secret: Option<Secret<String>>,
 
-    /// Somebody who stands in for Google: URL for browsers, or two, the second for this server
+    /// Stand-in for Google (tests): its URL for browsers, or two URLs, the second for this server
     #[arg(long, env = "MARKET_GOOGLE_URL", value_name = "URL[,URL]", value_parser = parse_stand_in)]
     pub google_url: Option<StandIn>,
 
-    /// This site's id at Naver; without it nobody logs in with Naver
+    /// Client id at Naver; without it the login with Naver is off
     #[arg(long, env = "MARKET_NAVER_ID", value_name = "ID")]
     pub naver_id: Option<String>,
 
-    /// This site's secret at Naver
+    /// Client secret at Naver
     #[arg(long, env = "MARKET_NAVER_SECRET", value_name = "SECRET")]
     pub naver_secret: Option<Secret<String>>,
 
-    /// Somebody who stands in for Naver: URL for browsers, or two, the second for this server
+    /// Stand-in for Naver (tests): its URL for browsers, or two URLs, the second for this server
     #[arg(long, env = "MARKET_NAVER_URL", value_name = "URL[,URL]", value_parser = parse_stand_in)]
     pub naver_url: Option<StandIn>,
 
-    /// The family of access tokens that need no session: for a program that hands such tokens to
-    /// its own developer. No flag, so that no site has one.
+    /// The family of access tokens that need no session: for a program that issues such tokens to its own
+    /// developer. Not a flag, so that no deployed site can set it.
     #[arg(skip)]
     pub developer_family: Option<FamilyId>,
 }
 
-/// What the settings say of one provider.
+/// The settings of one provider: name, client id, client secret, stand-in.
 type Said<'a> = (
     Provider,
     &'a Option<String>,
