@@ -25,7 +25,7 @@ use shared::web::CommonError;
 use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 
-use crate::db::{Abort, Db, Tx, is_lock_timeout};
+use crate::db::{Abort, Db, Lock, LockMode, Tx, is_lock_timeout};
 use crate::http::ApiError;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -134,6 +134,7 @@ pub async fn begin_in(
     tx: &mut Tx<'_>,
     once: &IdempotentRequest,
 ) -> Result<KeyState, Abort<ApiError>> {
+    tx.note_locks([Lock::IdempotencyKey], LockMode::Exclusive);
     let now = tx.now().get();
     let written = query(
         "insert into idempotency (scope, key, fingerprint, created_at) values ($1, $2, $3, $4) \

@@ -13,7 +13,7 @@ use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use sqlx::{Row as _, query};
 
-use crate::db::{Db, DbError, Tx};
+use crate::db::{Db, DbError, Lock, LockMode, Tx};
 
 /// The version of [`Body`]; raised when a reader of the old one could go wrong.
 const VERSION: u32 = 1;
@@ -72,7 +72,8 @@ struct Body<'a> {
 }
 
 /// Writes an event into this transaction. It locks the aggregate's number until the end, so events
-/// of one aggregate wait for each other: take an aggregate that few transactions share.
+/// of one aggregate wait for each other: take an aggregate that few transactions share. It comes last in
+/// the lock order; several aggregates in ascending order.
 ///
 /// # Errors
 /// The database's.
@@ -109,6 +110,8 @@ pub async fn append(tx: &mut Tx<'_>, event: &Event) -> Result<(), sqlx::Error> {
 
 /// The numbers live beside the events, since events that were told are removed.
 async fn next_number(tx: &mut Tx<'_>, aggregate: &str) -> Result<i64, sqlx::Error> {
+    let lock = Lock::OutboxNumber(aggregate.to_owned());
+    tx.note_locks([lock], LockMode::Exclusive);
     let row = query(
         "insert into outbox_number (aggregate, last) values ($1, 1) \
          on conflict (aggregate) do update set last = outbox_number.last + 1 returning last",

@@ -185,9 +185,7 @@ impl Auth {
         let shown = self.sessions_shown(credentials)?;
         let ended = self.db.write(shown, |shown, tx| {
             Box::pin(async move {
-                for (family, member) in shown {
-                    repo::revoke(tx, *member, family).await?;
-                }
+                repo::revoke(tx, shown).await?;
                 Ok::<_, Abort<ApiError>>(())
             })
         });

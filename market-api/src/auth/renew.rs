@@ -1,6 +1,8 @@
 //! Renewal of a browser's session. A refresh token yields a new access cookie and is rotated when due;
 //! reuse long after its rotation ends the session (RFC 9700, 4.14.2).
 
+use std::collections::BTreeMap;
+
 use shared::claims::{MemberClaims, MemberToken, TokenId};
 use shared::clock::UnixMillis;
 use shared::web::CommonError;
@@ -66,10 +68,10 @@ impl Auth {
         self.metrics.refresh_reuses.inc();
         let member = identity.member;
         tracing::warn!(member.id = %member, "refresh token reused after its rotation: session revoked");
-        let context = (member, identity.family.clone());
-        let ended = self.db.write(context, |(member, family), tx| {
+        let session = BTreeMap::from([(identity.family.clone(), member)]);
+        let ended = self.db.write(session, |session, tx| {
             Box::pin(async move {
-                repo::revoke(tx, *member, family).await?;
+                repo::revoke(tx, session).await?;
                 Ok::<_, Abort<ApiError>>(())
             })
         });

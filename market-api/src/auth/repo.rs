@@ -1,5 +1,7 @@
 //! The SQL of sessions (`token_family`).
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use shared::claims::{FamilyId, MemberClaims, REFRESH_LIFETIME, TokenId};
 use shared::clock::UnixMillis;
@@ -8,7 +10,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 
 use super::session::{FAMILY_LIFETIME, Session};
-use crate::db::{Db, DbError, Tx};
+use crate::db::{Db, DbError, Lock, LockMode, Tx, locking};
 use crate::http::Language;
 use crate::outbox::{self, Event, EventKind};
 
@@ -118,6 +120,7 @@ pub(super) async fn rotate(
     seen: &TokenId,
     next: &TokenId,
 ) -> Result<bool, sqlx::Error> {
+    tx.note_locks([Lock::TokenFamily(family.clone())], LockMode::Exclusive);
     let now = tx.now().get();
     let done = query(
         "update token_family set previous_token = current_token, current_token = $3, \
@@ -146,12 +149,32 @@ pub(super) async fn current_token(
     Ok(TokenId::try_from(text).ok())
 }
 
-/// Revokes a session, once, and appends the domain event.
+/// Revokes sessions, each once, and appends their events: after all updates and by member, as the lock
+/// order wants it.
 pub(super) async fn revoke(
+    tx: &mut Tx<'_>,
+    sessions: &BTreeMap<FamilyId, MemberId>,
+) -> Result<(), sqlx::Error> {
+    let mut ended = Vec::new();
+    for (family, member) in sessions {
+        if revoke_one(tx, *member, family).await? {
+            ended.push((*member, family.as_str()));
+        }
+    }
+    ended.sort_unstable_by_key(|(member, _)| aggregate(*member));
+    for (member, family) in ended {
+        append_revoked(tx, member, family).await?;
+    }
+    Ok(())
+}
+
+/// Whether it was open.
+async fn revoke_one(
     tx: &mut Tx<'_>,
     member: MemberId,
     family: &FamilyId,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
+    tx.note_locks([Lock::TokenFamily(family.clone())], LockMode::Exclusive);
     let now = tx.now().get();
     let done = query(
         "update token_family set revoked_at = $3 \
@@ -162,10 +185,7 @@ pub(super) async fn revoke(
     .bind(now)
     .execute(tx.connection())
     .await?;
-    if done.rows_affected() == 1 {
-        tell_revoked(tx, member, family.as_str()).await?;
-    }
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// Revokes every session of a member, in the caller's transaction.
@@ -174,25 +194,43 @@ pub(super) async fn revoke(
 /// The database's.
 pub async fn end_all_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Error> {
     let now = tx.now().get();
-    let ended = query(
+    // An update alone has no order.
+    let text = locking!(
+        tx,
+        [Lock::FoundTokenFamilies],
+        "select id from token_family where member_id = $1 and revoked_at is null \
+         and expires_at > $2 order by id"
+    );
+    let open = query(text).bind(i64::from(member.get())).bind(now);
+    let open = open.fetch_all(tx.connection()).await?;
+    query(
         "update token_family set revoked_at = $2 \
-         where member_id = $1 and revoked_at is null and expires_at > $2 returning id",
+         where member_id = $1 and revoked_at is null and expires_at > $2",
     )
     .bind(i64::from(member.get()))
     .bind(now)
-    .fetch_all(tx.connection())
+    .execute(tx.connection())
     .await?;
-    for row in ended {
+    for row in open {
         let family: String = row.try_get(0)?;
-        tell_revoked(tx, member, &family).await?;
+        append_revoked(tx, member, &family).await?;
     }
     Ok(())
 }
 
-async fn tell_revoked(tx: &mut Tx<'_>, member: MemberId, family: &str) -> Result<(), sqlx::Error> {
+/// Whose events they are.
+fn aggregate(member: MemberId) -> String {
+    format!("member:{member}")
+}
+
+async fn append_revoked(
+    tx: &mut Tx<'_>,
+    member: MemberId,
+    family: &str,
+) -> Result<(), sqlx::Error> {
     let event = Event {
         kind: EventKind::SessionRevoked,
-        aggregate: format!("member:{member}"),
+        aggregate: aggregate(member),
         members: vec![member],
         data: json!({ "sid": family }),
     };

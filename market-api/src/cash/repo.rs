@@ -5,7 +5,7 @@ use shared::money::Won;
 use sqlx::query;
 
 use crate::db::row::column;
-use crate::db::{Db, DbError, Tx, locking};
+use crate::db::{Db, DbError, Lock, Tx, locking};
 
 /// Opens the empty wallet of a new member. Every payment locks the wallet, so each member must have one.
 ///
@@ -25,7 +25,11 @@ pub async fn open_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Erro
 /// # Errors
 /// The database's; [`sqlx::Error::RowNotFound`] for a member without a wallet, a defect.
 pub async fn lock_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Error> {
-    let text = locking!(tx, "select member_id from wallet where member_id = $1");
+    let text = locking!(
+        tx,
+        [Lock::Wallet(member)],
+        "select member_id from wallet where member_id = $1"
+    );
     let row = query(text).bind(i64::from(member));
     row.fetch_one(tx.connection()).await?;
     Ok(())

@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, Row as _, query};
 
 use super::rooms::{ChatRoom, Participant};
 use crate::db::row::{column, named, optional};
-use crate::db::{Db, DbError, Tx};
+use crate::db::{Db, DbError, Lock, LockMode, Tx};
 use crate::products::{Kind, State};
 
 type Sql<T> = Result<T, sqlx::Error>;
@@ -103,6 +103,7 @@ pub(super) async fn is_sent(db: &Db, product: ProductId, buyer: MemberId) -> Res
 
 /// Allocates an id, `step` above the last one. Concurrent allocations wait for this transaction.
 pub(super) async fn next_id(tx: &mut Tx<'_>, step: i64) -> Sql<RoomId> {
+    tx.note_locks([Lock::ChatRoomNumber], LockMode::Exclusive);
     let row = query("update chat_room_number set last = last + $1 where one = 1 returning last")
         .bind(step)
         .fetch_one(tx.connection())

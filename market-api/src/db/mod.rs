@@ -9,10 +9,13 @@
 //! A write is a closure over a [`Tx`]. It reads, computes and writes, and touches nothing but the
 //! database, since it may be run again. Its answer leaves after the COMMIT that holds it.
 //!
+//! Rows are locked in one order ([`Lock`]), which debug builds assert.
+//!
 //! What this module does not do: SQL of its own, but for settings and migrations.
 
 mod error;
 mod job;
+mod locks;
 mod migrate;
 mod postgres;
 pub mod row;
@@ -35,6 +38,8 @@ use crate::metrics::Metrics;
 
 pub use error::{Abort, DbError, WriteError, is_lock_timeout};
 use job::{Counted, Job, Pending};
+use locks::HeldLocks;
+pub use locks::{Lock, LockMode};
 
 /// How long a reader waits for a connection.
 const ACQUIRE_MAX: Duration = Duration::from_secs(2);
@@ -84,9 +89,36 @@ pub struct Tx<'c> {
     connection: &'c mut AnyConnection,
     dialect: Dialect,
     now: UnixMillis,
+    locks: HeldLocks,
 }
 
-impl Tx<'_> {
+impl<'c> Tx<'c> {
+    /// An attempt that begins: nothing is locked yet.
+    fn new(connection: &'c mut AnyConnection, dialect: Dialect, now: UnixMillis) -> Self {
+        Self {
+            connection,
+            dialect,
+            now,
+            locks: HeldLocks::default(),
+        }
+    }
+
+    /// Notes rows that the next statement locks, in ascending order. Every statement that locks a row
+    /// others may lock is preceded by this; [`locking!`] does it by itself.
+    ///
+    /// # Panics
+    /// In debug builds, when that breaks the lock order.
+    pub fn note_locks(&mut self, locks: impl IntoIterator<Item = Lock>, mode: LockMode) {
+        if cfg!(debug_assertions) {
+            let mut locks: Vec<Lock> = locks.into_iter().collect();
+            locks.sort_unstable();
+            for lock in locks {
+                let noted = self.locks.note(lock, mode);
+                debug_assert!(noted.is_ok(), "lock order: {noted:?} (see db/locks.rs)");
+            }
+        }
+    }
+
     /// What queries are executed on.
     pub fn connection(&mut self) -> &mut AnyConnection {
         self.connection
@@ -111,25 +143,28 @@ impl Tx<'_> {
     }
 }
 
-/// A text that locks the rows it reads: `locking!(tx, "select … where id = $1")`.
+/// A text that locks the rows it reads, noted in the lock order:
+/// `locking!(tx, [Lock::Wallet(member)], "select … where id = $1")`. A text that locks several rows reads
+/// them in ascending order.
 ///
-/// Plain `for update` would also block inserts of rows that refer to these. `locking!(tx, shared, …)`
+/// Plain `for update` would also block inserts of rows that refer to these. `locking!(tx, shared […], …)`
 /// only keeps others from changing the rows: transactions that share them do not wait for each other.
 /// SQLite has one writer, so there everything is locked already.
 #[macro_export]
 macro_rules! locking {
-    ($tx:expr, $text:literal) => {
-        $crate::db::locking!(@ $tx, $text, " for no key update")
+    ($tx:expr, shared $locks:expr, $text:literal) => {
+        $crate::db::locking!(@ $tx, $locks, Shared, $text, " for share")
     };
-    ($tx:expr, shared, $text:literal) => {
-        $crate::db::locking!(@ $tx, $text, " for share")
+    ($tx:expr, $locks:expr, $text:literal) => {
+        $crate::db::locking!(@ $tx, $locks, Exclusive, $text, " for no key update")
     };
-    (@ $tx:expr, $text:literal, $lock:literal) => {
+    (@ $tx:expr, $locks:expr, $mode:ident, $text:literal, $suffix:literal) => {{
+        $tx.note_locks($locks, $crate::db::LockMode::$mode);
         match $tx.dialect() {
-            $crate::db::Dialect::Postgres => concat!($text, $lock),
+            $crate::db::Dialect::Postgres => concat!($text, $suffix),
             $crate::db::Dialect::Sqlite => $text,
         }
-    };
+    }};
 }
 
 pub use locking;

@@ -131,11 +131,7 @@ async fn attempt_once(
 ) -> Result<(), sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let connection: &mut AnyConnection = &mut transaction;
-    let mut tx = Tx {
-        connection,
-        dialect: Dialect::Postgres,
-        now: clock.unix_millis(),
-    };
+    let mut tx = Tx::new(connection, Dialect::Postgres, clock.unix_millis());
     match job.run(&mut tx).await {
         Step::Keep => {
             transaction.commit().await?;

@@ -292,11 +292,7 @@ async fn run_in_savepoint(
     clock: &dyn Clock,
 ) -> Result<End, DbError> {
     connection.execute("savepoint closure").await?;
-    let mut tx = Tx {
-        connection,
-        dialect: Dialect::Sqlite,
-        now: clock.unix_millis(),
-    };
+    let mut tx = Tx::new(connection, Dialect::Sqlite, clock.unix_millis());
     let running = AssertUnwindSafe(job.run(&mut tx)).catch_unwind();
     let step = match timeout(CLOSURE_MAX, running).await {
         Ok(Ok(step)) => step,

@@ -7,7 +7,7 @@ use sqlx::{Row as _, query};
 
 use super::{AccountStatus, Profile, mean_rate};
 use crate::db::row::{TextColumn, column, named};
-use crate::db::{Db, DbError, Tx, locking};
+use crate::db::{Db, DbError, Lock, LockMode, Tx, locking};
 use crate::http::Language;
 
 /// A member as a login finds them.
@@ -74,7 +74,14 @@ pub(super) async fn update_from_profile(
     .bind(now)
     .fetch_one(tx.connection())
     .await?;
-    read_known(&row)
+    let known = read_known(&row)?;
+    note_update(tx, known.member);
+    Ok(known)
+}
+
+/// An update locks its row, too.
+fn note_update(tx: &mut Tx<'_>, member: MemberId) {
+    tx.note_locks([Lock::Member(member)], LockMode::Exclusive);
 }
 
 pub(super) async fn known(db: &Db, member: MemberId) -> Result<Option<Known>, DbError> {
@@ -109,6 +116,7 @@ pub async fn set_status_in(
     member: MemberId,
     status: AccountStatus,
 ) -> Result<bool, sqlx::Error> {
+    note_update(tx, member);
     let now = tx.now().get();
     let done =
         query("update member set blocked = $2, updated_at = $3 where id = $1 and blocked <> $2")
@@ -138,10 +146,14 @@ pub async fn exists_in(tx: &mut Tx<'_>, member: MemberId) -> Result<bool, sqlx::
 /// # Errors
 /// The database's.
 pub async fn lock_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Error> {
-    query(locking!(tx, "select id from member where id = $1"))
-        .bind(i64::from(member))
-        .fetch_optional(tx.connection())
-        .await?;
+    query(locking!(
+        tx,
+        [Lock::Member(member)],
+        "select id from member where id = $1"
+    ))
+    .bind(i64::from(member))
+    .fetch_optional(tx.connection())
+    .await?;
     Ok(())
 }
 
@@ -154,7 +166,7 @@ pub async fn lock_shared_in(tx: &mut Tx<'_>, members: [MemberId; 2]) -> Result<(
     let [one, other] = members.map(i64::from);
     let text = locking!(
         tx,
-        shared,
+        shared members.map(Lock::Member),
         "select id from member where id in ($1, $2) order by id"
     );
     let rows = query(text).bind(one).bind(other);
@@ -170,6 +182,7 @@ pub async fn lock_shared_in(tx: &mut Tx<'_>, members: [MemberId; 2]) -> Result<(
 pub async fn lock_rating_in(tx: &mut Tx<'_>, member: MemberId) -> Result<i64, sqlx::Error> {
     let text = locking!(
         tx,
+        [Lock::Member(member)],
         "select rating_sum, rating_count from member where id = $1"
     );
     let row = query(text).bind(i64::from(member));
@@ -181,6 +194,7 @@ pub async fn lock_rating_in(tx: &mut Tx<'_>, member: MemberId) -> Result<i64, sq
 }
 
 pub(super) async fn become_member(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Error> {
+    note_update(tx, member);
     let now = tx.now().get();
     query("update member set role = $2, updated_at = $4 where id = $1 and role = $3")
         .bind(i64::from(member))
@@ -197,6 +211,7 @@ pub(super) async fn set_language(
     member: MemberId,
     language: Language,
 ) -> Result<(), sqlx::Error> {
+    note_update(tx, member);
     let now = tx.now().get();
     query("update member set language = $2, updated_at = $3 where id = $1")
         .bind(i64::from(member))
@@ -213,6 +228,7 @@ pub(super) async fn set_image(
     member: MemberId,
     image_url: &str,
 ) -> Result<String, sqlx::Error> {
+    note_update(tx, member);
     let now = tx.now().get();
     let row =
         query("update member set image_url = $2, updated_at = $3 where id = $1 returning name")

@@ -6,7 +6,7 @@ use sqlx::query;
 
 use super::{MonthOfPlan, Plan};
 use crate::db::row::column;
-use crate::db::{Tx, locking};
+use crate::db::{Lock, LockMode, Tx, locking};
 
 /// Gives a member a plan, in the caller's transaction.
 ///
@@ -38,6 +38,8 @@ pub async fn lock_month_in(
     member: MemberId,
     month: Month,
 ) -> Result<Option<MonthOfPlan>, sqlx::Error> {
+    let lock = Lock::Month(member, month);
+    tx.note_locks([lock.clone()], LockMode::Exclusive);
     query(
         "insert into member_month (member_id, month, providing) \
          select member_id, cast($2 as bigint), providing from plan where member_id = $1 \
@@ -49,6 +51,7 @@ pub async fn lock_month_in(
     .await?;
     let text = locking!(
         tx,
+        [lock],
         "select providing, bought from member_month where member_id = $1 and month = $2"
     );
     let row = query(text).bind(i64::from(member)).bind(month.get());

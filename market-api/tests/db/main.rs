@@ -14,13 +14,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod locks;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use market_api::db::{Abort, Db, DbError, DbUrl, WriteError};
+use market_api::db::{Abort, Db, DbError, DbUrl, Lock, WriteError};
 use market_api::locking;
 use market_api::metrics::Metrics;
 use shared::clock::Month;
+use shared::ids::MemberId;
 use sqlx::{Connection as _, Executor as _, Row as _, query};
 use support::{Base, On, eventually, open};
 use tokio::sync::Barrier;
@@ -194,7 +197,8 @@ async fn writes_at_once_lose_nothing(on: On) {
             let added = db.write(id, |id, tx| {
                 Box::pin(async move {
                     // Read, compute, write: only the lock keeps another from coming between.
-                    let text = locking!(tx, "select rating_sum from member where id = $1");
+                    let lock = Lock::Member(MemberId::try_from(*id).unwrap());
+                    let text = locking!(tx, [lock], "select rating_sum from member where id = $1");
                     let row = query(text).bind(*id).fetch_one(tx.connection()).await?;
                     let sum: i64 = row.try_get(0)?;
                     query("update member set rating_sum = $2 where id = $1")
@@ -426,6 +430,9 @@ async fn writes_that_come_together_share_a_commit() {
 mod two_writers {
     use super::*;
 
+    /// Locks a member without noting it, so that the order may be broken.
+    const LOCK: &str = "select id from member where id = $1 for no key update";
+
     /// Locks two rows, one after the other, with everybody else in between.
     async fn lock_both(
         db: Db,
@@ -436,8 +443,7 @@ mod two_writers {
         db.write((first, second, met), |(first, second, met), tx| {
             Box::pin(async move {
                 for (nth, id) in [first, second].into_iter().enumerate() {
-                    let text = locking!(tx, "select id from member where id = $1");
-                    query(text).bind(*id).fetch_one(tx.connection()).await?;
+                    query(LOCK).bind(*id).fetch_one(tx.connection()).await?;
                     if nth == 0 {
                         // Once: the one that is run again finds nobody waiting.
                         tokio::time::timeout(Duration::from_millis(500), met.wait())
@@ -526,8 +532,7 @@ mod two_writers {
             tokio::spawn(async move {
                 db.write(gates, |(id, locked, leave), tx| {
                     Box::pin(async move {
-                        let text = locking!(tx, "select id from member where id = $1");
-                        query(text).bind(*id).fetch_one(tx.connection()).await?;
+                        query(LOCK).bind(*id).fetch_one(tx.connection()).await?;
                         locked.wait().await;
                         leave.wait().await;
                         Ok::<(), Abort<()>>(())
@@ -539,8 +544,7 @@ mod two_writers {
         locked.wait().await;
         let waiting = base.db.write(id, |id, tx| {
             Box::pin(async move {
-                let text = locking!(tx, "select id from member where id = $1");
-                query(text).bind(*id).fetch_one(tx.connection()).await?;
+                query(LOCK).bind(*id).fetch_one(tx.connection()).await?;
                 Ok::<(), Abort<()>>(())
             })
         });
@@ -556,8 +560,7 @@ mod two_writers {
     async fn lock(db: &Db, id: i64) -> Result<(), WriteError<()>> {
         db.write(id, |id, tx| {
             Box::pin(async move {
-                let text = locking!(tx, "select id from member where id = $1");
-                query(text).bind(*id).fetch_one(tx.connection()).await?;
+                query(LOCK).bind(*id).fetch_one(tx.connection()).await?;
                 Ok(())
             })
         })

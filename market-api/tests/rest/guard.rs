@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::Method;
 use market_api::db::Abort;
-use market_api::locking;
 use serde_json::json;
 use sqlx::query;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -320,7 +319,7 @@ async fn a_lock_that_is_kept_too_long_is_told_as_busy() {
     let gates = (Arc::clone(&locked), Arc::clone(&leave));
     let holding = site.market.db().write(gates, |(locked, leave), tx| {
         Box::pin(async move {
-            let text = locking!(tx, "select member_id from wallet");
+            let text = "select member_id from wallet for no key update";
             query(text).fetch_all(tx.connection()).await?;
             locked.wait().await;
             leave.wait().await;

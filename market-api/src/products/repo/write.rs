@@ -10,7 +10,7 @@ use sqlx::{Any, query};
 use super::super::form::NewSpot;
 use super::super::{Kind, Sale, State};
 use crate::db::row::{column, named, optional};
-use crate::db::{Tx, locking};
+use crate::db::{Lock, LockMode, Tx, locking};
 
 type Sql<T> = Result<T, sqlx::Error>;
 
@@ -83,6 +83,7 @@ pub(in crate::products) async fn lock_product(
 ) -> Sql<Option<Locked>> {
     let text = locking!(
         tx,
+        [Lock::Offer(id)],
         "select id, member_id, kind, state, price, unit_price, split, units_left, units_sold, \
          expires_at from product where id = $1"
     );
@@ -111,7 +112,11 @@ pub(in crate::products) async fn lock_shared(
     tx: &mut Tx<'_>,
     id: ProductId,
 ) -> Sql<Option<MemberId>> {
-    let text = locking!(tx, shared, "select member_id from product where id = $1");
+    let text = locking!(
+        tx,
+        shared[Lock::Offer(id)],
+        "select member_id from product where id = $1"
+    );
     let row = query(text).bind(i64::from(id));
     let row = row.fetch_optional(tx.connection()).await?;
     row.as_ref().map(|row| column(row, "member_id")).transpose()
@@ -289,6 +294,7 @@ pub(in crate::products) async fn delete_active(
     id: ProductId,
     member: MemberId,
 ) -> Sql<Option<Kind>> {
+    tx.note_locks([Lock::Offer(id)], LockMode::Exclusive);
     let now = tx.now().get();
     let row = query(
         "update product set state = 'DELETED', units_returned = units_left, \
@@ -311,6 +317,7 @@ pub(in crate::products) async fn lock_expired(
     let now = tx.now().get();
     let text = locking!(
         tx,
+        [Lock::FoundOffers],
         "select id from product where state = 'ACTIVE' and expires_at <= $1 order by id limit $2"
     );
     let rows = query(text).bind(now).bind(limit);

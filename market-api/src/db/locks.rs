@@ -1,0 +1,211 @@
+//! The order in which a transaction locks rows, asserted in debug builds.
+//!
+//! Two transactions that lock the same rows in opposite orders deadlock. One order for all of them makes
+//! that impossible, and an assertion finds a violation with one transaction, where a deadlock needs two at
+//! the right moment.
+//!
+//! ```text
+//! idempotency key < charge < offers (ascending) < own wallet < own month
+//!     < members (ascending) < chat room number < token families (ascending)
+//!     < outbox numbers (ascending)
+//! ```
+//!
+//! A row that only this transaction can see (one it has inserted) is not in the order, nor is a row that
+//! is the only one its transaction locks: login attempts, uploads, rows of the schedule.
+//!
+//! What this module does not do: lock. `locking!` and the owners of the tables do, and note it here first.
+
+use std::fmt;
+
+use shared::claims::FamilyId;
+use shared::clock::Month;
+use shared::ids::{MemberId, ProductId};
+
+/// A row that a transaction locks. The order of the variants, and of the ids in one, is the lock order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lock {
+    /// The row of the request's `Idempotency-Key`, at most one.
+    IdempotencyKey,
+    /// A charge, by its row's id; in ascending order.
+    Charge(u64),
+    /// An offer; in ascending order.
+    Offer(ProductId),
+    /// Offers that the locking statement finds, in ascending order. Nobody knows their ids beforehand, so
+    /// no other offer is locked after them.
+    FoundOffers,
+    /// The wallet of the member who pays, refunds or registers an offer, at most one.
+    Wallet(MemberId),
+    /// The same member's row of the month, at most one.
+    Month(MemberId, Month),
+    /// A member; in ascending order.
+    Member(MemberId),
+    /// The counter of chat room ids.
+    ChatRoomNumber,
+    /// A session's token family; in ascending order.
+    TokenFamily(FamilyId),
+    /// Token families that the locking statement finds, as [`Self::FoundOffers`].
+    FoundTokenFamilies,
+    /// The counter of an aggregate's events; in ascending order of their names.
+    OutboxNumber(String),
+}
+
+impl Lock {
+    /// Whether a transaction takes one lock of this kind at most.
+    const fn is_single(&self) -> bool {
+        match self {
+            Self::IdempotencyKey
+            | Self::FoundOffers
+            | Self::Wallet(_)
+            | Self::Month(..)
+            | Self::ChatRoomNumber
+            | Self::FoundTokenFamilies => true,
+            Self::Charge(_)
+            | Self::Offer(_)
+            | Self::Member(_)
+            | Self::TokenFamily(_)
+            | Self::OutboxNumber(_) => false,
+        }
+    }
+
+    /// Whether a second statement finds other rows than the first.
+    const fn is_found(&self) -> bool {
+        matches!(self, Self::FoundOffers | Self::FoundTokenFamilies)
+    }
+
+    fn is_of_one_kind(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
+impl fmt::Display for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::IdempotencyKey => f.write_str("the idempotency key"),
+            Self::Charge(id) => write!(f, "charge {id}"),
+            Self::Offer(id) => write!(f, "offer {id}"),
+            Self::FoundOffers => f.write_str("the offers found"),
+            Self::Wallet(member) => write!(f, "the wallet of member {member}"),
+            Self::Month(member, month) => write!(f, "month {} of member {member}", month.get()),
+            Self::Member(member) => write!(f, "member {member}"),
+            Self::ChatRoomNumber => f.write_str("the chat room number"),
+            Self::TokenFamily(family) => write!(f, "token family {}", family.as_str()),
+            Self::FoundTokenFamilies => f.write_str("the token families found"),
+            Self::OutboxNumber(aggregate) => write!(f, "the outbox number of {aggregate}"),
+        }
+    }
+}
+
+/// What others may do with a locked row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LockMode {
+    /// Lock it in this mode, too (`for share`).
+    Shared,
+    /// Nothing but refer to it (`for no key update`, or an update).
+    Exclusive,
+}
+
+/// What one attempt of a transaction has locked; a new attempt begins with none. Empty in release builds.
+#[derive(Debug, Default)]
+pub(super) struct HeldLocks {
+    /// Ascending, as the order wants it.
+    held: Vec<(Lock, LockMode)>,
+}
+
+impl HeldLocks {
+    /// Notes a lock; why it must not be taken now, if so.
+    pub(super) fn note(&mut self, lock: Lock, mode: LockMode) -> Result<(), String> {
+        if let Some((_, held)) = self.held.iter().find(|(held, _)| *held == lock) {
+            return match mode <= *held && !lock.is_found() {
+                true => Ok(()),
+                // Two transactions that share a row and both want it alone wait for each other.
+                false => Err(format!("{lock} is locked already, in another way")),
+            };
+        }
+        if let Some((last, _)) = self.held.last() {
+            if *last > lock {
+                return Err(format!("{lock} is locked after {last}"));
+            }
+            if lock.is_single() && lock.is_of_one_kind(last) {
+                return Err(format!("{lock} is locked beside {last}"));
+            }
+        }
+        self.held.push((lock, mode));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(id: u64) -> Lock {
+        Lock::Offer(ProductId::try_from(id).unwrap())
+    }
+
+    fn member(id: u64) -> MemberId {
+        MemberId::try_from(id).unwrap()
+    }
+
+    fn month(of: u64) -> Lock {
+        Lock::Month(member(of), Month::try_from(202_511).unwrap())
+    }
+
+    /// Of these locks, taken one after the other, the first that breaks the order.
+    fn first_broken(locks: &[Lock]) -> Option<Lock> {
+        let mut held = HeldLocks::default();
+        let mut locks = locks.iter();
+        locks
+            .find(|lock| held.note((*lock).clone(), LockMode::Exclusive).is_err())
+            .cloned()
+    }
+
+    #[test]
+    fn every_kind_has_its_place() {
+        let all = [
+            Lock::IdempotencyKey,
+            Lock::Charge(1),
+            offer(2),
+            offer(3),
+            Lock::Wallet(member(1)),
+            month(1),
+            Lock::Member(member(1)),
+            Lock::Member(member(2)),
+            Lock::ChatRoomNumber,
+            Lock::TokenFamily("Zm9yIGEgZ29sZGVuIGZpbA".parse().unwrap()),
+            Lock::FoundTokenFamilies,
+            Lock::OutboxNumber("member:1".to_owned()),
+            Lock::OutboxNumber("product:1".to_owned()),
+        ];
+        assert_eq!(first_broken(&all), None);
+        for pair in all.windows(2) {
+            let [before, after] = pair else { continue };
+            let turned = [after.clone(), before.clone()];
+            assert_eq!(first_broken(&turned).as_ref(), Some(before));
+        }
+    }
+
+    #[test]
+    fn a_row_may_be_locked_again_but_not_more_strongly() {
+        let again = [offer(2), Lock::Wallet(member(1)), offer(2)];
+        assert_eq!(first_broken(&again), None);
+        let mut held = HeldLocks::default();
+        held.note(offer(2), LockMode::Shared).unwrap();
+        held.note(offer(2), LockMode::Shared).unwrap();
+        held.note(offer(2), LockMode::Exclusive).unwrap_err();
+    }
+
+    #[test]
+    fn one_wallet_and_one_month_are_locked() {
+        let (one, other) = (Lock::Wallet(member(1)), Lock::Wallet(member(2)));
+        assert_eq!(first_broken(&[one, other.clone()]), Some(other));
+        assert_eq!(first_broken(&[month(1), month(2)]), Some(month(2)));
+    }
+
+    #[test]
+    fn no_offer_is_locked_after_those_that_were_found() {
+        for after in [offer(9), Lock::FoundOffers] {
+            let broken = first_broken(&[offer(1), Lock::FoundOffers, after.clone()]);
+            assert_eq!(broken, Some(after));
+        }
+    }
+}
