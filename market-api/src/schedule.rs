@@ -4,36 +4,35 @@
 //! put(tx) ─► row ─► due ─► taken for a while (a lease) ─► handler ─► done: removed │ again at a time
 //! ```
 //!
+//! Pieces are done at the same time, each name as many as its [`Worker`] allows, so a slow handler delays
+//! no other name. Rows of a name that is busy stay for a later look, or for another instance.
+//!
 //! An instance that dies leaves its row taken; when the lease has run out another takes it. So work
 //! may be done twice: a handler that writes finishes the row in its own transaction
 //! ([`Due::finish_in`]), which fails if somebody else has taken the row meanwhile.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use shared::clock::UnixMillis;
 use shared::drain::Drain;
 use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::db::row::column;
 use crate::db::{Abort, Db, DbError, Dialect, Tx, WriteError};
 use crate::metrics::Metrics;
 
-/// How often the table is looked at. Due work is this late at most, and an idle instance asks one
-/// indexed question a second.
+/// How often the table is read. Due work is this late at most, and an idle instance asks one indexed
+/// question for each name.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Rows taken at once, and done one after the other.
-const BATCH_MAX: i64 = 16;
-
-/// Handlers of one program, as many as the question has places.
-pub const NAMES_MAX: usize = 8;
-
-/// How long a row is this instance's: longer than a batch takes whose every handler is cut off.
+/// How long a row is this instance's: longer than a handler takes that is cut off, and its note in a
+/// database that is slow.
 const LEASE: Duration = Duration::from_secs(330);
 
 /// A handler that takes longer has failed.
@@ -75,6 +74,25 @@ pub struct Lost;
 /// Does the work of one name. An error is logged, and the work tried again later.
 pub type Handler =
     Box<dyn Fn(Due) -> BoxFuture<'static, Result<Outcome, HandlerError>> + Send + Sync>;
+
+/// Who does the work of one name.
+pub struct Worker {
+    /// Which work: the name of its rows.
+    pub name: &'static str,
+    /// Pieces that one instance does at the same time; at least 1.
+    pub at_once: usize,
+    /// How one is done.
+    pub handler: Handler,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("name", &self.name)
+            .field("at_once", &self.at_once)
+            .finish_non_exhaustive()
+    }
+}
 
 /// Why work was not done.
 #[derive(Debug, thiserror::Error)]
@@ -169,13 +187,11 @@ impl Due {
     }
 
     fn read(row: &AnyRow, taken_until: i64) -> Result<Self, sqlx::Error> {
-        let due_at: i64 = row.try_get("due_at")?;
-        let due_at = UnixMillis::try_from(due_at);
         Ok(Self {
             name: row.try_get("name")?,
             key: row.try_get("key")?,
             body: row.try_get("body")?,
-            due_at: due_at.map_err(|error| sqlx::Error::Decode(error.into()))?,
+            due_at: column(row, "due_at")?,
             attempts: row.try_get("attempts")?,
             taken_until,
         })
@@ -193,44 +209,76 @@ impl Due {
 pub struct Schedule {
     db: Db,
     metrics: Arc<Metrics>,
-    handlers: HashMap<&'static str, Handler>,
+    lanes: Vec<Lane>,
+    /// A piece has ended, so its name has a place for the next.
+    ended: Notify,
+}
+
+/// A worker, and its places for pieces under way.
+struct Lane {
+    worker: Worker,
+    places: Arc<Semaphore>,
+}
+
+/// A piece of work under way, of the lane of this index. Its place is free when this is dropped.
+struct Piece {
+    due: Due,
+    lane: usize,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What a look may take: of one lane's name as many rows as it has free places.
+struct Wanted {
+    lane: usize,
+    name: &'static str,
+    places: Vec<OwnedSemaphorePermit>,
 }
 
 impl fmt::Debug for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.handlers.keys().collect();
+        let workers: Vec<_> = self.lanes.iter().map(|lane| &lane.worker).collect();
         f.debug_struct("Schedule")
-            .field("handlers", &names)
+            .field("workers", &workers)
             .finish_non_exhaustive()
     }
 }
 
 impl Schedule {
-    /// A worker of these handlers; work of other names is left to other versions of the program.
-    ///
-    /// # Panics
-    /// With more than [`NAMES_MAX`] handlers, which are fixed in the program.
+    /// Work of these names; that of others is left to other versions of the program.
     #[must_use]
-    pub fn new(db: Db, metrics: Arc<Metrics>, handlers: Vec<(&'static str, Handler)>) -> Self {
-        assert!(handlers.len() <= NAMES_MAX, "make room for more handlers");
+    pub fn new(db: Db, metrics: Arc<Metrics>, workers: Vec<Worker>) -> Self {
+        let lane = |worker: Worker| Lane {
+            places: Arc::new(Semaphore::new(worker.at_once.max(1))),
+            worker,
+        };
         Self {
             db,
             metrics,
-            handlers: handlers.into_iter().collect(),
+            lanes: workers.into_iter().map(lane).collect(),
+            ended: Notify::new(),
         }
     }
 
-    /// Looks for due work until the drain's soft token.
+    /// Looks for due work until the drain's soft token. What is under way then goes on.
     pub fn start(self: Arc<Self>, drain: &Drain) {
-        let soft = drain.soft();
+        let (soft, spawner) = (drain.soft(), drain.clone());
         drop(drain.spawn_vital("schedule", async move {
             let mut due = interval(LOOK_EVERY);
             due.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut is_away = false;
-            // Between pieces, never in the middle of one.
-            while soft.run_until_cancelled(due.tick()).await.is_some() {
-                match self.work().await {
-                    Ok(_) => is_away = false,
+            let next = async |due: &mut tokio::time::Interval| {
+                tokio::select! {
+                    _ = due.tick() => {}
+                    () = self.ended.notified() => {}
+                }
+            };
+            // Never in the middle of taking rows.
+            while soft.run_until_cancelled(next(&mut due)).await.is_some() {
+                match self.take().await {
+                    Ok(pieces) => {
+                        is_away = false;
+                        self.spawn(pieces, &spawner);
+                    }
                     // Logged once: it is tried again every second for as long as it lasts.
                     Err(error) if !is_away => {
                         is_away = true;
@@ -242,38 +290,65 @@ impl Schedule {
         }));
     }
 
-    /// Does what is due now, once; how many pieces that were.
+    fn spawn(self: &Arc<Self>, pieces: Vec<Piece>, drain: &Drain) {
+        for piece in pieces {
+            let schedule = Arc::clone(self);
+            drop(drain.spawn("due-work", async move {
+                schedule.run(piece).await;
+                schedule.ended.notify_one();
+            }));
+        }
+    }
+
+    /// Does what is due now and has a place, once; how many pieces that were.
     ///
     /// # Errors
     /// What is due cannot be found out.
     pub async fn work(&self) -> Result<usize, DbError> {
         let taken = self.take().await?;
         let count = taken.len();
-        for due in taken {
-            self.do_one(due).await;
-        }
+        join_all(taken.into_iter().map(|piece| self.run(piece))).await;
         Ok(count)
     }
 
-    async fn take(&self) -> Result<Vec<Due>, DbError> {
-        let mut known = self.handlers.keys();
-        let names: [String; NAMES_MAX] = std::array::from_fn(|_| {
-            known
-                .next()
-                .map_or(String::new(), |name| (*name).to_owned())
-        });
+    /// Takes due rows of every name that has free places.
+    async fn take(&self) -> Result<Vec<Piece>, DbError> {
+        let wanted: Vec<Wanted> = (0_usize..)
+            .zip(&self.lanes)
+            .map(|(lane, at)| Wanted {
+                lane,
+                name: at.worker.name,
+                places: at.free_places(),
+            })
+            .filter(|wanted| !wanted.places.is_empty())
+            .collect();
+        let names: Vec<_> = wanted
+            .iter()
+            .map(|wanted| (wanted.name, wanted.places.len()))
+            .collect();
         let taken = self.db.write(names, |names, tx| Box::pin(take(tx, names)));
-        taken.await.map_err(|error| match error {
+        let taken = taken.await.map_err(|error| match error {
             WriteError::Refused(()) => DbError::Defect("taking work refuses nothing".to_owned()),
             WriteError::Db(error) => error,
-        })
+        })?;
+        let pieces = wanted.into_iter().zip(taken).flat_map(|(wanted, taken)| {
+            let lane = wanted.lane;
+            let pieces = taken.into_iter().zip(wanted.places);
+            pieces.map(move |(due, place)| Piece {
+                due,
+                lane,
+                _place: place,
+            })
+        });
+        Ok(pieces.collect())
     }
 
-    async fn do_one(&self, due: Due) {
-        let Some(handler) = self.handlers.get(due.name.as_str()) else {
+    async fn run(&self, piece: Piece) {
+        let Some(lane) = self.lanes.get(piece.lane) else {
             return;
         };
-        let done = tokio::time::timeout(HANDLER_MAX, handler(due.clone())).await;
+        let due = &piece.due;
+        let done = tokio::time::timeout(HANDLER_MAX, (lane.worker.handler)(due.clone())).await;
         let outcome = match done {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(error)) => Err(error.to_string()),
@@ -289,7 +364,7 @@ impl Schedule {
         if let Err(error) = &outcome {
             tracing::error!(attempts = due.attempts, "{} {}: {error}", due.name, due.key);
         }
-        if let Err(error) = self.settle(due, outcome).await {
+        if let Err(error) = self.settle(due.clone(), outcome).await {
             // The lease runs out and it is done again.
             tracing::warn!("the end of due work could not be noted: {error}");
         }
@@ -331,14 +406,34 @@ impl Schedule {
     }
 }
 
+impl Lane {
+    /// All places that are free now, one each.
+    fn free_places(&self) -> Vec<OwnedSemaphorePermit> {
+        let free = || Arc::clone(&self.places).try_acquire_owned().ok();
+        std::iter::from_fn(free).collect()
+    }
+}
+
+/// Takes due rows, of each name up to its limit; as many lists as names.
+async fn take(
+    tx: &mut Tx<'_>,
+    names: &[(&'static str, usize)],
+) -> Result<Vec<Vec<Due>>, Abort<()>> {
+    let mut taken = Vec::with_capacity(names.len());
+    for (name, limit) in names {
+        taken.push(take_of(tx, name, *limit).await?);
+    }
+    Ok(taken)
+}
+
 /// Rows that another instance is just taking are passed over (`skip locked`).
-async fn take(tx: &mut Tx<'_>, names: &[String; NAMES_MAX]) -> Result<Vec<Due>, Abort<()>> {
+async fn take_of(tx: &mut Tx<'_>, name: &str, limit: usize) -> Result<Vec<Due>, sqlx::Error> {
     macro_rules! due {
         ($suffix:literal) => {
             concat!(
                 "select name, key, due_at, body, attempts + 1 as attempts from schedule \
-                 where due_at <= $1 and taken_until <= $1 \
-                 and name in ($3, $4, $5, $6, $7, $8, $9, $10) order by due_at, name, key limit $2",
+                 where due_at <= $1 and taken_until <= $1 and name = $3 \
+                 order by due_at, key limit $2",
                 $suffix
             )
         };
@@ -350,10 +445,10 @@ async fn take(tx: &mut Tx<'_>, names: &[String; NAMES_MAX]) -> Result<Vec<Due>, 
     let now = tx.now();
     // Tells this taking from every other, also from one in the same millisecond.
     let until = now.saturating_add(LEASE).get() + rand::random_range(0..1_000);
-    let mut select = query(text).bind(now.get()).bind(BATCH_MAX);
-    for name in names {
-        select = select.bind(name.as_str());
-    }
+    let select = query(text)
+        .bind(now.get())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(name);
     let rows = select.fetch_all(tx.connection()).await?;
     let mut taken = Vec::new();
     for row in &rows {

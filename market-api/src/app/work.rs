@@ -12,7 +12,7 @@ use crate::images::Images;
 use crate::login;
 use crate::metrics::Metrics;
 use crate::products::Products;
-use crate::schedule::{self, Handler, HandlerError, Outcome, Schedule};
+use crate::schedule::{self, Handler, HandlerError, Outcome, Schedule, Worker};
 use crate::{auth, idempotency};
 
 /// The job that deletes expired rows.
@@ -75,12 +75,18 @@ pub(super) async fn start(
         let (db, chats) = refreshing.clone();
         Box::pin(refresh_rooms(db, chats))
     });
-    let handlers = vec![
-        (HOUSEKEEPING, handler),
-        (SWEEPING, sweeper),
-        (CHAT_ROOMS, refresher),
+    // One row of each name, so more places would stay empty.
+    let alone = |name, handler| Worker {
+        name,
+        at_once: 1,
+        handler,
+    };
+    let workers = vec![
+        alone(HOUSEKEEPING, handler),
+        alone(SWEEPING, sweeper),
+        alone(CHAT_ROOMS, refresher),
     ];
-    let schedule = Schedule::new(db.clone(), Arc::clone(metrics), handlers);
+    let schedule = Schedule::new(db.clone(), Arc::clone(metrics), workers);
     Arc::new(schedule).start(drain);
     Ok(())
 }

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use market_api::db::{Abort, Db, WriteError};
 use market_api::metrics::Metrics;
-use market_api::schedule::{Due, Handler, HandlerError, Lost, Outcome, Schedule, put, remove};
+use market_api::schedule::{
+    Due, Handler, HandlerError, Lost, Outcome, Schedule, Worker, put, remove,
+};
 use shared::clock::{Clock as _, UnixMillis};
 use sqlx::{Row as _, query};
+use tokio::sync::{Barrier, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::on_both;
-use crate::support::{Base, On, noon, open};
+use crate::support::{Base, On, eventually, noon, open};
 
 on_both! {
     work_is_done_when_it_is_due_and_once,
@@ -24,6 +27,9 @@ on_both! {
     the_earliest_time_counts,
     work_of_other_programs_is_left_alone,
     what_was_lost_is_not_finished,
+    slow_name_does_not_hold_up_another,
+    pieces_of_a_name_run_at_once_up_to_its_bound,
+    any_number_of_names_is_served,
 }
 
 type Seen = Arc<Mutex<Vec<String>>>;
@@ -48,6 +54,14 @@ async fn rows(db: &Db) -> i64 {
     row.await.unwrap().try_get(0).unwrap()
 }
 
+fn worker(name: &'static str, at_once: usize, handler: Handler) -> Worker {
+    Worker {
+        name,
+        at_once,
+        handler,
+    }
+}
+
 /// An instance whose handler notes what it does and then answers so.
 fn instance(
     base: &Base,
@@ -66,7 +80,7 @@ fn instance(
         })
     });
     let metrics = Arc::new(Metrics::new());
-    Schedule::new(base.db.clone(), metrics, vec![("test", handler)])
+    Schedule::new(base.db.clone(), metrics, vec![worker("test", 16, handler)])
 }
 
 fn done(_: &Due) -> Result<Outcome, HandlerError> {
@@ -115,7 +129,7 @@ async fn work_of_an_instance_that_died_is_taken_by_another(on: On) {
     let dying = Schedule::new(
         base.db.clone(),
         Arc::new(Metrics::new()),
-        vec![("test", handler)],
+        vec![worker("test", 1, handler)],
     );
     let cut = tokio::time::timeout(Duration::from_millis(300), dying.work()).await;
     assert!(cut.is_err());
@@ -220,7 +234,7 @@ async fn what_was_lost_is_not_finished(on: On) {
     let slow = Schedule::new(
         base.db.clone(),
         Arc::new(Metrics::new()),
-        vec![("test", handler)],
+        vec![worker("test", 1, handler)],
     );
     for _ in 0..2 {
         let cut = tokio::time::timeout(Duration::from_millis(300), slow.work()).await;
@@ -247,4 +261,87 @@ async fn what_was_lost_is_not_finished(on: On) {
     let row = query("select count(*) from audit").fetch_one(&mut *connection);
     let effects: i64 = row.await.unwrap().try_get(0).unwrap();
     assert_eq!(effects, 1);
+}
+
+/// One handler waits for something that does not come until others have done their work.
+async fn slow_name_does_not_hold_up_another(on: On) {
+    let base = open(on).await;
+    let (seen, gate) = (Seen::default(), Arc::new(Semaphore::new(0)));
+    let waits = Arc::clone(&gate);
+    let slow: Handler = Box::new(move |_| {
+        let gate = Arc::clone(&waits);
+        Box::pin(async move {
+            gate.acquire().await.unwrap().forget();
+            Ok(Outcome::Done)
+        })
+    });
+    let notes = Arc::clone(&seen);
+    let quick: Handler = Box::new(move |due| {
+        notes.lock().unwrap().push(due.key);
+        Box::pin(async { Ok(Outcome::Done) })
+    });
+    let workers = vec![worker("slow", 1, slow), worker("quick", 1, quick)];
+    let schedule = Schedule::new(base.db.clone(), Arc::new(Metrics::new()), workers);
+    plan(&base.db, "slow", "a", later(0)).await;
+    plan(&base.db, "slow", "b", later(0)).await;
+    Arc::new(schedule).start(&base.drain);
+    for key in ["1", "2", "3"] {
+        plan(&base.db, "quick", key, later(0)).await;
+        eventually("the other name's work is done", async || {
+            seen.lock().unwrap().iter().any(|done| done == key)
+        })
+        .await;
+    }
+    eventually("only the slow rows are left", async || {
+        rows(&base.db).await == 2
+    })
+    .await;
+    gate.add_permits(2);
+    eventually("nothing is left", async || rows(&base.db).await == 0).await;
+}
+
+async fn pieces_of_a_name_run_at_once_up_to_its_bound(on: On) {
+    let base = open(on).await;
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counts, maximum) = (Arc::clone(&running), Arc::clone(&most));
+    // Two have to meet, so neither could end alone.
+    let pair = Arc::new(Barrier::new(2));
+    let handler: Handler = Box::new(move |_| {
+        let (running, most) = (Arc::clone(&counts), Arc::clone(&maximum));
+        let pair = Arc::clone(&pair);
+        Box::pin(async move {
+            let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(now, Ordering::SeqCst);
+            pair.wait().await;
+            running.fetch_sub(1, Ordering::SeqCst);
+            Ok(Outcome::Done)
+        })
+    });
+    for n in 0..6 {
+        plan(&base.db, "test", &n.to_string(), later(0)).await;
+    }
+    let workers = vec![worker("test", 2, handler)];
+    let schedule = Schedule::new(base.db.clone(), Arc::new(Metrics::new()), workers);
+    for _ in 0..3 {
+        assert_eq!(schedule.work().await.unwrap(), 2);
+    }
+    assert_eq!(schedule.work().await.unwrap(), 0);
+    assert_eq!(most.load(Ordering::SeqCst), 2);
+    assert_eq!(rows(&base.db).await, 0);
+}
+
+async fn any_number_of_names_is_served(on: On) {
+    const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let base = open(on).await;
+    let workers = NAMES.map(|name| {
+        let handler: Handler = Box::new(|_| Box::pin(async { Ok(Outcome::Done) }));
+        worker(name, 1, handler)
+    });
+    for name in NAMES {
+        plan(&base.db, name, "", later(0)).await;
+    }
+    let metrics = Arc::new(Metrics::new());
+    let schedule = Schedule::new(base.db.clone(), metrics, workers.into());
+    assert_eq!(schedule.work().await.unwrap(), NAMES.len());
+    assert_eq!(rows(&base.db).await, 0);
 }
