@@ -1,15 +1,16 @@
-//! Requests that come with a key and are done once: `Idempotency-Key`.
+//! Idempotent requests by the header `Idempotency-Key`: the effect happens once, a repetition gets the stored
+//! response.
 //!
 //! ```text
-//! begin_in(tx): the key's row, first thing in the effect's transaction
-//!     new ─► the effect ─► finish_in(tx): the answer ─► COMMIT, both or neither
-//!     known ─► the stored answer, byte for byte, with `Idempotent-Replayed: true`
+//! begin_in(tx): insert the key's row, first statement of the effect's transaction
+//!     new ─► the effect ─► finish_in(tx): store the response ─► COMMIT, both or neither
+//!     exists ─► the stored response, byte for byte, with `Idempotent-Replayed: true`
 //! ```
 //!
-//! A refusal rolls the row back with everything else, so it may be asked again. Two at once: the
-//! second waits at the row for the first one's end, at most the database's `lock_timeout`.
+//! A refusal rolls the row back with the effect, so the client may retry. Of two concurrent requests the
+//! second waits for the first one's row lock, at most for the database's `lock_timeout`.
 //!
-//! Without the header every request is its own.
+//! Requests without the header are not deduplicated.
 
 use std::time::Duration;
 
@@ -31,13 +32,13 @@ use crate::http::ApiError;
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// Longer than any name that somebody needs for a request.
+/// Bound of a key in characters: ample for a UUID or a hash.
 const KEY_CHARS_MAX: usize = 255;
 
-/// How long an answer is kept: a day covers every client that tries again.
+/// Lifetime of a stored response: a day covers clients that retry.
 const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The key that a request came with, if it did: 1 to 255 visible characters.
+/// The key of a request, if it has one: 1 to 255 visible characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey(pub Option<String>);
 
@@ -60,7 +61,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// A request that is to be done once.
+/// A request to deduplicate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotentRequest {
     scope: String,
@@ -69,8 +70,8 @@ pub struct IdempotentRequest {
 }
 
 impl IdempotentRequest {
-    /// A member's request on a route, known by its key; `body` tells another request under the same
-    /// key from a repetition.
+    /// A member's request to a route under its key; `body` distinguishes a repetition from another request
+    /// under the same key.
     #[must_use]
     pub fn new(member: MemberId, route: &str, key: String, body: &[u8]) -> Self {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body);
@@ -82,25 +83,25 @@ impl IdempotentRequest {
     }
 }
 
-/// An answer that was given, or is to be kept.
+/// A response, stored or to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Its status.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// Its body: JSON.
+    /// The body: JSON.
     pub body: String,
 }
 
-/// What is known of a key.
+/// The state of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyState {
-    /// Nothing: do it, and finish.
+    /// Unused: run the effect, then call [`finish_in`].
     New,
-    /// It was done: this is the answer.
+    /// Used: replay this response.
     Replay(Answer),
 }
 
-/// An answer that was given before.
+/// Adds the header that marks a replay.
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let headers = [
@@ -111,7 +112,7 @@ impl IntoResponse for Answer {
     }
 }
 
-/// The answer given to this key, if it is done: before anything else is read.
+/// The stored response of this key, if there is one; a read ahead of all other work.
 ///
 /// # Errors
 /// [`ApiError::KeyReused`], or the database's.
@@ -126,7 +127,7 @@ pub async fn look_up(db: &Db, once: &IdempotentRequest) -> Result<Option<Answer>
     row.map(|row| replay(once, &row)).transpose()
 }
 
-/// Writes the key's row, the first statement of the effect's transaction.
+/// Inserts the key's row, as the first statement of the effect's transaction.
 ///
 /// # Errors
 /// [`ApiError::KeyReused`], [`ApiError::KeyRunning`], or the database's.
@@ -147,7 +148,7 @@ pub async fn begin_in(
     .execute(tx.connection())
     .await;
     let written = written.map_err(|error| {
-        // The one thing this statement waits for is the other request's end.
+        // This statement waits only for a concurrent request with the same key.
         if is_lock_timeout(&error) {
             Abort::Refused(ApiError::KeyRunning)
         } else {
@@ -168,7 +169,7 @@ pub async fn begin_in(
         .map_err(Abort::Refused)
 }
 
-/// Stores the answer with the effect.
+/// Stores the response in the effect's transaction.
 ///
 /// # Errors
 /// The database's.
@@ -187,7 +188,7 @@ pub async fn finish_in(
     Ok(())
 }
 
-/// Removes answers that nobody asks for any more.
+/// Deletes expired responses.
 ///
 /// # Errors
 /// The database's.
@@ -212,7 +213,7 @@ fn replay(once: &IdempotentRequest, row: &AnyRow) -> Result<Answer, ApiError> {
     match (status, body) {
         (Some(status), Some(body)) => Ok(Answer { status, body }),
         _ => {
-            tracing::error!("an idempotency row was committed without its answer");
+            tracing::error!("idempotency row committed without its response");
             Err(CommonError::Internal.into())
         }
     }
@@ -222,7 +223,7 @@ fn replay(once: &IdempotentRequest, row: &AnyRow) -> Result<Answer, ApiError> {
 mod tests {
     use super::*;
 
-    /// These headers are a key, none, or wrong.
+    /// These header values are a key, none, or invalid.
     async fn check(values: &[&str], expected: Result<Option<&str>, CommonError>) {
         let mut request = http::Request::builder();
         for value in values {

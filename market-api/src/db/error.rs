@@ -1,27 +1,27 @@
-//! What a database says no with, and what a caller may do about it.
+//! Database errors, grouped by what the caller may do: retry, give up, report a defect.
 
 use std::error::Error as _;
 
-/// PostgreSQL: a lock was not had within `lock_timeout`.
+/// PostgreSQL: a lock was not acquired within `lock_timeout`.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// PostgreSQL: the statement took longer than `statement_timeout`.
 const QUERY_CANCELED: &str = "57014";
 
-/// PostgreSQL: two transactions stood in each other's way, and one may work when it is run again (its
-/// manual, 13.5). With the names for metrics.
+/// PostgreSQL: conflicts between transactions that a rerun of the whole transaction may resolve (its
+/// manual, 13.5), with their labels for metrics.
 const COLLISIONS: [(&str, &str); 2] = [("40001", "serialization"), ("40P01", "deadlock")];
 
-/// The database did not do what it was asked.
+/// Why a read or write failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum DbError {
-    /// Too much at once: nothing was written. The same again may work a moment later.
+    /// Overload: nothing was written. A retry a moment later may succeed.
     #[error("the database is busy")]
     Busy,
-    /// It cannot be reached, or what became of a write is unknown.
+    /// The database is unreachable, or the outcome of a write is unknown.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// It refused something it should never have been asked; nothing was written. A defect of ours.
+    /// The database rejected a statement; nothing was written. A defect of ours.
     #[error("the database refused: {0}")]
     Defect(String),
 }
@@ -29,16 +29,16 @@ pub enum DbError {
 /// Why a closure ended without a result.
 #[derive(Debug)]
 pub enum Abort<E> {
-    /// Its own decision: nothing it did is kept.
+    /// The closure decided to abort: its changes are rolled back.
     Refused(E),
-    /// The database's.
+    /// A statement failed.
     Sql(sqlx::Error),
 }
 
-/// Why a write did not happen.
+/// Why a write was not committed.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError<E> {
-    /// The closure decided so. Nothing was written.
+    /// The closure aborted. Nothing was written.
     #[error("refused")]
     Refused(E),
     /// See [`DbError`].
@@ -78,26 +78,26 @@ impl From<sqlx::Error> for DbError {
     }
 }
 
-/// Whether somebody else held a lock for longer than one waits for it.
+/// True if another transaction held a lock beyond the lock time-out.
 #[must_use]
 pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
     code_of(error).is_some_and(|code| code == LOCK_NOT_AVAILABLE)
 }
 
-/// How a transaction collided that may be run again as a whole; `None` if it did not.
+/// The label of a conflict after which the whole transaction may be rerun; `None` for other errors.
 pub(super) fn collision(error: &sqlx::Error) -> Option<&'static str> {
     let code = code_of(error)?;
     let found = COLLISIONS.into_iter().find(|(known, _)| *known == code);
     found.map(|(_, reason)| reason)
 }
 
-/// Whether only this statement was wrong, and the connection is as good as before.
+/// True if only this statement failed and the connection is still usable.
 pub(super) fn is_about_the_statement(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(database) = error else {
         return false;
     };
-    // PostgreSQL: classes 22 and 23, data and constraints; 42, a wrong text. SQLite: 1 a wrong text,
-    // 19 a constraint in the low byte of its extended codes.
+    // PostgreSQL: classes 22 (data) and 23 (constraints), and 42, invalid SQL. SQLite: 1, invalid SQL; 19, a
+    // constraint, in the low byte of the extended codes.
     let code = database.code().unwrap_or_default();
     let of_postgres = code.len() == 5
         && ["22", "23", "42"]

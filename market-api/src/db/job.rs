@@ -1,4 +1,4 @@
-//! A closure on its way into a transaction, and its answer on the way back.
+//! A queued write: the closure, its context, its reply channel.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,43 +10,44 @@ use tokio::sync::oneshot;
 use super::{Abort, DbError, Tx, TxFn, WriteError};
 use crate::metrics::Metrics;
 
-/// A write, whatever its result.
+/// A queued write, independent of its result type.
 pub(super) trait Job: Send {
-    /// Runs the closure once; what it gave is kept until it is answered, or run again.
+    /// Runs the closure once and stores its result until the answer, or the next run.
     fn run<'t>(&'t mut self, tx: &'t mut Tx<'_>) -> BoxFuture<'t, Step>;
 
-    /// Tells the caller. [`End::Settled`] after the outcome of the last run was made true.
+    /// Replies to the caller. [`End::Settled`] only after the last run's transaction is committed or rolled
+    /// back.
     fn answer(self: Box<Self>, end: End);
 }
 
-/// What has to be done with what a closure did.
+/// The action on the transaction after a closure has run.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Commit it.
+    /// Commit.
     Keep,
-    /// Undo it: the closure refused.
+    /// Roll back: the closure aborted.
     Undo,
-    /// Undo it: the database refused.
+    /// Roll back: a statement failed.
     Failed(sqlx::Error),
 }
 
 /// How a write ended.
 #[derive(Debug)]
 pub(super) enum End {
-    /// What the closure gave holds.
+    /// The closure's result is final.
     Settled,
-    /// It does not.
+    /// The closure's result is void.
     Failed(DbError),
 }
 
 type Answer<T, E> = oneshot::Sender<Result<T, WriteError<E>>>;
 
-/// A write of a certain result.
+/// A queued write with its result type.
 pub(super) struct Pending<C, T, E> {
     context: C,
     work: TxFn<C, T, E>,
     outcome: Option<Result<T, E>>,
-    /// Dropped before the answer, so that who is told finds it counted.
+    /// Dropped before the reply, so that the metrics are up to date when the caller reads them.
     counted: Counted,
     answer: Answer<T, E>,
 }
@@ -108,12 +109,12 @@ where
             Err(WriteError::Db(DbError::Unavailable(_))) => "unavailable",
             Err(WriteError::Db(DbError::Defect(_))) => "defect",
         });
-        // Fails when the caller is gone; what was written stays.
+        // Fails when the caller is gone; the write stays committed.
         self.answer.send(told).ok();
     }
 }
 
-/// Counts a write when it is asked for, and when it ends, whichever way.
+/// Counts a write at its start and at its end, in every outcome.
 pub(super) struct Counted {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,

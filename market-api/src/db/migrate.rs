@@ -1,8 +1,8 @@
-//! Bringing the tables up to date: one folder of migrations per database.
+//! Schema migrations: one folder of files per database.
 //!
-//! Safe when several instances start at once: on PostgreSQL an advisory lock lets one at a time do
-//! it, SQLite has one process. The connection is one without the time-outs of a session: an index of
-//! a large table takes longer than a request may, and whoever waits for it waits as long.
+//! Safe when several instances start at once: on PostgreSQL an advisory lock serializes them; SQLite has one
+//! process. The connection has no session time-outs: indexing a large table takes longer than a request may,
+//! and the waiting instances wait as long.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::{DbError, Dialect};
 
-/// The files of one folder. Both folders hold files of the same names, counted up from 1.
+/// The files of one folder. Both folders hold files of the same names, numbered from 1.
 ///
 /// `sqlx::migrate!` would find them by itself, at the price of a second build of sqlx, rustls, the
 /// crypto library and SQLite for the macro: two minutes of processor time for a dozen names.
@@ -32,11 +32,11 @@ macro_rules! files {
     };
 }
 
-/// Each with its name and its text.
+/// Name and SQL of each file.
 const POSTGRES: &[(&str, &str)] = files!("postgres");
 const SQLITE: &[(&str, &str)] = files!("sqlite");
 
-/// The migrations as sqlx itself reads them from a folder, so that a database keeps its history.
+/// A migrator equal to the one that sqlx reads from a folder, so that a database keeps its history.
 fn migrator(files: &[(&'static str, &'static str)]) -> Migrator {
     let migration = |(version, &(name, text)): (i64, &(&'static str, &'static str))| {
         let description = name.trim_start_matches(|c: char| c.is_ascii_digit() || c == '_');
@@ -52,10 +52,10 @@ fn migrator(files: &[(&'static str, &'static str)]) -> Migrator {
     Migrator::with_migrations((1..).zip(files).map(migration).collect())
 }
 
-/// An instance that is not through by then gives up, and its supervisor starts it again.
+/// Deadline of an instance's migration; after it the supervisor restarts the instance.
 const MIGRATION_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// Boxed, because the compiler does not see that the migrator's own future is `Send`.
+/// Boxed, because the compiler cannot prove that the migrator's own future is `Send`.
 pub(super) fn run(
     connection: &mut AnyConnection,
     dialect: Dialect,
@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// What sqlx makes of the folder itself.
+    /// The migrations as sqlx reads them from the folder.
     async fn in_folder(folder: &str) -> Vec<Migration> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
         let found = Migrator::new(path.join(folder)).await;

@@ -6,12 +6,12 @@
 //!          SQLite: a bounded queue ─► one writer ─► up to 16 closures in one transaction
 //! ```
 //!
-//! A write is a closure over a [`Tx`]. It reads, computes and writes, and touches nothing but the
-//! database, since it may be run again. Its answer leaves after the COMMIT that holds it.
+//! A write is a closure over a [`Tx`]. It reads, computes and writes, and has no effects outside the
+//! database, since it may be rerun. The reply is sent after the COMMIT.
 //!
 //! Rows are locked in one order ([`Lock`]), which debug builds assert.
 //!
-//! What this module does not do: SQL of its own, but for settings and migrations.
+//! What this module does not do: hold domain SQL. Its own SQL is for settings and migrations.
 
 mod error;
 mod job;
@@ -41,19 +41,19 @@ use job::{Counted, Job, Pending};
 use locks::HeldLocks;
 pub use locks::{Lock, LockMode};
 
-/// How long a reader waits for a connection.
+/// Time-out of a reader that waits for a connection.
 const ACQUIRE_MAX: Duration = Duration::from_secs(2);
 
-/// Where the data is.
+/// The database named by the settings.
 #[derive(Clone, Debug)]
 pub enum DbUrl {
     /// `postgres://…`, with its password.
     Postgres(Secret<String>),
-    /// A file of this computer.
+    /// A file on this computer.
     Sqlite(PathBuf),
 }
 
-/// Which database it is. The few texts that differ ask this.
+/// The SQL dialect, for the few texts that differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// PostgreSQL.
@@ -62,7 +62,7 @@ pub enum Dialect {
     Sqlite,
 }
 
-/// The open database. Clones are the same one.
+/// The open database. Clones share one pool.
 #[derive(Clone)]
 pub struct Db {
     dialect: Dialect,
@@ -72,18 +72,18 @@ pub struct Db {
     metrics: Arc<Metrics>,
 }
 
-/// Takes closures and gets them into transactions.
+/// Runs closures in transactions.
 trait Writer: Send + Sync {
-    /// Every job is answered, unless the process ends.
+    /// Queues a job. Every job gets a reply, unless the process ends.
     fn submit(&self, job: Box<dyn Job>);
 
-    /// Why this process can write nothing, if that is so and concerns it alone.
+    /// Why this process cannot write, if the cause is local to it.
     fn fault(&self) -> Option<String> {
         None
     }
 }
 
-/// A transaction under way.
+/// A running transaction.
 #[derive(Debug)]
 pub struct Tx<'c> {
     connection: &'c mut AnyConnection,
@@ -119,18 +119,18 @@ impl<'c> Tx<'c> {
         }
     }
 
-    /// What queries are executed on.
+    /// The connection that queries run on.
     pub fn connection(&mut self) -> &mut AnyConnection {
         self.connection
     }
 
-    /// Which database this is.
+    /// The SQL dialect of the connection.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// The one reading of the clock that decides everything in this attempt.
+    /// The time of this attempt: read once, so that all its decisions agree.
     #[must_use]
     pub fn now(&self) -> UnixMillis {
         self.now
@@ -143,13 +143,13 @@ impl<'c> Tx<'c> {
     }
 }
 
-/// A text that locks the rows it reads, noted in the lock order:
-/// `locking!(tx, [Lock::Wallet(member)], "select … where id = $1")`. A text that locks several rows reads
+/// A query that locks the rows it reads, noted in the lock order:
+/// `locking!(tx, [Lock::Wallet(member)], "select … where id = $1")`. A query that locks several rows reads
 /// them in ascending order.
 ///
-/// Plain `for update` would also block inserts of rows that refer to these. `locking!(tx, shared […], …)`
-/// only keeps others from changing the rows: transactions that share them do not wait for each other.
-/// SQLite has one writer, so there everything is locked already.
+/// Plain `for update` would also block inserts of rows that reference these. `locking!(tx, shared […], …)`
+/// takes shared locks: they block changes of the rows, but no other shared lock. SQLite has one writer, so
+/// there no lock is needed.
 #[macro_export]
 macro_rules! locking {
     ($tx:expr, shared $locks:expr, $text:literal) => {
@@ -170,7 +170,7 @@ macro_rules! locking {
 pub use locking;
 
 impl Db {
-    /// Opens the database and brings its tables up to date. Its tasks run in `drain`.
+    /// Opens the database and migrates it. Its tasks run in `drain`.
     ///
     /// # Errors
     /// It cannot be reached or migrated.
@@ -208,13 +208,13 @@ impl Db {
         })
     }
 
-    /// Which database it is.
+    /// The SQL dialect of the database.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// A connection for reading what is committed.
+    /// A connection for reading committed data.
     ///
     /// # Errors
     /// [`DbError::Busy`] when none is free in time.
@@ -226,19 +226,19 @@ impl Db {
         Ok(connection?)
     }
 
-    /// Why this process can write nothing: its own file takes no writes. It heals by itself.
+    /// Why this process cannot write: SQLite's file rejects writes. Cleared when a probe succeeds.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         self.writer.fault()
     }
 
-    /// The time, as transactions have it.
+    /// The time, from the clock that transactions use.
     #[must_use]
     pub fn now(&self) -> UnixMillis {
         self.clock.unix_millis()
     }
 
-    /// Brings the metrics of the pool up to date.
+    /// Updates the pool's gauges.
     pub fn show_connections(&self) {
         let idle = i64::try_from(self.readers.num_idle()).unwrap_or(i64::MAX);
         let all = i64::from(self.readers.size());
@@ -249,10 +249,10 @@ impl Db {
             .set((all - idle).max(0));
     }
 
-    /// Runs `work` on `context` in a transaction of its own and commits what it did, or nothing.
+    /// Runs `work` on `context` in a transaction of its own; commits it, or rolls back everything.
     ///
-    /// It goes on when the caller is gone. It may be run more than once, so it must do nothing that
-    /// the database does not undo.
+    /// The transaction continues when the caller is cancelled. `work` may be rerun, so it must have no effects
+    /// that a rollback does not undo.
     ///
     /// # Errors
     /// [`WriteError::Refused`] is the closure's own no; [`WriteError::Db`] the database's.
@@ -271,14 +271,14 @@ impl Db {
             .unwrap_or_else(|_| Err(WriteError::Db(DbError::Unavailable("stopping".to_owned()))))
     }
 
-    /// Waits until every reader is back, and closes them.
+    /// Waits until all readers have returned their connections, then closes the pool.
     pub async fn close(&self) {
         self.readers.close().await;
     }
 }
 
-/// What is done in a transaction. A function and not a closure with captures, since it may be run
-/// again: what it needs is in its context, which it borrows.
+/// The body of a transaction. A function without captures, since it may be rerun: its input is the context,
+/// which it borrows.
 pub type TxFn<C, T, E> =
     for<'t, 'c> fn(&'t C, &'t mut Tx<'c>) -> BoxFuture<'t, Result<T, Abort<E>>>;
 

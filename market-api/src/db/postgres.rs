@@ -1,4 +1,4 @@
-//! Writing to PostgreSQL: a transaction a closure, READ COMMITTED, every wait bounded.
+//! Writer for PostgreSQL: one transaction per closure, READ COMMITTED, every wait bounded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,26 +15,26 @@ use super::job::{End, Job, Step};
 use super::{ACQUIRE_MAX, DbError, Dialect, Tx, Writer, migrate};
 use crate::metrics::Metrics;
 
-/// Connections: 8 to 16 are the fastest where it was measured, 100 three times slower. The queue
-/// belongs into the pool, not into PostgreSQL.
+/// Pool size. 8 to 16 connections were the fastest when measured, 100 three times slower: requests should
+/// queue in the pool, not in PostgreSQL.
 const CONNECTIONS_MAX: u32 = 12;
 
-/// Writes that wait or run; more are answered busy.
+/// Bound of writes that wait or run; beyond it the answer is [`DbError::Busy`].
 const WRITES_MAX: usize = 1_024;
 
-/// Attempts of a transaction that collided with another. A deadlock is a defect of the lock order;
-/// three attempts keep it from hurting while it is found.
+/// Attempts of a transaction that hits a conflict. A deadlock is a defect of the lock order; three attempts
+/// limit the damage until it is found.
 const ATTEMPTS_MAX: u32 = 3;
 
-/// A transaction takes so long at most. The server bounds each statement, but a server that is gone
-/// without a word bounds nothing, and the transaction's connection would be waited for without end.
+/// Deadline of an attempt. The server bounds each statement, but on a connection that dies silently an
+/// attempt would wait forever.
 const ATTEMPT_MAX: Duration = Duration::from_secs(30);
 
-/// Every statement of the session waits so long at most.
+/// Session settings: time-outs of locks, statements and idle transactions; the time zone.
 const SESSION: &str = "set lock_timeout = '2s'; set statement_timeout = '5s'; \
      set idle_in_transaction_session_timeout = '10s'; set time zone 'UTC'";
 
-/// Brings the tables up to date, then opens the pool.
+/// Migrates the database, then opens the pool.
 pub(super) async fn open(url: &str) -> Result<AnyPool, DbError> {
     let connected = timeout(ACQUIRE_MAX, AnyConnection::connect(url)).await;
     let mut first = connected.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
@@ -85,7 +85,7 @@ impl Writer for PostgresWriter {
         };
         let (pool, clock) = (self.pool.clone(), Arc::clone(&self.clock));
         let metrics = Arc::clone(&self.metrics);
-        // A task of the process: a client that leaves does not cut a transaction in two.
+        // A task of the process: a cancelled request does not interrupt its transaction.
         drop(self.drain.spawn("db-write", async move {
             let mut job = job;
             let end = write(&pool, &*clock, &metrics, &mut *job).await;
@@ -110,7 +110,7 @@ async fn write(pool: &AnyPool, clock: &dyn Clock, metrics: &Metrics, job: &mut d
         };
         if let Some(reason) = collision(&error).filter(|_| attempt < ATTEMPTS_MAX) {
             metrics.db.reruns.with_label_values(&[reason]).inc();
-            tracing::warn!(attempt, "a transaction collided and is run again: {error}");
+            tracing::warn!(attempt, "transaction conflict, rerunning: {error}");
             sleep(Duration::from_millis(rand::random_range(10..=50))).await;
             attempt += 1;
             continue;
@@ -140,7 +140,7 @@ async fn attempt_once(
         }
         Step::Undo => transaction.rollback().await,
         Step::Failed(error) => {
-            // Its own failure adds nothing: the connection is closed then.
+            // A failed rollback needs no handling: the pool closes the connection.
             transaction.rollback().await.ok();
             Err(error)
         }

@@ -13,18 +13,18 @@ use shared::money::{Units, Won};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-/// A type that a `bigint` column holds.
+/// A type stored in a `bigint` column.
 pub trait Column: Sized {
-    /// The value of this number.
+    /// Converts the stored number.
     ///
     /// # Errors
     /// The number is outside the type's range.
     fn from_number(number: i64) -> Result<Self, Box<dyn Error + Send + Sync>>;
 }
 
-/// A type that a `text` column holds by name.
+/// A type stored in a `text` column by name.
 pub trait TextColumn: Sized {
-    /// The value of this name; `None` for a name that no value has.
+    /// The value with this name; `None` for an invalid name.
     fn from_text(text: &str) -> Option<Self>;
 }
 
@@ -59,7 +59,7 @@ impl Column for LocalDateTime {
     }
 }
 
-/// Flags are 0 or 1 in both databases.
+/// Flags are stored as 0 or 1 in both databases.
 impl Column for bool {
     fn from_number(number: i64) -> Result<Self, Box<dyn Error + Send + Sync>> {
         match number {
@@ -70,7 +70,7 @@ impl Column for bool {
     }
 }
 
-/// The value of a column.
+/// Reads a column.
 ///
 /// # Errors
 /// The column is missing, null, or outside the type's range.
@@ -78,7 +78,7 @@ pub fn column<T: Column>(row: &AnyRow, name: &str) -> Result<T, sqlx::Error> {
     T::from_number(row.try_get(name)?).map_err(|error| refuse(name, error))
 }
 
-/// The value of a column that may be null.
+/// Reads a nullable column.
 ///
 /// # Errors
 /// The column is missing, or outside the type's range.
@@ -88,7 +88,7 @@ pub fn optional<T: Column>(row: &AnyRow, name: &str) -> Result<Option<T>, sqlx::
     value.map_err(|error| refuse(name, error))
 }
 
-/// The value that a text column names.
+/// Reads a text column that names a value.
 ///
 /// # Errors
 /// The column is missing, null, or has a name that no value has.

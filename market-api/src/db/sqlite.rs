@@ -1,11 +1,10 @@
-//! Writing to SQLite: one connection, a bounded queue, several closures in one transaction.
+//! Writer for SQLite: one connection, a bounded queue, group commit.
 //!
-//! SQLite has one writer at a time and a COMMIT waits for the disk, so closures that come together
-//! share one. Each is in a savepoint: a refusal undoes its own work and nobody else's. Every answer
-//! leaves after the COMMIT.
+//! SQLite has one writer at a time and a COMMIT waits for the disk, so queued closures share one. Each runs
+//! in a savepoint: an abort rolls back that closure only. All replies are sent after the COMMIT.
 //!
-//! When a group fails, a small write of the writer's own shows whether the file takes any. Until one
-//! succeeds (a disk that is full for a while) the fault is kept for readiness, and tried every second.
+//! When a group fails, a probe write shows whether the file accepts writes. While it does not (a full disk),
+//! readiness fails with the reason, and the probe is retried every second.
 
 use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStrExt as _;
@@ -27,38 +26,39 @@ use super::job::{End, Job, Step};
 use super::{ACQUIRE_MAX, DbError, Dialect, Tx, Writer, migrate};
 use crate::metrics::Metrics;
 
-/// Closures that share a COMMIT. Larger groups gain little and make the first one wait.
+/// Bound of closures per COMMIT. Larger groups gain little and delay their first closure.
 const GROUP_MAX: usize = 16;
 
-/// Closures that wait; more are answered busy. At a millisecond each it is a second's work.
+/// Bound of queued closures; beyond it the answer is [`DbError::Busy`]. A second's work at a millisecond
+/// each.
 const QUEUE_MAX: usize = 1_024;
 
-/// A closure takes so long at most: it holds up all others, and awaits nothing but the database.
+/// Deadline of a closure: it blocks all others, and awaits nothing but the database.
 const CLOSURE_MAX: Duration = Duration::from_secs(1);
 
-/// Readers beside the writer.
+/// Number of reader connections beside the writer.
 const READERS_MAX: u32 = 8;
 
-/// Every connection. FULL, because NORMAL may lose acknowledged commits when the power fails.
+/// Settings of every connection. FULL, because NORMAL may lose acknowledged commits on a power failure.
 const SESSION: &str = "pragma busy_timeout = 5000; pragma foreign_keys = on; \
      pragma journal_mode = wal; pragma synchronous = full";
 
-/// Changes nothing, and yet dirties a page: a COMMIT of nothing succeeds on a full disk.
+/// Dirties a page without a change: an empty COMMIT succeeds even on a full disk.
 const PROBE: &str = "begin immediate; pragma user_version = 0; commit";
 
-/// How often that is tried while it fails.
+/// Retry interval of a failing probe.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
-/// Why the file takes no writes; `None` while it does.
+/// Why the file rejects writes; `None` while it accepts them.
 type Fault = Arc<Mutex<Option<String>>>;
 
-/// The writing connection, open or to be opened again.
+/// The writer's connection; reopened after it is abandoned.
 pub(super) struct Writing {
     options: AnyConnectOptions,
     connection: Option<AnyConnection>,
 }
 
-/// Opens the file, or makes it, and brings its tables up to date.
+/// Opens or creates the file and migrates it.
 pub(super) async fn open(path: &Path) -> Result<(AnyPool, Writing), DbError> {
     if let Some(folder) = path
         .parent()
@@ -90,7 +90,7 @@ pub(super) async fn open(path: &Path) -> Result<(AnyPool, Writing), DbError> {
     Ok((readers, writing))
 }
 
-/// SQLite says only that it cannot open a file; the operating system says why.
+/// SQLite reports only that it cannot open a file; the operating system reports the reason.
 fn not_opened(path: &Path, error: DbError) -> DbError {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
@@ -106,11 +106,11 @@ fn not_opened(path: &Path, error: DbError) -> DbError {
     })
 }
 
-/// How a file is opened, whatever its name holds.
+/// Connect options for a file of any name.
 ///
-/// sqlx has typed options for SQLite, but none for connections of any database, which have to begin
-/// as the text of a URL: sqlx decodes what it takes for a path, and SQLite decodes the `file:` URL
-/// that it is given, to bytes which need not be text. So the path is encoded twice.
+/// sqlx has typed options for SQLite, but an `Any` connection starts from a URL. sqlx percent-decodes the
+/// path of that URL, and SQLite decodes the `file:` URL inside, to bytes which need not be UTF-8. So the path
+/// is encoded twice.
 fn options(path: &Path) -> Result<AnyConnectOptions, DbError> {
     let path = std::path::absolute(path)
         .map_err(|error| DbError::Unavailable(format!("{}: {error}", path.display())))?;
@@ -122,7 +122,7 @@ fn options(path: &Path) -> Result<AnyConnectOptions, DbError> {
     Ok(text.parse()?)
 }
 
-/// Letters, digits and these bytes stay.
+/// Percent-encodes all bytes but letters, digits and `kept`.
 fn percent_encoded(bytes: &[u8], kept: &[u8]) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || kept.contains(&byte);
     let encoded = bytes.iter().map(|&byte| match is_plain(byte) {
@@ -145,7 +145,7 @@ impl Writing {
         Ok(self.connection.insert(connection))
     }
 
-    /// What was begun on it is undone by SQLite when it closes.
+    /// Drops the connection; SQLite rolls its transaction back when it closes.
     async fn abandon(&mut self) {
         if let Some(connection) = self.connection.take() {
             connection.close_hard().await.ok();
@@ -153,14 +153,14 @@ impl Writing {
     }
 }
 
-/// The way to the writer.
+/// The sending side of the writer's queue.
 pub(super) struct SqliteWriter {
     queue: mpsc::Sender<Box<dyn Job>>,
     fault: Fault,
 }
 
 impl SqliteWriter {
-    /// Starts the writer; it ends when this is dropped and the queue is empty, or at the drain's
+    /// Spawns the writer; it ends when this handle is dropped and the queue is empty, or at the drain's
     /// hard token.
     pub(super) fn start(
         writing: Writing,
@@ -232,11 +232,11 @@ async fn serve(
             }
             Err(error) => {
                 if !is_faulty {
-                    tracing::error!("a group of writes failed: {error}");
+                    tracing::error!("group commit failed: {error}");
                 }
-                // Whatever the connection holds is undone; nobody was told that it happened.
+                // Rolls back by dropping the connection; no reply has been sent yet.
                 writing.abandon().await;
-                // Before the answers, so that who gets one finds readiness to agree.
+                // Before the replies, so that readiness agrees with them.
                 is_faulty = probe(&mut writing, &fault).await;
                 for job in group.drain(..) {
                     job.answer(End::Failed(error.clone()));
@@ -246,7 +246,7 @@ async fn serve(
     }
 }
 
-/// Whether the file takes no writes; `fault` says why.
+/// Probes the file; true if it rejects writes, with the reason in `fault`.
 async fn probe(writing: &mut Writing, fault: &Fault) -> bool {
     let found = match probe_once(writing).await {
         Ok(()) => None,
@@ -257,8 +257,10 @@ async fn probe(writing: &mut Writing, fault: &Fault) -> bool {
     };
     let mut fault = fault.lock().unwrap_or_else(PoisonError::into_inner);
     match (&*fault, &found) {
-        (None, Some(why)) => tracing::error!("the database takes {why}; trying again every second"),
-        (Some(_), None) => tracing::info!("the database takes writes again"),
+        (None, Some(why)) => {
+            tracing::error!("database: {why}; retrying every second")
+        }
+        (Some(_), None) => tracing::info!("the database accepts writes again"),
         (None, None) | (Some(_), Some(_)) => {}
     }
     fault.clone_from(&found);
@@ -270,7 +272,7 @@ async fn probe_once(writing: &mut Writing) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Runs the closures and commits. An error means that nothing of the group holds.
+/// Runs the closures and commits. On an error the whole group is rolled back.
 async fn commit_group(
     writing: &mut Writing,
     group: &mut [Box<dyn Job>],

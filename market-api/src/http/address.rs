@@ -1,4 +1,4 @@
-//! Whose request it is, as far as the network can say.
+//! The client's address, behind trusted proxies, for rate limits.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -8,20 +8,20 @@ use shared::web::Peer;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Entries that are looked at: nobody has more proxies.
+/// Bound of the entries of `X-Forwarded-For` that are read.
 const ENTRIES_MAX: usize = 64;
 
-/// A client, as limits tell them apart: an IPv4 address, or the /64 of an IPv6 address, which one
-/// household has.
+/// The key of a client for rate limits: an IPv4 address, or the /64 of an IPv6 address, which one household
+/// shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddress(IpAddr);
 
 impl ClientAddress {
-    /// The client of a request that came through so many proxies of ours.
+    /// The client of a request that passed `trusted_hops` of our proxies.
     ///
-    /// Each proxy appends the address it was called from, so the client's stands that many entries
-    /// from the end of `X-Forwarded-For`; whatever the client wrote there itself stands before it.
-    /// A request with fewer entries did not come through them, and is its peer's.
+    /// Each proxy appends its peer's address, so the client's is that many entries from the end of
+    /// `X-Forwarded-For`; entries before it are the client's own claims. With fewer entries the request did not
+    /// pass the proxies, and the TCP peer is the client.
     #[must_use]
     pub fn of(extensions: &Extensions, headers: &HeaderMap, trusted_hops: usize) -> Self {
         let unknown = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
@@ -59,7 +59,7 @@ mod tests {
 
     use super::*;
 
-    /// With so many proxies and these lines of the header, the client is this.
+    /// With `hops` proxies and these header lines, the client is `expected`.
     fn check(hops: usize, lines: &[&str], expected: &str) {
         let mut headers = HeaderMap::new();
         for line in lines {

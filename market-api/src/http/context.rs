@@ -1,4 +1,4 @@
-//! What goes from a handler to the layers around it: the reader's language, cookies to be set.
+//! Per-request context: passes the reader's language and cookies from a handler to the layers around it.
 
 use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,10 +12,10 @@ use http::{HeaderMap, HeaderValue};
 use shared::web::Told;
 use shared::web::headers::weighted;
 
-/// A language of messages.
+/// A language of error texts and notifications.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Language {
-    /// Korean.
+    /// Korean, the default.
     #[default]
     Korean,
     /// English.
@@ -23,7 +23,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// Its name in requests and in the database.
+    /// The language tag in requests and in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -32,7 +32,7 @@ impl Language {
         }
     }
 
-    /// The language of this name.
+    /// The language with this tag.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Korean, Self::English]
@@ -41,7 +41,7 @@ impl Language {
     }
 }
 
-/// One request and its answer: among the request's extensions for whoever has something to add.
+/// Context of one request and its response, shared through the request's extensions.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseContext(Arc<Mutex<Notes>>);
 
@@ -52,12 +52,12 @@ struct Notes {
 }
 
 impl ResponseContext {
-    /// A `Set-Cookie` of the answer, whatever it will be.
+    /// Adds a `Set-Cookie` header to the response, whatever its status.
     pub fn set_cookie(&self, cookie: HeaderValue) {
         self.lock().cookies.push(cookie);
     }
 
-    /// What the member chose, for requests that do not say.
+    /// Sets the member's language, for requests without `Accept-Language`.
     pub fn prefer(&self, language: Language) {
         self.lock().language = Some(language);
     }
@@ -67,7 +67,7 @@ impl ResponseContext {
     }
 }
 
-/// Gives the request its [`ResponseContext`] and does to the answer what was noted there.
+/// Gives the request its [`ResponseContext`] and applies it to the response.
 pub(super) async fn response_context(mut request: Request, next: Next) -> Response {
     let response_context = ResponseContext::default();
     request.extensions_mut().insert(response_context.clone());
@@ -91,9 +91,8 @@ pub(super) async fn response_context(mut request: Request, next: Next) -> Respon
     response
 }
 
-/// The most wanted of our languages, where `Accept-Language` names one (RFC 9110, 12.5.4). What it
-/// does not name has the weight of `*`; of two that are wanted alike the first is taken, as
-/// browsers write the favourite first.
+/// The preferred supported language of `Accept-Language` (RFC 9110, 12.5.4). A language that is not listed
+/// has the weight of `*`; of equal weights the first wins, as browsers list the preferred language first.
 fn asked_for(headers: &HeaderMap) -> Option<Language> {
     let ranges = weighted(headers, &ACCEPT_LANGUAGE);
     let place = |name: &str| ranges.iter().position(|(range, _)| primary(range) == name);
@@ -115,7 +114,7 @@ fn asked_for(headers: &HeaderMap) -> Option<Language> {
     best.map(|(.., language)| language)
 }
 
-/// `en` of `en-US`, in small letters.
+/// The primary subtag in lower case: `en` of `en-US`.
 fn primary(range: &str) -> String {
     let primary = range.split('-').next().unwrap_or(range);
     primary.to_ascii_lowercase()

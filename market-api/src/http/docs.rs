@@ -1,4 +1,4 @@
-//! The OpenAPI documents, and the page that shows the public one.
+//! The OpenAPI documents, and the Swagger UI page of the public one.
 
 use axum::Router;
 use axum::extract::Request;
@@ -21,25 +21,26 @@ use shared::web::{ACCESS_COOKIE, FailureBody, common_failures, guarded};
 
 use super::BODY_BYTES_MAX;
 
-/// Where the page is.
+/// Path of the page.
 const PAGE: &str = "/docs";
 
-/// Where its document is.
+/// Path of the page's document.
 const DOCUMENT: &str = "/docs/openapi.json";
 
-/// The page's own files only. Its style is partly written into the page by its script.
+/// Content security policy: the page's own files only. Inline styles are allowed, since its script writes
+/// them.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
      frame-ancestors 'none'",
 );
 
-/// The OpenAPI of these routes, as it is served.
+/// The OpenAPI document of these routes, as served.
 #[must_use]
 pub fn document(routes: OpenApiRouter) -> OpenApi {
     complete(routes.into_openapi())
 }
 
-/// The page and the document; everything they need is in the binary.
+/// Routes of the page and the document; all files are embedded in the binary.
 pub(super) fn page(document: OpenApi) -> Router {
     let page: Router = SwaggerUi::new(PAGE).url(DOCUMENT, document).into();
     guarded(page, BODY_BYTES_MAX).layer(from_fn(keep_to_itself))
@@ -52,8 +53,7 @@ async fn keep_to_itself(request: Request, next: Next) -> Response {
     response
 }
 
-/// Gives the routes' own document its head, and every operation the answers that the surroundings
-/// give.
+/// Adds the document's head, and to every operation the responses of the layers around the routes.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     let cookie = |name| SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(name)));
     let head = head(
@@ -99,8 +99,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .filter_map(Option::as_mut)
 }
 
-/// 429 may come everywhere; 401, 403 and 503 where a login is needed; 413 where there is a body. What
-/// any path may answer besides is in the head.
+/// Adds 429 to every operation; 401, 403 and 503 where a login is needed; 413 where there is a body. The
+/// head describes the responses that any path may give.
 fn add_common_answers(operation: &mut Operation) {
     let mut answers = vec![("429", "Too many requests (1009)")];
     if operation.security.is_some() {

@@ -1,7 +1,7 @@
-//! How often somebody may ask: by client address for everything, by member where one is known.
+//! Rate limits: by client address for every request, by member for authenticated ones.
 //!
-//! Many members share an address (an office, a mobile carrier), so that limit is wide and the
-//! member's is narrow. Both live in this process: with n instances a client may ask n times as often.
+//! Many members share an address (an office, a mobile carrier), so the limit by address is wide and the one by
+//! member narrow. Both are kept in this process: with n instances a client may send n times as many requests.
 
 use std::hash::Hash;
 use std::num::NonZeroU32;
@@ -23,21 +23,21 @@ use shared::web::CommonError;
 use super::HttpStack;
 use super::address::ClientAddress;
 
-/// Who has not asked for as long as a full burst takes to come back is forgotten; looked for at
-/// every so many questions. What is kept is so bounded by what can be asked within that time.
+/// Requests between two evictions of idle keys. A key is idle once its full burst is available again, so
+/// the memory is bounded by the requests within that time.
 const FORGET_EVERY: u32 = 4_096;
 
-/// Requests a second, and how many at once after a rest.
+/// A rate limit: sustained rate and burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// In the long run.
+    /// Sustained requests per second.
     pub per_second: NonZeroU32,
-    /// At once: a page that opens asks for several things.
+    /// Requests at once after a pause: a page load sends several.
     pub burst: NonZeroU32,
 }
 
 impl Rate {
-    /// This rate with bursts of five seconds' worth; 0 is no limit.
+    /// A rate with bursts of five seconds' worth; `None`, no limit, for 0.
     #[must_use]
     pub fn per_second(requests: u32) -> Option<Self> {
         let per_second = NonZeroU32::new(requests)?;
@@ -46,7 +46,7 @@ impl Rate {
     }
 }
 
-/// The limits of this process.
+/// The rate limiters of this process.
 #[derive(Debug)]
 pub struct Limits {
     by_address: Option<Keyed<ClientAddress>>,
@@ -54,7 +54,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits; `None` is none.
+    /// Rate limiters; `None` is no limit.
     #[must_use]
     pub fn new(address: Option<Rate>, member: Option<Rate>, clock: &Arc<dyn Clock>) -> Self {
         Self {
@@ -63,7 +63,7 @@ impl Limits {
         }
     }
 
-    /// Whether this member may ask once more.
+    /// Takes one request of this member from the limit; false if the member must be throttled.
     #[must_use]
     pub fn allow_member(&self, member: MemberId) -> bool {
         self.by_member
@@ -78,7 +78,7 @@ impl Limits {
     }
 }
 
-/// Refuses what comes too often from one address.
+/// Throttles clients by address.
 pub(super) async fn by_address(
     State(all): State<HttpStack>,
     request: Request,
@@ -120,7 +120,7 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
     }
 }
 
-/// The process's clock, as the limiter asks it.
+/// Adapts the process's clock to the limiter.
 #[derive(Clone, Debug)]
 struct LimitClock(Arc<dyn Clock>);
 

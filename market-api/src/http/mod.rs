@@ -1,12 +1,11 @@
-//! What surrounds every route: the conventions of `shared::web`, and what this server adds.
+//! HTTP stack: the layers around every route, the conventions of `shared::web` plus this server's own.
 //!
 //! ```text
 //! name, log ─► CORS ─► counted ─► limit by address ─► language, cookies ─► time, body, panics ─► routes
 //! ```
 //!
-//! A domain's routes are an `OpenApiRouter` with its state in it; nothing is routed that is not
-//! documented. Handlers take who asks from `auth` and their input from `shared::web`, and fail with
-//! a [`ApiError`]:
+//! A domain's routes are an `OpenApiRouter` with its state; every route is documented. Handlers take the
+//! caller from `auth` and their input from `shared::web`, and fail with an [`ApiError`]:
 //!
 //! ```text
 //! async fn list(State(products): State<Products>, caller: Caller, InQuery(query): InQuery<Query>)
@@ -38,27 +37,27 @@ pub use docs::{document, internal_document};
 pub use failure::ApiError;
 pub use limit::{Limits, Rate};
 
-/// 64 KiB: a page of 20 combinations, the longest body there is, has 6.
+/// Bound of a request body. 64 KiB: a page of 20 combinations, the longest body, has 6.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 
-/// What surrounds the routes.
+/// Services of the layers around the routes.
 #[derive(Clone, Debug)]
 pub struct HttpStack {
-    /// For the line in the log.
+    /// The access log.
     pub log: web::Log,
-    /// What is counted.
+    /// Counters of requests and refusals.
     pub metrics: Arc<Metrics>,
-    /// How often somebody may ask.
+    /// The rate limits.
     pub limits: Arc<Limits>,
-    /// Pages of these origins may call with a member's cookies; the server's own origin always may.
+    /// Origins whose pages may send a member's cookies; the server's own origin always may.
     pub allowed_origins: Arc<[String]>,
-    /// Proxies of ours before this server: the client is so many entries from the end of
+    /// Number of our proxies in front of this server: the client's address is that many entries from the end of
     /// `X-Forwarded-For`. 0 = clients connect directly.
     pub trusted_hops: usize,
 }
 
-/// Everything that clients call, with its page at `/docs`. It answers unknown paths, too: reset the
-/// fallback to merge it with a router that has one.
+/// The public routes with their layers, and the API page at `/docs`. Includes the fallback for unknown
+/// paths: reset it before a merge with a router that has one.
 pub fn public_router(http_stack: &HttpStack, routes: OpenApiRouter) -> Router {
     let (routes, document) = routes.split_for_parts();
     let document = docs::complete(document);
@@ -75,7 +74,7 @@ pub fn public_router(http_stack: &HttpStack, routes: OpenApiRouter) -> Router {
     web::logged(routes, http_stack.log.clone()).merge(docs::page(document))
 }
 
-/// Counts answers by their route and tells the time they took.
+/// Counts responses by route and measures their time.
 async fn count(State(all): State<HttpStack>, request: Request, next: Next) -> Response {
     let begun = all.log.clock.now();
     let path = request.extensions().get::<MatchedPath>().cloned();
@@ -94,15 +93,15 @@ async fn count(State(all): State<HttpStack>, request: Request, next: Next) -> Re
     response
 }
 
-/// Anybody can invent a method; a label must not grow by it.
+/// Clients may send any method; other methods share one label, which bounds the number of time series.
 fn method_label(method: &str) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
     let known = KNOWN.into_iter().find(|known| *known == method);
     known.unwrap_or("other")
 }
 
-/// Text that members wrote goes out as JSON, and a browser takes it for nothing else; answers with
-/// a member's data are nobody's to keep.
+/// Response headers against content sniffing, so that browsers treat members' texts as JSON only, and
+/// against caching of members' data.
 pub async fn keep_from_sniffing(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers: &mut HeaderMap = response.headers_mut();

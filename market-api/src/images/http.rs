@@ -1,4 +1,4 @@
-//! `/api/images`: places for uploads.
+//! Routes of `/api/images`: upload slots.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,6 +1,6 @@
-//! Where pictures are kept: names that nobody can guess, and in which nothing of the uploader's own is.
+//! Object keys of pictures: unguessable, and free of the uploader's own text.
 //!
-//! What this module does not do: know what is kept there.
+//! What this module does not do: track which keys are in use (`repo`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,18 +9,18 @@ use shared::ids::MemberId;
 
 use super::Format;
 
-/// The longest file name that is looked at: that of most file systems.
+/// Bound of a file name in bytes, that of most file systems.
 const FILENAME_BYTES_MAX: usize = 255;
 
-/// Where a file is read: `images/{member}/{random}.{format}`. Nobody can guess it, and nothing of it
-/// comes from the file's own name but its kind.
+/// The key of a published file: `images/{member}/{random}.{format}`. The random part prevents guessing;
+/// only the extension comes from the file's own name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     member: MemberId,
     name: String,
 }
 
-/// The text is no key of ours.
+/// The text is not a valid key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the place of a picture")]
 pub struct InvalidKey;
@@ -41,19 +41,19 @@ impl Key {
         }
     }
 
-    /// Whose it is.
+    /// The member who uploads the file.
     #[must_use]
     pub fn member(&self) -> MemberId {
         self.member
     }
 
-    /// Where it is uploaded to.
+    /// The key of the upload, before its check.
     #[must_use]
     pub fn upload_place(&self) -> String {
         format!("uploads/{}/{}", self.member, self.name)
     }
 
-    /// What its name says it is.
+    /// The format that the extension declares.
     #[must_use]
     pub fn format(&self) -> Option<Format> {
         extension(&self.name).map(|(format, _)| format)
@@ -89,7 +89,7 @@ impl FromStr for Key {
     }
 }
 
-/// The kind of file by its name, and the ending in small letters.
+/// The format by the file name's extension, and the extension in lower case.
 pub(super) fn extension(name: &str) -> Option<(Format, &'static str)> {
     let (stem, ending) = name.rsplit_once('.')?;
     if stem.is_empty() || name.len() > FILENAME_BYTES_MAX {

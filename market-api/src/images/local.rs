@@ -1,7 +1,7 @@
-//! Pictures in a folder of this computer, for the embedded mode.
+//! Object store in a folder on this computer, for the embedded mode.
 //!
-//! It stands where an object store stands otherwise: the upload URL is signed and ends, the public
-//! one is open. Its routes are not part of the API's document, as those of an object store are not.
+//! It replaces S3: the upload URL is signed and expires, the public URL is open. Its routes are not part of
+//! the OpenAPI document, just as those of an object store are not.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -29,10 +29,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::{HEAD_BYTES, Head, IMAGE_BYTES_MAX, Key, ObjectStore, StoreError, UPLOAD_TIME};
 use crate::http::keep_from_sniffing;
 
-/// Where the routes are.
+/// Path of the store's routes.
 const PATH: &str = "/api/images/files";
 
-/// Pictures in a folder.
+/// A folder of pictures.
 #[derive(Debug)]
 pub struct LocalImages {
     folder: PathBuf,
@@ -42,8 +42,8 @@ pub struct LocalImages {
 }
 
 impl LocalImages {
-    /// A folder, and under which URL this server is reached. The signatures' secret is random: open
-    /// places end with the process.
+    /// A store in a folder, whose URLs begin with `base_url`. The signing secret is random: upload URLs become
+    /// invalid when the process ends.
     #[must_use]
     pub fn new(folder: PathBuf, base_url: &str, clock: Arc<dyn Clock>) -> Self {
         let secret: [u8; 32] = rand::random();
@@ -55,7 +55,7 @@ impl LocalImages {
         }
     }
 
-    /// Where its URLs lead to, for pages of these origins and the server's own.
+    /// The routes behind its URLs, for pages of these origins and the server's own.
     pub fn router(self: Arc<Self>, allowed_origins: &[String], log: Log) -> Router {
         let bytes_max = usize::try_from(IMAGE_BYTES_MAX).unwrap_or(usize::MAX);
         let routes = Router::new()
@@ -78,7 +78,7 @@ impl LocalImages {
         self.folder.join(key.upload_place())
     }
 
-    /// Whether its picture was checked and published.
+    /// True if the picture was checked and published.
     async fn is_used(&self, key: &Key) -> bool {
         tokio::fs::try_exists(self.path(key)).await.unwrap_or(false)
     }
@@ -87,8 +87,7 @@ impl LocalImages {
         format!("PUT {key} {expires}")
     }
 
-    /// The file that was uploaded last, with its size and tag. An upload puts another file in its
-    /// place and never writes into it.
+    /// The last uploaded file, with its size and tag. An upload replaces the file and never writes into it.
     async fn uploaded(&self, key: &Key) -> io::Result<Option<(File, u64, String)>> {
         let file = match File::open(self.upload_path(key)).await {
             Ok(file) => file,
@@ -101,7 +100,7 @@ impl LocalImages {
     }
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file atomically: to a draft, then by a rename.
 async fn write(path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         tokio::fs::create_dir_all(folder).await?;
@@ -110,13 +109,13 @@ async fn write(path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
     let written = async {
         let mut file = File::create_new(&draft).await?;
         file.write_all(bytes).await?;
-        // Else a loss of power could leave an empty file under the name.
+        // Otherwise a power failure could leave an empty file under the name.
         file.sync_all().await?;
         tokio::fs::rename(&draft, path).await
     };
     let written = written.await;
     if written.is_err() {
-        // It would take room on a disk that has none.
+        // The draft would take space on a disk that may be full.
         tokio::fs::remove_file(&draft).await.ok();
     }
     written
@@ -215,10 +214,10 @@ async fn put_file(
         return Err(CommonError::Forbidden);
     }
     let unavailable = |error: String| {
-        tracing::error!("a picture could not be written: {error}");
+        tracing::error!("picture not written: {error}");
         CommonError::Unavailable
     };
-    // Nothing is read of what nobody may put here.
+    // Checked before the body is read, so that a refused upload costs nothing.
     if images.is_used(&key).await {
         return Err(CommonError::Forbidden);
     }
@@ -227,7 +226,7 @@ async fn put_file(
     let upload = images.upload_path(&key);
     let written = write(&upload, &body).await;
     written.map_err(|error| unavailable(error.to_string()))?;
-    // Used meanwhile: that upload was removed already, and nothing would remove this one.
+    // Published meanwhile: its upload is already removed, and nothing else would remove this one.
     if images.is_used(&key).await {
         remove(&upload)
             .await
@@ -248,13 +247,13 @@ async fn read_file(
         if absent.contains(&error.kind()) {
             return CommonError::Path;
         }
-        tracing::error!("a picture cannot be read: {error}");
+        tracing::error!("picture not read: {error}");
         CommonError::Unavailable
     })?;
     let media_type = key
         .format()
         .map_or("application/octet-stream", |f| f.media_type());
-    // It was looked at; all the same, a browser shows it as a picture or not at all.
+    // Although the file was checked, these headers keep a browser from treating it as anything but a picture.
     let headers = [
         (CONTENT_TYPE, media_type),
         (CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),

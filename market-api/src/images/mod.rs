@@ -1,20 +1,19 @@
-//! Pictures that members upload: places to put them, and a look at what was put there.
+//! Pictures of members: upload slots, and a check of each uploaded file before it is published.
 //!
-//! The file goes from the browser to the object store; this server hands out a URL for that, and
-//! looks at the file when it is used: whose it is, how large, and by its first bytes what it is.
-//! What was looked at is then copied to where everybody reads, and no upload URL leads there: a
-//! second upload changes nothing of it. The upload itself is removed then, and what is not used is
-//! removed after a day.
+//! The browser uploads the file directly to the object store, by a signed URL. When the picture is used, this
+//! server checks its owner, its size and the format by its first bytes, then copies exactly that file to
+//! the public key, to which no upload URL leads: a second upload changes nothing. The upload is then removed,
+//! and unused uploads are removed after a day.
 //!
 //! ```text
-//! uploads/… ─► checked ─► the very same file is copied to images/… ─► read by everybody
-//! OPEN ─► USED (checked and copied; stays for good)
-//!   └───► DOOMED (a day old; cannot be used any more) ─► files removed ─► place forgotten
+//! uploads/… ─► checked ─► exactly the checked file is copied to images/… ─► public
+//! OPEN ─► USED (checked and copied; never removed)
+//!   └───► DOOMED (a day old; cannot be used any more) ─► files removed ─► row deleted
 //! ```
 //!
-//! What this module does not do: remove a picture that was used and is not shown any more, or keep
-//! somebody from a second PUT to a bucket, whose upload URL lasts a few minutes longer: that wants a
-//! rule of the bucket (`infra/docs/front-end.md`).
+//! What this module does not do: remove a published picture that is no longer displayed, or prevent a second
+//! PUT to a bucket, whose upload URL stays valid for a few minutes: that needs a lifecycle rule of the bucket
+//! (`infra/docs/front-end.md`).
 
 mod http;
 mod key;
@@ -42,103 +41,103 @@ pub use key::{InvalidKey, Key};
 use repo::Use;
 pub use sniff::{Format, HEAD_BYTES};
 
-/// How long a place stays open.
+/// Lifetime of an upload URL.
 pub const UPLOAD_TIME: Duration = Duration::from_secs(5 * 60);
 
-/// 5 MiB: a photograph of a phone, made smaller by the page.
+/// Bound of a file. 5 MiB: a phone's photograph, scaled down by the page.
 pub const IMAGE_BYTES_MAX: u64 = 5 << 20;
 
-/// Files asked for at once: a form takes 10.
+/// Bound of files per request: a form takes 10.
 pub const FILENAMES_MAX: usize = 10;
 
-/// Places of one member that are open at a time. A form that is begun again asks again.
+/// Bound of unused upload slots per member, so that an abandoned form can be started again.
 const OPEN_MAX: i64 = 60;
 
-/// What is not used by then is not used any more: nobody takes a day to fill in a form.
+/// Age at which an unused upload is removed: filling in a form takes less than a day.
 const UNUSED_MAX: Duration = Duration::from_secs(24 * 3_600);
 
-/// Files removed in one sweep.
+/// Bound of files removed per sweep.
 const SWEEP_MAX: i64 = 100;
 
-/// The beginning of a file that was put somewhere.
+/// Metadata and first bytes of an uploaded file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Its first bytes, up to [`HEAD_BYTES`].
+    /// The first bytes, up to [`HEAD_BYTES`].
     pub bytes: Vec<u8>,
-    /// How long the whole file is.
+    /// The size of the whole file, in bytes.
     pub size: u64,
-    /// Which file it is, to the store: another upload to the same place has another tag.
+    /// The store's entity tag: another upload to the same key has another one.
     pub tag: String,
 }
 
-/// The object store does not do what it is asked. The same again may work.
+/// The object store failed. A retry may succeed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the object store does not answer: {0}")]
 pub struct StoreError(pub String);
 
-/// Keeps files.
+/// An object store.
 ///
-/// Contract: whoever has an upload URL may put files there until it ends, and nothing else; nobody
-/// can read them. `head` looks at the last one, `None` while there is none. `publish` makes a file
-/// that `head` has seen readable at the public URL, with the type of its key, and refuses another
-/// one. Whoever knows a public URL may read. Removing what is not there is no error.
+/// Contract: an upload URL permits uploads to its key until it expires, and nothing else; uploads are not
+/// readable. `head` reads the last upload, `None` while there is none. `publish` copies the file that `head`
+/// has returned to the public URL, with the content type of its key, and refuses any other file. The public
+/// URL needs no credentials. Removing a missing file is no error.
 #[async_trait]
 pub trait ObjectStore: Send + Sync + fmt::Debug {
-    /// Where a browser may PUT the file, until [`UPLOAD_TIME`] from now.
+    /// The URL for a browser's PUT, valid for [`UPLOAD_TIME`] from `now`.
     fn upload_url(&self, key: &Key, now: UnixMillis) -> String;
 
-    /// Where everybody may read it.
+    /// The public URL of the published file.
     fn public_url(&self, key: &Key) -> String;
 
     /// The key behind a public URL of this store.
     fn key_of(&self, public_url: &str) -> Option<Key>;
 
-    /// What was uploaded for the key.
+    /// Reads the last upload to the key.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn head(&self, key: &Key, now: UnixMillis) -> Result<Option<Head>, StoreError>;
 
-    /// Makes what was `seen` readable; whether it was still there.
+    /// Publishes the file `seen`; false if it is no longer there.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn publish(&self, key: &Key, seen: &Head, now: UnixMillis) -> Result<bool, StoreError>;
 
-    /// Removes what was uploaded for the key, and not what is read there.
+    /// Removes the upload of the key, but not the published file.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn remove_upload(&self, key: &Key, now: UnixMillis) -> Result<(), StoreError>;
 
-    /// Removes what was uploaded for the key, and what is read there.
+    /// Removes the upload of the key and the published file.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn remove(&self, key: &Key, now: UnixMillis) -> Result<(), StoreError>;
 }
 
-/// A place for a file.
+/// An upload slot: permission to upload one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Where to PUT it.
+    /// The URL for the PUT.
     pub upload_url: String,
-    /// Where it can be read then.
+    /// The URL of the published file.
     pub public_url: String,
-    /// Where it lies.
+    /// The object key.
     pub key: Key,
 }
 
-/// Why there is no place.
+/// Why no upload slot was created.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    /// A name that is not of a picture.
+    /// A file name does not end like a picture's.
     #[error("not the name of a picture")]
     Format,
-    /// Too many names at once, or none.
+    /// No file names, or more than [`FILENAMES_MAX`].
     #[error("not 1 to {FILENAMES_MAX} names")]
     Count,
-    /// Too many open places.
+    /// The member has too many unused slots.
     #[error("too many uploads at a time")]
     TooMany,
     /// The database's.
@@ -149,10 +148,10 @@ pub enum PlaceError {
 /// Why a picture cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum UseError {
-    /// Not one of ours, not this member's, not there, too large, or no picture.
+    /// Not a URL of this store, another member's, missing, too large, or not a picture.
     #[error("not a picture that this member has uploaded")]
     NotUsable,
-    /// It cannot be looked at now.
+    /// The object store failed during the check.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The database's.
@@ -160,10 +159,10 @@ pub enum UseError {
     Db(#[from] DbError),
 }
 
-/// Why not everything was swept.
+/// Why a sweep ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
-    /// A file cannot be removed now.
+    /// The object store failed to remove a file.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The database's.
@@ -197,7 +196,7 @@ impl Images {
         }
     }
 
-    /// A place for each of these files, by their names.
+    /// Creates an upload slot for each of these file names.
     ///
     /// # Errors
     /// See [`PlaceError`].
@@ -245,9 +244,9 @@ impl Images {
         })
     }
 
-    /// Checks that a member may use the picture at this public URL: uploaded by them to a place
-    /// they were given, small enough, and of the kind that its name says. From then on it stays, and
-    /// stays what it is.
+    /// Checks that a member may use the picture at this public URL: uploaded by that member to one of their
+    /// slots, small enough, and of the format that its extension declares. Publishes it; from then on it is
+    /// immutable and not removed.
     ///
     /// # Errors
     /// See [`UseError`].
@@ -270,11 +269,11 @@ impl Images {
         if !self.store.publish(&key, &head, now).await? {
             return Err(UseError::NotUsable);
         }
-        // Marked before it is shown anywhere: a sweep comes before, and wins, or finds it used.
+        // Marked as used before it is displayed anywhere: a concurrent sweep dooms it before, or skips it.
         if self.mark_used(key.clone()).await? {
             if let Err(error) = self.store.remove_upload(&key, now).await {
-                // It takes room, and nothing else: the member has their picture.
-                tracing::warn!("the upload of {key} was not removed: {error}");
+                // A leftover upload only takes space: the picture is published.
+                tracing::warn!("upload {key} not removed: {error}");
                 self.metrics.uploads_left.inc();
             }
             return Ok(());
@@ -283,7 +282,7 @@ impl Images {
         Err(UseError::NotUsable)
     }
 
-    /// Removes files that nobody has used within a day, some at a time; how many.
+    /// Removes uploads that were not used within a day, up to a bound; returns their number.
     ///
     /// # Errors
     /// See [`SweepError`]. What was removed by then stays removed.
@@ -308,7 +307,7 @@ impl Images {
     }
 }
 
-/// What only the database refuses.
+/// An abort by the database only.
 type Never = Abort<Infallible>;
 
 fn written(error: WriteError<Infallible>) -> DbError {

@@ -1,4 +1,4 @@
-//! Places of files in the database.
+//! The SQL of upload slots.
 
 use shared::clock::UnixMillis;
 use shared::ids::MemberId;
@@ -7,7 +7,7 @@ use sqlx::{Row as _, query};
 use super::{InvalidKey, Key, UPLOAD_TIME};
 use crate::db::{Db, DbError, Tx};
 
-/// How many places of a member are open.
+/// The number of unused upload slots of a member.
 pub(super) async fn count_open(tx: &mut Tx<'_>, member: MemberId) -> Result<i64, sqlx::Error> {
     let now = tx.now().get();
     let row = query("select count(*) from upload where member_id = $1 and expires_at > $2")
@@ -33,16 +33,16 @@ pub(super) async fn insert_upload(tx: &mut Tx<'_>, key: &Key) -> Result<(), sqlx
     Ok(())
 }
 
-/// How a place stands that its member was given.
+/// The state of an upload slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
-    /// What is uploaded there was not looked at yet.
+    /// Not checked yet.
     Open,
-    /// It was looked at, and is read.
+    /// Checked and published.
     Used,
 }
 
-/// How its member's place stands; `None` where they were not given it, or it is about to be removed.
+/// The state of the slot of this key; `None` if the member was never given it, or it is doomed.
 pub(super) async fn use_of(db: &Db, key: &Key) -> Result<Option<Use>, DbError> {
     let mut connection = db.read().await?;
     let row =
@@ -59,7 +59,7 @@ pub(super) async fn use_of(db: &Db, key: &Key) -> Result<Option<Use>, DbError> {
     }))
 }
 
-/// Whether it was still there to be used.
+/// Marks the slot as used; false if it is no longer there.
 pub(super) async fn mark_used(tx: &mut Tx<'_>, key: &Key) -> Result<bool, sqlx::Error> {
     let done = query("update upload set state = 'USED' where key = $1 and state <> 'DOOMED'")
         .bind(key.to_string())
@@ -68,8 +68,8 @@ pub(super) async fn mark_used(tx: &mut Tx<'_>, key: &Key) -> Result<bool, sqlx::
     Ok(done.rows_affected() == 1)
 }
 
-/// The first places that are not used and ended before a time, at most `limit`. From now on nobody
-/// can use them.
+/// Dooms the first unused slots that expired before a time, at most `limit`: from now on they cannot be
+/// used.
 pub(super) async fn doom(
     tx: &mut Tx<'_>,
     before: UnixMillis,

@@ -1,7 +1,7 @@
-//! Pictures in an object store that speaks S3.
+//! Object store with the S3 API.
 //!
 //! URLs are signed in their query (AWS Signature Version 4, "Authenticating Requests: Using Query
-//! Parameters"). It is three hashes over a text, so it is here and not a crate.
+//! Parameters"). The signature is three hashes over a text: too little for a crate.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -17,32 +17,32 @@ use shared::config::Secret;
 
 use super::{Format, HEAD_BYTES, Head, Key, ObjectStore, StoreError, UPLOAD_TIME};
 
-/// Looking at a file takes milliseconds; whoever waits for it has a page open.
+/// Deadline of a request. The store takes milliseconds, and a page waits for the result.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
-/// 16 KiB: the answer to a copy is a few lines.
+/// Bound of a response. 16 KiB: the one to a copy is a few lines.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 
-/// Nothing is uploaded whose name says no kind; this is for the compiler.
+/// Unreachable: a file name without a known extension gets no upload slot.
 const UNKNOWN_TYPE: &str = "application/octet-stream";
 
-/// How to reach the bucket.
+/// Address and credentials of a bucket.
 #[derive(Clone, Debug)]
 pub struct S3Settings {
-    /// The bucket's own address: `https://bucket.s3.ap-northeast-2.amazonaws.com`, or with the
+    /// The bucket's own address: `https://bucket.s3.ap-northeast-2.amazonaws.com`, or an address with the
     /// bucket as its path.
     pub bucket_url: Url,
-    /// Where everybody reads: the bucket's address, or that of what caches it.
+    /// The public address of the pictures: the bucket's, or that of a CDN in front of it.
     pub public_url: Url,
-    /// `ap-northeast-2`.
+    /// The region, such as `ap-northeast-2`.
     pub region: String,
-    /// Who signs.
+    /// The id of the access key that signs requests.
     pub access_key: String,
-    /// With what.
+    /// The secret of the access key.
     pub secret_key: Secret<String>,
 }
 
-/// Pictures in a bucket.
+/// A bucket of pictures.
 #[derive(Debug)]
 pub struct S3Images {
     settings: S3Settings,
@@ -50,7 +50,7 @@ pub struct S3Images {
 }
 
 impl S3Images {
-    /// A bucket.
+    /// A client of the bucket.
     ///
     /// # Errors
     /// The system's TLS settings cannot be used.
@@ -69,7 +69,7 @@ impl S3Images {
         sign(&self.settings, (method, &url), headers, now, UPLOAD_TIME)
     }
 
-    /// Where a place is for a copy within the bucket: `/bucket/place`.
+    /// The source of a copy within the bucket: `/bucket/key`.
     fn source(&self, place: &str) -> String {
         let url = &self.settings.bucket_url;
         let in_path = url.path().trim_matches('/');
@@ -150,13 +150,13 @@ impl ObjectStore for S3Images {
     async fn publish(&self, key: &Key, seen: &Head, now: UnixMillis) -> Result<bool, StoreError> {
         let media_type = key.format().map_or(UNKNOWN_TYPE, Format::media_type);
         let source = self.source(&key.upload_place());
-        // In the order of their names, as they are signed.
+        // Sorted by name, as the signature requires.
         let headers = [
             ("content-type", media_type),
             ("x-amz-copy-source", source.as_str()),
-            // Only the file that was looked at.
+            // Copy only the file that was checked.
             ("x-amz-copy-source-if-match", seen.tag.as_str()),
-            // The type is ours, not what came with the upload.
+            // The content type is ours, not the uploader's.
             ("x-amz-metadata-directive", "REPLACE"),
         ];
         let mut request = self
@@ -171,7 +171,7 @@ impl ObjectStore for S3Images {
             StatusCode::PRECONDITION_FAILED | StatusCode::NOT_FOUND => return Ok(false),
             status => return Err(StoreError(format!("it answers {status}"))),
         }
-        // A copy that fails after its beginning is told in the body.
+        // S3 reports an error during a copy in the body of a 200 response.
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -196,18 +196,18 @@ impl ObjectStore for S3Images {
     }
 }
 
-/// The URL holds a signature and stays out of errors.
+/// The URL holds a signature and must not appear in errors.
 fn failed(error: reqwest::Error) -> StoreError {
     StoreError(error.without_url().to_string())
 }
 
-/// The path of a place below the path of a URL.
+/// Appends an object key to the path of a URL.
 fn at(url: &Url, place: &str) -> String {
     format!("{}/{place}", url.path().trim_end_matches('/'))
 }
 
-/// The length of the whole file: `Content-Range: bytes 0-15/4711`, or `Content-Length` where the
-/// range was passed over.
+/// The size of the whole file: from `Content-Range: bytes 0-15/4711`, or from `Content-Length` if the
+/// store ignored the range.
 fn size(headers: &http::HeaderMap) -> Option<u64> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     match text(CONTENT_RANGE) {
@@ -216,11 +216,11 @@ fn size(headers: &http::HeaderMap) -> Option<u64> {
     }
 }
 
-/// A header's name in small letters, and its value.
+/// A header's name in lower case, and its value.
 type Header<'a> = (&'a str, &'a str);
 
-/// The URL with what lets its holder do this one thing until `lifetime` from `now`. Only the host
-/// and these headers are signed, and nothing of the body; S3 wants all `x-amz-` headers signed.
+/// A URL that authorizes this one request until `lifetime` from `now`. Signs the host and these headers, not
+/// the body; S3 requires all `x-amz-` headers to be signed.
 fn sign(
     settings: &S3Settings,
     (method, url): (&str, &Url),
@@ -247,7 +247,7 @@ fn sign(
         percent(&names)
     );
     let lines = headers.iter().fold(String::new(), |mut lines, header| {
-        // Writing into a String cannot fail.
+        // Writing to a String cannot fail.
         writeln!(lines, "{}:{}", header.0, header.1).ok();
         lines
     });
@@ -274,13 +274,13 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing into a String cannot fail.
+        // Writing to a String cannot fail.
         write!(text, "{byte:02x}").ok();
         text
     })
 }
 
-/// A value in a query (RFC 3986, 2.3: all but the unreserved characters).
+/// Percent-encodes a query value (RFC 3986, 2.3: all but the unreserved characters).
 fn percent(text: &str) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
@@ -292,8 +292,7 @@ fn percent(text: &str) -> String {
     })
 }
 
-/// ISO 8601's basic form in UTC: `20130524T000000Z`. The wire's form is nine hours ahead, and has
-/// a few characters more.
+/// ISO 8601's basic format in UTC: `20130524T000000Z`. The wire's format has separators and Seoul time.
 fn basic_time(now: UnixMillis) -> String {
     const AHEAD_MS: i64 = 9 * 3_600_000;
     let shifted = UnixMillis::try_from(now.get().saturating_sub(AHEAD_MS)).unwrap_or_default();

@@ -1,9 +1,9 @@
-//! What a file is, by its first bytes; what it calls itself proves nothing.
+//! Picture format detection by the first bytes; names and declared types are not trusted.
 
-/// So many bytes tell every kind we take.
+/// The number of bytes that identify every accepted format.
 pub const HEAD_BYTES: usize = 16;
 
-/// A kind of picture.
+/// An accepted picture format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// JPEG (JFIF or Exif).
@@ -13,7 +13,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The kind of file that begins with these bytes, if it is one of ours.
+    /// The format of a file that begins with these bytes; `None` for others.
     #[must_use]
     pub fn of(head: &[u8]) -> Option<Self> {
         // PNG 5.2: the signature, then the chunk IHDR of 13 bytes. JPEG: SOI, then another marker.
@@ -28,7 +28,7 @@ impl Format {
         }
     }
 
-    /// Its media type.
+    /// The media type.
     #[must_use]
     pub const fn media_type(self) -> &'static str {
         match self {
