@@ -1,12 +1,12 @@
-//! One batch on its way into the log.
+//! Append of one batch to its log.
 //!
-//! Each attempt leaves out what is stored already, numbers the rest from the known head and asks the
-//! store. Applied: done. Another head: read what came in between, find one's own sends in it by
-//! their uid, again. Unknown: the same question again; either it applies now, or the head has moved
-//! and the uids tell whether it was us.
+//! Each attempt leaves out the sends that are stored already, numbers the rest from the cached head
+//! and appends them conditionally. Applied: done. Conflict: the entries in between are read, own sends
+//! among them are found by their uid, and the rest is retried. Unknown outcome: the same append is
+//! retried; either it applies now, or the head has moved and the uids show whether it was applied.
 //!
-//! A store may keep a log in parts: what reaches over the end of one goes in two appends, and a send
-//! of which a piece is in each gets its receipt after both. Only such a send, one in thousands of a
+//! A store may keep a log in parts: a batch that reaches over the end of one takes two appends, and a
+//! send with entries in both gets its receipt after both. Only such a send, one in thousands of a
 //! transaction's length, can be stored in part for good, if this node dies in between.
 
 use std::collections::{BTreeSet, HashMap};
@@ -23,16 +23,16 @@ use super::pending_send::{
     Found, PendingSend, SeqAssignment, expire, finish, refuse_all, time_left,
 };
 use super::queue::{Job, TopicQueue};
-use super::{AppendError, Parts};
+use super::{AppendError, AppenderParts};
 use crate::log::{Entry, Topic, Uid};
 use crate::store::{Append, ReadConsistency, StoreError};
 
 /// Between attempts while the store is away.
 const PAUSE_MS: u64 = 100;
 
-/// Gets the jobs into the log or refuses them; every job's `done` is called.
+/// Stores the jobs or refuses them; every job's `done` is called.
 pub(super) async fn settle(
-    parts: &Parts,
+    parts: &AppenderParts,
     queue: &TopicQueue,
     tail: &mut Option<LogTail>,
     jobs: Vec<Job>,
@@ -49,16 +49,16 @@ pub(super) async fn settle(
             Err(Retry::Trouble) => PAUSE_MS + rand::random_range(0..=PAUSE_MS),
         };
         if open.is_empty() {
-            return; // all were told meanwhile, and others wait whose time must not pass in a pause
+            return; // all have their outcome, and the time of others must not pass in a pause
         }
         sleep(Duration::from_millis(pause_ms).min(time_left(parts, &open))).await;
     }
 }
 
-/// One pass: `Ok` when the store took what was asked, or there was nothing left to ask. Sends that
-/// are still open then have a piece that did not fit.
+/// One attempt: `Ok` when the store has applied the append, or nothing was left to append. Sends that
+/// are still pending then have a piece that did not fit.
 async fn attempt(
-    parts: &Parts,
+    parts: &AppenderParts,
     queue: &TopicQueue,
     tail: &mut Option<LogTail>,
     open: &mut Vec<PendingSend>,
@@ -86,7 +86,7 @@ async fn attempt(
     let end = parts.store.append_end(state.head);
     entries.retain(|entry| entry.seq <= end);
     if let Some(newest) = entries.last() {
-        // Before it is stored: who checks heads must not find a log that nobody noted to be longer.
+        // Before it is stored: a head check must not find a log longer than its noted head.
         parts.bus.note_head(topic, newest.seq);
     }
     let was_unsettled = std::mem::replace(&mut state.unsettled, true);
@@ -101,7 +101,7 @@ async fn attempt(
         }
         Ok(Ok(Append::Conflict(head))) => {
             if head < state.head {
-                *tail = None; // a restored backup: what we know is of another log
+                *tail = None; // a restored backup: the cached tail is of another log
                 return Err(Retry::Crowded);
             }
             state.unsettled = was_unsettled; // this one was not stored
@@ -126,7 +126,12 @@ async fn attempt(
 }
 
 /// The store has the entries: receipts, this node's hub, the other nodes, the lists.
-fn on_applied(parts: &Parts, topic: Topic, open: &mut Vec<PendingSend>, entries: Vec<Arc<Entry>>) {
+fn on_applied(
+    parts: &AppenderParts,
+    topic: Topic,
+    open: &mut Vec<PendingSend>,
+    entries: Vec<Arc<Entry>>,
+) {
     note_own(open, &entries);
     if let Some(newest) = entries.last() {
         warn_if_nearly_full(topic, newest.seq);
@@ -138,25 +143,24 @@ fn on_applied(parts: &Parts, topic: Topic, open: &mut Vec<PendingSend>, entries:
     parts.bus.publish(topic, entries);
 }
 
-/// Waits for the store's answer. Whose time is over meanwhile, here or in the queue, is told so.
+/// Waits for a store call. Sends whose deadline passes meanwhile, here or in the queue, fail.
 ///
-/// The question goes on: an append that were cut short at a deadline might be stored all the same,
-/// and a store that takes longer than what is left to the sends in front would never get to take
-/// anything.
+/// The call is not cancelled then: an append might still be applied, and with a store slower than the
+/// oldest send's remaining time no append would ever complete.
 async fn in_time<T>(
-    parts: &Parts,
+    parts: &AppenderParts,
     queue: &TopicQueue,
     open: &mut Vec<PendingSend>,
-    question: impl Future<Output = T>,
+    call: impl Future<Output = T>,
 ) -> T {
-    let mut question = pin!(question);
+    let mut call = pin!(call);
     loop {
         let left = if open.is_empty() {
             queue.time_left(parts.clock.now())
         } else {
             time_left(parts, open)
         };
-        if let Ok(answer) = timeout(left, &mut question).await {
+        if let Ok(answer) = timeout(left, &mut call).await {
             return answer;
         }
         expire(parts, queue, open);
@@ -166,9 +170,9 @@ async fn in_time<T>(
     }
 }
 
-/// Takes in what the log holds beyond what is known, page by page.
+/// Reads the entries beyond the cached head, page by page.
 async fn read_on(
-    parts: &Parts,
+    parts: &AppenderParts,
     queue: &TopicQueue,
     state: &mut LogTail,
     open: &mut Vec<PendingSend>,
@@ -178,13 +182,13 @@ async fn read_on(
         let page = in_time(parts, queue, open, state.catch_up(parts, queue.topic, head)).await?;
         note_own(open, &page);
         if let Some(newest) = page.last() {
-            // Its node may not have come to that.
+            // Its node may have ended before it noted it.
             parts.heads.note(queue.topic, newest);
         }
         let page: Arc<[Arc<Entry>]> = page.into();
         (parts.stored)(queue.topic, &page);
         if state.unsettled {
-            // An own append of unknown outcome may be among them, and nobody has told of it.
+            // An own append of unknown outcome may be among them, not published yet.
             parts.bus.publish(queue.topic, page);
         }
     }
@@ -206,29 +210,33 @@ fn note_own(open: &mut [PendingSend], page: &[Arc<Entry>]) {
     }
 }
 
-/// Finds out what became of an append whose outcome nobody waits for any more: if it is stored, it
-/// has to be shown.
-pub(super) async fn reconcile(parts: &Parts, queue: &TopicQueue, tail: &mut Option<LogTail>) {
+/// Reconciles an append of unknown outcome after its sends were given up: if it was applied, it has
+/// to be published.
+pub(super) async fn reconcile(
+    parts: &AppenderParts,
+    queue: &TopicQueue,
+    tail: &mut Option<LogTail>,
+) {
     let Some(state) = tail.as_mut().filter(|state| state.unsettled) else {
         return;
     };
     let topic = queue.topic;
-    let mut nobody = Vec::new();
+    let mut no_sends = Vec::new();
     let head = ask(
         parts,
         "head",
         parts.store.head(topic, ReadConsistency::Serial),
     );
-    match in_time(parts, queue, &mut nobody, head).await {
+    match in_time(parts, queue, &mut no_sends, head).await {
         Ok(head) if head < state.head => *tail = None,
         // What cannot be read now is read before the next append, or at the next sweep.
-        Ok(head) => drop(read_on(parts, queue, state, &mut nobody, head).await),
+        Ok(head) => drop(read_on(parts, queue, state, &mut no_sends, head).await),
         Err(_) => {}
     }
 }
 
-/// Whoever sends again may do so because the first publication was lost, or what follows it.
-async fn publish_again(parts: &Parts, topic: Topic, head: Seq, repeated: &BTreeSet<Seq>) {
+/// Publishes repeated entries again: the first publication may have been lost, or what follows it.
+async fn publish_again(parts: &AppenderParts, topic: Topic, head: Seq, repeated: &BTreeSet<Seq>) {
     if !repeated.is_empty() {
         parts.heads.check(topic, head);
     }

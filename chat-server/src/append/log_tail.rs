@@ -1,4 +1,6 @@
-//! What the appender knows of a log: everything up to one position, as far as it needs it.
+//! Cached tail of a log: its head, the time of its newest entry, its deduplication window.
+//!
+//! It reads the log; appending to it is `batch`'s.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,36 +9,35 @@ use shared::clock::UnixMillis;
 use shared::ids::Seq;
 use tokio::time::timeout;
 
-use super::Parts;
+use super::AppenderParts;
 use super::window::{Window, earlier_page, first_page};
 use crate::log::{Entry, Topic};
 use crate::store::{READ_ENTRIES_MAX, ReadConsistency, StoreError};
 
-/// One question to the store; then it is asked again, at another coordinator if there is one.
+/// Time limit of one store call; then it is retried, at another coordinator if there is one.
 pub(super) const ATTEMPT: Duration = Duration::from_millis(1_500);
 
 /// Why an attempt did not settle the batch.
 pub(super) enum Retry {
     /// The log grew meanwhile; other nodes write here too.
     Crowded,
-    /// The store is not answering as it should.
+    /// The store has failed or timed out.
     Trouble,
 }
 
-/// What the appender knows of a log: all of it up to exactly this head, as far as names go.
+/// The tail of a log up to exactly this head.
 pub(super) struct LogTail {
     pub(super) head: Seq,
     /// When the newest entry was sent; read before the first append.
     pub(super) newest_at: Option<UnixMillis>,
     /// Made when the first named send comes; most logs never need it.
     pub(super) window: Option<Window>,
-    /// An append was asked for and its outcome is unknown: what the log holds beyond the head may be
-    /// ours.
+    /// The outcome of an append is unknown: entries beyond the head may be ours.
     pub(super) unsettled: bool,
 }
 
 impl LogTail {
-    pub(super) async fn load(parts: &Parts, topic: Topic) -> Result<Self, Retry> {
+    pub(super) async fn load(parts: &AppenderParts, topic: Topic) -> Result<Self, Retry> {
         let head = ask(parts, "head", parts.store.enter(topic)).await?;
         Ok(Self {
             head,
@@ -47,7 +48,11 @@ impl LogTail {
     }
 
     /// Reads the newest part of the log, back to where a repeated send could be.
-    pub(super) async fn load_window(&mut self, parts: &Parts, topic: Topic) -> Result<(), Retry> {
+    pub(super) async fn load_window(
+        &mut self,
+        parts: &AppenderParts,
+        topic: Topic,
+    ) -> Result<(), Retry> {
         if self.window.is_some() {
             return Ok(());
         }
@@ -75,7 +80,7 @@ impl LogTail {
     /// Reads the newest entry if it was not read yet.
     pub(super) async fn load_newest_at(
         &mut self,
-        parts: &Parts,
+        parts: &AppenderParts,
         topic: Topic,
     ) -> Result<(), Retry> {
         if self.newest_at.is_none() {
@@ -96,13 +101,13 @@ impl LogTail {
         Ok(())
     }
 
-    /// Takes in the next page of what the log holds beyond the known head, up to `head`.
+    /// Takes in the next page of entries beyond the cached head, up to `head`.
     ///
-    /// One page a call, so that the caller finds its own sends in it before the next page can fail:
-    /// what lies behind the known head is never read again.
+    /// One page per call, so that the caller finds its own sends in it before the next page can fail:
+    /// entries up to the cached head are never read again.
     pub(super) async fn catch_up(
         &mut self,
-        parts: &Parts,
+        parts: &AppenderParts,
         topic: Topic,
         head: Seq,
     ) -> Result<Vec<Arc<Entry>>, Retry> {
@@ -114,7 +119,7 @@ impl LogTail {
         }
         self.head = last;
         if page.is_empty() && last < head {
-            // Nothing to take in for a long way: another node moved the log into a new epoch.
+            // A long hole: another node moved the log into a new epoch.
             let next = ask(parts, "read", parts.store.nearest(topic, last, head)).await?;
             self.head = next.map_or(head, |next| next.saturating_sub(1));
         }
@@ -136,13 +141,13 @@ impl LogTail {
     }
 }
 
-/// A question to the store within the time of one attempt.
+/// A store call within the time of one attempt.
 pub(super) async fn ask<T>(
-    parts: &Parts,
+    parts: &AppenderParts,
     what: &str,
-    question: impl Future<Output = Result<T, StoreError>>,
+    call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, Retry> {
-    match timeout(ATTEMPT, question).await {
+    match timeout(ATTEMPT, call).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) | Err(_) => {
             parts.count_store_error(what);
@@ -151,11 +156,11 @@ pub(super) async fn ask<T>(
     }
 }
 
-/// A page of the log, read again after every append under way was settled if something is missing.
-/// What is missing still is a hole: no later read finds it, and appends go on behind it. But never
-/// on a log that ends before what is known.
+/// A page of the log; if entries are missing, it is read again at serial consistency, after every
+/// append under way. What is missing then is a hole: no later read finds it, and appends go on behind
+/// it. But never on a log that ends before the page.
 async fn read_page(
-    parts: &Parts,
+    parts: &AppenderParts,
     topic: Topic,
     first: Seq,
     last: Seq,

@@ -1,10 +1,20 @@
-//! The appender: takes sends of a topic and gets them into its log, in order, once.
+//! The appender: stores the sends of each topic in its log, in order, once.
 //!
 //! While one batch is on its way to the store, the sends that come meanwhile wait and go together
 //! (group commit). The store alone decides the order; a conflict or an unknown outcome is settled by
-//! reading what is there. After the store's answer: receipts, then this node's hub, then the bus.
+//! reading the log. After the store's answer: receipts, then this node's hub, then the bus.
 //!
-//! A topic's work is done by one task that lives while there is something to do.
+//! A topic's work is done by one task that lives while there is something to do. Permissions and rate
+//! limits are checked before, by the connection.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `batch` | one batch: attempts, conflicts, unknown outcomes, publication |
+//! | `pending_send` | its sends: deduplication, positions, outcomes |
+//! | `queue` | the bounded queue of each topic |
+//! | `log_tail`, `window` | cached tail of the log; its named sends, for deduplication |
+//! | `order` | order of one connection's sends through refusals |
+//! | `room_heads` | records of the newest message for room lists |
 
 mod batch;
 mod log_tail;
@@ -32,16 +42,17 @@ use queue::{Job, Put, TopicQueue};
 pub use order::{HOLD_MAX, Origin, Turn};
 pub use room_heads::{RoomHeads, RoomHeadsParts, head_of};
 
-/// From taking a send in to giving up on it.
+/// Time from submission of a send to giving it up.
 pub const SEND_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long a topic's knowledge of its log is kept after the last send.
+/// How long the tail of a topic's log is cached after the last send.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// Why a send did not become an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    /// Not settled in time: the message may or may not appear. Send it again under the same name.
+    /// Not settled in time: the message may or may not be stored. To be retried with the same client
+    /// message id.
     #[error("the message could not be stored in time")]
     Unavailable,
     /// The topic holds as many entries as positions allow.
@@ -50,50 +61,40 @@ pub enum AppendError {
     /// The name was used for another message.
     #[error("the client message id was used for another message")]
     NameTaken,
-    /// What is stored cannot be read; a person must look.
+    /// The log cannot be read; an operator has to repair it.
     #[error("the room cannot be read")]
     Corrupt,
 }
 
-/// What is told about a send: the positions of its drafts, in their order.
+/// Outcome of a send: the positions of its drafts, in their order.
 pub type Outcome = Result<Vec<Seq>, AppendError>;
 
-/// Takes the outcome of a send; called once, and must not block.
+/// Receives the outcome of a send; called once, and must not block.
 pub type Done = Box<dyn FnOnce(Outcome) + Send>;
 
-/// Takes entries that are stored: this node's and those of others that it read on the way, in the
-/// order of the log; one that was sent again once more.
+/// Receives stored entries: this node's, and those of other nodes that it read on the way, in the
+/// order of the log; a repeated send's once more.
 pub type Stored = Box<dyn Fn(Topic, &Arc<[Arc<Entry>]>) + Send + Sync>;
 
 /// All topics' appenders of a node.
 pub struct Appender {
-    parts: Arc<Parts>,
+    parts: Arc<AppenderParts>,
     topics: DashMap<Topic, Arc<TopicQueue>>,
 }
 
-struct Parts {
-    store: Arc<dyn MessageStore>,
-    heads: RoomHeads,
-    bus: Arc<dyn Bus>,
-    clock: Arc<dyn Clock>,
-    drain: Drain,
-    metrics: Arc<Metrics>,
-    stored: Stored,
-}
-
-/// What the appender is made of; see [`Appender::new`].
+/// What [`Appender::new`] needs.
 pub struct AppenderParts {
-    /// Where entries go.
+    /// The logs.
     pub store: Arc<dyn MessageStore>,
-    /// Keeps what lists show of a room's newest message.
+    /// Updates the records of room lists.
     pub heads: RoomHeads,
-    /// Tells the other nodes.
+    /// Publishes to the other nodes.
     pub bus: Arc<dyn Bus>,
     /// Deadlines and ages.
     pub clock: Arc<dyn Clock>,
     /// Waits for appends under way when the node stops.
     pub drain: Drain,
-    /// Counts sends.
+    /// Counters.
     pub metrics: Arc<Metrics>,
     /// This node's hub.
     pub stored: Stored,
@@ -103,31 +104,13 @@ impl Appender {
     /// An appender for all topics.
     #[must_use]
     pub fn new(parts: AppenderParts) -> Self {
-        let AppenderParts {
-            store,
-            heads,
-            bus,
-            clock,
-            drain,
-            metrics,
-            stored,
-        } = parts;
-        let parts = Parts {
-            store,
-            heads,
-            bus,
-            clock,
-            drain,
-            metrics,
-            stored,
-        };
         Self {
             parts: Arc::new(parts),
             topics: DashMap::new(),
         }
     }
 
-    /// Takes a send in; `done` hears what became of it, at the latest after [`SEND_DEADLINE`].
+    /// Submits a send; `done` gets its outcome, at the latest after [`SEND_DEADLINE`].
     ///
     /// Sends of one caller to one topic are stored in the order of the calls. At most
     /// [`APPEND_ENTRIES_MAX`] drafts.
@@ -164,7 +147,7 @@ impl Appender {
         }
     }
 
-    /// Takes a send in and waits for its outcome.
+    /// Submits a send and waits for its outcome.
     ///
     /// # Errors
     /// See [`AppendError`].
@@ -172,7 +155,7 @@ impl Appender {
         self.send_in_turn(None, topic, drafts).await
     }
 
-    /// The same, for an origin whose sends keep their order.
+    /// The same for a connection whose sends keep their order.
     ///
     /// # Errors
     /// See [`AppendError`].
@@ -182,18 +165,18 @@ impl Appender {
         topic: Topic,
         drafts: Vec<Draft>,
     ) -> Outcome {
-        let (tell, told) = tokio::sync::oneshot::channel();
+        let (sender, outcome) = tokio::sync::oneshot::channel();
         self.submit(
             topic,
             turn,
             drafts,
-            Box::new(move |outcome| drop(tell.send(outcome))),
+            Box::new(move |outcome| drop(sender.send(outcome))),
         );
-        told.await.unwrap_or(Err(AppendError::Unavailable))
+        outcome.await.unwrap_or(Err(AppendError::Unavailable))
     }
 
-    /// Forgets what is known of topics that nobody has written to for a while, and finds out what
-    /// became of appends that were given up.
+    /// Drops the cached tails of topics without sends for a while, and reconciles appends of unknown
+    /// outcome that were given up.
     pub fn sweep(&self) {
         let now = self.parts.clock.now();
         let mut unsettled = Vec::new();
@@ -217,20 +200,20 @@ impl Appender {
     /// Starts the task of a topic; `working` was set for it.
     fn begin(&self, queue: Arc<TopicQueue>) {
         let parts = Arc::clone(&self.parts);
-        // The task's end is noted in the queue; its handle says nothing more.
+        // The task's end is noted in the queue; its handle is not needed.
         drop(self.parts.drain.spawn("append", work(parts, queue)));
     }
 }
 
-impl Parts {
+impl AppenderParts {
     fn count_store_error(&self, what: &str) {
         let errors = &self.metrics.store_errors;
         errors.with_label_values(&[what]).inc();
     }
 }
 
-/// Works off a topic's queue.
-async fn work(parts: Arc<Parts>, queue: Arc<TopicQueue>) {
+/// Processes a topic's queue.
+async fn work(parts: Arc<AppenderParts>, queue: Arc<TopicQueue>) {
     let mut tail = queue.lock().tail.take();
     batch::reconcile(&parts, &queue, &mut tail).await;
     while let Some(jobs) = queue.next_batch(&mut tail) {

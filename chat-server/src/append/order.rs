@@ -1,16 +1,16 @@
-//! The order of one connection's sends to each topic, through refusals that pass.
+//! Order of one connection's sends to each topic, through retryable refusals.
 //!
-//! A client that has several sends under way sends again, in order, what was refused for now. That is
-//! stored in order only if nothing behind the first refusal is stored meanwhile: neither what the node
-//! had taken in by then, nor what was still on its way, in the network or behind a frame that waits for
-//! the store, before the client reads of the refusal. So whatever the reason, of the store, of who may
-//! write or of the rate, sends behind one that was refused for now are refused as well until that comes
-//! again. A client that comes again with a later one instead, which it was told of later, has given up
-//! those before it; one that comes with nothing of it within [`HOLD_MAX`] has given up all.
+//! A client with several sends in flight retries, in order, those that were refused for now. They are
+//! stored in order only if nothing behind the first refusal is stored meanwhile: neither sends that the
+//! node has already taken in, nor sends still on their way, in the network or behind a frame that waits
+//! for the store, before the client reads the refusal. So whatever the reason, store, permission or
+//! rate, sends behind one that was refused for now are refused as well until that is retried. A client
+//! that retries a later one instead, whose refusal it got later, has given up those before it; one that
+//! retries none of them within [`HOLD_MAX`] has given up all.
 //!
-//! What this module does not do: sends that fail for what they are, as sending those again is no use;
-//! order between two connections of a member, which is the client's: it sends again on the new one, in
-//! order, what the old one did not confirm, before anything new.
+//! What this module does not do: sends that are refused for good, as a retry is in vain; order between
+//! two connections of a member, which is the client's: on a new connection it first retries, in order,
+//! the sends without a receipt.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -19,14 +19,14 @@ use std::time::{Duration, Instant};
 
 use crate::log::Topic;
 
-/// Twice as long as the longest wait of a client before it sends again (30 s).
+/// Twice the longest wait of a client before a retry (30 s).
 pub const HOLD_MAX: Duration = Duration::from_secs(60);
 
-/// Refused sends of one connection that are remembered. Clients have fewer under way; of what lies
-/// beyond, the order among themselves is not kept.
+/// Refused sends noted of one connection. Clients have fewer in flight; further ones do not keep their
+/// order among themselves.
 const REFUSED_MAX: usize = 256;
 
-/// Whose sends keep their order: one connection.
+/// A connection, whose sends keep their order.
 #[derive(Clone, Default)]
 pub struct Origin(Arc<Shared>);
 
@@ -38,10 +38,10 @@ struct Shared {
 
 #[derive(Default)]
 struct Book {
-    /// Turns given out, and refusals told.
+    /// Turns given out, and refusals reported to the client.
     turns: u64,
-    told: u64,
-    /// What was refused for now and did not come again.
+    reported: u64,
+    /// Sends that were refused for now and not retried yet.
     refused: Vec<Refused>,
 }
 
@@ -49,17 +49,17 @@ struct Refused {
     topic: Topic,
     name: u64,
     turn: u64,
-    /// Not before the client can know of it.
-    told: Option<Told>,
+    /// `None` until the refusal is reported to the client.
+    reported: Option<Reported>,
 }
 
 #[derive(Clone, Copy)]
-struct Told {
+struct Reported {
     nth: u64,
     at: Instant,
 }
 
-/// A send's place among those of its connection to its topic: the same when it comes again.
+/// Position of a send among those of its connection to its topic; a retry has the same.
 #[derive(Clone)]
 pub struct Turn {
     origin: Origin,
@@ -69,8 +69,8 @@ pub struct Turn {
 }
 
 impl Origin {
-    /// The place of a send that was received at this time or later. It is the same message if it has
-    /// the same name, or without one says the same.
+    /// The position of a send that was received at this time or later. It is the same message if it has
+    /// the same client message id, or without one the same body.
     #[must_use]
     pub fn take_turn(
         &self,
@@ -99,19 +99,20 @@ impl Origin {
 
 impl Book {
     fn take_turn(&mut self, topic: Topic, name: u64, received_at: Instant) -> u64 {
-        let is_old = |told: Told| received_at.saturating_duration_since(told.at) >= HOLD_MAX;
+        let is_old =
+            |reported: Reported| received_at.saturating_duration_since(reported.at) >= HOLD_MAX;
         let first = self.of(topic).min_by_key(|one| one.turn);
-        if first.and_then(|first| first.told).is_some_and(is_old) {
+        if first.and_then(|first| first.reported).is_some_and(is_old) {
             self.refused.retain(|one| one.topic != topic);
         }
         let again = self.of(topic).find(|one| one.name == name);
-        let Some((turn, told)) = again.map(|again| (again.turn, again.told)) else {
+        let Some((turn, reported)) = again.map(|again| (again.turn, again.reported)) else {
             self.turns = self.turns.saturating_add(1);
             return self.turns;
         };
-        // Those before it of which its sender knew when it sent this one.
-        let is_given_up = |one: &Refused| match (one.told, told) {
-            (Some(one), Some(told)) => one.nth < told.nth,
+        // Those before it whose refusal the client had got when it sent this one.
+        let is_given_up = |one: &Refused| match (one.reported, reported) {
+            (Some(one), Some(reported)) => one.nth < reported.nth,
             (None, _) | (_, None) => false,
         };
         self.refused
@@ -137,46 +138,46 @@ impl Book {
 }
 
 impl Turn {
-    /// Whether one before it was refused and has to come again first.
+    /// Whether one before it was refused and has to be retried first.
     #[must_use]
     pub fn has_to_wait(&self) -> bool {
         let book = self.origin.lock();
         book.has_before(self.topic, self.number)
     }
 
-    /// It is refused for now, and its sender is not told yet: from now on those behind it wait.
+    /// It is refused for now, which is not reported yet: from now on those behind it wait.
     pub(super) fn fail(&self) {
         self.note(None);
     }
 
-    /// Its sender is told, now, that it is refused for now. Refusals reach it in the order of these
-    /// calls.
+    /// It is refused for now, which is reported to the client now. Reports reach it in the order of
+    /// these calls.
     pub fn refuse(&self, now: Instant) {
         self.note(Some(now));
     }
 
-    /// It is stored, or refused for good: nobody waits for it.
+    /// It is stored, or refused for good: no other send waits for it.
     pub fn settle(&self) {
         self.origin.lock().forget(self.topic, self.name);
     }
 
-    fn note(&self, told_at: Option<Instant>) {
+    fn note(&self, reported_at: Option<Instant>) {
         let mut book = self.origin.lock();
-        let nth = book.told.saturating_add(1);
-        let told = told_at.map(|at| Told { nth, at });
-        if told.is_some() {
-            book.told = nth;
+        let nth = book.reported.saturating_add(1);
+        let reported = reported_at.map(|at| Reported { nth, at });
+        if reported.is_some() {
+            book.reported = nth;
         }
         let is_this = |one: &&mut Refused| one.topic == self.topic && one.name == self.name;
-        if let Some(known) = book.refused.iter_mut().find(is_this) {
-            known.turn = known.turn.min(self.number);
-            known.told = told.or(known.told);
+        if let Some(noted) = book.refused.iter_mut().find(is_this) {
+            noted.turn = noted.turn.min(self.number);
+            noted.reported = reported.or(noted.reported);
         } else if book.refused.len() < REFUSED_MAX {
             book.refused.push(Refused {
                 topic: self.topic,
                 name: self.name,
                 turn: self.number,
-                told,
+                reported,
             });
         }
     }

@@ -1,4 +1,4 @@
-//! The sends of one batch: which of them are stored, which get a position, what they are told.
+//! Sends of one batch: deduplication, positions, and outcomes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use shared::ids::{MemberId, Seq};
 use super::log_tail::LogTail;
 use super::queue::{Job, TopicQueue};
 use super::window::Repeated;
-use super::{AppendError, Outcome, Parts, SEND_DEADLINE};
+use super::{AppendError, AppenderParts, Outcome, SEND_DEADLINE};
 use crate::log::{Draft, Entry};
 use crate::metrics::SendOutcome;
 
-/// A send on its way.
+/// A send without an outcome.
 pub(super) struct PendingSend {
     pub(super) job: Job,
-    /// What was found of its drafts in the log, so far.
+    /// Its drafts that were found in the log so far.
     pub(super) found: Vec<Option<Found>>,
 }
 
 /// A draft that is in the log already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Stored by an append of this send, and shown.
+    /// Stored by an append of this send.
     Own(Seq),
     /// Sent before under the same name.
     Repeated(Seq),
@@ -49,7 +49,7 @@ impl PendingSend {
         self.found.iter().all(Option::is_some)
     }
 
-    pub(super) fn tell(self, outcome: Outcome) {
+    pub(super) fn finish(self, outcome: Outcome) {
         (self.job.done)(outcome);
     }
 }
@@ -63,7 +63,7 @@ impl Job {
 }
 
 impl LogTail {
-    /// Notes the positions of drafts that are stored under their name already.
+    /// Notes the positions of drafts that are stored under their client message id already.
     pub(super) fn recognise(&self, open: &mut Vec<PendingSend>) {
         let Some(window) = &self.window else { return };
         let mut refused = BTreeSet::new();
@@ -79,15 +79,15 @@ impl LogTail {
             }
         }
         for at in refused.into_iter().rev() {
-            open.remove(at).tell(Err(AppendError::NameTaken));
+            open.remove(at).finish(Err(AppendError::NameTaken));
         }
     }
 }
 
-/// Positions for what is not stored yet. Drafts of one name in one batch are one entry.
+/// Positions of the drafts that are not stored yet. Drafts of one name in one batch are one entry.
 #[derive(Default)]
 pub(super) struct SeqAssignment {
-    /// What the store is asked to append.
+    /// Entries to be appended.
     pub(super) entries: Vec<Arc<Entry>>,
     /// Positions that sends of this batch are repetitions of.
     pub(super) repeated: BTreeSet<Seq>,
@@ -96,7 +96,7 @@ pub(super) struct SeqAssignment {
 }
 
 impl SeqAssignment {
-    /// Numbers all sends from the known head on; those that cannot be stored are told so.
+    /// Numbers all sends from the cached head on; those that cannot be stored fail.
     pub(super) fn of(tail: &LogTail, open: &mut Vec<PendingSend>) -> Self {
         let mut numbering = Self::default();
         let mut refused = Vec::new();
@@ -108,12 +108,12 @@ impl SeqAssignment {
             }
         }
         for (at, error) in refused.into_iter().rev() {
-            open.remove(at).tell(Err(error));
+            open.remove(at).finish(Err(error));
         }
         numbering
     }
 
-    /// Takes back what a send added before it was refused: nobody may join what is not stored.
+    /// Removes the entries of a send that was refused: no other send may join them.
     fn truncate(&mut self, kept: usize) {
         self.entries.truncate(kept);
         self.named.retain(|_, at| *at < kept);
@@ -154,7 +154,7 @@ impl SeqAssignment {
         );
         let seq = newest.next().ok_or(AppendError::Full)?;
         let mut draft = draft.clone();
-        // Times never fall within a log, whatever the clock of this node or of another says.
+        // Times never fall within a log, whatever the clocks of the nodes.
         draft.sent_at = draft.sent_at.max(newest_at);
         self.entries.push(Arc::new(Entry {
             seq,
@@ -166,7 +166,7 @@ impl SeqAssignment {
 }
 
 /// Gives up on sends whose time is over, and on those of their origins behind them.
-pub(super) fn expire(parts: &Parts, queue: &TopicQueue, open: &mut Vec<PendingSend>) {
+pub(super) fn expire(parts: &AppenderParts, queue: &TopicQueue, open: &mut Vec<PendingSend>) {
     let now = parts.clock.now();
     if open.iter().all(|send| send.job.deadline > now) {
         return;
@@ -184,8 +184,8 @@ pub(super) fn expire(parts: &Parts, queue: &TopicQueue, open: &mut Vec<PendingSe
     queue.fail(over);
 }
 
-/// Until the first of the sends has to be told.
-pub(super) fn time_left(parts: &Parts, open: &[PendingSend]) -> Duration {
+/// Time until the first deadline of the sends.
+pub(super) fn time_left(parts: &AppenderParts, open: &[PendingSend]) -> Duration {
     let first = open.iter().map(|send| send.job.deadline).min();
     let now = parts.clock.now();
     first.map_or(SEND_DEADLINE, |first| first.saturating_duration_since(now))
@@ -193,12 +193,12 @@ pub(super) fn time_left(parts: &Parts, open: &[PendingSend]) -> Duration {
 
 pub(super) fn refuse_all(open: &mut Vec<PendingSend>, error: AppendError) {
     for send in open.drain(..) {
-        send.tell(Err(error));
+        send.finish(Err(error));
     }
 }
 
-/// Tells every send whose drafts all have a position now; the others stay open.
-pub(super) fn finish(parts: &Parts, open: &mut Vec<PendingSend>) {
+/// Gives an outcome to every send whose drafts all have a position; the others stay pending.
+pub(super) fn finish(parts: &AppenderParts, open: &mut Vec<PendingSend>) {
     let (settled, unsettled) = open.drain(..).partition(PendingSend::is_settled);
     *open = unsettled;
     let settled: Vec<PendingSend> = settled;
@@ -212,6 +212,6 @@ pub(super) fn finish(parts: &Parts, open: &mut Vec<PendingSend>) {
         parts.metrics.sends.count(label);
         let seqs = send.found.iter().flatten().map(|found| found.seq());
         let seqs = seqs.collect();
-        send.tell(Ok(seqs));
+        send.finish(Ok(seqs));
     }
 }

@@ -1,4 +1,4 @@
-//! What waits for one topic, in the order in which it came.
+//! Bounded queue of the sends of one topic, in the order of submission.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use super::{AppendError, Done, SEND_DEADLINE};
 use crate::log::{Draft, Topic};
 use crate::store::{APPEND_BYTES_MAX, APPEND_ENTRIES_MAX};
 
-/// Sends that wait for one topic. A room of 1,000 members that all write at once fits.
+/// Sends that may wait for one topic. A room of 1,000 members that all write at once fits.
 pub(super) const QUEUE_MAX: usize = 2_048;
 
 /// One send: drafts that become neighbours in the log, all or none; in a store that keeps logs in
@@ -22,7 +22,7 @@ pub(super) struct Job {
     pub(super) done: Done,
 }
 
-/// What waits for one topic.
+/// The queue of one topic.
 pub(super) struct TopicQueue {
     pub(super) topic: Topic,
     pub(super) state: Mutex<QueueState>,
@@ -30,17 +30,17 @@ pub(super) struct TopicQueue {
 
 pub(super) struct QueueState {
     pub(super) jobs: VecDeque<Job>,
-    /// A task is at work on this topic; it has `known` meanwhile.
+    /// The topic's task is running; it has the tail meanwhile.
     pub(super) working: bool,
     pub(super) tail: Option<LogTail>,
     pub(super) used_at: Instant,
 }
 
-/// What a queue does with a job it has taken in.
+/// Result of adding a job.
 pub(super) enum Put {
-    /// The task that is at work on the topic comes to it.
+    /// The topic's task will process it.
     Waits,
-    /// It is the first: the topic needs a task.
+    /// The topic needs a task.
     Begins,
 }
 
@@ -63,7 +63,7 @@ impl TopicQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a job in, or gives it back: too many wait, or another one must come first.
+    /// Adds a job, or returns it: too many wait, or another one must come first.
     pub(super) fn put(&self, job: Job, now: Instant) -> Result<Put, Job> {
         let mut state = self.lock();
         state.used_at = now;
@@ -83,7 +83,7 @@ impl TopicQueue {
         first.map_or(SEND_DEADLINE, |first| first.saturating_duration_since(now))
     }
 
-    /// Gives up on those who wait and whose time is over, and on those behind them.
+    /// Fails the jobs whose deadline has passed, and those behind them.
     pub(super) fn expire(&self, now: Instant) {
         let mut state = self.lock();
         let is_over = |job: &mut Job| job.deadline <= now;
@@ -101,7 +101,7 @@ impl TopicQueue {
         }
     }
 
-    /// These were given up while they were on their way; what waits behind them fails with them.
+    /// Fails jobs of a batch that were given up, and those that wait behind them.
     pub(super) fn fail(&self, over: Vec<Job>) {
         let mut state = self.lock();
         over.iter().for_each(Job::fail);
@@ -112,8 +112,8 @@ impl TopicQueue {
         }
     }
 
-    /// The next batch, with as many whole jobs as fit. `None` if the queue is empty: the worker ends,
-    /// and the log tail in `known` is kept for the next one.
+    /// The next batch, with as many whole jobs as fit. `None` if the queue is empty: the task ends, and
+    /// the tail is kept for the next one.
     pub(super) fn next_batch(&self, tail: &mut Option<LogTail>) -> Option<Vec<Job>> {
         let mut state = self.lock();
         let (mut entries, mut bytes) = (0_usize, 0_usize);
@@ -142,12 +142,12 @@ impl TopicQueue {
 }
 
 impl Job {
-    /// Whether another one of the same origin must come first.
+    /// Whether another one of the same connection must be retried first.
     pub(super) fn has_to_wait(&self) -> bool {
         self.turn.as_ref().is_some_and(Turn::has_to_wait)
     }
 
-    /// It is refused for now: those of its origin behind it have to wait.
+    /// Refuses it for now: those of its connection behind it have to wait.
     pub(super) fn fail(&self) {
         if let Some(turn) = &self.turn {
             turn.fail();
@@ -156,7 +156,7 @@ impl Job {
 }
 
 impl QueueState {
-    /// Takes the jobs out of which another one of the same origin must come first.
+    /// Takes out the jobs for which another one of the same connection must be retried first.
     fn take_held(&mut self) -> Vec<Job> {
         let jobs = std::mem::take(&mut self.jobs).into_iter();
         let (held, others): (Vec<_>, Vec<_>) = jobs.partition(Job::has_to_wait);

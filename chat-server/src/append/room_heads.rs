@@ -1,19 +1,18 @@
-//! The newest message of each room, as lists show it: a record in the store that is a cache of the
-//! room's log.
+//! Records of the newest message of each room, for room lists: a cache of the rooms' logs in the store.
 //!
-//! The record cannot be written together with the log, so a node that ends between the two, or a
-//! store that takes the one and not the other, leaves it behind. Therefore everything that finds out
-//! that a log goes on brings it up to date: with the entry at hand by [`RoomHeads::note`] (own
-//! appends, what was read on after a conflict or an unknown outcome, a list that read past the
-//! record), with a position alone by [`RoomHeads::check`], which reads the record and writes it only
-//! if it is behind (a send that was repeated, a hub that has begun, filled a gap or compared heads).
+//! The record cannot be written together with the log, so it is behind when a node ends between the
+//! two, or when only one of the two writes succeeds. Therefore every component that finds a longer log
+//! updates it: with the entry at hand by [`RoomHeads::note`] (own appends, entries read after a
+//! conflict or an unknown outcome, a list that read past the record), with a position alone by
+//! [`RoomHeads::check`], which reads the record and writes it only if it is behind (a repeated send, a
+//! hub that has begun, filled a gap or compared heads).
 //!
-//! One task writes while there is something to write, off the path of sends: the newest of a room,
-//! however many came meanwhile. What fails is repeated with backoff until it is written or overtaken.
+//! One task writes while there is something to write, off the path of sends: the newest entry of a
+//! room, however many there were. Failed writes are retried with backoff until written or overtaken.
 //! Of two records the store keeps the greater position, so nothing here depends on order. At most
 //! [`ROOMS_MAX`] rooms wait; beyond that, records are dropped, and the checks repair them.
 //!
-//! What this module does not do: lists, which besides look at the log of each row that they show.
+//! What this module does not do: lists, which also read the log of each row that they show.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -37,7 +36,7 @@ const ROOMS_MAX: usize = 16_384;
 const PASS_ROOMS: usize = 64;
 const WRITES_AT_ONCE: usize = 16;
 
-/// Between passes in which nothing could be written: doubling from the first to the last.
+/// Time between passes in which nothing could be written: doubling from the first to the last.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
@@ -47,11 +46,11 @@ pub struct RoomHeads {
     inner: Arc<Inner>,
 }
 
-/// What [`RoomHeads`] is made of.
+/// What [`RoomHeads::new`] needs.
 pub struct RoomHeadsParts {
-    /// Where the records are.
+    /// The records.
     pub rooms: Arc<dyn RoomStore>,
-    /// The logs they are a cache of.
+    /// The logs that they are a cache of.
     pub messages: Arc<dyn MessageStore>,
     /// Waits for writes under way when the node stops.
     pub drain: Drain,
@@ -69,15 +68,15 @@ struct State {
     waiting: HashMap<RoomId, Newest>,
     /// Each room that waits, once.
     queue: VecDeque<RoomId>,
-    /// A task is at work.
+    /// A task is running.
     working: bool,
 }
 
-/// What is known of a room's newest entry.
+/// The newest entry of a room.
 #[derive(Clone, Debug)]
 enum Newest {
     Head(RoomHead),
-    /// Only where it is.
+    /// Only its position.
     At(Seq),
 }
 
@@ -89,7 +88,7 @@ impl Newest {
         }
     }
 
-    /// Whether this says more than `other`.
+    /// Whether this is newer than `other`, or has the text that it lacks.
     fn beats(&self, other: &Self) -> bool {
         let is_whole = |one: &Self| matches!(one, Self::Head(_));
         (self.seq(), is_whole(self)) > (other.seq(), is_whole(other))
@@ -97,7 +96,7 @@ impl Newest {
 }
 
 impl RoomHeads {
-    /// Nothing waits yet.
+    /// No record waits.
     #[must_use]
     pub fn new(parts: RoomHeadsParts) -> Self {
         let state = Mutex::default();
@@ -106,15 +105,15 @@ impl RoomHeads {
         }
     }
 
-    /// The log of a room goes at least to this entry. Nothing for other topics.
+    /// Notes that the log of a room goes at least to this entry. Nothing for other topics.
     pub fn note(&self, topic: Topic, entry: &Entry) {
         if let Topic::Room(room) = topic {
             self.put(room, Newest::Head(head_of(room, entry)));
         }
     }
 
-    /// The log of a room goes at least to this position; its record may not. Nothing for other
-    /// topics.
+    /// Notes that the log of a room goes at least to this position; its record may not. Nothing for
+    /// other topics.
     pub fn check(&self, topic: Topic, head: Seq) {
         if let (Topic::Room(room), true) = (topic, head > Seq::ZERO) {
             self.put(room, Newest::At(head));
@@ -165,7 +164,7 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Works until nothing waits, or the time for stopping is over.
+    /// Writes until nothing waits, or the time for stopping is over.
     async fn work(self: Arc<Self>) {
         let hard = self.parts.drain.hard();
         let mut backoff = BACKOFF_MIN;
@@ -196,7 +195,7 @@ impl Inner {
         Some(rooms.into_iter().filter_map(newest).collect())
     }
 
-    /// Whether it is done with; otherwise it waits again, behind the others.
+    /// Whether it is done; otherwise it waits again, behind the others.
     async fn write_one(&self, room: RoomId, newest: Newest) -> bool {
         let seq = newest.seq();
         let done = match timeout(ATTEMPT, self.write(room, newest)).await {
@@ -234,7 +233,7 @@ impl Inner {
                 }
                 self.parts.metrics.room_heads_behind.inc();
                 let Some(entry) = self.entry(room, seq).await? else {
-                    return Ok(()); // not readable: the next entry brings the record on
+                    return Ok(()); // not readable: the next entry updates the record
                 };
                 head_of(room, &entry)
             }
@@ -259,7 +258,7 @@ impl Inner {
     }
 }
 
-/// An entry as lists show it; without a text what was taken back or has none.
+/// An entry as lists show it; without a text if it was deleted or has none.
 #[must_use]
 pub fn head_of(room: RoomId, entry: &Entry) -> RoomHead {
     let text = if entry.draft.kind == Kind::Chat && !entry.deleted {

@@ -1,4 +1,4 @@
-//! The newest part of a log, as far as it is needed to recognise a send that is repeated.
+//! Deduplication window: the named sends in the newest part of a log, to recognise repeated ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -9,17 +9,17 @@ use shared::ids::{MemberId, Seq};
 
 use crate::log::{Draft, Entry, Topic};
 
-/// A client that lost its answer asks again within seconds, or after a reconnect; ten minutes cover
-/// a phone in a tunnel.
+/// A client that got no receipt retries within seconds, or after a reconnect; ten minutes cover a
+/// phone in a tunnel.
 const AGE_MAX: Duration = Duration::from_secs(600);
 
 /// Bounds the memory of a room in which thousands write within ten minutes.
 const ENTRIES_MAX: u32 = 8_192;
 
-/// Who sent it and what they called it.
+/// Sender and client message id.
 type Name = (Option<MemberId>, Box<str>);
 
-/// What a repeated send turned out to be.
+/// Result of a search for a repeated send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeated {
     /// The same message; it is stored at this position.
@@ -48,7 +48,7 @@ impl Window {
         }
     }
 
-    /// Takes in the next entry of the log and forgets what falls out of the window.
+    /// Adds the next entry of the log and drops those that leave the window.
     pub(super) fn push(&mut self, entry: &Entry) {
         if let Some((name, fingerprint)) = self.named(entry) {
             self.by_name.insert(name.clone(), (entry.seq, fingerprint));
@@ -57,7 +57,7 @@ impl Window {
         self.forget(entry.seq, entry.draft.sent_at);
     }
 
-    /// Takes in an entry older than all before it, while the window is being made.
+    /// Adds an entry older than all others, while the window is being loaded.
     pub(super) fn push_older(&mut self, entry: &Entry) {
         if let Some((name, fingerprint)) = self.named(entry) {
             let newest = self.by_name.entry(name.clone());
@@ -86,7 +86,7 @@ impl Window {
         })
     }
 
-    /// Whether two drafts say the same under the same name.
+    /// Whether two drafts of one name have the same content.
     pub(super) fn same(&self, one: &Draft, other: &Draft) -> bool {
         self.fingerprint(one) == self.fingerprint(other)
     }
@@ -127,13 +127,13 @@ fn entries_min(topic: Topic) -> u32 {
     }
 }
 
-/// The first position to read when the window of a log that ends at `head` is made, and whether,
-/// after a page that began at `first` with an entry of `oldest`, an earlier one is needed.
+/// The first position to read when the window of a log that ends at `head` is loaded.
 pub(super) fn first_page(topic: Topic, head: Seq) -> Seq {
     back(head, entries_min(topic).saturating_sub(1))
 }
 
-/// The start of the page before `first`, if the window reaches that far back.
+/// The start of the page before one that began at `first` with an entry of `oldest`, if the window
+/// reaches that far back.
 pub(super) fn earlier_page(
     head: Seq,
     first: Seq,
@@ -195,7 +195,7 @@ mod tests {
         Seq::try_from(u64::from(seq)).unwrap()
     }
 
-    /// A log of which each position was sent at the second that `sent` says; both ways of making
+    /// A log whose positions were sent at the seconds that `sent` returns; both ways of making
     /// its window must find the same.
     #[track_caller]
     fn check(topic: Topic, sent: impl Fn(u32) -> u64, head: u32, first_found: u32) {
@@ -292,7 +292,7 @@ mod tests {
         for other in others {
             assert_eq!(window.find(&other), Some(Repeated::Different));
         }
-        // Somebody else's, and one without a name.
+        // Another member's, and one without a name.
         let elses = Draft {
             sender: Some(MemberId::try_from(9_u64).unwrap()),
             ..draft(1)
