@@ -16,7 +16,7 @@ use stomp::CloseCode;
 use crate::append::Outcome;
 
 /// Room events that wait for one connection. Further ones are dropped: they are not stored, and to a
-/// connection this far behind it does not matter that somebody was typing.
+/// connection this far behind it does not matter who was typing.
 const EVENTS_MAX: usize = 64;
 
 /// Number of a subscription in its connection.
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_bounded_and_other_letters_are_not_lost_to_them() {
+    fn room_events_are_bounded_and_do_not_displace_others() {
         let wake_queue = WakeQueue::default();
         for _ in 0..EVENTS_MAX {
             assert!(wake_queue.post_event(1, Bytes::new()));
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bell_rings_once_for_many() {
+    fn the_task_is_woken_once_for_many_marks() {
         let (wake_queue, count) = (WakeQueue::default(), Arc::new(Count::default()));
         let waker = Waker::from(Arc::clone(&count));
         let mut cx = Context::from_waker(&waker);
@@ -307,8 +307,8 @@ mod tests {
         let mut seen = BTreeSet::new();
         while seen.len() < MARKS as usize * 3 {
             let ready = poll_fn(|cx| wake_queue.poll_ready(cx));
-            let rung = timeout(Duration::from_secs(20), ready).await;
-            rung.expect("the waker rings while there is something to come");
+            let woken = timeout(Duration::from_secs(20), ready).await;
+            woken.expect("the task is woken while there are marks to come");
             seen.extend(marked(&wake_queue));
         }
         marking.join_all().await;

@@ -275,7 +275,7 @@ impl Actor {
         if !self.closing.linger(count, now) {
             return self.session.close(CloseCode::NORMAL, "");
         }
-        self.socket.note_goodbye();
+        self.socket.note_finished();
         for _ in 0..self.subscriptions.clear() {
             self.note_subscription_ended();
         }
@@ -303,7 +303,7 @@ impl Actor {
     fn on_time(&mut self, now: Instant) {
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
         if !self.may_read() {
-            // We have stopped reading, so silence says nothing about the peer.
+            // We have stopped reading, so silence is no sign that the peer is gone.
             self.liveness.note_received(now);
             self.session.handle_received(now);
         }

@@ -1,4 +1,4 @@
-//! Rate limits of one connection: sends, and "is writing".
+//! Rate limits of one connection: sends, and typing events.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -8,13 +8,14 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use shared::ids::RoomId;
 
-/// Bursts are this many times the rate: a person who was offline sends what was written meanwhile.
+/// Bursts are this many times the rate: a client that was offline sends all that was written
+/// meanwhile.
 const BURST: u32 = 5;
 
-/// "Is writing" is passed on at most this often; the page shows it a little longer.
+/// A typing event is published at most this often per room; the page shows it a little longer.
 const TYPING_EVERY: Duration = Duration::from_secs(2);
 
-/// Rooms that one connection may be writing in at a time: a person has one page open, or a few.
+/// Rooms with typing events of one connection at a time: a person has one page open, or a few.
 const TYPING_ROOMS_MAX: usize = 16;
 
 /// Throttles the sends of a connection.
@@ -52,14 +53,14 @@ impl Limiter {
     }
 }
 
-/// Where a member was writing lately.
+/// Recent typing events.
 #[derive(Debug, Default)]
 pub(super) struct Typed {
     recent: Vec<(RoomId, Instant)>,
 }
 
 impl Typed {
-    /// Whether "is writing" in this room may be passed on now; if so, that is noted.
+    /// Whether a typing event of this room may be published now; if so, it is counted.
     pub(super) fn allows(&mut self, room: RoomId, now: Instant) -> bool {
         self.recent
             .retain(|(_, at)| now.saturating_duration_since(*at) < TYPING_EVERY);

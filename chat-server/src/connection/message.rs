@@ -30,16 +30,16 @@ const RESERVED: [&str; 7] = [
     "head",
 ];
 
-/// What a message may be.
+/// Rules for a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MessageRules {
     /// Characters of a chat message.
     pub(super) chars_max: usize,
-    /// Whether the room takes other bodies than chat messages.
+    /// Whether the room accepts other bodies than chat messages.
     pub(super) opaque: bool,
 }
 
-/// Reads what a member sends to a room.
+/// Reads a member's message to a room.
 pub(super) fn read_message(
     frame: &stomp::Frame,
     sender: MemberId,
@@ -81,8 +81,8 @@ pub(super) fn read_message(
     })
 }
 
-/// The text of a body that is a chat message, an object with `message`; in every room, and whatever
-/// its content type says: the first front end sends none, other clients any.
+/// The text of a body that is a chat message, an object with `message`; in every room, and with any
+/// content type: the first front end sends none, other clients any.
 fn chat_text(body: &[u8]) -> Option<String> {
     let send: ChatSend = from_object(body).ok()?;
     Some(send.message)

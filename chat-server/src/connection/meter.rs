@@ -1,33 +1,34 @@
-//! How much a peer sends that carries nothing: WebSocket frames that are empty or only control, and
-//! STOMP's line ends. Each costs little, so nothing else bounds how many of them come.
+//! Meter of idle input: WebSocket frames that are empty or only control, and STOMP's line ends. Each
+//! costs little, so no other limit bounds their number.
 //!
 //! [`Meter`] counts the frames while they are read, as tungstenite shows only whole messages;
-//! [`IdleBudget`] says how many are too many. It closes nothing.
+//! [`IdleBudget`] limits their number. It closes nothing.
 
 use std::time::{Duration, Instant};
 
-/// Nothings a second that may come for ever. Heart-beats and pings come once a second at most.
+/// Idle frames and line ends per second that may come for ever. Heart-beats and pings come once a
+/// second at most.
 const PER_SECOND: u32 = 50;
 
-/// Nothings that may come at once: what a client has beaten every second gathers while this server,
-/// or the way to it, stands still for a quarter of an hour.
+/// The same at once: so many heart-beats of one per second gather while this server, or the network,
+/// stands still for a quarter of an hour.
 const BURST: u64 = 1_000;
 
 /// The longest head of a frame (RFC 6455 §5.2): two bytes, eight of length, four of the mask.
 const HEAD_BYTES_MAX: usize = 14;
 
-/// Follows the frames of a peer and counts those that carry nothing.
+/// Parses the frames of a peer and counts those without content.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     head: [u8; HEAD_BYTES_MAX],
     head_bytes: usize,
-    /// What is left of the frame that is being read.
+    /// Bytes left of the frame that is being read.
     payload_left: u64,
     idle: u64,
 }
 
 impl Meter {
-    /// Takes what was read, in any portions.
+    /// Takes the bytes that were read, in any portions.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         loop {
             let skipped = usize::try_from(self.payload_left).unwrap_or(usize::MAX);
@@ -77,7 +78,7 @@ impl Meter {
     }
 }
 
-/// A bucket that leaks.
+/// A leaky bucket.
 #[derive(Debug)]
 pub(super) struct IdleBudget {
     level: u64,
@@ -92,7 +93,7 @@ impl IdleBudget {
         }
     }
 
-    /// Whether so many more are still few enough.
+    /// Whether so many more are within the budget.
     pub(super) fn takes(&mut self, count: u64, now: Instant) -> bool {
         let drop_every = Duration::from_secs(1) / PER_SECOND;
         let passed = now.saturating_duration_since(self.leaked_at);

@@ -207,7 +207,7 @@ mod tests {
         })
     }
 
-    /// Reads a log of which each entry has as many bytes as `size` says (`None`: it has expired),
+    /// Reads a log whose entries have as many bytes as `size` returns (`None`: it has expired),
     /// page by page; how many entries were kept of each page.
     #[track_caller]
     fn check(head: u32, size: impl Fn(u32) -> Option<usize>, kept: &[usize]) {

@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::meter::Meter;
 use crate::websocket_frame::{HEADER_BYTES_MAX, Payload, put_header};
 
-/// What one read takes at most, and so what an idle connection keeps: a chat message is smaller.
+/// Bytes of one read at most, and so of an idle connection's buffer: a chat message is smaller.
 const READ_BYTES: usize = 4 << 10;
 
 /// A close frame's reason (RFC 6455 §5.5: 125 bytes less the code).
@@ -31,14 +31,14 @@ const REASON_BYTES_MAX: usize = 123;
 /// A close frame with code 1000.
 const NORMAL_CLOSE: [u8; 4] = [0x88, 2, 0x03, 0xe8];
 
-/// What the socket has to say.
+/// An event of the socket.
 #[derive(Debug)]
 pub(super) enum SocketEvent {
     /// Bytes of STOMP.
     Data(Bytes),
     /// Bytes of a message that is not whole yet.
     Progress,
-    /// Something that only shows that the peer is there: a ping, a pong.
+    /// Only a sign of life: a ping, a pong.
     Alive,
     /// A message over the limit; nothing more is read from this peer.
     TooLarge,
@@ -52,7 +52,7 @@ pub(super) enum SocketEvent {
     Wrote(Wrote),
 }
 
-/// What was written.
+/// Whether STOMP was among the bytes written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wrote {
     Stomp,
@@ -79,9 +79,9 @@ pub(super) struct Socket {
     /// STOMP waits to be written.
     stomp_waits: bool,
     /// The session is over in good order: a close that names no code is answered with 1000.
-    said_goodbye: bool,
+    is_finished: bool,
     /// tungstenite has given up reading. What comes is thrown away until the peer closes: a socket
-    /// that is closed with bytes unread is reset, and the peer would lose our last words.
+    /// that is closed with bytes unread is reset, and the peer would lose our last frames.
     discarding: bool,
     /// Nothing more is written.
     shut: bool,
@@ -109,7 +109,7 @@ impl Socket {
             ws,
             closing: false,
             stomp_waits: false,
-            said_goodbye: false,
+            is_finished: false,
             discarding: false,
             shut: false,
         }
@@ -167,8 +167,8 @@ impl Socket {
 
     /// From now on the peer may close, in good order. Clients that close without a code (stompjs) then
     /// see 1000, as when they are closed, not 1005.
-    pub(super) fn note_goodbye(&mut self) {
-        self.said_goodbye = true;
+    pub(super) fn note_finished(&mut self) {
+        self.is_finished = true;
     }
 
     /// Whether any of what waits to be written is STOMP.
@@ -181,7 +181,7 @@ impl Socket {
         self.ws.get_ref().out.len()
     }
 
-    /// Reads and writes as far as the peer lets us; `read` says whether to take more in.
+    /// Reads and writes as far as the peer allows; reads only with [`Read::Yes`].
     ///
     /// Cancel-safe: what was read or written is either returned or still in here.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, read: Read) -> Poll<SocketEvent> {
@@ -214,13 +214,13 @@ impl Socket {
         let event = match message {
             Some(Ok(Message::Text(text))) => SocketEvent::Data(text.into()),
             Some(Ok(Message::Binary(bytes))) => SocketEvent::Data(bytes),
-            Some(Ok(Message::Close(None))) if self.said_goodbye && !self.closing => {
+            Some(Ok(Message::Close(None))) if self.is_finished && !self.closing => {
                 let wire = self.ws.get_mut();
                 wire.out.extend_from_slice(&NORMAL_CLOSE);
                 wire.answered = true;
                 SocketEvent::Alive
             }
-            // The next read answers a close and says that it is over.
+            // The next read answers a close and returns the end.
             Some(Ok(
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) | Message::Close(_),
             )) => SocketEvent::Alive,
@@ -236,15 +236,15 @@ impl Socket {
             Some(Err(_)) | None => SocketEvent::Gone,
         };
         if matches!(event, SocketEvent::Gone) {
-            self.write_last_words();
+            self.write_last_bytes();
         }
         self.discarding = matches!(event, SocketEvent::TooLarge | SocketEvent::Malformed(_));
         Poll::Ready(event)
     }
 
     /// Writes what the kernel takes at once: tungstenite answers the peer's close in the same call
-    /// that says that it is over, and nobody will poll again.
-    fn write_last_words(&mut self) {
+    /// that returns the end, and there is no further poll.
+    fn write_last_bytes(&mut self) {
         let wire = self.ws.get_mut();
         if !wire.out.is_empty() {
             drop(wire.tcp.try_write(&wire.out));
@@ -327,7 +327,7 @@ impl AsyncWrite for Wire {
         Poll::Ready(Ok(bytes.len()))
     }
 
-    /// The socket's owner writes; tungstenite need not know when.
+    /// The socket's owner writes, not tungstenite.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

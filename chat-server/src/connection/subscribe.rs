@@ -47,7 +47,7 @@ pub(super) struct Begun {
     pub(super) recovered: bool,
 }
 
-/// What a SUBSCRIBE asks for.
+/// The content of a SUBSCRIBE.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SubscribeRequest {
     destination: SubscribeTo,
@@ -190,7 +190,7 @@ async fn find_start(
     };
     let mut head = head;
     if wanted > head {
-        // The hub may lag: only the store can tell that something was lost.
+        // The hub may lag: only the store shows whether something was lost.
         head = services.store.head(topic, ReadConsistency::Serial).await?;
         if wanted > head {
             return Ok((head, false));

@@ -1,4 +1,4 @@
-//! The bytes of a MESSAGE, ready for the socket: WebSocket header, STOMP head, shared tail.
+//! MESSAGE frames, ready for the socket: WebSocket header, head of the subscription, shared tail.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::log::{Entry, Kind, Topic};
 use crate::websocket_frame::{HEADER_BYTES_MAX, Payload, put_header};
 use crate::wire::ChatMessage;
 
-/// Which destination shows a topic; it decides which kinds of entries are seen, and how.
+/// The destination by which a topic is shown; it decides which kinds of entries are visible, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DestinationView {
     /// `/sub/{roomId}`: every entry.
@@ -22,7 +22,7 @@ pub enum DestinationView {
 }
 
 impl DestinationView {
-    /// Whether entries of this kind are seen.
+    /// Whether entries of this kind are visible.
     #[must_use]
     pub fn shows(self, kind: Kind) -> bool {
         match self {
@@ -33,10 +33,10 @@ impl DestinationView {
     }
 }
 
-/// What the MESSAGE frames of a subscription have in common with those of others like it.
+/// Everything that MESSAGE frames of one entry differ in between subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FrameVariant {
-    /// The destination it is for.
+    /// The destination.
     pub view: DestinationView,
     /// The session's version.
     pub version: Version,
@@ -46,16 +46,16 @@ pub struct FrameVariant {
     pub acks: bool,
 }
 
-/// Whether a message goes out for the first time on this connection.
+/// Whether a message is delivered for the first time on this connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// Yes.
+    /// The first delivery.
     First,
-    /// No: the client refused it once.
+    /// After the client has rejected it once.
     Again,
 }
 
-/// The part of an entry's MESSAGE that all receivers of one version and lens share.
+/// The part of an entry's MESSAGE that all receivers of one version and view share.
 #[must_use]
 pub fn message_tail(
     topic: Topic,
@@ -100,7 +100,7 @@ pub fn message_tail(
     )
 }
 
-/// A whole WebSocket frame with the MESSAGE for one form.
+/// The WebSocket frame of a MESSAGE in one variant.
 #[must_use]
 pub fn message_frame(
     topic: Topic,
@@ -133,7 +133,7 @@ pub fn whole_frame(head: &[u8], tail: &MessageTail) -> Bytes {
     frame.freeze()
 }
 
-/// The destination by which a lens shows a topic.
+/// The destination by which a view shows a topic.
 #[must_use]
 pub fn destination(topic: Topic, view: DestinationView) -> String {
     match (topic, view) {
@@ -145,7 +145,7 @@ pub fn destination(topic: Topic, view: DestinationView) -> String {
     }
 }
 
-/// The JSON around what is stored; `None` where the stored bytes are the body.
+/// The JSON body of an entry; `None` where the stored bytes are the body.
 fn chat_json(topic: Topic, entry: &Entry) -> Option<Vec<u8>> {
     let id = topic.message_id(entry.seq)?;
     let created_at = LocalDateTime::from_unix(entry.draft.sent_at);
@@ -178,18 +178,18 @@ fn chat_json(topic: Topic, entry: &Entry) -> Option<Vec<u8>> {
     }
 }
 
-/// The encoded forms of one entry; bounded, as clients choose subscription ids freely.
+/// The encoded variants of one entry; bounded, as clients choose subscription ids freely.
 #[derive(Debug, Default)]
 pub(super) struct FrameCache {
     tails: Vec<(DestinationView, MessageTail)>,
     frames: Vec<(Arc<FrameVariant>, Bytes)>,
 }
 
-/// Frames kept of one entry. Front ends call their subscriptions alike (`sub-0`), so few differ.
+/// Frames kept of one entry. Front ends use the same subscription ids (`sub-0`), so few differ.
 const FRAMES_MAX: usize = 4;
 
 impl FrameCache {
-    /// The frame of `entry` in this form: encoded at its first use, shared after.
+    /// The frame of `entry` in this variant: encoded at its first use, shared after.
     pub(super) fn frame(
         &mut self,
         topic: Topic,
@@ -211,7 +211,7 @@ impl FrameCache {
         frame
     }
 
-    /// Forgets everything: the entry changed.
+    /// Drops everything: the entry has changed.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -384,7 +384,7 @@ mod tests {
     fn lengths_are_written_in_their_shortest_form() {
         let variant = variant(DestinationView::Room, Version::V1_2, "s", false);
         let frame_of = |length: usize, byte: u8| {
-            // A longer body has a longer content-length, so the right one is looked for.
+            // A longer body has a longer content-length, so the right one is searched.
             let fits = |body: &usize| {
                 let entry = entry(Kind::Opaque, &vec![byte; *body]);
                 let tail =
@@ -439,7 +439,7 @@ mod tests {
             let shared = second.as_ptr() == first.as_ptr();
             assert_eq!(shared, nth < FRAMES_MAX, "variant {nth}");
         }
-        // The tail is encoded once for all of one lens and version.
+        // The tail is encoded once for all of one view and version.
         assert_eq!(encoded.tails.len(), 1);
         encoded.clear();
         assert!(encoded.frames.is_empty() && encoded.tails.is_empty());

@@ -1,23 +1,23 @@
-//! Who follows a part of a topic.
+//! Subscriptions to a part of a topic, in places that stay the same until they end.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use crate::wake_queue::{Owner, Slot, WakeQueue};
 
-/// Who follows, by a place that stays the same.
+/// Subscriptions by place.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     places: Vec<Option<Place>>,
     free: Vec<usize>,
 }
 
-/// A follower.
+/// A subscription in its place.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) wake_queue: Arc<WakeQueue>,
     pub(super) slot: Slot,
-    /// How far it has pulled; only for those who look at the node.
+    /// How far it has pulled; only for the figures of operators.
     pub(super) position: Arc<AtomicU32>,
 }
 

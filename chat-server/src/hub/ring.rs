@@ -1,6 +1,6 @@
-//! The newest entries of a topic, encoded, and the order in which entries become visible here.
+//! Ring of a topic's newest entries, encoded, and the order in which entries become visible here.
 //!
-//! Pure: what to read from the store is returned, not done.
+//! Pure: ranges to read from the store are returned, not read.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
@@ -23,7 +23,7 @@ pub const RING_BYTES_MAX: usize = 512 << 10;
 /// What an entry takes besides its body: its frame's head and headers, and the record.
 const ENTRY_BYTES: usize = 512;
 
-/// What taking entries in led to.
+/// Result of taking entries in.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Taken {
     /// Nothing new is visible.
@@ -32,7 +32,7 @@ pub(super) enum Taken {
     Grew,
 }
 
-/// What a ring has in memory.
+/// Sizes of what a ring has in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RingSize {
     /// Entries for subscriptions to pull.
@@ -43,7 +43,7 @@ pub struct RingSize {
     pub held: usize,
 }
 
-/// How a pull ended.
+/// Why a pull ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pulled {
     /// The subscription has seen everything up to the head.
@@ -66,7 +66,7 @@ struct Kept {
 #[derive(Debug)]
 pub(super) struct Ring {
     topic: Topic,
-    /// `None` until the store was asked.
+    /// `None` until it was read from the store.
     head: Option<Seq>,
     /// Ends at the head, without holes in a room.
     kept: VecDeque<Kept>,
@@ -74,10 +74,10 @@ pub(super) struct Ring {
     /// Arrived, but entries before them are missing.
     held: BTreeMap<Seq, Arc<Entry>>,
     held_bytes: usize,
-    /// Taken back before they are visible here: the word may overtake the entry, or a read of the
+    /// Deleted before they are visible here: the event may overtake the entry, or a read of the
     /// store that is under way.
     taken_back: BTreeSet<Seq>,
-    /// The greatest position heard of.
+    /// The greatest position that was announced.
     announced: Seq,
 }
 
@@ -100,7 +100,7 @@ impl Ring {
         self.head
     }
 
-    /// The store's head at the beginning; what arrived meanwhile is sorted in.
+    /// Begins at the store's head; entries that arrived meanwhile are sorted in.
     pub(super) fn begin(&mut self, head: Seq, now: Instant) -> Taken {
         if self.head.is_none() {
             self.head = Some(head);
@@ -109,8 +109,8 @@ impl Ring {
         self.release(now)
     }
 
-    /// Takes in entries from anywhere: the next one is shown, earlier ones are known, later ones
-    /// wait for what is missing.
+    /// Takes in entries from any source: the next one is shown, earlier ones are ignored, later ones
+    /// wait for the missing ones.
     pub(super) fn take(&mut self, entries: &[Arc<Entry>], now: Instant) -> Taken {
         let before = self.head;
         for entry in entries {
@@ -152,22 +152,22 @@ impl Ring {
         (self.announced > head).then_some((head, self.announced))
     }
 
-    /// The log has grown to here, somebody says; whether that is news.
+    /// Notes that the log has grown to `head`; whether that is more than was announced before.
     pub(super) fn announce(&mut self, head: Seq) -> bool {
         let is_news = head > self.announced;
         self.announced = self.announced.max(head);
         is_news
     }
 
-    /// The greatest position heard of.
+    /// The greatest position that was announced.
     pub(super) fn announced(&self) -> Seq {
         self.announced
     }
 
-    /// The log does not go to `told`, as was said: it ends at `end`. What is held beyond that is of
-    /// another log. Nothing changes, and `false`, if more was heard of meanwhile.
-    pub(super) fn retract(&mut self, told: Seq, end: Seq) -> bool {
-        if self.announced != told {
+    /// Retracts an announcement: the log ends at `end`, not at `announced`. Entries held beyond that
+    /// belong to another log. Changes nothing and returns `false` if more was announced meanwhile.
+    pub(super) fn retract(&mut self, announced: Seq, end: Seq) -> bool {
+        if self.announced != announced {
             return false;
         }
         if let Some(beyond) = end.next() {
@@ -178,7 +178,7 @@ impl Ring {
         true
     }
 
-    /// What it keeps and holds.
+    /// Sizes of what it has in memory.
     pub(super) fn size(&self) -> RingSize {
         RingSize {
             entries: self.kept.len(),
@@ -239,7 +239,7 @@ impl Ring {
         }
     }
 
-    /// The entry was taken back; it may still wait for those before it.
+    /// Deletes an entry, also one that still waits for those before it.
     pub(super) fn delete(&mut self, seq: Seq) {
         if let Some(kept) = self.kept.iter_mut().find(|kept| kept.seq == seq) {
             self.bytes -= size(&kept.entry);
@@ -253,7 +253,7 @@ impl Ring {
         }
     }
 
-    /// Drops what was kept for longer than `age`: a quiet room costs nothing.
+    /// Drops entries older than `age`: a quiet room costs nothing.
     pub(super) fn forget_older(&mut self, now: Instant, age: Duration) {
         while self
             .kept
@@ -267,8 +267,8 @@ impl Ring {
         }
     }
 
-    /// Keeps an entry until those before it are here: at most a ring of them. Beyond that only the
-    /// greatest position is remembered; the store has the rest.
+    /// Holds an entry until those before it are here: at most a ring of them. Beyond that only the
+    /// greatest position is noted; the store has the rest.
     fn hold(&mut self, entry: &Arc<Entry>) {
         let bytes = self.held_bytes + size(entry);
         if self.held.len() < RING_ENTRIES_MAX && bytes <= RING_BYTES_MAX {
@@ -303,7 +303,7 @@ impl Ring {
         }
     }
 
-    /// Shows what was held and now follows the head; drops what the head has passed.
+    /// Shows held entries that now follow the head; drops those that the head has passed.
     fn release(&mut self, now: Instant) -> Taken {
         let mut taken = Taken::Nothing;
         while let (Some(head), Some(first)) = (self.head, self.held.first_entry()) {

@@ -1,4 +1,6 @@
-//! A topic while somebody on this node follows it: its ring and who pulls from it.
+//! A topic with subscriptions on this node: its ring, its subscriptions, and the flags of head checks.
+//!
+//! It reads neither the store nor the bus.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -17,36 +19,36 @@ use super::ring::{Pulled, Ring, RingSize, Taken};
 use crate::log::{Entry, Topic};
 use crate::wake_queue::{CloseReason, ConnectionEvent, Owner, Slot, WakeQueue};
 
-/// How the connections end that have seen what is not in the log any more: 1012, as after a
-/// restart; they come back and are told.
+/// How the connections end that have seen entries of a log that was restored: 1012, as after a
+/// restart; when they resume, they learn that their position is gone.
 const WENT_BACK: CloseReason = CloseReason {
     code: CloseCode(1012),
     text: "log restored",
 };
 
-/// What of a topic a subscription follows.
+/// The part of a topic that a subscription follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Its log.
     Log,
-    /// What happens beside it.
+    /// Its events, which are not stored.
     Events,
 }
 
-/// The live half of a topic on this node.
+/// A topic with subscriptions on this node.
 #[derive(Debug)]
 pub struct LiveTopic {
     topic: Topic,
     ring: Mutex<Ring>,
     followers: Mutex<Followers>,
-    /// Done once the bus is heard and the head is known.
+    /// Done once the bus has the subscription and the head was read.
     pub(super) begun: OnceCell<()>,
-    /// The bus had a head noted when it was asked last.
+    /// The bus had a head noted at the last check.
     was_noted: AtomicBool,
     /// The head noted there was another one than is shown here.
     was_noted_wrong: AtomicBool,
-    /// The store has to be asked for the head, whatever the bus says.
-    owes_look: AtomicBool,
+    /// The head has to be read from the store, whatever the bus has noted.
+    needs_head_check: AtomicBool,
     /// Up to here the room's record for lists was checked.
     checked: AtomicU32,
 }
@@ -55,15 +57,15 @@ pub struct LiveTopic {
 struct Followers {
     log: Places,
     events: Places,
-    /// Joins that are under way: the topic must not go meanwhile.
+    /// Joins under way: the topic is not removed meanwhile.
     joining: usize,
-    /// Since when a sweep has found nobody here; joining ends it.
+    /// Since when sweeps have found no subscription; a join resets it.
     idle_since: Option<Instant>,
     /// A task is reading missing entries.
     filling: bool,
-    /// The topic was let go of: whoever still joins is told.
+    /// The topic was reset: connections that still join are closed.
     is_gone: bool,
-    /// When the followers were last compared with the members of the room.
+    /// When the subscribers were last compared with the members of the room.
     compared_at: Option<Instant>,
 }
 
@@ -76,7 +78,7 @@ pub struct Following {
     position: Arc<AtomicU32>,
 }
 
-/// A join under way; dropping it gives it up, as a connection that ends meanwhile does.
+/// A join under way; dropping it cancels it, as a connection that ends meanwhile does.
 #[derive(Debug)]
 pub(super) struct Joining {
     topic: Arc<LiveTopic>,
@@ -100,12 +102,12 @@ impl LiveTopic {
             begun: OnceCell::new(),
             was_noted: AtomicBool::new(false),
             was_noted_wrong: AtomicBool::new(false),
-            owes_look: AtomicBool::new(false),
+            needs_head_check: AtomicBool::new(false),
             checked: AtomicU32::new(0),
         }
     }
 
-    /// Which log this is.
+    /// Its name.
     #[must_use]
     pub fn topic(&self) -> Topic {
         self.topic
@@ -137,7 +139,7 @@ impl LiveTopic {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the ring, then wakes those who have something to pull.
+    /// Changes the ring, then wakes the subscriptions that have something to pull.
     pub(super) fn change(&self, change: impl FnOnce(&mut Ring) -> Taken) {
         let taken = change(&mut self.ring());
         if taken == Taken::Grew {
@@ -147,7 +149,7 @@ impl LiveTopic {
         }
     }
 
-    /// Leaves an event with everybody who listens; returns how many were too full for it.
+    /// Posts an event to all subscriptions to events; returns how many had no room for it.
     pub(super) fn post_event(&self, body: &Bytes) -> u64 {
         let followers = self.followers();
         let listening = followers.events.all();
@@ -156,7 +158,7 @@ impl LiveTopic {
         missed.count() as u64
     }
 
-    /// Leaves a letter with everybody who follows anything of the topic.
+    /// Posts an event to the connections of all subscriptions.
     pub(super) fn post_all(&self, event: impl Fn() -> ConnectionEvent) {
         let followers = self.followers();
         for place in followers.log.all().chain(followers.events.all()) {
@@ -164,13 +166,14 @@ impl LiveTopic {
         }
     }
 
-    /// Tells everybody who follows, or is about to, that this log is not the one they have seen.
+    /// Closes the connections of all subscriptions, and of those that are joining: the log is not the
+    /// one that they have seen.
     pub(super) fn close_gracefully(&self) {
         self.followers().is_gone = true;
         self.post_all(|| ConnectionEvent::Close(WENT_BACK));
     }
 
-    /// The members who follow anything of the topic.
+    /// The members with any subscription to the topic.
     pub(super) fn members(&self) -> HashSet<MemberId> {
         let followers = self.followers();
         let all = followers.log.all().chain(followers.events.all());
@@ -179,7 +182,7 @@ impl LiveTopic {
             .collect()
     }
 
-    /// Tells these members' connections that they are not in the room any more.
+    /// Ends the subscriptions of these members, who have left the room.
     pub(super) fn evict(&self, room: RoomId, members: &HashSet<MemberId>) {
         let followers = self.followers();
         for place in followers.log.all().chain(followers.events.all()) {
@@ -193,7 +196,7 @@ impl LiveTopic {
         }
     }
 
-    /// When the followers were last compared with the members of the room.
+    /// When the subscribers were last compared with the members of the room.
     pub(super) fn compared_at(&self) -> Option<Instant> {
         self.followers().compared_at
     }
@@ -202,23 +205,23 @@ impl LiveTopic {
         self.followers().compared_at = Some(at);
     }
 
-    /// The store has to be asked for the head at the next check.
+    /// Requires that the next check reads the head from the store.
     pub(super) fn require_head_check(&self) {
-        self.owes_look.store(true, Ordering::Relaxed);
+        self.needs_head_check.store(true, Ordering::Relaxed);
     }
 
-    /// Whether that is so; whoever asks does it.
+    /// Whether that is required; the caller does it.
     pub(super) fn take_head_check(&self) -> bool {
-        self.owes_look.swap(false, Ordering::Relaxed)
+        self.needs_head_check.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether the room's record for lists was not checked at this head yet; whoever asks does it.
+    /// Whether the room's record for lists was not checked at this head yet; the caller checks it.
     pub(super) fn take_unchecked(&self, head: Seq) -> bool {
         self.checked.fetch_max(head.get(), Ordering::Relaxed) < head.get()
     }
 
-    /// Whether what the bus says of the head is reason to ask the store: it has another one noted,
-    /// or has forgotten the one that it had.
+    /// Compares the head that is noted on the bus with the one that is shown; whether the store has to
+    /// be read: the bus has another one noted, or has lost the one that it had.
     pub(super) fn observe_noted_head(&self, noted: Option<Seq>) -> bool {
         let was_noted = self.was_noted.swap(noted.is_some(), Ordering::Relaxed);
         match noted {
@@ -231,17 +234,17 @@ impl LiveTopic {
         }
     }
 
-    /// Whether the head that the bus has noted was another one than is shown; whoever asks mends it.
+    /// Whether the head noted on the bus was another one than is shown; the caller corrects it.
     pub(super) fn take_wrong_note(&self) -> bool {
         self.was_noted_wrong.swap(false, Ordering::Relaxed)
     }
 
-    /// What the ring has in memory.
+    /// Sizes of the ring.
     pub(super) fn ring_size(&self) -> RingSize {
         self.ring().size()
     }
 
-    /// Calls `see` with each subscription to the log that is behind: whose it is and how far.
+    /// Calls `see` with the owner and the lag of each subscription to the log that is behind.
     pub(super) fn each_behind(&self, mut see: impl FnMut(Option<Owner>, u32)) {
         let head = self.head().get();
         for place in self.followers().log.all() {
@@ -253,7 +256,7 @@ impl LiveTopic {
         }
     }
 
-    /// Begins a join; the topic stays at least until it ends.
+    /// Begins a join; the topic is not removed before it ends.
     pub(super) fn join(self: &Arc<Self>) -> Joining {
         let mut followers = self.followers();
         followers.joining += 1;
@@ -264,7 +267,7 @@ impl LiveTopic {
         }
     }
 
-    /// For how long nobody has followed, as far as this was asked; `None` while somebody does.
+    /// Time since the first call that found no subscription; `None` while there is one.
     pub(super) fn idle_for(&self, now: Instant) -> Option<Duration> {
         let mut followers = self.followers();
         let idle =
@@ -275,7 +278,7 @@ impl LiveTopic {
         })
     }
 
-    /// Whether this call is the one that has to read what is missing.
+    /// Whether the caller has to read the missing entries: no other task does.
     pub(super) fn start_filling(&self) -> bool {
         !std::mem::replace(&mut self.followers().filling, true)
     }
@@ -284,7 +287,7 @@ impl LiveTopic {
         self.followers().filling = false;
     }
 
-    /// How many subscriptions follow the log and the events.
+    /// Number of subscriptions to the log and to the events.
     #[must_use]
     pub fn followers_count(&self) -> (usize, usize) {
         let followers = self.followers();
@@ -312,7 +315,7 @@ impl Joining {
         &self.topic
     }
 
-    /// Ends the join with a follower.
+    /// Completes the join with a subscription.
     pub(super) fn add(self, wake_queue: Arc<WakeQueue>, slot: Slot, part: Part) -> Following {
         let position = Arc::new(AtomicU32::new(self.topic.head().get()));
         let mut followers = self.topic.followers();
@@ -347,7 +350,7 @@ impl Following {
         &self.topic
     }
 
-    /// Notes how far the subscription has pulled, for those who look at the node.
+    /// Notes how far the subscription has pulled, for the figures of operators.
     pub fn note_position(&self, position: Seq) {
         self.position.store(position.get(), Ordering::Relaxed);
     }
