@@ -142,7 +142,7 @@ impl Node {
         let (services, node_control, checks) = parts.services(config);
         let (services, node_control) = (Arc::new(services), Arc::new(node_control));
         let health = adapters.health;
-        tasks::start(&services, (&node_control, checks), &health, adapters.heard);
+        tasks::start(&services, &node_control, checks, &health, adapters.heard);
         let http = HttpState {
             rooms: Arc::clone(&services.rooms),
             members: Arc::clone(&services.members),

@@ -20,7 +20,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// Starts them all.
 pub(super) fn start(
     services: &Arc<Services>,
-    (node_control, checks): (&Arc<NodeControl>, PendingChecks),
+    node_control: &Arc<NodeControl>,
+    checks: PendingChecks,
     health: &Arc<Health>,
     heard: mpsc::Receiver<BusEvent>,
 ) {
