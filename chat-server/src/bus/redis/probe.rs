@@ -1,7 +1,7 @@
-//! Whether Redis still answers: what a node says to itself must come back.
+//! Probe of a silent Redis: a message that the node publishes to itself must come back.
 //!
-//! The client library notices a closed connection, but never one to a server that stands still
-//! while nothing is asked of it, and listening asks nothing.
+//! The client library detects a closed connection, but never one to a server that hangs while no
+//! command is sent to it, and a subscriber sends none.
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -9,47 +9,46 @@ use super::Shared;
 use super::link::{CommandConnection, LinkError};
 use super::message;
 
-impl Shared {
-    /// Says something on each of these channels again and again; ends when it did not come back.
-    pub(super) async fn probe(
-        &self,
-        connection: &CommandConnection,
-        channels: &[String],
-    ) -> LinkError {
-        let mut heard = self.probes_heard.subscribe();
-        let mut due = interval(self.tuning.probe_every);
-        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut round = 0;
-        loop {
-            due.tick().await;
-            round += 1;
-            let ask = async {
-                for (place, channel) in (0..).zip(channels) {
-                    let message = message::probe(self.node, place, round);
-                    connection.publish(channel.clone(), message).await?;
-                }
-                let all_back = |rounds: &Vec<u64>| rounds.iter().all(|heard| *heard >= round);
-                // Fails if the sender is gone, which this bus holds.
-                heard.wait_for(all_back).await.ok();
-                Ok(())
-            };
-            let answer = timeout(self.tuning.probe_max, ask).await;
-            let error = match answer {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => LinkError::Client(error),
-                Err(_) => LinkError::Silent(self.tuning.probe_max),
-            };
-            self.metrics.bus_probe_failures.inc();
-            return error;
-        }
+/// Publishes a probe on each of these channels periodically; returns when one did not come back.
+pub(super) async fn probe(
+    shared: &Shared,
+    connection: &CommandConnection,
+    channels: &[String],
+) -> LinkError {
+    let mut received = shared.probes_heard.subscribe();
+    let mut due = interval(shared.tuning.probe_every);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut round = 0;
+    loop {
+        due.tick().await;
+        round += 1;
+        let probe = async {
+            for (place, channel) in (0..).zip(channels) {
+                let message = message::probe(shared.node, place, round);
+                connection.publish(channel.clone(), message).await?;
+            }
+            let all_back = |rounds: &Vec<u64>| rounds.iter().all(|received| *received >= round);
+            // Fails if the sender is gone, which this bus holds.
+            received.wait_for(all_back).await.ok();
+            Ok(())
+        };
+        let answer = timeout(shared.tuning.probe_max, probe).await;
+        let error = match answer {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => LinkError::Client(error),
+            Err(_) => LinkError::Silent(shared.tuning.probe_max),
+        };
+        shared.metrics.bus_probe_failures.inc();
+        return error;
     }
+}
 
-    pub(super) fn probe_came_back(&self, place: u32, round: u64) {
-        self.probes_heard.send_if_modified(|rounds| {
-            let known = usize::try_from(place)
-                .ok()
-                .and_then(|place| rounds.get_mut(place));
-            known.is_some_and(|known| std::mem::replace(known, round) != round)
-        });
-    }
+/// Notes a probe that has come back.
+pub(super) fn note_probe(shared: &Shared, place: u32, round: u64) {
+    shared.probes_heard.send_if_modified(|rounds| {
+        let newest = usize::try_from(place)
+            .ok()
+            .and_then(|place| rounds.get_mut(place));
+        newest.is_some_and(|newest| std::mem::replace(newest, round) != round)
+    });
 }

@@ -1,4 +1,4 @@
-//! What Redis brings, handed to the node.
+//! Receive loop: decodes and filters the messages of Redis and passes them to the node.
 
 use std::sync::Arc;
 
@@ -8,17 +8,18 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::message::{self, BusMessage, Unreadable};
 use super::names::Channel;
+use super::probe::note_probe;
 use super::{BusDirection, Shared};
 use crate::bus::BusEvent;
 use crate::log::Topic;
 
-/// Hands on what arrives, until the connection is gone. It does nothing else, and waits for nobody:
-/// what is not taken out of the client's channel in time is lost there.
+/// Passes on messages until the connection ends. It does nothing else and waits for nothing: messages
+/// that are not taken out of the client's channel in time are lost there.
 pub(super) async fn run(shared: Arc<Shared>, mut arriving: Receiver<Message>) {
     loop {
         match arriving.recv().await {
-            Ok(message) => shared.hear(&message),
-            // The channel goes on with the oldest that it still has.
+            Ok(message) => shared.receive(&message),
+            // The channel continues with the oldest message that it still has.
             Err(RecvError::Lagged(count)) => {
                 shared.metrics.bus_lagged.inc_by(count);
                 shared.give_lost();
@@ -29,7 +30,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut arriving: Receiver<Message>) {
 }
 
 impl Shared {
-    fn hear(&self, message: &Message) {
+    fn receive(&self, message: &Message) {
         let Some(channel) = self.names.purpose(&message.channel) else {
             return;
         };
@@ -47,24 +48,24 @@ impl Shared {
                 if let Ok((_, BusMessage::Probe { place, round })) = said
                     && own
                 {
-                    self.probe_came_back(place, round);
+                    note_probe(self, place, round);
                 }
                 return;
             }
             Channel::Topic(_) | Channel::Control if own => return,
-            Channel::Topic(topic) => self.hear_of(topic, said.map(|(_, said)| said)),
+            Channel::Topic(topic) => self.receive_for(topic, said.map(|(_, said)| said)),
             Channel::Control => match said {
                 Ok((_, BusMessage::Control(control))) => self.give(BusEvent::Control(control)),
                 Ok((_, BusMessage::Lost)) => self.give_lost(),
-                // Nothing else has a meaning here today; orders may be lost.
+                // Other messages have no meaning here today; commands may be lost.
                 Ok(_) | Err(_) => return,
             },
         }
         self.metrics.bus_messages.count(BusDirection::In);
     }
 
-    fn hear_of(&self, topic: Topic, said: Result<BusMessage, Unreadable>) {
-        // Left here, and not yet in Redis.
+    fn receive_for(&self, topic: Topic, said: Result<BusMessage, Unreadable>) {
+        // Unsubscribed here, and not yet in Redis.
         if !self.subscriptions.wants(topic) {
             return;
         }
@@ -82,7 +83,7 @@ impl Shared {
             (Ok(BusMessage::Event(event)), Topic::Room(room)) => {
                 self.give(BusEvent::Room(room, event))
             }
-            // Who knows what it was about.
+            // It may have been about anything.
             (Err(Unreadable::Nothing), _) => self.give_lost(),
             // Not about the log, so it may be lost: an event this build does not know, or one
             // of those that have no meaning here.

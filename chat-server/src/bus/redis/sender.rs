@@ -1,4 +1,4 @@
-//! Publishes what is in the outbox, a batch at a time.
+//! Publishes the items of the outbox, a batch at a time.
 //!
 //! The commands of a batch go to Redis in order, and the next batch begins when all are answered. While
 //! one is on its way the next gathers, so load makes batches larger.
@@ -10,6 +10,7 @@ use fred::error::{Error, ErrorKind};
 use tokio::time::sleep;
 
 use super::link::{Command, CommandConnection};
+use super::names::Names;
 use super::outbox::Item;
 use super::{BusDirection, Shared};
 
@@ -20,9 +21,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 ///
 /// | waits for | cancel-safe | then |
 /// |---|---|---|
-/// | another connection, or none | yes, a watch | looks again |
-/// | something to send, or the end | yes, a notice that stays | looks again |
-/// | the pause after a failure | yes, a timer | looks again |
+/// | another connection, or none | yes, a watch | checks again |
+/// | something to send, or the end | yes, a notice that stays | checks again |
+/// | the pause after a failure | yes, a timer | checks again |
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut talks = shared.connection.subscribe();
     loop {
@@ -31,14 +32,14 @@ pub(super) async fn run(shared: Arc<Shared>) {
         if let Some(connection) = connection {
             let batch = shared.outbox.take();
             if !batch.is_empty() {
-                match shared.send(&connection, batch).await {
+                match send(&shared, &connection, batch).await {
                     Sent::All => continue,
                     Sent::NotAll => pause = Some(RETRY_PAUSE),
                 }
             }
         } else {
-            let owed = shared.outbox.give_all_back();
-            shared.metrics.bus_owed.inc_by(owed);
+            let returned = shared.outbox.give_all_back();
+            shared.metrics.bus_owed.inc_by(returned);
         }
         if shared.outbox.is_closed() && pause.is_none() {
             return;
@@ -57,80 +58,83 @@ enum Sent {
     NotAll,
 }
 
-impl Shared {
-    async fn send(&self, connection: &CommandConnection, items: Vec<Item>) -> Sent {
-        let mut commands = Vec::with_capacity(2 * items.len());
-        let mut commands_of = Vec::with_capacity(items.len());
-        for item in &items {
-            let before = commands.len();
-            self.put(item, &mut commands);
-            commands_of.push(commands.len() - before);
-        }
-        let started = self.clock.now();
-        let answers = connection.carry_out(commands).await;
-        let took = self.clock.now().saturating_duration_since(started);
-        self.metrics.bus_publish_seconds.observe(took.as_secs_f64());
-        self.settle(connection, items, &commands_of, answers)
+async fn send(shared: &Shared, connection: &CommandConnection, items: Vec<Item>) -> Sent {
+    let mut commands = Vec::with_capacity(2 * items.len());
+    let mut commands_of = Vec::with_capacity(items.len());
+    for item in &items {
+        let before = commands.len();
+        put(&shared.names, item, &mut commands);
+        commands_of.push(commands.len() - before);
     }
-
-    /// What is to be said for an item; what publishes it, if anything does, comes last.
-    fn put(&self, item: &Item, commands: &mut Vec<Command>) {
-        let names = &self.names;
-        if let Item::Grown { topic, head, .. } | Item::Noted(topic, head) = item {
-            let key = names.head_key(*topic);
-            commands.push(Command::Note { key, head: *head });
-        }
-        let (channel, message) = match item {
-            Item::Grown { topic, message, .. } | Item::Beside(topic, message) => {
-                (names.channel(*topic), message)
-            }
-            Item::Control(message) | Item::Lost(message) => (names.control(), message),
-            Item::Noted(..) => return,
-        };
-        let message = message.clone();
-        commands.push(Command::Publish { channel, message });
-    }
-
-    /// What was not published is given back; an answer that tells of a connection no longer good
-    /// for anything ends the session.
-    fn settle(
-        &self,
-        connection: &CommandConnection,
-        items: Vec<Item>,
-        commands_of: &[usize],
-        answers: Vec<Result<(), Error>>,
-    ) -> Sent {
-        let whole = answers.len() == commands_of.iter().sum::<usize>();
-        if answers
-            .iter()
-            .flat_map(|answer| answer.as_ref().err())
-            .any(is_fatal)
-            || !whole
-        {
-            connection.over.cancel();
-        }
-        let mut answers = answers.into_iter();
-        let mut failed = Vec::new();
-        for (item, commands) in items.into_iter().zip(commands_of) {
-            // A head that was not noted is a hint less.
-            let published = answers.by_ref().take(*commands).last();
-            match published {
-                Some(Ok(_)) if whole => self.metrics.bus_messages.count(BusDirection::Out),
-                Some(_) | None => failed.push(item),
-            }
-        }
-        let sent = if failed.is_empty() {
-            Sent::All
-        } else {
-            Sent::NotAll
-        };
-        self.metrics.bus_owed.inc_by(self.outbox.give_back(failed));
-        sent
-    }
+    let started = shared.clock.now();
+    let answers = connection.carry_out(commands).await;
+    let took = shared.clock.now().saturating_duration_since(started);
+    shared
+        .metrics
+        .bus_publish_seconds
+        .observe(took.as_secs_f64());
+    settle(shared, connection, items, &commands_of, answers)
 }
 
-/// Whether another connection may do better: no answer, or a primary that is one no more and would
-/// refuse every key and tell nobody.
+/// The commands of an item; the one that publishes it, if there is one, comes last.
+fn put(names: &Names, item: &Item, commands: &mut Vec<Command>) {
+    if let Item::Grown { topic, head, .. } | Item::Noted(topic, head) = item {
+        let key = names.head_key(*topic);
+        commands.push(Command::Note { key, head: *head });
+    }
+    let (channel, message) = match item {
+        Item::Grown { topic, message, .. } | Item::Beside(topic, message) => {
+            (names.channel(*topic), message)
+        }
+        Item::Control(message) | Item::Lost(message) => (names.control(), message),
+        Item::Noted(..) => return,
+    };
+    let message = message.clone();
+    commands.push(Command::Publish { channel, message });
+}
+
+/// Returns unpublished items to the outbox; an answer of a connection that is of no use any more ends
+/// the session.
+fn settle(
+    shared: &Shared,
+    connection: &CommandConnection,
+    items: Vec<Item>,
+    commands_of: &[usize],
+    answers: Vec<Result<(), Error>>,
+) -> Sent {
+    let whole = answers.len() == commands_of.iter().sum::<usize>();
+    if answers
+        .iter()
+        .flat_map(|answer| answer.as_ref().err())
+        .any(is_fatal)
+        || !whole
+    {
+        connection.over.cancel();
+    }
+    let mut answers = answers.into_iter();
+    let mut failed = Vec::new();
+    for (item, commands) in items.into_iter().zip(commands_of) {
+        // A head that was not noted is a missing hint, no failure.
+        let published = answers.by_ref().take(*commands).last();
+        match published {
+            Some(Ok(_)) if whole => shared.metrics.bus_messages.count(BusDirection::Out),
+            Some(_) | None => failed.push(item),
+        }
+    }
+    let sent = if failed.is_empty() {
+        Sent::All
+    } else {
+        Sent::NotAll
+    };
+    shared
+        .metrics
+        .bus_owed
+        .inc_by(shared.outbox.give_back(failed));
+    sent
+}
+
+/// Whether another connection may do better: no answer, or a former primary, which would refuse every
+/// key.
 fn is_fatal(error: &Error) -> bool {
     let is_demoted = error.details().starts_with("READONLY");
     is_demoted

@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::link::{COMMANDS_AT_ONCE, CommandConnection, Link, LinkError, Settings, is_refusal};
+use super::probe::probe;
 use super::subscriptions::Plan;
 use super::topology::Topology;
 use super::{Shared, receive_loop};
@@ -140,7 +141,7 @@ impl Session {
                 error = talk_link.ended() => Err(error),
                 error = hear_link.ended() => Err(error),
                 () = over.cancelled() => Err(LinkError::GivenUp),
-                error = shared.probe(connection, &probes) => Err(error),
+                error = probe(shared, connection, &probes) => Err(error),
                 Err(error) = hear.follow(shared) => Err(error),
                 changed = watch(topology.as_ref(), connection, topology_every) => changed,
             };
