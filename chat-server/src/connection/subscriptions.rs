@@ -304,3 +304,86 @@ impl fmt::Debug for Subscriptions {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use shared::clock::{Clock as _, SystemClock};
+    use shared::ids::Seq;
+    use stomp::{Output, SessionConfig, Version};
+
+    use super::*;
+    use crate::connection::delivery::SubscriptionTerms;
+    use crate::connection::subscribe::{Begun, Target};
+
+    /// Subscriptions to errors with these ids, in a session that has logged in.
+    fn begun(ids: &[&str]) -> Vec<Subscription> {
+        let now = SystemClock.now();
+        let mut session = Session::new(Arc::new(SessionConfig::default()), now);
+        let connect = "CONNECT\naccept-version:1.2\n\n\0".to_owned();
+        let subscribe = |id| format!("SUBSCRIBE\nid:{id}\ndestination:/user/queue/errors\n\n\0");
+        let frames = std::iter::once(connect).chain(ids.iter().map(subscribe));
+        let mut begun = Vec::new();
+        for frame in frames {
+            session.handle_input(Bytes::from(frame), now);
+            while let Some(output) = session.poll_output() {
+                if let Output::Login(_) = output {
+                    session.accept_login("1", "1", now);
+                } else if let Output::Subscribe(subscribe) = output {
+                    let terms = SubscriptionTerms {
+                        key: subscribe.key,
+                        ack_mode: subscribe.ack_mode,
+                        version: Version::V1_2,
+                        id: subscribe.id(),
+                    };
+                    begun.push(Subscription::new(errors(), terms));
+                }
+            }
+        }
+        begun
+    }
+
+    fn errors() -> Begun {
+        Begun {
+            target: Target::Errors,
+            following: None,
+            cursor: Seq::ZERO,
+            head: Seq::ZERO,
+            recovered: true,
+        }
+    }
+
+    #[test]
+    fn slots_of_ended_subscriptions_are_used_again() {
+        let mut subscriptions = Subscriptions::default();
+        let mut keys = Vec::new();
+        for subscription in begun(&["a", "b", "c"]) {
+            keys.push(subscription.key());
+            let slot = subscriptions.reserve();
+            subscriptions.add(slot, subscription);
+        }
+        assert_eq!(subscriptions.slot_of(keys[2]), Some(2));
+        assert!(subscriptions.remove(keys[1]) && !subscriptions.remove(keys[1]));
+        assert_eq!(subscriptions.destination(keys[1]), None);
+        assert_eq!((subscriptions.reserve(), subscriptions.reserve()), (1, 1));
+        assert_eq!((subscriptions.clear(), subscriptions.clear()), (2, 0));
+        assert_eq!(subscriptions.slot_of(keys[2]), None);
+    }
+
+    #[test]
+    fn a_subscription_waits_for_one_turn_at_a_time() {
+        let mut subscriptions = Subscriptions::default();
+        let subscription = begun(&["a"]).remove(0);
+        let key = subscription.key();
+        let slot = subscriptions.reserve();
+        subscriptions.queue(slot);
+        assert_eq!(subscriptions.ready.len(), 0, "it has not begun");
+        subscriptions.add(slot, subscription);
+        subscriptions.queue(slot);
+        subscriptions.queue_key(key);
+        subscriptions.queue(slot + 1);
+        assert_eq!(subscriptions.ready, [slot]);
+    }
+}
