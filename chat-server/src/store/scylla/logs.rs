@@ -12,8 +12,13 @@ use scylla::value::{CqlValue, Row};
 use shared::ids::Seq;
 
 use super::fault::{Effect, corrupt, is_silence};
+use super::gaps::{find_nearest, note_missing};
+use super::rooms::room_head;
 use super::route::Asked;
-use super::rows::{AppendRow, StoredRow, begins_bucket, hole, number, partition, position};
+use super::rows::{
+    AppendRow, Positions, StoredRow, begins_bucket, hole, next_position, number, partition,
+    position,
+};
 use super::search::{Search, bucket_of, last_of};
 use super::{ScyllaStore, rows_of};
 use crate::log::{Entry, Topic};
@@ -61,7 +66,7 @@ impl MessageStore for ScyllaStore {
     }
 
     async fn nearest(&self, topic: Topic, from: Seq, to: Seq) -> Result<Option<Seq>, StoreError> {
-        self.timed(StoreOp::Read, self.find_nearest(topic, from, to))
+        self.timed(StoreOp::Read, find_nearest(self, topic, from, to))
             .await
     }
 
@@ -195,7 +200,7 @@ impl ScyllaStore {
     /// Where a head may lie of which this node knows nothing yet.
     async fn guess_bucket(&self, topic: Topic) -> Result<u32, StoreError> {
         let noted = match topic {
-            Topic::Room(room) => self.room_head(room).await?,
+            Topic::Room(room) => room_head(self, room).await?,
             Topic::Inbox(_) => None,
         };
         Ok(noted.map_or(0, |head| bucket_of(head.seq)))
@@ -231,14 +236,14 @@ impl ScyllaStore {
         last: Seq,
         view: ReadConsistency,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
-        let first = first.max(Seq::ZERO.next().unwrap_or(Seq::MAX));
-        let farthest = first.get().saturating_add(READ_ENTRIES_MAX - 1);
-        let farthest = Seq::try_from(u64::from(farthest)).unwrap_or(Seq::MAX);
-        let last = last.min(farthest);
+        let first = first.max(Seq::FIRST);
+        let last = last.min(first.saturating_add(READ_ENTRIES_MAX - 1));
         if first > last {
             return Ok(Vec::new());
         }
-        let mut entries = self.read_rows(topic, (first, last), view).await?;
+        let mut entries = self
+            .read_rows(topic, Positions { first, last }, view)
+            .await?;
         match (topic, view) {
             (Topic::Room(_), ReadConsistency::Quorum) => {
                 // An append that is being settled: whoever needs what is missing reads again.
@@ -250,10 +255,13 @@ impl ScyllaStore {
                 if next_position(first, &entries) <= last.get() {
                     // Missing, or not there yet: with the head known, a second look tells.
                     end = last.min(self.find_head(topic, ReadConsistency::Serial).await?);
-                    entries = self.read_rows(topic, (first, last), view).await?;
+                    entries = self
+                        .read_rows(topic, Positions { first, last }, view)
+                        .await?;
                 }
                 if entries.len() < (last.get() + 1 - first.get()) as usize {
-                    self.note_missing(topic, (first, end), &entries).await?;
+                    let range = Positions { first, last: end };
+                    note_missing(self, topic, range, &entries).await?;
                 }
             }
             (Topic::Inbox(_), _) => {}
@@ -264,14 +272,14 @@ impl ScyllaStore {
     async fn read_rows(
         &self,
         topic: Topic,
-        (first, last): (Seq, Seq),
+        range: Positions,
         view: ReadConsistency,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         let mut entries = Vec::new();
         // The newer bucket first: if it shows an entry, the older one was full before, and a later
         // read shows all of that. The other way round a hole could be seen that is none.
-        for bucket in (bucket_of(first)..=bucket_of(last)).rev() {
-            self.read_bucket(topic, bucket, (first, last), view, &mut entries)
+        for bucket in (bucket_of(range.first)..=bucket_of(range.last)).rev() {
+            self.read_bucket(topic, bucket, range, view, &mut entries)
                 .await?;
         }
         entries.reverse();
@@ -283,13 +291,14 @@ impl ScyllaStore {
         &self,
         topic: Topic,
         bucket: u32,
-        (first, last): (Seq, Seq),
+        range: Positions,
         view: ReadConsistency,
         entries: &mut Vec<Arc<Entry>>,
     ) -> Result<(), StoreError> {
         let statements = self.statements.of(topic);
         let (owner, bucket) = partition(topic, bucket);
-        let range = (owner, bucket, number(first.get()), number(last.get()));
+        let first = number(range.first.get());
+        let range = (owner, bucket, first, number(range.last.get()));
         let rows = match view {
             ReadConsistency::Quorum => self.rows(&statements.read, range).await,
             ReadConsistency::Serial => self.rows_settled(&statements.read_settled, range).await,
@@ -348,13 +357,6 @@ impl ScyllaStore {
         }
         self.failed(effect, error)
     }
-}
-
-/// Where a log goes on after what was read from `first` on.
-pub(super) fn next_position(first: Seq, entries: &[Arc<Entry>]) -> u32 {
-    entries
-        .last()
-        .map_or(first.get(), |entry| entry.seq.get() + 1)
 }
 
 /// Whether the batch was applied. By name from the first row: Cassandra leaves out `head` when it

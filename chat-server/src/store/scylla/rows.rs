@@ -1,5 +1,7 @@
 //! Rows of the logs: what is bound for an entry and what is made of a stored one.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use scylla::DeserializeRow;
 use scylla::errors::SerializationError;
@@ -26,6 +28,13 @@ pub(super) fn number(number: u32) -> i32 {
 /// A position as it is stored.
 pub(super) fn position(what: &str, stored: i32) -> Result<Seq, StoreError> {
     Seq::try_from(i64::from(stored)).map_err(|error| corrupt(what, error))
+}
+
+/// A range of positions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Positions {
+    pub(super) first: Seq,
+    pub(super) last: Seq,
 }
 
 /// The key of a bucket.
@@ -162,7 +171,7 @@ fn owned(headers: Vec<(&str, &str)>) -> Headers {
 }
 
 /// The first position of `entries` that does not follow on the one before, or on `first`.
-pub(super) fn hole(first: Seq, entries: &[std::sync::Arc<Entry>]) -> Option<usize> {
+pub(super) fn hole(first: Seq, entries: &[Arc<Entry>]) -> Option<usize> {
     let expected = first.get()..;
     entries
         .iter()
@@ -176,4 +185,11 @@ pub(super) fn begins_bucket(head: Seq) -> bool {
         || head
             .next()
             .is_some_and(|first| bucket_of(first) != bucket_of(head))
+}
+
+/// Where a log goes on after what was read from `first` on.
+pub(super) fn next_position(first: Seq, entries: &[Arc<Entry>]) -> u32 {
+    entries
+        .last()
+        .map_or(first.get(), |entry| entry.seq.get() + 1)
 }
