@@ -1,8 +1,7 @@
 //! Every metric of the process, in one struct. `infra/docs/metrics.md` explains them to operators.
 //!
-//! No ids as labels: a label's values are few and known. What comes and goes is a pair of counters
-//! instead of a gauge, so that nothing drifts; gauges are read from where the truth is, when somebody
-//! asks.
+//! No ids as labels: the values of a label are few and fixed. Items in progress are a pair of counters instead
+//! of a gauge, so that no decrement can be missed; gauges are read from their source at the scrape.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -11,7 +10,7 @@ use prometheus::{
 };
 use shared::telemetry;
 
-/// From 1 ms to 10 s, about doubling: a read is under the first few, a deadline at the last.
+/// Bucket bounds from 1 ms to 10 s, about doubling: reads fall below the first few, deadlines into the last.
 const SECONDS: [f64; 14] = [
     0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
@@ -20,69 +19,69 @@ const SECONDS: [f64; 14] = [
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Requests begun; those under way are begun less answered.
+    /// Requests started; those in flight are started minus answered.
     pub requests_started: IntCounter,
-    /// Requests answered, by route, method, status.
+    /// Requests answered, by route, method and status.
     pub requests: IntCounterVec,
-    /// From a request's head to its answer, by route.
+    /// Time from a request's head to its response, by route.
     pub request_seconds: HistogramVec,
-    /// Requests refused for being too many, by limit: address, member.
+    /// Requests throttled, by limit: address, member.
     pub rate_limited: IntCounterVec,
-    /// Requests that showed a login that is not good, by reason.
+    /// Requests with invalid credentials, by reason.
     pub auth_failures: IntCounterVec,
     /// Logins by provider and outcome.
     pub logins: IntCounterVec,
-    /// Refresh tokens shown again after their time: a stolen one, or a broken client.
+    /// Refresh tokens reused after their rotation: theft, or a broken client.
     pub refresh_reuses: IntCounter,
-    /// Pages of lists by where they came from: cache, database, shared (another's look-up), bypass
-    /// (the database, the cache being away).
+    /// Pages of lists by source: cache, database, shared (another request's look-up), bypass (the database,
+    /// while the cache is unavailable).
     pub list_pages: IntCounterVec,
-    /// Look-ups of a page, or of what is near a cell, in the database.
+    /// Database look-ups of a page, or of the spots near a cell.
     pub list_queries: IntCounter,
-    /// Calls that the cache failed or did not answer in time, by operation.
+    /// Cache calls that failed or missed their deadline, by operation.
     pub cache_failures: IntCounterVec,
-    /// Times the cache was taken to be away. It is away while this is ahead of the next.
+    /// Openings of the cache's circuit breaker. It is open while this is ahead of the next.
     pub cache_opened: IntCounter,
-    /// Times it was back, with nothing old in it.
+    /// Closings of the cache's circuit breaker.
     pub cache_closed: IntCounter,
-    /// Due work by name and outcome.
+    /// Runs of scheduled jobs, by name and outcome.
     pub scheduled: IntCounterVec,
-    /// Uploads that were used and could not be removed from the object store.
+    /// Published uploads that could not be removed from the object store.
     pub uploads_left: IntCounter,
-    /// Calls of the chat server that make a room, by outcome: made, away, taken, refused.
+    /// Calls to the chat server that create or update a room, by outcome: made, away, taken, refused.
     pub chat_calls: IntCounterVec,
-    /// Rooms of which the chat server has old names, pictures or hours.
+    /// Rooms of which the chat server has outdated names, pictures or hours.
     pub chat_outdated: IntGauge,
-    /// The database's.
+    /// Metrics of the database.
     pub db: DbMetrics,
-    /// Events not told yet.
+    /// Outbox events not sent yet.
     pub outbox_pending: IntGauge,
-    /// Seconds since the oldest of them happened; 0 if there is none.
+    /// Age of the oldest of them in seconds; 0 if there are none.
     pub outbox_oldest: IntGauge,
 }
 
-/// What becomes of reads and writes.
+/// Outcomes and times of reads and writes.
 #[derive(Debug)]
 pub struct DbMetrics {
-    /// Writes asked for; those that wait or run are asked for less ended.
+    /// Writes submitted; those queued or running are submitted minus ended.
     pub writes_started: IntCounter,
-    /// Writes ended, by outcome: kept, refused (by the market's rules), busy, unavailable, defect,
-    /// lost (nobody was told).
+    /// Writes ended, by outcome: kept, refused (by the market's rules), busy, unavailable, defect, lost
+    /// (without a reply).
     pub writes: IntCounterVec,
-    /// From asking for a write to its end, the time in the queue included.
+    /// Time from a write's submission to its end, queueing included.
     pub write_seconds: Histogram,
-    /// Commits; on SQLite one holds all writes that came together.
+    /// Commits; on SQLite one covers a group of writes.
     pub commits: IntCounter,
-    /// Transactions that collided and were run again, by reason: deadlock, serialization.
+    /// Transactions rerun after a conflict, by reason: deadlock, serialization.
     pub reruns: IntCounterVec,
-    /// How long readers waited for a connection.
+    /// Time that readers waited for a connection.
     pub read_wait: Histogram,
-    /// Connections of the pool by state: used, idle. On SQLite the writer has one besides.
+    /// Connections of the pool by state: used, idle. The writer of SQLite has another one.
     pub connections: IntGaugeVec,
 }
 
 impl Metrics {
-    /// All metrics at zero, in a registry of their own.
+    /// All metrics at zero, in a new registry.
     #[must_use]
     pub fn new() -> Self {
         let make = Maker(Registry::new());
@@ -152,7 +151,7 @@ impl Metrics {
         }
     }
 
-    /// Prometheus' text format, with the process's own metrics.
+    /// Renders Prometheus' text format, including the process metrics.
     #[must_use]
     pub fn render(&self) -> String {
         let mut families = self.registry.gather();
@@ -160,13 +159,13 @@ impl Metrics {
         families.extend(log_lines_dropped().collect());
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
-            tracing::error!("the metrics cannot be written: {error}");
+            tracing::error!("cannot render the metrics: {error}");
         }
         String::from_utf8_lossy(&text).into_owned()
     }
 }
 
-/// The count of the process, which begins before there are metrics.
+/// The process-wide counter, which is older than the registry.
 fn log_lines_dropped() -> IntCounter {
     let name = "market_log_lines_dropped_total";
     let counter = IntCounter::new(name, "Lines of the log that nothing read in time");
@@ -209,8 +208,7 @@ impl DbMetrics {
     }
 }
 
-/// Makes metrics in a registry. Their names are constants of this file, valid and each used once: a
-/// test makes them all.
+/// Registers metrics. Their names are constants of this file, valid and unique: a test registers them all.
 struct Maker(Registry);
 
 impl Maker {

@@ -1,4 +1,4 @@
-//! Metrics, and what balancers and supervisors ask.
+//! Metrics and health checks, for operators, load balancers and supervisors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,30 +21,30 @@ use crate::http::{BODY_BYTES_MAX, internal_document};
 use crate::metrics::Metrics;
 use crate::outbox;
 
-/// How long the database may take to answer. Balancers give up after a second or two.
+/// Deadline of the database check. Load balancers give up after a second or two.
 const DATABASE_ANSWER_MAX: Duration = Duration::from_millis(500);
 
-/// Prometheus' text format.
+/// The content type of Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What operators look at.
+/// The services behind the operational routes.
 #[derive(Clone, Debug)]
 pub struct Ops {
-    /// What `/metrics` shows.
+    /// The metrics shown at `/metrics`.
     pub metrics: Arc<Metrics>,
-    /// What balancers are told.
+    /// The liveness, readiness and startup state.
     pub health: Arc<Health>,
-    /// Whether it answers.
+    /// The database, whose reachability decides about readiness.
     pub db: Db,
 }
 
-/// What operators and balancers look at. Never public. Not logged: it is asked every second.
+/// The operational routes. Never public. Without access log: load balancers call them every second.
 pub fn admin_router(operation: Ops) -> Router {
     let (routes, _) = admin_routes().split_for_parts();
     guarded(routes, BODY_BYTES_MAX).with_state(operation)
 }
 
-/// The OpenAPI of [`admin_router`].
+/// The OpenAPI document of [`admin_router`].
 #[must_use]
 pub fn admin_document() -> OpenApi {
     admin_routes().into_openapi()

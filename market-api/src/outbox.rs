@@ -1,9 +1,9 @@
-//! Events for the chat server, written in the transaction of what they tell of.
+//! Transactional outbox: domain events for the chat server, appended in the transaction that causes them.
 //!
-//! The table is the queue: what is in it was committed, and stays until the chat server has it.
-//! Within an aggregate events are numbered without holes and are sent in that order.
+//! The table is the queue: its rows are committed, and stay until the chat server has acknowledged them.
+//! Events of an aggregate are numbered without gaps and are sent in that order.
 //!
-//! What this module does not do: send (a relay takes the rows).
+//! What this module does not do: send. A relay reads and deletes the rows.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,24 +15,24 @@ use sqlx::{Row as _, query};
 
 use crate::db::{Db, DbError, Lock, LockMode, Tx};
 
-/// The version of [`Body`]; raised when a reader of the old one could go wrong.
+/// The version of [`Body`]; to be raised when readers of the old one could misread the new one.
 const VERSION: u32 = 1;
 
-/// What happened.
+/// The kind of a domain event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
-    /// A member's name, picture or language.
+    /// A member's name, picture or language has changed.
     MemberUpdated,
-    /// An operator has shut a member out, or reports have.
+    /// A member was blocked, by an administrator or after reports.
     MemberBlocked,
-    /// An operator has let a member in again.
+    /// A member was unblocked by an administrator.
     MemberUnblocked,
-    /// A login ended before its time: a logout, or a token that was stolen.
+    /// A session was revoked: by a logout, or after a token theft.
     SessionRevoked,
 }
 
 impl EventKind {
-    /// Its name on the wire.
+    /// The name on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -44,16 +44,16 @@ impl EventKind {
     }
 }
 
-/// Something to tell.
+/// A domain event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// What happened.
+    /// The kind.
     pub kind: EventKind,
-    /// To what: `member:7`. Its events are told in their order.
+    /// The aggregate that has changed, such as `member:7`. Its events keep their order.
     pub aggregate: String,
-    /// Whom it concerns.
+    /// The members concerned.
     pub members: Vec<MemberId>,
-    /// What else there is to say.
+    /// The payload, by kind.
     pub data: Value,
 }
 
@@ -71,15 +71,15 @@ struct Body<'a> {
     data: &'a Value,
 }
 
-/// Writes an event into this transaction. It locks the aggregate's number until the end, so events
-/// of one aggregate wait for each other: take an aggregate that few transactions share. It comes last in
-/// the lock order; several aggregates in ascending order.
+/// Appends an event in this transaction. Locks the aggregate's number until the transaction ends, so writers
+/// of one aggregate wait for one another: choose an aggregate that few transactions share. The number comes
+/// last in the lock order; several aggregates in ascending order.
 ///
 /// # Errors
 /// The database's.
 pub async fn append(tx: &mut Tx<'_>, event: &Event) -> Result<(), sqlx::Error> {
     let aggregate_seq = next_number(tx, &event.aggregate).await?;
-    // 128 random bits, 22 characters: it is the client message id of the notices it becomes.
+    // 128 random bits, 22 characters: the client message id of the notifications made from it.
     let event_id = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>());
     let body = Body {
         v: VERSION,
@@ -108,7 +108,7 @@ pub async fn append(tx: &mut Tx<'_>, event: &Event) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// The numbers live beside the events, since events that were told are removed.
+/// The next number of an aggregate. Numbers have a table of their own, since sent events are deleted.
 async fn next_number(tx: &mut Tx<'_>, aggregate: &str) -> Result<i64, sqlx::Error> {
     let lock = Lock::OutboxNumber(aggregate.to_owned());
     tx.note_locks([lock], LockMode::Exclusive);
@@ -122,16 +122,16 @@ async fn next_number(tx: &mut Tx<'_>, aggregate: &str) -> Result<i64, sqlx::Erro
     row.try_get(0)
 }
 
-/// What is not told yet.
+/// The backlog of the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// How many events.
+    /// Events not sent yet.
     pub events: i64,
-    /// How long ago the oldest of them happened; 0 if there is none.
+    /// Age of the oldest of them in seconds; 0 if there are none.
     pub oldest_seconds: i64,
 }
 
-/// How much there is to tell.
+/// Measures the backlog.
 ///
 /// # Errors
 /// The database's.

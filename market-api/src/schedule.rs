@@ -1,15 +1,15 @@
-//! What has to happen at a time, in a table: it survives restarts, and one instance does each.
+//! Scheduled jobs in a table: they survive restarts, and one instance runs each by a lease.
 //!
 //! ```text
-//! put(tx) ─► row ─► due ─► taken for a while (a lease) ─► handler ─► done: removed │ again at a time
+//! put(tx) ─► row ─► due ─► leased ─► handler ─► done: row deleted │ rescheduled
 //! ```
 //!
-//! Pieces are done at the same time, each name as many as its [`Worker`] allows, so a slow handler delays
-//! no other name. Rows of a name that is busy stay for a later look, or for another instance.
+//! Jobs run concurrently, of each name as many as its [`Worker`] allows, so a slow handler delays no other
+//! name. Due rows of a name at its limit wait for a later poll, or for another instance.
 //!
-//! An instance that dies leaves its row taken; when the lease has run out another takes it. So work
-//! may be done twice: a handler that writes finishes the row in its own transaction
-//! ([`Due::finish_in`]), which fails if somebody else has taken the row meanwhile.
+//! When an instance dies, its lease expires and another instance runs the job. So a job may run twice: a
+//! handler that writes finishes the job in its own transaction ([`Due::finish_in`]), which fails once another
+//! instance holds the lease.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,61 +27,59 @@ use crate::db::row::column;
 use crate::db::{Abort, Db, DbError, Dialect, Tx, WriteError};
 use crate::metrics::Metrics;
 
-/// How often the table is read. Due work is this late at most, and an idle instance asks one indexed
-/// question for each name.
+/// Poll interval. Bounds the delay of due jobs; an idle instance runs one indexed query per name.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a row is this instance's: longer than a handler takes that is cut off, and its note in a
-/// database that is slow.
+/// Duration of a lease: longer than a handler's deadline plus the record of its result in a slow database.
 const LEASE: Duration = Duration::from_secs(330);
 
-/// A handler that takes longer has failed.
+/// Deadline of a handler; beyond it the run has failed.
 const HANDLER_MAX: Duration = Duration::from_secs(20);
 
-/// From a failure to the next attempt, doubling from the first to the second.
+/// Back-off after a failure: doubles from the first value up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3_600));
 
-/// A piece of work that this instance has taken.
+/// A due job that this instance has leased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// Which handler's.
+    /// The name of its handler.
     pub name: String,
-    /// Which of its pieces.
+    /// Its key among the jobs of the handler.
     pub key: String,
-    /// What the handler needs to know.
+    /// Parameters for the handler.
     pub body: String,
-    /// When it was to be done.
+    /// The time it was due.
     pub due_at: UnixMillis,
-    /// How often it was taken, this time included.
+    /// The number of runs started, this one included.
     pub attempts: i64,
     taken_until: i64,
 }
 
-/// What becomes of a piece of work.
+/// The result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is done: its row goes, if the handler has not removed it itself.
+    /// Done: the row is deleted, unless the handler has done so.
     Done,
-    /// It is to be done at this time again.
+    /// Reschedule the job at this time.
     Again(UnixMillis),
 }
 
-/// Somebody else has taken the row meanwhile, or removed it: nothing may be written for it.
+/// Another instance holds the lease, or has deleted the row: the handler must not write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the work is no longer this instance's")]
 pub struct Lost;
 
-/// Does the work of one name. An error is logged, and the work tried again later.
+/// Runs the jobs of one name. An error is logged, and the job retried later.
 pub type Handler =
     Box<dyn Fn(Due) -> BoxFuture<'static, Result<Outcome, HandlerError>> + Send + Sync>;
 
-/// Who does the work of one name.
+/// The handler of a name, with its limit.
 pub struct Worker {
-    /// Which work: the name of its rows.
+    /// The name of the jobs' rows.
     pub name: &'static str,
-    /// Pieces that one instance does at the same time; at least 1.
+    /// Bound of jobs that one instance runs concurrently; at least 1.
     pub at_once: usize,
-    /// How one is done.
+    /// Runs one job.
     pub handler: Handler,
 }
 
@@ -94,7 +92,7 @@ impl fmt::Debug for Worker {
     }
 }
 
-/// Why work was not done.
+/// Why a job failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct HandlerError(pub String);
@@ -114,7 +112,7 @@ impl<E: fmt::Debug> From<WriteError<E>> for HandlerError {
     }
 }
 
-/// Puts work into this transaction; of one name and key there is one piece, the earliest.
+/// Adds a job in this transaction. There is one job per name and key; the earlier due time wins.
 ///
 /// # Errors
 /// The database's.
@@ -139,7 +137,7 @@ pub async fn put(
     Ok(())
 }
 
-/// Whether there is such a piece of work.
+/// True if the job exists.
 ///
 /// # Errors
 /// The database's.
@@ -153,7 +151,7 @@ pub async fn is_put(db: &Db, name: &str, key: &str) -> Result<bool, DbError> {
     Ok(row.is_some())
 }
 
-/// Takes work back, if it is not done yet.
+/// Cancels a job, if it is not done yet.
 ///
 /// # Errors
 /// The database's.
@@ -167,8 +165,8 @@ pub async fn remove(tx: &mut Tx<'_>, name: &str, key: &str) -> Result<(), sqlx::
 }
 
 impl Due {
-    /// Removes the row in the handler's own transaction, so that what it wrote and the end of the
-    /// work are one.
+    /// Deletes the job in the handler's own transaction, so that its writes and the end of the job commit
+    /// together.
     ///
     /// # Errors
     /// [`Lost`], as the closure's refusal, or the database's.
@@ -205,29 +203,29 @@ impl Due {
     }
 }
 
-/// Does what is due.
+/// Runs due jobs.
 pub struct Schedule {
     db: Db,
     metrics: Arc<Metrics>,
     lanes: Vec<Lane>,
-    /// A piece has ended, so its name has a place for the next.
+    /// Notified when a job ends, since its name may lease the next row.
     ended: Notify,
 }
 
-/// A worker, and its places for pieces under way.
+/// A worker, and the permits for its running jobs.
 struct Lane {
     worker: Worker,
     places: Arc<Semaphore>,
 }
 
-/// A piece of work under way, of the lane of this index. Its place is free when this is dropped.
+/// A running job, of the lane of this index. Dropping it releases the permit.
 struct Piece {
     due: Due,
     lane: usize,
     _place: OwnedSemaphorePermit,
 }
 
-/// What a look may take: of one lane's name as many rows as it has free places.
+/// The rows that a poll may lease: of one lane's name as many as it has free permits.
 struct Wanted {
     lane: usize,
     name: &'static str,
@@ -244,7 +242,7 @@ impl fmt::Debug for Schedule {
 }
 
 impl Schedule {
-    /// Work of these names; that of others is left to other versions of the program.
+    /// A schedule of these workers; jobs of other names are left to other versions of the program.
     #[must_use]
     pub fn new(db: Db, metrics: Arc<Metrics>, workers: Vec<Worker>) -> Self {
         let lane = |worker: Worker| Lane {
@@ -259,7 +257,7 @@ impl Schedule {
         }
     }
 
-    /// Looks for due work until the drain's soft token. What is under way then goes on.
+    /// Polls for due jobs until the drain's soft token. Running jobs then continue.
     pub fn start(self: Arc<Self>, drain: &Drain) {
         let (soft, spawner) = (drain.soft(), drain.clone());
         drop(drain.spawn_vital("schedule", async move {
@@ -272,17 +270,17 @@ impl Schedule {
                     () = self.ended.notified() => {}
                 }
             };
-            // Never in the middle of taking rows.
+            // Stops between two polls, never while rows are being leased.
             while soft.run_until_cancelled(next(&mut due)).await.is_some() {
                 match self.take().await {
                     Ok(pieces) => {
                         is_away = false;
                         self.spawn(pieces, &spawner);
                     }
-                    // Logged once: it is tried again every second for as long as it lasts.
+                    // Logged once per outage; polling goes on every second.
                     Err(error) if !is_away => {
                         is_away = true;
-                        tracing::warn!("due work cannot be looked for: {error}");
+                        tracing::warn!("cannot poll for due jobs: {error}");
                     }
                     Err(_) => {}
                 }
@@ -300,7 +298,7 @@ impl Schedule {
         }
     }
 
-    /// Does what is due now and has a place, once; how many pieces that were.
+    /// Runs the jobs that are due and within the limits now, once; returns their number.
     ///
     /// # Errors
     /// What is due cannot be found out.
@@ -311,7 +309,7 @@ impl Schedule {
         Ok(count)
     }
 
-    /// Takes due rows of every name that has free places.
+    /// Leases due rows of every name that has free permits.
     async fn take(&self) -> Result<Vec<Piece>, DbError> {
         let wanted: Vec<Wanted> = (0_usize..)
             .zip(&self.lanes)
@@ -365,8 +363,8 @@ impl Schedule {
             tracing::error!(attempts = due.attempts, "{} {}: {error}", due.name, due.key);
         }
         if let Err(error) = self.settle(due.clone(), outcome).await {
-            // The lease runs out and it is done again.
-            tracing::warn!("the end of due work could not be noted: {error}");
+            // The lease expires and the job runs again.
+            tracing::warn!("job result not recorded: {error}");
         }
     }
 
@@ -379,7 +377,7 @@ impl Schedule {
             Box::pin(async move {
                 let next = match outcome {
                     Ok(Outcome::Done) => {
-                        // Nothing to do if the handler did it, or if it is lost.
+                        // No row is left if the handler has finished the job, and the lease may be lost.
                         match due.finish_in(tx).await {
                             Ok(()) | Err(Abort::Refused(Lost)) => return Ok(()),
                             Err(Abort::Sql(error)) => return Err(Abort::Sql(error)),
@@ -407,14 +405,14 @@ impl Schedule {
 }
 
 impl Lane {
-    /// All places that are free now, one each.
+    /// All permits that are free now, one by one.
     fn free_places(&self) -> Vec<OwnedSemaphorePermit> {
         let free = || Arc::clone(&self.places).try_acquire_owned().ok();
         std::iter::from_fn(free).collect()
     }
 }
 
-/// Takes due rows, of each name up to its limit; as many lists as names.
+/// Leases due rows, of each name up to its limit; returns one list per name.
 async fn take(
     tx: &mut Tx<'_>,
     names: &[(&'static str, usize)],
@@ -426,7 +424,7 @@ async fn take(
     Ok(taken)
 }
 
-/// Rows that another instance is just taking are passed over (`skip locked`).
+/// Leases due rows of one name; skips rows that another instance is leasing concurrently (`skip locked`).
 async fn take_of(tx: &mut Tx<'_>, name: &str, limit: usize) -> Result<Vec<Due>, sqlx::Error> {
     macro_rules! due {
         ($suffix:literal) => {
@@ -443,7 +441,7 @@ async fn take_of(tx: &mut Tx<'_>, name: &str, limit: usize) -> Result<Vec<Due>, 
         Dialect::Sqlite => due!(""),
     };
     let now = tx.now();
-    // Tells this taking from every other, also from one in the same millisecond.
+    // The random part distinguishes this lease from all others, also of the same millisecond.
     let until = now.saturating_add(LEASE).get() + rand::random_range(0..1_000);
     let select = query(text)
         .bind(now.get())

@@ -1,4 +1,4 @@
-//! The two requests to a provider: a code for a token, a token for a profile.
+//! HTTP client of a login provider: exchanges a code for a token, and a token for a profile.
 
 use std::time::Duration;
 
@@ -14,37 +14,37 @@ use super::repo::Attempt;
 use super::{Endpoints, ProviderSettings, printable};
 use crate::members::Provider;
 
-/// A provider answers in a few hundred milliseconds; a browser waits.
+/// Deadline of a request. Providers respond within a few hundred milliseconds, and a browser waits.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// 64 KiB: the longest answer, with an ID token, has 3.
+/// Bound of a response. 64 KiB: the longest one, with an ID token, has 3.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
-/// No HTTP client could be made.
+/// The HTTP client could not be built.
 #[derive(Debug, thiserror::Error)]
 #[error("no HTTP client could be made")]
 pub struct NoClient(#[source] reqwest::Error);
 
-/// Why there is no answer.
+/// Why a request to a provider failed.
 #[derive(Debug)]
 pub(super) enum ClientError {
-    /// The provider says no: a code that is used up, another's, or withdrawn.
+    /// The provider rejected it: the code is used, revoked, or issued to another client.
     Refused(String),
-    /// It does not answer, or not in its own shape.
+    /// The provider is unreachable, or its response has an unexpected format.
     Away(String),
 }
 
-/// What a code is worth.
+/// The tokens granted for a code.
 #[derive(Debug, Deserialize)]
 #[serde(from = "Answer")]
 pub(super) struct Granted {
-    /// For the profile.
+    /// Authorizes the profile request.
     pub(super) access_token: Secret<String>,
-    /// Who it is, in the provider's own words (OpenID Connect).
+    /// The identity as an OpenID Connect ID token (Google only).
     pub(super) id_token: Option<Secret<String>>,
 }
 
-/// The same as it comes; the rest, such as a lifetime, is of no use here.
+/// The token response; other fields, such as the lifetime, are not needed.
 #[derive(Deserialize)]
 struct Answer {
     access_token: String,
@@ -60,7 +60,7 @@ impl From<Answer> for Granted {
     }
 }
 
-/// Asks providers.
+/// Sends requests to the providers.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
@@ -75,14 +75,14 @@ impl Client {
             .redirect(Policy::none());
         let mut urls = endpoints.flat_map(|at| [&at.token, &at.profile]);
         if urls.all(|url| url.scheme() == "http") {
-            // A provider of our own on this computer: no certificates, no proxy.
+            // A stand-in provider on this computer: no certificates, no proxy.
             builder = builder.tls_certs_only([]).no_proxy();
         }
         let http = builder.build().map_err(NoClient)?;
         Ok(Self { http })
     }
 
-    /// Exchanges a code (RFC 6749, 4.1.3, with the verifier of RFC 7636, 4.5).
+    /// Exchanges a code for tokens (RFC 6749, 4.1.3, with the PKCE verifier of RFC 7636, 4.5).
     pub(super) async fn exchange(
         &self,
         at: &ProviderSettings,
@@ -106,7 +106,7 @@ impl Client {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(encode(&form));
         let answer = ask(request).await?;
-        // Naver tells errors with status 200.
+        // Naver reports errors with status 200.
         if let Some(error) = answer.get("error") {
             let reason = error.as_str().unwrap_or_default();
             return Err(ClientError::Refused(printable(reason)));
@@ -115,7 +115,7 @@ impl Client {
             .map_err(|_other_shape| ClientError::Away("its token has another shape".to_owned()))
     }
 
-    /// Asks whose token it is.
+    /// Fetches the profile that the access token belongs to.
     pub(super) async fn profile(
         &self,
         at: &ProviderSettings,
@@ -126,9 +126,9 @@ impl Client {
     }
 }
 
-/// The JSON that comes back.
+/// Sends a request and parses the JSON response.
 async fn ask(request: RequestBuilder) -> Result<Value, ClientError> {
-    // Its URL holds nothing secret, but the log needs no more than the reason.
+    // The URL holds no secrets, but the log needs only the reason.
     let away = |error: reqwest::Error| ClientError::Away(error.without_url().to_string());
     let sent = request.header(ACCEPT, "application/json").send().await;
     let mut response = sent.map_err(away)?;
@@ -154,9 +154,9 @@ async fn ask(request: RequestBuilder) -> Result<Value, ClientError> {
     }
 }
 
-/// A form's body.
+/// Encodes a form body.
 fn encode(form: &[(&str, &str)]) -> String {
-    // A URL's query is encoded in the same way, and only there is it public.
+    // The `url` crate offers this encoding only for the query of a URL.
     let mut url = Url::parse("form:").expect("a scheme alone is a URL");
     url.query_pairs_mut().extend_pairs(form);
     url.query().unwrap_or_default().to_owned()

@@ -1,23 +1,23 @@
-//! Where the three providers are (`domain.md` 9.1).
+//! Endpoints of the three login providers (`domain.md` 9.1).
 
 use reqwest::Url;
 
 use crate::members::Provider;
 
-/// Where a provider is.
+/// The URLs of a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
-    /// Where the browser is sent.
+    /// The authorization page that the browser is redirected to.
     pub authorize: Url,
-    /// Where a code becomes a token.
+    /// The token endpoint: exchanges a code.
     pub token: Url,
-    /// Where a token becomes a profile.
+    /// The profile endpoint.
     pub profile: Url,
-    /// What it calls itself in an `iss` parameter or an ID token.
+    /// The issuer: compared with the parameter `iss` and with ID tokens.
     pub issuer: String,
 }
 
-/// A provider's hosts and paths.
+/// Hosts and paths of a provider.
 struct Place {
     authorize: (&'static str, &'static str),
     token: (&'static str, &'static str),
@@ -49,8 +49,8 @@ const fn place(provider: Provider) -> Place {
 }
 
 impl Endpoints {
-    /// Where this provider is: at its own hosts, or all of it below one URL of somebody who stands
-    /// in for it. A browser may reach that one under another URL than this server does.
+    /// The provider's own endpoints, or all of them below the URL of a stand-in. Browsers may reach the
+    /// stand-in under another URL than this server does.
     #[must_use]
     pub fn of(provider: Provider, instead: Option<&StandIn>) -> Self {
         let place = place(provider);
@@ -72,16 +72,16 @@ impl Endpoints {
     }
 }
 
-/// Where somebody stands in for a provider.
+/// A server that replaces a provider, for tests and for development without internet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StandIn {
-    /// For browsers.
+    /// Its URL for browsers.
     pub browsers: Url,
-    /// For this server.
+    /// Its URL for this server.
     pub servers: Url,
 }
 
-/// The settings take no URL on which a path could not be put (`parse_base_url`).
+/// The settings accept only URLs that a path can be appended to (`parse_base_url`).
 fn at(base: &str, path: &str) -> Url {
     let text = format!("{}{path}", base.trim_end_matches('/'));
     Url::parse(&text).expect("a URL and a path of this file make a URL")

@@ -1,4 +1,4 @@
-//! The end of a login: a browser comes back from a provider, once or again.
+//! The callback of a login: exchanges the code, begins a session, and makes a repeated callback idempotent.
 
 use std::time::Duration;
 
@@ -13,35 +13,35 @@ use super::{LoginError, Logins, ProviderSettings, Returned, id_token, is_past, p
 use crate::db::Abort;
 use crate::http::ApiError;
 
-/// A callback that comes twice gets a session as the first one did: a double click, a page loaded
-/// again, an answer that was lost. Later a browser has the session of the first.
+/// A callback repeated within this time begins a session like the first one: a double click, a reload, a
+/// lost response. Later the browser has the first one's session.
 const AGAIN_TIME: Duration = Duration::from_secs(60);
 
-/// How long the second of two callbacks waits for the first, which asks a provider twice: less than a
-/// request may take here.
+/// Bound of the wait of a repeated callback for the first one, which sends two requests to the provider:
+/// less than the deadline of a request here.
 const AGAIN_WAIT_MAX: Duration = Duration::from_secs(8);
 
-/// How often it asks.
+/// Poll interval of that wait.
 const AGAIN_WAIT: Duration = Duration::from_millis(100);
 
-/// Somebody was logged in.
+/// A completed login.
 #[derive(Debug)]
 pub(super) struct LoggedIn {
     pub(super) role: Role,
     pub(super) cookies: Vec<http::HeaderValue>,
-    /// For the metric.
+    /// Label of the metric.
     pub(super) outcome: &'static str,
 }
 
-/// A browser that the provider has sent back, and the URI it was to be sent to: the provider compares
-/// the two when the code is exchanged.
+/// A browser redirected by the provider, with the redirect URI of the attempt: the provider compares the
+/// URI when the code is exchanged.
 struct Redirected {
     returned: Returned,
     redirect_uri: String,
 }
 
 impl Logins {
-    /// Logs in whoever comes back, and whoever comes back again with the same.
+    /// Completes the login of a callback; a repeated callback gets the same result.
     pub(super) async fn finish(
         &self,
         at: &ProviderSettings,
@@ -61,8 +61,8 @@ impl Logins {
             provider: at.provider,
             browsers,
         };
-        // A task of its own: a browser that is clicked twice gives up its first request, and the
-        // second finds what became of it.
+        // In a task of its own: on a double click the browser cancels its first request, and the second one needs
+        // the result.
         let redirect_uri = self.redirect_uri(at.provider, headers);
         let (logins, at) = (self.clone(), at.clone());
         let task = self.drain.spawn("login", async move {
@@ -79,7 +79,7 @@ impl Logins {
             }
         });
         task.await.unwrap_or_else(|lost| {
-            tracing::error!("a login was lost: {lost}");
+            tracing::error!("login task failed: {lost}");
             Err(LoginError::ApiError(ApiError::Web(CommonError::Internal)))
         })
     }
@@ -104,7 +104,7 @@ impl Logins {
         })
     }
 
-    /// Who it is that comes back with an attempt.
+    /// The member of an attempt: exchanges the code and reads the profile.
     async fn find_or_create(
         &self,
         at: &ProviderSettings,
@@ -130,8 +130,8 @@ impl Logins {
         Ok(self.members.find_or_create(profile).await?)
     }
 
-    /// The same callback once more: a session like the first one's, or the same error. Whoever has
-    /// logged out since then has to log in properly.
+    /// Repeats the result of a callback: a session like the first one's, or the same error. A member who has
+    /// logged out since then must log in again.
     async fn finish_again(&self, wanted: &Wanted) -> Result<LoggedIn, LoginError> {
         let mut past = None;
         let mut waited = Duration::ZERO;
@@ -176,7 +176,7 @@ impl Logins {
         Ok(taken.await?)
     }
 
-    /// Notes what became of an attempt. If that fails, a second callback is told to try again.
+    /// Records the result of an attempt. If that fails, a repeated callback gets an error to retry.
     async fn settle(&self, state: String, outcome: Outcome) {
         let settled = self.db.write((state, outcome), |(state, outcome), tx| {
             Box::pin(
@@ -184,7 +184,7 @@ impl Logins {
             )
         });
         if let Err(error) = settled.await {
-            tracing::warn!("the end of a login was not noted: {error}");
+            tracing::warn!("login result not recorded: {error}");
         }
     }
 }

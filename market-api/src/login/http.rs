@@ -1,4 +1,5 @@
-//! `/oauth2/authorization/{provider}` and `/login/oauth2/code/{provider}`: a browser, on its way.
+//! Routes `/oauth2/authorization/{provider}` and `/login/oauth2/code/{provider}`: redirects of a browser to and
+//! from a provider.
 
 #![expect(
     unused_qualifications,
@@ -22,14 +23,14 @@ use super::{
 };
 use crate::http::ApiError;
 
-/// Which browser began a login: a random text, not for scripts.
+/// The cookie that binds an attempt to a browser: a random text, `HttpOnly`.
 const BROWSER_COOKIE: &str = "loginAttempt";
 
-/// The same where there is TLS: browsers take it from this host alone, and no other host of the
-/// domain can set it (RFC 6265bis, 4.1.3.2).
+/// The cookie's name over TLS: the prefix makes browsers accept it from this host only, so that no other
+/// host of the domain can set it (RFC 6265bis, 4.1.3.2).
 const SECURE_BROWSER_COOKIE: &str = "__Host-loginAttempt";
 
-/// The length of [`secret_text`].
+/// The length of the cookie's value, as made by [`secret_text`].
 const BROWSER_BYTES: usize = 43;
 
 /// The routes.
@@ -56,7 +57,7 @@ async fn begin(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let at = logins.provider(&provider).ok_or(CommonError::Path)?;
-    // Two tabs that log in at once share the cookie, so that the later does not undo the earlier.
+    // Two tabs that log in concurrently share the cookie; a new value would invalidate the earlier attempt.
     let name = logins.browser_cookie();
     let known = browsers(&headers, name).into_iter().next();
     let browser = known.unwrap_or_else(secret_text);
@@ -114,7 +115,7 @@ async fn finish(
         Some(returned) => logins.finish(at, returned, browsers, &headers).await,
         None => Err(LoginError::Unknown),
     };
-    // Somebody went back to the callback of an attempt that is over.
+    // The callback of an attempt that is over, such as by the browser's back button.
     if let Err(LoginError::Unknown | LoginError::Before(_)) = finished
         && let Some(session) = logins.session(&headers).await
     {
@@ -147,7 +148,7 @@ async fn finish(
 }
 
 impl Logins {
-    /// Browsers take the prefix over TLS only, at `localhost`, too.
+    /// Browsers accept the prefix over TLS only, also at `localhost`.
     fn browser_cookie(&self) -> &'static str {
         let is_tls = self.settings.public_url.scheme() == "https";
         if self.settings.secure_cookies && is_tls {
@@ -157,7 +158,7 @@ impl Logins {
         }
     }
 
-    /// The session that a browser has already: somebody went back to a callback of long ago.
+    /// The session that the browser already has, for the callback of an old attempt.
     async fn session(&self, headers: &HeaderMap) -> Option<LoggedIn> {
         let (role, cookies) = self.auth.session(headers).await?;
         Some(LoggedIn {
@@ -168,16 +169,16 @@ impl Logins {
     }
 }
 
-/// What a browser may be known by. Of several cookies of the name each may be the one that was set
-/// here: their order means nothing (RFC 6265, 5.4).
+/// The values of the attempt cookie. Of several cookies with the name any may be ours: their order has no
+/// meaning (RFC 6265, 5.4).
 fn browsers(headers: &HeaderMap, name: &str) -> Vec<String> {
     let shown = cookies(headers, name).into_iter().map(Secret::into_exposed);
     let shown = shown.filter(|browser| browser.len() == BROWSER_BYTES);
     shown.collect()
 }
 
-/// Nothing is looked at that no provider sends: what is longer, and what is no text to show. The
-/// database would not take every letter.
+/// Rejects parameters that no provider sends: overlong ones and control characters, not all of which the
+/// database can store.
 fn returned(query: Query) -> Option<Returned> {
     let Query {
         code,

@@ -1,7 +1,7 @@
-//! What Google says in an ID token.
+//! Validation of Google's ID token.
 //!
-//! It came over TLS from the token endpoint, so its signature need not be checked (OpenID Connect
-//! Core, 3.1.3.7, 6); what it says is: that it was made by that provider, for us, for this attempt.
+//! The token came over TLS from the token endpoint, so its signature need not be verified (OpenID Connect
+//! Core, 3.1.3.7, 6). Its claims must name that provider, this client and this attempt.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,25 +12,25 @@ use super::client::Granted;
 use super::{ProviderSettings, is_past};
 use crate::members::Provider;
 
-/// What is wrong with an ID token.
+/// Why an ID token is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Wrong {
-    /// It should be there.
+    /// The response holds no ID token.
     #[error("no ID token")]
     Missing,
-    /// It cannot be read.
+    /// The token is malformed.
     #[error("an ID token that cannot be read")]
     Unreadable,
-    /// Somebody else made it, or for somebody else.
+    /// The issuer or the audience is another one.
     #[error("an ID token of another issuer or for another client")]
     Elsewhere,
-    /// Its time is over.
+    /// The token has expired.
     #[error("an ID token that has expired")]
     Expired,
-    /// It was made for another attempt.
+    /// The nonce is that of another attempt.
     #[error("an ID token of another login")]
     Nonce,
-    /// It speaks of somebody else than the profile.
+    /// The subject differs from the profile's id.
     #[error("an ID token of somebody else")]
     Subject,
 }
@@ -60,7 +60,7 @@ impl Audience {
     }
 }
 
-/// Checks the ID token that came with a grant. Only Google is asked for one.
+/// Validates the ID token of a grant. Only Google issues one.
 pub(super) fn check(
     at: &ProviderSettings,
     granted: &Granted,
@@ -131,7 +131,7 @@ mod tests {
         }
     }
 
-    /// A good token with this one claim changed is this.
+    /// A valid token with this one claim changed gives `expected`.
     fn with(claim: &str, value: Value, expected: Result<(), Wrong>) {
         let mut claims = json!({"iss": "https://accounts.google.com", "aud": "us", "sub": "s",
             "exp": 100, "nonce": "n"});

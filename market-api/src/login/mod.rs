@@ -1,17 +1,17 @@
-//! Logging in through Kakao, Google or Naver: OAuth 2.0, code flow, with PKCE, state and nonce.
+//! Login through Kakao, Google or Naver: OAuth 2.0, code flow, with PKCE, state and nonce.
 //!
 //! ```text
 //! browser ─► /oauth2/authorization/{provider} ─► attempt in the database, cookie ─► provider
 //! provider ─► /login/oauth2/code/{provider}?code&state ─► attempt of this browser taken, once
 //!          ─► code for a token ─► token for a profile ─► member ─► session ─► front end
-//! again    ─► what became of the attempt ─► the same: a session, or the same error
+//! repeated ─► recorded result of the attempt ─► the same: a session, or the same error
 //! ```
 //!
-//! What comes back is believed because of three things: the state is one of an attempt that this
-//! browser began with this provider (no login of somebody else's can be slipped in), the code works
-//! once and only with the attempt's verifier, and the profile comes over TLS from the provider.
+//! Three checks make a callback trustworthy: the state belongs to an attempt that this browser began with
+//! this provider (no login CSRF), the code works once and only with the attempt's verifier (PKCE), and the
+//! profile comes over TLS from the provider.
 //!
-//! An own client of two requests, not the crate `oauth2`: its typed answers refuse Naver's, whose
+//! An own client of two requests, not the crate `oauth2`: its typed responses reject Naver's, whose
 //! `expires_in` is a text and whose errors come with status 200, so most of it would be replaced.
 
 mod client;
@@ -47,60 +47,60 @@ pub use client::NoClient;
 pub use endpoints::{Endpoints, StandIn};
 pub use http::routes;
 
-/// From the beginning of a login to its end: somebody may have to look for a password.
+/// Lifetime of an attempt: long enough to look for a password.
 pub const ATTEMPT_TIME: Duration = Duration::from_secs(10 * 60);
 
-/// Longer than any provider's code or state.
+/// Bound of a callback parameter in bytes; codes and states are shorter.
 const PARAMETER_BYTES_MAX: usize = 2_048;
 
-/// How this site is known to a provider.
+/// This site's registration at a provider.
 #[derive(Clone, Debug)]
 pub struct ProviderSettings {
-    /// Which.
+    /// The provider.
     pub provider: Provider,
-    /// Our name there.
+    /// The client id.
     pub client_id: String,
-    /// Our secret there.
+    /// The client secret.
     pub client_secret: Secret<String>,
-    /// Where it is.
+    /// The provider's endpoints.
     pub endpoints: Endpoints,
 }
 
-/// What logins need to know of the site.
+/// Settings of logins.
 #[derive(Clone, Debug)]
 pub struct LoginSettings {
-    /// Under which URL browsers reach this server: providers send them back there.
+    /// URL of this server for browsers; the redirect URIs begin with it.
     pub public_url: Url,
-    /// Where the front end is.
+    /// URL of the front end.
     pub front_url: Url,
-    /// Who may vouch.
+    /// The enabled providers.
     pub providers: Vec<ProviderSettings>,
-    /// Whether cookies go over TLS only.
+    /// Whether cookies have the `Secure` attribute.
     pub secure_cookies: bool,
 }
 
-/// Why somebody was not logged in.
+/// Why a login failed.
 #[derive(Debug, thiserror::Error)]
 enum LoginError {
-    /// No login of this browser with this provider is under way, or not any more.
+    /// No current attempt of this browser with this provider has this state.
     #[error("no such login is under way")]
     Unknown,
-    /// They did not agree, or the provider does not take the code.
+    /// The user declined, or the provider rejected the code.
     #[error("the provider refuses: {0}")]
     Refused(String),
-    /// It does not answer, or not as it should.
+    /// The provider is unreachable, or its response is invalid.
     #[error("the provider does not answer: {0}")]
     Away(String),
-    /// The attempt came back before, and was refused with this.
+    /// A repeated callback, whose first one failed with this code.
     #[error("refused before with {0}")]
     Before(u16),
-    /// The member may not come in, or we cannot look.
+    /// The member is blocked, or the market failed.
     #[error("failure {}", .0.row().code)]
     ApiError(ApiError),
 }
 
 impl LoginError {
-    /// What the front end is told.
+    /// The code in the redirect to the front end.
     fn code(&self) -> u16 {
         match self {
             Self::Unknown => 2006,
@@ -111,7 +111,7 @@ impl LoginError {
         }
     }
 
-    /// A label for the metric.
+    /// The label of the metric.
     const fn outcome(&self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -139,7 +139,7 @@ impl<E: Into<ApiError>> From<E> for LoginError {
     }
 }
 
-/// What a provider sends a browser back with.
+/// The parameters of a provider's redirect.
 #[derive(Debug, Default)]
 struct Returned {
     code: Option<String>,
@@ -148,7 +148,7 @@ struct Returned {
     issuer: Option<String>,
 }
 
-/// Logs people in.
+/// Logins through providers. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Logins {
     db: Db,
@@ -161,27 +161,27 @@ pub struct Logins {
     drain: Drain,
 }
 
-/// What logins are made of.
+/// The services that logins use.
 #[derive(Debug)]
 pub struct LoginParts {
-    /// Where attempts are kept.
+    /// The database, which holds the attempts.
     pub db: Db,
-    /// Whom they find.
+    /// Finds or creates the member of a profile.
     pub members: Members,
-    /// What begins their sessions.
+    /// Begins the session.
     pub auth: Auth,
-    /// When attempts end.
+    /// The clock by which attempts expire.
     pub clock: Arc<dyn Clock>,
-    /// What is counted.
+    /// The counters of logins.
     pub metrics: Arc<Metrics>,
-    /// What they need to know of the site.
+    /// The site's URLs and providers.
     pub settings: LoginSettings,
-    /// Where a login goes on whose browser has left.
+    /// Runs callbacks in tasks of their own, which continue when the browser disconnects.
     pub drain: Drain,
 }
 
 impl Logins {
-    /// Logins with these providers.
+    /// Logins through the providers of the settings.
     ///
     /// # Errors
     /// The system's TLS settings cannot be used.
@@ -215,14 +215,14 @@ impl Logins {
         offered.find(|settings| settings.provider == wanted)
     }
 
-    /// Where the provider sends the browser back to. It takes no other address for us.
+    /// The redirect URI. The provider accepts only the registered one.
     fn redirect_uri(&self, provider: Provider, headers: &HeaderMap) -> String {
         let base = site::seen_by(&self.settings.public_url, headers);
         let base = base.as_str().trim_end_matches('/');
         format!("{base}/login/oauth2/code/{}", provider.path())
     }
 
-    /// Where the front end is: one that is this site has the name that the browser has for it.
+    /// The front end's URL; on this computer with the host name that the browser uses.
     fn front_url(&self, headers: &HeaderMap) -> Url {
         let (front, own) = (&self.settings.front_url, &self.settings.public_url);
         match front.origin() == own.origin() {
@@ -231,7 +231,7 @@ impl Logins {
         }
     }
 
-    /// Notes an attempt of this browser and says where to send it.
+    /// Stores an attempt of this browser; returns the URL to redirect it to.
     async fn begin(
         &self,
         at: &ProviderSettings,
@@ -278,7 +278,7 @@ fn authorize_url(at: &ProviderSettings, attempt: &Attempt, redirect_uri: &str) -
     url
 }
 
-/// Removes attempts that nobody came back from.
+/// Deletes expired attempts.
 ///
 /// # Errors
 /// The database's.
@@ -286,7 +286,7 @@ pub async fn forget_in(tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
     repo::forget(tx).await
 }
 
-/// What is asked of a provider: a name and an address (`domain.md` 9.1), from Google an ID token.
+/// The requested scope: name and e-mail (`domain.md` 9.1), from Google an ID token, too.
 const fn scope(provider: Provider) -> &'static str {
     match provider {
         Provider::Kakao => "profile_nickname account_email",
@@ -295,18 +295,18 @@ const fn scope(provider: Provider) -> &'static str {
     }
 }
 
-/// 256 random bits, 43 characters: also what PKCE wants of a verifier at least (RFC 7636, 4.1).
+/// 256 random bits, 43 characters: the minimum of a PKCE verifier (RFC 7636, 4.1).
 fn secret_text() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
 }
 
-/// What a stranger wrote, fit for a line in the log.
+/// Replaces control characters and bounds the length of untrusted text, for the log.
 fn printable(text: &str) -> String {
     let plain = |c: &char| c.is_ascii_alphanumeric() || "_-. ".contains(*c);
     text.chars().filter(plain).take(100).collect()
 }
 
-/// Whether a moment has come.
+/// True once `moment` has passed.
 fn is_past(moment: UnixMillis, now: UnixMillis) -> bool {
     moment <= now
 }

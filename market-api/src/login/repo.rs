@@ -1,4 +1,4 @@
-//! Logins under way, in the database: whichever server a browser comes back to finds them.
+//! The SQL of login attempts, which are in the database so that any server can finish them.
 
 use shared::clock::UnixMillis;
 use shared::ids::MemberId;
@@ -9,18 +9,18 @@ use crate::db::Tx;
 use crate::db::row::{column, optional};
 use crate::members::Provider;
 
-/// A login under way.
+/// A login in progress.
 #[derive(Clone, Debug)]
 pub(super) struct Attempt {
-    /// Comes back with the browser.
+    /// The OAuth state: identifies the attempt in the callback.
     pub(super) state: String,
-    /// Whom it was sent to.
+    /// The provider that the browser was redirected to.
     pub(super) provider: Provider,
-    /// Which browser: the value of its cookie.
+    /// The browser that began the attempt: the value of its cookie.
     pub(super) browser: String,
-    /// Comes back in an ID token.
+    /// The nonce expected in the ID token.
     pub(super) nonce: String,
-    /// Proves that whoever has the code began the attempt.
+    /// The PKCE verifier: proves that the exchanging client began the attempt.
     pub(super) verifier: String,
 }
 
@@ -41,45 +41,44 @@ pub(super) async fn insert(tx: &mut Tx<'_>, attempt: &Attempt) -> Result<(), sql
     Ok(())
 }
 
-/// What there is of an attempt that comes back.
+/// The state of the attempt of a callback.
 #[derive(Debug)]
 pub(super) enum Back {
-    /// It is under way, and now this caller's to finish.
+    /// In progress; this caller must finish it.
     Taken(Attempt),
-    /// It came back before.
+    /// Taken before by another callback.
     Before,
-    /// There is none, or not any more.
+    /// Missing or expired.
     Unknown,
 }
 
-/// An attempt that came back before.
+/// An attempt that was taken before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Past {
     pub(super) taken_at: UnixMillis,
-    /// `None` as long as it is being finished.
+    /// The result; `None` while the first callback is still running.
     pub(super) outcome: Option<Outcome>,
 }
 
-/// What became of an attempt.
+/// The result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// This member was logged in.
     LoggedIn(MemberId),
-    /// The front end got this number.
+    /// The login failed with this code.
     Refused(u16),
 }
 
-/// Which attempt somebody comes back with: one of this browser with this provider. Others' stay as
-/// they are.
+/// Selects an attempt: by state, provider and browser, so that nobody can take another browser's.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) state: String,
     pub(super) provider: Provider,
-    /// What the browser may be known by, one of them.
+    /// The candidate values of the browser's cookie.
     pub(super) browsers: Vec<String>,
 }
 
-/// Takes an attempt: of two that come back with one state, one gets it.
+/// Takes an attempt; of two concurrent callbacks with one state only one succeeds.
 pub(super) async fn take(tx: &mut Tx<'_>, wanted: &Wanted) -> Result<Back, sqlx::Error> {
     for browser in &wanted.browsers {
         if let Some(attempt) = take_of(tx, wanted, browser).await? {
@@ -117,7 +116,7 @@ async fn take_of(
     }))
 }
 
-/// An attempt that came back before, if it has not expired.
+/// An attempt that was taken before and has not expired.
 pub(super) async fn past(
     connection: &mut AnyConnection,
     wanted: &Wanted,
@@ -160,7 +159,7 @@ async fn past_of(
     }))
 }
 
-/// Notes what became of an attempt.
+/// Records the result of an attempt.
 pub(super) async fn settle(
     tx: &mut Tx<'_>,
     state: &str,
@@ -179,7 +178,7 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// Whether this member has logged out somewhere since then.
+/// True if a session of this member was revoked since then.
 pub(super) async fn has_left(
     connection: &mut AnyConnection,
     member: MemberId,

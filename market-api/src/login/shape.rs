@@ -1,4 +1,4 @@
-//! What the three providers say of somebody (`domain.md` 9.1).
+//! Profile formats of the three providers (`domain.md` 9.1).
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -7,16 +7,16 @@ use shared::text::is_blank;
 use crate::members::Profile;
 use crate::members::Provider;
 
-/// The database's bounds.
+/// Bounds of the database's columns.
 const ID_CHARS_MAX: usize = 255;
 const NAME_CHARS_MAX: usize = 100;
 const EMAIL_CHARS_MAX: usize = 320;
 const URL_CHARS_MAX: usize = 2_048;
 
-/// Who has not said what they are called.
+/// The name of a member whose provider sends none ("member").
 const NAMELESS: &str = "회원";
 
-/// The profile in a provider's answer; `None` when it is of another shape.
+/// Parses a provider's profile response; `None` for an invalid one.
 pub(super) fn profile(provider: Provider, answer: &Value) -> Option<Profile> {
     let told = match provider {
         Provider::Kakao => Kakao::deserialize(answer).ok()?.told(),
@@ -34,7 +34,7 @@ pub(super) fn profile(provider: Provider, answer: &Value) -> Option<Profile> {
     })
 }
 
-/// What is told, in whatever shape.
+/// The fields of a profile, common to all formats.
 #[derive(Default)]
 struct Told {
     id: String,
@@ -117,12 +117,12 @@ struct NaverResponse {
 }
 
 impl Naver {
-    /// Failures come in the same envelope as successes.
+    /// Naver reports failures in the same envelope as successes.
     fn told(self) -> Option<Told> {
         let response = self.response.filter(|_| self.resultcode == "00")?;
         Some(Told {
             id: response.id,
-            // An address to write to, which its owner may change; so it is kept as no more.
+            // A contact address only: its owner can change it, so it identifies nobody.
             email: response.email,
             name: response.nickname.or(response.name),
             image_url: response.profile_image,
@@ -157,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    /// The answer names (id, name, e-mail), or nobody.
+    /// The response parses to (id, name, e-mail), or is rejected.
     fn check(provider: Provider, answer: &Value, expected: Option<(&str, &str, Option<&str>)>) {
         let found = profile(provider, answer);
         let found = found

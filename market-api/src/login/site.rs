@@ -1,10 +1,10 @@
-//! URL of this site as the browser of a request has it.
+//! URLs of this site with the host name that the browser uses.
 //!
-//! On one's own computer a site has several names: `localhost`, `127.0.0.1`, `[::1]`. Cookies stay
-//! with the name under which they were set, so a login has to come back to the name that it began
-//! at. Everywhere else the site has the one name of its settings, whatever a request says.
+//! A developer's computer has several names: `localhost`, `127.0.0.1`, `[::1]`. Cookies belong to the name under
+//! which they were set, so a login must return to the name at which it began. Everywhere else the site has
+//! the one name of its settings, whatever the request's `Host`.
 //!
-//! What this module does not do: decide which names are served.
+//! What this module does not do: decide which host names are served.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use http::header::HOST;
 use http::uri::Authority;
 use reqwest::Url;
 
-/// This URL of the settings, under the name in the request where both are of this computer.
+/// The configured URL, with the request's host name if both are loopback names.
 pub(super) fn seen_by(url: &Url, headers: &HeaderMap) -> Url {
     let mut seen = url.clone();
     if let Some(authority) = loopback_authority(headers)
@@ -26,7 +26,7 @@ pub(super) fn seen_by(url: &Url, headers: &HeaderMap) -> Url {
     seen
 }
 
-/// Port of a `Host` that names none.
+/// The default port of a `Host` without one.
 fn default_port(url: &Url) -> Option<u16> {
     match url.scheme() {
         "http" => Some(80),
@@ -53,7 +53,7 @@ mod tests {
 
     use super::*;
 
-    /// A request with this `Host` sees the URL so.
+    /// A request with this `Host` gets the URL in this form.
     fn check(url: &str, host: &str, expected: &str) {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_str(host).unwrap());

@@ -21,12 +21,12 @@ pub use http::routes;
 pub use provider::Provider;
 pub use repo::{exists_in, lock_in, lock_rating_in, lock_shared_in, set_status_in};
 
-/// Whether a member may log in.
+/// The status of a member's account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountStatus {
     /// The member may log in.
     Active,
-    /// The member may not; it holds from the next request on.
+    /// The member may not log in, and open sessions are refused from the next request on.
     Blocked,
 }
 
@@ -40,22 +40,22 @@ pub const fn mean_rate(sum: i64, count: i64) -> i64 {
     (sum * 100 + count / 2) / count
 }
 
-/// What a provider says of somebody.
+/// A person's profile at a login provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// Whose word it is.
+    /// The provider that vouches for the profile.
     pub provider: Provider,
-    /// Who, to that provider. Never changes; the member's key together with the provider.
+    /// The person's id at that provider. Immutable; with the provider it is the member's key.
     pub provider_id: String,
-    /// A way to write to them, if they gave one and the provider vouches for it. Never a key.
+    /// Contact address, if the person shared it and the provider has verified it. Never a key.
     pub email: Option<String>,
-    /// What they are called.
+    /// The display name.
     pub name: String,
-    /// Their picture.
+    /// URL of the profile picture.
     pub image_url: Option<String>,
 }
 
-/// Members.
+/// The members. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Members {
     db: Db,
@@ -63,19 +63,18 @@ pub struct Members {
 }
 
 impl Members {
-    /// The members of this database; `cache` has the lists that show them as sellers.
+    /// The members in this database; `cache` holds the lists that display them as sellers.
     #[must_use]
     pub fn new(db: Db, cache: ListCache) -> Self {
         Self { db, cache }
     }
 
-    /// The member that a provider knows, made if they come for the first time: with a random plan
-    /// and an empty wallet.
+    /// Finds the member of a profile, or creates one with a random plan and an empty wallet.
     ///
     /// # Errors
     /// [`ApiError::MemberBlocked`], or the database's.
     pub async fn find_or_create(&self, profile: Profile) -> Result<(MemberId, Role), ApiError> {
-        // Nothing is written for somebody who comes again as they were: not even on a full disk.
+        // A login without changes writes nothing, so it succeeds even on a full disk.
         match repo::known_as(&self.db, &profile).await? {
             Some((known, _)) if known.is_blocked => return Err(ApiError::MemberBlocked),
             Some((known, email)) if email == profile.email => {
@@ -83,7 +82,7 @@ impl Members {
             }
             Some(_) | None => {}
         }
-        // Chosen here, since a closure may be run again.
+        // Drawn outside the transaction, whose function may be rerun.
         let plan = Plan::random(&mut rand::rng());
         let welcomed = self.db.write((profile, plan), |(profile, plan), tx| {
             Box::pin(async move {
@@ -102,7 +101,7 @@ impl Members {
         Ok(welcomed.await?)
     }
 
-    /// What this member may do.
+    /// The member's role.
     ///
     /// # Errors
     /// [`ApiError::MemberUnknown`], [`ApiError::MemberBlocked`], or the database's.
@@ -115,7 +114,7 @@ impl Members {
         Ok(known.role)
     }
 
-    /// Onboarding is over.
+    /// Ends the onboarding: the role becomes that of a member.
     ///
     /// # Errors
     /// The database's.
@@ -129,7 +128,7 @@ impl Members {
         Ok(changed.await?)
     }
 
-    /// In which language they want to be told.
+    /// Sets the language of error texts and notifications.
     ///
     /// # Errors
     /// The database's.
@@ -143,7 +142,7 @@ impl Members {
         Ok(changed.await?)
     }
 
-    /// Changes the profile picture, also in lists of offers. The URL is one that `images` has checked.
+    /// Changes the profile picture and invalidates the lists that display it. `images` has checked the URL.
     ///
     /// # Errors
     /// The database's.

@@ -1,5 +1,5 @@
-//! The login providers that members come from. With the id that a provider gives a person, its name is the
-//! key of an account; `login` has the protocol.
+//! Login providers. The provider and the person's id there are the key of an account; `login` implements the
+//! protocol.
 
 /// A login provider, which vouches for the identity of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,10 +13,10 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// Every provider.
+    /// All providers.
     pub const ALL: [Self; 3] = [Self::Kakao, Self::Google, Self::Naver];
 
-    /// Its name in the database.
+    /// The name in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -26,7 +26,7 @@ impl Provider {
         }
     }
 
-    /// Its name in paths.
+    /// The name in URL paths.
     #[must_use]
     pub const fn path(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl Provider {
         }
     }
 
-    /// The provider of this name in paths.
+    /// Parses the name in a URL path.
     #[must_use]
     pub fn from_path(path: &str) -> Option<Self> {
         Self::ALL

@@ -1,4 +1,4 @@
-//! Members in the database.
+//! The SQL of members.
 
 use shared::claims::Role;
 use shared::ids::MemberId;
@@ -10,7 +10,7 @@ use crate::db::row::{TextColumn, column, named};
 use crate::db::{Db, DbError, Lock, LockMode, Tx, locking};
 use crate::http::Language;
 
-/// A member as a login finds them.
+/// A member found by a login.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) member: MemberId,
@@ -18,7 +18,7 @@ pub(super) struct Known {
     pub(super) is_blocked: bool,
 }
 
-/// Makes the member, unless the provider's person is one already.
+/// Inserts the member, unless the profile's key exists.
 pub(super) async fn insert_member(
     tx: &mut Tx<'_>,
     profile: &Profile,
@@ -41,7 +41,7 @@ pub(super) async fn insert_member(
     row.as_ref().map(|row| column(row, "id")).transpose()
 }
 
-/// The member that a provider knows by this id, with the address that is kept of them.
+/// Finds the member by provider and id there; also returns the stored e-mail address.
 pub(super) async fn known_as(
     db: &Db,
     profile: &Profile,
@@ -58,7 +58,7 @@ pub(super) async fn known_as(
     Ok(Some((read_known(&row)?, row.try_get("email")?)))
 }
 
-/// The address may change at the provider; name and picture are the member's own by now.
+/// Updates the e-mail address from the profile; name and picture are the member's own after the first login.
 pub(super) async fn update_from_profile(
     tx: &mut Tx<'_>,
     profile: &Profile,
@@ -107,7 +107,7 @@ impl TextColumn for Role {
     }
 }
 
-/// Changes whether a member may log in; false where that was so already, or there is no such member.
+/// Sets whether a member may log in; false if the status is unchanged or the member does not exist.
 ///
 /// # Errors
 /// The database's.
@@ -128,7 +128,7 @@ pub async fn set_status_in(
     Ok(done.rows_affected() == 1)
 }
 
-/// Whether there is such a member.
+/// True if the member exists.
 ///
 /// # Errors
 /// The database's.
@@ -140,8 +140,7 @@ pub async fn exists_in(tx: &mut Tx<'_>, member: MemberId) -> Result<bool, sqlx::
     Ok(row.is_some())
 }
 
-/// Locks a member's row until the transaction ends, so that transactions of one member follow each
-/// other.
+/// Locks a member's row until the transaction ends, which serializes the member's transactions.
 ///
 /// # Errors
 /// The database's.
@@ -157,8 +156,8 @@ pub async fn lock_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-/// Keeps others from changing these members' rows until the transaction ends; transactions that share
-/// them do not wait for each other.
+/// Takes shared locks on these members' rows until the transaction ends: they block changes, but no other
+/// shared lock.
 ///
 /// # Errors
 /// The database's.
@@ -174,8 +173,8 @@ pub async fn lock_shared_in(tx: &mut Tx<'_>, members: [MemberId; 2]) -> Result<(
     Ok(())
 }
 
-/// The member's mean rating, in thousandths of a star. The lock keeps a rating out until what is made
-/// with it can be seen.
+/// The member's mean rating, in thousandths of a star. Locks the row, so that a concurrent rating waits
+/// until the caller's use of the mean is visible.
 ///
 /// # Errors
 /// The database's.
@@ -222,7 +221,7 @@ pub(super) async fn set_language(
     Ok(())
 }
 
-/// The member's name comes back: others are told both.
+/// Sets the picture; returns the member's name for the domain event, which carries both.
 pub(super) async fn set_image(
     tx: &mut Tx<'_>,
     member: MemberId,

@@ -1,7 +1,7 @@
-//! Members' mobile plans, and their months. Owns `plan` and `member_month`.
+//! Members' mobile plans and their monthly use. Owns `plan` and `member_month`.
 //!
-//! A plan is random, as the first site had it: nobody's carrier is asked. What is left of it is
-//! derived from the month's offers and purchases; nothing is reset and nothing carried over.
+//! Plans are random, as on the first site: no carrier is contacted. The rest of a plan is derived from the
+//! month's offers and purchases; nothing is reset and nothing carried over.
 
 mod repo;
 
@@ -11,33 +11,33 @@ use shared::money::{Units, Won};
 
 pub use repo::{insert_in, lock_month_in};
 
-/// Gigabytes that plans give a month (`domain.md` 5).
+/// Data volumes of plans, in gigabytes a month (`domain.md` 5).
 const GIGABYTES: [u16; 8] = [3, 5, 10, 15, 20, 30, 50, 100];
 
-/// Won that plans cost a month.
+/// Prices of plans, in won a month.
 const PRICES: [i64; 7] = [9_000, 12_000, 18_000, 25_000, 32_000, 45_000, 59_000];
 
 const CATEGORIES: [&str; 3] = ["5G", "LTE", "NUGET"];
 
 const AGE_GROUPS: [&str; 3] = ["ALL", "YOUTH", "SENIOR"];
 
-/// A plan.
+/// A mobile plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// What it is called.
+    /// The display name.
     pub name: String,
     /// 5G, LTE or NUGET.
     pub category: &'static str,
-    /// For whom it is.
+    /// ALL, YOUTH or SENIOR.
     pub age_group: &'static str,
-    /// What it gives a month.
+    /// Data included per month.
     pub providing: Units,
-    /// What it costs a month.
+    /// The price in won a month.
     pub monthly_price: Won,
 }
 
 impl Plan {
-    /// Any plan.
+    /// Draws a plan.
     pub fn random(rng: &mut impl Rng) -> Self {
         let gigabytes = *GIGABYTES.choose(rng).unwrap_or(&GIGABYTES[0]);
         let category = CATEGORIES.choose(rng).unwrap_or(&CATEGORIES[0]);
@@ -51,12 +51,12 @@ impl Plan {
     }
 }
 
-/// What a member's plan gives in a month, and what the member bought.
+/// A member's plan and purchases in a month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MonthOfPlan {
-    /// What the plan gives.
+    /// Data included in the plan.
     pub providing: Units,
-    /// What was bought.
+    /// Data bought in the month.
     pub bought: Units,
 }
 

@@ -1,4 +1,4 @@
-//! Plans in the database.
+//! The SQL of plans.
 
 use shared::clock::Month;
 use shared::ids::MemberId;
@@ -8,7 +8,7 @@ use super::{MonthOfPlan, Plan};
 use crate::db::row::column;
 use crate::db::{Lock, LockMode, Tx, locking};
 
-/// Gives a member a plan, in the caller's transaction.
+/// Inserts a member's plan, in the caller's transaction.
 ///
 /// # Errors
 /// The database's.
@@ -28,8 +28,8 @@ pub async fn insert_in(tx: &mut Tx<'_>, member: MemberId, plan: &Plan) -> Result
     Ok(())
 }
 
-/// Locks a member's row of a month until the transaction ends, after making it from the plan if it is
-/// the first use in that month. `None` for a member without a plan.
+/// Locks a member's row of a month until the transaction ends; inserts it from the plan at the first use in
+/// that month. `None` for a member without a plan.
 ///
 /// # Errors
 /// The database's.

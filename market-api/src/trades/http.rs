@@ -1,4 +1,4 @@
-//! `/api/products/market-price`.
+//! Routes of `/api/products/market-price`.
 
 #![expect(
     unused_qualifications,
@@ -36,7 +36,7 @@ struct PriceParameters {
     product_type: Option<String>,
 }
 
-/// The kinds of products. Only for the document: [`Kind::parse`] reads them.
+/// The kinds of products. Only for the OpenAPI document: [`Kind::parse`] reads them.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(dead_code, reason = "stands for a text in the document")]

@@ -1,6 +1,6 @@
-//! Trades: what was bought and sold. Owns `trade` and `trade_detail`.
+//! Trades: purchases and sales. Owns `trade` and `trade_detail`.
 //!
-//! Today they are read only, for market prices; purchases are planned (`money.md`).
+//! Only market prices read them today; purchases are planned (`money.md`).
 
 mod http;
 mod repo;
@@ -14,26 +14,26 @@ use crate::products::Kind;
 
 pub use http::routes;
 
-/// How far back market prices reach: thirty days.
+/// Period of market prices: thirty days.
 const PRICE_SPAN: Duration = Duration::from_secs(30 * 24 * 3_600);
 
-/// What buyers paid in the last thirty days; 0 where nobody bought.
+/// Prices paid in the last thirty days; 0 without sales.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MarketPrice {
     /// The newest price, in won.
     pub recent: Won,
-    /// The mean, cut to whole won.
+    /// The mean, rounded down to whole won.
     pub average: Won,
 }
 
-/// The trades. Clones are the same.
+/// The trades. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Trades {
     db: Db,
 }
 
 impl Trades {
-    /// The trades of this database.
+    /// The trades in this database.
     #[must_use]
     pub fn new(db: Db) -> Self {
         Self { db }
