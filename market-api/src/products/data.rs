@@ -1,4 +1,4 @@
-//! Offering mobile data: what may be registered in a month, and what of it may be changed.
+//! Offers of mobile data: the limits per month, and the rules for changes.
 
 use shared::clock::LocalDateTime;
 use shared::ids::{MemberId, ProductId};
@@ -12,16 +12,16 @@ use crate::db::Tx;
 use crate::http::ApiError;
 use crate::{cash, members, plans};
 
-/// An offer of mobile data to be made.
+/// A new offer of mobile data.
 #[derive(Clone, Copy, Debug)]
 pub struct NewData {
-    /// Who offers.
+    /// The seller.
     pub member: MemberId,
-    /// Won for all of it.
+    /// The price in won of the whole amount.
     pub price: Price,
-    /// How much: see [`super::listed_units`].
+    /// The amount; parsed by [`super::listed_units`].
     pub units: Units,
-    /// How it is sold.
+    /// Whether it is sold whole or in parts.
     pub sale: Sale,
 }
 
@@ -36,12 +36,12 @@ impl NewData {
     }
 }
 
-/// An offer as it shall be from now on.
+/// A change of an offer of mobile data.
 #[derive(Clone, Copy, Debug)]
 pub struct DataChange {
-    /// Which one.
+    /// The offer to change.
     pub product: ProductId,
-    /// What it shall be, and who says so.
+    /// Its new terms, and the member who changes it.
     pub to: NewData,
 }
 
@@ -61,7 +61,7 @@ impl Products {
         Ok(self.cache.change(write).await?)
     }
 
-    /// Changes an offer of which nothing is sold yet. The amount is the new one, not a difference.
+    /// Changes an unsold offer. The amount is the new one, not a difference.
     ///
     /// # Errors
     /// [`ApiError::SplitPartlySold`] once a part is sold, [`ApiError::ProductNotValid`] when it is no
@@ -78,7 +78,7 @@ impl Products {
 
 async fn offer_data_in(offer: &NewData, tx: &mut Tx<'_>) -> TxResult<ProductId> {
     let (member, month) = (offer.member, tx.month());
-    // The one lock that keeps two registrations of a member apart.
+    // The wallet's lock serializes the registrations of a member.
     cash::lock_in(tx, member).await?;
     let listed = repo::listed_in_month(tx, member, month).await?;
     check_limits(tx, member, listed, offer.units).await?;
@@ -114,7 +114,7 @@ async fn change_data_in(change: &DataChange, tx: &mut Tx<'_>) -> TxResult<()> {
     }
     cash::lock_in(tx, member).await?;
     let listed = repo::listed_in_month(tx, member, tx.month()).await?;
-    // An offer that has not expired is one of this month.
+    // An offer that has not expired belongs to this month.
     let others = listed
         .checked_sub(old.units_left)
         .ok_or_else(|| sqlx::Error::Decode("a month holds less than one of its offers".into()))?;
@@ -130,7 +130,7 @@ async fn change_data_in(change: &DataChange, tx: &mut Tx<'_>) -> TxResult<()> {
     Ok(())
 }
 
-/// The two limits of `money.md`: `listed` is what the month's other offers have left and sold.
+/// Checks the two limits of `money.md`; `listed` is the rest of the month's other offers plus their sales.
 async fn check_limits(
     tx: &mut Tx<'_>,
     member: MemberId,

@@ -1,5 +1,4 @@
-//! Taking offers back: by their seller, or because their month has ended. And forgetting where they
-//! stood in lists of yesterday.
+//! Removal of offers: by their seller, or at the end of their month. Also prunes old sort keys.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -11,23 +10,23 @@ use crate::cache::Namespace;
 use crate::db::{Abort, Tx, WriteError};
 use crate::http::ApiError;
 
-/// Offers that expire in one transaction: about 50 ms, in which nobody else waits for the writer.
+/// Bound of offers that expire in one transaction: about 50 ms, during which SQLite's writer is busy.
 const EXPIRE_MAX: i64 = 500;
 
-/// Places forgotten in one transaction.
+/// Bound of sort keys pruned in one transaction.
 const FORGET_MAX: i64 = 5_000;
 
-/// How long the place of a row that has moved is kept: nobody takes a day to a next page.
+/// Retention of old sort keys: a reader requests the next page within a day.
 const PLACE_KEPT: Duration = Duration::from_secs(24 * 3_600);
 
-/// What only the database refuses.
+/// An abort by the database only.
 type Never = WriteError<Infallible>;
 
-/// Transactions of one housekeeping; what is left waits for the next.
+/// Bound of transactions per run; the next run continues.
 const ROUNDS_MAX: u32 = 100;
 
 impl Products {
-    /// What is to be done every hour: hides what has expired, forgets old places.
+    /// The hourly job: hides expired offers and prunes old sort keys.
     ///
     /// # Errors
     /// The database's. What was done by then stays done.
@@ -45,7 +44,7 @@ impl Products {
         Ok(())
     }
 
-    /// Takes an offer back. What is sold of it stays sold; bookings of a spot stay.
+    /// Deletes an offer. Parts already sold stay sold; bookings of a spot stay.
     ///
     /// # Errors
     /// [`ApiError::AlreadyDeleted`], [`ApiError::ProductNotValid`] when it is sold out or expired,
@@ -61,8 +60,8 @@ impl Products {
         Ok(self.cache.change(write).await?)
     }
 
-    /// Hides the offers whose month has ended, and gives their rest back; the schedule calls it
-    /// until it answers 0. Lists, purchases and limits do not wait for it: they look at the time.
+    /// Hides offers whose month has ended and releases their rest; returns their number. The hourly job calls it
+    /// until it returns 0. Lists, purchases and limits do not depend on it: they check the time.
     ///
     /// # Errors
     /// The database's.
@@ -75,8 +74,8 @@ impl Products {
         self.cache.change(write).await
     }
 
-    /// Forgets where rows stood that moved more than a day ago; the schedule calls it every hour. A
-    /// place is dated by the first call that meets it.
+    /// Deletes sort keys replaced more than a day ago; returns their number. A trigger stores a replaced
+    /// key without a time; the first call that finds it sets the time.
     ///
     /// # Errors
     /// The database's.
@@ -86,13 +85,13 @@ impl Products {
     }
 }
 
-/// The kind of what was deleted.
+/// Deletes the offer; returns its kind, whose lists are then invalidated.
 async fn delete_in(member: MemberId, product: ProductId, tx: &mut Tx<'_>) -> TxResult<Kind> {
     if let Some(kind) = repo::delete_active(tx, product, member).await? {
         repo::unlist_spot(tx, product).await?;
         return Ok(kind);
     }
-    // Something was wrong with it; now see what.
+    // No row was deleted; find the reason.
     let Some(found) = repo::lock_product(tx, product).await? else {
         return refuse(ApiError::ProductUnknown);
     };
@@ -106,7 +105,7 @@ async fn delete_in(member: MemberId, product: ProductId, tx: &mut Tx<'_>) -> TxR
 }
 
 async fn expire_in(tx: &mut Tx<'_>) -> Result<u64, Abort<Infallible>> {
-    // In the order of their ids, as purchases lock theirs: one statement alone has no order.
+    // Locks in ascending order of ids, as purchases do: a single update has no order.
     let last = repo::lock_expired(tx, EXPIRE_MAX).await?;
     match last {
         Some(last) => Ok(repo::hide_expired(tx, last).await?),

@@ -1,4 +1,4 @@
-//! What members may put into an offer: checked once, at the door.
+//! Validation of offers: bounds and formats of everything that sellers send.
 
 use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
@@ -9,27 +9,27 @@ use shared::web::CommonError;
 use super::{Kind, Position};
 use crate::http::ApiError;
 
-/// Won; `money.md` has the cap.
+/// Maximum price in won, the cap of `money.md`.
 const PRICE_MAX: i64 = 10_000_000;
 
-/// Two gigabytes: what may be sold, and bought, in a month.
+/// Units that may be sold, and bought, in a month: two gigabytes.
 pub(super) const MONTH_UNITS_MAX: u16 = 20;
 
-/// The original's form has 30; its column, and old rows, more.
+/// Bound of a title in characters. The first site's form has 30; its column, and old rows, more.
 const TITLE_CHARS_MAX: usize = 100;
 const CONTENT_CHARS_MAX: usize = 1_000;
 const ADDRESS_CHARS_MAX: usize = 300;
 
-/// Pictures of a spot. The front end shows a handful.
+/// Bound of a spot's pictures. The front end shows a handful.
 const IMAGES_MAX: usize = 10;
 const IMAGE_URL_CHARS_MAX: usize = 2_048;
 const IMAGE_ENDINGS: [&str; 3] = [".jpg", ".jpeg", ".png"];
 
-/// Guests at a time where the seller does not say: a router serves several.
+/// Concurrent guests if the seller names no capacity: a router serves several.
 const CAPACITY_DEFAULT: u16 = 10;
 const CAPACITY_MAX: u16 = 1_000;
 
-/// A price that may be asked: 1 to 10,000,000 won.
+/// A valid price: 1 to 10,000,000 won.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Price(Won);
 
@@ -44,20 +44,20 @@ impl Price {
         }
     }
 
-    /// The won.
+    /// The price in won.
     #[must_use]
     pub const fn won(self) -> Won {
         self.0
     }
 
-    /// For each unit, rounded up: what is sold in parts brings no less than was asked for.
+    /// The price per unit, rounded up, so that the parts together cost no less than the whole.
     pub(super) fn per_unit(self, units: Units) -> Won {
         let price = self.0.checked_div_ceil(u32::from(units.get()));
         price.expect("an offer has a unit at least")
     }
 }
 
-/// An amount that may be offered, from gigabytes as they stand on the wire.
+/// An amount to offer, parsed from gigabytes.
 ///
 /// # Errors
 /// [`ApiError::TransferAmount`] for what is no whole number of units or none at all,
@@ -73,32 +73,32 @@ pub fn listed_units(gigabytes: f64) -> Result<Units, ApiError> {
     Ok(units)
 }
 
-/// A spot as it comes in, unchecked.
+/// A spot's fields, not validated yet.
 #[derive(Clone, Debug)]
 pub struct SpotForm {
     /// Won for each started ten minutes.
     pub price: i64,
-    /// One line.
+    /// The title: one line.
     pub title: String,
-    /// More about it.
+    /// The description.
     pub content: String,
-    /// Degrees.
+    /// Latitude in degrees.
     pub latitude: f64,
-    /// Degrees.
+    /// Longitude in degrees.
     pub longitude: f64,
-    /// For people.
+    /// The postal address, for display.
     pub address: String,
-    /// From when; only the time of day counts.
+    /// Opening time; only the time of day counts.
     pub opens_at: LocalDateTime,
-    /// Until when; only the time of day counts. The front end sends a day more.
+    /// Closing time; only the time of day counts. The front end sends the next day's date.
     pub closes_at: LocalDateTime,
-    /// Addresses of pictures, the first one shown in lists.
+    /// URLs of pictures; lists show the first.
     pub images: Vec<String>,
-    /// Guests at a time.
+    /// Bound of concurrent guests; a default without it.
     pub capacity: Option<u16>,
 }
 
-/// A spot that may be offered.
+/// A validated spot.
 #[derive(Clone, Debug)]
 pub struct NewSpot {
     pub(super) member: MemberId,
@@ -115,7 +115,7 @@ pub struct NewSpot {
 }
 
 impl NewSpot {
-    /// Checks a form.
+    /// Validates the fields.
     ///
     /// # Errors
     /// [`ApiError::ItemType`] for mobile data, which is nowhere; else what is wrong with it.
@@ -152,7 +152,7 @@ impl NewSpot {
     }
 }
 
-/// A text without spaces around it; one that shows nothing is none. PostgreSQL stores no NUL.
+/// A trimmed, non-blank text within the bound. PostgreSQL cannot store NUL.
 fn text(text: String, chars_max: usize) -> Result<String, ApiError> {
     let trimmed = text.trim();
     let shows_nothing = !trimmed.is_empty() && is_blank(trimmed);
@@ -200,7 +200,7 @@ mod tests {
         }
     }
 
-    /// What a form is refused with; `None` if it is taken.
+    /// The error for a valid form with this change; `None` if it is accepted.
     fn refusal(change: impl FnOnce(&mut SpotForm)) -> Option<ApiError> {
         let mut form = form();
         change(&mut form);

@@ -1,7 +1,7 @@
-//! Places on a sphere: how far apart they are, and the boxes that hold all that is near.
+//! Geometry on a sphere: distances, and the boxes that contain all points within a radius.
 //!
-//! A database finds what lies in a box; what is nearest is decided here, by the exact distance. So
-//! both databases give the same order to the last bit.
+//! The database finds the rows in a box; their order is decided here, by the exact distance. So both databases
+//! return the same order to the last bit.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -11,19 +11,20 @@ use shared::ids::ProductId;
 /// The sphere's radius in metres, as MySQL's `ST_Distance_Sphere` has it (`domain.md` §3.2).
 const RADIUS_M: f64 = 6_370_986.0;
 
-/// Half of the way around: nothing is farther away.
+/// Half of the circumference: the maximum distance.
 pub(super) const FARTHEST_M: f64 = RADIUS_M * std::f64::consts::PI;
 
-/// A ring is made so much wider: SQLite's index has places in single precision, a metre of error.
+/// Added to the outer radius of a ring: SQLite's index stores coordinates in single precision, an error of a
+/// metre.
 const RING_SLACK_M: f64 = 5.0;
 
-/// A degree of longitude on the flat map: cos 36.5°.
+/// Length of a degree of longitude on the flat map, relative to one of latitude: cos 36.5°.
 const FLAT_EAST: f64 = 0.804;
 
-/// A box is made so much larger than its circle, for what rounding may take away.
+/// Added to the size of a box beyond its circle, against rounding errors.
 const SLACK_M: f64 = 1.0;
 
-/// A place: degrees of latitude from -90 to 90 and of longitude from -180 to 180.
+/// A point: degrees of latitude from -90 to 90 and of longitude from -180 to 180.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Position {
     latitude: f64,
@@ -31,31 +32,31 @@ pub struct Position {
 }
 
 impl Position {
-    /// A place; `None` for what is none, not a number included.
+    /// A point; `None` outside the bounds and for NaN.
     #[must_use]
     pub fn new(latitude: f64, longitude: f64) -> Option<Self> {
         let valid = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
-        // Adding zero makes of -0 a 0, so that equal places have equal bits.
+        // Adding zero turns -0 into 0, so that equal points have equal bits.
         valid.then_some(Self {
             latitude: latitude + 0.0,
             longitude: longitude + 0.0,
         })
     }
 
-    /// Degrees to the north.
+    /// Degrees of latitude, north positive.
     #[must_use]
     pub const fn latitude(self) -> f64 {
         self.latitude
     }
 
-    /// Degrees to the east.
+    /// Degrees of longitude, east positive.
     #[must_use]
     pub const fn longitude(self) -> f64 {
         self.longitude
     }
 
-    /// Metres along the sphere, by the haversine formula (R. W. Sinnott, "Virtues of the Haversine",
-    /// Sky and Telescope 68, 1984): exact for what is near, where the law of cosines is not.
+    /// Distance along the sphere in metres, by the haversine formula (R. W. Sinnott, "Virtues of the Haversine",
+    /// Sky and Telescope 68, 1984): accurate for short distances, unlike the law of cosines.
     #[must_use]
     pub fn distance_m(self, other: Self) -> f64 {
         let (from, to) = (self.latitude.to_radians(), other.latitude.to_radians());
@@ -65,12 +66,12 @@ impl Position {
         2.0 * RADIUS_M * haversine.sqrt().min(1.0).asin()
     }
 
-    /// The ring from `inner_m` to `outer_m` on a plane that touches the sphere here, so much wider as the
-    /// plane is wrong: what a database can work out by itself.
+    /// The ring from `inner_m` to `outer_m` on the plane that touches the sphere here, widened by the plane's
+    /// error: a prefilter that a database can compute.
     ///
-    /// With latitude φ here and θ the ring's outer angle, the exact distance² differs from the plane's
-    /// by less than its (tan φ + θ) θ th part: that much a parallel's length changes within θ, and the
-    /// curve of the sphere, (θ²/24), is less.
+    /// With latitude φ here and θ the ring's outer angle, the exact distance² differs from the plane's by less
+    /// than the fraction (tan φ + θ) θ: a parallel's length changes by that much within θ, and the curvature of
+    /// the sphere (θ²/24) contributes less.
     pub(super) fn ring(self, inner_m: f64, outer_m: f64) -> Ring {
         let degrees = |metres: f64| (metres / RADIUS_M).to_degrees();
         let latitude = self.latitude.to_radians();
@@ -83,7 +84,7 @@ impl Position {
                 degrees(outer_m + RING_SLACK_M).powi(2) / (1.0 - wrong),
             )
         } else {
-            // Everything: the plane is no use over such a distance, or across the 180th meridian.
+            // The whole plane: it is too inaccurate over such a distance, or across the 180th meridian.
             (0.0, 1e6)
         };
         Ring {
@@ -94,27 +95,26 @@ impl Position {
         }
     }
 
-    /// Degrees on a flat map on which those of longitude are 0.804 of those of latitude: what
-    /// PostgreSQL's index orders by (`0002_products.sql`).
+    /// Distance in degrees on a flat map, where a degree of longitude counts 0.804 of one of latitude:
+    /// PostgreSQL's index orders by it (`0002_products.sql`).
     pub(super) fn flat_distance(self, other: Self) -> f64 {
         let north = other.latitude - self.latitude;
         ((other.longitude - self.longitude) * FLAT_EAST).hypot(north)
     }
 
-    /// How far away the farthest corner of a box is on that map.
+    /// Distance of the box's farthest corner on that map.
     pub(super) fn flat_reach(self, bounds: Bounds) -> f64 {
         let north = (bounds.north - self.latitude).max(self.latitude - bounds.south);
         let east = (bounds.east - self.longitude).max(self.longitude - bounds.west);
         (east * FLAT_EAST).hypot(north)
     }
 
-    /// Boxes that together hold every place within `radius_m`: one, or two where it crosses the 180th
-    /// meridian.
+    /// Boxes that together contain all points within `radius_m`: one, or two across the 180th meridian.
     pub(super) fn boxes(self, radius_m: f64) -> Vec<Bounds> {
         let angle = (radius_m + SLACK_M) / RADIUS_M;
         let reach = angle.to_degrees();
         let (south, north) = (self.latitude - reach, self.latitude + reach);
-        // A circle that holds a pole holds every longitude there.
+        // A circle that contains a pole contains all longitudes.
         if south <= -90.0 || north >= 90.0 {
             return vec![Bounds {
                 south: south.max(-90.0),
@@ -123,7 +123,7 @@ impl Position {
                 east: 180.0,
             }];
         }
-        // The meridian that touches the circle, not the one through its centre's parallel.
+        // The meridian tangent to the circle, not the one through its centre's parallel.
         let sine = (angle.sin() / self.latitude.to_radians().cos()).min(1.0);
         let across = sine.asin().to_degrees();
         let (west, east) = (self.longitude - across, self.longitude + across);
@@ -143,7 +143,7 @@ impl Position {
     }
 }
 
-/// Squares of distances on a plane, in degrees of latitude; one of longitude is `√east_squared` there.
+/// Squares of distances on a plane, in degrees of latitude; a degree of longitude is `√east_squared` there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ring {
     pub(super) centre: Position,
@@ -152,7 +152,7 @@ pub(super) struct Ring {
     pub(super) most: f64,
 }
 
-/// A box in degrees, its edges included.
+/// A box in degrees, edges included.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bounds {
     pub(super) south: f64,
@@ -161,7 +161,7 @@ pub(super) struct Bounds {
     pub(super) east: f64,
 }
 
-/// A row and how far away it is. Ordered by distance, then id.
+/// A row and its distance. Ordered by distance, then id.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Hit {
     pub(super) distance_m: f64,
@@ -175,7 +175,7 @@ impl Hit {
         by_distance.then(self.id.cmp(&other.id))
     }
 
-    /// Whether it comes after a place in the order.
+    /// True if it comes after this distance and id in the order.
     pub(super) fn is_after(&self, place: Option<(f64, ProductId)>) -> bool {
         place.is_none_or(|(distance_m, id)| {
             let by_distance = self.distance_m.total_cmp(&distance_m);
@@ -184,7 +184,7 @@ impl Hit {
     }
 }
 
-/// The first few of many, whatever the order they come in. Holds no more than those.
+/// Collects the first few of many hits offered in any order. Memory is bounded by their number.
 #[derive(Debug)]
 pub(super) struct FirstFew {
     few: usize,
@@ -229,7 +229,7 @@ impl FirstFew {
         }
     }
 
-    /// In their order.
+    /// The hits in ascending order.
     pub(super) fn into_sorted(self) -> Vec<Hit> {
         let kept = self.kept.into_sorted_vec();
         kept.into_iter().map(|Farthest(hit)| hit).collect()
@@ -246,8 +246,8 @@ mod tests {
         Position::new(latitude, longitude).unwrap()
     }
 
-    /// Independent of the haversine formula: the angle between the two unit vectors, by the arc
-    /// tangent of cross and dot product.
+    /// Reference implementation, independent of the haversine formula: the angle between the two unit vectors,
+    /// by the arc tangent of cross and dot product.
     fn distance_by_vectors_m(a: Position, b: Position) -> f64 {
         let vector = |p: Position| {
             let (lat, lon) = (p.latitude.to_radians(), p.longitude.to_radians());

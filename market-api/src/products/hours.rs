@@ -1,9 +1,9 @@
-//! Opening hours of a spot: the rule in Rust and, beside it, in SQL.
+//! Opening hours of a spot: the rule in Rust and, next to it, in SQL.
 //!
 //! Only the time of day counts. A spot that closes before it opens is open over midnight, and one whose two
 //! minutes are equal all day (`domain.md` §3.2, `money.md`).
 
-/// Whether a spot is open at a minute of the day in Seoul.
+/// True if the spot is open at this minute of the day in Seoul.
 pub(super) const fn is_open(opens: u16, closes: u16, minute: u16) -> bool {
     if opens == closes {
         true

@@ -1,10 +1,9 @@
-//! Lists of what is offered, page by page: from the cache, or read once for all who ask.
+//! Pages of the lists of offers: from the cache, or by one database look-up for concurrent requests.
 //!
-//! What is kept depends on neither the asking member nor the clock: distance and "open" are worked
-//! out when a row is shown. What cannot be kept so has it in its key, and an end in the value: a page
-//! of what is open ends with its minute, a page of mobile data with its month, a page by distance is
-//! one member's at one place. An answer is shown only while it is younger than its end and its version
-//! is the present one.
+//! Cached rows depend on neither the reader nor the clock: distance and "open" are computed when a row is
+//! returned. Otherwise the key contains the dependency, and the value an expiry: a page filtered by "open"
+//! expires with its minute, a page of mobile data with its month, and a page by distance belongs to one member
+//! at one location. A value is used only before its expiry and under the current version of its namespace.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,45 +23,45 @@ use crate::cache::{Joined, Seen};
 use crate::db::DbError;
 use crate::http::ApiError;
 
-/// How long a page is kept at most.
+/// Maximum lifetime of a cached page.
 const PAGE_KEPT: Duration = Duration::from_secs(30 * 60);
 
-/// How long a member's page by distance is kept.
+/// Maximum lifetime of a member's cached page by distance.
 const NEAR_PAGE_KEPT: Duration = Duration::from_secs(5 * 60);
 
-/// A minute, after which other spots may be open.
+/// A minute in milliseconds: the set of open spots may change at each.
 const MINUTE_MS: i64 = 60_000;
 
-/// A page that somebody asks for.
+/// The parameters of a request for a page.
 #[derive(Clone, Copy, Debug)]
 pub struct ListQuery {
-    /// Who asks.
+    /// The member who reads.
     pub reader: MemberId,
-    /// What of.
+    /// The kind of offers.
     pub kind: Kind,
-    /// In which order; one of [`Sort::of`] its kind.
+    /// The order; one of [`Sort::of`] the kind.
     pub sort: Sort,
-    /// Which of them.
+    /// The filter of rows.
     pub filter: Filter,
-    /// How many.
+    /// The number of rows.
     pub size: PageSize,
-    /// Where the page before ended.
+    /// The cursor that the previous page returned.
     pub after: Option<Cursor>,
-    /// Where they are. For spots.
+    /// The reader's position; required for spots.
     pub at: Option<Position>,
 }
 
-/// A question and the time it came.
+/// A query and the time of the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListRequest {
     pub(super) query: ListQuery,
     pub(super) now: UnixMillis,
 }
 
-/// Where a batch is kept, and for how long.
+/// The cache entry of a batch: key and lifetime.
 pub(super) struct CacheEntry {
     pub(super) kind: Kind,
-    /// What comes after the version in its key.
+    /// The part of the key after the version.
     pub(super) rest: String,
     pub(super) ttl: Duration,
     pub(super) until: i64,
@@ -71,8 +70,8 @@ pub(super) struct CacheEntry {
 type Work = BoxFuture<'static, Result<Batch, ApiError>>;
 
 impl Products {
-    /// A page of what is offered. Walking from page to page skips and repeats nothing that does not
-    /// change meanwhile, whatever happens to the row a page ended with.
+    /// A page of offers. Iteration by cursor neither skips nor repeats offers that do not change meanwhile,
+    /// even if the last row of a page changes or is deleted.
     ///
     /// # Errors
     /// [`CommonError::Parameter`] for a cursor of another list, and for spots without a position.
@@ -109,7 +108,7 @@ impl Products {
         })
     }
 
-    /// What is kept at a place, or else the result of `work`, which is then kept.
+    /// The batch cached under the entry, or else the result of `work`, which is then cached.
     pub(super) async fn batch(
         &self,
         place: CacheEntry,
@@ -127,7 +126,7 @@ impl Products {
         }
         let (own, looked_up) = (self.clone(), key.clone());
         let look_up = async move {
-            // Whoever landed just before this one began has put it there.
+            // Another look-up of the key may have ended just before this one began.
             if kept && let Some(batch) = own.kept(&looked_up).await {
                 return Ok(batch);
             }
@@ -157,8 +156,8 @@ impl Products {
         }
     }
 
-    /// Whether somebody has asked about a place under its present version, as this caller does now. What
-    /// only one asks for is not worth more than they asked for.
+    /// True from the second request for this entry under the current version; the first one only sets a
+    /// mark. Filling a cell for a single request would cost more than the request itself.
     pub(super) async fn is_asked_again(&self, place: &CacheEntry) -> bool {
         let Seen::Version(version) = self.cache.seen(place.kind.namespace()).await else {
             return false;
@@ -186,7 +185,7 @@ impl Products {
         self.metrics.list_pages.with_label_values(&[source]).inc();
     }
 
-    /// A page in an order of whole numbers.
+    /// Reads a page in an order by a whole number.
     async fn read_page(&self, request: ListRequest) -> Result<Batch, ApiError> {
         let walk = request.walk();
         let size = usize::from(request.query.size.get());
@@ -228,12 +227,12 @@ impl ListRequest {
         }
     }
 
-    /// The minute of the day in Seoul.
+    /// The minute of the day in Seoul, at the time of the request.
     pub(super) fn minute(&self) -> u16 {
         LocalDateTime::from_unix(self.now).minute_of_day()
     }
 
-    /// Sort, filter, size, cursor.
+    /// The key part of sort, filter, size and cursor.
     fn name(&self) -> String {
         let filter = match self.query.filter {
             Filter::None => "-".to_owned(),
@@ -245,7 +244,7 @@ impl ListRequest {
         format!("{sort}:{filter}:{size}:{cursor}")
     }
 
-    /// When an answer is no longer right, whatever happens.
+    /// The time at which a cached result becomes wrong, at the latest after `kept`.
     fn until(&self, kept: Duration) -> i64 {
         let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
         let mut until = self.now.get().saturating_add(kept_ms);
@@ -295,12 +294,12 @@ impl ListRequest {
     }
 }
 
-/// 10 to 20 % less, so that what was kept together does not end together.
+/// Shortens a lifetime by 10 to 20 %, so that entries cached together do not expire together.
 pub(super) fn jittered(ttl: Duration) -> Duration {
     ttl * rand::random_range(80..=90) / 100
 }
 
-/// The key a page ended with, if the row has it or had it.
+/// The sort key at which a page ended: the row's current key or one it had before, by the cursor's hash.
 pub(super) async fn resolve(
     connection: &mut sqlx::AnyConnection,
     walk: ListOrder,

@@ -1,12 +1,12 @@
-//! Offers: mobile data, and time on Wi-Fi and hotspots.
+//! Offers: mobile data, and time on Wi-Fi spots and hotspots.
 //!
 //! ```text
 //! change ─► one transaction ─► COMMIT ─► the kind's lists get a new version
-//! list   ─► cache, by version ─► one query at a time for each page that is missing
+//! list   ─► cache, by version ─► on a miss one query at a time for each page
 //! detail ─► database
 //! ```
 //!
-//! What can still be registered, sold or returned is counted from the month's offers themselves
+//! What can still be registered, sold or returned is computed from the month's offers themselves
 //! (`money.md`): nothing is reset when a month ends. Owns `product`, `spot`, `product_image` and
 //! `sort_key_history`.
 //!
@@ -51,22 +51,22 @@ pub use read::{DataDetail, Seller, SellingPage, SellingQuery, SellingRow, SpotDe
 pub use rows::{ListedOffer, OfferPage};
 pub use sort::{Cursor, Filter, Sort};
 
-/// What a product sells.
+/// The kind of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Mobile data.
     MobileData,
     /// Time on a shop's Wi-Fi.
     Wifi,
-    /// Time on a telephone's hotspot.
+    /// Time on a phone's hotspot.
     Hotspot,
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::MobileData, Self::Wifi, Self::Hotspot];
 
-    /// As it is stored, and named on the wire.
+    /// The name in the database and on the wire.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -76,13 +76,13 @@ impl Kind {
         }
     }
 
-    /// The kind of this name.
+    /// Parses the name on the wire.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// The lists that show it.
+    /// The cache namespace of the kind's lists.
     #[must_use]
     pub const fn namespace(self) -> Namespace {
         match self {
@@ -92,7 +92,7 @@ impl Kind {
         }
     }
 
-    /// What somebody is told who names a product of another kind.
+    /// The error for a product id of another kind.
     const fn unknown(self) -> ApiError {
         match self {
             Self::MobileData => ApiError::MobileDataUnknown,
@@ -101,24 +101,24 @@ impl Kind {
     }
 }
 
-/// Where an offer stands.
+/// The state of an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// It can be bought.
+    /// For sale.
     Active,
-    /// Nothing is left of it.
+    /// Sold completely.
     SoldOut,
-    /// Its month has ended.
+    /// Expired: its month has ended.
     Hidden,
-    /// Its seller took it back.
+    /// Deleted by its seller.
     Deleted,
 }
 
 impl State {
-    /// All of them.
+    /// All states.
     pub const ALL: [Self; 4] = [Self::Active, Self::SoldOut, Self::Hidden, Self::Deleted];
 
-    /// As it is stored, and named on the wire.
+    /// The name in the database and on the wire.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -129,21 +129,21 @@ impl State {
         }
     }
 
-    /// The state of this name.
+    /// Parses the name on the wire.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 }
 
-/// A step inside a transaction.
+/// The result of a step inside a transaction.
 type TxResult<T> = Result<T, Abort<ApiError>>;
 
 const fn refuse<T>(error: ApiError) -> TxResult<T> {
     Err(Abort::Refused(error))
 }
 
-/// The offers. Clones are the same.
+/// The offers. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Products {
     db: Db,
@@ -154,7 +154,8 @@ pub struct Products {
 }
 
 impl Products {
-    /// Offers of `db`, their lists kept in `cache`. What is begun goes on in `drain`.
+    /// Offers in `db`; their lists are cached in `cache`. Look-ups run in `drain` and continue when their request
+    /// is cancelled.
     #[must_use]
     pub fn new(
         db: Db,
@@ -173,8 +174,8 @@ impl Products {
     }
 }
 
-/// Keeps others from changing an offer until the transaction ends; its seller, or `None` where there is
-/// no such offer.
+/// Takes a shared lock on an offer until the transaction ends; returns its seller, or `None` if the offer does
+/// not exist.
 ///
 /// # Errors
 /// The database's.
@@ -188,14 +189,14 @@ pub async fn lock_shared_in(
 /// How an offer of mobile data is sold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sale {
-    /// All of it at once, at its price.
+    /// Only as a whole, at its price.
     Whole,
     /// In parts of 0.1 GB, at its unit price.
     Split,
 }
 
 impl Sale {
-    /// As it is stored: 1 for [`Sale::Split`].
+    /// The value in the database: 1 for [`Sale::Split`].
     const fn flag(self) -> i64 {
         match self {
             Self::Whole => 0,

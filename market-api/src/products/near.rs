@@ -1,8 +1,8 @@
-//! Lists by distance, exact to the last bit: boxes grow until the last row of a page lies inside the
-//! circle that the box holds whole.
+//! Lists by distance, exact to the last bit: searches a growing radius until the last row of a page lies inside
+//! the circle that is fully covered.
 //!
-//! What is near the middle of a cell is read once for all who are in the cell, and is enough for a
-//! page of theirs as far as it reaches.
+//! The spots near the centre of a map cell are read once and cached for all members in the cell; their pages are
+//! computed from it as far as it reaches.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::db::Dialect;
 use crate::http::ApiError;
 
 impl Products {
-    /// A page by distance: from what is near the cell, if that reaches so far, else from the index.
+    /// A page by distance: from the cached cell if it reaches far enough, else from the index.
     pub(super) async fn read_near_page(
         &self,
         asked: ListRequest,
@@ -41,8 +41,9 @@ impl Products {
                 }
             }
         };
-        // Reading a cell costs as much as several pages: from the second who asks there on. (Measured
-        // with 70 members in as many cells: for the first p95 was four times that without a cache.)
+        // Reading a cell costs as much as several pages, so it is read from the second request on. (Measured
+        // with 70 members in as many cells: if the first one reads it, p95 is four times that without a
+        // cache.)
         let cell = Cell::of(at);
         let place = cell.place(walk.kind, asked.now);
         if self.is_asked_again(&place).await {
@@ -67,7 +68,7 @@ impl Products {
         near_page(walk, hits, rows, few)
     }
 
-    /// What is near the middle of a cell, for all who are in it.
+    /// Reads the spots near the centre of a cell, for all members in it.
     async fn read_cell(&self, kind: Kind, middle: Position) -> Result<Batch, ApiError> {
         let mut connection = self.db.read().await?;
         let spots = Spots {
@@ -86,8 +87,8 @@ impl Products {
     }
 }
 
-/// The first rows of what is near a cell, as long as nothing that is nearer can be missing: all within
-/// `whole_m` is there.
+/// The first rows of a cell's batch, if it is certain that no nearer row is missing: the batch contains all rows
+/// within `whole_m`.
 fn first_of(
     near: &Batch,
     asked: ListRequest,
@@ -124,7 +125,7 @@ fn first_of(
     (reaches || whole_m.is_infinite()).then_some(hits)
 }
 
-/// The page of the first `few - 1` hits; one more tells that another page follows.
+/// The page of the first `few - 1` hits; one hit more means that another page follows.
 fn near_page(
     walk: ListOrder,
     mut hits: Vec<Hit>,
@@ -138,7 +139,7 @@ fn near_page(
     Ok(Batch::page(in_order(&hits, rows), next))
 }
 
-/// The rows of the hits in their order. A row that went or moved since it was hit is left out.
+/// The rows of the hits in their order. Leaves out rows deleted or moved since the search.
 fn in_order(hits: &[Hit], rows: Vec<OfferRow>) -> Vec<OfferRow> {
     let mut by_id: HashMap<ProductId, OfferRow> =
         rows.into_iter().map(|row| (row.id, row)).collect();
@@ -150,26 +151,26 @@ fn in_order(hits: &[Hit], rows: Vec<OfferRow>) -> Vec<OfferRow> {
     found.collect()
 }
 
-/// Where a member is, for keys.
+/// The reader's location, rounded, for cache keys.
 pub(super) fn place_of(at: Position) -> String {
     let (north, east) = rounded(at, PLACES_PER_DEGREE);
     format!("{north}:{east}")
 }
 
-/// What rounding may take from a distance that two computations compare.
+/// Tolerance for rounding errors between two computations of a distance, in metres.
 const SLACK_M: f64 = 1.0;
 
-/// Members are at the same place within a thousandth of a degree: 110 m.
+/// Locations are rounded to a thousandth of a degree: 110 m.
 const PLACES_PER_DEGREE: f64 = 1_000.0;
 
 /// A cell is a hundredth of a degree: 1.1 km from north to south.
 const CELLS_PER_DEGREE: f64 = 100.0;
 
-/// Spots that are kept for a cell: five pages of twenty, and what lies between its middle and its
-/// corners.
+/// Number of spots cached per cell: five pages of twenty, and a margin for the distance between the centre and
+/// the corners.
 const CELL_SPOTS: usize = 200;
 
-/// How long what is near a cell is kept for all who are in it.
+/// Lifetime of a cached cell.
 const CELL_KEPT: Duration = Duration::from_secs(60);
 
 #[expect(
@@ -181,7 +182,7 @@ fn rounded(at: Position, per_degree: f64) -> (i32, i32) {
     (part(at.latitude()), part(at.longitude()))
 }
 
-/// A square of the map in which all share what is near.
+/// A square of the map whose members share one cached batch.
 #[derive(Clone, Copy, Debug)]
 struct Cell {
     north: i32,
@@ -210,13 +211,13 @@ impl Cell {
     }
 }
 
-/// The first ring that is looked through where nothing says how far the next spot is.
+/// The first search radius without an estimate of the density, in metres.
 const FIRST_RING_M: f64 = 500.0;
 
-/// The first `few` spots behind a place in the order by distance. Fewer only if there are no more.
+/// The first `few` spots after this distance and id. Fewer only if there are no more.
 ///
-/// Memory is bounded by `few`. Time is not: for a page far out the database passes over all that is
-/// nearer, 50,000 spots in 10 to 20 ms.
+/// Memory is bounded by `few`. Time is not: for a page far out the database skips all nearer spots, 50,000 of
+/// them in 10 to 20 ms.
 pub(super) async fn nearest(
     connection: &mut AnyConnection,
     spots: Spots,
@@ -254,25 +255,25 @@ pub(super) async fn nearest(
     }
 }
 
-/// How many times as large a ring must be for `few` spots that had `found`, if they are as dense
-/// beyond it, with half as much again to be sure. Once only: a place at the edge of a crowd
-/// goes on in large steps, ten around the world.
+/// Growth factor of the search area to contain `few` spots, from the density of those `found`, with a margin
+/// of a half. Used once: at the edge of a dense area the search then goes on in large steps, ten around the
+/// world.
 #[expect(clippy::cast_precision_loss, reason = "pages have up to 100 rows")]
 fn growth(found: usize, few: usize) -> f64 {
     (1.5 * few as f64 / found.max(1) as f64).clamp(2.0, 16.0)
 }
 
-/// What a flat map tells of the first few spots.
+/// The result of the search on the flat map.
 enum Flat {
-    /// They are these.
+    /// Exactly the first few spots.
     All(Vec<Hit>),
-    /// They are at most so far away.
+    /// An upper bound of their distance, in metres.
     Within(f64),
 }
 
-/// The first `few` spots by PostgreSQL's index of nearest neighbours, which measures on a flat map. It
-/// is asked for more than the box around the circle of the first few would have if it were as crowded,
-/// twice the circle's area: if what it gave reaches beyond that box, nothing in the circle is missing.
+/// Searches the first `few` spots by PostgreSQL's nearest-neighbour index, whose distances are those on a flat
+/// map. Requests as many rows as the box around the result's circle would contain at equal density, and a
+/// margin: if the rows reach beyond that box, no spot in the circle is missing.
 async fn nearest_of_flat_map(
     connection: &mut AnyConnection,
     spots: Spots,

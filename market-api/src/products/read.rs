@@ -1,5 +1,5 @@
-//! One offer in full, and a seller's own list. Read from the database, never from a cache: what a buyer
-//! sees before a purchase is the present state.
+//! Details of one offer, and a seller's own list. Read from the database, never from a cache, because a buyer
+//! decides by the current state.
 
 use shared::clock::{LocalDateTime, UnixMillis};
 use shared::ids::{MemberId, ProductId};
@@ -11,7 +11,7 @@ use super::{Kind, Position, Products, Sale, State, repo};
 use crate::db::DbError;
 use crate::http::ApiError;
 
-/// The row of an offer, whatever it sells.
+/// The row of an offer of any kind.
 #[derive(Clone, Debug)]
 pub(super) struct Detail {
     pub(super) id: ProductId,
@@ -19,7 +19,7 @@ pub(super) struct Detail {
     pub(super) kind: Kind,
     pub(super) state: State,
     pub(super) price: Won,
-    /// Zero for spots, as the units; they are whole.
+    /// Zero for spots, as are the units; spots count as whole.
     pub(super) unit_price: Won,
     pub(super) units_left: Units,
     pub(super) sale: Sale,
@@ -28,7 +28,7 @@ pub(super) struct Detail {
     pub(super) spot: Option<SpotPart>,
 }
 
-/// What a spot has besides.
+/// The additional columns of a spot.
 #[derive(Clone, Debug)]
 pub(super) struct SpotPart {
     pub(super) title: String,
@@ -41,128 +41,128 @@ pub(super) struct SpotPart {
     pub(super) close_minute: u16,
 }
 
-/// Who sells.
+/// A seller, as displayed.
 #[derive(Clone, Debug)]
 pub struct Seller {
-    /// Their id.
+    /// The seller's id.
     pub id: MemberId,
-    /// Their name.
+    /// The seller's name.
     pub name: String,
-    /// Their picture.
+    /// URL of the seller's picture.
     pub image: Option<String>,
-    /// Mean rating in thousandths of a star; 0 without ratings.
+    /// The mean rating in thousandths of a star; 0 without ratings.
     pub rate: i64,
-    /// How many ratings.
+    /// The number of ratings.
     pub ratings: i64,
 }
 
-/// An offer of mobile data.
+/// An offer of mobile data in detail.
 #[derive(Clone, Debug)]
 pub struct DataDetail {
     /// The product; its item has the same id.
     pub id: ProductId,
-    /// Who sells.
+    /// The seller.
     pub seller: Seller,
-    /// Whether the asking member does.
+    /// Whether the reader is the seller.
     pub mine: bool,
-    /// Won for all that is left.
+    /// The price in won of the rest.
     pub price: Won,
-    /// Won for 0.1 GB.
+    /// The price in won of 0.1 GB.
     pub unit_price: Won,
-    /// What is left.
+    /// The rest.
     pub left: Units,
-    /// How it is sold.
+    /// Whether it is sold whole or in parts.
     pub sale: Sale,
     /// [`State::Active`] or [`State::SoldOut`].
     pub state: State,
-    /// When it last changed.
+    /// The time of the last change.
     pub updated_at: UnixMillis,
 }
 
-/// An offered spot.
+/// An offered spot in detail.
 #[derive(Clone, Debug)]
 pub struct SpotDetail {
     /// The product; its item has the same id.
     pub id: ProductId,
-    /// Who sells.
+    /// The seller.
     pub seller: Seller,
-    /// Whether the asking member does.
+    /// Whether the reader is the seller.
     pub mine: bool,
-    /// Won for each started ten minutes.
+    /// The price in won of each started ten minutes.
     pub price: Won,
-    /// One line.
+    /// The title: one line.
     pub title: String,
-    /// More about it.
+    /// The description.
     pub content: String,
-    /// Where.
+    /// The position.
     pub at: Position,
-    /// Where, for people.
+    /// The postal address, for display.
     pub address: String,
-    /// Pictures in their order.
+    /// URLs of the pictures, in their order.
     pub images: Vec<String>,
-    /// From when, as it was sent.
+    /// The opening time, as the seller sent it.
     pub opens_at: LocalDateTime,
-    /// Until when, as it was sent.
+    /// The closing time, as the seller sent it.
     pub closes_at: LocalDateTime,
     /// Whether it is open now.
     pub open: bool,
-    /// When it last changed.
+    /// The time of the last change.
     pub updated_at: UnixMillis,
 }
 
-/// Whose offers, in which state, which page.
+/// The parameters of a page of a seller's offers.
 #[derive(Clone, Copy, Debug)]
 pub struct SellingQuery {
     /// The seller.
     pub seller: MemberId,
-    /// Who asks.
+    /// The member who reads.
     pub reader: MemberId,
-    /// Which of them.
+    /// The state of the offers.
     pub state: State,
-    /// Rows of the page.
+    /// The number of rows.
     pub size: PageSize,
-    /// Behind this product.
+    /// The last product of the previous page.
     pub after: Option<ProductId>,
 }
 
 /// A row of a seller's offers.
 #[derive(Clone, Debug)]
 pub struct SellingRow {
-    /// The product.
+    /// The product's id.
     pub id: ProductId,
-    /// What it sells.
+    /// The kind of the product.
     pub kind: Kind,
-    /// Its state; an expired one is hidden.
+    /// The state; an expired offer counts as hidden.
     pub state: State,
-    /// What was offered of mobile data.
+    /// The amount offered, for mobile data.
     pub listed: Option<Units>,
-    /// What is left of mobile data.
+    /// The rest, for mobile data.
     pub left: Option<Units>,
-    /// A spot's opening hours: from, to.
+    /// A spot's opening and closing time.
     pub hours: Option<(LocalDateTime, LocalDateTime)>,
     /// A spot's title.
     pub title: Option<String>,
-    /// A spot's first picture.
+    /// URL of a spot's first picture.
     pub image: Option<String>,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: LocalDateTime,
-    /// When it last changed.
+    /// The time of the last change.
     pub updated_at: LocalDateTime,
 }
 
 /// A page of a seller's offers.
 #[derive(Clone, Debug)]
 pub struct SellingPage {
-    /// The rows, the newest first.
+    /// The rows, newest first.
     pub rows: Vec<SellingRow>,
-    /// All offers in the state.
+    /// The number of all offers in the state.
     pub count: u64,
-    /// Whether more follow.
+    /// Whether another page follows.
     pub has_next: bool,
 }
 
 impl Products {
-    /// Mobile data, offered or sold out.
+    /// An offer of mobile data in detail, active or sold out.
     ///
     /// # Errors
     /// [`ApiError::ProductUnknown`], [`ApiError::MobileDataUnknown`] for another kind,
@@ -189,7 +189,7 @@ impl Products {
         })
     }
 
-    /// A spot that is offered.
+    /// An active spot in detail.
     ///
     /// # Errors
     /// As [`Self::data`], [`ApiError::WifiUnknown`] for another kind.
@@ -235,7 +235,7 @@ impl Products {
         }
     }
 
-    /// A member's offers in a state. Others see those that are offered or sold out.
+    /// A page of a member's offers in a state. Other members see only active and sold-out ones.
     ///
     /// # Errors
     /// [`CommonError::Forbidden`], [`ApiError::MemberUnknown`].

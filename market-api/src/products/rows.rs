@@ -1,4 +1,4 @@
-//! What lists are made of, and how they are kept.
+//! Rows of lists, and their format in the cache.
 
 use serde::{Deserialize, Serialize};
 use shared::clock::{LocalDateTime, UnixMillis};
@@ -8,17 +8,17 @@ use shared::money::{Units, Won};
 use super::Position;
 use super::sort::Cursor;
 
-/// A row of a list as the tables have it: nothing in it depends on who asks, or when.
+/// A row of a list, independent of the reader and of the time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct OfferRow {
     pub(super) id: ProductId,
     pub(super) price: Won,
-    /// 0 for spots, as the units and the flag.
+    /// 0 for spots, as are the units and the flag.
     pub(super) unit_price: Won,
     #[serde(with = "bare_units")]
     pub(super) units_left: Units,
     pub(super) split: bool,
-    /// Thousandths of a star.
+    /// The seller's mean rating, in thousandths of a star.
     pub(super) seller_rate: i64,
     pub(super) updated_at: UnixMillis,
     pub(super) member_name: String,
@@ -26,7 +26,7 @@ pub(super) struct OfferRow {
     pub(super) spot: Option<SpotRow>,
 }
 
-/// Units as a count: on the wire of the site they are gigabytes, a float.
+/// Stores units as a count: their wire format is gigabytes, a float.
 mod bare_units {
     use serde::{Deserialize as _, Deserializer, Serializer};
     use shared::money::Units;
@@ -40,7 +40,7 @@ mod bare_units {
     }
 }
 
-/// What a spot has besides. Hours as they were sent, and their minutes of the day.
+/// The additional columns of a spot: hours as the seller sent them, and their minutes of the day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct SpotRow {
     pub(super) title: String,
@@ -60,29 +60,29 @@ impl SpotRow {
     }
 }
 
-/// A row as it is shown to somebody at a time.
+/// A row as returned to a reader.
 #[derive(Clone, Debug)]
 pub struct ListedOffer {
     pub(super) row: OfferRow,
     /// The product; its item has the same id.
     pub id: ProductId,
-    /// How far away a spot is.
+    /// The distance of a spot from the reader, in metres.
     pub distance_m: Option<f64>,
-    /// Whether a spot is open now.
+    /// Whether a spot is open at the time of the request.
     pub open: Option<bool>,
 }
 
-/// A page.
+/// A page of a list.
 #[derive(Clone, Debug)]
 pub struct OfferPage {
-    /// The rows in their order.
+    /// The rows in the list's order.
     pub rows: Vec<ListedOffer>,
-    /// Where the next page begins, if there is one.
+    /// The cursor of the next page, if there is one.
     pub next: Option<Cursor>,
 }
 
 impl ListedOffer {
-    /// Won: for all that is left, or for each started ten minutes.
+    /// The price in won: of the rest, or of each started ten minutes.
     #[must_use]
     pub fn price(&self) -> Won {
         if self.row.split {
@@ -92,13 +92,13 @@ impl ListedOffer {
         self.row.price
     }
 
-    /// Won for 0.1 GB.
+    /// The price in won of 0.1 GB.
     #[must_use]
     pub fn unit_price(&self) -> Won {
         self.row.unit_price
     }
 
-    /// What is left.
+    /// The rest.
     #[must_use]
     pub fn left(&self) -> Units {
         self.row.units_left
@@ -122,32 +122,32 @@ impl ListedOffer {
         &self.row.member_name
     }
 
-    /// The seller's picture.
+    /// URL of the seller's picture.
     #[must_use]
     pub fn member_image(&self) -> Option<&str> {
         self.row.member_image.as_deref()
     }
 
-    /// When it last changed.
+    /// The time of the last change.
     #[must_use]
     pub fn updated_at(&self) -> LocalDateTime {
         LocalDateTime::from_unix(self.row.updated_at)
     }
 
-    /// A spot's title, address, first picture.
+    /// A spot's title, address and first picture.
     #[must_use]
     pub fn texts(&self) -> Option<(&str, &str, Option<&str>)> {
         let spot = self.row.spot.as_ref()?;
         Some((&spot.title, &spot.address, spot.image.as_deref()))
     }
 
-    /// Where a spot is.
+    /// A spot's position.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.row.spot.as_ref().and_then(SpotRow::at)
     }
 
-    /// A spot's hours.
+    /// A spot's opening and closing time.
     #[must_use]
     pub fn hours(&self) -> Option<(LocalDateTime, LocalDateTime)> {
         let spot = self.row.spot.as_ref()?;
@@ -158,20 +158,20 @@ impl ListedOffer {
     }
 }
 
-/// Rows that were read together: a page, or all that is near a place.
+/// Rows that were read together and are cached together: a page, or the spots near a cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Batch {
     pub(super) rows: Vec<OfferRow>,
-    /// Where the next page begins, if there is one.
+    /// The cursor of the next page, if there is one.
     pub(super) next: Option<Cursor>,
-    /// Of what is near: nothing that is nearer than this is missing.
+    /// For a cell: the radius in metres within which no spot is missing.
     pub(super) whole_within_m: f64,
-    /// Not to be shown from this time on.
+    /// Expiry, in milliseconds since the epoch.
     pub(super) until: i64,
 }
 
 impl Batch {
-    /// A page that may be shown as long as its place says.
+    /// A page; the cache entry sets the expiry.
     pub(super) const fn page(rows: Vec<OfferRow>, next: Option<Cursor>) -> Self {
         Self {
             rows,
@@ -182,7 +182,8 @@ impl Batch {
     }
 }
 
-/// Changed with the layout, so that instances of two versions do not read each other's.
+/// Version of the cached format, changed with it, so that instances of two versions do not read each other's
+/// values.
 const LAYOUT: u8 = 2;
 
 impl Batch {
@@ -190,7 +191,7 @@ impl Batch {
         postcard::to_extend(self, vec![LAYOUT]).ok()
     }
 
-    /// `None` for what another version wrote, or what may not be shown any more.
+    /// Decodes a cached batch; `None` for another format, or after its expiry.
     pub(super) fn decode(bytes: &[u8], now: i64) -> Option<Self> {
         let (layout, bytes) = bytes.split_first()?;
         if *layout != LAYOUT {

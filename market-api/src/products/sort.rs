@@ -1,9 +1,8 @@
-//! The orders of lists, and the place in one where the next page begins.
+//! Orders of lists, and the cursors of their pages.
 //!
-//! Every order is total: what is equal otherwise is ordered by id, ascending. A page tells its place
-//! in one integer below 2^53, so that a browser keeps it exact: a hash of the last row's sort key,
-//! and its id. The row has moved meanwhile when its present key hashes to something else; where it
-//! stood is then found among the keys it had before.
+//! Every order is total: ties are broken by id, ascending. A cursor is one integer below 2^53, exact in a
+//! browser: a hash of the last row's sort key, and its id. If the row's current key has another hash, the row
+//! has moved meanwhile; its key at that time is found in the history of its keys.
 //!
 //! What this file does not do: SQL.
 
@@ -17,33 +16,33 @@ use super::geo::Position;
 /// The order of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sort {
-    /// What changed last comes first.
+    /// Last changed first.
     Recent,
-    /// By won for 0.1 GB.
+    /// By the price of 0.1 GB.
     UnitPrice,
-    /// By won for ten minutes.
+    /// By the price of ten minutes.
     Price,
-    /// Who has little left comes first.
+    /// Smallest rest first.
     FewestUnits,
-    /// Who has much left comes first.
+    /// Largest rest first.
     MostUnits,
-    /// By the seller's mean rating.
+    /// Best mean rating of the seller first.
     BestRated,
-    /// By the distance from where one is.
+    /// By distance from the reader.
     Nearest,
 }
 
-/// A column of whole numbers that a list is ordered by, and which way.
+/// The whole-number column that a list is ordered by, with its direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SortColumn {
     Ascending(&'static str),
     Descending(&'static str),
-    /// By no column: by distance.
+    /// No column: by distance.
     Distance,
 }
 
 impl Sort {
-    /// The order by its name on the wire (`domain.md` §3.2); `None` where the kind has none such.
+    /// Parses an order's name on the wire (`domain.md` §3.2); `None` if the kind does not have it.
     #[must_use]
     pub fn parse(kind: Kind, name: &str) -> Option<Self> {
         match (kind, name) {
@@ -58,7 +57,7 @@ impl Sort {
         }
     }
 
-    /// The orders of a kind, its default first.
+    /// The orders of a kind, the default first.
     #[must_use]
     pub fn of(kind: Kind) -> &'static [Self] {
         match kind {
@@ -72,7 +71,7 @@ impl Sort {
         }
     }
 
-    /// Its name in keys of the cache and in cursors. Never changed, or cursors of old pages end.
+    /// The name in cache keys and cursors. Must never change: it would invalidate all cursors.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Recent => "recent",
@@ -98,39 +97,39 @@ impl Sort {
     }
 }
 
-/// Which rows a list has, besides those of its kind that can be bought.
+/// The filter of a list, on top of kind and availability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Filter {
-    /// All.
+    /// No filter.
     None,
-    /// Exactly so much left.
+    /// Exactly this much left.
     Units(Units),
-    /// Open at the time of asking.
+    /// Open at the time of the request.
     Open,
 }
 
-/// What a row is ordered by.
+/// The sort key of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum SortKey {
     Number(i64),
-    /// Where it is; the distance depends on who asks.
+    /// The row's position; the distance depends on the reader.
     Place(Position),
 }
 
-/// Bits of a cursor that hold an id.
+/// Bits of a cursor that hold the id.
 const ID_BITS: u32 = 31;
 
-/// Bits that hold the hash: with an id's 31 that is 52, below the 53 a browser's number holds. A row
-/// whose key changed is taken for unchanged once in two million such cases, and its page then begins
-/// where it stands now.
+/// Bits of a cursor that hold the hash: with an id's 31 that is 52, below the 53 that a browser's number holds.
+/// A changed key is taken for unchanged once in two million cases; the page then begins at the row's current
+/// position.
 const HASH_BITS: u32 = 21;
 
-/// Where a page ended: `nextCursorId` on the wire.
+/// The end of a page: `nextCursorId` on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cursor(u64);
 
-/// A list whose pages belong together. A cursor of another one is told from its own.
+/// A list to which cursors belong. A cursor of another list has another hash.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListOrder {
     pub(super) kind: Kind,
@@ -139,14 +138,14 @@ pub(super) struct ListOrder {
 }
 
 impl Cursor {
-    /// The number as it came in, if a page could have ended there.
+    /// Validates a number from the wire.
     #[must_use]
     pub fn parse(number: u64) -> Option<Self> {
         let id = number & ((1 << ID_BITS) - 1);
         (number >> (ID_BITS + HASH_BITS) == 0 && id > 0).then_some(Self(number))
     }
 
-    /// The number for the wire.
+    /// The number on the wire.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
@@ -156,20 +155,20 @@ impl Cursor {
         Self(hash(walk, key) << ID_BITS | u64::from(id.get()))
     }
 
-    /// The row it was.
+    /// The id of the page's last row.
     pub(super) fn id(self) -> ProductId {
         let id = self.0 & ((1 << ID_BITS) - 1);
         ProductId::try_from(id).expect("31 bits, and checked to be above 0")
     }
 
-    /// Whether the row had this key when the page ended.
+    /// True if the row had this key when the page ended.
     pub(super) fn is_at(self, walk: ListOrder, key: SortKey) -> bool {
         self.0 >> ID_BITS == hash(walk, key)
     }
 }
 
-/// FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>), folded to 21 bits. The same on every
-/// instance and in every version; it keeps no secret, a made-up cursor shows nothing but a list.
+/// FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>), folded to 21 bits. Equal on all instances and in
+/// all versions. Not a secret: a forged cursor only selects a position in a public list.
 fn hash(walk: ListOrder, key: SortKey) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut eat = |bytes: &[u8]| {
@@ -259,7 +258,7 @@ mod tests {
         assert_eq!(hash(walk, SortKey::Place(at)), PINNED.1);
     }
 
-    /// Changed only together with a reason to end all cursors that are out.
+    /// A change invalidates all cursors in use, so it needs a reason.
     const PINNED: (u64, u64) = (1_048_615, 917_112);
 
     #[test]

@@ -1,4 +1,4 @@
-//! Offering time on Wi-Fi or a hotspot. A spot never sells out and does not expire.
+//! Offers of Wi-Fi and hotspot time. A spot never sells out and does not expire.
 
 use shared::ids::ProductId;
 
@@ -23,7 +23,7 @@ impl Products {
         Ok(self.cache.change(write).await?)
     }
 
-    /// Makes an offered spot what `spot` says. Its bookings stay as they were made.
+    /// Changes an offered spot to `spot`. Its bookings stay unchanged.
     ///
     /// # Errors
     /// [`ApiError::WifiUnknown`] for a product of another kind, [`ApiError::ProductNotValid`] for a

@@ -1,4 +1,4 @@
-//! Mobile data.
+//! Routes of mobile data offers.
 
 #![expect(
     unused_qualifications,
@@ -132,7 +132,7 @@ pub(super) async fn list(
     }))
 }
 
-/// An order by its name; the first of its kind where there is none.
+/// Parses an order's name; without one, the kind's default.
 pub(super) fn sort(kind: Kind, name: Option<&str>) -> Result<Sort, ApiError> {
     match name.filter(|name| !name.is_empty()) {
         Some(name) => Sort::parse(kind, name).ok_or(ApiError::SortOption),
@@ -140,7 +140,7 @@ pub(super) fn sort(kind: Kind, name: Option<&str>) -> Result<Sort, ApiError> {
     }
 }
 
-/// Where the page before ended.
+/// Parses the cursor parameter.
 pub(super) fn after(text: Option<&str>) -> Result<Option<Cursor>, CommonError> {
     let number: Option<u64> = cursor(text)?;
     let place = number.map(|number| Cursor::parse(number).ok_or(CommonError::Parameter));
@@ -224,7 +224,7 @@ pub(super) async fn detail(
     Ok(success(detail.into()))
 }
 
-/// How it is sold, from the flag of a form.
+/// The sale mode of a form's flag.
 fn sale(is_split_type: bool) -> Sale {
     match is_split_type {
         false => Sale::Whole,

@@ -1,4 +1,4 @@
-//! `/api/products`, `/api/selling-products`.
+//! Routes of `/api/products` and `/api/selling-products`.
 
 mod data;
 mod selling;
@@ -51,7 +51,7 @@ struct Changed {
     product_id: ProductId,
 }
 
-/// A mean rating as it is shown: stars.
+/// A mean rating in stars, as displayed.
 fn stars(thousandths: i64) -> f64 {
     let thousandths = i32::try_from(thousandths).expect("at most 5,000 by a CHECK");
     f64::from(thousandths) / 1_000.0

@@ -1,4 +1,4 @@
-//! What concerns products of all kinds.
+//! Routes for products of every kind.
 
 #![expect(
     unused_qualifications,

@@ -1,4 +1,4 @@
-//! Wi-Fi and hotspots on the wire: rows, details, forms.
+//! Wire formats of Wi-Fi and hotspot spots: rows, details, forms.
 
 use serde::{Deserialize, Serialize};
 use shared::clock::LocalDateTime;
@@ -44,7 +44,7 @@ pub(super) struct SpotRow {
 }
 
 impl SpotRow {
-    /// `None` for what is no spot.
+    /// `None` for an offer that is not a spot.
     pub(super) fn new(offer: &ListedOffer) -> Option<Self> {
         let (title, address, image) = offer.texts()?;
         let (opens_at, closes_at) = offer.hours()?;

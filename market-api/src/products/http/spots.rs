@@ -1,4 +1,4 @@
-//! Wi-Fi and hotspots, which are asked for alike.
+//! Routes of Wi-Fi and hotspot spots, which have the same form.
 
 #![expect(
     unused_qualifications,
@@ -123,7 +123,7 @@ async fn change(
     Ok(success(Changed { product_id }))
 }
 
-/// New pictures must be the member's own, and what their names say. At most ten (`form`).
+/// Checks new pictures: uploaded by the member, in the declared format. At most ten (`form`).
 async fn check_images(
     api: &Api,
     caller: &Caller,

@@ -1,8 +1,8 @@
-//! Pages of lists.
+//! The SQL of list pages.
 //!
-//! A page is read in two ranges of its order's index: what is equal to the last row and has a higher
-//! id, then what comes after. One condition with `or` would be the same rows, but both databases
-//! would read the index from its beginning.
+//! A page is read as two ranges of the order's index: rows equal to the last row's key with a higher id, then
+//! rows after that key. One condition with `or` selects the same rows, but both databases would scan the index
+//! from its beginning.
 
 use shared::clock::UnixMillis;
 use shared::ids::ProductId;
@@ -18,7 +18,7 @@ use crate::db::row::{column, optional};
 
 type Sql<T> = Result<T, sqlx::Error>;
 
-/// What a row of a list shows, from `product p`, its seller and its spot.
+/// The columns of a list's row, from `product p`, its seller and its spot.
 const COLUMNS: &str = "p.id, p.member_id, p.price, p.unit_price, p.units_left, p.split, \
      p.seller_rate, p.updated_at, p.expires_at, m.name, m.image_url, s.title, s.address, s.latitude, \
      s.longitude, s.opens_at, s.closes_at, s.open_minute, s.close_minute, \
@@ -28,11 +28,11 @@ const COLUMNS: &str = "p.id, p.member_id, p.price, p.unit_price, p.units_left, p
 const TABLES: &str = "product p join member m on m.id = p.member_id \
      left join spot s on s.product_id = p.id";
 
-/// Which rows a page may have, and where it begins.
+/// The rows of a page: filter and start.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::products) struct Range {
     pub(in crate::products) walk: ListOrder,
-    /// Behind this key and id.
+    /// Start after this key and id.
     pub(in crate::products) after: Option<(i64, ProductId)>,
     pub(in crate::products) limit: i64,
     pub(in crate::products) now: UnixMillis,
@@ -40,14 +40,14 @@ pub(in crate::products) struct Range {
     pub(in crate::products) minute: u16,
 }
 
-/// The rows of a list that may be shown: `$1` now, `$2` the minute of the day or the units.
+/// The condition of a list's rows: `$1` now, `$2` the minute of the day or the units.
 fn shown(walk: ListOrder) -> (String, &'static str) {
     let kind = walk.kind.name();
     let shown = match walk.kind {
         Kind::MobileData => {
             format!("p.kind = '{kind}' and p.state = 'ACTIVE' and p.expires_at > $1")
         }
-        // The first parameter must be named in every text.
+        // The first parameter must appear in every text.
         Kind::Wifi | Kind::Hotspot => {
             format!("p.kind = '{kind}' and p.state = 'ACTIVE' and $1 > 0")
         }
@@ -62,7 +62,7 @@ fn shown(walk: ListOrder) -> (String, &'static str) {
     }
 }
 
-/// A page in an order of whole numbers.
+/// Reads a page in an order by a whole number.
 pub(in crate::products) async fn page(
     connection: &mut AnyConnection,
     range: &Range,
@@ -109,17 +109,17 @@ pub(in crate::products) async fn page(
     rows.iter().map(offer_row).collect()
 }
 
-/// Ids asked for in one statement: the largest page and the row behind it.
+/// Bound of ids in one statement: the largest page plus the row after it.
 const IDS_MAX: usize = 128;
 
-/// The offers of these ids that are still offered, in no order.
+/// The active offers with these ids, in no order.
 pub(in crate::products) async fn offers(
     connection: &mut AnyConnection,
     ids: &[ProductId],
 ) -> Sql<Vec<OfferRow>> {
     let mut found = Vec::with_capacity(ids.len());
     for ids in ids.chunks(IDS_MAX) {
-        // A few texts, so that each is prepared once: the last id again fills the places.
+        // Only a few texts, so that each is prepared once: the last id fills the remaining parameters.
         let places = ids.len().next_power_of_two().max(8);
         let marks: Vec<_> = (1..=places).map(|n| format!("${n}")).collect();
         let text = format!(

@@ -1,4 +1,4 @@
-//! What is near a place: found by an index, ordered by exact distance.
+//! The SQL of searches by distance: candidates from an index, ordered by exact distance.
 
 use futures_util::TryStreamExt as _;
 use shared::ids::ProductId;
@@ -13,7 +13,7 @@ use crate::db::row::column;
 
 type Sql<T> = Result<T, sqlx::Error>;
 
-/// Which spots are looked for.
+/// The spots to search.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::products) struct Spots {
     pub(in crate::products) dialect: Dialect,
@@ -22,14 +22,14 @@ pub(in crate::products) struct Spots {
     pub(in crate::products) open_at: Option<u16>,
 }
 
-/// The condition on `product p` and `spot s` for spots of a kind that may be shown. `$1` is the kind's
-/// name, `$2` the minute of the day at which they are to be open, or -1.
+/// The condition on `product p` and `spot s` for visible spots of a kind. `$1` is the kind's name, `$2` the
+/// minute of the day at which they must be open, or -1.
 fn shown() -> String {
     format!("p.kind = $1 and p.state = 'ACTIVE' and (cast($2 as bigint) < 0 or {OPEN})")
 }
 
-/// The first spots of PostgreSQL's index of nearest neighbours, by their distance on a flat map:
-/// [`Position::flat_distance`], as the index has it. Fewer than `limit` only if there are no more.
+/// The first spots of PostgreSQL's nearest-neighbour index, by [`Position::flat_distance`], as the index orders
+/// them. Fewer than `limit` only if there are no more.
 pub(in crate::products) async fn nearest_on_flat_map(
     connection: &mut AnyConnection,
     spots: Spots,
@@ -54,9 +54,9 @@ pub(in crate::products) async fn nearest_on_flat_map(
     Ok(hits?.into_iter().flatten().collect())
 }
 
-/// Gives `first` the spots of a box that are at most `radius_m` away and come after a place in the
-/// order. One by one: the box may hold very many. The database passes over those outside of the ring,
-/// before it looks at anything else of them.
+/// Streams into `first` the spots of a box that are at most `radius_m` away and after a given distance and id.
+/// Row by row, since the box may contain very many. The database filters by the ring
+/// first.
 pub(in crate::products) async fn scan_box(
     connection: &mut AnyConnection,
     spots: Spots,
@@ -99,7 +99,7 @@ pub(in crate::products) async fn scan_box(
         let Some(hit) = hit(&row, within.ring.centre)? else {
             continue;
         };
-        // The single precision and the slack of a box let two boxes meet: each row is in one.
+        // Single precision and the margin of a box make two boxes overlap; this assigns each row to one.
         let inside = (bounds.south..=bounds.north).contains(&hit.at.latitude())
             && (bounds.west..=bounds.east).contains(&hit.at.longitude());
         if inside && hit.distance_m <= within.radius_m && hit.is_after(within.after) {
@@ -109,12 +109,12 @@ pub(in crate::products) async fn scan_box(
     Ok(())
 }
 
-/// A ring around a place.
+/// A ring around a point.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::products) struct Within {
     pub(in crate::products) ring: Ring,
     pub(in crate::products) radius_m: f64,
-    /// Behind this distance and id.
+    /// Start after this distance and id.
     pub(in crate::products) after: Option<(f64, ProductId)>,
 }
 

@@ -1,4 +1,4 @@
-//! Reads of single offers and of a seller's list.
+//! The SQL of offer details and of a seller's list.
 
 use shared::clock::{LocalDateTime, UnixMillis};
 use shared::ids::{MemberId, ProductId};
@@ -13,7 +13,7 @@ use crate::members::mean_rate;
 
 type Sql<T> = Result<T, sqlx::Error>;
 
-/// Everything about an offer, whatever its kind and state.
+/// An offer of any kind and state, with all its columns.
 pub(in crate::products) async fn detail(
     connection: &mut AnyConnection,
     id: ProductId,
@@ -69,7 +69,7 @@ fn spot_of(row: &AnyRow, title: String) -> Sql<SpotPart> {
     })
 }
 
-/// A spot's pictures in their order.
+/// URLs of a spot's pictures, in their order.
 pub(in crate::products) async fn images(
     connection: &mut AnyConnection,
     id: ProductId,
@@ -89,8 +89,8 @@ pub(in crate::products) async fn member_exists(
     Ok(row.fetch_optional(connection).await?.is_some())
 }
 
-/// The rows of `product p` in a state. An expired offer is hidden, whether or not it has been marked.
-/// `$2` is now.
+/// The condition of rows of `product p` in a state. An expired offer counts as hidden, also before its row is
+/// updated. `$2` is now.
 const fn in_state(state: State) -> &'static str {
     match state {
         State::Active => "p.state = 'ACTIVE' and (p.expires_at is null or p.expires_at > $2)",
@@ -100,7 +100,7 @@ const fn in_state(state: State) -> &'static str {
     }
 }
 
-/// How many offers of a member are in a state.
+/// The number of a member's offers in a state.
 pub(in crate::products) async fn selling_count(
     connection: &mut AnyConnection,
     wanted: &SellingQuery,
@@ -115,7 +115,7 @@ pub(in crate::products) async fn selling_count(
     column(&row.fetch_one(connection).await?, "count")
 }
 
-/// A page of a member's offers in a state, the newest first, and one row more if there is one.
+/// A page of a member's offers in a state, newest first, plus one row if another page follows.
 pub(in crate::products) async fn selling(
     connection: &mut AnyConnection,
     wanted: &SellingQuery,

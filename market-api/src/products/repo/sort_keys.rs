@@ -1,4 +1,4 @@
-//! Where rows stand in the orders of lists, and where they stood.
+//! The SQL of sort keys: rows' current keys, and their history (`sort_key_history`).
 
 use shared::clock::UnixMillis;
 use shared::ids::ProductId;
@@ -12,10 +12,10 @@ use crate::db::row::named;
 
 type Sql<T> = Result<T, sqlx::Error>;
 
-/// Old places of one product that are looked through: more than a day of changes by hand.
+/// Bound of old keys read per product: more than a day of changes by hand.
 const PLACES_MAX: i64 = 1_000;
 
-/// A product's kind and its present key in an order.
+/// A product's kind and its current key in an order.
 pub(in crate::products) async fn key_now(
     connection: &mut AnyConnection,
     id: ProductId,
@@ -33,7 +33,7 @@ pub(in crate::products) async fn key_now(
         .transpose()
 }
 
-/// The keys it had before, the newest first.
+/// The product's earlier keys in an order, newest first.
 pub(in crate::products) async fn keys_before(
     connection: &mut AnyConnection,
     id: ProductId,
@@ -51,7 +51,7 @@ pub(in crate::products) async fn keys_before(
     Ok(keys?.into_iter().flatten().collect())
 }
 
-/// Both statements above name their columns alike.
+/// Both statements above use the same column names.
 fn key_of(row: &AnyRow, sort: Sort) -> Sql<Option<SortKey>> {
     match sort.order() {
         SortColumn::Ascending(column) | SortColumn::Descending(column) => {
@@ -69,7 +69,7 @@ fn key_of(row: &AnyRow, sort: Sort) -> Sql<Option<SortKey>> {
     }
 }
 
-/// Dates the places that are not dated yet.
+/// Sets the time of history rows that have none yet.
 pub(in crate::products) async fn date_sort_keys(tx: &mut Tx<'_>, now: UnixMillis) -> Sql<()> {
     query("update sort_key_history set replaced_at = $1 where replaced_at is null")
         .bind(now.get())
@@ -78,7 +78,7 @@ pub(in crate::products) async fn date_sort_keys(tx: &mut Tx<'_>, now: UnixMillis
     Ok(())
 }
 
-/// Removes places dated before a time, at most `limit`.
+/// Deletes history rows older than a time, at most `limit`.
 pub(in crate::products) async fn prune_sort_keys(
     tx: &mut Tx<'_>,
     before: UnixMillis,

@@ -1,4 +1,4 @@
-//! What changes an offer.
+//! The SQL of changes to offers.
 
 use shared::clock::{Month, UnixMillis};
 use shared::ids::{MemberId, ProductId};
@@ -14,7 +14,7 @@ use crate::db::{Lock, LockMode, Tx, locking};
 
 type Sql<T> = Result<T, sqlx::Error>;
 
-/// A product under its lock.
+/// A product whose row is locked.
 #[derive(Debug)]
 pub(in crate::products) struct Locked {
     pub(in crate::products) id: ProductId,
@@ -22,7 +22,7 @@ pub(in crate::products) struct Locked {
     pub(in crate::products) kind: Kind,
     pub(in crate::products) state: State,
     pub(in crate::products) price: Won,
-    /// Zero where there is none, as for all that follows: spots have none of it.
+    /// Zero for spots, as are the following fields.
     pub(in crate::products) unit_price: Won,
     pub(in crate::products) sale: Sale,
     pub(in crate::products) units_left: Units,
@@ -30,18 +30,18 @@ pub(in crate::products) struct Locked {
     pub(in crate::products) expires_at: Option<UnixMillis>,
 }
 
-/// An offer of mobile data to be written.
+/// A new offer of mobile data.
 #[derive(Debug)]
 pub(in crate::products) struct DataRow {
     pub(in crate::products) member: MemberId,
     pub(in crate::products) month: Month,
     pub(in crate::products) expires_at: UnixMillis,
     pub(in crate::products) terms: DataTerms,
-    /// Thousandths of a star.
+    /// The seller's mean rating, in thousandths of a star.
     pub(in crate::products) seller_rate: i64,
 }
 
-/// What of an offer of mobile data may change.
+/// The terms of an offer of mobile data that a seller may change.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::products) struct DataTerms {
     pub(in crate::products) price: Won,
@@ -50,17 +50,17 @@ pub(in crate::products) struct DataTerms {
     pub(in crate::products) units: Units,
 }
 
-/// Whether a change makes an offer dearer for those who have seen it: a purchase soon after is refused
+/// Whether a change raises the price for buyers who have seen the offer: a purchase shortly after is refused
 /// (`money.md`, "Purchases").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::products) enum PriceChange {
-    /// Dearer, or sold in another way.
+    /// A higher price, or another sale mode.
     Raised,
-    /// Neither.
+    /// Not higher, in the same sale mode.
     NotRaised,
 }
 
-/// What the member's offers of the month have left and sold.
+/// The rest and the sales of the member's offers of the month.
 pub(in crate::products) async fn listed_in_month(
     tx: &mut Tx<'_>,
     member: MemberId,
@@ -106,8 +106,8 @@ pub(in crate::products) async fn lock_product(
     row.as_ref().map(locked).transpose()
 }
 
-/// Keeps others from changing an offer until the transaction ends; its seller. Transactions that share
-/// it do not wait for each other.
+/// Takes a shared lock on an offer until the transaction ends; returns its seller. Shared locks do not block
+/// one another.
 pub(in crate::products) async fn lock_shared(
     tx: &mut Tx<'_>,
     id: ProductId,
@@ -189,7 +189,7 @@ pub(in crate::products) async fn insert_spot_product(
     column(&inserted, "id")
 }
 
-/// $1 is the product, $2 to $11 what stands in a spot, in the order of its columns.
+/// `$1` is the product, `$2` to `$11` the columns of the spot in their order.
 fn bind_spot<'q>(
     text: &'static str,
     id: ProductId,
@@ -253,7 +253,7 @@ pub(in crate::products) async fn update_spot(
     Ok(())
 }
 
-/// Takes a deleted spot out of what is found by distance.
+/// Removes a deleted spot from the index of positions.
 pub(in crate::products) async fn unlist_spot(tx: &mut Tx<'_>, id: ProductId) -> Sql<()> {
     query("update spot set listed = 0 where product_id = $1")
         .bind(i64::from(id))
@@ -270,7 +270,7 @@ pub(in crate::products) async fn delete_images(tx: &mut Tx<'_>, id: ProductId) -
     Ok(())
 }
 
-/// In their order; the first is the one of lists. A handful (`form`).
+/// Inserts a spot's pictures in their order; lists show the first. A handful (`form`).
 pub(in crate::products) async fn insert_images(
     tx: &mut Tx<'_>,
     id: ProductId,
@@ -287,8 +287,8 @@ pub(in crate::products) async fn insert_images(
     Ok(())
 }
 
-/// Takes an offer back, if it is there to be taken; what it sold. It waits for purchases of the same row and
-/// happens once. (A spot has no units: null times anything is null.)
+/// Deletes an active offer of this member; returns its kind. Waits for concurrent purchases of the row and
+/// takes effect once. (A spot has no units: null times anything is null.)
 pub(in crate::products) async fn delete_active(
     tx: &mut Tx<'_>,
     id: ProductId,
@@ -309,7 +309,7 @@ pub(in crate::products) async fn delete_active(
     row.as_ref().map(|row| named(row, "kind")).transpose()
 }
 
-/// Locks the first expired offers, at most `limit`; the last one's id.
+/// Locks the first expired offers, at most `limit`; returns the last one's id.
 pub(in crate::products) async fn lock_expired(
     tx: &mut Tx<'_>,
     limit: i64,
@@ -325,7 +325,7 @@ pub(in crate::products) async fn lock_expired(
     rows.last().map(|row| column(row, "id")).transpose()
 }
 
-/// Hides the expired offers up to an id, all of them locked.
+/// Hides the expired offers up to an id; all of them are locked.
 pub(in crate::products) async fn hide_expired(tx: &mut Tx<'_>, last: ProductId) -> Sql<u64> {
     let now = tx.now().get();
     let done = query(
