@@ -34,7 +34,7 @@ pub struct Ops {
     pub metrics: Arc<Metrics>,
     /// The liveness, readiness and startup state.
     pub health: Arc<Health>,
-    /// The database, whose reachability decides about readiness.
+    /// The database; `/readyz` reports whether it responds, but stays ready without it.
     pub db: Db,
 }
 

@@ -24,10 +24,10 @@ on_both! {
     shared_row_is_not_locked_more_strongly,
 }
 
-/// Takes one lock in a transaction. None of the rows need exist but those of the two members.
+/// Takes one lock in a transaction. No rows need to exist but those of the two members.
 type Take = for<'t, 'c> fn(&'t mut Tx<'c>, [MemberId; 2]) -> BoxFuture<'t, ()>;
 
-/// The locks that functions of the domains take, in their order.
+/// The locks taken by functions of the domains, in lock order.
 const ORDER: [(&str, Take); 6] = [
     ("key", |tx, [me, _]| {
         Box::pin(async move {
@@ -73,7 +73,7 @@ async fn tell(tx: &mut Tx<'_>, aggregate: &str) {
     append(tx, &event).await.unwrap();
 }
 
-/// Two members, each with a wallet.
+/// Inserts two members, each with a wallet.
 async fn two_members(base: &Base) -> [MemberId; 2] {
     let ids = [member(&base.db, "a").await, member(&base.db, "b").await];
     let ids = ids.map(|id| MemberId::try_from(id).unwrap());
@@ -89,7 +89,7 @@ async fn two_members(base: &Base) -> [MemberId; 2] {
     ids
 }
 
-/// The message of the assertion that one of these steps fails with, if one does. All is undone.
+/// The message of the assertion that one of these steps fails with, if any. The transaction is rolled back.
 async fn broken(base: &Base, members: [MemberId; 2], steps: &[Take]) -> Option<String> {
     let ended: Result<(), _> = base
         .db
@@ -117,7 +117,7 @@ async fn locks_in_their_order_are_taken(on: On) {
     let members = two_members(&base).await;
     let all = ORDER.map(|(_, take)| take);
     assert_eq!(broken(&base, members, &all).await, None);
-    // What was locked before is forgotten: another attempt begins.
+    // A new attempt starts without locks.
     assert_eq!(broken(&base, members, &all).await, None);
 }
 
@@ -176,7 +176,8 @@ async fn shared_row_is_not_locked_more_strongly(on: On) {
     assert!(message.is_some_and(|message| message.contains("in another way")));
 }
 
-/// Only PostgreSQL has collisions: the second attempt may lock what the first one had no place left for.
+/// Only PostgreSQL reruns transactions: the second attempt may take locks in an order that the first one could
+/// not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn locks_are_forgotten_when_an_attempt_begins_again() {
     use std::sync::atomic::{AtomicBool, Ordering};

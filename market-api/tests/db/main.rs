@@ -1,4 +1,4 @@
-//! Transactions, on both databases.
+//! Transactions on both databases.
 
 #![expect(
     clippy::unwrap_used,
@@ -77,7 +77,7 @@ async fn what_is_committed_is_read(on: On) {
     assert_eq!(members(&base.db).await, 2);
 }
 
-/// Writes that hurt nobody, all at once with `odd`, so that they may share a group.
+/// Valid writes, concurrent with `odd`, so that they may share its group.
 async fn crowd<T: Send + 'static>(base: &Base, odd: impl Future<Output = T> + Send + 'static) -> T {
     let mut others = JoinSet::new();
     for n in 0..20 {
@@ -142,7 +142,7 @@ async fn broken_constraint_undoes_its_own_work_and_no_others(on: On) {
     assert_eq!(members(&base.db).await, 20);
 }
 
-/// A write whose statement no database understands.
+/// A write with invalid SQL.
 async fn write_nonsense(db: &Db) -> Result<(), WriteError<()>> {
     let broken = db.write((), |(), tx| {
         Box::pin(async move {
@@ -196,7 +196,7 @@ async fn writes_at_once_lose_nothing(on: On) {
         tasks.spawn(async move {
             let added = db.write(id, |id, tx| {
                 Box::pin(async move {
-                    // Read, compute, write: only the lock keeps another from coming between.
+                    // Read, compute, write: only the lock prevents a lost update.
                     let lock = Lock::Member(MemberId::try_from(*id).unwrap());
                     let text = locking!(tx, [lock], "select rating_sum from member where id = $1");
                     let row = query(text).bind(*id).fetch_one(tx.connection()).await?;
@@ -249,7 +249,7 @@ async fn write_goes_on_when_its_caller_is_gone(on: On) {
     caller.abort();
     assert!(caller.await.unwrap_err().is_cancelled());
     leave.wait().await;
-    // What comes later in the same queue, or after all tasks, finds it.
+    // A later write in the same queue, or one after all tasks, finds it.
     member(&base.db, "later").await;
     let idle = async {
         while base
@@ -267,7 +267,7 @@ async fn write_goes_on_when_its_caller_is_gone(on: On) {
     assert_eq!(members(&base.db).await, 2);
 }
 
-/// As an instance that starts opens it.
+/// Opens the database as a starting instance does.
 async fn open_again(url: &DbUrl) -> Result<Db, DbError> {
     let clock = Arc::new(shared::clock::SystemClock);
     let metrics = Arc::new(Metrics::new());
@@ -284,7 +284,7 @@ async fn several_instances_make_the_tables_at_once(on: On) {
     let opening = (0..instances).map(async |_| members(&open_again(&url).await.unwrap()).await);
     let found = futures_util::future::join_all(opening).await;
     assert_eq!(found, vec![0; instances]);
-    // Again, on tables that are there.
+    // Again, on existing tables.
     let again = open_again(&url).await.unwrap();
     assert_eq!(members(&again).await, 0);
 }
@@ -396,7 +396,7 @@ async fn writes_are_counted_by_how_they_end(on: On) {
     assert!(metrics.read_wait.get_sample_count() > 0);
 }
 
-/// What only SQLite needs: a COMMIT waits for the disk, and there is one at a time.
+/// SQLite only: a COMMIT waits for the disk, and there is one writer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_that_come_together_share_a_commit() {
     let base = open(On::Sqlite).await;
@@ -413,7 +413,7 @@ async fn writes_that_come_together_share_a_commit() {
         held.await
     });
     entered.wait().await;
-    // While that one keeps the writer, 40 more come: they are in the queue once they are polled.
+    // While it occupies the writer, 40 more arrive: a polled write is in the queue.
     let names: Vec<_> = (0..40).map(|n| format!("member {n}")).collect();
     let more = names.iter().map(|name| member(&base.db, name));
     let mut more = futures_util::future::join_all(more);
@@ -422,18 +422,18 @@ async fn writes_that_come_together_share_a_commit() {
     first.await.unwrap().unwrap();
     more.await;
     assert_eq!(members(&base.db).await, 40);
-    // One alone, and 16, 16 and 8 together.
+    // One alone, then groups of 16, 16 and 8.
     assert_eq!(base.metrics.db.commits.get(), 4);
 }
 
-/// What only PostgreSQL can do: two writers at a time.
+/// PostgreSQL only: two concurrent writers.
 mod two_writers {
     use super::*;
 
-    /// Locks a member without noting it, so that the order may be broken.
+    /// Locks a member without noting it, so that the lock order may be violated.
     const LOCK: &str = "select id from member where id = $1 for no key update";
 
-    /// Locks two rows, one after the other, with everybody else in between.
+    /// Locks two rows, one after the other, and waits for all others in between.
     async fn lock_both(
         db: Db,
         first: i64,
@@ -445,7 +445,7 @@ mod two_writers {
                 for (nth, id) in [first, second].into_iter().enumerate() {
                     query(LOCK).bind(*id).fetch_one(tx.connection()).await?;
                     if nth == 0 {
-                        // Once: the one that is run again finds nobody waiting.
+                        // The first time only: a rerun finds nobody waiting.
                         tokio::time::timeout(Duration::from_millis(500), met.wait())
                             .await
                             .ok();
@@ -483,8 +483,8 @@ mod two_writers {
         assert_eq!(reruns.get(), 1);
     }
 
-    /// An index of a large table is being made elsewhere: whoever starts meanwhile waits, for longer
-    /// than any statement of a request may.
+    /// Another session builds the index of a large table: a starting instance waits, longer than any statement of
+    /// a request may.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn instance_that_starts_waits_for_a_long_migration() {
         let base = open(On::Postgres).await;
@@ -501,7 +501,7 @@ mod two_writers {
         let mut look = tokio::time::interval(Duration::from_millis(50));
         let mut looking = base.db.read().await.unwrap();
         let waits_long = async {
-            // The time-outs of a session are 2 and 5 seconds.
+            // The session time-outs are 2 and 5 seconds.
             let text = "select count(*) from pg_stat_activity where datname = current_database() \
                 and wait_event_type = 'Lock' and clock_timestamp() - query_start > interval '5500 ms'";
             while !starting.is_finished() {
@@ -567,7 +567,7 @@ mod two_writers {
         .await
     }
 
-    /// Somebody else has locked a row, and more writes want it than the pool has connections.
+    /// Another program holds a row lock, and more writes wait for it than the pool has connections.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn pool_recovers_from_waiting_for_a_lock_of_another_program() {
         let base = open(On::Postgres).await;
@@ -589,7 +589,7 @@ mod two_writers {
         }
         assert_eq!(members(&base.db).await, 1, "reads are served meanwhile");
         other.execute("commit").await.unwrap();
-        // As many as there are connections: each of them works again.
+        // As many as connections: each one still works.
         for locked in futures_util::future::join_all(crowd(12)).await {
             locked.unwrap();
         }
@@ -625,7 +625,7 @@ mod two_writers {
     }
 }
 
-/// Nothing can be made there, also by root.
+/// No file can be created there, not even by root.
 #[tokio::test]
 async fn file_on_a_disk_without_writes_is_told_with_its_path_and_what_is_needed() {
     let url = DbUrl::Sqlite("/proc/self/market.db".into());

@@ -1,4 +1,4 @@
-//! A request with a key is done once, and answered as often as it is asked.
+//! Idempotent requests: one effect per key, the stored response for each repetition.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn once(key: &str, body: &[u8]) -> IdempotentRequest {
     IdempotentRequest::new(member, "POST /api/trades", key.to_owned(), body)
 }
 
-/// The effect: one row. Its answer names how many there are.
+/// The effect: inserts one row. Its response contains the number of rows.
 async fn effect(once: &IdempotentRequest, tx: &mut Tx<'_>) -> Result<Answer, Abort<ApiError>> {
     match begin_in(tx, once).await? {
         KeyState::Replay(answer) => return Ok(answer),
@@ -149,7 +149,7 @@ async fn answers_are_kept_for_a_day(on: On) {
     assert!(forget().await.is_none());
 }
 
-/// Only PostgreSQL has two writers at once.
+/// Only PostgreSQL has two concurrent writers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_still_runs_is_told_so() {
     let base = open(On::Postgres).await;

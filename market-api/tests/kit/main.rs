@@ -1,4 +1,4 @@
-//! What domains are built from: keys of requests, events, due work, on both databases.
+//! Building blocks of the domains: idempotency keys, the outbox, scheduled jobs, on both databases.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Events are committed with what they tell of, and numbered.
+//! The outbox: events are committed with their cause, and numbered without gaps.
 
 use market_api::db::{Abort, Db, WriteError};
 use market_api::outbox::{Event, EventKind, append};

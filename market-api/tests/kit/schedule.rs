@@ -1,4 +1,4 @@
-//! Due work: each piece once, by one instance, also after a crash.
+//! Scheduled jobs: each runs once, on one instance, also after a crash.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -62,7 +62,7 @@ fn worker(name: &'static str, at_once: usize, handler: Handler) -> Worker {
     }
 }
 
-/// An instance whose handler notes what it does and then answers so.
+/// An instance whose handler records each run and returns this outcome.
 fn instance(
     base: &Base,
     seen: &Seen,
@@ -124,7 +124,7 @@ async fn work_of_an_instance_that_died_is_taken_by_another(on: On) {
     let base = open(on).await;
     let seen = Seen::default();
     plan(&base.db, "test", "k", later(0)).await;
-    // It dies in the middle of its work: the future is dropped.
+    // The instance dies while the job runs: the future is dropped.
     let handler: Handler = Box::new(|_| Box::pin(std::future::pending()));
     let dying = Schedule::new(
         base.db.clone(),
@@ -210,7 +210,7 @@ async fn the_earliest_time_counts(on: On) {
 async fn work_of_other_programs_is_left_alone(on: On) {
     let base = open(on).await;
     let seen = Seen::default();
-    // More of it than one look takes.
+    // More jobs than one poll leases.
     for n in 0..40 {
         plan(&base.db, "of a newer version", &n.to_string(), later(0)).await;
     }
@@ -221,7 +221,7 @@ async fn work_of_other_programs_is_left_alone(on: On) {
     assert_eq!(rows(&base.db).await, 40);
 }
 
-/// A handler that was too slow: somebody else has its row, so what it wrote must not stay.
+/// A handler beyond its lease: another instance holds the row, so its writes must be rolled back.
 async fn what_was_lost_is_not_finished(on: On) {
     let base = open(on).await;
     plan(&base.db, "test", "k", later(0)).await;
@@ -263,7 +263,7 @@ async fn what_was_lost_is_not_finished(on: On) {
     assert_eq!(effects, 1);
 }
 
-/// One handler waits for something that does not come until others have done their work.
+/// One handler waits until other jobs have run.
 async fn slow_name_does_not_hold_up_another(on: On) {
     let base = open(on).await;
     let (seen, gate) = (Seen::default(), Arc::new(Semaphore::new(0)));
@@ -304,7 +304,7 @@ async fn pieces_of_a_name_run_at_once_up_to_its_bound(on: On) {
     let base = open(on).await;
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (counts, maximum) = (Arc::clone(&running), Arc::clone(&most));
-    // Two have to meet, so neither could end alone.
+    // Two jobs wait for each other, so neither can end alone.
     let pair = Arc::new(Barrier::new(2));
     let handler: Handler = Box::new(move |_| {
         let (running, most) = (Arc::clone(&counts), Arc::clone(&maximum));

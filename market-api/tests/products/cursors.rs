@@ -1,4 +1,4 @@
-//! Where pages begin, and which numbers are no such place.
+//! Cursors: where pages begin, and which numbers are rejected.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ on_both! {
 
 const REFUSED: Option<ApiError> = Some(ApiError::Web(CommonError::Parameter));
 
-/// Five offers of 1, 2, … units, and the place behind the second.
+/// Five offers of 1, 2, … units, and the cursor after the second.
 async fn five(on: On) -> (Market, Vec<i64>, ListQuery) {
     let market = Market::open(on).await;
     market.members(5, 100).await;
@@ -40,7 +40,7 @@ async fn page_goes_on_where_the_last_row_stood_whatever_became_of_it(on: On) {
     let (market, ids, query) = five(on).await;
     let rest = &ids[2..4];
     assert_eq!(ids_of(&market.list(query).await), rest);
-    // Two of its two units go one by one, then it is edited in vain, and rated.
+    // Its two units are sold one by one, then it is edited without a change, and rated.
     market.sell(ids[1], 1).await;
     assert_eq!(ids_of(&market.list(query).await), rest);
     market.sell(ids[1], 1).await;
@@ -48,7 +48,7 @@ async fn page_goes_on_where_the_last_row_stood_whatever_became_of_it(on: On) {
     market.rate(ids[1], 5_000).await;
     assert_eq!(ids_of(&market.list(query).await), rest);
 
-    // The one before goes to the end, and away.
+    // The row before moves to the end, and is deleted.
     let mut first = first_page(Kind::MobileData, Sort::FewestUnits, 1);
     first.after = market.list(first).await.next;
     first.size = crate::fixtures::page_size(2);
@@ -95,8 +95,8 @@ async fn page_by_distance_goes_on_where_the_last_spot_stood(on: On) {
     assert_eq!(ids_of(&market.list(query).await), [ids[2], ids[3]]);
 }
 
-/// The triggers of `0002_products.sql`: whoever writes, nobody can forget it, and what moves nothing
-/// leaves nothing.
+/// The triggers of `0002_products.sql`: they record every writer's changes, and nothing when no sort key
+/// changes.
 async fn tables_themselves_keep_where_rows_stood(on: On) {
     let (market, ids, _) = five(on).await;
     let spot = market.spot(1, 100, crate::fixtures::SEOUL).await;
@@ -158,7 +158,7 @@ async fn cursor_of_another_list_is_refused(on: On) {
         after: query.after,
         ..first_page(Kind::Wifi, sort, 2)
     });
-    // Another hash, another row, a row that never was, a row of another kind.
+    // Another hash, another row, a row that does not exist, a row of another kind.
     let (id, hash) = (number & 0x7fff_ffff, number >> 31 << 31);
     for tampered in [
         number ^ (1 << 40),

@@ -1,4 +1,4 @@
-//! Defects of the original (`domain.md` §7), each with the number it has there.
+//! Regression tests for defects of the first site, numbered as in `domain.md` §7.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn defect_9_deleting_mints_no_data(on: On) {
         .delete(member(1), product(id))
         .await
         .unwrap();
-    // Three came back; the two that are sold did not.
+    // Three units were returned; the two sold ones were not.
     assert_eq!(market.offer(1, 100, 4).await, Err(ApiError::PlanShort));
     market.offer(1, 100, 3).await.unwrap();
     let listed = "select cast(sum(units_left + units_sold) as bigint) from product";
@@ -81,7 +81,7 @@ async fn defect_10_editing_sets_the_amount_and_adds_nothing(on: On) {
         (detail.left, detail.unit_price.get()),
         (Units::new(10), 100)
     );
-    // 15 + 15 would be over the month's 20.
+    // 15 + 15 would exceed the month's 20.
     market.edit(id, new_data(1, 1_000, 20, true)).await.unwrap();
     let over = market.offer(1, 1_000, 1).await;
     assert_eq!(over, Err(ApiError::SellLimit));
@@ -174,7 +174,7 @@ async fn defect_15_distances_are_those_of_who_asks(on: On) {
         if *sort == Sort::Nearest {
             assert_eq!(ids_of(&one), [south, north]);
             assert_eq!(ids_of(&other), [north, south]);
-            // The same member, moved.
+            // The same member at another position.
             query.reader = member(1);
             assert_eq!(ids_of(&market.list(query).await), [north, south]);
         }
@@ -184,7 +184,7 @@ async fn defect_15_distances_are_those_of_who_asks(on: On) {
 async fn defect_15_what_is_open_is_what_is_open_now(on: On) {
     let market = Market::open(on).await;
     market.members(1, 100).await;
-    // 09:00 to 18:00; it is noon.
+    // Open from 09:00 to 18:00; the time is noon.
     let id = market.spot(1, 100, SEOUL).await;
     for sort in Sort::of(Kind::Wifi) {
         let all = first_page(Kind::Wifi, *sort, 2);

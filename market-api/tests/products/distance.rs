@@ -1,4 +1,4 @@
-//! Lists by distance against brute force.
+//! Lists by distance, compared with brute force.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ on_both! {
     crowded_cell_answers_as_the_index_does,
 }
 
-/// Where spots, and who looks for them, may be: crowded, spread, and where maps have their seams.
+/// A random position of a spot or a reader: dense, sparse, and at the seams of the map.
 fn random_place(style: u32, rng: &mut StdRng) -> Position {
     let mut near = |middle: f64, reach: f64| middle + rng.random_range(-reach..=reach);
     let (latitude, longitude): (f64, f64) = match style {
@@ -25,7 +25,7 @@ fn random_place(style: u32, rng: &mut StdRng) -> Position {
         2 => (near(0.0, 90.0), near(0.0, 180.0)),
         3 => (near(-17.0, 3.0), near(180.0, 3.0)),
         4 => (near(89.0, 1.0), near(0.0, 180.0)),
-        // A grid: many at exactly the same place.
+        // A grid: many at exactly the same position.
         _ => (
             (near(370.0, 4.0)).round() / 10.0,
             near(1270.0, 4.0).round() / 10.0,
@@ -39,7 +39,7 @@ fn random_place(style: u32, rng: &mut StdRng) -> Position {
     at(latitude.clamp(-90.0, 90.0), longitude)
 }
 
-/// New spots instead of the old ones.
+/// Replaces all spots.
 async fn place_spots(market: &Market, places: &[Position], rng: &mut StdRng) {
     let mut texts: Vec<String> = ["spot", "sort_key_history", "product"]
         .map(|table| format!("delete from {table}"))
@@ -69,7 +69,7 @@ async fn place_spots(market: &Market, places: &[Position], rng: &mut StdRng) {
     market.sql(texts).await;
 }
 
-/// A walk of an instance other than the market's own.
+/// Reads all pages of a list from an instance other than the market's own.
 async fn walk(products: &market_api::products::Products, mut query: ListQuery) -> Vec<i64> {
     let mut ids = Vec::new();
     loop {
@@ -86,7 +86,7 @@ async fn distance_order_is_that_of_brute_force_on_a_thousand_sets(on: On) {
     let mut rng = random();
     let market = Market::open(on).await;
     market.members(1, 1).await;
-    // Nothing listens there: this instance always asks the index.
+    // Nothing listens there: without a cache this instance always searches the index.
     let nowhere = RedisCache::connect(
         &"redis://127.0.0.1:1".parse().unwrap(),
         RedisCache::ANSWER_MAX,
@@ -126,8 +126,7 @@ async fn distance_order_is_that_of_brute_force_on_a_thousand_sets(on: On) {
     assert!(bypassed >= 1_000, "{bypassed}");
 }
 
-/// More spots than are kept for a cell: pages near by come from the cell, those farther out from the
-/// index, and nobody can tell.
+/// More spots than a cell caches: near pages come from the cell, far ones from the index, with equal results.
 async fn crowded_cell_answers_as_the_index_does(on: On) {
     let mut rng = random();
     let market = Market::open(on).await;

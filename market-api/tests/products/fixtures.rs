@@ -1,4 +1,4 @@
-//! Markets for tests: members with plans, offers, and what others do to them.
+//! Test fixtures: members with plans, offers, and the effects of other domains on them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use sqlx::{AssertSqlSafe, Row as _, query};
 
 use crate::support::{Base, On, open};
 
-/// A market of one instance.
+/// A market with one instance.
 pub(crate) struct Market {
     pub(crate) base: Base,
     pub(crate) products: Products,
@@ -52,7 +52,7 @@ pub(crate) fn at(latitude: f64, longitude: f64) -> Position {
 
 pub(crate) const SEOUL: (f64, f64) = (37.5665, 126.978);
 
-/// Chance, which is told and can be had again: `TEST_SEED=… cargo test …`.
+/// A random generator whose seed is printed, for a rerun with `TEST_SEED=… cargo test …`.
 #[expect(clippy::print_stdout, reason = "a test that fails must say with what")]
 pub(crate) fn random() -> StdRng {
     let seed = std::env::var("TEST_SEED").map_or_else(|_| rand::random(), |s| s.parse().unwrap());
@@ -87,14 +87,14 @@ impl Market {
         }
     }
 
-    /// Invalidates the lists of a kind, as a write of another part of the market would.
+    /// Invalidates the lists of a kind, as a write of another domain would.
     pub(crate) async fn invalidate(&self, kind: Kind) {
         let changed = async move { Ok(([kind.namespace()], ())) };
         let done: Result<(), WriteError<()>> = self.cache.change(changed).await;
         done.unwrap();
     }
 
-    /// Another instance on the same database, with a cache of its own.
+    /// Another instance on the same database, with this cache.
     pub(crate) fn instance(&self, cache: Arc<dyn Cache>) -> (Products, Arc<Metrics>) {
         let metrics = Arc::new(Metrics::new());
         let drain = self.base.drain.clone();
@@ -105,9 +105,9 @@ impl Market {
         (products, metrics)
     }
 
-    /// Does something to the tables that another part of the market would do.
+    /// Runs statements that another domain would run.
     pub(crate) async fn sql(&self, texts: Vec<String>) {
-        // Each by itself: together they could take longer than a write may.
+        // Each in a transaction of its own: together they could exceed a write's deadline.
         for text in texts {
             let done = self.base.db.write(text, |text, tx| {
                 Box::pin(async move {
@@ -132,7 +132,7 @@ impl Market {
         self.rows(text.to_owned()).await[0].try_get(0).unwrap()
     }
 
-    /// Members 1 to `count`, each with a plan of so many units.
+    /// Members 1 to `count`, each with a plan of this many units.
     pub(crate) async fn members(&self, count: i64, providing: i64) {
         let mut texts = Vec::new();
         for id in 1..=count {
@@ -204,7 +204,7 @@ impl Market {
         self.products.list(query).await.unwrap()
     }
 
-    /// All pages of a list, by ids.
+    /// Reads all pages of a list; returns the ids.
     pub(crate) async fn walk(&self, mut query: ListQuery) -> Vec<i64> {
         let mut ids = Vec::new();
         loop {
@@ -222,8 +222,7 @@ impl Market {
         shared::clock::Clock::unix_millis(&*self.base.clock).get()
     }
 
-    /// What the tables say the list has, by what orders it. Independent of the server's SQL and of
-    /// its distances' boxes.
+    /// The ids that a list must contain, by its sort key. Independent of the server's SQL and of its boxes.
     pub(crate) async fn truth(&self, asked: &ListQuery) -> Vec<i64> {
         let now = self.now_ms();
         let text = format!(
@@ -297,7 +296,7 @@ pub(crate) fn spot_form(price: i64, (latitude, longitude): (f64, f64)) -> SpotFo
     }
 }
 
-/// A first page as member 1 in the middle of Seoul asks for it.
+/// The query of member 1, in the middle of Seoul, for a first page.
 pub(crate) fn first_page(kind: Kind, sort: Sort, rows: u32) -> ListQuery {
     ListQuery {
         reader: member(1),
@@ -314,7 +313,7 @@ pub(crate) fn cursor(number: u64) -> Option<Cursor> {
     Some(Cursor::parse(number).unwrap())
 }
 
-/// How often each id is there.
+/// The number of occurrences of each id.
 pub(crate) fn counted(ids: &[i64]) -> HashMap<i64, usize> {
     let mut counts = HashMap::new();
     for id in ids {

@@ -1,4 +1,4 @@
-//! What is kept: the contract of the cache, one look-up for all who ask, and Redis in trouble.
+//! The list cache: its contract, single flight, and outages of Redis.
 
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -34,7 +34,7 @@ on_both! {
 const SPACE: Namespace = Namespace("TEST");
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// What every adapter must do.
+/// The contract of every adapter.
 async fn check_contract(cache: &dyn Cache) {
     let key = format!("key{:x}", rand::random::<u64>());
     assert_eq!(cache.get(&key).await.unwrap(), None);
@@ -48,7 +48,7 @@ async fn check_contract(cache: &dyn Cache) {
     }
     assert_eq!(cache.get(&format!("{key}x")).await.unwrap(), None);
 
-    // Its time is over some day, and not before another's.
+    // Its lifetime ends, independently of other keys'.
     let short = format!("{key}short");
     let value = Bytes::from_static(b"1");
     cache
@@ -104,8 +104,8 @@ async fn cache_in_a_cluster_keeps_the_contract() {
     check_shared(&cluster.expect("infra/services up redis-cluster")).await;
 }
 
-/// Its old owner sends who asks for a key that it does not have on to the new one, at which the client
-/// library gave up all its connections for good.
+/// The old owner of a migrating slot redirects (ASK) requests for missing keys to the new one; the client
+/// library used to give up all its connections on that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slot_on_its_way_costs_only_its_own_keys() {
     let buses = [free_port(), free_port()].map(|port| port.to_string());
@@ -114,7 +114,7 @@ async fn slot_on_its_way_costs_only_its_own_keys() {
     let new = Redis::start_with(&args(&buses[1])).await;
     old.order("cluster addslotsrange 0 8191").await;
     new.order("cluster addslotsrange 8192 16383").await;
-    // One that no other has.
+    // A config epoch that no other node has.
     new.order("cluster set-config-epoch 1").await;
     let meet = format!("cluster meet 127.0.0.1 {} {}", new.port, buses[1]);
     old.order(&meet).await;
@@ -131,7 +131,7 @@ async fn slot_on_its_way_costs_only_its_own_keys() {
 
     let url = old.url().replace("redis://", "redis-cluster://");
     let cache = connected(&url).await;
-    // In two of the slots of the old owner.
+    // Keys in two slots of the old owner.
     let (moving, resting) = ("b", "c");
     let value = Bytes::from_static(b"value");
     cache.set(resting, value.clone(), HOUR).await.unwrap();
@@ -152,15 +152,15 @@ async fn slot_on_its_way_costs_only_its_own_keys() {
         .await;
     old.order(&format!("cluster setslot {slot} node {of_new}"))
         .await;
-    // The first to ask is refused, and the client learns from that where it is.
+    // The first request is refused, and the client learns the new owner from that.
     eventually("found", async || cache.get(moving).await.is_ok()).await;
 }
 
-/// The contract, also between two instances.
+/// The contract between two instances.
 async fn check_shared(url: &str) {
     let cache = connected(url).await;
     check_contract(&cache).await;
-    // All who ask for a version that was never drawn, or lost, are given the same.
+    // Concurrent readers of a version that was never set, or was evicted, get the same one.
     let other = connected(url).await;
     for n in 0..50 {
         let space = Namespace(["A", "B", "C", "D", "E"][n % 5]);
@@ -174,13 +174,13 @@ async fn check_shared(url: &str) {
     );
 }
 
-/// Another process may take the port before its user does; then that one ends, and the test fails.
+/// Another process may take the port before the server binds it; then the server exits and the test fails.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
-/// A Redis of this test, that it may hurt.
+/// A Redis server of this test's own, which it may stop.
 struct Redis {
     process: Child,
     port: u16,
@@ -233,7 +233,7 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// What it answers.
+    /// Sends a command; returns the reply.
     async fn order(&self, words: &str) -> String {
         let mut order = Command::new("redis-cli");
         order.args(["-e", "-p", &self.port.to_string()]);
@@ -248,7 +248,7 @@ impl Redis {
         self.process.kill().await.unwrap();
     }
 
-    /// Again, empty.
+    /// Restarts it, empty.
     async fn restart(&mut self) {
         self.process = Self::spawn(self.port, &self.folder, &[]);
         self.answers().await;
@@ -281,7 +281,7 @@ async fn connected_for(url: &str, answer_max: Duration) -> RedisCache {
 
 async fn thousand_misses_of_one_key_make_one_query(on: On) {
     let redis = Redis::start().await;
-    // A busy machine is not what is tried here.
+    // A long deadline: a busy machine must not open the breaker here.
     let patient = connected_for(&redis.url(), Duration::from_secs(30)).await;
     for cache in [
         Arc::new(LocalCache::new()) as Arc<dyn Cache>,
@@ -340,8 +340,7 @@ async fn thousand_misses_without_a_cache_make_few_queries(on: On) {
     assert!(shared > 0, "{queries} queries");
 }
 
-/// Who reads and who changes at the same time, again and again: once a change is told to be done,
-/// nobody is shown what was before.
+/// Concurrent readers and writers: once a change has returned, no reader gets an older result.
 async fn answer_from_before_a_change_is_not_given_after_it(on: On) {
     let market = Arc::new(Market::open(on).await);
     market.members(1, 100).await;
@@ -369,7 +368,7 @@ async fn answer_from_before_a_change_is_not_given_after_it(on: On) {
     readers.join_all().await;
 }
 
-/// An offer comes, changes, and goes; after each step every list shows it.
+/// Creates, changes and deletes an offer; every list shows each step.
 async fn check_lists(market: &Market) {
     let id = market.offer_as(1, 500, 5, false).await.unwrap();
     let shown = async |price: Option<i64>| {
@@ -398,7 +397,7 @@ async fn check_lists(market: &Market) {
     shown(None).await;
 }
 
-/// A market whose lists are kept, and one offer whose price is 500 in them.
+/// A market with cached lists, and one offer whose price in them is 500.
 async fn with_kept_lists(on: On, url: &str) -> (Market, i64) {
     let market = Market::with(on, Arc::new(connected(url).await)).await;
     market.members(2, 100).await;
@@ -410,7 +409,7 @@ async fn with_kept_lists(on: On, url: &str) -> (Market, i64) {
     (market, id)
 }
 
-/// The lists show this price, and at last from the cache: on a busy machine it may be away again.
+/// All lists show this price, in the end from the cache: on a busy machine the breaker may open again.
 async fn check_kept(market: &Market, id: i64, price: i64) {
     let from_cache = || {
         market
@@ -435,8 +434,8 @@ async fn check_kept(market: &Market, id: i64, price: i64) {
         .expect("lists from the cache");
 }
 
-/// Members who ask all the time while something happens to the cache: none is told an error, and
-/// none is shown less than what the price was when they asked (it only rises).
+/// Continuous readers during an outage of the cache: none gets an error, and none a lower price than the
+/// current one at the start of the request (prices only rise).
 struct Load {
     price: Arc<AtomicI64>,
     done: Arc<AtomicBool>,
@@ -464,7 +463,7 @@ impl Load {
                     let found = found.unwrap().price().get();
                     assert!(found >= least, "{sort:?}: {found} after {least}");
                     asked += 1;
-                    // Others run at the same time, and Redis must answer them in time.
+                    // Paced: other tests run concurrently, and Redis must respond within the deadline.
                     pace.tick().await;
                 }
                 asked
@@ -485,7 +484,7 @@ impl Load {
     }
 }
 
-/// While the cache is away the price changes; when it is back, the new one is in the lists.
+/// Changes the price while the cache is unavailable; the lists show it when the cache is available again.
 async fn check_away(market: &Market, id: i64, load: &Load) {
     check_lists(market).await;
     market.edit(id, new_data(2, 700, 5, false)).await.unwrap();
@@ -527,7 +526,7 @@ async fn redis_frozen_lists_stay_right(on: On) {
     redis.signal("STOP").await;
     check_away(&market, id, &load).await;
     redis.signal("CONT").await;
-    // What was kept at 500 is in there still, under a version that nobody is given any more.
+    // The page with price 500 is still cached, under a version that is no longer current.
     check_back(&market, id, load).await;
 }
 
@@ -542,8 +541,8 @@ async fn redis_slow_lists_stay_right(on: On) {
     check_back(&market, id, load).await;
 }
 
-/// Redis is well and keeps the old lists, only this instance does not reach it: whether the change is
-/// what finds that out, or comes later.
+/// Redis still has the old lists, and only this instance cannot reach it. The change itself, or an earlier call,
+/// detects that.
 async fn change_that_redis_did_not_hear_of_is_in_the_lists_when_it_is_back(on: On) {
     let redis = Redis::start().await;
     let wire = Wire::before(redis.port).await;
@@ -571,8 +570,8 @@ const WHOLE: u8 = 0;
 const SLOW: u8 = 1;
 const CUT: u8 = 2;
 
-/// The way to a Redis. It can be slow, every answer a second late, or cut: what is sent is lost and
-/// the connection with it.
+/// A proxy in front of Redis. It can be slow (each response a second late) or cut: data is lost, and the
+/// connection with it.
 struct Wire {
     state: Arc<AtomicU8>,
     port: u16,
@@ -616,7 +615,7 @@ impl Wire {
     }
 }
 
-/// One way, `late` where it is slow.
+/// Forwards one direction, `late` while the proxy is slow.
 async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &AtomicU8, late: Duration) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {

@@ -1,4 +1,4 @@
-//! The products' routes as the front end uses them.
+//! The products' routes, as the front end uses them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ on_both! {
 
 const SITE: &str = "http://site.example";
 
-/// A market's routes.
+/// A market's router.
 struct Site {
     market: Market,
     routes: Router,
@@ -108,7 +108,7 @@ impl Site {
         access.strip_prefix("accessToken=").unwrap().to_owned()
     }
 
-    /// Status and body.
+    /// The status and the body of a response.
     async fn ask(&self, method: Method, path: &str, by: i64, body: Option<Value>) -> (u16, Value) {
         let body = body.map_or(Body::empty(), |body| Body::from(body.to_string()));
         let mut request = Request::builder()
@@ -125,7 +125,7 @@ impl Site {
         (status, serde_json::from_slice(&bytes).unwrap())
     }
 
-    /// What works: its `data`.
+    /// The `data` of a successful response.
     async fn data(&self, method: Method, path: &str, by: i64, body: Option<Value>) -> Value {
         let (status, answer) = self.ask(method, path, by, body).await;
         assert_eq!(
@@ -136,14 +136,14 @@ impl Site {
         answer["data"].clone()
     }
 
-    /// What does not: its code.
+    /// The code of a refusal.
     async fn refused(&self, method: Method, path: &str, by: i64, body: Option<Value>) -> i64 {
         let (status, answer) = self.ask(method, path, by, body).await;
         assert_eq!(status, 400, "{path}: {answer}");
         answer["code"].as_i64().unwrap()
     }
 
-    /// A picture that a member has uploaded.
+    /// A picture uploaded by a member.
     async fn picture(&self, by: i64) -> String {
         let names = ["a.png".to_owned()];
         let place = self
@@ -168,7 +168,7 @@ async fn mobile_data_is_offered_listed_changed_and_deleted(on: On) {
         .data(Method::GET, &format!("{path}?size=2"), 1, None)
         .await;
     assert_eq!(empty["data"], json!([]));
-    // The front end sends more than it is asked for.
+    // The front end sends more fields than the form has.
     let form = json!({"price": 101, "dataAmount": 2.0, "isSplitType": true, "memberId": 9});
     site.data(Method::POST, path, 1, Some(form)).await;
     let page = site
@@ -454,7 +454,7 @@ async fn prices_and_own_offers_are_told(on: On) {
         json!("2026-11-01T09:00:00.000")
     );
     assert_eq!(page["data"][0].get("dataAmount"), None);
-    // The first front end asks so for its first page.
+    // The first front end sends this for its first page.
     let first = format!("{path}&cursorId=0");
     assert_eq!(site.data(Method::GET, &first, 1, None).await, page);
     let next = page["pageInfo"]["nextCursorId"].as_u64().unwrap();

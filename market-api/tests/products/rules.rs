@@ -1,4 +1,4 @@
-//! What may be offered, changed and taken back, and what others see of it.
+//! Rules for offering, changing and deleting, and the visibility of offers to others.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ async fn month_of_the_limit_begins_at_midnight_in_seoul(on: On) {
         assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
     };
     full().await;
-    // It is noon of 2026-11-15. December begins in Seoul, nine hours before it does in Greenwich.
+    // It is noon of 2026-11-15. December begins in Seoul nine hours before it does in UTC.
     clock.advance(hours(15 * 24 + 12) - moment);
     assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
     clock.advance(moment);
@@ -67,7 +67,7 @@ async fn month_of_the_limit_begins_at_midnight_in_seoul(on: On) {
     assert_eq!(market.int(ends).await, market.now_ms() + december_ms);
     clock.advance(hours(9));
     assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
-    // And a year.
+    // Across the turn of the year.
     clock.advance(hours(31 * 24 - 9) - moment);
     assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
     clock.advance(moment);
@@ -92,7 +92,7 @@ async fn plan_gives_what_it_has_and_what_was_bought(on: On) {
     let over = market.edit(id, new_data(1, 100, 6, false)).await;
     assert_eq!(over, Err(ApiError::PlanShort));
     market.edit(id, new_data(1, 100, 5, false)).await.unwrap();
-    // A plan that changes in the month changes the next month.
+    // A plan changed within the month takes effect in the next month.
     market
         .sql(vec![
             "update plan set providing = 9 where member_id = 1".to_owned(),
@@ -246,7 +246,7 @@ async fn deletion_and_sales_at_once_lose_no_unit(on: On) {
         });
         tasks.join_all().await;
     }
-    // The table's own constraint says listed = left + sold + returned.
+    // The table's own constraint: listed = left + sold + returned.
     let rows = market
         .rows("select state, units_left from product".to_owned())
         .await;
@@ -408,7 +408,7 @@ async fn own_offers_are_listed_by_state(on: On) {
         market.products.selling(&query).await.err(),
         Some(ApiError::MemberUnknown)
     );
-    // What has expired is hidden before it is marked so, and counts the same after.
+    // An expired offer counts as hidden before the job has marked it, and equally after.
     market
         .base
         .clock
@@ -438,7 +438,7 @@ async fn market_price_is_that_of_the_last_thirty_days(on: On) {
     }
     assert_eq!(price(Kind::MobileData).await, (200, 166));
     let now = shared::clock::Clock::unix_millis(&*market.base.clock).get();
-    // 25 minutes are three started tens: 500 each; then an hour at 600.
+    // 25 minutes are three started units of ten: 500 each; then an hour at 600.
     market.sql(vec![
         format!("insert into trade (member_id, kind, price, minutes, month, created_at) values \
              (1, 'SALE_WIFI', 1500, 25, 202611, {now}), (1, 'SALE_WIFI', 3600, 60, 202611, {now} + 1), \

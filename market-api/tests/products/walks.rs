@@ -1,4 +1,4 @@
-//! Walking a list to its end while others change it.
+//! Reading a list to its end while others change it.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -20,7 +20,7 @@ on_both! {
 
 const MEMBERS: i64 = 40;
 
-/// The filter that lists of a kind have.
+/// The filter that lists of this kind offer.
 fn filter_of(kind: Kind) -> Filter {
     match kind {
         Kind::MobileData => Filter::Units(shared::money::Units::new(2)),
@@ -28,7 +28,7 @@ fn filter_of(kind: Kind) -> Filter {
     }
 }
 
-/// A few keys for many rows, so that ties are the rule.
+/// Few keys for many rows, so that ties are frequent.
 async fn offer_one(market: &Market, kind: Kind, rng: &mut StdRng) -> Option<i64> {
     let by = rng.random_range(1..=MEMBERS);
     if rng.random_bool(0.3) {
@@ -56,7 +56,7 @@ fn random_form(rng: &mut StdRng) -> market_api::products::SpotForm {
     form
 }
 
-/// Somebody changes an offer in one of the ways there are.
+/// Changes an offer in one of the possible ways.
 async fn change_one(market: &Market, kind: Kind, id: i64, rng: &mut StdRng) {
     market.base.clock.advance(Duration::from_millis(1));
     let row = market
@@ -64,14 +64,14 @@ async fn change_one(market: &Market, kind: Kind, id: i64, rng: &mut StdRng) {
         .await;
     let by: i64 = sqlx::Row::try_get(&row[0], 0).unwrap();
     match (rng.random_range(0..4), kind) {
-        // Refused where it is gone already.
+        // Refused if it is deleted already.
         (0, _) => _ = market.products.delete(member(by), product(id)).await,
         (1, _) => market.rate(id, rng.random_range(0..5) * 1_000).await,
         (_, Kind::MobileData) if rng.random() => market.sell(id, rng.random_range(1..=4)).await,
         (_, Kind::MobileData) => {
             let units = rng.random_range(1..=4);
             let to = new_data(by, rng.random_range(1..=12), units, rng.random());
-            // Sold in part, or over its seller's limit: then it stays.
+            // Refused if it is partly sold or exceeds its seller's limit: then it stays unchanged.
             _ = market.edit(id, to).await;
         }
         (_, Kind::Wifi | Kind::Hotspot) => {
@@ -81,7 +81,7 @@ async fn change_one(market: &Market, kind: Kind, id: i64, rng: &mut StdRng) {
     }
 }
 
-/// Walks one list; returns how many rows it met.
+/// Reads one list to its end; returns the number of rows.
 async fn walk_while_others_change(market: &Market, first: ListQuery, rng: &mut StdRng) -> usize {
     let kind = first.kind;
     let before: HashSet<i64> = market.truth(&first).await.into_iter().collect();
@@ -94,7 +94,7 @@ async fn walk_while_others_change(market: &Market, first: ListQuery, rng: &mut S
         let mut victims: Vec<i64> = (0..rng.random_range(0..3))
             .map(|_| all[rng.random_range(0..all.len())])
             .collect();
-        // The row at the page's end above all: the next page hangs on it.
+        // Often the row at the page's end: the next page depends on it.
         victims.extend(met.last().filter(|_| rng.random_bool(0.5)));
         touched.extend(victims.iter().copied());
         let mut others = StdRng::seed_from_u64(rng.random());
@@ -165,7 +165,7 @@ async fn walk_of_a_list_at_rest_is_the_whole_list_in_order(on: On) {
                     let truth = market.truth(&first).await;
                     assert!(truth.len() > 2, "{first:?}: {truth:?}");
                     assert_eq!(market.walk(first).await, truth, "{first:?}");
-                    // Again, from the cache.
+                    // Once more, from the cache.
                     assert_eq!(market.walk(first).await, truth, "{first:?}");
                 }
             }

@@ -1,4 +1,4 @@
-//! Rooms about offers, made in a chat server.
+//! Chat rooms about offers, created in a chat server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,13 +31,13 @@ on_both! {
     a_change_while_a_room_is_opened_reaches_it,
 }
 
-/// A port that a market calls, for a chat server or something else.
+/// A reserved port for a chat server, or for a stub in its place.
 pub(crate) struct ChatPort {
     admin: TcpListener,
     pub(crate) flag: String,
 }
 
-/// A chat server for a market.
+/// A running chat server.
 pub(crate) struct Chat {
     base: String,
     _node: Node,
@@ -58,7 +58,7 @@ impl ChatPort {
         Self { admin, flag }
     }
 
-    /// A chat server answers there, one that takes this market's tokens.
+    /// Serves a chat server on the port; it accepts this market's tokens.
     pub(crate) async fn serve(self, site: &Site) -> Chat {
         let folder = tempfile::tempdir().unwrap();
         let store = format!("--store=file:{}", folder.path().join("chat").display());
@@ -80,7 +80,7 @@ impl ChatPort {
         }
     }
 
-    /// Something else answers there.
+    /// Serves a stub on the port.
     fn answer(self, with: impl Fn(usize) -> Response + Clone + Send + Sync + 'static) -> Peer {
         let (calls, drain) = (Arc::new(AtomicUsize::new(0)), Drain::new());
         let counted = Arc::clone(&calls);
@@ -106,7 +106,7 @@ impl Drop for Peer {
 }
 
 impl Chat {
-    /// What a member sees of their rooms.
+    /// A member's room list.
     async fn rooms(&self, site: &Site, who: &Cookies) -> Vec<Value> {
         let url = format!("{}/api/chat-room?size=50", self.base);
         let answer = site.ask_url(Method::GET, &url).by(who).send().await;
@@ -156,7 +156,7 @@ async fn open(site: &Site, who: &Cookies, product: u32) -> Answer {
     site.ask(Method::POST, &path).by(who).send().await
 }
 
-/// The room that was opened.
+/// The id of the opened room.
 async fn opened(site: &Site, who: &Cookies, product: u32) -> u64 {
     let answer = open(site, who, product).await;
     answer.is(200, 0);
@@ -224,7 +224,7 @@ async fn a_room_is_opened_only_where_one_may_ask(on: On) {
     site.sql(&block(0)).await;
     assert_eq!(site.number("select count(*) from chat_room").await, 0);
 
-    // Whoever bought all of it may have to ask.
+    // The buyer of everything may have questions.
     let sold = "update product set state = 'SOLD_OUT', units_sold = units_left, units_left = 0 \
         where id = 1";
     site.sql(sold).await;
@@ -297,7 +297,7 @@ async fn a_call_is_made_twice_and_within_its_time(on: On) {
     check(|_| "x".repeat(1 << 20).into_response(), 503, 2).await;
     check(|_| StatusCode::OK.into_response(), 503, 1).await;
 
-    // Accepts, and never answers.
+    // Accepts connections and never responds.
     let silent = bind().await;
     let flags = [
         format!("--chat-url={}", address(&silent)),
@@ -309,7 +309,7 @@ async fn a_call_is_made_twice_and_within_its_time(on: On) {
     drop(silent);
 }
 
-/// The market's database is older than the chat server's store.
+/// The market's database was restored from a backup older than the chat server's store.
 async fn ids_that_the_chat_server_has_are_skipped(on: On) {
     let Stage {
         site,
@@ -365,7 +365,7 @@ async fn a_room_follows_its_members_and_hours(on: On) {
     );
     assert_eq!(shown["startTime"], "2026-11-15T11:00:00.000");
 
-    // Asking again is enough, too.
+    // A repeated request by the buyer is enough, too.
     site.sql(&format!(
         "update member set name = '또 이름' where id = {id}"
     ))
@@ -376,8 +376,7 @@ async fn a_room_follows_its_members_and_hours(on: On) {
     assert_eq!(site.number(outdated).await, 0);
 }
 
-/// A name that changes while the room is opened: it is the one that the room shows, at once or with
-/// the next refresh.
+/// A name changed while the room is opened is shown by the room, at once or after the next refresh.
 async fn a_change_while_a_room_is_opened_reaches_it(on: On) {
     let Stage {
         site,

@@ -1,4 +1,4 @@
-//! The document says what happens, all of it.
+//! The OpenAPI document is complete and correct: compared with the responses of all routes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,13 +19,13 @@ on_both! {
     a_path_knows_the_methods_of_the_document_and_no_other,
 }
 
-/// The document as it is committed, which is that of the routes.
+/// The committed document, equal to that of the routes.
 pub(crate) fn committed() -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// All operations of a document: method, path, what it says of them.
+/// All operations of a document: method, path, description.
 pub(crate) fn operations(document: &Value) -> Vec<(Method, String, &Value)> {
     let mut all = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
@@ -37,12 +37,12 @@ pub(crate) fn operations(document: &Value) -> Vec<(Method, String, &Value)> {
     all
 }
 
-/// Longer than any body may be.
+/// A body above every bound.
 fn too_long() -> String {
     "x".repeat((64 << 10) + 1)
 }
 
-/// Each operation as it works: method, path, body.
+/// A valid request for each operation: method, path, body.
 pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
     let (get, post) = (Method::GET, Method::POST);
     let mut routes = vec![
@@ -73,12 +73,12 @@ pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
         (post.clone(), "/api/admin/members/1/unblock", None),
     ];
     routes.extend(products::routes());
-    // Last, because who has left cannot ask for more.
+    // Last, because it ends the session.
     routes.push((post, "/api/auth/logout", None));
     routes
 }
 
-/// Member 1 is somebody, the caller is an operator.
+/// Member 1 exists, the caller is an administrator.
 async fn every_documented_answer_is_given_and_no_other(on: On) {
     let port = ChatPort::bind().await;
     let site = Site::start_with(on, &[&port.flag]).await;
@@ -98,7 +98,7 @@ async fn every_documented_answer_is_given_and_no_other(on: On) {
     let seen = site.seen.lock().unwrap().clone();
     let mut missing: Vec<_> = site.documented().difference(&seen).cloned().collect();
     if matches!(on, On::Sqlite) {
-        // There the writer is not closed with the readers, and these only write.
+        // On SQLite closing the readers does not close the writer, and these operations only write.
         missing.retain(|(_, path, status)| {
             let only_writes = ["/oauth2/authorization/{provider}", "/api/auth/logout"];
             *status != 503 || !only_writes.contains(&path.as_str())
@@ -152,14 +152,14 @@ async fn as_people(site: &Site, admin: &Cookies, blocked: &Cookies) {
     get("/api/plans/my-data").await.is(400, 3011);
 }
 
-/// Others' products are asked about.
+/// Chat rooms are opened about others' products.
 async fn chat(site: &Site) {
     let cookies = site.log_in("kakao", 1).await;
     let ask = site.ask(Method::POST, "/api/products/2/chat-room");
     ask.by(&cookies).send().await.is(200, 0);
 }
 
-/// The one success that takes several steps.
+/// The upload of a picture, the one success of several steps.
 async fn picture(site: &Site) {
     let cookies = site.log_in("kakao", 1).await;
     let ask = site.ask(Method::POST, "/api/images/presign").by(&cookies);
@@ -190,7 +190,7 @@ async fn open_routes(site: &Site) {
     assert_eq!(get("/.well-known/jwks.json").await.status, 200);
 }
 
-/// Everybody comes at once.
+/// Many concurrent requests.
 async fn as_crowd(site: &Site, admin: &Cookies) {
     let narrow = site.second(&["--address-rate=1"]).await;
     for _ in 0..5 {
@@ -250,13 +250,13 @@ async fn the_document_and_its_page_come_from_the_binary(on: On) {
     let now = format!("{}\n", serde_json::to_string_pretty(&expected).unwrap());
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     if committed != now {
-        // Written, so that one can look at the difference and commit it.
+        // Written, so that the difference can be reviewed and committed.
         std::fs::write(&path, &now).unwrap();
         panic!("openapi.json was not that of the routes; it is now");
     }
 }
 
-/// Everything that the document refers to is in it.
+/// Every reference within the document resolves.
 fn assert_references_lead_somewhere(part: &Value, document: &Value) {
     match part {
         Value::Object(fields) => {
@@ -275,7 +275,7 @@ fn assert_references_lead_somewhere(part: &Value, document: &Value) {
     }
 }
 
-/// G4: what the routers answer is what their documents say, no method more or less.
+/// G4: each path accepts exactly the methods of its document.
 async fn a_path_knows_the_methods_of_the_document_and_no_other(on: On) {
     let site = Site::start(on).await;
     let public = serde_json::to_value(site.market.document()).unwrap();
@@ -308,8 +308,8 @@ async fn a_path_knows_the_methods_of_the_document_and_no_other(on: On) {
     }
 }
 
-/// `OpenApiRouter::route` would route without a document. A folder of pictures stands where an
-/// object store stands, and the login provider where others do.
+/// `OpenApiRouter::route` would route without a document. The local picture store replaces an object store, and
+/// the fake login provider a real one; neither is in the document.
 #[test]
 fn nothing_is_routed_without_a_document() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

@@ -1,4 +1,4 @@
-//! Very many connections that never ask anything (E2).
+//! Very many idle connections (E2).
 
 use std::net::SocketAddr;
 
@@ -12,13 +12,13 @@ use tokio::time::timeout;
 use crate::program::{PATIENCE, Program};
 use crate::support::On;
 
-/// More than twice as many as the server takes at a time.
+/// More than twice the server's limit of connections.
 const CROWD: usize = 10_000;
 
-/// What the server takes at a time, and some for its own files.
+/// The server's limit of connections, plus its own files.
 const OPEN_FILES_MAX: usize = 4_096 + 100;
 
-/// Lets this process, and those it starts, have a file for each of the crowd.
+/// Raises the limit of open files of this process and its children.
 async fn allow_files() {
     let id = std::process::id().to_string();
     let mut prlimit = Command::new("prlimit");
@@ -27,11 +27,11 @@ async fn allow_files() {
     assert!(allowed.success(), "files for {CROWD} connections");
 }
 
-/// Connects and says nothing, until the server has had enough.
+/// Connects and stays idle until the server closes the connection.
 async fn idle(address: SocketAddr, connected: watch::Sender<usize>) {
     let mut connection = TcpStream::connect(address).await.unwrap();
     connected.send_modify(|count| *count += 1);
-    // An end or a reset, it is all the same.
+    // A regular end or a reset.
     let ended = connection.read(&mut [0]).await;
     assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
 }
@@ -55,7 +55,7 @@ async fn idle_connections_end_and_others_are_served_meanwhile() {
     let full = count.wait_for(|count| *count > OPEN_FILES_MAX);
     drop(timeout(PATIENCE, full).await.expect("they come").unwrap());
 
-    // Somebody honest stands in the same queue.
+    // A regular client connects at the same time.
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
     let client = client.pool_max_idle_per_host(0).timeout(PATIENCE);
     let client = client.build().unwrap();
@@ -73,7 +73,7 @@ async fn idle_connections_end_and_others_are_served_meanwhile() {
     assert_eq!(ask().await, 200);
     let log = program.stop().await;
     assert!(!log.contains("ERROR"), "{log}");
-    // A line for each request, and none for those who asked nothing.
+    // One log line per request, and none for idle connections.
     let lines = log.matches("GET /.well-known/jwks.json").count();
     assert_eq!(lines, 2, "{log}");
 }

@@ -1,4 +1,4 @@
-//! The program on a disk that is full, at its start and for a while.
+//! The program on a full disk, at its start and later.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
@@ -64,12 +64,12 @@ async fn full_disk_is_seen_in_readiness_and_needs_no_restart() {
 async fn start_on_a_full_disk_writes_nothing() {
     let program = Program::start(On::Sqlite, NOWHERE, NOWHERE, &[]).await;
     let folder = program.kill().await;
-    // What was killed leaves a log, at whose end SQLite writes on.
+    // A killed process leaves a write-ahead log, which SQLite appends to.
     let file = folder.path().join("market.db");
     let log = std::fs::metadata(file.with_extension("db-wal")).unwrap();
     assert!(log.len() > 32 << 10, "{log:?}");
 
-    // SQLite's index of its log takes 32 KiB: without those it opens nothing.
+    // The index of SQLite's write-ahead log takes 32 KiB: without it the file cannot be opened.
     let run = r#"exec prlimit --fsize=32768: "$0" "$@""#;
     let kept = (folder, DbUrl::Sqlite(file));
     let program = Program::start_by(run, kept, (NOWHERE, NOWHERE), &[]).await;
@@ -81,7 +81,7 @@ async fn start_on_a_full_disk_writes_nothing() {
     assert_eq!(begin_login(&program).await, StatusCode::FOUND);
 }
 
-/// All that lies below a folder: inode, mode, length, and when it and its inode were changed.
+/// All files below a folder: inode, mode, length, and the times of their last changes.
 fn below(folder: &Path) -> BTreeMap<PathBuf, [i64; 7]> {
     let (mut found, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
     while let Some(next) = folders.pop() {
@@ -108,7 +108,7 @@ fn about(path: &Path) -> [i64; 7] {
     ]
 }
 
-/// So they may lie on a disk that is mounted read-only.
+/// So its folders may be on a disk that is mounted read-only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn start_on_postgres_with_its_keys_there_writes_no_file() {
     let run = r#"exec "$0" "$@""#;

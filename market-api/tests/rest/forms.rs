@@ -1,5 +1,5 @@
-//! What comes in, in bodies, queries and paths: whatever it is, it does what the form says and no
-//! more. The operations and the names of their fields are those of the committed document.
+//! Untrusted input in bodies, queries and paths: has no effect beyond what the form describes. The operations
+//! and field names are those of the committed document.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ on_both! {
     only_shapes_of_the_contract_are_taken,
 }
 
-/// A form as it works, with the names of all fields that it may have.
+/// A valid form, with the names of all its fields.
 struct Form {
     method: Method,
     path: &'static str,
@@ -67,7 +67,7 @@ async fn market(on: On) -> (Site, Cookies) {
 }
 
 impl Form {
-    /// A member sells two gigabytes a month, which is soon done.
+    /// Reduces the amounts: a member sells two gigabytes a month.
     fn use_little(&mut self) {
         if let Some(amount) = self.body.get_mut("dataAmount") {
             *amount = json!(0.1);
@@ -90,7 +90,7 @@ impl Form {
     }
 }
 
-/// Text that means something to a database, a browser, a log, a file system or a terminal.
+/// Text with a special meaning to a database, a browser, a log, a file system or a terminal.
 const TEXTS: [&str; 13] = [
     "'; drop table product; --",
     "\" or 1=1 --",
@@ -131,7 +131,7 @@ async fn fields_that_no_form_names_change_nothing(on: On) {
         }
         let answer = site.ask(method, path).by(&one).json(&body).send().await;
         let is_order = path.starts_with("/api/admin/");
-        // Nobody's picture; a chat with oneself.
+        // Always refused here: the picture does not exist, and the chat would be with oneself.
         let is_impossible = path == "/api/members/profile-image" || path.ends_with("/chat-room");
         match answer.status {
             403 => assert!(is_order, "{path} {answer:?}"),
@@ -192,7 +192,7 @@ async fn text_of_any_kind_harms_nothing_in_a_body(on: On) {
             assert_eq!(answer.status, 400, "{} {name} {answer:?}", form.path);
         }
     }
-    // Title, content, address; two kinds; each text but the one with a NUL and the long one.
+    // Title, content, address; two kinds; each text except the one with a NUL and the long one.
     assert_eq!(kept, 3 * 2 * 12);
     assert_eq!(site.number("select count(*) from member").await, 1);
 }
@@ -247,7 +247,7 @@ async fn text_of_any_kind_harms_nothing_in_an_address(on: On) {
     assert_eq!(site.number("select count(*) from member").await, 1);
 }
 
-/// What a text is worth as the size of a page: more than a page has is cut.
+/// The page size that a text parses to: bounded by the maximum.
 fn as_a_size(text: &str) -> (u16, u64) {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let is_one_or_more = text.bytes().any(|byte| (b'1'..=b'9').contains(&byte));
@@ -258,16 +258,16 @@ fn as_a_size(text: &str) -> (u16, u64) {
     }
 }
 
-/// A browser that has begun a login.
+/// The cookie of a browser that has begun a login.
 const BROWSER: &str = "loginAttempt=0123456789012345678901234567890123456789012";
 
-/// No failure of ours, also where one is sent to the front end.
+/// The response is no server error, also when it is a redirect to the front end.
 fn check_address(answer: &Answer, what: &str) {
     match answer.status {
         302 => {
             let to = answer.location();
             let is_begun = to.contains("response_type=code");
-            // An old callback ends in the session.
+            // The callback of an old attempt ends in the session.
             let is_told = ["=2006", "=2009", "/data", "?on-boarding=true"];
             let is_told = is_told.iter().any(|end| to.ends_with(end));
             assert!(is_begun || is_told, "{what} {answer:?}");
@@ -287,7 +287,7 @@ fn with_part(site: &Site, pattern: &str, path: &str, text: &str) -> Url {
     url
 }
 
-/// The address with this parameter of its query.
+/// The address with this parameter in its query.
 fn with_query(site: &Site, path: &str, name: &str, text: &str) -> Url {
     let path = path.replace("{provider}", "kakao");
     let mut url: Url = format!("{}{path}", site.base).parse().unwrap();
@@ -298,8 +298,7 @@ fn with_query(site: &Site, path: &str, name: &str, text: &str) -> Url {
     url
 }
 
-/// E2: deep, wide, broken. A field that the form does not have may be anything, unless reading it
-/// would go too deep.
+/// E2: deeply nested, wide and malformed bodies. An unknown field may have any value within the nesting limit.
 async fn bodies_of_any_shape_harm_nothing(on: On) {
     let (site, one) = market(on).await;
     let deep = ["[".repeat(10_000), "]".repeat(10_000)].concat();
@@ -334,8 +333,8 @@ async fn bodies_of_any_shape_harm_nothing(on: On) {
     }
 }
 
-/// Objects with fields of the contract's types: no arrays in their place, no texts for numbers, no
-/// fractions for whole ones.
+/// Objects whose fields have the contract's types: no arrays, no texts for numbers, no fractions for whole
+/// numbers.
 async fn only_shapes_of_the_contract_are_taken(on: On) {
     let (site, one) = market(on).await;
     let made = "select count(*) from product";
@@ -369,7 +368,7 @@ async fn only_shapes_of_the_contract_are_taken(on: On) {
     assert_eq!(site.number(made).await, before);
 }
 
-/// JSON that a field of this value cannot hold.
+/// JSON values that a field of this type cannot hold.
 fn not_of_the_type(name: &str, value: &Value) -> Vec<String> {
     let is_fraction = ["dataAmount", "changedAmount", "latitude", "longitude"].contains(&name);
     let mut odd = vec![json!([value]), json!({ "value": value }), json!(null)];
@@ -387,7 +386,7 @@ fn not_of_the_type(name: &str, value: &Value) -> Vec<String> {
     odd
 }
 
-/// The object with one member more, or another value of one it has, which is JSON as it comes.
+/// The object with one more field, or with another raw value for an existing one.
 fn added(object: &Value, name: &str, value: &str) -> String {
     let mut rest = object.clone();
     rest[name] = Value::Null;

@@ -1,4 +1,4 @@
-//! What surrounds the handlers: limits, bounds, other sites' pages, what is let out.
+//! The layers around the handlers: rate limits, bounds, CSRF and CORS, response headers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +60,7 @@ async fn each_member_has_a_limit_of_their_own(on: On) {
     site.ask(Method::GET, CASH).by(&one).send().await.is(200, 0);
 }
 
-/// E1: neither what a client writes itself nor more proxies than there are.
+/// E1: neither by forged entries nor by more entries than there are proxies.
 async fn a_client_cannot_choose_its_address(on: On) {
     let site = Site::start_with(on, &["--address-rate=1", "--trusted-hops=1"]).await;
     let ask = |forwarded: String| {
@@ -90,7 +90,7 @@ async fn bodies_are_bounded(on: On) {
         .await
         .is(413, 1008);
     ask().body("x".repeat(64 << 10)).send().await.is(400, 1006);
-    // A length that is not announced.
+    // A body without `Content-Length`.
     let endless = reqwest::Body::wrap(http_body_util::Full::new(bytes::Bytes::from(vec![
         b' ';
         (64 << 10)
@@ -309,8 +309,8 @@ async fn the_database_away_makes_no_node_unready(on: On) {
     assert_eq!(answer.headers["retry-after"], "1");
 }
 
-/// Somebody else has what a request needs: it waits for two seconds, and is told that nothing was done.
-/// (SQLite has one writer, which nobody keeps so long.)
+/// Another transaction holds a lock that the request needs: it fails after two seconds without effect.
+/// (SQLite has one writer, and no lock is held that long.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_that_is_kept_too_long_is_told_as_busy() {
     let site = Site::start(On::Postgres).await;

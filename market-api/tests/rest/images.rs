@@ -1,4 +1,4 @@
-//! Pictures: places for them, and a look at what was put there (F3).
+//! Pictures: upload slots, and the check of uploads (F3).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,7 @@ async fn presign(site: &Site, who: &Cookies, names: &Value) -> Answer {
     ask.json(&json!({ "filenames": names })).send().await
 }
 
-/// A place for a file of this name: (where to put it, where it is read).
+/// An upload slot for a file of this name: (upload URL, public URL).
 async fn place(site: &Site, who: &Cookies, name: &str) -> (String, String) {
     let answer = presign(site, who, &json!([name])).await;
     answer.is(200, 0);
@@ -117,7 +117,7 @@ async fn only_names_of_pictures_get_a_place(on: On) {
         presign(&site, &one, &names).await.is(400, 1006);
     }
     assert_eq!(site.number("select count(*) from upload").await, 0);
-    // What a name says of folders does not get into the key.
+    // Path components of the name do not get into the key.
     let (_, url) = place(&site, &one, "../../../etc/passwd.png").await;
     assert!(!url.contains("passwd") && !url.contains(".."), "{url}");
 }
@@ -161,7 +161,7 @@ async fn a_picture_must_be_ones_own_and_there(on: On) {
     ] {
         show(&site, &one, odd).await.is(400, 3013);
     }
-    // A place that was never given out, where somebody has put a file nevertheless.
+    // A key without a slot, under which a file exists nevertheless.
     site.sql("delete from upload").await;
     show(&site, &one, &public).await.is(400, 3013);
 }
@@ -186,7 +186,7 @@ async fn a_picture_must_be_what_its_name_says(on: On) {
     }
 }
 
-/// A bucket takes what is put there, however large.
+/// A bucket accepts uploads of any size.
 async fn a_picture_that_is_too_large_is_not_used(on: On) {
     let site = Site::start(on).await;
     let one = site.log_in("kakao", 1).await;
@@ -202,7 +202,7 @@ async fn a_picture_that_is_too_large_is_not_used(on: On) {
     }
 }
 
-/// Whoever has an upload URL may use it again; what was looked at is what everybody reads.
+/// An upload URL can be used again; the checked file is the published one.
 async fn what_is_uploaded_after_the_check_is_not_shown(on: On) {
     let site = Site::start(on).await;
     let one = site.log_in("kakao", 1).await;
@@ -224,12 +224,12 @@ async fn what_is_uploaded_after_the_check_is_not_shown(on: On) {
         assert_eq!(put(&site, &url, other.to_vec()).await, 403);
         assert_eq!(uploads(&site), 0, "nothing is put behind it");
         check().await;
-        // Once used it stays so, also when it is used again.
+        // A used picture stays used, also when it is used again.
         show(&site, &one, &public).await.is(200, 0);
         check().await;
     }
 
-    // Uploads while it is looked at: one of the good ones is shown, or none.
+    // Concurrent uploads during the check: a valid picture is published, or none.
     let (url, public) = place(&site, &one, "a.png").await;
     let larger = [PNG, &[7; 4_000]].concat();
     for _ in 0..5 {
@@ -252,7 +252,7 @@ async fn what_is_uploaded_after_the_check_is_not_shown(on: On) {
     }
 }
 
-/// Files below `uploads/`.
+/// The number of files below `uploads/`.
 fn uploads(site: &Site) -> usize {
     let all = site.keys.with_file_name("images").join("uploads");
     let folders = std::fs::read_dir(all).unwrap();
@@ -260,7 +260,7 @@ fn uploads(site: &Site) -> usize {
     files.sum()
 }
 
-/// The picture was copied, and the member has it.
+/// The picture is published all the same.
 async fn an_upload_that_cannot_be_removed_is_counted(on: On) {
     let site = Site::start(on).await;
     let one = site.log_in("kakao", 1).await;
@@ -303,7 +303,7 @@ async fn an_upload_that_cannot_be_removed_is_counted(on: On) {
     drain.hard().cancel();
 }
 
-/// A browser asks first before a page of another origin may PUT.
+/// The preflight request of a browser before a cross-origin PUT.
 async fn pages_of_allowed_origins_may_upload(on: On) {
     let site = Site::start(on).await;
     let one = site.log_in("kakao", 1).await;
@@ -334,7 +334,7 @@ async fn pages_of_allowed_origins_may_upload(on: On) {
         .await;
     assert_eq!(put.status, 200);
     assert_eq!(put.headers["access-control-allow-origin"], PAGE);
-    // Failures can be read by the page, too.
+    // The page can read error responses, too.
     let refused = site.ask_url(Method::PUT, &public).header("origin", PAGE);
     let refused = refused.body(PNG).send().await;
     assert_eq!(refused.status, 403);
@@ -349,7 +349,7 @@ async fn places_at_a_time_are_bounded(on: On) {
     let site = Site::start(on).await;
     let (one, other) = (site.log_in("kakao", 1).await, site.log_in("kakao", 2).await);
     let ten = json!(vec!["a.png"; 10]);
-    // Also of requests that come at once.
+    // The bound also holds for concurrent requests.
     let at_once = join_all((0..12).map(|_| presign(&site, &one, &ten))).await;
     let given = at_once.iter().filter(|answer| answer.status == 200);
     assert_eq!(given.count(), 6, "{at_once:?}");
@@ -361,7 +361,7 @@ async fn places_at_a_time_are_bounded(on: On) {
     presign(&site, &one, &ten).await.is(200, 0);
 }
 
-/// Waits until a number is that.
+/// Waits until the query returns this number.
 async fn becomes(site: &Site, text: &str, expected: i64) {
     let mut look = tokio::time::interval(Duration::from_millis(20));
     let waiting = async {
@@ -389,7 +389,7 @@ async fn what_nobody_used_within_a_day_is_removed(on: On) {
     let (url, unused) = place(&site, &one, "a.png").await;
     assert_eq!(put(&site, &url, PNG).await, 200);
     let (_, never_put) = place(&site, &one, "a.png").await;
-    // More than one sweep takes, from long ago.
+    // Old uploads, more than one sweep removes.
     site.sql(
         "insert into upload (key, member_id, state, created_at, expires_at) \
          with recursive n (n) as (select 1 union all select n + 1 from n where n < 150) \
@@ -400,7 +400,7 @@ async fn what_nobody_used_within_a_day_is_removed(on: On) {
     .await;
     site.wait(Duration::from_secs(3_600));
     becomes(&site, "select count(*) from upload", 4).await;
-    // A day after the URL's end, less a second.
+    // One second before a day after the URL's expiry.
     site.wait(Duration::from_secs(23 * 3_600 + 299));
     becomes(&site, HOUSEKEPT, site.now_ms()).await;
     assert_eq!(site.number("select count(*) from upload").await, 4);
@@ -415,7 +415,7 @@ async fn what_nobody_used_within_a_day_is_removed(on: On) {
         let read = site.ask_url(Method::GET, url).send().await;
         assert_eq!(read.status, status, "{url}");
     }
-    // Between a place's doom and its end nobody can begin to use it.
+    // A doomed slot cannot be used before it is removed.
     let one = site.log_in("kakao", 1).await;
     let (url, public) = place(&site, &one, "a.png").await;
     assert_eq!(put(&site, &url, PNG).await, 200);
@@ -424,7 +424,7 @@ async fn what_nobody_used_within_a_day_is_removed(on: On) {
     show(&site, &one, &public).await.is(400, 3013);
 }
 
-/// When the sweep that ran last ran.
+/// The time of the last sweep.
 const HOUSEKEPT: &str = "select due_at - 3600000 from schedule where name = 'unused-images'";
 
 async fn a_new_picture_shows_in_lists_that_are_kept(on: On) {
@@ -459,7 +459,7 @@ async fn a_new_picture_shows_in_lists_that_are_kept(on: On) {
     }
 }
 
-/// An object store with some files and moods.
+/// A stub of an object store, with several files and failures.
 async fn object(State(()): State<()>, Path(path): Path<String>, headers: HeaderMap) -> Response {
     let ranged = headers
         .get("range")
@@ -484,7 +484,7 @@ async fn object(State(()): State<()>, Path(path): Path<String>, headers: HeaderM
     }
 }
 
-/// A copy within the store, of the file that was looked at only.
+/// A copy within the store; conditional on the checked file's tag.
 async fn copied(Path(path): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
     assert!(path.starts_with("images/"), "{path}");
     let source = path.replacen("images/", "/bucket/uploads/", 1);
@@ -510,7 +510,7 @@ async fn copied(Path(path): Path<String>, uri: Uri, headers: HeaderMap) -> Respo
     }
 }
 
-/// It tells whether there was something, or whether it may be asked at all.
+/// Reports whether the file existed, or that access is denied.
 async fn removed(Path(path): Path<String>) -> StatusCode {
     match path {
         path if path.contains("/1/") => StatusCode::NO_CONTENT,

@@ -1,4 +1,4 @@
-//! Logging in, as browsers and as attackers do it.
+//! Logins, by browsers and by attackers.
 
 use std::time::Duration;
 
@@ -36,10 +36,10 @@ on_both! {
     an_unknown_provider_is_no_path,
 }
 
-/// Where a new member is sent to.
+/// The redirect of a new member.
 const ONBOARDING: &str = "http://localhost:3000/data?on-boarding=true";
 
-/// The browser is sent to the front end with this error.
+/// The browser is redirected to the front end with this error.
 async fn refused(ask: crate::site::Ask<'_>, code: u16) {
     let answer = ask.send().await;
     let expected = format!("http://localhost:3000/?error={code}");
@@ -92,7 +92,7 @@ async fn the_same_person_is_the_same_member(on: On) {
     assert_eq!(site.data(&again, "/api/plans/my-data").await, plan);
 }
 
-/// A4: whoever has an address elsewhere does not get into the account of its owner here.
+/// A4: an address registered at another provider does not give access to its owner's account.
 async fn people_of_two_providers_are_two_members_also_with_one_address(on: On) {
     let site = Site::start(on).await;
     let mut ids = Vec::new();
@@ -118,7 +118,7 @@ async fn an_address_is_kept_only_if_the_provider_vouches_for_it(on: On) {
     assert_eq!(site.number("select count(*) from member").await, 5);
 }
 
-/// A4: an attacker's login slipped into somebody's browser.
+/// A4, login CSRF: a victim's browser must not complete an attacker's login.
 async fn a_login_must_come_back_to_the_browser_that_began_it(on: On) {
     let site = Site::start(on).await;
     let (_, to_provider) = site.begin("kakao").await;
@@ -134,7 +134,7 @@ async fn a_login_must_come_back_to_the_browser_that_began_it(on: On) {
     assert_eq!(site.number("select count(*) from member").await, 0);
 }
 
-/// A4: state missing, wrong, used before; a code used before.
+/// A4: state missing, wrong or used before; a code used before.
 async fn a_code_works_once_and_with_its_state(on: On) {
     let site = Site::start(on).await;
     let (browser, to_provider) = site.begin("kakao").await;
@@ -146,7 +146,7 @@ async fn a_code_works_once_and_with_its_state(on: On) {
     refused(ask(&with(&to_site, "state", &"x".repeat(5_000))), 2006).await;
     let answer = ask(&to_site).send().await;
     assert_eq!(answer.location(), ONBOARDING);
-    // The code alone, with a fresh state of the same browser.
+    // The used code with a fresh state of the same browser.
     let answer = site.ask(Method::GET, "/oauth2/authorization/kakao");
     let answer = answer.header("cookie", &browser).send().await;
     let url: reqwest::Url = answer.location().parse().unwrap();
@@ -154,7 +154,7 @@ async fn a_code_works_once_and_with_its_state(on: On) {
     refused(ask(&with(&to_site, "state", &state)), 2009).await;
 }
 
-/// A double click, a page loaded again, an answer that was lost; later the back button.
+/// A double click, a reload, a lost response; later the back button.
 async fn a_callback_that_comes_twice_ends_in_the_session(on: On) {
     let site = Site::start(on).await;
     let (browser, to_provider) = site.begin("kakao").await;
@@ -174,11 +174,11 @@ async fn a_callback_that_comes_twice_ends_in_the_session(on: On) {
     assert!(ids.iter().all(|(id, _)| *id == ids[0].0), "{ids:?}");
     let cookies = &ids[0].1;
 
-    // Without the session, only for a minute.
+    // Without the session a repeated callback works for a minute only.
     site.wait(Duration::from_secs(61));
     refused(ask(""), 2006).await;
     assert_eq!(ask(&cookies.header()).send().await.location(), ONBOARDING);
-    // The attempt is forgotten, the access token has ended: the refresh token is good.
+    // The attempt is deleted and the access token has expired: the refresh token is valid.
     site.wait(Duration::from_secs(2 * 3_600));
     let answer = ask(&cookies.header()).send().await;
     assert_eq!(answer.location(), ONBOARDING);
@@ -196,7 +196,7 @@ async fn a_callback_goes_on_when_its_browser_has_left(on: On) {
         let ask = site.ask_url(Method::GET, &to_site);
         ask.header("cookie", &browser)
     };
-    // It is sent, and given up at some moment of its way.
+    // Sent, and cancelled at some point.
     for millis in [1, 5, 20] {
         let given_up = tokio::time::timeout(Duration::from_millis(millis), ask().send());
         drop(given_up.await);
@@ -232,7 +232,7 @@ async fn whoever_has_logged_out_is_not_let_in_by_an_old_callback(on: On) {
     refused(ask(), 2006).await;
 }
 
-/// Another browser, another provider's path, another issuer: refused, and the right one comes in.
+/// Another browser, another provider's path, another issuer: refused, and the legitimate callback succeeds.
 async fn somebody_elses_try_does_not_end_an_attempt(on: On) {
     let site = Site::start(on).await;
     let (browser, to_provider) = site.begin("google").await;
@@ -251,7 +251,7 @@ async fn somebody_elses_try_does_not_end_an_attempt(on: On) {
     assert_eq!(ask(&to_site, &browser).send().await.location(), ONBOARDING);
 }
 
-/// Cookies of another path, of another attempt or of others on the domain come along, in any order.
+/// Cookies of another path, of another attempt or of other hosts of the domain are sent along, in any order.
 async fn any_cookie_of_the_attempt_may_be_the_right_one(on: On) {
     let site = Site::start(on).await;
     let (old, _) = site.begin("google").await;
@@ -263,7 +263,7 @@ async fn any_cookie_of_the_attempt_may_be_the_right_one(on: On) {
         ask.header("cookie", &cookies)
     };
     refused(ask(format!("{odd}; {old}")), 2006).await;
-    // Also once more, as the first.
+    // Also when it is repeated.
     for cookies in [
         format!("{odd}; {old}; {browser}"),
         format!("{browser}; {old}"),
@@ -271,7 +271,7 @@ async fn any_cookie_of_the_attempt_may_be_the_right_one(on: On) {
     ] {
         assert_eq!(ask(cookies).send().await.location(), ONBOARDING);
     }
-    // What cannot be one of ours is not set again.
+    // A malformed value is replaced.
     let begin = site.ask(Method::GET, "/oauth2/authorization/google");
     let begin = begin.header("cookie", &format!("loginAttempt=short; {browser}"));
     let set = begin.send().await.headers["set-cookie"].clone();
@@ -311,13 +311,13 @@ async fn where_there_is_tls_the_attempts_cookie_is_this_hosts_alone(on: On) {
     let to_site = secure.choose(&begun.location(), 1).await;
     let to_site = to_site.replace("https://dapanda.example", &secure.base);
     let (pair, _) = cookie.split_once(';').unwrap();
-    // One that another host of the domain could have set does not count.
+    // A cookie that another host of the domain could have set does not count.
     let planted = pair.trim_start_matches("__Host-");
     let ask = || secure.ask_url(Method::GET, &to_site);
     refused(ask().header("cookie", planted), 2006).await;
     let answer = ask().header("cookie", pair).send().await;
     assert_eq!(answer.location(), ONBOARDING);
-    // Without TLS browsers do not take the prefix.
+    // Without TLS browsers reject the prefix.
     let plain = site.second(&["--insecure-cookies=off"]).await;
     let begun = plain.ask(Method::GET, "/oauth2/authorization/kakao");
     let begun = begun.send().await;
@@ -374,7 +374,7 @@ async fn the_code_of_another_login_is_refused(on: On) {
         let ask = site.ask_url(Method::GET, &with(&own, "code", &code));
         refused(ask.header("cookie", &browser), 2009).await;
     }
-    // A page that changes the nonce on its way gets a code that is worth nothing here.
+    // A page that changes the nonce in the redirect gets a code that is rejected here.
     let (browser, to_provider) = site.begin("google").await;
     let to_site = site
         .choose(&with(&to_provider, "nonce", "another"), 1)
@@ -428,7 +428,7 @@ async fn many_first_logins_at_once_make_one_member(on: On) {
     assert_eq!(site.number("select count(*) from plan").await, 1);
 }
 
-/// A4: an open redirect, and an address for us that is not the registered one.
+/// A4: open redirects, and a redirect URI other than the registered one.
 async fn nobody_is_sent_to_another_site(on: On) {
     let site = Site::start(on).await;
     for more in [
@@ -454,7 +454,7 @@ async fn nobody_is_sent_to_another_site(on: On) {
 }
 
 async fn a_provider_that_is_away_is_told(on: On) {
-    // Bound and let go: nobody listens there.
+    // Bound and released: nothing listens there.
     let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", port.local_addr().unwrap());
     drop(port);

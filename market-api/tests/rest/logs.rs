@@ -1,4 +1,4 @@
-//! What is in the logs, and what is not (G3).
+//! The contents of the logs: no secrets, no forged lines (G3).
 
 use std::sync::Arc;
 
@@ -21,17 +21,17 @@ on_both! {
     logs_hold_nothing_secret_and_no_line_of_a_strangers,
 }
 
-/// As providers know the site; the browser of the test goes to the program's own port.
+/// The site's URL at the providers; the test's browser connects to the program's own port.
 const PUBLIC: &str = "http://market.example";
 
-/// What would be a line of its own, in red, where it is not made harmless.
+/// A forged line, in red, unless it is escaped.
 const LINE: &str = "x\nforged line\r\nforged line\u{1b}[31mred";
 
 const NAME: &str = "이름은 기록에 없다";
 const EMAIL: &str = "not-in-logs@example.com";
 const PROVIDER_ID: u64 = 987_654_321_987;
 
-/// A browser, and all the secrets that went through it.
+/// A browser that records all secrets it handles.
 struct Browser {
     client: Client,
     base: String,
@@ -75,7 +75,7 @@ impl Browser {
         response
     }
 
-    /// A GET that leads on; where.
+    /// A GET that redirects; returns the location.
     async fn follow(&mut self, url: &str) -> String {
         let response = self.send(Method::GET, url, None).await;
         assert_eq!(response.status(), StatusCode::FOUND, "{url}");
@@ -88,7 +88,7 @@ impl Browser {
         to
     }
 
-    /// To the provider, and back as the only person it knows; where that leads.
+    /// To the provider and back as its only person; returns the location.
     async fn log_in(&mut self, provider: &str) -> String {
         let begin = format!("{PUBLIC}/oauth2/authorization/{provider}");
         let page = self.follow(&begin).await;
@@ -106,7 +106,7 @@ impl Browser {
     }
 }
 
-/// A provider of one person; Naver refuses in words of its own.
+/// A provider with one person; Naver rejects with a text of its own.
 async fn providers(drain: &Drain) -> String {
     let listener = bind().await;
     let base = address(&listener);
@@ -125,7 +125,7 @@ async fn providers(drain: &Drain) -> String {
     base
 }
 
-/// Everything that a member does, and somebody who means harm.
+/// All actions of a member, and of an attacker.
 async fn visit(browser: &mut Browser) {
     for provider in ["kakao", "google"] {
         assert!(browser.log_in(provider).await.contains("/data"));

@@ -1,5 +1,5 @@
-//! Who may do what with whose things (B1), and what others get to see of somebody (B3): every
-//! operation of the committed document.
+//! Authorization matrix (B1) and visibility of members' data (B3), for every operation of the committed
+//! document.
 
 use std::collections::BTreeSet;
 
@@ -19,18 +19,18 @@ on_both! {
     others_see_what_everybody_may_know,
 }
 
-/// Who may.
+/// The members allowed to run an operation.
 #[derive(Clone, Copy, Debug)]
 enum Right {
     Everybody,
     Operators,
-    /// Whose it is; others, operators too, are told this.
+    /// The owner only; all others, administrators included, get this refusal.
     Owner(u16, u64),
-    /// Others; whose it is is told this.
+    /// All but the owner, who gets this refusal.
     NotOwner(u16, u64),
 }
 
-/// What the id is of.
+/// The resource that the id identifies.
 #[derive(Clone, Copy, Debug)]
 enum Thing {
     Member,
@@ -48,8 +48,8 @@ const HIDDEN: Right = Owner(403, 1003);
 
 type Operation = (&'static str, &'static str, Thing, Right);
 
-/// Every operation that takes an id: method, path and query, what the id is of, who may. One of
-/// the document that is missing here fails the test: whoever adds it says here who may.
+/// Every operation with an id: method, path and query, resource, right. An operation of the document that is
+/// missing here fails the test: a new one must be added with its right.
 #[rustfmt::skip]
 const OPERATIONS: [Operation; 17] = [
     ("GET", "/api/members/info?memberId={id}", Member, Everybody),
@@ -71,7 +71,7 @@ const OPERATIONS: [Operation; 17] = [
     ("DELETE", "/api/products/{id}", Hotspot, NOT_MINE),
 ];
 
-/// Who asks. Those who are refused come first.
+/// The caller. Those who are refused come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
     Anonymous,
@@ -96,8 +96,8 @@ fn expected(right: Right, who: Who) -> (u16, u64) {
     }
 }
 
-/// Whether an operation names something by its id: in its path, its query or its body. A cursor is
-/// a place in a list that anybody may read, a provider nobody's thing.
+/// True if an operation identifies a resource by an id in its path, query or body. A cursor is a position in a
+/// public list, and a provider no resource.
 fn takes_an_id(document: &Value, operation: &Value) -> bool {
     let parameters = operation["parameters"].as_array().into_iter().flatten();
     let mut names: BTreeSet<_> = parameters
@@ -111,7 +111,7 @@ fn takes_an_id(document: &Value, operation: &Value) -> bool {
         .any(|name| is_id(&name) && name != "cursorId")
 }
 
-/// The names of the fields of a schema, however deep.
+/// The field names of a schema, recursively.
 pub(crate) fn fields<'a>(document: &'a Value, schema: &'a Value, names: &mut BTreeSet<&'a str>) {
     match schema {
         Value::Object(parts) => {
@@ -131,7 +131,7 @@ pub(crate) fn fields<'a>(document: &'a Value, schema: &'a Value, names: &mut BTr
     }
 }
 
-/// A market with three offers of one member, who others look at.
+/// A market with three offers of one member, and other members.
 struct Stage {
     site: Site,
     owner: Cookies,
@@ -196,7 +196,7 @@ impl Stage {
         }
     }
 
-    /// Does the operation to the owner's thing.
+    /// Runs the operation on the owner's resource.
     async fn act(&self, (method, path, thing, _): Operation, who: Who) -> Answer {
         let id = match thing {
             Member => self.owner_id.to_string(),
@@ -224,14 +224,14 @@ impl Stage {
         ask.json(&form).send().await
     }
 
-    /// Whoever was blocked goes on being asked.
+    /// Unblocks the member for the next operations.
     async fn let_in_again(&self) {
         let id = self.owner_id;
         let free = format!("update member set blocked = 0 where id = {id}");
         self.site.sql(&free).await;
     }
 
-    /// What a refusal must leave as it was.
+    /// The state that a refusal must leave unchanged.
     async fn state(&self) -> (Vec<i64>, i64, i64) {
         let mut prices = Vec::new();
         for id in 1..=3 {
@@ -284,7 +284,7 @@ async fn whose_a_thing_is_decides_who_may_touch_it(on: On) {
             }
         }
     }
-    // What is deleted is nobody's to look at, and nobody's to touch.
+    // Deleted offers can be neither read nor changed by anybody.
     for operation in OPERATIONS
         .into_iter()
         .filter(|(_, _, thing, _)| !matches!(thing, Member))
@@ -302,8 +302,8 @@ async fn whose_a_thing_is_decides_who_may_touch_it(on: On) {
     }
 }
 
-/// Fields of answers, but for the export of what is one's own. Whoever adds one says here that
-/// everybody may know it, or that it is about the reader.
+/// Fields of responses, except the export of one's own data. A new one must be added here, as public or as
+/// visible to the member only.
 #[rustfmt::skip]
 const KNOWN_FIELDS: [&str; 54] = [
     "address", "averagePrice", "averageRate", "averageRating", "cash", "chatRoomId", "code", "content", "count",

@@ -1,4 +1,4 @@
-//! What members see of themselves and of each other.
+//! Members' views of themselves and of one another.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -109,8 +109,8 @@ async fn cash_is_both_buckets_and_what_is_not_folded_yet(on: On) {
     assert_eq!(cash, json!({"cash": 1_234}));
 }
 
-/// An offer of this many units, of which so many are sold and given back. It does not expire while the
-/// test runs: the housekeeping of the server under test would hide it.
+/// An offer of this many units, with this many sold and returned. It does not expire during the test, since the
+/// server's own job would hide it.
 async fn offer(site: &Site, id: u64, month: i64, state: &str, units: (u32, u32, u32)) {
     let (listed, sold, returned) = units;
     let left = listed - sold - returned;
@@ -151,7 +151,7 @@ async fn amounts_of_data_are_this_months(on: On) {
     offer(&site, id, 202_611, "ACTIVE", (3, 1, 0)).await;
     offer(&site, id, 202_611, "DELETED", (4, 2, 2)).await;
     check(1.1, 0.8, 0.8).await;
-    // The month turns at midnight in Seoul; nothing has to be done for it.
+    // The month turns at midnight in Seoul, without any job.
     site.wait(std::time::Duration::from_secs(16 * 86_400));
     let one = site.log_in("kakao", 1).await;
     for path in ["buying-data", "selling-data", "selling-data/sold"] {
@@ -218,7 +218,7 @@ async fn nothing_of_a_member_is_shown_to_others_but_what_everybody_may_know(on: 
         "tradeCount",
     ];
     assert_eq!(fields, everybody_may);
-    // Routes about oneself take no other member's id.
+    // Routes about oneself accept no other member's id.
     for path in ["cash", "buying-data", "selling-data", "export"] {
         let path = format!("/api/members/{path}?memberId={id}&id={id}");
         let answer = site.ask(Method::GET, &path).by(&other).send().await;
@@ -261,7 +261,7 @@ async fn messages_come_in_the_readers_language(on: On) {
             .await
             .is(400, 1006);
     }
-    // Refusals before anybody is known.
+    // Refusals before authentication.
     let ask = site
         .ask(Method::GET, "/api/nowhere")
         .header("accept-language", "en");
@@ -302,7 +302,7 @@ async fn an_export_holds_what_is_kept(on: On) {
     assert_eq!(export["offers"], json!([]));
 }
 
-/// F1: what somebody calls themselves at their provider.
+/// F1: a display name chosen at the provider.
 async fn text_comes_back_as_it_was(on: On) {
     let site = Site::start(on).await;
     let one = site.log_in("kakao", 1).await;

@@ -1,4 +1,4 @@
-//! The products' part of the contract, and lists after a crash. What products do is shown in `tests/products`.
+//! The products' part of the contract, and lists after a crash. `tests/products` tests their behaviour.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ pub(crate) fn spot(product: u32) -> Option<Value> {
     }))
 }
 
-/// An offer of a spot with this picture.
+/// A spot offer with this picture.
 pub(crate) fn spot_with(image: &str) -> Value {
     let mut form = spot(1).unwrap();
     form["images"] = json!([image]);
@@ -32,7 +32,7 @@ pub(crate) fn data(product: u32) -> Option<Value> {
     }))
 }
 
-/// Each operation as it works, on the products 1 to 3, which the first three make.
+/// A valid request for each operation, on the products 1 to 3, which the first three create.
 pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
     let here = "/api/products/wifi?size=2&latitude=37&longitude=127";
     let there = "/api/products/hotspot?size=2&latitude=37&longitude=127";
@@ -64,7 +64,7 @@ pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
     ]
 }
 
-/// What the document says may be wrong and has no body.
+/// The documented refusals that need no body.
 pub(crate) async fn refusals(site: &Site, who: &Cookies) {
     for (path, code) in [
         ("/api/products/mobile-data", 1006),
@@ -87,7 +87,7 @@ pub(crate) async fn refusals(site: &Site, who: &Cookies) {
     deleted.send().await.is(400, 3002);
 }
 
-/// A process that ends between its COMMIT and the cache: here the rows change, and nobody says so.
+/// A process that ends between its COMMIT and the invalidation: the rows change without one.
 async fn lists_follow_a_change_whose_process_has_ended(on: On) {
     let site = Site::start(on).await;
     let seller = site.log_in("kakao", 1).await;

@@ -1,4 +1,4 @@
-//! The built program as a process of its own, and all that it says.
+//! The built program as a process of its own, with its log.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,24 +13,24 @@ use tokio::time::timeout;
 use crate::site::args;
 use crate::support::{On, fresh_url};
 
-/// No step of a test takes this long; what does has failed.
+/// Bound of every wait.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A market, listening. It is killed when this is dropped.
+/// A running market. It is killed on drop.
 pub(crate) struct Program {
     server: Child,
-    /// Where it is for clients.
+    /// Base URL for clients.
     pub(crate) base: String,
-    /// Where it is for operators.
+    /// Base URL for operators.
     pub(crate) admin: String,
     log: JoinSet<String>,
-    /// Has all it keeps.
+    /// The folder of its files.
     pub(crate) folder: TempDir,
 }
 
 impl Program {
-    /// A market on an empty database that browsers reach under `public_url` and whose providers
-    /// are at `providers`.
+    /// Starts a market on an empty database; browsers reach it under `public_url`, and its providers are at
+    /// `providers`.
     pub(crate) async fn start(on: On, public_url: &str, providers: &str, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = fresh_url(on, &folder).await;
@@ -38,7 +38,7 @@ impl Program {
         Self::start_by(run, (folder, url), (public_url, providers), more).await
     }
 
-    /// As [`Self::start`], on what there is, by these words of the shell.
+    /// As [`Self::start`], on an existing folder, by this shell command.
     pub(crate) async fn start_by(
         run: &str,
         (folder, url): (TempDir, DbUrl),
@@ -47,7 +47,7 @@ impl Program {
     ) -> Self {
         let any = ["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"];
         let more = [any.as_slice(), more].concat();
-        // A file that may not grow is to be an error, not the end: see `limit_files`.
+        // Beyond the file size limit a write must fail instead of killing the process: see `limit_files`.
         let mut command = Command::new("sh");
         command.args(["-c", &format!(r#"trap "" XFSZ; {run}"#)]);
         command.arg(env!("CARGO_BIN_EXE_market-api"));
@@ -70,7 +70,7 @@ impl Program {
             }
         };
         let (base, admin) = timeout(PATIENCE, listening).await.expect("it starts");
-        // The pipe must be emptied, or a chatty server would stop at it.
+        // The pipe must be drained, or the server would block on its log.
         let mut log = JoinSet::new();
         log.spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -88,13 +88,13 @@ impl Program {
         }
     }
 
-    /// How many files and sockets it has open.
+    /// The number of its open files and sockets.
     pub(crate) fn open_files(&self) -> usize {
         let id = self.server.id().unwrap();
         std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
     }
 
-    /// How long its files may be from now on, which stands for a full disk.
+    /// Limits the size of its files, which simulates a full disk.
     pub(crate) async fn limit_files(&self, limit: &str) {
         let id = self.server.id().unwrap().to_string();
         let limit = format!("--fsize={limit}:");
@@ -103,7 +103,7 @@ impl Program {
         assert!(limited.status().await.unwrap().success());
     }
 
-    /// Kills it; what it keeps.
+    /// Kills it; returns its folder.
     pub(crate) async fn kill(mut self) -> TempDir {
         self.server.kill().await.unwrap();
         self.folder
@@ -116,13 +116,13 @@ impl Program {
         assert!(told.await.unwrap().success());
     }
 
-    /// What it ends with by itself.
+    /// The exit code, once it ends by itself.
     pub(crate) async fn exit_code(&mut self) -> Option<i32> {
         let ended = timeout(PATIENCE, self.server.wait()).await;
         ended.expect("it stops").unwrap().code()
     }
 
-    /// Stops it; all that it has said.
+    /// Stops it; returns its log.
     pub(crate) async fn stop(mut self) -> String {
         self.signal("TERM").await;
         assert_eq!(self.exit_code().await, Some(0));

@@ -1,4 +1,4 @@
-//! Requests as bytes: what no client library sends.
+//! Requests as raw bytes, which no client library sends.
 
 #[path = "../../../shared/tests/support/raw.rs"]
 mod bytes;
@@ -97,7 +97,7 @@ async fn any_good_cookie_of_a_name_counts(on: On) {
     for cookies in [
         format!("name=김; accessToken={good}"),
         format!("accessToken=a.b.c; accessToken={good}"),
-        // Of a login that has ended.
+        // The token of a session that has ended.
         format!("accessToken={gone}; accessToken={good}"),
         format!("accessToken={good};accessToken={gone}"),
         format!("accessToken=김\r\nCookie: accessToken={good}"),
@@ -167,7 +167,7 @@ fn allowed(answer: &str) -> String {
     allow.remove(0).to_owned()
 }
 
-/// A page could not tell them from a server that is away.
+/// Otherwise a page could not distinguish them from an unreachable server.
 async fn refusals_before_the_routes_can_be_read_by_our_pages(on: On) {
     let site = Site::start(on).await;
     let address = site.base.trim_start_matches("http://");

@@ -1,4 +1,4 @@
-//! Sessions, and who may do what.
+//! Sessions and roles.
 
 use std::time::Duration;
 
@@ -40,14 +40,14 @@ fn cash(site: &Site) -> Ask<'_> {
     site.ask(Method::GET, "/api/members/cash")
 }
 
-/// Asks with these cookies, and keeps what is set.
+/// Sends a request with these cookies, and stores the ones that are set.
 async fn visit(site: &Site, who: &mut Cookies) -> Answer {
     let answer = cash(site).by(who).send().await;
     who.take(&answer.headers);
     answer
 }
 
-/// Defect 19: a missing login is 401, and no route forgets to ask.
+/// Defect 19: a missing login is 401, on every route.
 async fn defect_19_no_route_answers_without_a_login(on: On) {
     let site = Site::start(on).await;
     let document = serde_json::to_value(site.market.document()).unwrap();
@@ -125,7 +125,7 @@ async fn an_expired_access_cookie_is_renewed_on_the_same_answer(on: On) {
     );
     assert_ne!(cookies.access, before.access);
     assert_eq!(cookies.refresh, before.refresh);
-    // Without the access cookie, which browsers drop at its Max-Age, it is the same.
+    // The same without the access cookie, which browsers delete at its Max-Age.
     cash(&site)
         .by(&cookies.only_refresh())
         .send()
@@ -148,7 +148,7 @@ async fn the_refresh_token_is_replaced_once_a_day(on: On) {
         visit(&site, &mut cookies).await.is(200, 0);
         assert_ne!(cookies.refresh, before, "day {day}");
     }
-    // Two weeks without a visit, and one must log in again.
+    // After two weeks without a visit a login is needed.
     site.wait(14 * DAY);
     visit(&site, &mut cookies).await.is(401, 2007);
 }
@@ -169,7 +169,7 @@ async fn a_lost_answer_and_parallel_renewals_are_forgiven_for_a_minute(on: On) {
     }
     successors.dedup();
     assert_eq!(successors.len(), 1, "one live branch");
-    // An answer that was lost: the old one again, 60 s later.
+    // A lost response: the previous token again, 60 s later.
     site.wait(Duration::from_secs(60));
     let mut again = old.clone();
     visit(&site, &mut again).await.is(200, 0);
@@ -185,7 +185,7 @@ async fn an_old_refresh_token_ends_the_session(on: On) {
     visit(&site, &mut cookies).await.is(200, 0);
     site.wait(Duration::from_secs(61));
     cash(&site).by(&stolen).send().await.is(401, 2007);
-    // The owner is out, too, with either token, and so is the thief.
+    // Both the owner and the thief are logged out, with either token.
     cash(&site)
         .bearer(&cookies.access.clone().unwrap())
         .send()
@@ -198,7 +198,7 @@ async fn an_old_refresh_token_ends_the_session(on: On) {
         .is(401, 2007);
     let told = "select count(*) from outbox where kind = 'session.revoked'";
     assert_eq!(site.number(told).await, 1);
-    // Other sessions of the same member go on.
+    // Other sessions of the member continue.
     let other = site.log_in("kakao", 1).await;
     cash(&site).by(&other).send().await.is(200, 0);
 }
@@ -263,14 +263,14 @@ async fn logout_works_with_whatever_token_is_left(on: On) {
         .send()
         .await
         .is(200, 0);
-    // Again: it is over already.
+    // Again: it has ended already.
     log_out().by(&cookies).send().await.is(200, 0);
     let ask = log_out().header("cookie", &cookies.header());
     let answer = ask.header("origin", "https://evil.example").send().await;
     answer.is(403, 1003);
 }
 
-/// A browser shows several cookies of one name where their domains or paths differ.
+/// A browser sends several cookies of one name if their domains or paths differ.
 async fn logout_ends_every_session_that_is_shown(on: On) {
     let site = Site::start(on).await;
     let mut shown = Vec::new();
@@ -287,7 +287,7 @@ async fn logout_ends_every_session_that_is_shown(on: On) {
         token(0, false),
         token(1, false),
         token(2, true),
-        // The first front end's server keeps it there.
+        // The first front end's server sends it there.
         token(3, true),
     );
     let ask = site.ask(Method::POST, "/api/auth/logout");
@@ -357,7 +357,7 @@ async fn operators_only_and_as_they_are_now(on: On) {
             .await,
         0
     );
-    // The token was signed for an operator; its holder is one no more.
+    // The token was signed for an administrator, whose role was then revoked.
     let admin = site.log_in("kakao", 40).await;
     site.sql(&format!(
         "update member set role = 'ROLE_MEMBER' where id = {admin_id}"
@@ -386,7 +386,7 @@ async fn what_operators_do_is_noted_and_told(on: On) {
          and request_id = 'the-order'"
     );
     assert_eq!(site.number(&noted).await, 3);
-    // Blocking somebody blocked is nothing new to others.
+    // Blocking a blocked member appends no event.
     let told = |n: i64, kind: &str| {
         format!(
             "select count(*) from outbox where aggregate = 'member:{id}' \
@@ -398,7 +398,7 @@ async fn what_operators_do_is_noted_and_told(on: On) {
     assert_eq!(site.number("select count(*) from outbox").await, 2);
 }
 
-/// A2, on this side: what is published, what signs, what is taken.
+/// A2, on this side: published keys, the signing key, accepted keys.
 async fn a_new_key_signs_and_the_old_one_still_counts(on: On) {
     let site = Site::start(on).await;
     let published = async || {
@@ -429,7 +429,7 @@ async fn a_new_key_signs_and_the_old_one_still_counts(on: On) {
     let new_kid = json!(fresh.public.kid());
     assert_eq!(published().await, [new_kid.clone(), kid(&old)]);
     assert_eq!(kid(&site.log_in("kakao", 1).await), kid(&old));
-    // … then it signs, and the old one's tokens are good …
+    // … then it signs, and the old one's tokens stay valid …
     site.wait(Duration::from_secs(60));
     site.reread_keys();
     let new = site.log_in("kakao", 1).await;
@@ -439,11 +439,11 @@ async fn a_new_key_signs_and_the_old_one_still_counts(on: On) {
         .send()
         .await
         .is(200, 0);
-    // … until they have all expired.
+    // … until all of them have expired.
     site.wait(14 * DAY);
     site.reread_keys();
     assert_eq!(published().await, [new_kid]);
-    // A file that is no key changes nothing.
+    // An invalid key file changes nothing.
     std::fs::write(site.keys.join("third.pem"), "garbage").unwrap();
     site.reread_keys();
     assert_eq!(kid(&site.log_in("kakao", 1).await), kid(&new));
@@ -468,7 +468,7 @@ async fn changes_by_cookie_come_from_our_pages(on: On) {
     for origin in [PAGE, &site.base] {
         assert_eq!(ask(Some(origin)).send().await.status, 204);
     }
-    // A bearer token is nothing that a browser adds by itself.
+    // Browsers never add a bearer token by themselves.
     let ask = site.ask(Method::POST, "/api/members/role");
     let answer = ask.bearer(cookies.access.as_deref().unwrap()).send().await;
     assert_eq!(answer.status, 204);

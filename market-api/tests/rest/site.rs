@@ -1,4 +1,4 @@
-//! A market on a free port with a login provider beside it, and requests to them.
+//! A market on a free port with a fake login provider, and requests to both.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -26,17 +26,17 @@ use crate::support::{On, fresh_url, noon};
 /// The origin of the site's pages.
 pub(crate) const PAGE: &str = "https://dapanda.example";
 
-/// An answer that the document speaks of.
+/// A documented response.
 pub(crate) type Known = (String, String, u16);
 
-/// A market, and what stands around it.
+/// A market with its surroundings.
 pub(crate) struct Site {
     pub(crate) market: Market,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) base: String,
     pub(crate) admin_base: String,
     pub(crate) keys: PathBuf,
-    /// Which documented answers were given: (method, path, status).
+    /// The documented responses received so far: (method, path, status).
     pub(crate) seen: Arc<Mutex<BTreeSet<Known>>>,
     documented: BTreeSet<Known>,
     client: reqwest::Client,
@@ -51,7 +51,7 @@ impl Drop for Site {
     }
 }
 
-/// Somebody's cookies.
+/// The cookies of one member's browser.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cookies {
     pub(crate) access: Option<String>,
@@ -59,7 +59,7 @@ pub(crate) struct Cookies {
 }
 
 impl Cookies {
-    /// Takes over what an answer sets.
+    /// Stores the cookies that a response sets.
     pub(crate) fn take(&mut self, headers: &HeaderMap) {
         for cookie in headers.get_all(SET_COOKIE) {
             let text = cookie.to_str().unwrap();
@@ -93,7 +93,7 @@ impl Cookies {
     }
 }
 
-/// Demo people: 1 to 3 with an address, 4 with one that nobody vouches for, 5 without.
+/// Demo people: 1 to 3 with an address, 4 with an unverified one, 5 without.
 pub(crate) fn people() -> Vec<Person> {
     let email = |id: u64, verified| Email {
         address: format!("person{id}@example.com"),
@@ -118,7 +118,7 @@ impl Site {
         Self::start_with(on, &[]).await
     }
 
-    /// A market with these flags besides.
+    /// A market with these additional flags.
     pub(crate) async fn start_with(on: On, more: &[&str]) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let url = fresh_url(on, &folder).await;
@@ -183,7 +183,7 @@ impl Site {
         self.ask_url(method, &url)
     }
 
-    /// A request to anybody.
+    /// A request to any server.
     pub(crate) fn ask_url(&self, method: Method, url: &str) -> Ask<'_> {
         let request = self.client.request(method.clone(), url);
         let path = url.strip_prefix(&self.base).map(|path| {
@@ -198,7 +198,7 @@ impl Site {
         }
     }
 
-    /// Somebody's GET that works: its `data`.
+    /// The `data` of a successful GET.
     pub(crate) async fn data(&self, who: &Cookies, path: &str) -> Value {
         let answer = self.ask(Method::GET, path).by(who).send().await;
         assert_eq!(
@@ -209,7 +209,7 @@ impl Site {
         answer.json()["data"].clone()
     }
 
-    /// Somebody logs in, as a browser does it; their cookies.
+    /// Logs a person in, as a browser does; returns the cookies.
     pub(crate) async fn log_in(&self, provider: &str, person: u64) -> Cookies {
         let back = self.come_back(provider, person).await;
         let answer = back.send().await;
@@ -221,7 +221,7 @@ impl Site {
         cookies
     }
 
-    /// Somebody has chosen who to be: the request that the provider sends their browser back with.
+    /// The callback request after a person has logged in at the provider.
     pub(crate) async fn come_back(&self, provider: &str, person: u64) -> Ask<'_> {
         let (browser, to_provider) = self.begin(provider).await;
         let to_site = self.choose(&to_provider, person).await;
@@ -229,7 +229,7 @@ impl Site {
             .header("cookie", &browser)
     }
 
-    /// A login begins: the browser's cookie, and where it is sent.
+    /// Begins a login: the browser's cookie, and the provider's URL.
     pub(crate) async fn begin(&self, provider: &str) -> (String, String) {
         let path = format!("/oauth2/authorization/{provider}");
         let begun = self.ask(Method::GET, &path).send().await;
@@ -239,7 +239,7 @@ impl Site {
         (cookie, begun.location())
     }
 
-    /// At the provider: where the browser is sent back to.
+    /// Logs a person in at the provider; returns the callback URL.
     pub(crate) async fn choose(&self, to_provider: &str, person: u64) -> String {
         let page = self.ask_url(Method::GET, to_provider).send().await;
         assert_eq!(page.status, 200, "{page:?}");
@@ -250,7 +250,7 @@ impl Site {
         self.ask_url(Method::GET, &link).send().await.location()
     }
 
-    /// An operator's cookies; person 40 is one.
+    /// An administrator's cookies; person 40 has the role.
     pub(crate) async fn admin(&self) -> Cookies {
         let cookies = self.log_in("kakao", 40).await;
         let id = self.id(&cookies).await;
@@ -261,13 +261,13 @@ impl Site {
         cookies
     }
 
-    /// Whose cookies they are.
+    /// The id of the member with these cookies.
     pub(crate) async fn id(&self, who: &Cookies) -> u64 {
         let info = self.data(who, "/api/members/info").await;
         info["memberId"].as_u64().unwrap()
     }
 
-    /// Changes rows, as something else in the market will one day.
+    /// Changes rows, as another part of the market would.
     pub(crate) async fn sql(&self, text: &str) {
         let done = self.market.db().write(text.to_owned(), |text, tx| {
             Box::pin(async move {
@@ -280,16 +280,16 @@ impl Site {
         done.await.unwrap();
     }
 
-    /// One number.
+    /// The number that a query returns.
     pub(crate) async fn number(&self, text: &str) -> i64 {
         let mut connection = self.market.db().read().await.unwrap();
         let row = query(sqlx::AssertSqlSafe(text.to_owned())).fetch_one(&mut *connection);
         row.await.unwrap().try_get(0).unwrap()
     }
 
-    /// The folder of keys is read, as it is every now and then.
+    /// Re-reads the folder of keys, as the timer does.
     pub(crate) fn reread_keys(&self) {
-        // What cannot be read changes nothing; the test sees by what is published.
+        // An invalid file changes nothing; the test checks the published keys.
         self.market.keys().reread().ok();
     }
 
@@ -302,8 +302,7 @@ impl Site {
     }
 }
 
-/// What a market is started with; flags of `more` replace those of the same name, or with `=off` take
-/// them away.
+/// The flags of a market; flags in `more` replace those of the same name, or with `=off` remove them.
 pub(crate) fn args(
     url: &DbUrl,
     folder: &TempDir,
@@ -327,7 +326,7 @@ pub(crate) fn args(
         "--member-rate=0".to_owned(),
         "--insecure-cookies".to_owned(),
         "--lame-duck=10ms".to_owned(),
-        // Nothing answers there.
+        // Nothing responds there.
         "--chat-url=http://127.0.0.1:1".to_owned(),
     ];
     for provider in ["kakao", "google", "naver"] {
@@ -379,7 +378,7 @@ fn documented(market: &Market) -> BTreeSet<Known> {
     all
 }
 
-/// A request on its way.
+/// A request under construction.
 pub(crate) struct Ask<'a> {
     site: &'a Site,
     method: Method,
@@ -393,7 +392,7 @@ impl Ask<'_> {
         self
     }
 
-    /// A page of ours asks, with these cookies.
+    /// Sends these cookies, with the origin of one of our pages.
     pub(crate) fn by(self, who: &Cookies) -> Self {
         self.header(COOKIE.as_str(), &who.header())
             .header("origin", PAGE)
@@ -413,7 +412,7 @@ impl Ask<'_> {
             .body(body.to_string())
     }
 
-    /// Sends it. An answer of ours that no document speaks of fails the test.
+    /// Sends it. A response that is not documented fails the test.
     pub(crate) async fn send(self) -> Answer {
         let (site, method, path) = (self.site, self.method.clone(), self.path.clone());
         let answer = self.send_unchecked().await;
@@ -423,7 +422,7 @@ impl Ask<'_> {
         answer
     }
 
-    /// Sends it; the answer may be one that no document promises, a defect's.
+    /// Sends it without that check: the response may be that of a defect.
     pub(crate) async fn send_unchecked(self) -> Answer {
         let response = self.request.send().await.unwrap();
         Answer {
@@ -464,7 +463,7 @@ pub(crate) fn fits(pattern: &str, path: &str) -> bool {
     wanted.len() == given.len() && wanted.iter().zip(&given).all(same)
 }
 
-/// What came back.
+/// A response, decoded.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

@@ -1,4 +1,4 @@
-//! Stopping the program: what balancers, clients and operators see of it.
+//! Stopping the program, as seen by load balancers, clients and operators.
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use crate::program::{PATIENCE, Program};
 use crate::support::{On, eventually};
 
-/// A market that nobody logs in to, on SQLite.
+/// A market without login providers, on SQLite.
 async fn start(lame_duck: &str) -> Program {
     let nowhere = "http://127.0.0.1:1";
     Program::start(On::Sqlite, nowhere, nowhere, &[lame_duck]).await
@@ -46,11 +46,11 @@ async fn stopping_is_told_to_balancers_first_and_ends_what_is_begun() {
         readiness(&program).await == (StatusCode::SERVICE_UNAVAILABLE, leaving.clone())
     })
     .await;
-    // Balancers need a while to notice, and send clients until then.
+    // Load balancers need time to notice, and send requests until then.
     let keys = get(&program.base, "/.well-known/jwks.json").await;
     assert_eq!(keys.status(), StatusCode::OK);
 
-    // A login begins, and waits for the database, which somebody else keeps for a moment.
+    // A login begins and waits for the database, whose lock another connection holds for a moment.
     sqlx::any::install_default_drivers();
     let file = format!(
         "sqlite://{}",

@@ -1,4 +1,4 @@
-//! Tokens that are not ours, or not for here (A1).
+//! Invalid tokens: forged ones, and ours in the wrong context (A1).
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -25,7 +25,7 @@ fn cash(site: &Site) -> Ask<'_> {
     site.ask(Method::GET, "/api/members/cash")
 }
 
-/// One of a token's first two parts.
+/// Decodes one of a token's first two parts.
 fn decode(part: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
@@ -34,24 +34,24 @@ fn encode(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
-/// What a token's header says.
+/// A token's header.
 pub(crate) fn header(token: &str) -> Value {
     decode(token.split('.').next().unwrap())
 }
 
-/// What a token says.
+/// A token's claims.
 pub(crate) fn claims(token: &str) -> Value {
     decode(token.split('.').nth(1).unwrap())
 }
 
-/// The value with one member replaced.
+/// The value with one field replaced.
 fn with(value: &Value, name: &str, member: Value) -> Value {
     let mut changed = value.clone();
     changed[name] = member;
     changed
 }
 
-/// A token of any header and claims, rightly signed with this key.
+/// A token with any header and claims, correctly signed with this key.
 fn signed(pem: &Secret<String>, header: &Value, claims: &Value) -> String {
     let lines = pem.expose().lines().filter(|line| !line.starts_with('-'));
     let key = STANDARD.decode(lines.collect::<String>()).unwrap();
@@ -61,12 +61,12 @@ fn signed(pem: &Secret<String>, header: &Value, claims: &Value) -> String {
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// Our own key.
+/// The market's own key.
 fn ours(site: &Site) -> Secret<String> {
     Secret::new(std::fs::read_to_string(site.keys.join("first.pem")).unwrap())
 }
 
-/// The token is worth nothing, in whichever place.
+/// The token is rejected wherever it is sent.
 async fn refused(site: &Site, token: &str) {
     let answer = cash(site).bearer(token).send().await;
     assert_eq!((answer.status, answer.code()), (401, 2007), "{token}");
@@ -101,7 +101,7 @@ async fn forged_tokens_are_refused(on: On) {
         forged.push(format!("{header}.{}.", parts[1]));
         forged.push(format!("{header}.{}.{}", parts[1], parts[2]));
     }
-    // The public key taken for a shared secret.
+    // The public key used as an HMAC secret.
     let published = site.ask(Method::GET, "/.well-known/jwks.json").send().await;
     let key = published.json()["keys"][0].to_string();
     let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
@@ -131,7 +131,7 @@ async fn forged_tokens_are_refused(on: On) {
     cash(&site).by(&cookies).send().await.is(200, 0);
 }
 
-/// All of these are rightly signed with our own key.
+/// All of these are correctly signed with the market's own key.
 async fn tokens_of_ours_are_taken_only_where_and_when_they_belong(on: On) {
     let site = Site::start(on).await;
     let cookies = site.log_in("kakao", 1).await;
@@ -163,13 +163,13 @@ async fn tokens_of_ours_are_taken_only_where_and_when_they_belong(on: On) {
     }
     let service = json!({"iss": "dapanda", "aud": "dapanda", "sub": "market-api", "typ": "service",
         "iat": now, "exp": now + 300, "jti": "t"});
-    // What a provider says of somebody (OpenID Connect).
+    // The claims of a provider's ID token (OpenID Connect).
     let id_token = json!({"iss": "dapanda", "aud": "dapanda", "sub": claims["sub"], "nonce": "n",
         "iat": now, "exp": now + 300});
     for claims in [service, id_token] {
         refused(&site, &signed(&key, &header, &claims)).await;
     }
-    // An operator is who is one now, whatever the token says.
+    // The role comes from the database, whatever the token says.
     let promoted = with(&claims, "role", json!("ROLE_ADMIN"));
     let promoted = signed(&key, &header, &promoted);
     let order = site.ask(Method::POST, "/api/admin/members/1/block");

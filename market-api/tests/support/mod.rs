@@ -21,17 +21,17 @@ use tokio::time::{interval, timeout};
 /// 2026-11-15 12:00:00 in Seoul: in the middle of a month.
 pub(crate) const NOON_MS: i64 = 1_794_711_600_000;
 
-/// Nothing that is waited for takes this long.
+/// Bound of every wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Which database a test runs on.
+/// The database that a test runs on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum On {
     Postgres,
     Sqlite,
 }
 
-/// A fresh database, and what keeps it.
+/// A fresh database, and the guard that removes it.
 pub(crate) struct Base {
     pub(crate) db: Db,
     pub(crate) url: DbUrl,
@@ -45,7 +45,7 @@ pub(crate) fn noon() -> UnixMillis {
     UnixMillis::try_from(NOON_MS).expect("a moment of this century")
 }
 
-/// The address of a database that nobody else uses.
+/// The URL of a database of the test's own.
 #[expect(
     clippy::disallowed_methods,
     reason = "a service's address is in the environment"
@@ -90,7 +90,7 @@ pub(crate) async fn open(on: On) -> Base {
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds, with a bound.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let mut look = interval(Duration::from_millis(5));
     let looking = async {
