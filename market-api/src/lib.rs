@@ -11,8 +11,8 @@
 //! | 11 | account, reviews, reports | pages about a member that join domains; ratings; complaints |
 //! | 10 | trades, bookings | purchases, histories, market prices; Wi-Fi and hotspot time |
 //! | 9 | payments, scrap, chats | charges and refunds; the optimizer's quotes; rooms about offers |
-//! | 12 | admin, ops, config | administrators' commands about members; health, metrics and drain; settings |
-//! | 11 | account, reviews, reports | pages about a member that join domains; ratings; complaints |
+//! | 8 | products | offers and their lists |
+//! | 7 | login, images | login with the providers; uploads of pictures |
 //! | 6 | members | accounts and profiles |
 //! | 5 | plans, cash | mobile plans and their months; wallets and books |
 //! | 4 | auth | signing keys, tokens and cookies, revocable sessions |
