@@ -1,4 +1,4 @@
-// What these tests begin with. They run against a server that `cargo test --test foreign` starts: CHAT_URL, and tokens
+// What these tests begin with. They run against a server that `cargo test --test server foreign` starts: CHAT_URL, and tokens
 // of members 1 and 2, who share rooms 1 and 2.
 
 import { Client } from '@stomp/stompjs';

@@ -1,6 +1,6 @@
 //! What of the appender shows from within, or in virtual time: its queues and their end, deadlines,
 //! what becomes of appends that were given up. How it settles faults of the store is in
-//! `tests/append.rs`.
+//! `tests/stores/append.rs`.
 
 mod deadlines;
 mod order;

@@ -1,0 +1,38 @@
+//! Several nodes of one site in one process: what one is told counts on all, also when the word of
+//! it is lost.
+
+mod members;
+mod moving;
+mod reports;
+mod rooms;
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::Value;
+
+use crate::support::{PATIENCE, TestNode};
+
+/// How long a node may go by what it knows.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What the admin port answers.
+async fn admin(node: &TestNode, method: Method, path: &str) -> Value {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{}{path}", node.admin_address);
+    let request = client.request(method, url).timeout(PATIENCE);
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200, "{path}");
+    serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+}
+
+/// Status and code of a member's GET.
+async fn get(node: &TestNode, member: i64, path: &str) -> (u16, u64) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.get(format!("http://{}{path}", node.address));
+    let request = request.bearer_auth(node.token(member)).timeout(PATIENCE);
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    (status, body["code"].as_u64().unwrap())
+}

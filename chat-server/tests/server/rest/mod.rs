@@ -1,0 +1,14 @@
+//! REST as its callers see it: a listener on this computer, the real store in a folder, real tokens.
+//!
+//! Every answer of a documented route is checked against the document on the way; `contract` then
+//! asks for each documented answer.
+
+mod change;
+mod contract;
+mod guard;
+mod history;
+mod list;
+mod marks;
+mod raw;
+mod shapes;
+mod site;

@@ -1,0 +1,13 @@
+//! The Redis bus when Redis fails, and each thing that the client library does not do by itself.
+//!
+//! Every test has servers of its own, which it freezes, kills and moves things between.
+
+mod client;
+mod cluster;
+mod encrypted;
+mod line;
+mod node;
+mod outage;
+mod ready;
+mod sentinel;
+mod server;
