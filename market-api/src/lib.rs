@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | 14 | main | telemetry, config, build, serve, drain, exit code |
 //! | 13 | app | the only module that names concrete adapters |
-//! | 12 | admin, ops, config | administrators' commands about members; health and metrics; settings |
+//! | 12 | admin, ops, config | administrators' commands about members; health, metrics and drain; settings |
 //! | 11 | account, reviews, reports | pages about a member that join domains; ratings; complaints |
 //! | 10 | trades, bookings | purchases, histories, market prices; Wi-Fi and hotspot time |
 //! | 9 | payments, scrap, chats | charges and refunds; the optimizer's quotes; rooms about offers |
