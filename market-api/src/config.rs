@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_told_at_once() {
+    fn all_mistakes_are_reported_at_once() {
         check(
             &[
                 "--db",
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_together_comes_together() {
+    fn settings_that_need_each_other_are_checked() {
         check(
             &[
                 "--kakao-id=x",
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_may_stand_behind_a_path_that_is_appended_to() {
+    fn base_url_ends_with_its_path() {
         for setting in [
             "public-url",
             "front-url",

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn another_body_is_another_request() {
+    fn other_body_is_another_request() {
         let member = MemberId::try_from(1_u64).unwrap();
         let of = |body: &[u8]| IdempotentRequest::new(member, "POST /x", "k".to_owned(), body);
         assert_eq!(of(b"1"), of(b"1"));

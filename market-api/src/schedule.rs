@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn retries_come_slower_and_slower() {
+    fn retries_back_off() {
         check(1, 5);
         check(2, 10);
         check(3, 20);

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_before_is_taken_for_a_minute() {
+    fn previous_token_is_accepted_for_a_minute() {
         let moment = Duration::from_millis(1);
         check("old", Duration::ZERO, Renewal::Resend(id("new")));
         check("old", REUSE_GRACE, Renewal::Resend(id("new")));

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn thousand_at_once_look_up_once() {
+    async fn thousand_concurrent_look_ups_run_once() {
         let single_flight = SingleFlight::new(Drain::new());
         let (count, leave) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
         let callers: Vec<_> = (0..1_000)
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn look_up_without_an_answer_keeps_nobody_for_good() {
+    async fn look_up_ends_at_its_deadline() {
         let single_flight: SingleFlight<u32> = SingleFlight::new(Drain::new());
         let silent = single_flight.join("key".to_owned(), std::future::pending());
         assert_eq!(silent.await, None);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn look_up_goes_on_when_its_caller_is_gone() {
+    async fn look_up_continues_when_its_caller_is_cancelled() {
         let single_flight = SingleFlight::new(Drain::new());
         let leave = Arc::new(Notify::new());
         let waiting = Arc::clone(&leave);

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_has_its_place() {
+    fn every_kind_has_its_rank() {
         let all = [
             Lock::IdempotencyKey,
             Lock::Charge(1),

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_writes_itself_is_not_believed() {
+    fn entries_written_by_the_client_are_ignored() {
         check(0, &["1.1.1.1"], "10.0.0.9");
         check(1, &["6.6.6.6, 1.1.1.1"], "1.1.1.1");
         check(1, &["6.6.6.6", "1.1.1.1"], "1.1.1.1");
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_past_the_proxies_is_its_peers() {
+    fn request_without_proxy_entries_belongs_to_its_peer() {
         check(1, &[], "10.0.0.9");
         check(2, &["1.1.1.1"], "10.0.0.9");
         check(1, &["somebody"], "10.0.0.9");

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_known_language_that_is_wanted_most_is_taken() {
+    fn preferred_supported_language_is_chosen() {
         check(None, None);
         check(Some("*"), None);
         check(Some("fr, de;q=0.5"), None);

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_kept_for_ever() {
+    fn idle_keys_are_evicted() {
         let clock = Arc::new(ManualClock::new(UnixMillis::EPOCH));
         let seen: Arc<dyn Clock> = clock.clone();
         let limits = Limits::new(None, Rate::per_second(2), &seen);

@@ -273,7 +273,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn file_that_could_not_be_placed_leaves_nothing_behind() {
+    async fn failed_rename_leaves_no_draft() {
         let folder = tempfile::tempdir().unwrap();
         let taken = folder.path().join("1").join("picture.png");
         tokio::fs::create_dir_all(&taken).await.unwrap();

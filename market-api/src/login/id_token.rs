@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn each_claim_counts() {
+    fn each_claim_is_checked() {
         with("more", json!(1), Ok(()));
         with("iss", json!("accounts.google.com"), Ok(()));
         with("aud", json!(["x", "us"]), Ok(()));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn only_google_must_give_one() {
+    fn only_google_needs_an_id_token() {
         let missing = |provider| {
             let now = UnixMillis::EPOCH;
             check(&google(provider), &granted(None), "n", "s", now)

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_shapes_are_read() {
+    fn profile_formats_of_the_providers_are_parsed() {
         let kakao = json!({"id": 1_234_567_890_123_u64, "kakao_account": {
             "email": "a@b.example", "is_email_valid": true, "is_email_verified": true,
             "email_needs_agreement": false,
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_may_be_missing_or_not_vouched_for() {
+    fn email_may_be_missing_or_unverified() {
         check(
             Provider::Kakao,
             &json!({"id": 1}),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn another_shape_is_nobody() {
+    fn invalid_profile_is_rejected() {
         check(Provider::Kakao, &json!({"id": "1"}), None);
         check(Provider::Kakao, &json!({"code": -401}), None);
         check(Provider::Google, &json!({"sub": ""}), None);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_made_fit_to_be_shown() {
+    fn display_names_are_sanitised() {
         assert_eq!(name(Some(" a\nb\u{7} ")), "ab");
         assert_eq!(name(Some("  ")), NAMELESS);
         assert_eq!(name(Some("\u{200b}\u{3164}")), NAMELESS);

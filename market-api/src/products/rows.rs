@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_kept_comes_back_to_the_bit_until_its_time() {
+    fn cached_batch_round_trips_until_its_expiry() {
         let spot = SpotRow {
             title: "t".to_owned(),
             address: String::new(),

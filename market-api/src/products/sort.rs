@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn cursor_of_another_list_is_told_apart() {
+    fn cursor_of_another_list_differs() {
         let cursor = Cursor::new(WALK, SortKey::Number(5), id(9));
         let others = [
             ListOrder {

@@ -30,18 +30,18 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 on_both! {
-    what_is_committed_is_read,
-    refusal_undoes_its_own_work_and_no_others,
-    broken_constraint_undoes_its_own_work_and_no_others,
+    committed_data_is_read,
+    refusal_rolls_back_its_own_write_only,
+    constraint_violation_rolls_back_its_own_write_only,
     writes_at_once_lose_nothing,
-    write_goes_on_when_its_caller_is_gone,
+    write_continues_when_its_caller_is_cancelled,
     several_instances_make_the_tables_at_once,
     every_migration_is_applied_in_its_order,
     books_refuse_to_be_changed,
-    panicking_closure_ends_nobody_else,
-    broken_text_is_told_as_a_defect,
+    panicking_closure_affects_no_other_write,
+    invalid_sql_is_a_defect,
     amounts_beyond_their_caps_are_refused,
-    reading_the_month_and_the_time_is_one_reading,
+    month_and_time_are_read_from_the_clock_once,
     writes_are_counted_by_how_they_end,
 }
 
@@ -69,7 +69,7 @@ async fn members(db: &Db) -> i64 {
     row.await.unwrap().try_get(0).unwrap()
 }
 
-async fn what_is_committed_is_read(on: On) {
+async fn committed_data_is_read(on: On) {
     let base = open(on).await;
     let first = member(&base.db, "first").await;
     let second = member(&base.db, "second").await;
@@ -89,7 +89,7 @@ async fn crowd<T: Send + 'static>(base: &Base, odd: impl Future<Output = T> + Se
     odd
 }
 
-async fn refusal_undoes_its_own_work_and_no_others(on: On) {
+async fn refusal_rolls_back_its_own_write_only(on: On) {
     let base = open(on).await;
     let db = base.db.clone();
     let refused = crowd(&base, async move {
@@ -114,7 +114,7 @@ async fn refusal_undoes_its_own_work_and_no_others(on: On) {
     assert_eq!(members(&base.db).await, 20);
 }
 
-async fn broken_constraint_undoes_its_own_work_and_no_others(on: On) {
+async fn constraint_violation_rolls_back_its_own_write_only(on: On) {
     let base = open(on).await;
     let db = base.db.clone();
     let broken = crowd(&base, async move {
@@ -155,7 +155,7 @@ async fn write_nonsense(db: &Db) -> Result<(), WriteError<()>> {
     broken.await
 }
 
-async fn broken_text_is_told_as_a_defect(on: On) {
+async fn invalid_sql_is_a_defect(on: On) {
     let base = open(on).await;
     let broken = write_nonsense(&base.db).await;
     assert!(
@@ -224,7 +224,7 @@ async fn writes_at_once_lose_nothing(on: On) {
     assert_eq!(sum, 100);
 }
 
-async fn write_goes_on_when_its_caller_is_gone(on: On) {
+async fn write_continues_when_its_caller_is_cancelled(on: On) {
     let base = open(on).await;
     let (entered, leave) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
     let db = base.db.clone();
@@ -329,7 +329,7 @@ async fn books_refuse_to_be_changed(on: On) {
     assert_eq!(amount, 5);
 }
 
-async fn panicking_closure_ends_nobody_else(on: On) {
+async fn panicking_closure_affects_no_other_write(on: On) {
     let base = open(on).await;
     let ended = base
         .db
@@ -343,7 +343,7 @@ async fn panicking_closure_ends_nobody_else(on: On) {
     assert_eq!(members(&base.db).await, 1);
 }
 
-async fn reading_the_month_and_the_time_is_one_reading(on: On) {
+async fn month_and_time_are_read_from_the_clock_once(on: On) {
     let base = open(on).await;
     let read = base.db.write((), |(), tx| {
         Box::pin(async move { Ok::<_, Abort<()>>((tx.now(), tx.month())) })
@@ -398,7 +398,7 @@ async fn writes_are_counted_by_how_they_end(on: On) {
 
 /// SQLite only: a COMMIT waits for the disk, and there is one writer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writes_that_come_together_share_a_commit() {
+async fn concurrent_writes_share_a_commit() {
     let base = open(On::Sqlite).await;
     let (entered, leave) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
     let (db, gates) = (base.db.clone(), (Arc::clone(&entered), Arc::clone(&leave)));
@@ -462,7 +462,7 @@ mod two_writers {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn deadlock_is_run_again() {
+    async fn deadlock_is_rerun() {
         let base = open(On::Postgres).await;
         let (a, b) = (member(&base.db, "a").await, member(&base.db, "b").await);
         let met = Arc::new(Barrier::new(2));
@@ -520,7 +520,7 @@ mod two_writers {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn lock_that_is_not_had_in_time_is_busy() {
+    async fn lock_timeout_is_busy() {
         let base = open(On::Postgres).await;
         let id = member(&base.db, "a").await;
         let (locked, leave) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
@@ -598,7 +598,7 @@ mod two_writers {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn statement_that_takes_too_long_is_busy_and_its_connection_is_used_again() {
+    async fn statement_timeout_is_busy_and_its_connection_is_reused() {
         const SLEEP: &str = "select cast(pg_sleep(120) as text)";
         let base = open(On::Postgres).await;
         let writing = base.db.write((), |(), tx| {
@@ -627,7 +627,7 @@ mod two_writers {
 
 /// No file can be created there, not even by root.
 #[tokio::test]
-async fn file_on_a_disk_without_writes_is_told_with_its_path_and_what_is_needed() {
+async fn error_of_a_read_only_disk_names_path_and_remedy() {
     let url = DbUrl::Sqlite("/proc/self/market.db".into());
     let refused = open_again(&url).await.unwrap_err().to_string();
     for part in ["/proc/self/market.db", "a disk that takes writes"] {

@@ -18,10 +18,10 @@ use crate::on_both;
 use crate::support::{On, open};
 
 on_both! {
-    a_repetition_gets_the_first_answer_and_does_nothing,
-    many_at_once_do_it_once,
+    repetition_replays_the_first_response,
+    concurrent_repetitions_have_one_effect,
     another_body_is_refused,
-    keys_of_others_and_of_other_routes_are_other_keys,
+    keys_are_scoped_by_member_and_route,
     a_refusal_stores_nothing,
     answers_are_kept_for_a_day,
 }
@@ -62,7 +62,7 @@ async fn effects(db: &Db) -> i64 {
     row.await.unwrap().try_get(0).unwrap()
 }
 
-async fn a_repetition_gets_the_first_answer_and_does_nothing(on: On) {
+async fn repetition_replays_the_first_response(on: On) {
     let base = open(on).await;
     assert_eq!(look_up(&base.db, &once("k", b"b")).await.unwrap(), None);
     let first = act(&base.db, once("k", b"b")).await.unwrap();
@@ -76,7 +76,7 @@ async fn a_repetition_gets_the_first_answer_and_does_nothing(on: On) {
     assert_eq!(effects(&base.db).await, 1);
 }
 
-async fn many_at_once_do_it_once(on: On) {
+async fn concurrent_repetitions_have_one_effect(on: On) {
     let base = open(on).await;
     let mut all = JoinSet::new();
     for _ in 0..20 {
@@ -101,7 +101,7 @@ async fn another_body_is_refused(on: On) {
     assert_eq!(other, Err(ApiError::KeyReused));
 }
 
-async fn keys_of_others_and_of_other_routes_are_other_keys(on: On) {
+async fn keys_are_scoped_by_member_and_route(on: On) {
     let base = open(on).await;
     act(&base.db, once("k", b"b")).await.unwrap();
     let other = MemberId::try_from(2_u64).unwrap();
@@ -151,7 +151,7 @@ async fn answers_are_kept_for_a_day(on: On) {
 
 /// Only PostgreSQL has two concurrent writers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_still_runs_is_told_so() {
+async fn concurrent_repetition_gets_key_running() {
     let base = open(On::Postgres).await;
     let (entered, leave) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (db, gates) = (base.db.clone(), (Arc::clone(&entered), Arc::clone(&leave)));

@@ -11,10 +11,10 @@ use crate::on_both;
 use crate::support::{On, open};
 
 on_both! {
-    an_event_holds_what_the_wire_wants,
+    event_has_the_wire_format,
     events_of_an_aggregate_are_numbered_without_holes,
-    an_event_of_a_refused_write_is_none,
-    numbers_go_on_when_told_events_are_removed,
+    aborted_write_appends_no_event,
+    event_numbers_continue_after_sent_events_are_deleted,
 }
 
 fn event(aggregate: &str) -> Event {
@@ -46,7 +46,7 @@ async fn bodies(db: &Db) -> Vec<Value> {
     rows.await.unwrap().iter().map(read).collect()
 }
 
-async fn an_event_holds_what_the_wire_wants(on: On) {
+async fn event_has_the_wire_format(on: On) {
     let base = open(on).await;
     tell(&base.db, "member:7").await;
     let mut body = bodies(&base.db).await.remove(0);
@@ -78,7 +78,7 @@ async fn events_of_an_aggregate_are_numbered_without_holes(on: On) {
     }
 }
 
-async fn an_event_of_a_refused_write_is_none(on: On) {
+async fn aborted_write_appends_no_event(on: On) {
     let base = open(on).await;
     let refused = base.db.write(event("a"), |event, tx| {
         Box::pin(async move {
@@ -93,7 +93,7 @@ async fn an_event_of_a_refused_write_is_none(on: On) {
     assert_eq!(told[0]["aggregateSeq"], 1, "no hole");
 }
 
-async fn numbers_go_on_when_told_events_are_removed(on: On) {
+async fn event_numbers_continue_after_sent_events_are_deleted(on: On) {
     let base = open(on).await;
     tell(&base.db, "a").await;
     let removed = base.db.write((), |(), tx| {

@@ -18,17 +18,17 @@ use crate::on_both;
 use crate::support::{Base, On, eventually, noon, open};
 
 on_both! {
-    work_is_done_when_it_is_due_and_once,
+    due_job_runs_once,
     several_instances_share_the_work,
-    work_of_an_instance_that_died_is_taken_by_another,
-    work_that_fails_is_tried_again_later,
-    work_may_come_again,
-    work_that_was_taken_back_is_not_done,
-    the_earliest_time_counts,
-    work_of_other_programs_is_left_alone,
-    what_was_lost_is_not_finished,
+    job_of_a_dead_instance_runs_on_another,
+    failed_job_is_retried_later,
+    job_may_be_rescheduled,
+    cancelled_job_does_not_run,
+    earliest_due_time_wins,
+    jobs_without_a_handler_stay,
+    job_whose_lease_is_lost_is_not_finished,
     slow_name_does_not_hold_up_another,
-    pieces_of_a_name_run_at_once_up_to_its_bound,
+    jobs_of_a_name_run_concurrently_up_to_its_bound,
     any_number_of_names_is_served,
 }
 
@@ -87,7 +87,7 @@ fn done(_: &Due) -> Result<Outcome, HandlerError> {
     Ok(Outcome::Done)
 }
 
-async fn work_is_done_when_it_is_due_and_once(on: On) {
+async fn due_job_runs_once(on: On) {
     let base = open(on).await;
     let seen = Seen::default();
     let schedule = instance(&base, &seen, done);
@@ -120,7 +120,7 @@ async fn several_instances_share_the_work(on: On) {
     assert_eq!(rows(&base.db).await, 0);
 }
 
-async fn work_of_an_instance_that_died_is_taken_by_another(on: On) {
+async fn job_of_a_dead_instance_runs_on_another(on: On) {
     let base = open(on).await;
     let seen = Seen::default();
     plan(&base.db, "test", "k", later(0)).await;
@@ -141,7 +141,7 @@ async fn work_of_an_instance_that_died_is_taken_by_another(on: On) {
     assert_eq!(rows(&base.db).await, 0);
 }
 
-async fn work_that_fails_is_tried_again_later(on: On) {
+async fn failed_job_is_retried_later(on: On) {
     let base = open(on).await;
     let seen = Seen::default();
     let attempts = Arc::new(AtomicUsize::new(0));
@@ -164,7 +164,7 @@ async fn work_that_fails_is_tried_again_later(on: On) {
     assert_eq!(rows(&base.db).await, 0);
 }
 
-async fn work_may_come_again(on: On) {
+async fn job_may_be_rescheduled(on: On) {
     let base = open(on).await;
     let (seen, clock) = (Seen::default(), Arc::clone(&base.clock));
     let schedule = instance(&base, &seen, move |due| {
@@ -181,7 +181,7 @@ async fn work_may_come_again(on: On) {
     assert_eq!(seen.lock().unwrap().len(), 3);
 }
 
-async fn work_that_was_taken_back_is_not_done(on: On) {
+async fn cancelled_job_does_not_run(on: On) {
     let base = open(on).await;
     let seen = Seen::default();
     plan(&base.db, "test", "k", later(0)).await;
@@ -195,7 +195,7 @@ async fn work_that_was_taken_back_is_not_done(on: On) {
     assert_eq!(instance(&base, &seen, done).work().await.unwrap(), 0);
 }
 
-async fn the_earliest_time_counts(on: On) {
+async fn earliest_due_time_wins(on: On) {
     let base = open(on).await;
     let seen = Seen::default();
     for seconds in [20, 10, 30] {
@@ -207,7 +207,7 @@ async fn the_earliest_time_counts(on: On) {
     assert_eq!(rows(&base.db).await, 0);
 }
 
-async fn work_of_other_programs_is_left_alone(on: On) {
+async fn jobs_without_a_handler_stay(on: On) {
     let base = open(on).await;
     let seen = Seen::default();
     // More jobs than one poll leases.
@@ -222,7 +222,7 @@ async fn work_of_other_programs_is_left_alone(on: On) {
 }
 
 /// A handler beyond its lease: another instance holds the row, so its writes must be rolled back.
-async fn what_was_lost_is_not_finished(on: On) {
+async fn job_whose_lease_is_lost_is_not_finished(on: On) {
     let base = open(on).await;
     plan(&base.db, "test", "k", later(0)).await;
     let taken: Arc<Mutex<Vec<Due>>> = Arc::default();
@@ -300,7 +300,7 @@ async fn slow_name_does_not_hold_up_another(on: On) {
     eventually("nothing is left", async || rows(&base.db).await == 0).await;
 }
 
-async fn pieces_of_a_name_run_at_once_up_to_its_bound(on: On) {
+async fn jobs_of_a_name_run_concurrently_up_to_its_bound(on: On) {
     let base = open(on).await;
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (counts, maximum) = (Arc::clone(&running), Arc::clone(&most));

@@ -12,11 +12,11 @@ use crate::on_both;
 use crate::support::On;
 
 on_both! {
-    page_goes_on_where_the_last_row_stood_whatever_became_of_it,
-    page_by_distance_goes_on_where_the_last_spot_stood,
-    tables_themselves_keep_where_rows_stood,
+    page_continues_where_the_last_row_was_before_it_moved,
+    page_by_distance_continues_where_the_last_spot_was,
+    triggers_record_replaced_sort_keys,
     cursor_of_another_list_is_refused,
-    place_of_a_moved_row_is_forgotten_after_a_day,
+    sort_key_of_a_moved_row_is_pruned_after_a_day,
 }
 
 const REFUSED: Option<ApiError> = Some(ApiError::Web(CommonError::Parameter));
@@ -36,7 +36,7 @@ async fn five(on: On) -> (Market, Vec<i64>, ListQuery) {
     (market, ids, query)
 }
 
-async fn page_goes_on_where_the_last_row_stood_whatever_became_of_it(on: On) {
+async fn page_continues_where_the_last_row_was_before_it_moved(on: On) {
     let (market, ids, query) = five(on).await;
     let rest = &ids[2..4];
     assert_eq!(ids_of(&market.list(query).await), rest);
@@ -65,7 +65,7 @@ async fn page_goes_on_where_the_last_row_stood_whatever_became_of_it(on: On) {
     assert_eq!(ids_of(&market.list(first).await), rest);
 }
 
-async fn page_by_distance_goes_on_where_the_last_spot_stood(on: On) {
+async fn page_by_distance_continues_where_the_last_spot_was(on: On) {
     let market = Market::open(on).await;
     market.members(1, 100).await;
     let mut ids = Vec::new();
@@ -97,7 +97,7 @@ async fn page_by_distance_goes_on_where_the_last_spot_stood(on: On) {
 
 /// The triggers of `0002_products.sql`: they record every writer's changes, and nothing when no sort key
 /// changes.
-async fn tables_themselves_keep_where_rows_stood(on: On) {
+async fn triggers_record_replaced_sort_keys(on: On) {
     let (market, ids, _) = five(on).await;
     let spot = market.spot(1, 100, crate::fixtures::SEOUL).await;
     let (data, places) = (ids[0], "select count(*) from sort_key_history");
@@ -182,7 +182,7 @@ async fn cursor_of_another_list_is_refused(on: On) {
     assert_eq!(Cursor::parse(1 << 60), None);
 }
 
-async fn place_of_a_moved_row_is_forgotten_after_a_day(on: On) {
+async fn sort_key_of_a_moved_row_is_pruned_after_a_day(on: On) {
     let (market, ids, query) = five(on).await;
     market.sell(ids[1], 1).await;
     assert_eq!(market.products.prune_sort_keys().await.unwrap(), 0);

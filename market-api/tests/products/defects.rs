@@ -19,8 +19,8 @@ on_both! {
     defect_11_last_months_sales_do_not_count_in_this_month,
     defect_14_every_order_goes_on_behind_its_last_row,
     defect_15_pages_of_another_size_or_amount_are_not_shared,
-    defect_15_distances_are_those_of_who_asks,
-    defect_15_what_is_open_is_what_is_open_now,
+    defect_15_distances_are_the_readers_own,
+    defect_15_open_filter_uses_the_present_time,
     defect_15_mobile_data_is_not_listed_beyond_its_month,
 }
 
@@ -145,7 +145,7 @@ async fn defect_15_pages_of_another_size_or_amount_are_not_shared(on: On) {
     assert_eq!(ids_of(&market.list(query).await), [ids[1], ids[3], ids[5]]);
 }
 
-async fn defect_15_distances_are_those_of_who_asks(on: On) {
+async fn defect_15_distances_are_the_readers_own(on: On) {
     let market = Market::open(on).await;
     market.members(2, 100).await;
     let south = market.spot(1, 100, (37.5, 127.0)).await;
@@ -181,7 +181,7 @@ async fn defect_15_distances_are_those_of_who_asks(on: On) {
     }
 }
 
-async fn defect_15_what_is_open_is_what_is_open_now(on: On) {
+async fn defect_15_open_filter_uses_the_present_time(on: On) {
     let market = Market::open(on).await;
     market.members(1, 100).await;
     // Open from 09:00 to 18:00; the time is noon.

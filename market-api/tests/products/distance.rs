@@ -13,7 +13,7 @@ use crate::support::On;
 
 on_both! {
     distance_order_is_that_of_brute_force_on_a_thousand_sets,
-    crowded_cell_answers_as_the_index_does,
+    dense_cell_gives_the_same_pages_as_the_index,
 }
 
 /// A random position of a spot or a reader: dense, sparse, and at the seams of the map.
@@ -127,7 +127,7 @@ async fn distance_order_is_that_of_brute_force_on_a_thousand_sets(on: On) {
 }
 
 /// More spots than a cell caches: near pages come from the cell, far ones from the index, with equal results.
-async fn crowded_cell_answers_as_the_index_does(on: On) {
+async fn dense_cell_gives_the_same_pages_as_the_index(on: On) {
     let mut rng = random();
     let market = Market::open(on).await;
     market.members(3, 1).await;

@@ -24,11 +24,11 @@ use crate::support::{On, eventually};
 on_both! {
     thousand_misses_of_one_key_make_one_query,
     thousand_misses_without_a_cache_make_few_queries,
-    answer_from_before_a_change_is_not_given_after_it,
+    stale_result_is_not_returned_after_a_change,
     redis_killed_lists_stay_right,
     redis_frozen_lists_stay_right,
     redis_slow_lists_stay_right,
-    change_that_redis_did_not_hear_of_is_in_the_lists_when_it_is_back,
+    change_missed_by_redis_is_listed_once_it_is_back,
 }
 
 const SPACE: Namespace = Namespace("TEST");
@@ -107,7 +107,7 @@ async fn cache_in_a_cluster_keeps_the_contract() {
 /// The old owner of a migrating slot redirects (ASK) requests for missing keys to the new one; the client
 /// library used to give up all its connections on that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slot_on_its_way_costs_only_its_own_keys() {
+async fn migrating_slot_affects_only_its_own_keys() {
     let buses = [free_port(), free_port()].map(|port| port.to_string());
     let args = |bus| ["--cluster-enabled", "yes", "--cluster-port", bus];
     let old = Redis::start_with(&args(&buses[0])).await;
@@ -341,7 +341,7 @@ async fn thousand_misses_without_a_cache_make_few_queries(on: On) {
 }
 
 /// Concurrent readers and writers: once a change has returned, no reader gets an older result.
-async fn answer_from_before_a_change_is_not_given_after_it(on: On) {
+async fn stale_result_is_not_returned_after_a_change(on: On) {
     let market = Arc::new(Market::open(on).await);
     market.members(1, 100).await;
     let id = market.offer(1, 1, 5).await.unwrap();
@@ -543,7 +543,7 @@ async fn redis_slow_lists_stay_right(on: On) {
 
 /// Redis still has the old lists, and only this instance cannot reach it. The change itself, or an earlier call,
 /// detects that.
-async fn change_that_redis_did_not_hear_of_is_in_the_lists_when_it_is_back(on: On) {
+async fn change_missed_by_redis_is_listed_once_it_is_back(on: On) {
     let redis = Redis::start().await;
     let wire = Wire::before(redis.port).await;
     let (market, id) = with_kept_lists(on, &wire.url()).await;

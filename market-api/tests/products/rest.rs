@@ -31,10 +31,10 @@ on_both! {
     spots_are_offered_listed_changed_and_deleted,
     pages_lead_to_each_other_and_end,
     a_first_page_may_be_asked_for_as_0_and_a_large_page_is_cut,
-    what_cannot_be_is_refused_with_its_code,
-    form_that_cannot_be_is_refused_with_its_code,
+    invalid_requests_are_refused_with_their_code,
+    invalid_form_is_refused_with_its_code,
     nobody_is_refused,
-    prices_and_own_offers_are_told,
+    market_price_and_own_offers_are_listed,
 }
 
 const SITE: &str = "http://site.example";
@@ -318,7 +318,7 @@ async fn a_first_page_may_be_asked_for_as_0_and_a_large_page_is_cut(on: On) {
     }
 }
 
-async fn what_cannot_be_is_refused_with_its_code(on: On) {
+async fn invalid_requests_are_refused_with_their_code(on: On) {
     let site = Site::open(on).await;
     let id = site.market.offer(1, 100, 2).await.unwrap();
     let data = "/api/products/mobile-data";
@@ -374,7 +374,7 @@ async fn what_cannot_be_is_refused_with_its_code(on: On) {
     }
 }
 
-async fn form_that_cannot_be_is_refused_with_its_code(on: On) {
+async fn invalid_form_is_refused_with_its_code(on: On) {
     let site = Site::open(on).await;
     let data = "/api/products/mobile-data";
     for (amount, code) in [
@@ -433,7 +433,7 @@ async fn nobody_is_refused(on: On) {
     assert_eq!(answer.unwrap().status().as_u16(), 401);
 }
 
-async fn prices_and_own_offers_are_told(on: On) {
+async fn market_price_and_own_offers_are_listed(on: On) {
     let site = Site::open(on).await;
     let sold = site.market.offer(1, 100, 5).await.unwrap();
     site.market.sell(sold, 5).await;

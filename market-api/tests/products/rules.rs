@@ -17,16 +17,16 @@ use crate::support::On;
 on_both! {
     month_holds_two_gigabytes_left_and_sold,
     month_of_the_limit_begins_at_midnight_in_seoul,
-    plan_gives_what_it_has_and_what_was_bought,
+    offers_are_limited_by_the_plan_plus_purchases,
     registrations_at_once_keep_the_limits,
     split_offer_costs_its_unit_price_and_a_whole_one_its_total,
     edit_is_refused_where_it_cannot_be,
-    edit_marks_what_became_dearer,
+    edit_marks_a_raised_price,
     deletion_is_refused_where_it_cannot_be,
     deletion_and_sales_at_once_lose_no_unit,
     month_end_hides_offers_and_gives_their_rest_back_once,
     spot_is_offered_changed_and_deleted,
-    detail_is_shown_of_what_is_offered_or_sold_out,
+    detail_is_shown_of_active_and_sold_out_offers,
     own_offers_are_listed_by_state,
     market_price_is_that_of_the_last_thirty_days,
     rating_shows_in_new_offers,
@@ -75,7 +75,7 @@ async fn month_of_the_limit_begins_at_midnight_in_seoul(on: On) {
     assert_eq!(market.int("select max(month) from product").await, 202_701);
 }
 
-async fn plan_gives_what_it_has_and_what_was_bought(on: On) {
+async fn offers_are_limited_by_the_plan_plus_purchases(on: On) {
     let market = Market::open(on).await;
     market.members(2, 3).await;
     market
@@ -188,7 +188,7 @@ async fn edit_is_refused_where_it_cannot_be(on: On) {
     assert_eq!(market.edit(id, to(1)).await, Err(ApiError::ProductNotValid));
 }
 
-async fn edit_marks_what_became_dearer(on: On) {
+async fn edit_marks_a_raised_price(on: On) {
     let market = Market::open(on).await;
     market.members(1, 100).await;
     let id = market.offer_as(1, 1_000, 10, false).await.unwrap();
@@ -336,7 +336,7 @@ async fn spot_is_offered_changed_and_deleted(on: On) {
     }
 }
 
-async fn detail_is_shown_of_what_is_offered_or_sold_out(on: On) {
+async fn detail_is_shown_of_active_and_sold_out_offers(on: On) {
     let market = Market::open(on).await;
     market.members(1, 100).await;
     let id = market.offer(1, 100, 5).await.unwrap();

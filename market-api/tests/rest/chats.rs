@@ -23,9 +23,9 @@ use crate::support::{On, eventually};
 
 on_both! {
     a_product_and_a_buyer_have_one_room,
-    a_room_is_opened_only_where_one_may_ask,
-    a_chat_server_that_is_away_costs_no_room,
-    a_call_is_made_twice_and_within_its_time,
+    room_is_opened_only_for_a_valid_offer_and_caller,
+    unreachable_chat_server_loses_no_room,
+    failed_call_is_retried_once_within_its_deadline,
     ids_that_the_chat_server_has_are_skipped,
     a_room_follows_its_members_and_hours,
     a_change_while_a_room_is_opened_reaches_it,
@@ -196,7 +196,7 @@ async fn a_product_and_a_buyer_have_one_room(on: On) {
     assert_eq!(chat.rooms(&site, &other).await.len(), 1);
 }
 
-async fn a_room_is_opened_only_where_one_may_ask(on: On) {
+async fn room_is_opened_only_for_a_valid_offer_and_caller(on: On) {
     let Stage {
         site,
         chat: _chat,
@@ -243,7 +243,7 @@ async fn a_room_is_opened_only_where_one_may_ask(on: On) {
     open(&site, &buyer, 3).await.is(400, 3003);
 }
 
-async fn a_chat_server_that_is_away_costs_no_room(on: On) {
+async fn unreachable_chat_server_loses_no_room(on: On) {
     let port = ChatPort::bind().await;
     let site = Site::start(on).await;
     let (seller, buyer) = offer(&site).await;
@@ -267,7 +267,7 @@ async fn a_chat_server_that_is_away_costs_no_room(on: On) {
     assert_eq!(chat.rooms(&second, &seller).await.len(), 1);
 }
 
-async fn a_call_is_made_twice_and_within_its_time(on: On) {
+async fn failed_call_is_retried_once_within_its_deadline(on: On) {
     let check = async |answer: fn(usize) -> Response, expected: u16, calls: usize| {
         let port = ChatPort::bind().await;
         let site = Site::start_with(on, &[&port.flag]).await;

@@ -17,16 +17,16 @@ use crate::support::On;
 
 on_both! {
     each_member_has_a_limit_of_their_own,
-    a_client_cannot_choose_its_address,
+    forged_forwarding_headers_do_not_change_the_client_address,
     bodies_are_bounded,
-    a_head_that_does_not_come_ends_the_connection,
+    missing_request_head_ends_the_connection,
     pages_of_ours_may_call_from_a_browser,
     unknown_paths_and_methods_come_in_the_envelope,
-    failures_let_nothing_out,
-    answers_are_nobodys_to_keep_or_to_guess_at,
-    requests_have_a_name,
+    failures_leak_no_internals,
+    responses_forbid_caching_and_sniffing,
+    requests_have_an_id,
     health_and_metrics_are_served_apart,
-    the_database_away_makes_no_node_unready,
+    node_stays_ready_without_its_database,
 }
 
 const CASH: &str = "/api/members/cash";
@@ -61,7 +61,7 @@ async fn each_member_has_a_limit_of_their_own(on: On) {
 }
 
 /// E1: neither by forged entries nor by more entries than there are proxies.
-async fn a_client_cannot_choose_its_address(on: On) {
+async fn forged_forwarding_headers_do_not_change_the_client_address(on: On) {
     let site = Site::start_with(on, &["--address-rate=1", "--trusted-hops=1"]).await;
     let ask = |forwarded: String| {
         let ask = site.ask(Method::GET, "/.well-known/jwks.json");
@@ -100,7 +100,7 @@ async fn bodies_are_bounded(on: On) {
 }
 
 /// E2: slow heads, idle connections.
-async fn a_head_that_does_not_come_ends_the_connection(on: On) {
+async fn missing_request_head_ends_the_connection(on: On) {
     let site = Site::start(on).await;
     let address = site.base.trim_start_matches("http://");
     let mut slow = TcpStream::connect(address).await.unwrap();
@@ -202,7 +202,7 @@ async fn unknown_paths_and_methods_come_in_the_envelope(on: On) {
 }
 
 /// G2.
-async fn failures_let_nothing_out(on: On) {
+async fn failures_leak_no_internals(on: On) {
     let site = Site::start(on).await;
     let one = site.log_in("kakao", 1).await;
     site.sql("drop table member_month").await;
@@ -226,7 +226,7 @@ async fn failures_let_nothing_out(on: On) {
 }
 
 /// F2.
-async fn answers_are_nobodys_to_keep_or_to_guess_at(on: On) {
+async fn responses_forbid_caching_and_sniffing(on: On) {
     let site = Site::start(on).await;
     let one = site.log_in("kakao", 1).await;
     for path in [CASH, "/api/nowhere", "/api/members/info?memberId=x"] {
@@ -245,7 +245,7 @@ async fn answers_are_nobodys_to_keep_or_to_guess_at(on: On) {
     assert_eq!(docs.headers["x-content-type-options"], "nosniff");
 }
 
-async fn requests_have_a_name(on: On) {
+async fn requests_have_an_id(on: On) {
     let site = Site::start(on).await;
     let named = async |name: &str| {
         let ask = site.ask(Method::GET, CASH).header("x-request-id", name);
@@ -293,7 +293,7 @@ async fn health_and_metrics_are_served_apart(on: On) {
     }
 }
 
-async fn the_database_away_makes_no_node_unready(on: On) {
+async fn node_stays_ready_without_its_database(on: On) {
     let site = Site::start(on).await;
     site.market.set_started();
     let one = site.log_in("kakao", 1).await;
@@ -312,7 +312,7 @@ async fn the_database_away_makes_no_node_unready(on: On) {
 /// Another transaction holds a lock that the request needs: it fails after two seconds without effect.
 /// (SQLite has one writer, and no lock is held that long.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lock_that_is_kept_too_long_is_told_as_busy() {
+async fn lock_timeout_of_a_request_is_reported_as_busy() {
     let site = Site::start(On::Postgres).await;
     let one = site.log_in("kakao", 1).await;
     let (locked, leave) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));

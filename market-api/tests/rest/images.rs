@@ -23,16 +23,16 @@ use crate::support::{On, noon};
 
 on_both! {
     a_picture_is_put_and_becomes_the_members,
-    only_names_of_pictures_get_a_place,
-    a_place_is_for_one_file_and_some_minutes,
+    only_picture_names_get_an_upload_slot,
+    upload_url_is_for_one_file_and_expires,
     a_picture_must_be_ones_own_and_there,
     a_picture_must_be_what_its_name_says,
     a_picture_that_is_too_large_is_not_used,
-    what_is_uploaded_after_the_check_is_not_shown,
+    upload_after_the_check_is_not_published,
     an_upload_that_cannot_be_removed_is_counted,
     pages_of_allowed_origins_may_upload,
-    places_at_a_time_are_bounded,
-    what_nobody_used_within_a_day_is_removed,
+    open_upload_slots_are_bounded,
+    unused_uploads_are_removed_after_a_day,
     a_new_picture_shows_in_lists_that_are_kept,
 }
 
@@ -98,7 +98,7 @@ async fn a_picture_is_put_and_becomes_the_members(on: On) {
     assert_eq!(site.number(told).await, 2);
 }
 
-async fn only_names_of_pictures_get_a_place(on: On) {
+async fn only_picture_names_get_an_upload_slot(on: On) {
     let site = Site::start(on).await;
     let one = site.log_in("kakao", 1).await;
     for name in ["a.gif", "a.svg", "a.png.html", "png", ".png", "", "a.png/"] {
@@ -122,7 +122,7 @@ async fn only_names_of_pictures_get_a_place(on: On) {
     assert!(!url.contains("passwd") && !url.contains(".."), "{url}");
 }
 
-async fn a_place_is_for_one_file_and_some_minutes(on: On) {
+async fn upload_url_is_for_one_file_and_expires(on: On) {
     let site = Site::start(on).await;
     let one = site.log_in("kakao", 1).await;
     let (url, public) = place(&site, &one, "a.png").await;
@@ -203,7 +203,7 @@ async fn a_picture_that_is_too_large_is_not_used(on: On) {
 }
 
 /// An upload URL can be used again; the checked file is the published one.
-async fn what_is_uploaded_after_the_check_is_not_shown(on: On) {
+async fn upload_after_the_check_is_not_published(on: On) {
     let site = Site::start(on).await;
     let one = site.log_in("kakao", 1).await;
     let html: &[u8] = b"<html><script>alert(1)</script>";
@@ -345,7 +345,7 @@ async fn pages_of_allowed_origins_may_upload(on: On) {
     }
 }
 
-async fn places_at_a_time_are_bounded(on: On) {
+async fn open_upload_slots_are_bounded(on: On) {
     let site = Site::start(on).await;
     let (one, other) = (site.log_in("kakao", 1).await, site.log_in("kakao", 2).await);
     let ten = json!(vec!["a.png"; 10]);
@@ -373,7 +373,7 @@ async fn becomes(site: &Site, text: &str, expected: i64) {
     in_time.unwrap_or_else(|_| panic!("in vain: {text} is {expected}"));
 }
 
-async fn what_nobody_used_within_a_day_is_removed(on: On) {
+async fn unused_uploads_are_removed_after_a_day(on: On) {
     let site = Site::start(on).await;
     let one = site.log_in("kakao", 1).await;
     let mut used = Vec::new();

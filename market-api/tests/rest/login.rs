@@ -14,17 +14,17 @@ on_both! {
     first_login_makes_a_member_with_a_plan,
     the_same_person_is_the_same_member,
     people_of_two_providers_are_two_members_also_with_one_address,
-    an_address_is_kept_only_if_the_provider_vouches_for_it,
+    email_is_stored_only_if_the_provider_has_verified_it,
     a_login_must_come_back_to_the_browser_that_began_it,
     a_code_works_once_and_with_its_state,
-    a_callback_that_comes_twice_ends_in_the_session,
-    a_callback_goes_on_when_its_browser_has_left,
+    repeated_callback_gets_a_session,
+    callback_continues_when_its_browser_disconnects,
     a_refusal_that_comes_twice_is_the_same,
-    whoever_has_logged_out_is_not_let_in_by_an_old_callback,
-    somebody_elses_try_does_not_end_an_attempt,
+    old_callback_gives_no_session_after_a_logout,
+    foreign_callback_does_not_end_an_attempt,
     any_cookie_of_the_attempt_may_be_the_right_one,
     a_member_is_sent_to_the_market_and_a_new_one_to_onboarding,
-    where_there_is_tls_the_attempts_cookie_is_this_hosts_alone,
+    attempt_cookie_over_tls_is_host_only,
     a_login_must_be_in_time,
     a_login_must_come_back_from_the_provider_it_went_to,
     the_code_of_another_login_is_refused,
@@ -32,7 +32,7 @@ on_both! {
     a_blocked_member_does_not_come_in,
     two_tabs_log_in_at_once,
     many_first_logins_at_once_make_one_member,
-    nobody_is_sent_to_another_site,
+    redirects_stay_on_the_site,
     a_provider_that_is_away_is_told,
     an_unknown_provider_is_no_path,
 }
@@ -106,7 +106,7 @@ async fn people_of_two_providers_are_two_members_also_with_one_address(on: On) {
     assert_eq!(site.number(same).await, 3);
 }
 
-async fn an_address_is_kept_only_if_the_provider_vouches_for_it(on: On) {
+async fn email_is_stored_only_if_the_provider_has_verified_it(on: On) {
     let site = Site::start(on).await;
     for provider in ["kakao", "google"] {
         for person in [4, 5] {
@@ -155,7 +155,7 @@ async fn a_code_works_once_and_with_its_state(on: On) {
 }
 
 /// A double click, a reload, a lost response; later the back button.
-async fn a_callback_that_comes_twice_ends_in_the_session(on: On) {
+async fn repeated_callback_gets_a_session(on: On) {
     let site = Site::start(on).await;
     let (browser, to_provider) = site.begin("kakao").await;
     let to_site = site.choose(&to_provider, 1).await;
@@ -188,7 +188,7 @@ async fn a_callback_that_comes_twice_ends_in_the_session(on: On) {
     refused(ask("refreshToken=a.b.c"), 2006).await;
 }
 
-async fn a_callback_goes_on_when_its_browser_has_left(on: On) {
+async fn callback_continues_when_its_browser_disconnects(on: On) {
     let site = Site::start(on).await;
     let (browser, to_provider) = site.begin("google").await;
     let to_site = site.choose(&to_provider, 1).await;
@@ -216,7 +216,7 @@ async fn a_refusal_that_comes_twice_is_the_same(on: On) {
     }
 }
 
-async fn whoever_has_logged_out_is_not_let_in_by_an_old_callback(on: On) {
+async fn old_callback_gives_no_session_after_a_logout(on: On) {
     let site = Site::start(on).await;
     let (browser, to_provider) = site.begin("kakao").await;
     let to_site = site.choose(&to_provider, 1).await;
@@ -233,7 +233,7 @@ async fn whoever_has_logged_out_is_not_let_in_by_an_old_callback(on: On) {
 }
 
 /// Another browser, another provider's path, another issuer: refused, and the legitimate callback succeeds.
-async fn somebody_elses_try_does_not_end_an_attempt(on: On) {
+async fn foreign_callback_does_not_end_an_attempt(on: On) {
     let site = Site::start(on).await;
     let (browser, to_provider) = site.begin("google").await;
     let to_site = site.choose(&to_provider, 1).await;
@@ -291,7 +291,7 @@ async fn a_member_is_sent_to_the_market_and_a_new_one_to_onboarding(on: On) {
     assert_eq!(answer.location(), "http://localhost:3000/data");
 }
 
-async fn where_there_is_tls_the_attempts_cookie_is_this_hosts_alone(on: On) {
+async fn attempt_cookie_over_tls_is_host_only(on: On) {
     let site = Site::start(on).await;
     let args = [
         "--insecure-cookies=off",
@@ -429,7 +429,7 @@ async fn many_first_logins_at_once_make_one_member(on: On) {
 }
 
 /// A4: open redirects, and a redirect URI other than the registered one.
-async fn nobody_is_sent_to_another_site(on: On) {
+async fn redirects_stay_on_the_site(on: On) {
     let site = Site::start(on).await;
     for more in [
         "?redirect_uri=https://evil.example",

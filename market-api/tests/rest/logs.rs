@@ -18,7 +18,7 @@ use crate::site::{PAGE, address, bind, serve};
 use crate::support::On;
 
 on_both! {
-    logs_hold_nothing_secret_and_no_line_of_a_strangers,
+    logs_contain_no_secrets_and_no_forged_lines,
 }
 
 /// The site's URL at the providers; the test's browser connects to the program's own port.
@@ -173,7 +173,7 @@ async fn visit(browser: &mut Browser) {
     assert_eq!(browser.status(Method::POST, path, None).await, 200);
 }
 
-async fn logs_hold_nothing_secret_and_no_line_of_a_strangers(on: On) {
+async fn logs_contain_no_secrets_and_no_forged_lines(on: On) {
     let drain = Drain::new();
     let providers = providers(&drain).await;
     let rude = format!("--naver-url={providers}/naver,{providers}/rude/naver");

@@ -15,8 +15,8 @@ use crate::support::On;
 use crate::tokens::claims;
 
 on_both! {
-    whose_a_thing_is_decides_who_may_touch_it,
-    others_see_what_everybody_may_know,
+    ownership_decides_about_access,
+    others_see_public_fields_only,
 }
 
 /// The members allowed to run an operation.
@@ -251,7 +251,7 @@ impl Stage {
     }
 }
 
-async fn whose_a_thing_is_decides_who_may_touch_it(on: On) {
+async fn ownership_decides_about_access(on: On) {
     let document = committed();
     let with_ids = operations(&document).into_iter();
     let with_ids = with_ids.filter(|(_, _, operation)| takes_an_id(&document, operation));
@@ -316,7 +316,7 @@ const KNOWN_FIELDS: [&str; 54] = [
     "tradeCount", "type", "updatedAt", "url",
 ];
 
-async fn others_see_what_everybody_may_know(on: On) {
+async fn others_see_public_fields_only(on: On) {
     let document = committed();
     for (method, path, operation) in operations(&document) {
         let mut names = BTreeSet::new();

@@ -12,10 +12,10 @@ on_both! {
     information_of_oneself_and_of_others,
     cash_is_both_buckets_and_what_is_not_folded_yet,
     amounts_of_data_are_this_months,
-    a_plan_is_what_it_gave_and_what_came_and_went,
-    nothing_of_a_member_is_shown_to_others_but_what_everybody_may_know,
+    plan_balance_counts_purchases_and_offers,
+    only_the_public_profile_of_a_member_is_shown_to_others,
     messages_come_in_the_readers_language,
-    an_export_holds_what_is_kept,
+    export_contains_all_stored_data,
     text_comes_back_as_it_was,
 }
 
@@ -160,7 +160,7 @@ async fn amounts_of_data_are_this_months(on: On) {
     }
 }
 
-async fn a_plan_is_what_it_gave_and_what_came_and_went(on: On) {
+async fn plan_balance_counts_purchases_and_offers(on: On) {
     let site = Site::start(on).await;
     let one = site.log_in("kakao", 1).await;
     let id = site.id(&one).await;
@@ -193,7 +193,7 @@ async fn a_plan_is_what_it_gave_and_what_came_and_went(on: On) {
 }
 
 /// B3.
-async fn nothing_of_a_member_is_shown_to_others_but_what_everybody_may_know(on: On) {
+async fn only_the_public_profile_of_a_member_is_shown_to_others(on: On) {
     let site = Site::start(on).await;
     let (one, other) = (
         site.log_in("kakao", 1).await,
@@ -272,7 +272,7 @@ async fn messages_come_in_the_readers_language(on: On) {
     );
 }
 
-async fn an_export_holds_what_is_kept(on: On) {
+async fn export_contains_all_stored_data(on: On) {
     let site = Site::start(on).await;
     let (one, other) = (
         site.log_in("kakao", 1).await,

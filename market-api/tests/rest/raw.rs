@@ -10,8 +10,8 @@ use crate::support::On;
 
 on_both! {
     every_failure_comes_in_the_envelope,
-    any_good_cookie_of_a_name_counts,
-    options_that_is_no_preflight_says_what_a_path_takes,
+    any_valid_cookie_of_a_name_authenticates,
+    options_without_preflight_lists_the_methods,
     refusals_before_the_routes_can_be_read_by_our_pages,
 }
 
@@ -86,7 +86,7 @@ async fn every_failure_comes_in_the_envelope(on: On) {
     }
 }
 
-async fn any_good_cookie_of_a_name_counts(on: On) {
+async fn any_valid_cookie_of_a_name_authenticates(on: On) {
     let site = Site::start(on).await;
     let address = site.base.trim_start_matches("http://");
     let (gone, one) = (site.log_in("kakao", 1).await, site.log_in("kakao", 1).await);
@@ -114,7 +114,7 @@ async fn any_good_cookie_of_a_name_counts(on: On) {
     }
 }
 
-async fn options_that_is_no_preflight_says_what_a_path_takes(on: On) {
+async fn options_without_preflight_lists_the_methods(on: On) {
     let site = Site::start(on).await;
     let address = site.base.trim_start_matches("http://");
     for (path, more, allow) in [

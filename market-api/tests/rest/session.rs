@@ -17,16 +17,16 @@ on_both! {
     only_member_info_takes_a_refresh_token_in_the_access_cookie,
     an_expired_access_cookie_is_renewed_on_the_same_answer,
     the_refresh_token_is_replaced_once_a_day,
-    a_lost_answer_and_parallel_renewals_are_forgiven_for_a_minute,
+    previous_refresh_token_is_accepted_for_a_minute,
     an_old_refresh_token_ends_the_session,
     a_session_ends_after_ninety_days_at_the_latest,
     logout_ends_the_session_at_once,
     logout_works_with_whatever_token_is_left,
     logout_ends_every_session_that_is_shown,
     defect_22_a_block_holds_for_the_next_request,
-    operators_only_and_as_they_are_now,
-    what_operators_do_is_noted_and_told,
-    a_new_key_signs_and_the_old_one_still_counts,
+    admin_routes_require_the_current_role,
+    admin_commands_are_audited_and_append_events,
+    new_key_signs_and_the_old_one_stays_valid,
     changes_by_cookie_come_from_our_pages,
 }
 
@@ -154,7 +154,7 @@ async fn the_refresh_token_is_replaced_once_a_day(on: On) {
 }
 
 /// A3.
-async fn a_lost_answer_and_parallel_renewals_are_forgiven_for_a_minute(on: On) {
+async fn previous_refresh_token_is_accepted_for_a_minute(on: On) {
     let site = Site::start(on).await;
     let cookies = site.log_in("kakao", 1).await;
     site.wait(DAY);
@@ -329,7 +329,7 @@ async fn defect_22_a_block_holds_for_the_next_request(on: On) {
 }
 
 /// B4: the role is the one in the database, not the token's.
-async fn operators_only_and_as_they_are_now(on: On) {
+async fn admin_routes_require_the_current_role(on: On) {
     let site = Site::start(on).await;
     let (admin, member) = (site.admin().await, site.log_in("kakao", 1).await);
     let (admin_id, id) = (site.id(&admin).await, site.id(&member).await);
@@ -372,7 +372,7 @@ async fn operators_only_and_as_they_are_now(on: On) {
 }
 
 /// G3.
-async fn what_operators_do_is_noted_and_told(on: On) {
+async fn admin_commands_are_audited_and_append_events(on: On) {
     let site = Site::start(on).await;
     let (admin, member) = (site.admin().await, site.log_in("kakao", 1).await);
     let (admin_id, id) = (site.id(&admin).await, site.id(&member).await);
@@ -399,7 +399,7 @@ async fn what_operators_do_is_noted_and_told(on: On) {
 }
 
 /// A2, on this side: published keys, the signing key, accepted keys.
-async fn a_new_key_signs_and_the_old_one_still_counts(on: On) {
+async fn new_key_signs_and_the_old_one_stays_valid(on: On) {
     let site = Site::start(on).await;
     let published = async || {
         let answer = site.ask(Method::GET, "/.well-known/jwks.json").send().await;

@@ -33,7 +33,7 @@ fn client() -> Client {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stopping_is_told_to_balancers_first_and_ends_what_is_begun() {
+async fn stopping_fails_readiness_first_and_finishes_requests() {
     let mut program = start("--lame-duck=1h").await;
     let ready = json!({"ready": true, "draining": false, "reasons": [], "database": "ok"});
     assert_eq!(readiness(&program).await, (StatusCode::OK, ready));

@@ -17,8 +17,8 @@ use crate::support::On;
 
 on_both! {
     forged_tokens_are_refused,
-    tokens_of_ours_are_taken_only_where_and_when_they_belong,
-    keys_that_a_token_names_are_not_asked_for,
+    own_tokens_are_accepted_only_in_their_context,
+    key_urls_in_tokens_are_not_fetched,
 }
 
 fn cash(site: &Site) -> Ask<'_> {
@@ -132,7 +132,7 @@ async fn forged_tokens_are_refused(on: On) {
 }
 
 /// All of these are correctly signed with the market's own key.
-async fn tokens_of_ours_are_taken_only_where_and_when_they_belong(on: On) {
+async fn own_tokens_are_accepted_only_in_their_context(on: On) {
     let site = Site::start(on).await;
     let cookies = site.log_in("kakao", 1).await;
     let (access, refresh) = (cookies.access.unwrap(), cookies.refresh.unwrap());
@@ -176,7 +176,7 @@ async fn tokens_of_ours_are_taken_only_where_and_when_they_belong(on: On) {
     order.bearer(&promoted).send().await.is(403, 1003);
 }
 
-async fn keys_that_a_token_names_are_not_asked_for(on: On) {
+async fn key_urls_in_tokens_are_not_fetched(on: On) {
     let site = Site::start(on).await;
     let access = site.log_in("kakao", 1).await.access.unwrap();
     let stranger = generate_key().unwrap();

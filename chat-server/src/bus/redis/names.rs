@@ -115,7 +115,7 @@ mod tests {
 
     /// Other builds and operators know these names: they stay.
     #[test]
-    fn names_are_as_ever() {
+    fn names_never_change() {
         let names = Names::new("dapanda".to_owned(), 0xab);
         assert_eq!(names.channel(room()), "dapanda:{room:42}");
         assert_eq!(names.channel(inbox()), "dapanda:{inbox:7}");
