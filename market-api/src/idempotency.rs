@@ -22,7 +22,7 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use shared::ids::MemberId;
-use shared::web::CommonError;
+use shared::web::ErrorCode;
 use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 
@@ -43,9 +43,9 @@ const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct IdempotencyKey(pub Option<String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
-    type Rejection = CommonError;
+    type Rejection = ErrorCode;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, CommonError> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorCode> {
         let mut values = parts.headers.get_all(KEY).iter();
         let Some(first) = values.next() else {
             return Ok(Self(None));
@@ -56,7 +56,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
             && (1..=KEY_CHARS_MAX).contains(&bytes.len())
             && bytes.iter().all(visible);
         let text = first.to_str().ok().filter(|_| is_key);
-        let key = text.ok_or(CommonError::Parameter)?;
+        let key = text.ok_or(ErrorCode::InvalidParameter)?;
         Ok(Self(Some(key.to_owned())))
     }
 }
@@ -214,7 +214,7 @@ fn replay(once: &IdempotentRequest, row: &AnyRow) -> Result<Answer, ApiError> {
         (Some(status), Some(body)) => Ok(Answer { status, body }),
         _ => {
             tracing::error!("idempotency row committed without its response");
-            Err(CommonError::Internal.into())
+            Err(ErrorCode::Internal.into())
         }
     }
 }
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     /// These header values are a key, none, or invalid.
-    async fn check(values: &[&str], expected: Result<Option<&str>, CommonError>) {
+    async fn check(values: &[&str], expected: Result<Option<&str>, ErrorCode>) {
         let mut request = http::Request::builder();
         for value in values {
             request = request.header(KEY, *value);
@@ -242,12 +242,12 @@ mod tests {
     #[tokio::test]
     async fn a_key_is_one_visible_text() {
         check(&[], Ok(None)).await;
-        check(&["a b"], Err(CommonError::Parameter)).await;
-        check(&[""], Err(CommonError::Parameter)).await;
-        check(&["a", "a"], Err(CommonError::Parameter)).await;
+        check(&["a b"], Err(ErrorCode::InvalidParameter)).await;
+        check(&[""], Err(ErrorCode::InvalidParameter)).await;
+        check(&["a", "a"], Err(ErrorCode::InvalidParameter)).await;
         let long = "x".repeat(KEY_CHARS_MAX);
         check(&[&long], Ok(Some(&long))).await;
-        check(&[&format!("{long}x")], Err(CommonError::Parameter)).await;
+        check(&[&format!("{long}x")], Err(ErrorCode::InvalidParameter)).await;
     }
 
     #[test]

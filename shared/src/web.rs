@@ -6,17 +6,19 @@
 //! ```
 //!
 //! Handlers take their input through [`InPath`], [`InQuery`] and [`InBody`], answer with
-//! [`success`], [`done`] or a page, and fail with a row of the error table: [`CommonError`] holds
-//! the rows that both servers have, each server's own table the others (both make [`Row`]s).
+//! [`success`], [`done`] or a page, and fail with an [`ApiError`] of one [`ErrorCode`]: both servers
+//! have one table of codes.
 //!
 //! What this module does not do: authentication (each server verifies tokens in its own way;
 //! [`Credentials`] only parses them), routes, documents, rate limits.
 
 mod body;
+mod codes;
 mod conform;
 mod cors;
 mod credentials;
 mod envelope;
+mod error;
 mod extract;
 mod guard;
 pub mod headers;
@@ -29,12 +31,11 @@ mod raw;
 mod seat;
 mod stream;
 
+pub use codes::{ErrorCode, common_errors};
 pub use cors::{CrossOrigin, CrossOriginService, cors};
 pub use credentials::{ACCESS_COOKIE, Credentials, REFRESH_COOKIE, cookies};
-pub use envelope::{
-    CommonError, Done, Envelope, FailureBody, Row, Told, common_failures, done, failure,
-    failure_with, success,
-};
+pub use envelope::{Done, Envelope, done, success};
+pub use error::{ApiError, ErrorBody};
 pub use extract::{InBody, InPath, InQuery, is_own_page, parameter};
 pub use guard::{Log, REQUEST_ID, RequestIds, guarded, logged, unknown_path};
 pub use health::Health;

@@ -17,7 +17,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::closing::{CloseRequest, Closing, reconnect_refusal};
 use super::delivery::OUT_BYTES_MAX;
-use super::failure::ClientError;
+use super::error::ClientError;
 use super::in_flight::{InFlight, WorkDone};
 use super::limiter::{Limiter, Typed};
 use super::liveness::{Liveness, LivenessLimits, Silence};

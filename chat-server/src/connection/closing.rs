@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use stomp::{CloseCode, Receipt, Refusal};
 
-use super::failure::ClientError;
+use super::error::ClientError;
 use crate::wake_queue::CloseReason;
 
 /// Time for the outcomes of sends in flight when the server ends the session.

@@ -9,7 +9,7 @@ use shared::ids::{MemberId, RoomId};
 use stomp::CloseCode;
 use tokio::sync::mpsc;
 
-use super::failure::BLOCKED;
+use super::error::BLOCKED;
 use super::registry::Connections;
 use crate::bus::{Bus, Control};
 use crate::members::{MemberError, Members};

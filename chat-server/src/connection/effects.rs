@@ -12,7 +12,7 @@ use tracing::debug;
 
 use super::actor::Actor;
 use super::delivery::{Subscription, SubscriptionTerms};
-use super::failure::{BLOCKED, ClientError, ErrorSubject};
+use super::error::{BLOCKED, ClientError, ErrorSubject};
 use super::in_flight::WorkDone;
 use super::login::{Accepted, log_in};
 use super::registry::Change;

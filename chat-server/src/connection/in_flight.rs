@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use shared::ids::RoomId;
 use stomp::{Commit, Receipt, Send as SendFrame, Subscribe};
 
-use super::failure::ClientError;
+use super::error::ClientError;
 use super::subscribe::Begun;
 use crate::append::{Origin, Turn};
 use crate::auth::Identity;

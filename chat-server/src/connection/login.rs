@@ -8,7 +8,7 @@ use shared::ids::MemberId;
 use shared::web::Credentials;
 use stomp::Frame;
 
-use super::failure::ClientError;
+use super::error::ClientError;
 use super::registry::ConnectionEntry;
 use super::services::Services;
 use crate::auth::{Identity, Origin};

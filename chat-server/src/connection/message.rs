@@ -6,7 +6,7 @@ use shared::ids::MemberId;
 use shared::json::from_object;
 use shared::text::is_blank;
 
-use super::failure::ClientError;
+use super::error::ClientError;
 use crate::log::{Draft, Headers, Kind, Uid};
 use crate::wire::ChatSend;
 

@@ -19,7 +19,7 @@
 //! | `registry`, `drain_schedule` | the list of all connections; when they move |
 //! | `services` | what connections share |
 //! | `socket`, `meter`, `limiter` | WebSocket; idle frames; rate of sends |
-//! | `message`, `failure` | SEND to draft; error codes |
+//! | `message`, `error` | SEND to draft; error codes |
 
 mod actor;
 mod closing;
@@ -27,7 +27,7 @@ mod control;
 mod delivery;
 mod drain_schedule;
 mod effects;
-mod failure;
+mod error;
 mod in_flight;
 mod limiter;
 mod liveness;

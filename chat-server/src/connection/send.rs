@@ -11,7 +11,7 @@ use shared::web::Credentials;
 use stomp::{Commit, Receipt, Send};
 
 use super::actor::Actor;
-use super::failure::{ClientError, ErrorSubject};
+use super::error::{ClientError, ErrorSubject};
 use super::in_flight::{PendingSend, WorkDone};
 use super::message::{MessageRules, read_message};
 use super::services::Services;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shared::ids::{MemberId, MessageId, Seq};
 use stomp::{AckMode, Subscribe};
 
-use super::failure::ClientError;
+use super::error::ClientError;
 use super::services::Services;
 use crate::destination::SubscribeTo;
 use crate::hub::{DestinationView, Following, LiveTopic, Part};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shared::ids::{MemberId, RoomId};
 use stomp::Commit;
 
-use super::failure::ClientError;
+use super::error::ClientError;
 use super::message::{MessageRules, read_message};
 use super::services::Services;
 use crate::append::Turn;

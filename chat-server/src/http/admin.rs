@@ -6,12 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::ids::MemberId;
-use shared::web::{CommonError, FailureBody, InPath, InQuery, parameter};
+use shared::web::{ApiError, ErrorBody, ErrorCode, InPath, InQuery, parameter};
 use utoipa::ToSchema;
 
 use super::HttpState;
 use super::extract::Operator;
-use super::failure::ApiError;
 use crate::connection::SlowConnection;
 use crate::hub::{BehindTopic, RingSize};
 use crate::store::AccountStatus;
@@ -29,11 +28,11 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    fn rows(&self) -> Result<usize, CommonError> {
+    fn rows(&self) -> Result<usize, ErrorCode> {
         match parameter::<usize>(self.limit.as_deref())? {
             None => Ok(ROWS),
             Some(rows) if (1..=ROWS_MAX).contains(&rows) => Ok(rows),
-            Some(_) => Err(CommonError::Parameter),
+            Some(_) => Err(ErrorCode::InvalidParameter),
         }
     }
 }
@@ -50,11 +49,11 @@ pub(super) struct Disconnected {
     post, path = "/admin/members/{id}/disconnect", tag = "operation",
     params(("id" = u32, Path, description = "The member")),
     responses(
-        (status = 200, description = "They are closed here, the other nodes are told",
+        (status = 200, description = "OK. Closed on this node; the other nodes follow.",
             body = Disconnected),
-        (status = 400, description = "1006: no member's id", body = FailureBody),
-        (status = 403, description = "1003: from a foreign page", body = FailureBody),
-        (status = 413, description = "1008: a body that is too long", body = FailureBody),
+        (status = 400, description = "Invalid member id (1006).", body = ErrorBody),
+        (status = 403, description = "Request of a foreign page (1003).", body = ErrorBody),
+        (status = 413, description = "Request body too large (1008).", body = ErrorBody),
     ),
 )]
 pub(super) async fn disconnect(
@@ -86,11 +85,11 @@ pub(super) struct MemberStanding {
     post, path = "/admin/members/{id}/block", tag = "operation",
     params(("id" = u32, Path, description = "The member")),
     responses(
-        (status = 200, description = "What counts now", body = MemberStanding),
-        (status = 400, description = "1006: no member's id", body = FailureBody),
-        (status = 403, description = "1003: from a foreign page", body = FailureBody),
-        (status = 413, description = "1008: a body that is too long", body = FailureBody),
-        (status = 503, description = "8007: not now", body = FailureBody),
+        (status = 200, description = "OK. The state that holds now.", body = MemberStanding),
+        (status = 400, description = "Invalid member id (1006).", body = ErrorBody),
+        (status = 403, description = "Request of a foreign page (1003).", body = ErrorBody),
+        (status = 413, description = "Request body too large (1008).", body = ErrorBody),
+        (status = 503, description = "The store is unavailable (8007).", body = ErrorBody),
     ),
 )]
 pub(super) async fn block(
@@ -106,11 +105,11 @@ pub(super) async fn block(
     post, path = "/admin/members/{id}/unblock", tag = "operation",
     params(("id" = u32, Path, description = "The member")),
     responses(
-        (status = 200, description = "What counts now", body = MemberStanding),
-        (status = 400, description = "1006: no member's id", body = FailureBody),
-        (status = 403, description = "1003: from a foreign page", body = FailureBody),
-        (status = 413, description = "1008: a body that is too long", body = FailureBody),
-        (status = 503, description = "8007: not now", body = FailureBody),
+        (status = 200, description = "OK. The state that holds now.", body = MemberStanding),
+        (status = 400, description = "Invalid member id (1006).", body = ErrorBody),
+        (status = 403, description = "Request of a foreign page (1003).", body = ErrorBody),
+        (status = 413, description = "Request body too large (1008).", body = ErrorBody),
+        (status = 503, description = "The store is unavailable (8007).", body = ErrorBody),
     ),
 )]
 pub(super) async fn unblock(
@@ -215,9 +214,9 @@ impl From<SlowConnection> for SlowRow {
     get, path = "/admin/connections", tag = "operation",
     params(("limit" = Option<u32>, Query, description = "Rows of the list, 1 to 100; 20 by default")),
     responses(
-        (status = 200, description = "As they were while they were counted",
+        (status = 200, description = "OK.",
             body = ConnectionsReport),
-        (status = 400, description = "1006: no such limit", body = FailureBody),
+        (status = 400, description = "Invalid limit (1006).", body = ErrorBody),
     ),
 )]
 pub(super) async fn connections(
@@ -319,8 +318,8 @@ impl From<BehindTopic> for TopicRow {
     get, path = "/admin/topics", tag = "operation",
     params(("limit" = Option<u32>, Query, description = "Rows of the list, 1 to 100; 20 by default")),
     responses(
-        (status = 200, description = "As they were while they were counted", body = TopicsReport),
-        (status = 400, description = "1006: no such limit", body = FailureBody),
+        (status = 200, description = "OK.", body = TopicsReport),
+        (status = 400, description = "Invalid limit (1006).", body = ErrorBody),
     ),
 )]
 pub(super) async fn topics(

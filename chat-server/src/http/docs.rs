@@ -5,7 +5,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_swagger_ui::SwaggerUi;
 
-use shared::web::{common_failures, guarded};
+use shared::web::{common_errors, guarded};
 
 use super::BODY_BYTES_MAX;
 
@@ -29,7 +29,7 @@ pub(super) fn public() -> OpenApi {
         .security_scheme("bearer", bearer());
     head(
         "DaPanDa chat",
-        "Rooms, messages and read marks. Failures have a `code` beside the status; \
+        "Rooms, messages and read marks. Errors have a `code` beside the status; \
          live messages come over STOMP at `/conn`.",
         schemes,
     )
@@ -49,7 +49,7 @@ fn head(title: &str, description: &str, schemes: ComponentsBuilder) -> OpenApi {
     let info = InfoBuilder::new()
         .title(title)
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(format!("{description}\n\n{}", common_failures())));
+        .description(Some(format!("{description}\n\n{}", common_errors())));
     OpenApiBuilder::new()
         .info(info.build())
         .components(Some(schemes.build()))

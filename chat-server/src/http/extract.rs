@@ -3,10 +3,9 @@
 use axum::extract::FromRequestParts;
 use http::header::ORIGIN;
 use http::request::Parts;
-use shared::web::{CommonError, Credentials, is_own_page};
+use shared::web::{ApiError, Credentials, ErrorCode, is_own_page};
 
 use super::HttpState;
-use super::failure::ApiError;
 use crate::auth::{Identity, Origin};
 use crate::members::MemberError;
 use crate::metrics::BlockedAt;
@@ -22,7 +21,7 @@ impl FromRequestParts<HttpState> for Caller {
         let identity = state.auth.member(&credentials).await?;
         let forgeable = identity.origin == Origin::Cookie && !parts.method.is_safe();
         if forgeable && !is_own_page(&parts.headers, &state.allowed_origins) {
-            return Err(CommonError::Forbidden.into());
+            return Err(ErrorCode::Forbidden.into());
         }
         let status = state.members.check(identity.member).await;
         status.inspect_err(|error| {
@@ -44,7 +43,7 @@ impl FromRequestParts<HttpState> for Operator {
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, ApiError> {
         let is_from_page = parts.headers.contains_key(ORIGIN);
         if is_from_page && !is_own_page(&parts.headers, &state.allowed_origins) {
-            return Err(CommonError::Forbidden.into());
+            return Err(ErrorCode::Forbidden.into());
         }
         Ok(Self)
     }

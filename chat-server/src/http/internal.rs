@@ -4,12 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::ids::{ItemId, MemberId, ProductId, RoomId};
-use shared::web::{Envelope, FailureBody, InBody, InPath, success};
+use shared::web::{ApiError, Envelope, ErrorBody, InBody, InPath, success};
 use utoipa::ToSchema;
 
 use super::HttpState;
 use super::extract::Service;
-use super::failure::ApiError;
 use crate::rooms::RoomSpec;
 use crate::store::{ItemType, Product, Role, RoomMember};
 
@@ -97,12 +96,12 @@ impl From<RoomBody> for RoomSpec {
     params(("id" = u32, Path, description = "The room")),
     security(("service" = [])),
     responses(
-        (status = 200, description = "It is there", body = Envelope<RoomMade>),
-        (status = 400, description = "1006: there cannot be such a room", body = FailureBody),
-        (status = 401, description = "2014: no token, 2007: not a service's", body = FailureBody),
-        (status = 409, description = "8010: the id is another conversation's", body = FailureBody),
-        (status = 413, description = "1008: the body is too long", body = FailureBody),
-        (status = 503, description = "8007, 1010: not now", body = FailureBody),
+        (status = 200, description = "OK.", body = Envelope<RoomMade>),
+        (status = 400, description = "Invalid room (1006).", body = ErrorBody),
+        (status = 401, description = "No token (2014), or not a valid service token (2007).", body = ErrorBody),
+        (status = 409, description = "The id is used for another conversation (8010).", body = ErrorBody),
+        (status = 413, description = "Request body too large (1008).", body = ErrorBody),
+        (status = 503, description = "The store (8007), or the server (1010), is unavailable.", body = ErrorBody),
     ),
 )]
 pub(super) async fn put_room(
@@ -122,11 +121,11 @@ pub(super) async fn put_room(
     post, path = "/internal/rooms", tag = "rooms", request_body = RoomBody,
     security(("service" = [])),
     responses(
-        (status = 200, description = "It is there", body = Envelope<RoomMade>),
-        (status = 400, description = "1006: there cannot be such a room", body = FailureBody),
-        (status = 401, description = "2014: no token, 2007: not a service's", body = FailureBody),
-        (status = 413, description = "1008: the body is too long", body = FailureBody),
-        (status = 503, description = "8007, 1010: not now", body = FailureBody),
+        (status = 200, description = "OK.", body = Envelope<RoomMade>),
+        (status = 400, description = "Invalid room (1006).", body = ErrorBody),
+        (status = 401, description = "No token (2014), or not a valid service token (2007).", body = ErrorBody),
+        (status = 413, description = "Request body too large (1008).", body = ErrorBody),
+        (status = 503, description = "The store (8007), or the server (1010), is unavailable.", body = ErrorBody),
     ),
 )]
 pub(super) async fn create_room(

@@ -11,14 +11,13 @@ use serde::{Deserialize, Serialize};
 use shared::clock::LocalDateTime;
 use shared::ids::{MemberId, MessageId, RoomId};
 use shared::web::{
-    Done, Envelope, FailureBody, InPath, InQuery, PageInfo, PageSize, ReceiverPage, cursor, done,
-    success,
+    ApiError, Done, Envelope, ErrorBody, InPath, InQuery, PageInfo, PageSize, ReceiverPage, cursor,
+    done, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
 use super::extract::Caller;
-use super::failure::ApiError;
 use crate::log::{Entry, Kind, Topic};
 
 /// The parameters of the history, as text; checked by the handler.
@@ -93,12 +92,12 @@ impl HistoryRow {
     params(("id" = u32, Path, description = "The room"), HistoryQuery),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "A page", body = Envelope<ReceiverPage<HistoryRow>>),
-        (status = 400, description = "1006: a parameter is wrong, 8001: no such room, 8002: not in it",
-            body = FailureBody),
-        (status = 401, description = "2014: no login, 2007: not a good one", body = FailureBody),
-        (status = 403, description = "2012: blocked", body = FailureBody),
-        (status = 503, description = "8007, 1010: not now", body = FailureBody),
+        (status = 200, description = "OK. One page.", body = Envelope<ReceiverPage<HistoryRow>>),
+        (status = 400, description = "Invalid parameter (1006), no such room (8001), not a member of it (8002).",
+            body = ErrorBody),
+        (status = 401, description = "No login (2014), or an invalid or expired one (2007).", body = ErrorBody),
+        (status = 403, description = "The member is blocked (2012).", body = ErrorBody),
+        (status = 503, description = "The store (8007), or the server (1010), is unavailable.", body = ErrorBody),
     ),
 )]
 pub(super) async fn history(
@@ -129,13 +128,13 @@ pub(super) async fn history(
     params(("id" = u64, Path, description = "The message")),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "Noted; an earlier message than before changes nothing", body = Done),
-        (status = 400, description = "1006: not a message id, 8001: no such room, 8002: not in it, \
-            8004: no such message", body = FailureBody),
-        (status = 401, description = "2014: no login, 2007: not a good one", body = FailureBody),
-        (status = 403, description = "1003: from a foreign page, 2012: blocked", body = FailureBody),
-        (status = 413, description = "1008: a body that is too long", body = FailureBody),
-        (status = 503, description = "8007, 1010: not now", body = FailureBody),
+        (status = 200, description = "OK. A message before the read mark changes nothing.", body = Done),
+        (status = 400, description = "Invalid message id (1006), no such room (8001), not a member of it \
+            (8002), no such message (8004).", body = ErrorBody),
+        (status = 401, description = "No login (2014), or an invalid or expired one (2007).", body = ErrorBody),
+        (status = 403, description = "Request of a foreign page (1003), or the member is blocked (2012).", body = ErrorBody),
+        (status = 413, description = "Request body too large (1008).", body = ErrorBody),
+        (status = 503, description = "The store (8007), or the server (1010), is unavailable.", body = ErrorBody),
     ),
 )]
 pub(super) async fn mark_read(
@@ -153,15 +152,15 @@ pub(super) async fn mark_read(
     params(("id" = u64, Path, description = "The message")),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "Its text is gone; again is as good as once", body = Done),
-        (status = 400, description = "1006: not a message id, 8001: no such room, 8002: not in it, \
-            8004: no such message", body = FailureBody),
-        (status = 401, description = "2014: no login, 2007: not a good one", body = FailureBody),
-        (status = 403, description = "1003: somebody else's, too old, or from a foreign page, \
-            2012: blocked",
-            body = FailureBody),
-        (status = 413, description = "1008: a body that is too long", body = FailureBody),
-        (status = 503, description = "8007, 1010: not now", body = FailureBody),
+        (status = 200, description = "OK. The text is removed; repeating it changes nothing.", body = Done),
+        (status = 400, description = "Invalid message id (1006), no such room (8001), not a member of it \
+            (8002), no such message (8004).", body = ErrorBody),
+        (status = 401, description = "No login (2014), or an invalid or expired one (2007).", body = ErrorBody),
+        (status = 403, description = "Another member's message, older than five minutes, or a request of a \
+            foreign page (1003); the member is blocked (2012).",
+            body = ErrorBody),
+        (status = 413, description = "Request body too large (1008).", body = ErrorBody),
+        (status = 503, description = "The store (8007), or the server (1010), is unavailable.", body = ErrorBody),
     ),
 )]
 pub(super) async fn delete(

@@ -5,8 +5,8 @@
 
 mod admin;
 mod docs;
+mod error;
 mod extract;
-mod failure;
 mod internal;
 mod messages;
 mod ops;

@@ -8,7 +8,7 @@ use axum::extract::State;
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
-use shared::web::{CommonError, FailureBody};
+use shared::web::{ApiError, ErrorBody, ErrorCode};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
@@ -26,7 +26,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The metrics.
 #[utoipa::path(
     get, path = "/metrics", tag = "operation",
-    responses((status = 200, description = "Prometheus' text format", body = String)),
+    responses((status = 200, description = "OK. Prometheus text format.", body = String)),
 )]
 pub(super) async fn metrics(
     State(state): State<HttpState>,
@@ -44,7 +44,7 @@ pub(super) struct Live {
 /// Whether to leave the process alone.
 #[utoipa::path(
     get, path = "/livez", tag = "operation",
-    responses((status = 200, description = "It runs", body = Live)),
+    responses((status = 200, description = "OK. The process answers.", body = Live)),
 )]
 pub(super) async fn live() -> Json<Live> {
     Json(Live { live: true })
@@ -91,8 +91,8 @@ enum BusReport {
 #[utoipa::path(
     get, path = "/readyz", tag = "operation",
     responses(
-        (status = 200, description = "Yes", body = Ready),
-        (status = 503, description = "No: starting, stopping, or a part of it does not work", body = Ready),
+        (status = 200, description = "OK. Ready.", body = Ready),
+        (status = 503, description = "Not ready: starting, stopping, or a part has failed.", body = Ready),
     ),
 )]
 pub(super) async fn ready(State(state): State<HttpState>) -> (StatusCode, Json<Ready>) {
@@ -130,8 +130,8 @@ pub(super) struct Started {
 #[utoipa::path(
     get, path = "/startupz", tag = "operation",
     responses(
-        (status = 200, description = "Yes", body = Started),
-        (status = 503, description = "Not yet", body = Started),
+        (status = 200, description = "OK. Started.", body = Started),
+        (status = 503, description = "Not started yet.", body = Started),
     ),
 )]
 pub(super) async fn started(State(state): State<HttpState>) -> (StatusCode, Json<Started>) {
@@ -158,18 +158,18 @@ pub(super) struct Draining {
 #[utoipa::path(
     post, path = "/admin/drain", tag = "operation",
     responses(
-        (status = 202, description = "It has begun, now or before", body = Draining),
-        (status = 403, description = "A browser asks for a page", body = FailureBody),
+        (status = 202, description = "The drain has begun, now or before.", body = Draining),
+        (status = 403, description = "Request of a page (1003).", body = ErrorBody),
     ),
 )]
 pub(super) async fn drain(
     State(state): State<StopState>,
     headers: HeaderMap,
-) -> Result<(StatusCode, Json<Draining>), CommonError> {
+) -> Result<(StatusCode, Json<Draining>), ApiError> {
     // Browsers say where a request comes from, programs do not: no page that an operator has open
     // may stop a node.
     if headers.contains_key(ORIGIN) {
-        return Err(CommonError::Forbidden);
+        return Err(ErrorCode::Forbidden.into());
     }
     state.stop.begin();
     let draining = Draining {

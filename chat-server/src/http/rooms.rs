@@ -13,14 +13,13 @@ use serde::{Deserialize, Serialize};
 use shared::clock::LocalDateTime;
 use shared::ids::{ItemId, MemberId, ProductId, RoomId};
 use shared::web::{
-    CommonError, Envelope, FailureBody, InPath, InQuery, Page, PageInfo, PageSize, cursor,
+    ApiError, Envelope, ErrorBody, ErrorCode, InPath, InQuery, Page, PageInfo, PageSize, cursor,
     parameter, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
 use super::extract::Caller;
-use super::failure::ApiError;
 use crate::rooms::{ListCursor, ListedRoom, RoomFilter};
 use crate::store::{ItemType, Role, RoomMember};
 
@@ -57,14 +56,14 @@ enum ReadOption {
 }
 
 impl FromStr for ReadOption {
-    type Err = CommonError;
+    type Err = ErrorCode;
 
-    fn from_str(text: &str) -> Result<Self, CommonError> {
+    fn from_str(text: &str) -> Result<Self, ErrorCode> {
         match text {
             "ALL" => Ok(Self::All),
             "BUYER" => Ok(Self::Buyer),
             "SELLER" => Ok(Self::Seller),
-            _ => Err(CommonError::Parameter),
+            _ => Err(ErrorCode::InvalidParameter),
         }
     }
 }
@@ -159,11 +158,11 @@ impl RoomRow {
     get, path = "/api/chat-room", tag = "rooms", params(ListQuery),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "A page", body = Envelope<Page<RoomRow>>),
-        (status = 400, description = "1006: a parameter is wrong", body = FailureBody),
-        (status = 401, description = "2014: no login, 2007: not a good one", body = FailureBody),
-        (status = 403, description = "2012: blocked", body = FailureBody),
-        (status = 503, description = "8007, 1010: not now", body = FailureBody),
+        (status = 200, description = "OK. One page.", body = Envelope<Page<RoomRow>>),
+        (status = 400, description = "Invalid parameter (1006).", body = ErrorBody),
+        (status = 401, description = "No login (2014), or an invalid or expired one (2007).", body = ErrorBody),
+        (status = 403, description = "The member is blocked (2012).", body = ErrorBody),
+        (status = 503, description = "The store (8007), or the server (1010), is unavailable.", body = ErrorBody),
     ),
 )]
 pub(super) async fn list(
@@ -224,12 +223,12 @@ impl From<&RoomMember> for MemberRow {
     params(("id" = u32, Path, description = "The room")),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "All of them", body = Envelope<Vec<MemberRow>>),
-        (status = 400, description = "1006: not a room id, 8001: no such room, 8002: not in it",
-            body = FailureBody),
-        (status = 401, description = "2014: no login, 2007: not a good one", body = FailureBody),
-        (status = 403, description = "2012: blocked", body = FailureBody),
-        (status = 503, description = "8007, 1010: not now", body = FailureBody),
+        (status = 200, description = "OK.", body = Envelope<Vec<MemberRow>>),
+        (status = 400, description = "Invalid room id (1006), no such room (8001), not a member of it (8002).",
+            body = ErrorBody),
+        (status = 401, description = "No login (2014), or an invalid or expired one (2007).", body = ErrorBody),
+        (status = 403, description = "The member is blocked (2012).", body = ErrorBody),
+        (status = 503, description = "The store (8007), or the server (1010), is unavailable.", body = ErrorBody),
     ),
 )]
 pub(super) async fn members(

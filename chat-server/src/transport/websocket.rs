@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue};
 use hyper::body::Body as _;
 use hyper_util::rt::TokioIo;
 use shared::web::headers::{all, has_token};
-use shared::web::{CommonError, Credentials, HttpStream, guarded, is_own_page};
+use shared::web::{Credentials, ErrorCode, HttpStream, guarded, is_own_page};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 
@@ -56,7 +56,7 @@ async fn upgrade(State(upgrades): State<Upgrades>, mut request: Request) -> Resp
     let credentials = Credentials::from_headers(request.headers());
     if upgrades.forbids(request.headers(), &credentials) {
         count_refused(services, "origin");
-        return CommonError::Forbidden.into_response();
+        return ErrorCode::Forbidden.into_response();
     }
     let mut response = match handshake(&request) {
         Ok(response) => response,
@@ -65,7 +65,7 @@ async fn upgrade(State(upgrades): State<Upgrades>, mut request: Request) -> Resp
             let mut response = refusal.into_response();
             let headers = response.headers_mut();
             headers.insert(SEC_WEBSOCKET_VERSION, VERSION);
-            if refusal == CommonError::WebSocket {
+            if refusal == ErrorCode::WebSocketVersion {
                 headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
                 headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             }
@@ -113,7 +113,7 @@ fn refuse(services: &Services, reason: &'static str) -> Response {
     // A balancer would send the next client on the same connection, and one that stays open takes
     // the place of one that could be served.
     let headers = [(RETRY_AFTER, RETRY_AFTER_SECONDS), (CONNECTION, "close")];
-    (headers, CommonError::Unavailable).into_response()
+    (headers, ErrorCode::Unavailable).into_response()
 }
 
 fn count_refused(services: &Services, reason: &'static str) {
@@ -123,20 +123,20 @@ fn count_refused(services: &Services, reason: &'static str) {
 
 /// The answer to a correct upgrade request (RFC 6455 §4.2), or what to say to another. Its headers
 /// are lists, on however many lines, and the library reads the plain form only.
-fn handshake(request: &Request) -> Result<Response, CommonError> {
+fn handshake(request: &Request) -> Result<Response, ErrorCode> {
     let headers = request.headers();
     let is_upgrade = has_token(headers, &CONNECTION, "upgrade")
         && has_token(headers, &UPGRADE, "websocket")
         && request.body().is_end_stream();
     let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
     let (true, Some(key), None) = (is_upgrade, keys.next(), keys.next()) else {
-        return Err(CommonError::Parameter);
+        return Err(ErrorCode::InvalidParameter);
     };
     let mut versions = all(headers, &SEC_WEBSOCKET_VERSION);
     match (versions.next(), versions.next()) {
         (Some(b"13"), None) => {}
-        (Some(_), _) => return Err(CommonError::WebSocket),
-        (None, _) => return Err(CommonError::Parameter),
+        (Some(_), _) => return Err(ErrorCode::WebSocketVersion),
+        (None, _) => return Err(ErrorCode::InvalidParameter),
     }
     let mut head = http::Request::new(());
     *head.method_mut() = request.method().clone();
@@ -148,7 +148,7 @@ fn handshake(request: &Request) -> Result<Response, CommonError> {
         (SEC_WEBSOCKET_KEY, key.clone()),
     ];
     head.headers_mut().extend(plain);
-    let response = create_response(&head).map_err(|_wrong| CommonError::Parameter)?;
+    let response = create_response(&head).map_err(|_wrong| ErrorCode::InvalidParameter)?;
     Ok(response.map(|()| Body::empty()))
 }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::claims::{ACCESS_LIFETIME, MemberToken};
 use shared::config::Secret;
-use shared::web::{CommonError, guarded};
+use shared::web::{ErrorCode, guarded};
 
 use crate::demo::{self, DemoMember};
 
@@ -72,12 +72,12 @@ async fn log_in(
     let request = match request {
         Ok(Json(request)) => request,
         Err(JsonRejection::MissingJsonContentType(_)) => {
-            return CommonError::MediaType.into_response();
+            return ErrorCode::UnsupportedBody.into_response();
         }
         Err(other) if other.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            return CommonError::TooLarge.into_response();
+            return ErrorCode::BodyTooLarge.into_response();
         }
-        Err(_) => return CommonError::Parameter.into_response(),
+        Err(_) => return ErrorCode::InvalidParameter.into_response(),
     };
     let wanted = |one: &DemoMember| u64::from(u32::from(one.member_id)) == request.member_id;
     let Some(member) = demo::members().find(wanted) else {

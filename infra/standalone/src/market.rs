@@ -188,7 +188,10 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), ApiError> {
             continue;
         }
         if let Err(failure) = market.chats().open(buyer, product).await {
-            info!("no demo room about product {product}: {}", failure.row().en);
+            info!(
+                "no demo room about product {product}: {}",
+                failure.code().english()
+            );
         }
     }
     Ok(())

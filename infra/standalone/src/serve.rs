@@ -77,7 +77,7 @@ pub(crate) enum ServeError {
     #[error("the market cannot start")]
     Market(#[from] MarketBuildError),
     /// The market's demo data could not be created.
-    #[error("demo members and offers cannot be made: {}", .0.row().en)]
+    #[error("demo members and offers cannot be made: {}", .0.code().english())]
     Members(ApiError),
     /// The chat's demo data could not be created.
     #[error(transparent)]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use shared::money::{Units, Won};
-use shared::web::{Done, Envelope, FailureBody, InBody, InQuery, done, parameter, success};
+use shared::web::{Done, Envelope, ErrorBody, InBody, InQuery, done, parameter, success};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -103,7 +103,7 @@ fn mean(tenths: i64, count: u64) -> f64 {
     responses(
         (status = 200, description = "It is this", body = Envelope<MemberInfo>),
         (status = 400, description = "No such member (2005), or no member id (1006)",
-            body = FailureBody),
+            body = ErrorBody),
     ),
 )]
 async fn info(
@@ -138,7 +138,7 @@ struct MyData {
     get, path = "/api/plans/my-data", tag = "plans", security(("access" = []), ("bearer" = [])),
     responses(
         (status = 200, description = "It is this", body = Envelope<MyData>),
-        (status = 400, description = "No plan (3011)", body = FailureBody),
+        (status = 400, description = "No plan (3011)", body = ErrorBody),
     ),
 )]
 async fn my_data(
@@ -219,7 +219,7 @@ struct NewImage {
     responses(
         (status = 200, description = "Done", body = Done),
         (status = 400, description = "No picture of mine that can be used (3013), or no body (1006)",
-            body = FailureBody),
+            body = ErrorBody),
     ),
 )]
 async fn profile_image(

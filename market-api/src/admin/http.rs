@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use http::HeaderMap;
 use shared::ids::MemberId;
-use shared::web::{Done, FailureBody, InPath, REQUEST_ID, done};
+use shared::web::{Done, ErrorBody, InPath, REQUEST_ID, done};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -28,7 +28,7 @@ pub fn routes(admins: Admins) -> OpenApiRouter {
     responses(
         (status = 200, description = "They are shut out", body = Done),
         (status = 400, description = "No such member (2005), or no member id (1006)",
-            body = FailureBody),
+            body = ErrorBody),
     ),
 )]
 async fn block(
@@ -50,7 +50,7 @@ async fn block(
     responses(
         (status = 200, description = "They may come in", body = Done),
         (status = 400, description = "No such member (2005), or no member id (1006)",
-            body = FailureBody),
+            body = ErrorBody),
     ),
 )]
 async fn unblock(

@@ -10,7 +10,7 @@ use crate::db::{Abort, Db, Tx};
 use crate::http::ApiError;
 use crate::members::{self, AccountStatus};
 use crate::outbox::{self, Event, EventKind};
-use shared::web::CommonError;
+use shared::web::ErrorCode;
 
 pub use http::routes;
 
@@ -47,7 +47,7 @@ impl Admins {
     pub async fn carry_out(&self, command: AdminCommand) -> Result<(), ApiError> {
         if command.by == command.member {
             // Administrators who block themselves could not undo it.
-            return Err(CommonError::Forbidden.into());
+            return Err(ErrorCode::Forbidden.into());
         }
         let done = self
             .db

@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use shared::claims::Role;
 use shared::ids::MemberId;
-use shared::web::{CommonError, Credentials, is_own_page};
+use shared::web::{Credentials, ErrorCode, is_own_page};
 
 use super::{AccessCookie, Auth, Identity, Origin};
 use crate::http::{ApiError, Limits, ResponseContext};
@@ -46,7 +46,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Admin {
         let caller = caller(parts, AccessCookie::Strict).await?;
         match caller.role {
             Role::Admin => Ok(Self(caller)),
-            Role::NewMember | Role::Member => Err(CommonError::Forbidden.into()),
+            Role::NewMember | Role::Member => Err(ErrorCode::Forbidden.into()),
         }
     }
 }
@@ -74,7 +74,7 @@ async fn caller(parts: &Parts, access_cookie: AccessCookie) -> Result<Caller, Ap
             .rate_limited
             .with_label_values(&["member"])
             .inc();
-        return Err(CommonError::TooMany.into());
+        return Err(ErrorCode::TooManyRequests.into());
     }
     Ok(Caller {
         member: identity.member,
@@ -87,7 +87,7 @@ fn refuse_other_pages(parts: &Parts, identity: &Identity) -> Result<(), ApiError
     let allowed: &Arc<[String]> = part(parts)?;
     let is_forgeable = identity.origin == Origin::Cookie && !parts.method.is_safe();
     if is_forgeable && !is_own_page(&parts.headers, allowed) {
-        return Err(CommonError::Forbidden.into());
+        return Err(ErrorCode::Forbidden.into());
     }
     Ok(())
 }
@@ -96,6 +96,6 @@ fn part<T: Send + Sync + 'static>(parts: &Parts) -> Result<&T, ApiError> {
     parts.extensions.get::<T>().ok_or_else(|| {
         let name = std::any::type_name::<T>();
         tracing::error!("route without its HTTP stack: extension {name} is missing");
-        CommonError::Internal.into()
+        ErrorCode::Internal.into()
     })
 }

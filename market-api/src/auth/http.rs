@@ -9,7 +9,7 @@ use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use shared::claims::{Jwk, Jwks};
-use shared::web::{CommonError, Credentials, Done, done, is_own_page};
+use shared::web::{Credentials, Done, ErrorCode, done, is_own_page};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -52,7 +52,7 @@ async fn log_out(State(api): State<Api>, headers: HeaderMap) -> Result<LoggedOut
     // CSRF check: otherwise another site's page could log members out.
     let by_cookie = credentials.bearer.is_none() && credentials.has_cookies();
     if by_cookie && !is_own_page(&headers, &api.allowed_origins) {
-        return Err(CommonError::Forbidden.into());
+        return Err(ErrorCode::Forbidden.into());
     }
     let cookies = api.auth.end(&credentials).await?;
     let cookies = cookies.into_iter().map(|cookie| (SET_COOKIE, cookie));

@@ -29,7 +29,7 @@ use shared::claims::{
 use shared::clock::{Clock, UnixMillis};
 use shared::config::Secret;
 use shared::ids::MemberId;
-use shared::web::{CommonError, Credentials};
+use shared::web::{Credentials, ErrorCode};
 
 use crate::db::{Abort, Db};
 use crate::http::{ApiError, Language};
@@ -228,9 +228,9 @@ impl Auth {
         }
         let is_any = credentials.bearer.is_some() || credentials.has_cookies();
         let refusal = if is_any {
-            CommonError::TokenInvalid
+            ErrorCode::TokenInvalid
         } else {
-            CommonError::TokenMissing
+            ErrorCode::TokenMissing
         };
         Err(refusal.into())
     }
@@ -277,7 +277,7 @@ impl Auth {
         match failure {
             Some(failure) => Err(failure),
             None if credentials.has_cookies() => Err(self.refuse("token")),
-            None => Err(CommonError::TokenMissing.into()),
+            None => Err(ErrorCode::TokenMissing.into()),
         }
     }
 
@@ -301,7 +301,7 @@ impl Auth {
     fn refuse(&self, reason: &str) -> ApiError {
         let failures = &self.metrics.auth_failures;
         failures.with_label_values(&[reason]).inc();
-        CommonError::TokenInvalid.into()
+        ErrorCode::TokenInvalid.into()
     }
 
     async fn look_up(&self, claims: MemberClaims, origin: Origin) -> Result<Identity, ApiError> {
@@ -350,7 +350,7 @@ impl Auth {
         };
         self.keys.sign(grant, now).map_err(|error: SignError| {
             tracing::error!("token not signed: {error}");
-            CommonError::Internal.into()
+            ErrorCode::Internal.into()
         })
     }
 }

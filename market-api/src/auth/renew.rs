@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use shared::claims::{MemberClaims, MemberToken, TokenId};
 use shared::clock::UnixMillis;
-use shared::web::CommonError;
+use shared::web::ErrorCode;
 
 use super::session::Renewal;
 use super::{Auth, Holder, Identity, Origin, SetCookies, fresh_token, repo};
@@ -56,7 +56,7 @@ impl Auth {
                     return Ok(next.clone());
                 }
                 let current = repo::current_token(tx, family).await?;
-                current.ok_or(Abort::Refused(ApiError::Web(CommonError::TokenInvalid)))
+                current.ok_or(Abort::Refused(ApiError::Web(ErrorCode::TokenInvalid)))
             })
         });
         Ok(rotated.await?)

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use shared::ids::{ProductId, RoomId};
-use shared::web::{Envelope, FailureBody, InPath, success};
+use shared::web::{Envelope, ErrorBody, InPath, success};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -35,9 +35,9 @@ struct Opened {
     responses(
         (status = 200, description = "It is there", body = Envelope<Opened>),
         (status = 400, description = "No such product (3002), withdrawn, expired or of a blocked \
-            seller (3003), one's own (8000), no product id (1006)", body = FailureBody),
+            seller (3003), one's own (8000), no product id (1006)", body = ErrorBody),
         (status = 503, description = "The chat, or the market, is not available right now (1010), \
-            or busy (5006)", body = FailureBody),
+            or busy (5006)", body = ErrorBody),
     ),
 )]
 async fn open(

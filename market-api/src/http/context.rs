@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{ACCEPT_LANGUAGE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
-use shared::web::Told;
+use shared::web::ApiError;
 use shared::web::headers::weighted;
 
 /// A language of error texts and notifications.
@@ -76,9 +76,9 @@ pub(super) async fn response_context(mut request: Request, next: Next) -> Respon
     let notes = std::mem::take(&mut *response_context.lock());
     let language = asked.or(notes.language).unwrap_or_default();
     if language == Language::English
-        && let Some(told) = response.extensions().get::<Told>()
+        && let Some(error) = response.extensions().get::<ApiError>()
     {
-        let english = (response.status(), Json(told.in_english())).into_response();
+        let english = (response.status(), Json(error.english_body())).into_response();
         let mut headers = std::mem::take(response.headers_mut());
         headers.remove(http::header::CONTENT_LENGTH);
         response = english;

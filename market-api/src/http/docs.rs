@@ -17,7 +17,7 @@ use utoipa::{PartialSchema as _, ToSchema as _};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-use shared::web::{ACCESS_COOKIE, FailureBody, common_failures, guarded};
+use shared::web::{ACCESS_COOKIE, ErrorBody, common_errors, guarded};
 
 use super::BODY_BYTES_MAX;
 
@@ -67,8 +67,8 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     let schemes = head.components.unwrap_or_default().security_schemes;
     let components = document.components.get_or_insert_with(Components::new);
     components.security_schemes.extend(schemes);
-    let name = FailureBody::name().into_owned();
-    components.schemas.insert(name, FailureBody::schema());
+    let name = ErrorBody::name().into_owned();
+    components.schemas.insert(name, ErrorBody::schema());
     for item in document.paths.paths.values_mut() {
         for operation in operations(item) {
             add_common_answers(operation);
@@ -112,7 +112,7 @@ fn add_common_answers(operation: &mut Operation) {
         answers.push(("413", "The body is too large (1008)"));
     }
     for (status, description) in answers {
-        let schema = Ref::from_schema_name(FailureBody::name());
+        let schema = Ref::from_schema_name(ErrorBody::name());
         let content = ContentBuilder::new().schema(Some(schema)).build();
         let response = ResponseBuilder::new()
             .description(description)
@@ -130,7 +130,7 @@ fn head(title: &str, description: &str, schemes: ComponentsBuilder) -> OpenApi {
     let info = InfoBuilder::new()
         .title(title)
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(format!("{description}\n\n{}", common_failures())));
+        .description(Some(format!("{description}\n\n{}", common_errors())));
     OpenApiBuilder::new()
         .info(info.build())
         .components(Some(schemes.build()))

@@ -18,7 +18,7 @@ use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 use shared::clock::Clock;
 use shared::ids::MemberId;
-use shared::web::CommonError;
+use shared::web::ErrorCode;
 
 use super::HttpStack;
 use super::address::ClientAddress;
@@ -92,7 +92,7 @@ pub(super) async fn by_address(
             .rate_limited
             .with_label_values(&["address"])
             .inc();
-        CommonError::TooMany.into_response()
+        ErrorCode::TooManyRequests.into_response()
     }
 }
 

@@ -15,7 +15,7 @@
 mod address;
 mod context;
 mod docs;
-mod failure;
+mod error;
 mod limit;
 
 use std::sync::Arc;
@@ -34,7 +34,7 @@ use crate::metrics::Metrics;
 pub use address::ClientAddress;
 pub use context::{Language, ResponseContext};
 pub use docs::{document, internal_document};
-pub use failure::ApiError;
+pub use error::ApiError;
 pub use limit::{Limits, Rate};
 
 /// Bound of a request body. 64 KiB: a page of 20 combinations, the longest body, has 6.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use shared::web::{CommonError, Envelope, FailureBody, InBody, success};
+use shared::web::{Envelope, ErrorBody, ErrorCode, InBody, success};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -48,7 +48,7 @@ struct Presigned {
         (status = 200, description = "They are these, in the order of the names",
             body = Envelope<Vec<Presigned>>),
         (status = 400, description = "Not pictures (3013), none or too many, or no body (1006)",
-            body = FailureBody),
+            body = ErrorBody),
     ),
 )]
 async fn presign(
@@ -71,8 +71,8 @@ impl From<PlaceError> for ApiError {
     fn from(error: PlaceError) -> Self {
         match error {
             PlaceError::Format => Self::ImageFormat,
-            PlaceError::Count => Self::Web(CommonError::Parameter),
-            PlaceError::TooMany => Self::Web(CommonError::TooMany),
+            PlaceError::Count => Self::Web(ErrorCode::InvalidParameter),
+            PlaceError::TooMany => Self::Web(ErrorCode::TooManyRequests),
             PlaceError::Db(error) => error.into(),
         }
     }
@@ -84,7 +84,7 @@ impl From<UseError> for ApiError {
             UseError::NotUsable => Self::ImageFormat,
             UseError::Store(error) => {
                 tracing::warn!("{error}");
-                Self::Web(CommonError::Unavailable)
+                Self::Web(ErrorCode::Unavailable)
             }
             UseError::Db(error) => error.into(),
         }

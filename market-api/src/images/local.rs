@@ -22,7 +22,7 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use serde::Deserialize;
 use shared::clock::{Clock, UnixMillis};
-use shared::web::{CommonError, Log, cors, guarded, logged};
+use shared::web::{ErrorCode, Log, cors, guarded, logged};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -202,27 +202,27 @@ async fn put_file(
     Path((member, name)): Path<(String, String)>,
     Query(signed): Query<Signed>,
     request: Request,
-) -> Result<StatusCode, CommonError> {
+) -> Result<StatusCode, ErrorCode> {
     let key = parse(&member, &name)?;
     let (Some(expires), Some(signature)) = (signed.expires, signed.signature) else {
-        return Err(CommonError::Forbidden);
+        return Err(ErrorCode::Forbidden);
     };
     let signature = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
     let text = LocalImages::text(&key, expires);
     let is_ours = hmac::verify(&images.secret, text.as_bytes(), &signature).is_ok();
     if !is_ours || images.clock.unix_millis().get() >= expires {
-        return Err(CommonError::Forbidden);
+        return Err(ErrorCode::Forbidden);
     }
     let unavailable = |error: String| {
         tracing::error!("picture not written: {error}");
-        CommonError::Unavailable
+        ErrorCode::Unavailable
     };
     // Checked before the body is read, so that a refused upload costs nothing.
     if images.is_used(&key).await {
-        return Err(CommonError::Forbidden);
+        return Err(ErrorCode::Forbidden);
     }
     let body = Bytes::from_request(request, &()).await;
-    let body = body.map_err(|_too_large| CommonError::TooLarge)?;
+    let body = body.map_err(|_too_large| ErrorCode::BodyTooLarge)?;
     let upload = images.upload_path(&key);
     let written = write(&upload, &body).await;
     written.map_err(|error| unavailable(error.to_string()))?;
@@ -231,7 +231,7 @@ async fn put_file(
         remove(&upload)
             .await
             .map_err(|error| unavailable(error.0))?;
-        return Err(CommonError::Forbidden);
+        return Err(ErrorCode::Forbidden);
     }
     Ok(StatusCode::OK)
 }
@@ -239,16 +239,16 @@ async fn put_file(
 async fn read_file(
     State(images): State<Arc<LocalImages>>,
     Path((member, name)): Path<(String, String)>,
-) -> Result<Response, CommonError> {
-    let key = parse(&member, &name).map_err(|_no_key| CommonError::Path)?;
+) -> Result<Response, ErrorCode> {
+    let key = parse(&member, &name).map_err(|_no_key| ErrorCode::RouteUnknown)?;
     let read = tokio::fs::read(images.path(&key)).await;
     let bytes = read.map_err(|error| {
         let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
         if absent.contains(&error.kind()) {
-            return CommonError::Path;
+            return ErrorCode::RouteUnknown;
         }
         tracing::error!("picture not read: {error}");
-        CommonError::Unavailable
+        ErrorCode::Unavailable
     })?;
     let media_type = key
         .format()
@@ -262,10 +262,10 @@ async fn read_file(
     Ok((headers, bytes).into_response())
 }
 
-fn parse(member: &str, name: &str) -> Result<Key, CommonError> {
+fn parse(member: &str, name: &str) -> Result<Key, ErrorCode> {
     format!("images/{member}/{name}")
         .parse()
-        .map_err(|_invalid| CommonError::Parameter)
+        .map_err(|_invalid| ErrorCode::InvalidParameter)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use shared::claims::Role;
 use shared::ids::MemberId;
-use shared::web::CommonError;
+use shared::web::ErrorCode;
 use tokio::time::sleep;
 
 use super::repo::{self, Attempt, Back, Outcome, Wanted};
@@ -80,7 +80,7 @@ impl Logins {
         });
         task.await.unwrap_or_else(|lost| {
             tracing::error!("login task failed: {lost}");
-            Err(LoginError::ApiError(ApiError::Web(CommonError::Internal)))
+            Err(LoginError::ApiError(ApiError::Web(ErrorCode::Internal)))
         })
     }
 

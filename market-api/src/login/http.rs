@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use shared::claims::Role;
 use shared::config::Secret;
-use shared::web::{CommonError, FailureBody, InPath, InQuery, cookies};
+use shared::web::{ErrorBody, ErrorCode, InPath, InQuery, cookies};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -47,8 +47,8 @@ pub fn routes(logins: Logins) -> OpenApiRouter {
     params(("provider" = String, Path, description = "kakao, google or naver")),
     responses(
         (status = 302, description = "To the provider"),
-        (status = 404, description = "Not a provider of this site (1004)", body = FailureBody),
-        (status = 503, description = "Not possible right now (1010)", body = FailureBody),
+        (status = 404, description = "Not a provider of this site (1004)", body = ErrorBody),
+        (status = 503, description = "Not possible right now (1010)", body = ErrorBody),
     ),
 )]
 async fn begin(
@@ -56,7 +56,7 @@ async fn begin(
     InPath(provider): InPath<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let at = logins.provider(&provider).ok_or(CommonError::Path)?;
+    let at = logins.provider(&provider).ok_or(ErrorCode::RouteUnknown)?;
     // Two tabs that log in concurrently share the cookie; a new value would invalidate the earlier attempt.
     let name = logins.browser_cookie();
     let known = browsers(&headers, name).into_iter().next();
@@ -71,7 +71,7 @@ async fn begin(
         "{name}={browser}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}",
         ATTEMPT_TIME.as_secs()
     );
-    let mut cookie = HeaderValue::try_from(cookie).map_err(|_odd| CommonError::Internal)?;
+    let mut cookie = HeaderValue::try_from(cookie).map_err(|_odd| ErrorCode::Internal)?;
     cookie.set_sensitive(true);
     Ok(redirect(url.as_str(), vec![cookie]))
 }
@@ -99,8 +99,8 @@ struct Query {
     params(("provider" = String, Path, description = "kakao, google or naver"), Query),
     responses(
         (status = 302, description = "To the front end"),
-        (status = 400, description = "A parameter comes twice (1006)", body = FailureBody),
-        (status = 404, description = "Not a provider of this site (1004)", body = FailureBody),
+        (status = 400, description = "A parameter comes twice (1006)", body = ErrorBody),
+        (status = 404, description = "Not a provider of this site (1004)", body = ErrorBody),
     ),
 )]
 async fn finish(
@@ -109,7 +109,7 @@ async fn finish(
     InQuery(query): InQuery<Query>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let at = logins.provider(&provider).ok_or(CommonError::Path)?;
+    let at = logins.provider(&provider).ok_or(ErrorCode::RouteUnknown)?;
     let browsers = browsers(&headers, logins.browser_cookie());
     let mut finished = match returned(query) {
         Some(returned) => logins.finish(at, returned, browsers, &headers).await,

@@ -95,7 +95,7 @@ enum LoginError {
     #[error("refused before with {0}")]
     Before(u16),
     /// The member is blocked, or the market failed.
-    #[error("failure {}", .0.row().code)]
+    #[error("failure {}", .0.code().number())]
     ApiError(ApiError),
 }
 
@@ -107,7 +107,7 @@ impl LoginError {
             Self::Refused(_) => 2009,
             Self::Away(_) => 1010,
             Self::Before(code) => *code,
-            Self::ApiError(failure) => failure.row().code,
+            Self::ApiError(failure) => failure.code().number(),
         }
     }
 

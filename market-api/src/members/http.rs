@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
-use shared::web::{CommonError, Done, FailureBody, InBody, done};
+use shared::web::{Done, ErrorBody, ErrorCode, InBody, done};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -47,7 +47,7 @@ struct NewLanguage {
     security(("access" = []), ("bearer" = [])),
     responses(
         (status = 200, description = "Done", body = Done),
-        (status = 400, description = "Another language, or no body (1006)", body = FailureBody),
+        (status = 400, description = "Another language, or no body (1006)", body = ErrorBody),
     ),
 )]
 async fn language(
@@ -55,7 +55,7 @@ async fn language(
     caller: Caller,
     InBody(new): InBody<NewLanguage>,
 ) -> Result<Json<Done>, ApiError> {
-    let language = Language::parse(&new.language).ok_or(CommonError::Parameter)?;
+    let language = Language::parse(&new.language).ok_or(ErrorCode::InvalidParameter)?;
     members.set_language(caller.member, language).await?;
     Ok(done())
 }

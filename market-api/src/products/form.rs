@@ -4,7 +4,7 @@ use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use shared::money::{Units, Won};
 use shared::text::is_blank;
-use shared::web::CommonError;
+use shared::web::ErrorCode;
 
 use super::{Kind, Position};
 use crate::http::ApiError;
@@ -35,12 +35,12 @@ pub struct Price(Won);
 
 impl Price {
     /// # Errors
-    /// [`CommonError::Parameter`] outside the bounds.
+    /// [`ErrorCode::InvalidParameter`] outside the bounds.
     pub fn parse(won: i64) -> Result<Self, ApiError> {
         if (1..=PRICE_MAX).contains(&won) {
             Ok(Self(Won::new(won)))
         } else {
-            Err(ApiError::Web(CommonError::Parameter))
+            Err(ApiError::Web(ErrorCode::InvalidParameter))
         }
     }
 
@@ -130,11 +130,11 @@ impl NewSpot {
         let at = Position::new(form.latitude, form.longitude);
         let capacity = form.capacity.unwrap_or(CAPACITY_DEFAULT);
         if !(1..=CAPACITY_MAX).contains(&capacity) {
-            return Err(ApiError::Web(CommonError::Parameter));
+            return Err(ApiError::Web(ErrorCode::InvalidParameter));
         }
         let title = text(form.title, TITLE_CHARS_MAX)?;
         if title.is_empty() {
-            return Err(ApiError::Web(CommonError::Parameter));
+            return Err(ApiError::Web(ErrorCode::InvalidParameter));
         }
         Ok(Self {
             member,
@@ -142,7 +142,7 @@ impl NewSpot {
             price: Price::parse(form.price)?,
             title,
             content: text(form.content, CONTENT_CHARS_MAX)?,
-            at: at.ok_or(ApiError::Web(CommonError::Parameter))?,
+            at: at.ok_or(ApiError::Web(ErrorCode::InvalidParameter))?,
             address: text(form.address, ADDRESS_CHARS_MAX)?,
             opens_at: form.opens_at,
             closes_at: form.closes_at,
@@ -157,20 +157,20 @@ fn text(text: String, chars_max: usize) -> Result<String, ApiError> {
     let trimmed = text.trim();
     let shows_nothing = !trimmed.is_empty() && is_blank(trimmed);
     if shows_nothing || trimmed.chars().count() > chars_max || trimmed.contains('\0') {
-        return Err(ApiError::Web(CommonError::Parameter));
+        return Err(ApiError::Web(ErrorCode::InvalidParameter));
     }
     Ok(trimmed.to_owned())
 }
 
 fn images(urls: Vec<String>) -> Result<Vec<String>, ApiError> {
     if urls.len() > IMAGES_MAX {
-        return Err(ApiError::Web(CommonError::Parameter));
+        return Err(ApiError::Web(ErrorCode::InvalidParameter));
     }
     for url in &urls {
         let known = url.starts_with("https://") || url.starts_with("http://");
         let plain = url.chars().all(|c| !c.is_control() && !c.is_whitespace());
         if !known || !plain || url.chars().count() > IMAGE_URL_CHARS_MAX {
-            return Err(ApiError::Web(CommonError::Parameter));
+            return Err(ApiError::Web(ErrorCode::InvalidParameter));
         }
         let path = url.split(['?', '#']).next().unwrap_or_default();
         let path = path.to_ascii_lowercase();
@@ -230,7 +230,11 @@ mod tests {
             refusal(|form| form.images = vec!["https://i/a.png".to_owned(); 11]),
         ];
         for (nth, found) in bad.into_iter().enumerate() {
-            assert_eq!(found, Some(ApiError::Web(CommonError::Parameter)), "{nth}");
+            assert_eq!(
+                found,
+                Some(ApiError::Web(ErrorCode::InvalidParameter)),
+                "{nth}"
+            );
         }
         let gif = refusal(|form| form.images = image("https://i/a.gif"));
         assert_eq!(gif, Some(ApiError::ImageFormat));

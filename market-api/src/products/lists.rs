@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use shared::clock::{LocalDateTime, UnixMillis};
 use shared::ids::MemberId;
-use shared::web::{CommonError, PageSize};
+use shared::web::{ErrorCode, PageSize};
 
 use super::hours::is_open;
 use super::near::place_of;
@@ -74,7 +74,7 @@ impl Products {
     /// even if the last row of a page changes or is deleted.
     ///
     /// # Errors
-    /// [`CommonError::Parameter`] for a cursor of another list, and for spots without a position.
+    /// [`ErrorCode::InvalidParameter`] for a cursor of another list, and for spots without a position.
     pub async fn list(&self, query: ListQuery) -> Result<OfferPage, ApiError> {
         if !Sort::of(query.kind).contains(&query.sort) {
             return Err(ApiError::SortOption);
@@ -85,7 +85,7 @@ impl Products {
         };
         let batch = match query.sort {
             Sort::Nearest => {
-                let at = query.at.ok_or(CommonError::Parameter)?;
+                let at = query.at.ok_or(ErrorCode::InvalidParameter)?;
                 let own = self.clone();
                 let work = Box::pin(async move { own.read_near_page(request, at).await });
                 self.batch(request.near_entry(at), work).await?
@@ -194,7 +194,7 @@ impl Products {
             None => None,
             Some(cursor) => match resolve(&mut connection, walk, cursor).await? {
                 SortKey::Number(key) => Some((key, cursor.id())),
-                SortKey::Place(_) => return Err(CommonError::Parameter.into()),
+                SortKey::Place(_) => return Err(ErrorCode::InvalidParameter.into()),
             },
         };
         let range = Range {
@@ -306,16 +306,16 @@ pub(super) async fn resolve(
     cursor: Cursor,
 ) -> Result<SortKey, ApiError> {
     let found = repo::key_now(connection, cursor.id(), walk.sort).await?;
-    let (kind, key) = found.ok_or(CommonError::Parameter)?;
+    let (kind, key) = found.ok_or(ErrorCode::InvalidParameter)?;
     if kind != walk.kind {
-        return Err(CommonError::Parameter.into());
+        return Err(ErrorCode::InvalidParameter.into());
     }
     if let Some(key) = key.filter(|key| cursor.is_at(walk, *key)) {
         return Ok(key);
     }
     let before = repo::keys_before(connection, cursor.id(), walk.sort).await?;
     let place = before.into_iter().find(|key| cursor.is_at(walk, *key));
-    Ok(place.ok_or(CommonError::Parameter)?)
+    Ok(place.ok_or(ErrorCode::InvalidParameter)?)
 }
 
 fn key_of(row: &OfferRow, sort: Sort) -> i64 {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use shared::clock::UnixMillis;
 use shared::ids::ProductId;
-use shared::web::CommonError;
+use shared::web::ErrorCode;
 use sqlx::AnyConnection;
 
 use super::geo::{FARTHEST_M, FirstFew, Hit};
@@ -37,7 +37,7 @@ impl Products {
                 let mut connection = self.db.read().await?;
                 match resolve(&mut connection, walk, cursor).await? {
                     SortKey::Place(place) => Some((at.distance_m(place), cursor.id())),
-                    SortKey::Number(_) => return Err(CommonError::Parameter.into()),
+                    SortKey::Number(_) => return Err(ErrorCode::InvalidParameter.into()),
                 }
             }
         };

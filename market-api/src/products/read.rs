@@ -4,7 +4,7 @@
 use shared::clock::{LocalDateTime, UnixMillis};
 use shared::ids::{MemberId, ProductId};
 use shared::money::{Units, Won};
-use shared::web::{CommonError, PageSize};
+use shared::web::{ErrorCode, PageSize};
 
 use super::hours::is_open;
 use super::{Kind, Position, Products, Sale, State, repo};
@@ -238,12 +238,12 @@ impl Products {
     /// A page of a member's offers in a state. Other members see only active and sold-out ones.
     ///
     /// # Errors
-    /// [`CommonError::Forbidden`], [`ApiError::MemberUnknown`].
+    /// [`ErrorCode::Forbidden`], [`ApiError::MemberUnknown`].
     pub async fn selling(&self, query: &SellingQuery) -> Result<SellingPage, ApiError> {
         match query.state {
             State::Active | State::SoldOut => {}
             State::Hidden | State::Deleted if query.seller == query.reader => {}
-            State::Hidden | State::Deleted => return Err(ApiError::Web(CommonError::Forbidden)),
+            State::Hidden | State::Deleted => return Err(ApiError::Web(ErrorCode::Forbidden)),
         }
         let now = self.clock.unix_millis();
         let size = usize::from(query.size.get());

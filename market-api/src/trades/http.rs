@@ -9,7 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::money::Won;
-use shared::web::{Envelope, FailureBody, InQuery, success};
+use shared::web::{Envelope, ErrorBody, InQuery, success};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -64,7 +64,7 @@ struct Prices {
     security(("access" = []), ("bearer" = [])),
     responses(
         (status = 200, description = "It is this", body = Envelope<Prices>),
-        (status = 400, description = "No such kind (3001)", body = FailureBody),
+        (status = 400, description = "No such kind (3001)", body = ErrorBody),
     ),
 )]
 async fn market_price(

@@ -6,7 +6,7 @@ use market_api::http::ApiError;
 use market_api::products::{Kind, NewSpot, SellingQuery, State};
 use market_api::trades::Trades;
 use shared::money::{Units, Won};
-use shared::web::CommonError;
+use shared::web::ErrorCode;
 use sqlx::Row as _;
 use tokio::task::JoinSet;
 
@@ -400,7 +400,7 @@ async fn own_offers_are_listed_by_state(on: On) {
     }
     query.reader = member(2);
     let hidden = market.products.selling(&query).await;
-    assert_eq!(hidden.err(), Some(ApiError::Web(CommonError::Forbidden)));
+    assert_eq!(hidden.err(), Some(ApiError::Web(ErrorCode::Forbidden)));
     query.state = State::SoldOut;
     assert_eq!(market.products.selling(&query).await.unwrap().count, 1);
     query.seller = member(3);

@@ -240,7 +240,7 @@ async fn messages_come_in_the_readers_language(on: On) {
         answer.is(400, 2005);
         answer.json()["message"].as_str().unwrap().to_owned()
     };
-    let (ko, en) = ("존재하지 않는 회원입니다.", "There is no such member.");
+    let (ko, en) = ("존재하지 않는 회원입니다.", "No such member.");
     assert_eq!(message(None).await, ko);
     assert_eq!(message(Some("en-GB, ko;q=0.5")).await, en);
     for (language, expected) in [("en", en), ("ko", ko)] {
@@ -266,10 +266,7 @@ async fn messages_come_in_the_readers_language(on: On) {
         .ask(Method::GET, "/api/nowhere")
         .header("accept-language", "en");
     let answer = ask.send().await;
-    assert_eq!(
-        answer.json()["message"],
-        "There is nothing at this address."
-    );
+    assert_eq!(answer.json()["message"], "No such route.");
 }
 
 async fn export_contains_all_stored_data(on: On) {

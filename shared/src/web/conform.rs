@@ -19,8 +19,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version}
 use hyper::body::Body as _;
 use tower::ServiceExt as _;
 
+use super::codes::ErrorCode;
 use super::cors::CrossOrigin;
-use super::envelope::{CommonError, failure};
+use super::error::ApiError;
 use super::guard::{REQUEST_ID, RETRY_AFTER_SECONDS, RequestIds, named};
 use super::headers::{self, has_token, is_known, media_type};
 use super::hosts::Hosts;
@@ -89,29 +90,29 @@ fn unless_known(mut response: Response, known: Option<HeaderMap>) -> Response {
 /// Checks a request before routing, and moves its host to the `Host` header, whatever form it came
 /// in.
 fn check(request: &mut Request, rules: &Rules) -> Result<(), Box<Response>> {
-    let refuse = |refusal: CommonError| Box::new(last(refusal.into_response()));
-    let host = host(request).map_err(|()| refuse(CommonError::Parameter))?;
+    let refuse = |code: ErrorCode| Box::new(last(code.into_response()));
+    let host = host(request).map_err(|()| refuse(ErrorCode::InvalidParameter))?;
     check_body(request)?;
     if !headers::all(request.headers(), &EXPECT)
         .all(|value| value.eq_ignore_ascii_case(b"100-continue"))
     {
-        let row = CommonError::of_status(StatusCode::EXPECTATION_FAILED);
-        return Err(Box::new(last(failure(row))));
+        let error = ApiError::of_status(StatusCode::EXPECTATION_FAILED);
+        return Err(Box::new(last(error.into_response())));
     }
     if let Some(hosts) = &rules.hosts {
         let is_own = host.as_ref().is_some_and(|host| hosts.contain(host));
         // HTTP/1.0 may omit the host; no browser uses it.
         if !is_own && (host.is_some() || request.version() == Version::HTTP_11) {
-            return Err(refuse(CommonError::Host));
+            return Err(refuse(ErrorCode::HostUnknown));
         }
     }
     match (request.uri().path(), request.method()) {
-        (_, &Method::CONNECT) => Err(refuse(CommonError::NotImplemented)),
+        (_, &Method::CONNECT) => Err(refuse(ErrorCode::NotImplemented)),
         ("*", &Method::OPTIONS) => {
             let answer = (StatusCode::NO_CONTENT, [(ALLOW, METHODS)]);
             Err(Box::new(answer.into_response()))
         }
-        (path, _) if !path.starts_with('/') => Err(refuse(CommonError::Parameter)),
+        (path, _) if !path.starts_with('/') => Err(refuse(ErrorCode::InvalidParameter)),
         _ => Ok(()),
     }
 }
@@ -163,12 +164,12 @@ fn check_body(request: &Request) -> Result<(), Box<Response>> {
         (Some(_), Some(_)) => false,
     };
     if !is_chunks_only {
-        return Err(Box::new(last(CommonError::NotImplemented.into_response())));
+        return Err(Box::new(last(ErrorCode::NotImplemented.into_response())));
     }
     let is_plain = headers::all(headers, &CONTENT_ENCODING)
         .all(|coding| coding.eq_ignore_ascii_case(b"identity"));
     if !is_plain && !request.body().is_end_stream() {
-        let mut response = last(CommonError::MediaType.into_response());
+        let mut response = last(ErrorCode::UnsupportedBody.into_response());
         let identity = HeaderValue::from_static("identity");
         response.headers_mut().insert(ACCEPT_ENCODING, identity);
         return Err(Box::new(response));
@@ -232,7 +233,7 @@ fn in_envelope(response: Response) -> Response {
     if !is_failure || is_json {
         return response;
     }
-    let mut told = failure(CommonError::of_status(status));
+    let mut told = ApiError::of_status(status).into_response();
     let mut headers = response.headers().clone();
     headers.remove(CONTENT_LENGTH);
     headers.remove(CONTENT_TYPE);

@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
-use super::envelope::CommonError;
+use super::codes::ErrorCode;
 use crate::json::from_object;
 
 /// Whether a request comes from a page of an allowed origin, or of the server's own.
@@ -54,11 +54,11 @@ fn bare_authority(scheme: &str, authority: &str) -> String {
 pub struct InPath<T>(pub T);
 
 impl<T: FromStr, S: Send + Sync> FromRequestParts<S> for InPath<T> {
-    type Rejection = CommonError;
+    type Rejection = ErrorCode;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, CommonError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ErrorCode> {
         let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(text) = path.map_err(|_rejection| CommonError::Parameter)?;
+        let Path(text) = path.map_err(|_rejection| ErrorCode::InvalidParameter)?;
         parsed(&text).map(Self)
     }
 }
@@ -68,11 +68,11 @@ impl<T: FromStr, S: Send + Sync> FromRequestParts<S> for InPath<T> {
 pub struct InQuery<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for InQuery<T> {
-    type Rejection = CommonError;
+    type Rejection = ErrorCode;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, CommonError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ErrorCode> {
         let query = Query::<T>::from_request_parts(parts, state).await;
-        let Query(parameters) = query.map_err(|_rejection| CommonError::Parameter)?;
+        let Query(parameters) = query.map_err(|_rejection| ErrorCode::InvalidParameter)?;
         Ok(Self(parameters))
     }
 }
@@ -83,18 +83,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for InQuery<T> {
 pub struct InBody<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for InBody<T> {
-    type Rejection = CommonError;
+    type Rejection = ErrorCode;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, CommonError> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, ErrorCode> {
         let body = Bytes::from_request(request, state).await;
         let body = body.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => CommonError::TooLarge,
-            _ => CommonError::Parameter,
+            StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::BodyTooLarge,
+            _ => ErrorCode::InvalidParameter,
         })?;
         from_object(&body).map(Self).map_err(|error| {
             // Its position and kind; its text may quote the body.
             tracing::debug!(line = error.line(), kind = ?error.classify(), "a body was refused");
-            CommonError::Parameter
+            ErrorCode::InvalidParameter
         })
     }
 }
@@ -105,17 +105,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for InBody<T> {
 /// `%2B5`; `+5` itself is a space and a 5).
 ///
 /// # Errors
-/// [`CommonError::Parameter`]: it is something else.
-pub fn parameter<T: FromStr>(text: Option<&str>) -> Result<Option<T>, CommonError> {
+/// [`ErrorCode::InvalidParameter`]: it is something else.
+pub fn parameter<T: FromStr>(text: Option<&str>) -> Result<Option<T>, ErrorCode> {
     let text = text.filter(|text| !text.is_empty());
     text.map(parsed).transpose()
 }
 
 /// Parses the text; a leading plus is refused.
-fn parsed<T: FromStr>(text: &str) -> Result<T, CommonError> {
+fn parsed<T: FromStr>(text: &str) -> Result<T, ErrorCode> {
     let text = Some(text).filter(|text| !text.starts_with('+'));
     let value = text.and_then(|text| text.parse().ok());
-    value.ok_or(CommonError::Parameter)
+    value.ok_or(ErrorCode::InvalidParameter)
 }
 
 #[cfg(test)]
@@ -161,13 +161,13 @@ mod tests {
 
     #[test]
     fn a_number_is_written_in_digits() {
-        let check = |text: &str, expected: Result<Option<u64>, CommonError>| {
+        let check = |text: &str, expected: Result<Option<u64>, ErrorCode>| {
             assert_eq!(parameter(Some(text)), expected, "{text}");
         };
         check("5", Ok(Some(5)));
         check("", Ok(None));
-        check("+5", Err(CommonError::Parameter));
-        check(" 5", Err(CommonError::Parameter));
-        check("-5", Err(CommonError::Parameter));
+        check("+5", Err(ErrorCode::InvalidParameter));
+        check(" 5", Err(ErrorCode::InvalidParameter));
+        check("-5", Err(ErrorCode::InvalidParameter));
     }
 }

@@ -19,8 +19,8 @@ use tokio::time::timeout_at;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::body::{Pace, PacedBody};
+use super::codes::ErrorCode;
 use super::conform::last;
-use super::envelope::CommonError;
 use super::stream::now;
 use crate::clock::Clock;
 
@@ -93,8 +93,8 @@ where
 }
 
 /// Fallback for unknown routes.
-pub async fn unknown_path() -> CommonError {
-    CommonError::Path
+pub async fn unknown_path() -> ErrorCode {
+    ErrorCode::RouteUnknown
 }
 
 /// The path allows other methods, which the router lists in `Allow`; that list is the response to
@@ -103,13 +103,13 @@ async fn unknown_method(method: Method) -> Response {
     if method == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        CommonError::Method.into_response()
+        ErrorCode::MethodNotAllowed.into_response()
     }
 }
 
 /// The hook of the process has logged the panic itself.
 fn answer_panic(_: Box<dyn Any + Send>) -> Response {
-    CommonError::Internal.into_response()
+    ErrorCode::Internal.into_response()
 }
 
 /// Refuses a request that announces too long a body without reading it. A body of unknown length is
@@ -123,7 +123,7 @@ async fn refuse_long_bodies(
     let announced = request.body().size_hint().lower();
     let is_short = usize::try_from(announced).is_ok_and(|length| length <= bytes_max);
     if !is_short {
-        return last(CommonError::TooLarge.into_response());
+        return last(ErrorCode::BodyTooLarge.into_response());
     }
     next.run(request).await
 }
@@ -141,13 +141,13 @@ async fn limit_time(request: Request, next: Next) -> Response {
     loop {
         let until = begun + REQUEST_MAX + pace.waited();
         match timeout_at(until, answering.as_mut()).await {
-            Ok(_) if pace.is_too_slow() => return last(CommonError::TooSlow.into_response()),
+            Ok(_) if pace.is_too_slow() => return last(ErrorCode::RequestTimeout.into_response()),
             Ok(response) if response.status() == StatusCode::PAYLOAD_TOO_LARGE => {
                 return last(response);
             }
             Ok(response) => return response,
             Err(_elapsed) if now() < begun + REQUEST_MAX + pace.waited() => {}
-            Err(_elapsed) => return CommonError::Unavailable.into_response(),
+            Err(_elapsed) => return ErrorCode::Unavailable.into_response(),
         }
     }
 }
@@ -206,9 +206,9 @@ mod tests {
         let routes = Router::new()
             .route(
                 "/panic",
-                get(async || -> CommonError { panic!("on purpose") }),
+                get(async || -> ErrorCode { panic!("on purpose") }),
             )
-            .route("/hang", get(std::future::pending::<CommonError>));
+            .route("/hang", get(std::future::pending::<ErrorCode>));
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         let response = guarded(routes, 10).oneshot(request).await.unwrap();
         let status = response.status();

@@ -30,9 +30,9 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, warn};
 
+use super::codes::ErrorCode;
 use super::conform::{Rules, conform, last};
 use super::cors::CrossOrigin;
-use super::envelope::CommonError;
 use super::guard::RequestIds;
 use super::hosts::Hosts;
 use super::linger::{close_with, linger};
@@ -255,7 +255,7 @@ impl Front {
     fn refuse(&self, tcp: TcpStream) {
         let name = self.rules.ids.next();
         let name = name.to_str().unwrap_or("-");
-        let answer = raw::answer(CommonError::Unavailable.row(), name, None);
+        let answer = raw::answer(&ErrorCode::Unavailable.into(), name, None);
         let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned() else {
             return close_with(tcp, &answer);
         };

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use utoipa::ToSchema;
 
-use super::envelope::CommonError;
+use super::codes::ErrorCode;
 use super::extract::parameter;
 use crate::ids::MemberId;
 
@@ -29,26 +29,28 @@ impl PageSize {
     /// front end asks for as many rows as a room's id.
     ///
     /// # Errors
-    /// [`CommonError::Parameter`]: another text, or 0.
-    pub fn parse(text: Option<&str>, default: Self) -> Result<Self, CommonError> {
+    /// [`ErrorCode::InvalidParameter`]: another text, or 0.
+    pub fn parse(text: Option<&str>, default: Self) -> Result<Self, ErrorCode> {
         let Some(text) = text.filter(|text| !text.is_empty()) else {
             return Ok(default);
         };
         if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(CommonError::Parameter);
+            return Err(ErrorCode::InvalidParameter);
         }
         // Digits that overflow are a number above the maximum.
         let size = text.parse().unwrap_or(SIZE_MAX).min(SIZE_MAX);
-        NonZeroU8::new(size).map(Self).ok_or(CommonError::Parameter)
+        NonZeroU8::new(size)
+            .map(Self)
+            .ok_or(ErrorCode::InvalidParameter)
     }
 
     /// The parameter `size`, which is required here.
     ///
     /// # Errors
-    /// [`CommonError::Parameter`]: it is not, or as for [`Self::parse`].
-    pub fn parse_required(text: Option<&str>) -> Result<Self, CommonError> {
+    /// [`ErrorCode::InvalidParameter`]: it is not, or as for [`Self::parse`].
+    pub fn parse_required(text: Option<&str>) -> Result<Self, ErrorCode> {
         let given = text.filter(|text| !text.is_empty());
-        given.ok_or(CommonError::Parameter)?;
+        given.ok_or(ErrorCode::InvalidParameter)?;
         Self::parse(given, Self::LIST)
     }
 
@@ -63,8 +65,8 @@ impl PageSize {
 /// first front end sends it.
 ///
 /// # Errors
-/// [`CommonError::Parameter`]: it is something else.
-pub fn cursor<T: FromStr>(text: Option<&str>) -> Result<Option<T>, CommonError> {
+/// [`ErrorCode::InvalidParameter`]: it is something else.
+pub fn cursor<T: FromStr>(text: Option<&str>) -> Result<Option<T>, ErrorCode> {
     parameter(text.filter(|text| *text != "0"))
 }
 
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn cursor_0_is_the_first_page() {
-        let check = |text: Option<&str>, expected: Result<Option<MemberId>, CommonError>| {
+        let check = |text: Option<&str>, expected: Result<Option<MemberId>, ErrorCode>| {
             assert_eq!(cursor(text), expected, "{text:?}");
         };
         check(None, Ok(None));
@@ -161,7 +163,7 @@ mod tests {
         check(Some("0"), Ok(None));
         check(Some("7"), Ok(Some("7".parse().unwrap())));
         for text in ["00", "-0", "0.0", "-1", "x"] {
-            check(Some(text), Err(CommonError::Parameter));
+            check(Some(text), Err(ErrorCode::InvalidParameter));
         }
     }
 }

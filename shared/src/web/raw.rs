@@ -3,7 +3,7 @@
 
 use http::StatusCode;
 
-use super::envelope::{CommonError, FailureBody, Row};
+use super::error::ApiError;
 
 /// Bytes that are still to be written.
 #[derive(Debug, Default)]
@@ -23,14 +23,14 @@ impl RawAnswer {
 }
 
 /// The bytes of an error response.
-pub(super) fn answer(row: Row, name: &str, date: Option<&str>) -> Vec<u8> {
-    let body = serde_json::to_string(&FailureBody::of(row)).unwrap_or_default();
+pub(super) fn answer(error: &ApiError, name: &str, date: Option<&str>) -> Vec<u8> {
+    let body = serde_json::to_string(&error.korean_body()).unwrap_or_default();
     let (status, reason) = (
-        row.status.as_u16(),
-        row.status.canonical_reason().unwrap_or_default(),
+        error.status().as_u16(),
+        error.status().canonical_reason().unwrap_or_default(),
     );
     let date = date.map_or_else(String::new, |date| format!("date: {date}\r\n"));
-    let retry = match row.status {
+    let retry = match error.status() {
         StatusCode::SERVICE_UNAVAILABLE => "retry-after: 1\r\n",
         _ => "",
     };
@@ -40,7 +40,7 @@ pub(super) fn answer(row: Row, name: &str, date: Option<&str>) -> Vec<u8> {
          {retry}{date}connection: close\r\n\r\n{body}",
         body.len()
     );
-    if row.status != StatusCode::SERVICE_UNAVAILABLE {
+    if error.status() != StatusCode::SERVICE_UNAVAILABLE {
         tracing::info!(request.id = name, status, "what came is no request");
     }
     answer.into_bytes()
@@ -54,7 +54,7 @@ pub(super) fn instead_of(head: &[u8], name: &str) -> RawAnswer {
     let lines = text.split("\r\n");
     let mut dates = lines.filter_map(|line| line.strip_prefix("date: "));
     RawAnswer {
-        bytes: answer(CommonError::of_status(status), name, dates.next()),
+        bytes: answer(&ApiError::of_status(status), name, dates.next()),
         written: 0,
     }
 }

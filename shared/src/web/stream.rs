@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::envelope::CommonError;
+use super::codes::ErrorCode;
 use super::raw::{self, RawAnswer};
 use super::seat::{Seat, Stage};
 use crate::clock::{Clock as _, SystemClock};
@@ -175,7 +175,7 @@ impl HttpStream {
             && let Some(tcp) = &self.tcp
         {
             self.ended = Ended::ByUs;
-            let answer = raw::answer(CommonError::TooSlow.row(), &self.seat.name(), None);
+            let answer = raw::answer(&ErrorCode::RequestTimeout.into(), &self.seat.name(), None);
             // One small response on an idle connection; a client whose buffer is full gets none.
             if let Err(error) = tcp.try_write(&answer) {
                 tracing::debug!("408 not written: {error}");

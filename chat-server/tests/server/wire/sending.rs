@@ -54,10 +54,17 @@ async fn stored(raw: &mut Raw) -> Vec<String> {
 #[tokio::test]
 async fn a_room_must_be_there_and_one_must_be_in_it() {
     let hello = r#"{"message":"x"}"#;
-    check_refused("/pub/99", "", hello, 8001, "no such room").await;
-    check_refused("/pub/3", "", hello, 8002, "not a participant").await;
-    check_refused("/pub/99/typing", "", "{}", 8001, "no such room").await;
-    check_refused("/pub/3/typing", "", "{}", 8002, "not a participant").await;
+    check_refused("/pub/99", "", hello, 8001, "No such chat room.").await;
+    check_refused("/pub/3", "", hello, 8002, "not a member of this chat room").await;
+    check_refused("/pub/99/typing", "", "{}", 8001, "No such chat room.").await;
+    check_refused(
+        "/pub/3/typing",
+        "",
+        "{}",
+        8002,
+        "not a member of this chat room",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -266,7 +273,7 @@ async fn too_many_messages_are_refused_but_may_come_again() {
     let mut raw = session(&node, 1).await;
     raw.text(&frame.replace("receipt:r\n", "").repeat(TOO_MANY))
         .await;
-    refused(&mut raw, "8008", "too many messages", 1013).await;
+    refused(&mut raw, "8008", "Too many messages", 1013).await;
 }
 
 #[tokio::test]
@@ -278,7 +285,7 @@ async fn a_session_without_errors_ends_at_the_first_failure() {
     raw.expect(Command::Message).await;
     raw.text("UNSUBSCRIBE\nid:e\n\n\0SEND\ndestination:/pub/3\n\n{}\0")
         .await;
-    refused(&mut raw, "8002", "not a participant", 1008).await;
+    refused(&mut raw, "8002", "not a member of this chat room", 1008).await;
 }
 
 /// A message to room 1 under a name, which is its text and its receipt, too.

@@ -71,20 +71,32 @@ async fn a_subscription_too_many_is_refused_and_the_others_stay() {
 
 #[tokio::test]
 async fn a_room_of_others_is_closed() {
-    check_refused("/sub/3", "", "8002", "not a participant").await;
-    check_refused("/sub/3", "resume-after:0\n", "8002", "not a participant").await;
-    check_refused("/sub/3/events", "", "8002", "not a participant").await;
+    check_refused("/sub/3", "", "8002", "not a member of this chat room").await;
+    check_refused(
+        "/sub/3",
+        "resume-after:0\n",
+        "8002",
+        "not a member of this chat room",
+    )
+    .await;
+    check_refused(
+        "/sub/3/events",
+        "",
+        "8002",
+        "not a member of this chat room",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_room_that_is_not_there_cannot_be_heard() {
-    check_refused("/sub/99", "", "8001", "no such room").await;
-    check_refused("/sub/99/events", "", "8001", "no such room").await;
+    check_refused("/sub/99", "", "8001", "No such chat room.").await;
+    check_refused("/sub/99/events", "", "8001", "No such chat room.").await;
 }
 
 #[tokio::test]
 async fn alarms_of_others_are_closed() {
-    check_refused("/sub/alarm/2", "", "1003", "not allowed").await;
+    check_refused("/sub/alarm/2", "", "1003", "Not allowed.").await;
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ async fn a_token_of_another_member_or_a_bad_one_extends_nothing() {
     for token in [&*node.token(2), &refresh, &lapsed, "", "a.b.c"] {
         let mut raw = session(&node, 1).await;
         send_token(&mut raw, token).await;
-        let error = refused(&mut raw, "2007", "the token is not valid", 1008).await;
+        let error = refused(&mut raw, "2007", "Invalid or expired login", 1008).await;
         assert_eq!(error.header("receipt-id"), Some("t"));
     }
 }

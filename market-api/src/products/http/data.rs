@@ -12,7 +12,7 @@ use shared::clock::LocalDateTime;
 use shared::ids::ProductId;
 use shared::money::{Units, Won};
 use shared::web::{
-    CommonError, Done, Envelope, FailureBody, InBody, InPath, InQuery, Page, PageInfo, PageSize,
+    Done, Envelope, ErrorBody, ErrorCode, InBody, InPath, InQuery, Page, PageInfo, PageSize,
     cursor, done, parameter, success,
 };
 use utoipa::{IntoParams, ToSchema};
@@ -106,7 +106,7 @@ impl From<&ListedOffer> for DataRow {
     responses(
         (status = 200, description = "A page", body = Envelope<Page<DataRow>>),
         (status = 400, description = "No such order (3000); a parameter that cannot be, or a cursor \
-            of another list (1006)", body = FailureBody),
+            of another list (1006)", body = ErrorBody),
     ),
 )]
 pub(super) async fn list(
@@ -141,9 +141,9 @@ pub(super) fn sort(kind: Kind, name: Option<&str>) -> Result<Sort, ApiError> {
 }
 
 /// Parses the cursor parameter.
-pub(super) fn after(text: Option<&str>) -> Result<Option<Cursor>, CommonError> {
+pub(super) fn after(text: Option<&str>) -> Result<Option<Cursor>, ErrorCode> {
     let number: Option<u64> = cursor(text)?;
-    let place = number.map(|number| Cursor::parse(number).ok_or(CommonError::Parameter));
+    let place = number.map(|number| Cursor::parse(number).ok_or(ErrorCode::InvalidParameter));
     place.transpose()
 }
 
@@ -212,7 +212,7 @@ impl From<DataDetail> for DataView {
     responses(
         (status = 200, description = "It is this", body = Envelope<DataView>),
         (status = 400, description = "No such product (3002), none of mobile data (3009), no longer \
-            offered (3003), no product id (1006)", body = FailureBody),
+            offered (3003), no product id (1006)", body = ErrorBody),
     ),
 )]
 pub(super) async fn detail(
@@ -253,7 +253,7 @@ pub(super) struct DataForm {
     responses(
         (status = 200, description = "Offered", body = Done),
         (status = 400, description = "Over the month's 2 GB (3005), no such amount (3006), no plan \
-            (3011), not enough in it (3014), no such price (1006)", body = FailureBody),
+            (3011), not enough in it (3014), no such price (1006)", body = ErrorBody),
     ),
 )]
 pub(super) async fn offer(
@@ -295,7 +295,7 @@ pub(super) struct DataChangeForm {
         (status = 200, description = "Changed", body = Envelope<Changed>),
         (status = 400, description = "No such product (3002), none of mobile data (3009), another \
             member's (3004), no longer offered (3003), partly sold (3015); else as for an offer",
-            body = FailureBody),
+            body = ErrorBody),
     ),
 )]
 pub(super) async fn change(

@@ -12,8 +12,8 @@ use shared::clock::LocalDateTime;
 use shared::ids::{MemberId, ProductId};
 use shared::money::Units;
 use shared::web::{
-    CommonError, CountPage, Done, Envelope, FailureBody, InPath, InQuery, PageInfo, PageSize,
-    cursor, done, success,
+    CountPage, Done, Envelope, ErrorBody, ErrorCode, InPath, InQuery, PageInfo, PageSize, cursor,
+    done, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -30,7 +30,7 @@ use crate::http::ApiError;
     responses(
         (status = 200, description = "Deleted", body = Done),
         (status = 400, description = "No such product (3002), another member's (3004), deleted \
-            before (3008), sold out or expired (3003), no product id (1006)", body = FailureBody),
+            before (3008), sold out or expired (3003), no product id (1006)", body = ErrorBody),
     ),
 )]
 pub(super) async fn delete(
@@ -130,7 +130,7 @@ impl From<SellingRow> for SellingView {
     security(("access" = []), ("bearer" = [])),
     responses(
         (status = 200, description = "A page, the newest first", body = Envelope<CountPage<SellingView>>),
-        (status = 400, description = "A parameter that cannot be (1006)", body = FailureBody),
+        (status = 400, description = "A parameter that cannot be (1006)", body = ErrorBody),
     ),
 )]
 pub(super) async fn own(
@@ -149,7 +149,7 @@ pub(super) async fn own(
     responses(
         (status = 200, description = "A page, the newest first", body = Envelope<CountPage<SellingView>>),
         (status = 400, description = "No such member (2005), a parameter that cannot be (1006)",
-            body = FailureBody),
+            body = ErrorBody),
     ),
 )]
 pub(super) async fn of_member(
@@ -172,7 +172,7 @@ async fn selling(
     let query = SellingQuery {
         seller,
         reader,
-        state: state.ok_or(CommonError::Parameter)?,
+        state: state.ok_or(ErrorCode::InvalidParameter)?,
         size,
         after: cursor(asked.cursor_id.as_deref())?,
     };

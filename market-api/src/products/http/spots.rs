@@ -10,8 +10,8 @@ use axum::extract::State;
 use serde::Deserialize;
 use shared::ids::ProductId;
 use shared::web::{
-    CommonError, Done, Envelope, FailureBody, InBody, InPath, InQuery, Page, PageInfo, PageSize,
-    done, parameter, success,
+    Done, Envelope, ErrorBody, ErrorCode, InBody, InPath, InQuery, Page, PageInfo, PageSize, done,
+    parameter, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -65,10 +65,10 @@ async fn list(
     asked: &ListParameters,
 ) -> Result<Json<Envelope<Page<SpotRow>>>, ApiError> {
     let size = PageSize::parse_required(asked.size.as_deref())?;
-    let degrees = |text: Option<&str>| parameter::<f64>(text)?.ok_or(CommonError::Parameter);
+    let degrees = |text: Option<&str>| parameter::<f64>(text)?.ok_or(ErrorCode::InvalidParameter);
     let latitude = degrees(asked.latitude.as_deref())?;
     let longitude = degrees(asked.longitude.as_deref())?;
-    let at = Position::new(latitude, longitude).ok_or(CommonError::Parameter)?;
+    let at = Position::new(latitude, longitude).ok_or(ErrorCode::InvalidParameter)?;
     let open: Option<bool> = parameter(asked.open.as_deref())?;
     let query = ListQuery {
         reader: caller.member,
@@ -137,7 +137,7 @@ async fn check_images(
             UseError::Db(error) => error.into(),
             UseError::Store(error) => {
                 tracing::warn!("{error}");
-                CommonError::Unavailable.into()
+                ErrorCode::Unavailable.into()
             }
         })?;
     }
@@ -151,7 +151,7 @@ async fn check_images(
     responses(
         (status = 200, description = "A page", body = Envelope<Page<SpotRow>>),
         (status = 400, description = "No such order (3000); a parameter that cannot be, or a cursor \
-            of another list (1006)", body = FailureBody),
+            of another list (1006)", body = ErrorBody),
     ),
 )]
 pub(super) async fn list_wifi(
@@ -170,7 +170,7 @@ pub(super) async fn list_wifi(
     responses(
         (status = 200, description = "It is this", body = Envelope<SpotView>),
         (status = 400, description = "No such product (3002), no Wi-Fi (3010), no longer offered \
-            (3003), no product id (1006)", body = FailureBody),
+            (3003), no product id (1006)", body = ErrorBody),
     ),
 )]
 pub(super) async fn wifi(
@@ -189,7 +189,7 @@ pub(super) async fn wifi(
     responses(
         (status = 200, description = "Offered", body = Done),
         (status = 400, description = "The start is after the end (3007), a picture that cannot be \
-            used (3013), a value that cannot be (1006)", body = FailureBody),
+            used (3013), a value that cannot be (1006)", body = ErrorBody),
     ),
 )]
 pub(super) async fn offer_wifi(
@@ -207,7 +207,7 @@ pub(super) async fn offer_wifi(
     responses(
         (status = 200, description = "Changed", body = Envelope<Changed>),
         (status = 400, description = "No such product (3002), no Wi-Fi (3010), another member's (3004), \
-            no longer offered (3003); else as for an offer", body = FailureBody),
+            no longer offered (3003); else as for an offer", body = ErrorBody),
     ),
 )]
 pub(super) async fn change_wifi(
@@ -225,7 +225,7 @@ pub(super) async fn change_wifi(
     responses(
         (status = 200, description = "A page", body = Envelope<Page<SpotRow>>),
         (status = 400, description = "No such order (3000); a parameter that cannot be, or a cursor \
-            of another list (1006)", body = FailureBody),
+            of another list (1006)", body = ErrorBody),
     ),
 )]
 pub(super) async fn list_hotspots(
@@ -244,7 +244,7 @@ pub(super) async fn list_hotspots(
     responses(
         (status = 200, description = "It is this", body = Envelope<SpotView>),
         (status = 400, description = "No such product (3002), no hotspot (3010), no longer offered \
-            (3003), no product id (1006)", body = FailureBody),
+            (3003), no product id (1006)", body = ErrorBody),
     ),
 )]
 pub(super) async fn hotspot(
@@ -263,7 +263,7 @@ pub(super) async fn hotspot(
     responses(
         (status = 200, description = "Offered", body = Done),
         (status = 400, description = "The start is after the end (3007), a picture that cannot be \
-            used (3013), a value that cannot be (1006)", body = FailureBody),
+            used (3013), a value that cannot be (1006)", body = ErrorBody),
     ),
 )]
 pub(super) async fn offer_hotspot(
@@ -281,7 +281,7 @@ pub(super) async fn offer_hotspot(
     responses(
         (status = 200, description = "Changed", body = Envelope<Changed>),
         (status = 400, description = "No such product (3002), no hotspot (3010), another member's (3004), \
-            no longer offered (3003); else as for an offer", body = FailureBody),
+            no longer offered (3003); else as for an offer", body = ErrorBody),
     ),
 )]
 pub(super) async fn change_hotspot(

@@ -39,12 +39,12 @@ impl Port {
         let routes = Router::new()
             .route("/", get(async || "here"))
             .route("/large", get(async || vec![b'x'; 1 << 20]))
-            .route("/hang", get(std::future::pending::<CommonError>))
+            .route("/hang", get(std::future::pending::<ErrorCode>))
             .route("/slow", post(slow))
             .route("/json", post(async |_: InBody<Value>| "taken"))
             .route(
                 "/last",
-                get(async || last(CommonError::Path.into_response())),
+                get(async || last(ErrorCode::RouteUnknown.into_response())),
             )
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .fallback(unknown_path);
@@ -84,11 +84,11 @@ impl Port {
 }
 
 /// A handler that takes longer than a client may, before it reads.
-async fn slow(request: Request) -> Result<&'static str, CommonError> {
+async fn slow(request: Request) -> Result<&'static str, ErrorCode> {
     sleep(Duration::from_secs(9)).await;
     let body = axum::body::to_bytes(request.into_body(), 1_000).await;
     body.map(|_| "taken")
-        .map_err(|_broken| CommonError::Parameter)
+        .map_err(|_broken| ErrorCode::InvalidParameter)
 }
 
 async fn rest(tcp: &mut TcpStream) -> String {

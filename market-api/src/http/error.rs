@@ -1,9 +1,9 @@
 //! What can go wrong (`domain.md` 3.6, `wire.md`).
 
-mod table;
+mod codes;
 
 use axum::response::{IntoResponse, Response};
-use shared::web::{CommonError, failure};
+use shared::web::{self, ErrorCode};
 
 use crate::db::{DbError, WriteError};
 
@@ -11,7 +11,7 @@ use crate::db::{DbError, WriteError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ApiError {
     /// What both servers refuse alike.
-    Web(CommonError),
+    Web(ErrorCode),
     /// No such member.
     MemberUnknown,
     /// The member is blocked.
@@ -104,13 +104,13 @@ pub enum ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        failure(self.row())
+        web::ApiError::from(self.code()).into_response()
     }
 }
 
-impl From<CommonError> for ApiError {
-    fn from(refusal: CommonError) -> Self {
-        Self::Web(refusal)
+impl From<ErrorCode> for ApiError {
+    fn from(code: ErrorCode) -> Self {
+        Self::Web(code)
     }
 }
 
@@ -121,11 +121,11 @@ impl From<DbError> for ApiError {
             DbError::Busy => Self::Busy,
             DbError::Unavailable(_) => {
                 tracing::warn!("{error}");
-                Self::Web(CommonError::Unavailable)
+                Self::Web(ErrorCode::Unavailable)
             }
             DbError::Defect(_) => {
                 tracing::error!("{error}");
-                Self::Web(CommonError::Internal)
+                Self::Web(ErrorCode::Internal)
             }
         }
     }
@@ -143,100 +143,5 @@ impl<E: Into<ApiError>> From<WriteError<E>> for ApiError {
             WriteError::Refused(refusal) => refusal.into(),
             WriteError::Db(error) => error.into(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::ApiError::*;
-    use super::*;
-
-    /// The numbers of `domain.md` 3.6 and `wire.md`, and the statuses that are not 400.
-    const OLD: [(u16, &[ApiError]); 7] = [
-        (
-            3000,
-            &[
-                SortOption,
-                ItemType,
-                ProductUnknown,
-                ProductNotValid,
-                NotMyProduct,
-                SellLimit,
-                TransferAmount,
-                StartAfterEnd,
-                AlreadyDeleted,
-                MobileDataUnknown,
-                WifiUnknown,
-                PlanUnknown,
-            ],
-        ),
-        (3013, &[ImageFormat, PlanShort, SplitPartlySold]),
-        (
-            4000,
-            &[
-                TradeUnknown,
-                NotMyTrade,
-                OwnProduct,
-                SoldOut,
-                CashShort,
-                RemainingAmount,
-                OutsideHours,
-                PurchaseLimit,
-                PriceChanged,
-                SlotTaken,
-            ],
-        ),
-        (
-            5001,
-            &[
-                ApprovalFailed,
-                AmountInvalid,
-                AmountMismatch,
-                RequestIdInvalid,
-                RequestRepeated,
-                Busy,
-                CashAmount,
-                BeingVerified,
-                KeyReused,
-                KeyRunning,
-            ],
-        ),
-        (6000, &[SelfReview, NotMyReview, ReviewUnknown]),
-        (7001, &[ReportRepeated, SelfReport]),
-        (8000, &[ChatOwnProduct]),
-    ];
-
-    fn status_of(failure: ApiError) -> u16 {
-        match failure.row().code {
-            2012 => 403,
-            4008 | 4009 | 5010 | 7001 => 409,
-            1010 | 5006 => 503,
-            5008 => 202,
-            5009 => 422,
-            _ => 400,
-        }
-    }
-
-    #[test]
-    fn numbers_are_those_of_the_first_front_end_and_texts_are_in_both_languages() {
-        let numbered = OLD.iter().flat_map(|(first, all)| (*first..).zip(*all));
-        let more = [
-            (1010, &ChatUnavailable),
-            (2005, &MemberUnknown),
-            (2012, &MemberBlocked),
-        ];
-        let mut texts = BTreeSet::new();
-        for (code, failure) in numbered.chain(more) {
-            let row = failure.row();
-            assert_eq!(row.code, code, "{failure:?}");
-            assert_eq!(row.status.as_u16(), status_of(*failure), "{failure:?}");
-            let is_korean = row.ko.chars().any(|c| ('가'..='힣').contains(&c));
-            assert!(is_korean && row.ko.ends_with('.'), "{}", row.ko);
-            assert!(row.en.is_ascii() && row.en.ends_with('.'), "{}", row.en);
-            texts.extend([row.ko, row.en]);
-        }
-        assert_eq!(texts.len(), 2 * 44, "each says something else");
     }
 }
