@@ -16,8 +16,8 @@
 //! | `delivery`, `page`, `unstored` | messages from the ring, from the store, from neither |
 //! | `subscribe` | permission and start position of a subscription |
 //! | `control` | commands of administrators and of other nodes |
-//! | `registry`, `drain_schedule` | the list of all connections; when they move |
 //! | `services` | what connections share |
+//! | `registry`, `drain_schedule` | the list of all connections; when they move |
 //! | `socket`, `meter`, `limiter` | WebSocket; idle frames; rate of sends |
 //! | `message`, `error` | SEND to draft; error codes |
 
