@@ -86,7 +86,7 @@ async fn measure(market: &Market, on: On, offers: i64, cache: &str, what: (Kind,
     let ready = async {
         let mut look = tokio::time::interval(Duration::from_millis(20));
         loop {
-            products.list(first).await.unwrap();
+            products.lists().list(first).await.unwrap();
             let bypassed = metrics.list_pages.with_label_values(&["bypass"]).get();
             let kept = metrics.list_pages.with_label_values(&["cache"]).get();
             if kept > 0 || (cache == "none" && bypassed > 3) {
@@ -140,7 +140,7 @@ async fn ask(products: Products, kind: Kind, sort: Sort, reader: i64) -> (Vec<f6
             ..first_page(kind, sort, 20)
         };
         let begun = Instant::now();
-        let page = products.list(query).await;
+        let page = products.lists().list(query).await;
         times.push(begun.elapsed().as_secs_f64() * 1_000.0);
         // Refused after two seconds: it counts with its time, and apart.
         busy += usize::from(page.is_err());

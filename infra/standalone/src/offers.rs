@@ -95,7 +95,7 @@ async fn count(products: &Products, member: MemberId) -> Result<u64, ApiError> {
             size: PageSize::LIST,
             after: None,
         };
-        sum += products.selling(&query).await?.count;
+        sum += products.details().selling(&query).await?.count;
     }
     Ok(sum)
 }

@@ -6,8 +6,7 @@ use shared::money::Units;
 
 use super::form::{MONTH_UNITS_MAX, Price};
 use super::repo::{self, DataTerms, PriceChange};
-use super::{Kind, Products, Sale, State, TxResult, refuse};
-use crate::cache::Namespace;
+use super::{Kind, Sale, State, TxResult, refuse};
 use crate::db::Tx;
 use crate::http::ApiError;
 use crate::{cash, members, plans};
@@ -45,38 +44,7 @@ pub struct DataChange {
     pub to: NewData,
 }
 
-impl Products {
-    /// Offers mobile data until the end of the Seoul month.
-    ///
-    /// # Errors
-    /// [`ApiError::PlanUnknown`]; [`ApiError::SellLimit`] when the month's offers would hold or
-    /// have sold more than 2 GB; [`ApiError::PlanShort`] when they would take more than the
-    /// plan gives and the month's purchases added.
-    pub async fn offer_data(&self, offer: NewData) -> Result<ProductId, ApiError> {
-        let db = self.db.clone();
-        let write = async move {
-            let work = db.write(offer, |offer, tx| Box::pin(offer_data_in(offer, tx)));
-            Ok(([Namespace::MOBILE_DATA], work.await?))
-        };
-        Ok(self.cache.change(write).await?)
-    }
-
-    /// Changes an unsold offer. The amount is the new one, not a difference.
-    ///
-    /// # Errors
-    /// [`ApiError::SplitPartlySold`] once a part is sold, [`ApiError::ProductNotValid`] when it is no
-    /// longer offered; else as [`Self::offer_data`].
-    pub async fn change_data(&self, change: DataChange) -> Result<(), ApiError> {
-        let db = self.db.clone();
-        let write = async move {
-            let work = db.write(change, |change, tx| Box::pin(change_data_in(change, tx)));
-            Ok(([Namespace::MOBILE_DATA], work.await?))
-        };
-        Ok(self.cache.change(write).await?)
-    }
-}
-
-async fn offer_data_in(offer: &NewData, tx: &mut Tx<'_>) -> TxResult<ProductId> {
+pub(super) async fn offer_in(offer: &NewData, tx: &mut Tx<'_>) -> TxResult<ProductId> {
     let (member, month) = (offer.member, tx.month());
     // The wallet's lock serializes the registrations of a member.
     cash::lock_in(tx, member).await?;
@@ -92,7 +60,7 @@ async fn offer_data_in(offer: &NewData, tx: &mut Tx<'_>) -> TxResult<ProductId> 
     Ok(repo::insert_data(tx, &row).await?)
 }
 
-async fn change_data_in(change: &DataChange, tx: &mut Tx<'_>) -> TxResult<()> {
+pub(super) async fn change_in(change: &DataChange, tx: &mut Tx<'_>) -> TxResult<()> {
     let DataChange { product, to } = change;
     let member = to.member;
     let old = repo::lock_product(tx, *product).await?;

@@ -55,6 +55,16 @@ impl Position {
         self.longitude
     }
 
+    /// Latitude and longitude in parts of a degree, rounded: the square of the map that it lies in.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a degree is at most 180 and its parts are thousandths"
+    )]
+    pub(super) fn rounded(self, per_degree: f64) -> (i32, i32) {
+        let part = |degrees: f64| (degrees * per_degree).round() as i32;
+        (part(self.latitude), part(self.longitude))
+    }
+
     /// Distance along the sphere in metres, by the haversine formula (R. W. Sinnott, "Virtues of the Haversine",
     /// Sky and Telescope 68, 1984): accurate for short distances, unlike the law of cosines.
     #[must_use]

@@ -9,25 +9,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use shared::clock::{LocalDateTime, UnixMillis};
+use shared::clock::{Clock, LocalDateTime, UnixMillis};
+use shared::drain::Drain;
 use shared::ids::MemberId;
 use shared::web::{ErrorCode, PageSize};
 
 use super::hours::is_open;
-use super::near::place_of;
 use super::repo::{self, Range};
 use super::rows::{Batch, ListedOffer, OfferPage, OfferRow, SpotRow};
 use super::sort::{Cursor, Filter, ListOrder, Sort, SortKey};
-use super::{Kind, Position, Products};
-use crate::cache::{Joined, Seen};
-use crate::db::DbError;
+use super::{Kind, Position};
+use crate::cache::{Joined, ListCache, Seen, SingleFlight};
+use crate::db::{Db, DbError};
 use crate::http::ApiError;
+use crate::metrics::Metrics;
 
 /// Maximum lifetime of a cached page.
 const PAGE_KEPT: Duration = Duration::from_secs(30 * 60);
 
 /// Maximum lifetime of a member's cached page by distance.
 const NEAR_PAGE_KEPT: Duration = Duration::from_secs(5 * 60);
+
+/// A member's position in the key of a page by distance: a thousandth of a degree, 110 m.
+const SQUARES_PER_DEGREE: f64 = 1_000.0;
 
 /// A minute in milliseconds: the set of open spots may change at each.
 const MINUTE_MS: i64 = 60_000;
@@ -69,7 +73,39 @@ pub(super) struct CacheEntry {
 
 type Work = BoxFuture<'static, Result<Batch, ApiError>>;
 
-impl Products {
+/// The lists of offers. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Lists {
+    db: Db,
+    cache: ListCache,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    single_flight: SingleFlight<Result<Arc<Batch>, ApiError>>,
+}
+
+impl Lists {
+    /// Lists of `db`, cached in `cache`. Queries that have begun are completed in `drain`.
+    pub(super) fn new(
+        db: Db,
+        cache: ListCache,
+        clock: Arc<dyn Clock>,
+        drain: Drain,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            single_flight: SingleFlight::new(drain),
+            db,
+            cache,
+            clock,
+            metrics,
+        }
+    }
+
+    /// The database, for the part that lists by distance.
+    pub(super) fn db(&self) -> &Db {
+        &self.db
+    }
+
     /// A page of offers. Iteration by cursor neither skips nor repeats offers that do not change meanwhile,
     /// even if the last row of a page changes or is deleted.
     ///
@@ -269,9 +305,10 @@ impl ListRequest {
 
     fn near_entry(&self, at: Position) -> CacheEntry {
         let reader = self.query.reader.get();
+        let (north, east) = at.rounded(SQUARES_PER_DEGREE);
         CacheEntry {
             kind: self.query.kind,
-            rest: format!("{}:m{reader}:{}", self.name(), place_of(at)),
+            rest: format!("{}:m{reader}:{north}:{east}", self.name()),
             ttl: jittered(NEAR_PAGE_KEPT),
             until: self.until(NEAR_PAGE_KEPT),
         }

@@ -13,6 +13,7 @@
 //! What this module does not do: sell. Purchases (`trades`) change an offer through it, inside
 //! [`ListCache::change`], which invalidates the lists in every outcome.
 
+mod change;
 mod data;
 mod delete;
 mod form;
@@ -34,20 +35,18 @@ use shared::clock::Clock;
 use shared::drain::Drain;
 use shared::ids::{MemberId, ProductId};
 
-use crate::cache::{ListCache, Namespace, SingleFlight};
+use crate::cache::{ListCache, Namespace};
 use crate::db::row::{Column, TextColumn};
 use crate::db::{Abort, Db, Tx};
 use crate::http::ApiError;
 use crate::metrics::Metrics;
 
-use rows::Batch;
-
 pub use data::{DataChange, NewData};
 pub use form::{NewSpot, Price, SpotForm, listed_units};
 pub use geo::Position;
 pub use http::routes;
-pub use lists::ListQuery;
-pub use read::{DataDetail, Seller, SellingPage, SellingQuery, SellingRow, SpotDetail};
+pub use lists::{ListQuery, Lists};
+pub use read::{DataDetail, Details, Seller, SellingPage, SellingQuery, SellingRow, SpotDetail};
 pub use rows::{ListedOffer, OfferPage};
 pub use sort::{Cursor, Filter, Sort};
 
@@ -143,14 +142,13 @@ const fn refuse<T>(error: ApiError) -> TxResult<T> {
     Err(Abort::Refused(error))
 }
 
-/// The offers. Clones share one state.
+/// The offers: commands of sellers. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Products {
     db: Db,
     cache: ListCache,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
-    single_flight: SingleFlight<Result<Arc<Batch>, ApiError>>,
+    lists: Lists,
+    details: Details,
 }
 
 impl Products {
@@ -165,12 +163,23 @@ impl Products {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            single_flight: SingleFlight::new(drain),
+            details: Details::new(db.clone(), Arc::clone(&clock)),
+            lists: Lists::new(db.clone(), cache.clone(), clock, drain, metrics),
             db,
             cache,
-            clock,
-            metrics,
         }
+    }
+
+    /// The lists of offers.
+    #[must_use]
+    pub fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
+    /// Offers in full.
+    #[must_use]
+    pub fn details(&self) -> &Details {
+        &self.details
     }
 }
 

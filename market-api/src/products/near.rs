@@ -14,15 +14,15 @@ use sqlx::AnyConnection;
 
 use super::geo::{FARTHEST_M, FirstFew, Hit};
 use super::hours::is_open;
-use super::lists::{CacheEntry, ListRequest, jittered, resolve};
+use super::lists::{CacheEntry, ListRequest, Lists, jittered, resolve};
 use super::repo::{self, Spots, Within};
 use super::rows::{Batch, OfferRow, SpotRow};
 use super::sort::{Cursor, Filter, ListOrder, SortKey};
-use super::{Kind, Position, Products};
+use super::{Kind, Position};
 use crate::db::Dialect;
 use crate::http::ApiError;
 
-impl Products {
+impl Lists {
     /// A page by distance: from the cached cell if it reaches far enough, else from the index.
     pub(super) async fn read_near_page(
         &self,
@@ -34,7 +34,7 @@ impl Products {
         let after = match asked.query.after {
             None => None,
             Some(cursor) => {
-                let mut connection = self.db.read().await?;
+                let mut connection = self.db().read().await?;
                 match resolve(&mut connection, walk, cursor).await? {
                     SortKey::Place(place) => Some((at.distance_m(place), cursor.id())),
                     SortKey::Number(_) => return Err(ErrorCode::InvalidParameter.into()),
@@ -56,9 +56,9 @@ impl Products {
                 return near_page(walk, hits, near.rows.clone(), few);
             }
         }
-        let mut connection = self.db.read().await?;
+        let mut connection = self.db().read().await?;
         let spots = Spots {
-            dialect: self.db.dialect(),
+            dialect: self.db().dialect(),
             kind: walk.kind,
             open_at: (walk.filter == Filter::Open).then(|| asked.minute()),
         };
@@ -70,9 +70,9 @@ impl Products {
 
     /// Reads the spots near the centre of a cell, for all members in it.
     async fn read_cell(&self, kind: Kind, middle: Position) -> Result<Batch, ApiError> {
-        let mut connection = self.db.read().await?;
+        let mut connection = self.db().read().await?;
         let spots = Spots {
-            dialect: self.db.dialect(),
+            dialect: self.db().dialect(),
             kind,
             open_at: None,
         };
@@ -151,17 +151,8 @@ fn in_order(hits: &[Hit], rows: Vec<OfferRow>) -> Vec<OfferRow> {
     found.collect()
 }
 
-/// The reader's location, rounded, for cache keys.
-pub(super) fn place_of(at: Position) -> String {
-    let (north, east) = rounded(at, PLACES_PER_DEGREE);
-    format!("{north}:{east}")
-}
-
 /// Tolerance for rounding errors between two computations of a distance, in metres.
 const SLACK_M: f64 = 1.0;
-
-/// Locations are rounded to a thousandth of a degree: 110 m.
-const PLACES_PER_DEGREE: f64 = 1_000.0;
 
 /// A cell is a hundredth of a degree: 1.1 km from north to south.
 const CELLS_PER_DEGREE: f64 = 100.0;
@@ -173,15 +164,6 @@ const CELL_SPOTS: usize = 200;
 /// Lifetime of a cached cell.
 const CELL_KEPT: Duration = Duration::from_secs(60);
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a degree is at most 180 and its parts are thousandths"
-)]
-fn rounded(at: Position, per_degree: f64) -> (i32, i32) {
-    let part = |degrees: f64| (degrees * per_degree).round() as i32;
-    (part(at.latitude()), part(at.longitude()))
-}
-
 /// A square of the map whose members share one cached batch.
 #[derive(Clone, Copy, Debug)]
 struct Cell {
@@ -191,7 +173,7 @@ struct Cell {
 
 impl Cell {
     fn of(at: Position) -> Self {
-        let (north, east) = rounded(at, CELLS_PER_DEGREE);
+        let (north, east) = at.rounded(CELLS_PER_DEGREE);
         Self { north, east }
     }
 

@@ -1,14 +1,16 @@
 //! Details of one offer, and a seller's own list. Read from the database, never from a cache, because a buyer
 //! decides by the current state.
 
-use shared::clock::{LocalDateTime, UnixMillis};
+use std::sync::Arc;
+
+use shared::clock::{Clock, LocalDateTime, UnixMillis};
 use shared::ids::{MemberId, ProductId};
 use shared::money::{Units, Won};
 use shared::web::{ErrorCode, PageSize};
 
 use super::hours::is_open;
-use super::{Kind, Position, Products, Sale, State, repo};
-use crate::db::DbError;
+use super::{Kind, Position, Sale, State, repo};
+use crate::db::{Db, DbError};
 use crate::http::ApiError;
 
 /// The row of an offer of any kind.
@@ -161,7 +163,19 @@ pub struct SellingPage {
     pub has_next: bool,
 }
 
-impl Products {
+/// Details of offers. Clones share one state.
+#[derive(Clone, Debug)]
+pub struct Details {
+    db: Db,
+    clock: Arc<dyn Clock>,
+}
+
+impl Details {
+    /// The offers of `db`.
+    pub(super) fn new(db: Db, clock: Arc<dyn Clock>) -> Self {
+        Self { db, clock }
+    }
+
     /// An offer of mobile data in detail, active or sold out.
     ///
     /// # Errors

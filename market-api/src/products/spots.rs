@@ -4,43 +4,12 @@ use shared::ids::ProductId;
 
 use super::form::NewSpot;
 use super::repo::{self, PriceChange};
-use super::{Products, State, TxResult, refuse};
+use super::{State, TxResult, refuse};
 use crate::db::Tx;
 use crate::http::ApiError;
 use crate::members;
 
-impl Products {
-    /// Offers a spot.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn offer_spot(&self, spot: NewSpot) -> Result<ProductId, ApiError> {
-        let (db, space) = (self.db.clone(), spot.kind.namespace());
-        let write = async move {
-            let work = db.write(spot, |spot, tx| Box::pin(offer_spot_in(spot, tx)));
-            Ok(([space], work.await?))
-        };
-        Ok(self.cache.change(write).await?)
-    }
-
-    /// Changes an offered spot to `spot`. Its bookings stay unchanged.
-    ///
-    /// # Errors
-    /// [`ApiError::WifiUnknown`] for a product of another kind, [`ApiError::ProductNotValid`] for a
-    /// deleted one, [`ApiError::NotMyProduct`].
-    pub async fn change_spot(&self, id: ProductId, spot: NewSpot) -> Result<(), ApiError> {
-        let (db, space) = (self.db.clone(), spot.kind.namespace());
-        let write = async move {
-            let work = db.write((id, spot), |(id, spot), tx| {
-                Box::pin(change_spot_in(*id, spot, tx))
-            });
-            Ok(([space], work.await?))
-        };
-        Ok(self.cache.change(write).await?)
-    }
-}
-
-async fn offer_spot_in(spot: &NewSpot, tx: &mut Tx<'_>) -> TxResult<ProductId> {
+pub(super) async fn offer_in(spot: &NewSpot, tx: &mut Tx<'_>) -> TxResult<ProductId> {
     let rate = members::lock_rating_in(tx, spot.member).await?;
     let id = repo::insert_spot_product(tx, spot, rate).await?;
     repo::insert_spot(tx, id, spot).await?;
@@ -48,7 +17,7 @@ async fn offer_spot_in(spot: &NewSpot, tx: &mut Tx<'_>) -> TxResult<ProductId> {
     Ok(id)
 }
 
-async fn change_spot_in(id: ProductId, spot: &NewSpot, tx: &mut Tx<'_>) -> TxResult<()> {
+pub(super) async fn change_in(id: ProductId, spot: &NewSpot, tx: &mut Tx<'_>) -> TxResult<()> {
     let old = repo::lock_product(tx, id).await?;
     let Some(old) = old else {
         return refuse(ApiError::ProductUnknown);

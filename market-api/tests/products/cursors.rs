@@ -174,7 +174,7 @@ async fn cursor_of_another_list_is_refused(on: On) {
     }
     for other in others {
         assert_eq!(
-            market.products.list(other).await.err(),
+            market.products.lists().list(other).await.err(),
             REFUSED,
             "{other:?}"
         );
@@ -191,5 +191,5 @@ async fn sort_key_of_a_moved_row_is_pruned_after_a_day(on: On) {
     assert_eq!(ids_of(&market.list(query).await), ids[2..4]);
     market.base.clock.advance(Duration::from_secs(2 * 3_600));
     assert_eq!(market.products.prune_sort_keys().await.unwrap(), 1);
-    assert_eq!(market.products.list(query).await.err(), REFUSED);
+    assert_eq!(market.products.lists().list(query).await.err(), REFUSED);
 }

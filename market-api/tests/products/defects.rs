@@ -76,7 +76,12 @@ async fn defect_10_editing_sets_the_amount_and_adds_nothing(on: On) {
     market.members(1, 100).await;
     let id = market.offer(1, 1_000, 15).await.unwrap();
     market.edit(id, new_data(1, 1_000, 10, true)).await.unwrap();
-    let detail = market.products.data(member(1), product(id)).await.unwrap();
+    let detail = market
+        .products
+        .details()
+        .data(member(1), product(id))
+        .await
+        .unwrap();
     assert_eq!(
         (detail.left, detail.unit_price.get()),
         (Units::new(10), 100)

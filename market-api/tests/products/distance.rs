@@ -73,7 +73,7 @@ async fn place_spots(market: &Market, places: &[Position], rng: &mut StdRng) {
 async fn walk(products: &market_api::products::Products, mut query: ListQuery) -> Vec<i64> {
     let mut ids = Vec::new();
     loop {
-        let page = products.list(query).await.unwrap();
+        let page = products.lists().list(query).await.unwrap();
         ids.extend(ids_of(&page));
         match page.next {
             None => return ids,

@@ -201,7 +201,7 @@ impl Market {
     }
 
     pub(crate) async fn list(&self, query: ListQuery) -> OfferPage {
-        self.products.list(query).await.unwrap()
+        self.products.lists().list(query).await.unwrap()
     }
 
     /// Reads all pages of a list; returns the ids.

@@ -301,7 +301,7 @@ async fn thousand_misses_of_one_key_make_one_query(on: On) {
             let mut tasks = JoinSet::new();
             for _ in 0..1_000 {
                 let products = market.products.clone();
-                tasks.spawn(async move { products.list(first_page(kind, sort, 20)).await });
+                tasks.spawn(async move { products.lists().list(first_page(kind, sort, 20)).await });
             }
             for page in tasks.join_all().await {
                 assert_eq!(page.unwrap().rows.len(), 1);
@@ -325,7 +325,7 @@ async fn thousand_misses_without_a_cache_make_few_queries(on: On) {
     for _ in 0..1_000 {
         let products = market.products.clone();
         let query = first_page(Kind::MobileData, Sort::Recent, 20);
-        tasks.spawn(async move { products.list(query).await });
+        tasks.spawn(async move { products.lists().list(query).await });
     }
     for page in tasks.join_all().await {
         assert_eq!(page.unwrap().rows.len(), 1);
@@ -376,7 +376,7 @@ async fn check_lists(market: &Market) {
         for sort in Sort::of(Kind::MobileData).repeat(5) {
             let products = market.products.clone();
             let query = first_page(Kind::MobileData, sort, 100);
-            tasks.spawn(async move { products.list(query).await });
+            tasks.spawn(async move { products.lists().list(query).await });
         }
         for page in tasks.join_all().await {
             let page = page.expect("no error, whatever the cache does");
@@ -457,7 +457,7 @@ impl Load {
                 let (mut asked, mut pace) = (0, tokio::time::interval(Duration::from_millis(5)));
                 while !done.load(Ordering::SeqCst) {
                     let least = price.load(Ordering::SeqCst);
-                    let page = products.list(query).await;
+                    let page = products.lists().list(query).await;
                     let page = page.expect("no error, whatever the cache does");
                     let found = page.rows.iter().find(|row| row.id == product(id));
                     let found = found.unwrap().price().get();

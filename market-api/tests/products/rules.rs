@@ -135,11 +135,13 @@ async fn split_offer_costs_its_unit_price_and_a_whole_one_its_total(on: On) {
     market.sell(split, 3).await;
     let split = market
         .products
+        .details()
         .data(member(1), product(split))
         .await
         .unwrap();
     let whole = market
         .products
+        .details()
         .data(member(1), product(whole))
         .await
         .unwrap();
@@ -303,10 +305,10 @@ async fn spot_is_offered_changed_and_deleted(on: On) {
         } else {
             Kind::Wifi
         };
-        let detail = products.spot(member(2), kind, id).await.unwrap();
+        let detail = products.details().spot(member(2), kind, id).await.unwrap();
         assert_eq!((detail.title.as_str(), detail.images.len()), ("Café", 1));
         assert_eq!((detail.mine, detail.open), (false, true));
-        let elsewhere = products.spot(member(2), other, id).await;
+        let elsewhere = products.details().spot(member(2), other, id).await;
         assert_eq!(elsewhere.err(), Some(ApiError::WifiUnknown));
 
         let mut form = spot_form(600, (37.0, 127.5));
@@ -322,12 +324,12 @@ async fn spot_is_offered_changed_and_deleted(on: On) {
             .change_spot(id, parse(1, form.clone()))
             .await
             .unwrap();
-        let detail = products.spot(member(1), kind, id).await.unwrap();
+        let detail = products.details().spot(member(1), kind, id).await.unwrap();
         assert_eq!(detail.images, form.images);
         assert_eq!((detail.price, detail.at.latitude()), (Won::new(600), 37.0));
 
         products.delete(member(1), id).await.unwrap();
-        let gone = products.spot(member(1), kind, id).await;
+        let gone = products.details().spot(member(1), kind, id).await;
         assert_eq!(gone.err(), Some(ApiError::ProductNotValid));
         assert_eq!(
             products.change_spot(id, parse(1, form)).await,
@@ -340,7 +342,7 @@ async fn detail_is_shown_of_active_and_sold_out_offers(on: On) {
     let market = Market::open(on).await;
     market.members(1, 100).await;
     let id = market.offer(1, 100, 5).await.unwrap();
-    let detail = async |id| market.products.data(member(1), product(id)).await;
+    let detail = async |id| market.products.details().data(member(1), product(id)).await;
     assert_eq!(detail(id + 1).await.err(), Some(ApiError::ProductUnknown));
     market.sell(id, 5).await;
     let sold_out = detail(id).await.unwrap();
@@ -378,7 +380,7 @@ async fn own_offers_are_listed_by_state(on: On) {
         size: page_size(2),
         after: None,
     };
-    let page = market.products.selling(&query).await.unwrap();
+    let page = market.products.details().selling(&query).await.unwrap();
     let page_ids = |page: &market_api::products::SellingPage| -> Vec<i64> {
         page.rows.iter().map(|row| number(row.id)).collect()
     };
@@ -387,7 +389,7 @@ async fn own_offers_are_listed_by_state(on: On) {
         (vec![spot, ids[3]], 3, true)
     );
     query.after = Some(product(ids[3]));
-    let page = market.products.selling(&query).await.unwrap();
+    let page = market.products.details().selling(&query).await.unwrap();
     assert_eq!(
         (page_ids(&page), page.count, page.has_next),
         (vec![ids[2]], 3, false)
@@ -395,17 +397,26 @@ async fn own_offers_are_listed_by_state(on: On) {
     query.after = None;
     for (state, expected) in [(State::SoldOut, ids[0]), (State::Deleted, ids[1])] {
         query.state = state;
-        let page = market.products.selling(&query).await.unwrap();
+        let page = market.products.details().selling(&query).await.unwrap();
         assert_eq!((page_ids(&page), page.count), (vec![expected], 1));
     }
     query.reader = member(2);
-    let hidden = market.products.selling(&query).await;
+    let hidden = market.products.details().selling(&query).await;
     assert_eq!(hidden.err(), Some(ApiError::Web(ErrorCode::Forbidden)));
     query.state = State::SoldOut;
-    assert_eq!(market.products.selling(&query).await.unwrap().count, 1);
+    assert_eq!(
+        market
+            .products
+            .details()
+            .selling(&query)
+            .await
+            .unwrap()
+            .count,
+        1
+    );
     query.seller = member(3);
     assert_eq!(
-        market.products.selling(&query).await.err(),
+        market.products.details().selling(&query).await.err(),
         Some(ApiError::MemberUnknown)
     );
     // An expired offer counts as hidden before the job has marked it, and equally after.
@@ -415,7 +426,7 @@ async fn own_offers_are_listed_by_state(on: On) {
         .advance(Duration::from_secs(20 * 24 * 3_600));
     (query.seller, query.reader, query.state) = (member(1), member(1), State::Hidden);
     for _ in 0..2 {
-        let page = market.products.selling(&query).await.unwrap();
+        let page = market.products.details().selling(&query).await.unwrap();
         assert_eq!((page_ids(&page), page.count), (vec![ids[3], ids[2]], 2));
         market.products.expire().await.unwrap();
     }
@@ -466,6 +477,7 @@ async fn rating_shows_in_new_offers(on: On) {
     assert_eq!(market.int(&rate).await, 4_333);
     let spot = market
         .products
+        .details()
         .spot(member(1), Kind::Wifi, product(id))
         .await
         .unwrap();

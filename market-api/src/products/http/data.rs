@@ -125,7 +125,7 @@ pub(super) async fn list(
         after: after(asked.cursor_id.as_deref())?,
         at: None,
     };
-    let page = api.products.list(query).await?;
+    let page = api.products.lists().list(query).await?;
     Ok(success(Page {
         data: page.rows.iter().map(DataRow::from).collect(),
         page_info: PageInfo::new(page.next.map(Cursor::get), size),
@@ -220,7 +220,7 @@ pub(super) async fn detail(
     caller: Caller,
     InPath(id): InPath<ProductId>,
 ) -> Result<Json<Envelope<DataView>>, ApiError> {
-    let detail = api.products.data(caller.member, id).await?;
+    let detail = api.products.details().data(caller.member, id).await?;
     Ok(success(detail.into()))
 }
 

@@ -176,7 +176,7 @@ async fn selling(
         size,
         after: cursor(asked.cursor_id.as_deref())?,
     };
-    let page = api.products.selling(&query).await?;
+    let page = api.products.details().selling(&query).await?;
     let rows: Vec<SellingView> = page.rows.into_iter().map(SellingView::from).collect();
     let last = rows.last().filter(|_| page.has_next);
     let next = last.map(|row| u64::from(row.product_id.get()));

@@ -83,7 +83,7 @@ async fn list(
         after: after(asked.cursor_id.as_deref())?,
         at: Some(at),
     };
-    let page = api.products.list(query).await?;
+    let page = api.products.lists().list(query).await?;
     Ok(success(Page {
         data: page.rows.iter().filter_map(SpotRow::new).collect(),
         page_info: PageInfo::new(page.next.map(Cursor::get), size),
@@ -114,7 +114,11 @@ async fn change(
     let form = form.spot.with(form.image_urls);
     let images = form.images.clone();
     let spot = NewSpot::parse(caller.member, kind, form)?;
-    let shown = api.products.spot(caller.member, kind, product_id).await?;
+    let shown = api
+        .products
+        .details()
+        .spot(caller.member, kind, product_id)
+        .await?;
     if !shown.mine {
         return Err(ApiError::NotMyProduct);
     }
@@ -178,7 +182,11 @@ pub(super) async fn wifi(
     caller: Caller,
     InPath(id): InPath<ProductId>,
 ) -> Result<Json<Envelope<SpotView>>, ApiError> {
-    let detail = api.products.spot(caller.member, Kind::Wifi, id).await?;
+    let detail = api
+        .products
+        .details()
+        .spot(caller.member, Kind::Wifi, id)
+        .await?;
     Ok(success(detail.into()))
 }
 
@@ -252,7 +260,11 @@ pub(super) async fn hotspot(
     caller: Caller,
     InPath(id): InPath<ProductId>,
 ) -> Result<Json<Envelope<SpotView>>, ApiError> {
-    let detail = api.products.spot(caller.member, Kind::Hotspot, id).await?;
+    let detail = api
+        .products
+        .details()
+        .spot(caller.member, Kind::Hotspot, id)
+        .await?;
     Ok(success(detail.into()))
 }
 
