@@ -1,10 +1,10 @@
-//! Lists under the load that the first DaPanDa's team published: 70 members, 50 offers, 780 ms at worst
-//! for mobile data and 2.39 s for Wi-Fi before they had a cache. And again with 100,000 offers.
+//! Benchmark of lists under the load that the first DaPanDa's team published: 70 members and 50 offers, with a
+//! maximum of 780 ms for mobile data and 2.39 s for Wi-Fi before they had a cache. Also with 100,000 offers.
 //!
 //! `cargo bench -p market-api --bench lists`, with the addresses of `infra/services` in the environment.
-//! All members ask at once, one request after the other; meanwhile an offer changes a few times, so
-//! that pages are read anew. Measured in the process, without HTTP. Bounded: so many requests each, a
-//! deadline for all of it.
+//! All members send requests concurrently, each one after the other; meanwhile an offer changes a few times, so
+//! that pages are read again. Measured in the process, without HTTP. Bounded by a number of requests per
+//! member and a deadline for the whole run.
 
 #![expect(
     clippy::unwrap_used,
@@ -72,7 +72,7 @@ fn cache_of(name: &str) -> Arc<dyn Cache> {
     let redis = match name {
         "process" => return Arc::new(LocalCache::new()),
         "redis" => std::env::var("TEST_REDIS_URL").expect("infra/services up redis"),
-        // Nothing listens there: every list comes from the database.
+        // Nothing listens there: every list is read from the database.
         _ => "redis://127.0.0.1:1".to_owned(),
     };
     Arc::new(RedisCache::connect(&redis.parse().unwrap(), RedisCache::ANSWER_MAX).unwrap())
@@ -81,7 +81,7 @@ fn cache_of(name: &str) -> Arc<dyn Cache> {
 async fn measure(market: &Market, on: On, offers: i64, cache: &str, what: (Kind, Sort)) {
     let (kind, sort) = what;
     let (products, metrics) = market.instance(cache_of(cache));
-    // Until the cache is connected, or known to be away.
+    // Until the cache is connected, or its breaker is open.
     let first = first_page(kind, sort, 20);
     let ready = async {
         let mut look = tokio::time::interval(Duration::from_millis(20));
@@ -121,8 +121,7 @@ async fn measure(market: &Market, on: On, offers: i64, cache: &str, what: (Kind,
     );
 }
 
-/// A member looks at first pages, and from some goes on to the second. The times, and how many were
-/// refused.
+/// A member reads first pages, and after some the second. Returns the times, and the number of refusals.
 async fn ask(products: Products, kind: Kind, sort: Sort, reader: i64) -> (Vec<f64>, usize) {
     let mut rng = StdRng::seed_from_u64(reader.unsigned_abs());
     let here = Position::new(
@@ -142,7 +141,7 @@ async fn ask(products: Products, kind: Kind, sort: Sort, reader: i64) -> (Vec<f6
         let begun = Instant::now();
         let page = products.lists().list(query).await;
         times.push(begun.elapsed().as_secs_f64() * 1_000.0);
-        // Refused after two seconds: it counts with its time, and apart.
+        // A refusal after two seconds: its time counts, and it is counted apart.
         busy += usize::from(page.is_err());
         let next = page.ok().and_then(|page| page.next);
         after = next.filter(|_| rng.random_bool(0.3));
@@ -150,7 +149,7 @@ async fn ask(products: Products, kind: Kind, sort: Sort, reader: i64) -> (Vec<f6
     (times, busy)
 }
 
-/// Offers come and go meanwhile.
+/// Offers are created and deleted during the run.
 async fn change(market: &Market, products: &Products, kind: Kind) {
     for _ in 0..CHANGES {
         let id = match kind {
@@ -182,7 +181,7 @@ async fn seed(market: &Market, offers: i64) {
         let (mut products, mut spots) = (Vec::new(), Vec::new());
         for _ in 0..ROWS.min(offers - id) {
             id += 1;
-            // Not of member 1, who offers while it is measured.
+            // Not by member 1, whose offers change during the measurement.
             let by = rng.random_range(2..=MEMBERS);
             let (price, at) = (rng.random_range(100..3_000), 1_794_000_000_000_i64 + id);
             if id % 2 == 0 {
@@ -222,7 +221,7 @@ async fn seed(market: &Market, offers: i64) {
             .await;
     }
     let texts = match market.base.db.dialect() {
-        // Ids were given by hand; the next ones must be others.
+        // Ids were set explicitly; the sequence must continue after them.
         market_api::db::Dialect::Postgres => vec![
             format!(
                 "alter table product alter column id restart with {}",

@@ -326,13 +326,13 @@ fn start_tasks(keys: Arc<KeyRing>, health: &Arc<Health>, drain: &Drain) {
     drop(drain.spawn_vital("keys", async move {
         let mut due = interval(REREAD_EVERY);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        due.tick().await; // the first tick is at once, and they have just been read
+        due.tick().await; // the first tick is immediate, and the keys were just read
         while soft.run_until_cancelled(due.tick()).await.is_some() {
             let keys = Arc::clone(&keys);
             let read = tokio::task::spawn_blocking(move || keys.reread()).await;
             match read {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!("keys not re-read, still in use: {error}"),
+                Ok(Err(error)) => tracing::error!("keys not re-read, keeping the old: {error}"),
                 Err(error) => tracing::error!("keys not re-read: {error}"),
             }
         }

@@ -75,7 +75,7 @@ pub(super) async fn start(
         let (db, chats) = refreshing.clone();
         Box::pin(refresh_rooms(db, chats))
     });
-    // One row of each name, so more places would stay empty.
+    // One row per name, so more permits would stay unused.
     let alone = |name, handler| Worker {
         name,
         at_once: 1,

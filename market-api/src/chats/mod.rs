@@ -1,7 +1,8 @@
 //! Chats about offers: a room for each product and buyer.
 //!
 //! ```text
-//! open ─► transaction: check the offer, allocate an id ─► COMMIT ─► PUT to the chat server ─► record the version sent
+//! open ─► transaction: check the offer, allocate an id ─► COMMIT ─► PUT to the chat server
+//!      ─► record the version sent
 //! name, picture, hours change ─► trigger: the room's version rises ─► the refresh job resends it
 //! ```
 //!

@@ -1,4 +1,4 @@
-//! The order in which a transaction locks rows, asserted in debug builds.
+//! Lock order of a transaction, asserted in debug builds.
 //!
 //! Two transactions that lock the same rows in opposite orders deadlock. One order for all of them makes
 //! that impossible, and an assertion finds a violation with one transaction, where a deadlock needs two at
@@ -10,10 +10,11 @@
 //!     < outbox numbers (ascending)
 //! ```
 //!
-//! A row that only this transaction can see (one it has inserted) is not in the order, nor is a row that
-//! is the only one its transaction locks: login attempts, uploads, rows of the schedule.
+//! Not in the order: a row that only this transaction can see (one it has inserted), and a row that is the only
+//! one its transaction locks: login attempts, uploads, scheduled jobs.
 //!
-//! What this module does not do: lock. `locking!` and the owners of the tables do, and note it here first.
+//! What this module does not do: lock. `locking!` and the owners of the tables lock, and note each lock here
+//! first.
 
 use std::fmt;
 
@@ -30,8 +31,8 @@ pub enum Lock {
     Charge(u64),
     /// An offer; in ascending order.
     Offer(ProductId),
-    /// Offers that the locking statement finds, in ascending order. Nobody knows their ids beforehand, so
-    /// no other offer is locked after them.
+    /// Offers that the locking statement finds, in ascending order. Their ids are unknown before it runs, so no
+    /// other offer is locked after them.
     FoundOffers,
     /// The wallet of the member who pays, refunds or registers an offer, at most one.
     Wallet(MemberId),
@@ -50,7 +51,7 @@ pub enum Lock {
 }
 
 impl Lock {
-    /// Whether a transaction takes one lock of this kind at most.
+    /// True if a transaction takes at most one lock of this kind.
     const fn is_single(&self) -> bool {
         match self {
             Self::IdempotencyKey
@@ -67,7 +68,7 @@ impl Lock {
         }
     }
 
-    /// Whether a second statement finds other rows than the first.
+    /// True if a second statement may find other rows than the first.
     const fn is_found(&self) -> bool {
         matches!(self, Self::FoundOffers | Self::FoundTokenFamilies)
     }
@@ -95,29 +96,29 @@ impl fmt::Display for Lock {
     }
 }
 
-/// What others may do with a locked row.
+/// The access to a locked row that other transactions still have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LockMode {
-    /// Lock it in this mode, too (`for share`).
+    /// They may lock it in this mode, too (`for share`).
     Shared,
-    /// Nothing but refer to it (`for no key update`, or an update).
+    /// They may only reference it (`for no key update`, or an update).
     Exclusive,
 }
 
 /// What one attempt of a transaction has locked; a new attempt begins with none. Empty in release builds.
 #[derive(Debug, Default)]
 pub(super) struct HeldLocks {
-    /// Ascending, as the order wants it.
+    /// In ascending order.
     held: Vec<(Lock, LockMode)>,
 }
 
 impl HeldLocks {
-    /// Notes a lock; why it must not be taken now, if so.
+    /// Notes a lock; an error says why it breaks the order.
     pub(super) fn note(&mut self, lock: Lock, mode: LockMode) -> Result<(), String> {
         if let Some((_, held)) = self.held.iter().find(|(held, _)| *held == lock) {
             return match mode <= *held && !lock.is_found() {
                 true => Ok(()),
-                // Two transactions that share a row and both want it alone wait for each other.
+                // Upgrade of a shared lock: two transactions that do so deadlock.
                 false => Err(format!("{lock} is locked already, in another way")),
             };
         }
@@ -150,7 +151,7 @@ mod tests {
         Lock::Month(member(of), Month::try_from(202_511).unwrap())
     }
 
-    /// Of these locks, taken one after the other, the first that breaks the order.
+    /// The first of these locks that breaks the order, taken one after the other.
     fn first_broken(locks: &[Lock]) -> Option<Lock> {
         let mut held = HeldLocks::default();
         let mut locks = locks.iter();
