@@ -2,6 +2,8 @@
 //!
 //! Lines are recorded as spans; nothing is copied unless a header has an escape.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::error::DecodeError;
@@ -21,11 +23,11 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Records the header line `start..end` of `data`, its line end left out.
+    /// Records the header line of `data`, its line end left out.
     pub(crate) fn push_line(
         &mut self,
         data: &[u8],
-        (start, end): (usize, usize),
+        line: Range<usize>,
         limits: &Limits,
     ) -> Result<(), DecodeError> {
         if self.headers.len() >= limits.headers_max {
@@ -33,8 +35,9 @@ impl Head {
                 max: limits.headers_max,
             });
         }
-        let line = data.get(start..end).unwrap_or_default();
-        let colon = match memchr::memchr(b':', line) {
+        let Range { start, end } = line;
+        let text = data.get(start..end).unwrap_or_default();
+        let colon = match memchr::memchr(b':', text) {
             Some(0) | None => return Err(DecodeError::MalformedHeader),
             Some(colon) => start.saturating_add(colon),
         };

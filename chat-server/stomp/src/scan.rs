@@ -3,6 +3,8 @@
 //! An error is found at the first byte that makes it certain, and no later byte is examined. So the
 //! error does not depend on how the bytes were split.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::error::DecodeError;
@@ -120,7 +122,7 @@ impl Scan {
     }
 
     fn step_command(&mut self, data: &[u8], rules: &Rules) -> Result<Step, DecodeError> {
-        let Some((start, end)) = self.next_line(Line::Command, data, rules)? else {
+        let Some(Range { start, end }) = self.next_line(Line::Command, data, rules)? else {
             return Ok(Step::Incomplete);
         };
         if start == end {
@@ -140,12 +142,11 @@ impl Scan {
         rules: &Rules,
     ) -> Result<Step, DecodeError> {
         while let Some(line) = self.next_line(Line::Header, data, rules)? {
-            let (start, end) = line;
-            if start == end {
+            if line.is_empty() {
                 self.phase = Phase::Body(self.begin_body(command, data, rules)?);
                 return Ok(Step::Again);
             }
-            self.examine(end.saturating_sub(start)); // for its colon
+            self.examine(line.len()); // for its colon
             self.head.push_line(data, line, &rules.limits)?;
         }
         Ok(Step::Incomplete)
@@ -205,13 +206,13 @@ impl Scan {
         }))
     }
 
-    /// Start and end of the current line without its line end; advances to the next line.
+    /// Where the current line lies, without its line end; advances to the next line.
     fn next_line(
         &mut self,
         kind: Line,
         data: &[u8],
         rules: &Rules,
-    ) -> Result<Option<(usize, usize)>, DecodeError> {
+    ) -> Result<Option<Range<usize>>, DecodeError> {
         let start = self.line_start;
         let max = kind.bytes_max(&rules.limits);
         let whole_line = Bound {
@@ -234,7 +235,7 @@ impl Scan {
         if length > max {
             return Err(kind.too_long(max));
         }
-        Ok(Some((start, start.saturating_add(length))))
+        Ok(Some(start..start.saturating_add(length)))
     }
 
     /// The end of a body without `content-length`: the first NUL.
