@@ -25,6 +25,7 @@ mod context;
 mod copied;
 mod epochs;
 mod files;
+mod folder;
 mod heads;
 mod journal;
 mod lock;
@@ -108,7 +109,7 @@ impl EmbeddedStore {
         context: NodeContext,
     ) -> Result<Self, StoreError> {
         let folder = folder.as_ref().to_owned();
-        let opened = Arc::new(Opened::new(Tables::open(&folder)?));
+        let opened = Arc::new(Opened::new(folder::open(&folder)?));
         let heads = Arc::<Mutex<Heads>>::default();
         let holes = Arc::new(Holes::new(Arc::clone(&context.metrics)));
         let (queue, requests) = Queue::new(context.clone());
@@ -147,7 +148,7 @@ impl EmbeddedStore {
     /// As for [`open`](Self::open); a folder without a store is refused and stays as it is.
     pub fn begin_epoch(folder: impl AsRef<Path>) -> Result<u64, StoreError> {
         files::require_store(folder.as_ref())?;
-        let mut tables = Tables::open(folder.as_ref())?;
+        let mut tables = folder::open(folder.as_ref())?;
         tables.begin_epoch()?;
         Ok(tables.epoch)
     }
@@ -317,7 +318,7 @@ impl MessageStore for EmbeddedStore {
         _view: ReadConsistency,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         let holes = Arc::clone(&self.holes);
-        self.read_blocking(move |tables| tables.read(topic, (first, last), &holes))
+        self.read_blocking(move |tables| tables.read(topic, first..=last, &holes))
             .await
     }
 

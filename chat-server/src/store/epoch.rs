@@ -19,6 +19,7 @@
 //! after the backup was made; or, of a backup that is put back twice, where both epochs chose the
 //! same target, one time in thirty-two. Then the mark may name an entry of the new epoch.
 
+use shared::clock::UnixMillis;
 use shared::ids::Seq;
 
 /// Jumps end at multiples of this, where a store that keeps logs in parts begins one.
@@ -34,7 +35,7 @@ const TARGETS: u64 = 32;
 /// suffice, and the log goes on where it is.
 #[must_use]
 pub fn jump_target(head: Seq, epoch: u64) -> Option<Seq> {
-    let slot = u32::try_from(epoch % TARGETS).unwrap_or_default();
+    let slot = u32::try_from(epoch % TARGETS).expect("a remainder of 32 is below 32");
     let begun = (head.get() / STEP + 1) * STEP;
     let target = begun + GAP_MIN + slot * STEP;
     // A log that has jumped must have room for what it jumped for.
@@ -44,8 +45,9 @@ pub fn jump_target(head: Seq, epoch: u64) -> Option<Seq> {
 
 /// The epoch after one: the time, so that a store put back twice from one backup has two.
 #[must_use]
-pub fn next_epoch(epoch: u64, now_seconds: u64) -> u64 {
-    now_seconds.max(epoch.saturating_add(1))
+pub fn next_epoch(epoch: u64, now: UnixMillis) -> u64 {
+    let now = u64::try_from(now.seconds()).expect("no time is before 1970");
+    now.max(epoch.saturating_add(1))
 }
 
 /// The position before.
@@ -82,7 +84,8 @@ mod tests {
 
     #[test]
     fn epochs_rise_whatever_the_clock_says() {
-        assert_eq!(next_epoch(0, 1_800_000_000), 1_800_000_000);
-        assert_eq!(next_epoch(1_800_000_000, 5), 1_800_000_001);
+        let at = |seconds: i64| UnixMillis::try_from(1_000 * seconds).unwrap();
+        assert_eq!(next_epoch(0, at(1_800_000_000)), 1_800_000_000);
+        assert_eq!(next_epoch(1_800_000_000, at(5)), 1_800_000_001);
     }
 }

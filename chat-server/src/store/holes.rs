@@ -4,6 +4,7 @@
 //! the rest of its log with it; here it is logged and counted, once, so that a person learns of it.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use shared::ids::Seq;
@@ -37,7 +38,8 @@ impl Holes {
     }
 
     /// The entries at `first..=last` are not there, for this reason.
-    pub(super) fn note(&self, topic: Topic, (first, last): Range, why: &str) {
+    pub(super) fn note(&self, topic: Topic, missing: RangeInclusive<u32>, why: &str) {
+        let (first, last) = missing.into_inner();
         let is_new = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             if known.len() >= LOGS_MAX && !known.contains_key(&topic) {
@@ -58,7 +60,7 @@ impl Holes {
         for entry in entries {
             let found = entry.seq.get();
             if found > expected {
-                self.note(topic, (expected, found - 1), "not in the store");
+                self.note(topic, expected..=found - 1, "not in the store");
             }
             expected = found + 1;
         }

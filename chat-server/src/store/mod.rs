@@ -131,16 +131,16 @@ pub trait MessageStore: Send + Sync + fmt::Debug {
     /// The first position with an entry on the way from `from` to `to`, which may be the smaller
     /// one; settled.
     async fn nearest(&self, topic: Topic, from: Seq, to: Seq) -> Result<Option<Seq>, StoreError> {
-        let step = READ_ENTRIES_MAX - 1;
-        let (mut at, end) = (from.get(), to.get());
+        const STEP: u32 = READ_ENTRIES_MAX - 1;
+        let mut at = from;
         loop {
-            let is_forward = at <= end;
+            let is_forward = at <= to;
             let next = if is_forward {
-                at.saturating_add(step).min(end)
+                at.saturating_add(STEP).min(to)
             } else {
-                at.saturating_sub(step).max(end)
+                at.saturating_sub(STEP).max(to)
             };
-            let (first, last) = (position(at.min(next)), position(at.max(next)));
+            let (first, last) = (at.min(next), at.max(next));
             let found = self
                 .read(topic, first, last, ReadConsistency::Serial)
                 .await?;
@@ -149,20 +149,19 @@ pub trait MessageStore: Send + Sync + fmt::Debug {
             } else {
                 found.last()
             };
-            if found.is_some() || next == end {
+            if found.is_some() || next == to {
                 return Ok(found.map(|entry| entry.seq));
             }
-            at = if is_forward { next + 1 } else { next - 1 };
+            at = if is_forward {
+                next.saturating_add(1)
+            } else {
+                next.saturating_sub(1)
+            };
         }
     }
 
     /// Marks the entry at `seq` as taken back.
     async fn delete(&self, topic: Topic, seq: Seq) -> Result<(), StoreError>;
-}
-
-/// A number between two positions as one.
-fn position(number: u32) -> Seq {
-    Seq::try_from(u64::from(number)).unwrap_or(Seq::MAX)
 }
 
 /// The rooms, their members and how far each has read.

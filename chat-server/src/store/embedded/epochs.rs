@@ -80,8 +80,7 @@ impl Tables {
 
     /// Begins a new epoch, on the disk.
     pub(super) fn begin_epoch(&mut self) -> Result<(), StoreError> {
-        let now = SystemClock.unix_millis().get() / 1_000;
-        let epoch = next_epoch(self.epoch, u64::try_from(now).unwrap_or_default());
+        let epoch = next_epoch(self.epoch, SystemClock.unix_millis());
         let mut batch = OwnedWriteBatch::with_capacity(self.db.clone(), 1);
         batch.insert(&self.epochs, STORE, epoch.to_be_bytes());
         let batch = batch.durability(Some(PersistMode::SyncAll));

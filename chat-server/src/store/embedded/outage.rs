@@ -19,6 +19,7 @@ use shared::clock::{Clock as _, SystemClock};
 use tracing::{error, info, warn};
 
 use super::NodeContext;
+use super::folder;
 use super::opened::Opened;
 use super::tables::Tables;
 use crate::store::StoreError;
@@ -158,7 +159,7 @@ impl Outage {
             close(tables, opened)?;
         }
         forget();
-        opened.put(Tables::open(folder)?.into());
+        opened.put(folder::open(folder)?.into());
         Ok(())
     }
 }

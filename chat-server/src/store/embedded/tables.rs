@@ -7,6 +7,7 @@
 //! What this file does not do: writes, all of which are the writer's.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +17,6 @@ use shared::ids::{MemberId, RoomId, Seq};
 use shared::limits::OpenFiles;
 
 use super::lock::{self, Lock};
-use super::{acknowledged, files, journal};
 use crate::log::{Entry, Topic};
 use crate::store::holes::Holes;
 use crate::store::{
@@ -58,20 +58,9 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Opens or creates the database in `folder`.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] also if what was acknowledged is not there.
-    pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
-        let lock = Lock::take(folder)?;
-        files::check(folder)?;
-        let end = journal::check(folder)?;
-        let tables = Self::open_unchecked(folder, lock)?;
-        acknowledged::check(folder, &tables, end.as_ref())?;
-        Ok(tables)
-    }
-
-    fn open_unchecked(folder: &Path, lock: Lock) -> Result<Self, StoreError> {
+    /// Opens or creates the database in `folder`, whose files were checked; the database keeps the
+    /// lock.
+    pub(super) fn open(folder: &Path, lock: Lock) -> Result<Self, StoreError> {
         let open = move || -> Result<Self, fjall::Error> {
             let db = Database::builder(folder)
                 .cache_size(CACHE_BYTES)
@@ -118,22 +107,23 @@ impl Tables {
     pub(super) fn read(
         &self,
         topic: Topic,
-        (first, last): (Seq, Seq),
+        range: RangeInclusive<Seq>,
         holes: &Holes,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
-        if first > last {
+        if range.is_empty() {
             return Ok(Vec::new());
         }
+        let (first, last) = (*range.start(), *range.end());
         let snapshot = self.db.snapshot();
         let mut entries = Vec::new();
-        let range = log_key(topic, first)..=log_key(topic, last);
-        let rows = snapshot.range(&self.log, range);
+        let keys = log_key(topic, first)..=log_key(topic, last);
+        let rows = snapshot.range(&self.log, keys);
         for row in rows.take(READ_ENTRIES_MAX as usize) {
             let (key, value) = match row.into_inner().map_err(store_error) {
                 Ok(row) => row,
                 // A damaged block takes its neighbours with it for a walk, not for single reads.
                 Err(StoreError::Corrupt(_)) => {
-                    entries = self.read_singly(topic, (first, last), &snapshot, holes)?;
+                    entries = self.read_singly(topic, range, &snapshot, holes)?;
                     break;
                 }
                 Err(error) => return Err(error),
@@ -151,10 +141,10 @@ impl Tables {
         let is_short = entries.len() < READ_ENTRIES_MAX as usize && found <= last.get();
         if matches!(topic, Topic::Room(_)) && is_short {
             // In the same snapshot: what is appended meanwhile makes no hole.
-            let next = nearest(&snapshot, &self.log, topic, (last, Seq::MAX))?;
+            let next = self.nearest_in(&snapshot, topic, last, Seq::MAX)?;
             if let Some(next) = next {
                 let end = last.get().max(next.get() - 1);
-                holes.note(topic, (found.max(1), end), "not in the store");
+                holes.note(topic, found.max(1)..=end, "not in the store");
             }
         }
         Ok(entries)
@@ -163,21 +153,22 @@ impl Tables {
     fn read_singly(
         &self,
         topic: Topic,
-        (first, last): (Seq, Seq),
+        range: RangeInclusive<Seq>,
         snapshot: &Snapshot,
         holes: &Holes,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         let mut entries = Vec::new();
-        let farthest = first.get().saturating_add(READ_ENTRIES_MAX - 1);
-        for at in first.get()..=last.get().min(farthest) {
-            let Ok(seq) = Seq::try_from(u64::from(at)) else {
-                break;
-            };
+        let (first, last) = (*range.start(), *range.end());
+        let positions = std::iter::successors(Some(first), |seq| seq.next());
+        let positions = positions.take_while(|seq| *seq <= last);
+        for seq in positions.take(READ_ENTRIES_MAX as usize) {
             let stored = snapshot.get(&self.log, log_key(topic, seq));
             match stored.map_err(store_error) {
                 Ok(Some(value)) => entries.extend(decoded(topic, seq, &value, holes)),
                 Ok(None) => {}
-                Err(StoreError::Corrupt(why)) => holes.note(topic, (at, at), &why),
+                Err(StoreError::Corrupt(why)) => {
+                    holes.note(topic, seq.get()..=seq.get(), &why);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -191,7 +182,30 @@ impl Tables {
         from: Seq,
         to: Seq,
     ) -> Result<Option<Seq>, StoreError> {
-        nearest(&self.db.snapshot(), &self.log, topic, (from, to))
+        self.nearest_in(&self.db.snapshot(), topic, from, to)
+    }
+
+    /// In a snapshot. Where a block between the two is damaged it is `from` itself: a read there
+    /// finds out which entries are left.
+    fn nearest_in(
+        &self,
+        snapshot: &Snapshot,
+        topic: Topic,
+        from: Seq,
+        to: Seq,
+    ) -> Result<Option<Seq>, StoreError> {
+        let range =
+            |first, last| snapshot.range(&self.log, log_key(topic, first)..=log_key(topic, last));
+        let found = if from <= to {
+            range(from, to).next()
+        } else {
+            range(to, from).next_back()
+        };
+        match found.map(|row| row.key().map_err(store_error)).transpose() {
+            Ok(key) => key.map(|key| seq_of_key(&key)).transpose(),
+            Err(StoreError::Corrupt(_)) => Ok(Some(from)),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn room(&self, room: RoomId) -> Result<Option<Room>, StoreError> {
@@ -247,32 +261,12 @@ impl Tables {
     }
 }
 
-/// Where a block of the way is damaged it is `from` itself: reading there finds out what can be had.
-fn nearest(
-    snapshot: &Snapshot,
-    log: &Keyspace,
-    topic: Topic,
-    (from, to): (Seq, Seq),
-) -> Result<Option<Seq>, StoreError> {
-    let range = |first, last| snapshot.range(log, log_key(topic, first)..=log_key(topic, last));
-    let found = if from <= to {
-        range(from, to).next()
-    } else {
-        range(to, from).next_back()
-    };
-    match found.map(|row| row.key().map_err(store_error)).transpose() {
-        Ok(key) => key.map(|key| seq_of_key(&key)).transpose(),
-        Err(StoreError::Corrupt(_)) => Ok(Some(from)),
-        Err(error) => Err(error),
-    }
-}
-
 /// The entry, unless its record cannot be read, which is noted.
 fn decoded(topic: Topic, seq: Seq, value: &[u8], holes: &Holes) -> Option<Arc<Entry>> {
     match record::decode_entry(seq, value) {
         Ok(entry) => Some(Arc::new(entry)),
         Err(error) => {
-            holes.note(topic, (seq.get(), seq.get()), &error.to_string());
+            holes.note(topic, seq.get()..=seq.get(), &error.to_string());
             None
         }
     }

@@ -309,6 +309,7 @@ mod tests {
     use tempfile::TempDir;
     use tokio::sync::{Semaphore, mpsc, oneshot};
 
+    use super::super::folder;
     use super::super::queue::Write;
     use super::*;
     use crate::store::{Role, Room, RoomMember};
@@ -318,7 +319,7 @@ mod tests {
     fn writer(folder: &TempDir, sync: SyncMode) -> Writer {
         let parts = WriterParts {
             folder: folder.path().to_owned(),
-            opened: Arc::new(Opened::new(Tables::open(folder.path()).unwrap())),
+            opened: Arc::new(Opened::new(folder::open(folder.path()).unwrap())),
             heads: Arc::default(),
             pulse: Arc::default(),
             context: NodeContext::default(),
