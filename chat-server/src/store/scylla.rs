@@ -19,6 +19,8 @@
 //! centres unless told to ([`settings::DataCenters`]); clean up what a crash left in the memberships of a
 //! room, which the next change of that room does.
 
+mod buckets;
+mod client;
 mod cql;
 mod epochs;
 mod fault;
@@ -38,59 +40,54 @@ mod statements;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use scylla::client::session::Session;
-use scylla::errors::ExecutionError;
-use scylla::policies::load_balancing::LoadBalancingPolicy;
-use scylla::response::query_result::{QueryResult, QueryRowsResult};
-use scylla::serialize::row::SerializeRow;
-use scylla::statement::prepared::PreparedStatement;
-use shared::clock::Clock;
-use tokio::time::timeout;
+use async_trait::async_trait;
+use shared::clock::{Clock, UnixMillis};
+use shared::ids::{MemberId, RoomId, Seq};
 
-use self::epochs::Epoch;
-use self::fault::Effect;
-use self::hints::Hints;
-use self::route::{InOrder, Suspects};
+use self::buckets::Buckets;
+use self::client::Client;
+use self::epochs::Epochs;
+use self::gaps::Gaps;
+use self::logs::Logs;
+use self::members::MemberTable;
+use self::rooms::RoomTables;
 use self::schema::Missing;
-use self::session::Opened;
 use self::settings::ScyllaSettings;
-use self::stamps::Stamps;
-use self::statements::Statements;
-use super::StoreError;
-use super::holes::Holes;
+use super::{
+    AccountStatus, Append, MemberStore, Membership, MessageStore, ReadConsistency, Room, RoomHead,
+    RoomStore, StoreError,
+};
+use crate::log::{Entry, Topic};
 use crate::metrics::{Metrics, StoreOp};
 
 /// Logs, rooms and members in ScyllaDB.
+///
+/// Each group of tables is a part of its own; the traits' methods here measure and delegate.
 pub struct ScyllaStore {
-    session: Session,
-    statements: Statements,
-    route: Arc<dyn LoadBalancingPolicy>,
-    suspects: Arc<Suspects>,
-    hints: Hints,
-    stamps: Stamps,
-    clock: Arc<dyn Clock>,
-    holes: Holes,
-    epoch: Epoch,
+    client: Arc<Client>,
+    buckets: Arc<Buckets>,
+    epochs: Arc<Epochs>,
+    gaps: Arc<Gaps>,
+    logs: Logs,
+    rooms: Arc<RoomTables>,
+    members: MemberTable,
     metrics: Arc<Metrics>,
     keyspace: String,
-    answer_wait: Duration,
 }
 
 impl ScyllaStore {
-    /// Connects, creates what is missing and prepares the statements. Tries for a minute, as the
+    /// Connects, creates what is missing and prepares the statements. Retries for a minute, as the
     /// servers may be starting, too.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if that does not succeed, with the reason of the last try.
+    /// [`StoreError::Unavailable`] if that does not succeed, with the reason of the last attempt.
     pub async fn connect(
         settings: &ScyllaSettings,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let opened = session::open(settings, Missing::Create, clock.as_ref()).await?;
-        Ok(Self::on(opened, settings, (clock, metrics)))
+        Self::open(settings, Missing::Create, clock, metrics).await
     }
 
     /// Connects to a store that is there, without creating one.
@@ -102,87 +99,164 @@ impl ScyllaStore {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let opened = session::open(settings, Missing::Refuse, clock.as_ref()).await?;
-        Ok(Self::on(opened, settings, (clock, metrics)))
+        Self::open(settings, Missing::Refuse, clock, metrics).await
     }
 
-    fn on(
-        opened: Opened,
+    async fn open(
         settings: &ScyllaSettings,
-        (clock, metrics): (Arc<dyn Clock>, Arc<Metrics>),
-    ) -> Self {
-        metrics.store_shard_aware.set(opened.is_shard_aware.into());
-        let suspects = Suspects::new(Arc::clone(&clock));
-        Self {
-            session: opened.session,
-            statements: opened.statements,
-            route: InOrder::policy(&suspects),
-            suspects,
-            hints: Hints::default(),
-            stamps: Stamps::new(Arc::clone(&clock)),
-            clock,
-            holes: Holes::new(Arc::clone(&metrics)),
-            epoch: Epoch::default(),
+        missing: Missing,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
+        let opened = session::open(settings, missing, clock.as_ref()).await?;
+        let client = Client::new(opened, settings, clock, Arc::clone(&metrics));
+        let client = Arc::new(client);
+        let rooms = Arc::new(RoomTables::new(Arc::clone(&client)));
+        let buckets = Buckets::new(Arc::clone(&client), Arc::clone(&rooms));
+        let buckets = Arc::new(buckets);
+        let epochs = Epochs::new(Arc::clone(&client), Arc::clone(&buckets));
+        let epochs = Arc::new(epochs);
+        let gaps = Arc::new(Gaps::new(
+            Arc::clone(&client),
+            Arc::clone(&epochs),
+            Arc::clone(&metrics),
+        ));
+        Ok(Self {
+            logs: Logs::new(Arc::clone(&client), Arc::clone(&buckets), Arc::clone(&gaps)),
+            members: MemberTable::new(Arc::clone(&client)),
+            client,
+            buckets,
+            epochs,
+            gaps,
+            rooms,
             metrics,
             keyspace: settings.address.keyspace.clone(),
-            answer_wait: settings.answer_wait,
-        }
-    }
-
-    /// A read, and its rows.
-    async fn rows(
-        &self,
-        statement: &PreparedStatement,
-        values: impl SerializeRow,
-    ) -> Result<QueryRowsResult, StoreError> {
-        let asked = Box::pin(self.session.execute_unpaged(statement, values)).await;
-        let answer = asked.map_err(|error| self.failed(Effect::None, &error))?;
-        rows_of(answer)
-    }
-
-    /// A write that may be repeated.
-    async fn write(
-        &self,
-        statement: &PreparedStatement,
-        values: impl SerializeRow,
-    ) -> Result<(), StoreError> {
-        let asked = Box::pin(self.session.execute_unpaged(statement, values)).await;
-        asked
-            .map(drop)
-            .map_err(|error| self.failed(Effect::Writes, &error))
-    }
-
-    fn failed(&self, effect: Effect, error: &ExecutionError) -> StoreError {
-        self.metrics.store_failures.count(fault::kind(error));
-        fault::store_error(effect, error)
-    }
-
-    /// Notes how long the operation takes.
-    async fn timed<T>(&self, op: StoreOp, operation: impl Future<Output = T>) -> T {
-        let begun = self.clock.now();
-        let outcome = operation.await;
-        let took = self.clock.now().saturating_duration_since(begun);
-        self.metrics.store_seconds.observe(op, took);
-        outcome
-    }
-
-    /// Bounds an operation of many questions, to so many times what one of them may take.
-    async fn within<T>(
-        &self,
-        answers: u32,
-        effect: Effect,
-        operation: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let bound = self.answer_wait.saturating_mul(answers);
-        timeout(bound, operation).await.unwrap_or_else(|_elapsed| {
-            Err(self.failed(effect, &ExecutionError::RequestTimeout(bound)))
         })
+    }
+
+    /// Begins a new epoch: the servers' data were put back from a backup, and no node is running.
+    /// Returns the epoch.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; again is harmless.
+    pub async fn begin_epoch(&self) -> Result<u64, StoreError> {
+        self.epochs.begin().await
     }
 }
 
-fn rows_of(answer: QueryResult) -> Result<QueryRowsResult, StoreError> {
-    let rows = answer.into_rows_result();
-    rows.map_err(|error| fault::corrupt("an answer", error))
+#[async_trait]
+impl MessageStore for ScyllaStore {
+    fn append_end(&self, head: Seq) -> Seq {
+        logs::append_end(head)
+    }
+
+    async fn append(
+        &self,
+        topic: Topic,
+        head: Seq,
+        entries: Vec<Arc<Entry>>,
+    ) -> Result<Append, StoreError> {
+        let append = self.logs.append(topic, head, &entries);
+        let outcome = self.client.timed(StoreOp::Append, append).await;
+        if let Ok(Append::Conflict(_)) = outcome {
+            self.metrics.store_conflicts.inc();
+        }
+        outcome
+    }
+
+    async fn enter(&self, topic: Topic) -> Result<Seq, StoreError> {
+        let enter = self.epochs.enter(topic);
+        self.client.timed(StoreOp::Head, enter).await
+    }
+
+    async fn jumps(&self, topic: Topic) -> Result<Vec<Seq>, StoreError> {
+        let jumps = self.epochs.jump_targets(topic);
+        self.client.timed(StoreOp::Read, jumps).await
+    }
+
+    async fn nearest(&self, topic: Topic, from: Seq, to: Seq) -> Result<Option<Seq>, StoreError> {
+        let nearest = self.gaps.nearest(topic, from, to);
+        self.client.timed(StoreOp::Read, nearest).await
+    }
+
+    async fn head(&self, topic: Topic, view: ReadConsistency) -> Result<Seq, StoreError> {
+        let head = self.buckets.find_head(topic, view);
+        self.client.timed(StoreOp::Head, head).await
+    }
+
+    async fn read(
+        &self,
+        topic: Topic,
+        first: Seq,
+        last: Seq,
+        view: ReadConsistency,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        let page = self.logs.read(topic, first..=last, view);
+        self.client.timed(StoreOp::Read, page).await
+    }
+
+    async fn delete(&self, topic: Topic, seq: Seq) -> Result<(), StoreError> {
+        let delete = self.logs.delete(topic, seq);
+        self.client.timed(StoreOp::Delete, delete).await
+    }
+}
+
+#[async_trait]
+impl RoomStore for ScyllaStore {
+    async fn room(&self, room: RoomId) -> Result<Option<Room>, StoreError> {
+        self.client
+            .timed(StoreOp::Room, self.rooms.room(room))
+            .await
+    }
+
+    async fn put_room(&self, room: &Room) -> Result<(), StoreError> {
+        self.client
+            .timed(StoreOp::PutRoom, self.rooms.put(room))
+            .await
+    }
+
+    async fn memberships(&self, member: MemberId) -> Result<Vec<Membership>, StoreError> {
+        let memberships = self.rooms.memberships(member);
+        self.client.timed(StoreOp::Memberships, memberships).await
+    }
+
+    async fn last_read(&self, member: MemberId, room: RoomId) -> Result<Seq, StoreError> {
+        let mark = self.rooms.last_read(member, room);
+        self.client.timed(StoreOp::LastRead, mark).await
+    }
+
+    async fn mark_read(&self, member: MemberId, room: RoomId, seq: Seq) -> Result<(), StoreError> {
+        let mark = self.rooms.mark_read(member, room, seq);
+        self.client.timed(StoreOp::MarkRead, mark).await
+    }
+
+    async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<RoomHead>, StoreError> {
+        let heads = self.rooms.heads(rooms);
+        self.client.timed(StoreOp::Heads, heads).await
+    }
+
+    async fn note_head(&self, head: RoomHead) -> Result<(), StoreError> {
+        let note = self.rooms.note_head(&head);
+        self.client.timed(StoreOp::NoteHead, note).await
+    }
+}
+
+#[async_trait]
+impl MemberStore for ScyllaStore {
+    async fn status(&self, member: MemberId) -> Result<AccountStatus, StoreError> {
+        let status = self.members.status(member);
+        self.client.timed(StoreOp::AccountStatus, status).await
+    }
+
+    async fn set_account_status(
+        &self,
+        member: MemberId,
+        status: AccountStatus,
+        at: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let set = self.members.set_status(member, status, at);
+        self.client.timed(StoreOp::SetStanding, set).await
+    }
 }
 
 impl fmt::Debug for ScyllaStore {

@@ -11,14 +11,15 @@
 //! finished by the next who comes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use shared::ids::Seq;
 use tracing::error;
 
-use super::ScyllaStore;
+use super::buckets::Buckets;
+use super::client::Client;
 use super::fault::{Effect, corrupt};
 use super::rows::{number, position};
 use super::search::{bucket_of, last_of};
@@ -38,9 +39,10 @@ const WRITES_AT_ONCE: usize = 16;
 /// The only row of `epochs`.
 const STORE: i32 = 0;
 
-/// The store's epoch, as it was read last.
-#[derive(Debug, Default)]
-pub(super) struct Epoch {
+/// The tables of epochs and jumps, and the store's epoch as it was read last.
+pub(super) struct Epochs {
+    client: Arc<Client>,
+    buckets: Arc<Buckets>,
     number: AtomicU64,
     read_at: Mutex<Option<Instant>>,
 }
@@ -53,25 +55,34 @@ struct Jump {
     from: Seq,
 }
 
-impl ScyllaStore {
-    /// Begins a new epoch: the servers' data were put back from a backup, and no node is running.
-    /// Returns the epoch.
-    ///
-    /// # Errors
-    /// See [`StoreError`]; again is harmless.
-    pub async fn begin_epoch(&self) -> Result<u64, StoreError> {
-        let now = self.clock.unix_millis().get() / 1_000;
-        let now = u64::try_from(now).unwrap_or_default();
+impl Epochs {
+    pub(super) fn new(client: Arc<Client>, buckets: Arc<Buckets>) -> Self {
+        Self {
+            client,
+            buckets,
+            number: AtomicU64::new(0),
+            read_at: Mutex::default(),
+        }
+    }
+
+    /// Begins a new epoch, and returns it.
+    pub(super) async fn begin(&self) -> Result<u64, StoreError> {
+        let now = self.client.clock().unix_millis();
         let epoch = next_epoch(self.read_epoch().await?, now);
         let stored = i64::try_from(epoch).map_err(|error| corrupt("an epoch", error))?;
         let values = (stored, stored, STORE);
-        self.write(&self.statements.set_epoch, values).await?;
+        self.client
+            .write(&self.client.statements().set_epoch, values)
+            .await?;
         Ok(epoch)
     }
 
     async fn read_epoch(&self) -> Result<u64, StoreError> {
         const WHAT: &str = "the store's epoch";
-        let rows = self.rows(&self.statements.epoch, (STORE,)).await?;
+        let rows = self
+            .client
+            .rows(&self.client.statements().epoch, (STORE,))
+            .await?;
         let found = rows.maybe_first_row::<(Option<i64>,)>();
         let found = found.map_err(|error| corrupt(WHAT, error))?;
         let epoch = found.and_then(|(epoch,)| epoch).unwrap_or(0);
@@ -79,27 +90,27 @@ impl ScyllaStore {
     }
 
     /// The store's epoch; 0 until a backup was put back.
-    pub(super) async fn epoch(&self) -> Result<u64, StoreError> {
-        let now = self.clock.now();
+    async fn current(&self) -> Result<u64, StoreError> {
+        let now = self.client.clock().now();
         let is_fresh = {
-            let read_at = self.epoch.read_at.lock();
+            let read_at = self.read_at.lock();
             let read_at = read_at.unwrap_or_else(PoisonError::into_inner);
             read_at.is_some_and(|at| now.saturating_duration_since(at) < AGE_MAX)
         };
         if !is_fresh {
             let epoch = self.read_epoch().await?;
-            self.epoch.number.store(epoch, Ordering::Relaxed);
-            let read_at = self.epoch.read_at.lock();
+            self.number.store(epoch, Ordering::Relaxed);
+            let read_at = self.read_at.lock();
             *read_at.unwrap_or_else(PoisonError::into_inner) = Some(now);
         }
-        Ok(self.epoch.number.load(Ordering::Relaxed))
+        Ok(self.number.load(Ordering::Relaxed))
     }
 
     /// Moves the log into the store's epoch.
-    pub(super) async fn enter_epoch(&self, topic: Topic) -> Result<Seq, StoreError> {
-        let epoch = self.epoch().await?;
+    pub(super) async fn enter(&self, topic: Topic) -> Result<Seq, StoreError> {
+        let epoch = self.current().await?;
         if epoch == 0 {
-            return self.find_head(topic, ReadConsistency::Quorum).await;
+            return self.buckets.find_head(topic, ReadConsistency::Quorum).await;
         }
         let stored = i64::try_from(epoch).map_err(|error| corrupt("an epoch", error))?;
         let noted = self.noted_jump(topic, stored).await?;
@@ -107,11 +118,11 @@ impl ScyllaStore {
             Some(jump) => jump.to,
             None => match self.note_jump(topic, epoch, stored).await? {
                 Some(jump) => jump.to,
-                None => return self.find_head(topic, ReadConsistency::Quorum).await,
+                None => return self.buckets.find_head(topic, ReadConsistency::Quorum).await,
             },
         };
         let jump = self.jump(topic, target.saturating_sub(1));
-        self.within(JUMP_ANSWERS, Effect::Writes, jump).await
+        self.client.within(JUMP_ANSWERS, Effect::Writes, jump).await
     }
 
     async fn noted_jump(&self, topic: Topic, epoch: i64) -> Result<Option<Jump>, StoreError> {
@@ -126,7 +137,10 @@ impl ScyllaStore {
         epoch: u64,
         stored: i64,
     ) -> Result<Option<Jump>, StoreError> {
-        let from = self.find_head(topic, ReadConsistency::Serial).await?;
+        let from = self
+            .buckets
+            .find_head(topic, ReadConsistency::Serial)
+            .await?;
         let Some(to) = jump_target(from, epoch) else {
             error!(%topic, "{topic} has no room for a jump: positions may be given twice");
             return Ok(None);
@@ -135,7 +149,9 @@ impl ScyllaStore {
         let (kind, owner) = name(topic);
         let (to, from) = (number(to.get()), number(from.get()));
         let values = (stamp, to, from, kind, owner, stored);
-        self.write(&self.statements.note_jump, values).await?;
+        self.client
+            .write(&self.client.statements().note_jump, values)
+            .await?;
         let noted = self.noted_jump(topic, stored).await?;
         let lost = || corrupt("a jump", "just noted, not there");
         noted.ok_or_else(lost).map(Some)
@@ -144,38 +160,38 @@ impl ScyllaStore {
     /// Makes `end` the log's head if it ends before that; the head then.
     async fn jump(&self, topic: Topic, end: Seq) -> Result<Seq, StoreError> {
         loop {
-            let head = self.find_head(topic, ReadConsistency::Serial).await?;
+            let head = self
+                .buckets
+                .find_head(topic, ReadConsistency::Serial)
+                .await?;
             if head >= end {
                 return Ok(head);
             }
             let newest = bucket_of(head.next().unwrap_or(Seq::MAX));
             stream::iter(newest + 1..=bucket_of(end))
-                .map(|bucket| self.fill_bucket(topic, bucket, last_of(bucket - 1)))
+                .map(|bucket| self.buckets.fill(topic, bucket, last_of(bucket - 1)))
                 .buffer_unordered(WRITES_AT_ONCE)
                 .try_collect::<()>()
                 .await?;
-            self.fill_bucket(topic, newest, head).await?;
+            self.buckets.fill(topic, newest, head).await?;
         }
-    }
-
-    /// Makes a bucket that ends at `head`, or is not there, a full one. Nothing if that is not so.
-    async fn fill_bucket(&self, topic: Topic, bucket: u32, head: Seq) -> Result<(), StoreError> {
-        let filled = self.store(topic, bucket, head, last_of(bucket), &[]);
-        filled.await.map(drop)
     }
 
     /// Where the log has jumped, rising.
     async fn read_jumps(&self, topic: Topic) -> Result<Vec<Jump>, StoreError> {
         type Stored = (i64, Option<i32>, Option<i32>);
         const WHAT: &str = "a jump";
-        let rows = self.rows(&self.statements.jumps, name(topic)).await?;
+        let rows = self
+            .client
+            .rows(&self.client.statements().jumps, name(topic))
+            .await?;
         let rows = rows.rows::<Stored>();
         let mut jumps = Vec::new();
         for row in rows.map_err(|error| corrupt(WHAT, error))? {
             let (epoch, to, from) = row.map_err(|error| corrupt(WHAT, error))?;
-            let missing = || corrupt(WHAT, "no target");
+            let missing = || corrupt(WHAT, "no target or no head");
             let to = position(WHAT, to.ok_or_else(missing)?)?;
-            let from = position(WHAT, from.unwrap_or(0))?;
+            let from = position(WHAT, from.ok_or_else(missing)?)?;
             jumps.push(Jump { epoch, to, from });
         }
         jumps.sort_unstable_by_key(|jump| jump.to);
@@ -184,7 +200,7 @@ impl ScyllaStore {
 
     /// The first position of each epoch of the log.
     pub(super) async fn jump_targets(&self, topic: Topic) -> Result<Vec<Seq>, StoreError> {
-        if self.epoch().await? == 0 {
+        if self.current().await? == 0 {
             return Ok(Vec::new());
         }
         let jumps = self.read_jumps(topic).await?;
@@ -193,7 +209,7 @@ impl ScyllaStore {
 
     /// The first position from `at` on that no jump has passed over.
     pub(super) async fn past_jump(&self, topic: Topic, at: Seq) -> Result<Seq, StoreError> {
-        if self.epoch().await? == 0 {
+        if self.current().await? == 0 {
             return Ok(at);
         }
         let jumps = self.read_jumps(topic).await?;

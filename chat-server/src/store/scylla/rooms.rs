@@ -8,17 +8,16 @@
 //! arrive, the memberships end as the room that stays says.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use scylla::value::CqlTimestamp;
 use shared::ids::{MemberId, RoomId, Seq};
 
-use super::ScyllaStore;
+use super::client::Client;
 use super::fault::{Effect, corrupt};
 use super::rows::{number, position};
-use crate::metrics::StoreOp;
-use crate::store::{Membership, Role, Room, RoomHead, RoomStore, StoreError, record};
+use crate::store::{Membership, Role, Room, RoomHead, StoreError, record};
 
 /// Putting a room, in what one answer may take: up to a thousand memberships and as many who left,
 /// 32 at a time.
@@ -30,62 +29,9 @@ const AT_ONCE_MAX: usize = 32;
 /// The heads of a list, likewise: a page of rooms, 32 at a time.
 const HEADS_ANSWERS: u32 = 4;
 
-#[async_trait]
-impl RoomStore for ScyllaStore {
-    async fn room(&self, room: RoomId) -> Result<Option<Room>, StoreError> {
-        self.timed(StoreOp::Room, read_room(self, room)).await
-    }
-
-    async fn put_room(&self, room: &Room) -> Result<(), StoreError> {
-        let put = self.within(PUT_ANSWERS, Effect::Writes, put_and_follow(self, room));
-        self.timed(StoreOp::PutRoom, put).await
-    }
-
-    async fn memberships(&self, member: MemberId) -> Result<Vec<Membership>, StoreError> {
-        let memberships = read_memberships(self, member);
-        self.timed(StoreOp::Memberships, memberships).await
-    }
-
-    async fn last_read(&self, member: MemberId, room: RoomId) -> Result<Seq, StoreError> {
-        let mark = read_mark(self, member, room);
-        self.timed(StoreOp::LastRead, mark).await
-    }
-
-    async fn mark_read(&self, member: MemberId, room: RoomId, seq: Seq) -> Result<(), StoreError> {
-        if seq == Seq::ZERO {
-            return Ok(()); // where a mark stands that was never moved
-        }
-        let values = (
-            i64::from(seq.get()),
-            number(seq.get()),
-            number(member.get()),
-            number(room.get()),
-        );
-        let mark = self.write(&self.statements.mark_read, values);
-        self.timed(StoreOp::MarkRead, mark).await
-    }
-
-    async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<RoomHead>, StoreError> {
-        let heads = stream::iter(rooms.to_vec())
-            .map(|room| room_head(self, room))
-            .buffer_unordered(AT_ONCE_MAX)
-            .try_filter_map(async |head| Ok(head))
-            .try_collect();
-        let heads = self.within(HEADS_ANSWERS, Effect::None, heads);
-        self.timed(StoreOp::Heads, heads).await
-    }
-
-    async fn note_head(&self, head: RoomHead) -> Result<(), StoreError> {
-        let values = (
-            i64::from(head.seq.get()),
-            number(head.seq.get()),
-            head.text.as_str(),
-            CqlTimestamp(head.at.get()),
-            number(head.room.get()),
-        );
-        let note = self.write(&self.statements.note_head, values);
-        self.timed(StoreOp::NoteHead, note).await
-    }
+/// The tables of rooms.
+pub(super) struct RoomTables {
+    client: Arc<Client>,
 }
 
 /// A room as it is now, and whose memberships have to follow it.
@@ -95,145 +41,216 @@ struct ToFollow {
     once_in: HashSet<i32>,
 }
 
-async fn read_room(store: &ScyllaStore, room: RoomId) -> Result<Option<Room>, StoreError> {
-    let rows = store
-        .rows(&store.statements.room, (number(room.get()),))
-        .await?;
-    let found = rows.maybe_first_row::<(Option<&[u8]>,)>();
-    let found = found.map_err(|error| corrupt("a room", error))?;
-    let stored = found.and_then(|(stored,)| stored);
-    stored.map(record::decode_room).transpose()
-}
-
-async fn put_and_follow(store: &ScyllaStore, room: &Room) -> Result<(), StoreError> {
-    let id = number(room.room_id.get());
-    let members: HashSet<i32> = ids(room);
-    let encoded = record::encode_room(room);
-    let values = (store.stamps.next(), encoded.as_slice(), &members, id);
-    store.write(&store.statements.put_room, values).await?;
-    let now = room_to_follow(store, id).await.map_err(half_done)?;
-    follow(store, now).await.map_err(half_done)
-}
-
-async fn room_to_follow(store: &ScyllaStore, id: i32) -> Result<ToFollow, StoreError> {
-    let rows = store.rows(&store.statements.room_to_follow, (id,)).await?;
-    let row = rows.single_row::<(Option<&[u8]>, Option<i64>, Option<HashSet<i32>>)>();
-    let (room, written, once_in) = row.map_err(|error| corrupt("a room", error))?;
-    let missing = || corrupt("a room", "just written, not there");
-    Ok(ToFollow {
-        room: record::decode_room(room.ok_or_else(missing)?)?,
-        written: written.ok_or_else(missing)?,
-        once_in: once_in.unwrap_or_default(),
-    })
-}
-
-async fn follow(store: &ScyllaStore, now: ToFollow) -> Result<(), StoreError> {
-    let ToFollow {
-        room,
-        written,
-        mut once_in,
-    } = now;
-    let id = number(room.room_id.get());
-    let shown = room.members.iter().map(|member| {
-        let role = record::role_code(member.role).cast_signed();
-        (number(member.member_id.get()), Some(role))
-    });
-    for member in ids(&room) {
-        once_in.remove(&member);
+impl RoomTables {
+    pub(super) fn new(client: Arc<Client>) -> Self {
+        Self { client }
     }
-    let hidden = once_in.iter().map(|member| (*member, None));
-    let memberships: Vec<(i32, Option<i8>)> = shown.chain(hidden).collect();
-    stream::iter(memberships)
-        .map(|(member, role)| write_membership(store, written, id, member, role))
-        .buffer_unordered(AT_ONCE_MAX)
-        .try_collect::<()>()
-        .await?;
-    if once_in.is_empty() {
-        return Ok(());
-    }
-    // Under the same timestamp: who is put in again later is in the set again.
-    let values = (written, &once_in, id);
-    store.write(&store.statements.forget_left, values).await
-}
 
-async fn write_membership(
-    store: &ScyllaStore,
-    written: i64,
-    room: i32,
-    member: i32,
-    role: Option<i8>,
-) -> Result<(), StoreError> {
-    match role {
-        Some(role) => {
-            let values = (written, role, member, room);
-            store.write(&store.statements.show_membership, values).await
-        }
-        None => {
-            let values = (written, member, room);
-            store.write(&store.statements.hide_membership, values).await
-        }
+    pub(super) async fn room(&self, room: RoomId) -> Result<Option<Room>, StoreError> {
+        let rows = self
+            .client
+            .rows(&self.client.statements().room, (number(room.get()),))
+            .await?;
+        let found = rows.maybe_first_row::<(Option<&[u8]>,)>();
+        let found = found.map_err(|error| corrupt("a room", error))?;
+        let stored = found.and_then(|(stored,)| stored);
+        stored.map(record::decode_room).transpose()
     }
-}
 
-async fn read_memberships(
-    store: &ScyllaStore,
-    member: MemberId,
-) -> Result<Vec<Membership>, StoreError> {
-    type Stored = (i32, Option<i8>, Option<bool>, Option<i32>);
-    const WHAT: &str = "a membership";
-    let member = (number(member.get()),);
-    let rows = store.rows(&store.statements.memberships, member).await?;
-    let rows = rows
-        .rows::<Stored>()
-        .map_err(|error| corrupt(WHAT, error))?;
-    let mut memberships = Vec::new();
-    for row in rows {
-        let (room, role, hidden, mark) = row.map_err(|error| corrupt(WHAT, error))?;
-        // Without either it is only a read mark.
-        let (Some(role), Some(false)) = (role, hidden) else {
-            continue;
-        };
-        let room = i64::from(room).try_into();
-        memberships.push(Membership {
-            room: room.map_err(|error| corrupt(WHAT, error))?,
-            role: role_of(role)?,
-            last_read: mark.map_or(Ok(Seq::ZERO), |mark| position(WHAT, mark))?,
+    pub(super) async fn put(&self, room: &Room) -> Result<(), StoreError> {
+        let put = self.put_and_follow(room);
+        self.client.within(PUT_ANSWERS, Effect::Writes, put).await
+    }
+
+    async fn put_and_follow(&self, room: &Room) -> Result<(), StoreError> {
+        let id = number(room.room_id.get());
+        let members: HashSet<i32> = ids(room);
+        let encoded = record::encode_room(room);
+        let values = (self.client.next_stamp(), encoded.as_slice(), &members, id);
+        self.client
+            .write(&self.client.statements().put_room, values)
+            .await?;
+        let now = self.room_to_follow(id).await.map_err(half_done)?;
+        self.follow(now).await.map_err(half_done)
+    }
+
+    async fn room_to_follow(&self, id: i32) -> Result<ToFollow, StoreError> {
+        let rows = self
+            .client
+            .rows(&self.client.statements().room_to_follow, (id,))
+            .await?;
+        let row = rows.single_row::<(Option<&[u8]>, Option<i64>, Option<HashSet<i32>>)>();
+        let (room, written, once_in) = row.map_err(|error| corrupt("a room", error))?;
+        let missing = || corrupt("a room", "just written, not there");
+        Ok(ToFollow {
+            room: record::decode_room(room.ok_or_else(missing)?)?,
+            written: written.ok_or_else(missing)?,
+            once_in: once_in.unwrap_or_default(),
+        })
+    }
+
+    async fn follow(&self, now: ToFollow) -> Result<(), StoreError> {
+        let ToFollow {
+            room,
+            written,
+            mut once_in,
+        } = now;
+        let id = number(room.room_id.get());
+        let shown = room.members.iter().map(|member| {
+            let role = record::role_code(member.role).cast_signed();
+            (number(member.member_id.get()), Some(role))
         });
+        for member in ids(&room) {
+            once_in.remove(&member);
+        }
+        let hidden = once_in.iter().map(|member| (*member, None));
+        let memberships: Vec<(i32, Option<i8>)> = shown.chain(hidden).collect();
+        stream::iter(memberships)
+            .map(|(member, role)| self.write_membership(written, id, member, role))
+            .buffer_unordered(AT_ONCE_MAX)
+            .try_collect::<()>()
+            .await?;
+        if once_in.is_empty() {
+            return Ok(());
+        }
+        // Under the same timestamp: who is put in again later is in the set again.
+        let values = (written, &once_in, id);
+        self.client
+            .write(&self.client.statements().forget_left, values)
+            .await
     }
-    Ok(memberships)
-}
 
-async fn read_mark(store: &ScyllaStore, member: MemberId, room: RoomId) -> Result<Seq, StoreError> {
-    const WHAT: &str = "a read mark";
-    let key = (number(member.get()), number(room.get()));
-    let rows = store.rows(&store.statements.last_read, key).await?;
-    let mark = rows.maybe_first_row::<(Option<i32>,)>();
-    let mark = mark.map_err(|error| corrupt(WHAT, error))?;
-    let mark = mark.and_then(|(mark,)| mark);
-    mark.map_or(Ok(Seq::ZERO), |mark| position(WHAT, mark))
-}
+    async fn write_membership(
+        &self,
+        written: i64,
+        room: i32,
+        member: i32,
+        role: Option<i8>,
+    ) -> Result<(), StoreError> {
+        match role {
+            Some(role) => {
+                let values = (written, role, member, room);
+                self.client
+                    .write(&self.client.statements().show_membership, values)
+                    .await
+            }
+            None => {
+                let values = (written, member, room);
+                self.client
+                    .write(&self.client.statements().hide_membership, values)
+                    .await
+            }
+        }
+    }
 
-/// The newest message of a room, as was noted.
-pub(super) async fn room_head(
-    store: &ScyllaStore,
-    room: RoomId,
-) -> Result<Option<RoomHead>, StoreError> {
-    type Stored<'a> = (Option<i32>, Option<&'a str>, Option<CqlTimestamp>);
-    const WHAT: &str = "a room's head";
-    let rows = store
-        .rows(&store.statements.room_head, (number(room.get()),))
-        .await?;
-    let found = rows.maybe_first_row::<Stored<'_>>();
-    let Some((Some(seq), text, at)) = found.map_err(|error| corrupt(WHAT, error))? else {
-        return Ok(None);
-    };
-    let at = at.map_or(0, |at| at.0);
-    Ok(Some(RoomHead {
-        room,
-        seq: position(WHAT, seq)?,
-        text: text.unwrap_or_default().to_owned(),
-        at: at.try_into().map_err(|error| corrupt(WHAT, error))?,
-    }))
+    pub(super) async fn memberships(
+        &self,
+        member: MemberId,
+    ) -> Result<Vec<Membership>, StoreError> {
+        type Stored = (i32, Option<i8>, Option<bool>, Option<i32>);
+        const WHAT: &str = "a membership";
+        let member = (number(member.get()),);
+        let rows = self
+            .client
+            .rows(&self.client.statements().memberships, member)
+            .await?;
+        let rows = rows
+            .rows::<Stored>()
+            .map_err(|error| corrupt(WHAT, error))?;
+        let mut memberships = Vec::new();
+        for row in rows {
+            let (room, role, hidden, mark) = row.map_err(|error| corrupt(WHAT, error))?;
+            // Without either it is only a read mark.
+            let (Some(role), Some(false)) = (role, hidden) else {
+                continue;
+            };
+            let room = i64::from(room).try_into();
+            memberships.push(Membership {
+                room: room.map_err(|error| corrupt(WHAT, error))?,
+                role: role_of(role)?,
+                last_read: mark.map_or(Ok(Seq::ZERO), |mark| position(WHAT, mark))?,
+            });
+        }
+        Ok(memberships)
+    }
+
+    pub(super) async fn last_read(
+        &self,
+        member: MemberId,
+        room: RoomId,
+    ) -> Result<Seq, StoreError> {
+        const WHAT: &str = "a read mark";
+        let key = (number(member.get()), number(room.get()));
+        let rows = self
+            .client
+            .rows(&self.client.statements().last_read, key)
+            .await?;
+        let mark = rows.maybe_first_row::<(Option<i32>,)>();
+        let mark = mark.map_err(|error| corrupt(WHAT, error))?;
+        let mark = mark.and_then(|(mark,)| mark);
+        mark.map_or(Ok(Seq::ZERO), |mark| position(WHAT, mark))
+    }
+
+    pub(super) async fn mark_read(
+        &self,
+        member: MemberId,
+        room: RoomId,
+        seq: Seq,
+    ) -> Result<(), StoreError> {
+        if seq == Seq::ZERO {
+            return Ok(()); // the position of a mark that was never moved
+        }
+        let values = (
+            i64::from(seq.get()),
+            number(seq.get()),
+            number(member.get()),
+            number(room.get()),
+        );
+        let statement = &self.client.statements().mark_read;
+        self.client.write(statement, values).await
+    }
+
+    pub(super) async fn note_head(&self, head: &RoomHead) -> Result<(), StoreError> {
+        let values = (
+            i64::from(head.seq.get()),
+            number(head.seq.get()),
+            head.text.as_str(),
+            CqlTimestamp(head.at.get()),
+            number(head.room.get()),
+        );
+        let statement = &self.client.statements().note_head;
+        self.client.write(statement, values).await
+    }
+
+    pub(super) async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<RoomHead>, StoreError> {
+        let heads = stream::iter(rooms.to_vec())
+            .map(|room| self.head(room))
+            .buffer_unordered(AT_ONCE_MAX)
+            .try_filter_map(async |head| Ok(head))
+            .try_collect();
+        self.client.within(HEADS_ANSWERS, Effect::None, heads).await
+    }
+
+    /// The newest message of a room, as was noted.
+    pub(super) async fn head(&self, room: RoomId) -> Result<Option<RoomHead>, StoreError> {
+        type Stored<'a> = (Option<i32>, Option<&'a str>, Option<CqlTimestamp>);
+        const WHAT: &str = "a room's head";
+        let rows = self
+            .client
+            .rows(&self.client.statements().room_head, (number(room.get()),))
+            .await?;
+        let found = rows.maybe_first_row::<Stored<'_>>();
+        let Some((Some(seq), text, at)) = found.map_err(|error| corrupt(WHAT, error))? else {
+            return Ok(None);
+        };
+        let at = at.ok_or_else(|| corrupt(WHAT, "no time"))?.0;
+        Ok(Some(RoomHead {
+            room,
+            seq: position(WHAT, seq)?,
+            text: text.unwrap_or_default().to_owned(),
+            at: at.try_into().map_err(|error| corrupt(WHAT, error))?,
+        }))
+    }
 }
 
 fn ids(room: &Room) -> HashSet<i32> {

@@ -22,19 +22,12 @@ pub(super) fn owner(topic: Topic) -> i32 {
 
 /// An id, a position or a bucket: all below 2^31.
 pub(super) fn number(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
+    i32::try_from(number).expect("an id, a position or a bucket is below 2^31")
 }
 
 /// A position as it is stored.
 pub(super) fn position(what: &str, stored: i32) -> Result<Seq, StoreError> {
     Seq::try_from(i64::from(stored)).map_err(|error| corrupt(what, error))
-}
-
-/// A range of positions.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Positions {
-    pub(super) first: Seq,
-    pub(super) last: Seq,
 }
 
 /// The key of a bucket.
@@ -179,6 +172,11 @@ pub(super) fn hole(first: Seq, entries: &[Arc<Entry>]) -> Option<usize> {
         .position(|(entry, seq)| entry.seq.get() != seq)
 }
 
+/// Where a log goes on after what was read from `first` on; `None` after its last position.
+pub(super) fn next_position(first: Seq, entries: &[Arc<Entry>]) -> Option<Seq> {
+    entries.last().map_or(Some(first), |entry| entry.seq.next())
+}
+
 /// Whether the position after `head` is the first of a bucket.
 pub(super) fn begins_bucket(head: Seq) -> bool {
     head == Seq::ZERO
@@ -187,9 +185,34 @@ pub(super) fn begins_bucket(head: Seq) -> bool {
             .is_some_and(|first| bucket_of(first) != bucket_of(head))
 }
 
-/// Where a log goes on after what was read from `first` on.
-pub(super) fn next_position(first: Seq, entries: &[Arc<Entry>]) -> u32 {
-    entries
-        .last()
-        .map_or(first.get(), |entry| entry.seq.get() + 1)
+#[cfg(test)]
+mod tests {
+    use shared::clock::UnixMillis;
+
+    use super::*;
+
+    fn entry(seq: Seq) -> Arc<Entry> {
+        Arc::new(Entry {
+            seq,
+            deleted: false,
+            draft: Draft {
+                uid: Uid(1),
+                kind: Kind::Chat,
+                sender: None,
+                client_message_id: None,
+                headers: Headers::default(),
+                content_type: None,
+                body: Bytes::new(),
+                sent_at: UnixMillis::try_from(0_i64).unwrap(),
+            },
+        })
+    }
+
+    #[test]
+    fn full_log_has_no_next_position() {
+        assert_eq!(next_position(Seq::FIRST, &[]), Some(Seq::FIRST));
+        let second = Seq::FIRST.next();
+        assert_eq!(next_position(Seq::FIRST, &[entry(Seq::FIRST)]), second);
+        assert_eq!(next_position(Seq::FIRST, &[entry(Seq::MAX)]), None);
+    }
 }

@@ -19,8 +19,8 @@ pub(super) fn bucket_of(seq: Seq) -> u32 {
 
 /// The last position of a bucket.
 pub(super) fn last_of(bucket: u32) -> Seq {
-    let next = bucket.saturating_add(1).saturating_mul(BUCKET_ENTRIES);
-    Seq::try_from(u64::from(next.saturating_sub(1))).unwrap_or(Seq::MAX)
+    let next = (u64::from(bucket) + 1) * u64::from(BUCKET_ENTRIES);
+    Seq::try_from(next - 1).expect("a log has 1,024 buckets")
 }
 
 /// A search for the newest bucket: says where to look next, is told what is there.
