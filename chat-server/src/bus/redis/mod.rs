@@ -14,6 +14,7 @@
 //!
 //! What this does not do: keep anything, or decide the order of anything. The store does.
 
+mod events;
 mod link;
 mod message;
 mod names;
@@ -22,12 +23,12 @@ mod probe;
 mod receive_loop;
 mod sender;
 mod session;
+mod status;
 mod subscriptions;
 mod topology;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,9 +41,12 @@ use shared::ids::{RoomId, Seq};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use self::link::{CommandConnection, Settings};
+use self::events::Events;
+use self::link::Settings;
 use self::names::Names;
 use self::outbox::{Item, Outbox};
+use self::probe::Probes;
+use self::status::Status;
 use self::subscriptions::{SubscribeState, Subscriptions};
 use super::event_sink::EventSink;
 use super::{Bus, BusError, BusEvent, BusState, Control};
@@ -115,7 +119,7 @@ pub struct RedisBus {
     sender: Mutex<Option<Task<()>>>,
 }
 
-/// What the tasks of a bus share.
+/// The parts of a bus that its tasks share. Each keeps its state to itself; this has no methods.
 struct Shared {
     node: u64,
     names: Names,
@@ -126,15 +130,9 @@ struct Shared {
     drain: Drain,
     subscriptions: Subscriptions,
     outbox: Outbox,
-    /// Held for a few lines, and no other lock within.
-    sink: Mutex<EventSink>,
-    state: watch::Sender<BusState>,
-    /// The connection to talk, while there is one.
-    connection: watch::Sender<Option<CommandConnection>>,
-    /// Of each probe, the newest round that came back.
-    probes_heard: watch::Sender<Vec<u64>>,
-    /// Whether it was ever up: what comes after a first time may have missed something.
-    was_up: AtomicBool,
+    events: Events,
+    status: Status,
+    probes: Probes,
 }
 
 impl RedisBus {
@@ -166,17 +164,15 @@ impl RedisBus {
             names: Names::new(prefix, node),
             tuning,
             clock,
-            metrics,
             drain: Drain::new(),
             subscriptions: Subscriptions::default(),
             outbox: Outbox::new(node),
-            sink: Mutex::new(sink),
-            state: watch::Sender::new(BusState::Away),
-            connection: watch::Sender::new(None),
-            probes_heard: watch::Sender::default(),
-            was_up: AtomicBool::new(false),
+            events: Events::new(sink, Arc::clone(&metrics)),
+            status: Status::new(Arc::clone(&metrics)),
+            probes: Probes::new(node, tuning, Arc::clone(&metrics)),
+            metrics,
         });
-        let mut state = shared.state.subscribe();
+        let mut state = shared.status.states();
         let hard = shared.drain.hard();
         let sender = Box::pin(sender::run(Arc::clone(&shared)));
         let sender = hard.clone().run_until_cancelled_owned(sender);
@@ -200,33 +196,12 @@ impl RedisBus {
     /// Tells of every change between up and away.
     #[must_use]
     pub fn states(&self) -> watch::Receiver<BusState> {
-        self.shared.state.subscribe()
-    }
-}
-
-impl Shared {
-    /// Hands an event to the node.
-    fn give(&self, event: BusEvent) {
-        self.sink().push(event);
+        self.shared.status.states()
     }
 
-    fn give_lost(&self) {
-        self.metrics.bus_lost.inc();
-        self.sink().push_lost();
-    }
-
-    fn sink(&self) -> std::sync::MutexGuard<'_, EventSink> {
-        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn connection(&self) -> Result<CommandConnection, BusError> {
-        let connection = self.connection.borrow().clone();
-        connection.ok_or_else(|| BusError("away".to_owned()))
-    }
-
-    fn publish(&self, item: Item) {
-        if self.outbox.push(item) {
-            self.metrics.bus_owed.inc();
+    fn enqueue(&self, item: Item) {
+        if self.shared.outbox.push(item) {
+            self.shared.metrics.bus_owed.inc();
         }
     }
 }
@@ -253,7 +228,7 @@ impl Bus for RedisBus {
 
     fn publish(&self, topic: Topic, entries: Arc<[Arc<Entry>]>) {
         if let Some((head, message)) = message::entries(self.shared.node, &entries) {
-            self.shared.publish(Item::Grown {
+            self.enqueue(Item::Grown {
                 topic,
                 head,
                 message,
@@ -263,21 +238,20 @@ impl Bus for RedisBus {
 
     fn publish_event(&self, room: RoomId, event: RoomEvent) {
         let message = message::event(self.shared.node, event);
-        self.shared
-            .publish(Item::Beside(Topic::Room(room), message));
+        self.enqueue(Item::Beside(Topic::Room(room), message));
     }
 
     fn publish_control(&self, control: Control) {
         let message = message::control(self.shared.node, control);
-        self.shared.publish(Item::Control(message));
+        self.enqueue(Item::Control(message));
     }
 
     fn note_head(&self, topic: Topic, head: Seq) {
-        self.shared.publish(Item::Noted(topic, head));
+        self.enqueue(Item::Noted(topic, head));
     }
 
     async fn heads(&self, topics: &[Topic]) -> Result<Vec<Option<Seq>>, BusError> {
-        let connection = self.shared.connection()?;
+        let connection = self.shared.status.connection()?;
         let mut heads = Vec::with_capacity(topics.len());
         for some in topics.chunks(HEADS_MAX) {
             let keys = some.iter().map(|topic| self.shared.names.head_key(*topic));
@@ -294,7 +268,7 @@ impl Bus for RedisBus {
     }
 
     fn state(&self) -> BusState {
-        *self.shared.state.borrow()
+        self.shared.status.state()
     }
 
     async fn close(&self, time_max: Duration) {
@@ -328,7 +302,7 @@ impl fmt::Debug for RedisBus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBus")
             .field("names", &self.shared.names)
-            .field("state", &*self.shared.state.borrow())
+            .field("state", &self.shared.status.state())
             .finish_non_exhaustive()
     }
 }

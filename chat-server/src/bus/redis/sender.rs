@@ -1,4 +1,4 @@
-//! Publishes the items of the outbox, a batch at a time.
+//! Publishes what is in the outbox, a batch at a time.
 //!
 //! The commands of a batch go to Redis in order, and the next batch begins when all are answered. While
 //! one is on its way the next gathers, so load makes batches larger.
@@ -21,13 +21,13 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 ///
 /// | waits for | cancel-safe | then |
 /// |---|---|---|
-/// | another connection, or none | yes, a watch | checks again |
-/// | something to send, or the end | yes, a notice that stays | checks again |
-/// | the pause after a failure | yes, a timer | checks again |
+/// | another connection, or none | yes, a watch | looks again |
+/// | something to send, or the end | yes, a notice that stays | looks again |
+/// | the pause after a failure | yes, a timer | looks again |
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut talks = shared.connection.subscribe();
+    let mut connections = shared.status.connections();
     loop {
-        let connection = talks.borrow_and_update().clone();
+        let connection = connections.borrow_and_update().clone();
         let mut pause = None;
         if let Some(connection) = connection {
             let batch = shared.outbox.take();
@@ -38,15 +38,15 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 }
             }
         } else {
-            let returned = shared.outbox.give_all_back();
-            shared.metrics.bus_owed.inc_by(returned);
+            let owed = shared.outbox.give_all_back();
+            shared.metrics.bus_owed.inc_by(owed);
         }
         if shared.outbox.is_closed() && pause.is_none() {
             return;
         }
         tokio::select! {
             // Fails if the sender is gone, which `shared` holds.
-            changed = talks.changed() => if changed.is_err() { return },
+            changed = connections.changed() => if changed.is_err() { return },
             () = shared.outbox.ready(), if pause.is_none() => {}
             () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
         }
@@ -58,26 +58,47 @@ enum Sent {
     NotAll,
 }
 
+/// Sends a batch. Items that were not published go back to the outbox; an error after which the
+/// connection is no longer usable ends the session.
 async fn send(shared: &Shared, connection: &CommandConnection, items: Vec<Item>) -> Sent {
     let mut commands = Vec::with_capacity(2 * items.len());
     let mut commands_of = Vec::with_capacity(items.len());
     for item in &items {
         let before = commands.len();
-        put(&shared.names, item, &mut commands);
+        put(item, &shared.names, &mut commands);
         commands_of.push(commands.len() - before);
     }
     let started = shared.clock.now();
     let answers = connection.carry_out(commands).await;
     let took = shared.clock.now().saturating_duration_since(started);
-    shared
-        .metrics
-        .bus_publish_seconds
-        .observe(took.as_secs_f64());
-    settle(shared, connection, items, &commands_of, answers)
+    let metrics = &shared.metrics;
+    metrics.bus_publish_seconds.observe(took.as_secs_f64());
+    let whole = answers.len() == commands_of.iter().sum::<usize>();
+    let mut errors = answers.iter().flat_map(|answer| answer.as_ref().err());
+    if errors.any(is_fatal) || !whole {
+        connection.over.cancel();
+    }
+    let mut answers = answers.into_iter();
+    let mut failed = Vec::new();
+    for (item, commands) in items.into_iter().zip(commands_of) {
+        // A head that was not noted is a hint less.
+        let published = answers.by_ref().take(commands).last();
+        match published {
+            Some(Ok(_)) if whole => metrics.bus_messages.count(BusDirection::Out),
+            Some(_) | None => failed.push(item),
+        }
+    }
+    let sent = if failed.is_empty() {
+        Sent::All
+    } else {
+        Sent::NotAll
+    };
+    metrics.bus_owed.inc_by(shared.outbox.give_back(failed));
+    sent
 }
 
-/// The commands of an item; the one that publishes it, if there is one, comes last.
-fn put(names: &Names, item: &Item, commands: &mut Vec<Command>) {
+/// Appends the commands of an item; the one that publishes it, if there is one, comes last.
+fn put(item: &Item, names: &Names, commands: &mut Vec<Command>) {
     if let Item::Grown { topic, head, .. } | Item::Noted(topic, head) = item {
         let key = names.head_key(*topic);
         commands.push(Command::Note { key, head: *head });
@@ -93,48 +114,8 @@ fn put(names: &Names, item: &Item, commands: &mut Vec<Command>) {
     commands.push(Command::Publish { channel, message });
 }
 
-/// Returns unpublished items to the outbox; an answer of a connection that is of no use any more ends
-/// the session.
-fn settle(
-    shared: &Shared,
-    connection: &CommandConnection,
-    items: Vec<Item>,
-    commands_of: &[usize],
-    answers: Vec<Result<(), Error>>,
-) -> Sent {
-    let whole = answers.len() == commands_of.iter().sum::<usize>();
-    if answers
-        .iter()
-        .flat_map(|answer| answer.as_ref().err())
-        .any(is_fatal)
-        || !whole
-    {
-        connection.over.cancel();
-    }
-    let mut answers = answers.into_iter();
-    let mut failed = Vec::new();
-    for (item, commands) in items.into_iter().zip(commands_of) {
-        // A head that was not noted is a missing hint, no failure.
-        let published = answers.by_ref().take(*commands).last();
-        match published {
-            Some(Ok(_)) if whole => shared.metrics.bus_messages.count(BusDirection::Out),
-            Some(_) | None => failed.push(item),
-        }
-    }
-    let sent = if failed.is_empty() {
-        Sent::All
-    } else {
-        Sent::NotAll
-    };
-    shared
-        .metrics
-        .bus_owed
-        .inc_by(shared.outbox.give_back(failed));
-    sent
-}
-
-/// Whether another connection may do better: no answer, or a former primary, which would refuse every
-/// key.
+/// Whether another connection may do better: no answer, or a primary that is one no more and would
+/// refuse every key and tell nobody.
 fn is_fatal(error: &Error) -> bool {
     let is_demoted = error.details().starts_with("READONLY");
     is_demoted

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fred::clients::{Client, WithOptions};
@@ -17,11 +16,9 @@ use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::link::{COMMANDS_AT_ONCE, CommandConnection, Link, LinkError, Settings, is_refusal};
-use super::probe::probe;
 use super::subscriptions::Plan;
 use super::topology::Topology;
 use super::{Shared, receive_loop};
-use crate::bus::BusState;
 
 /// Channels in one command: enough that their number does not matter, and short for Redis, which
 /// does nothing else meanwhile.
@@ -47,7 +44,7 @@ pub(super) async fn run(shared: Arc<Shared>, settings: Settings, mut random: Std
             Some(Err(error)) => error,
             Some(Ok(mut session)) => {
                 let served = stop.run_until_cancelled(Box::pin(session.serve())).await;
-                let was_up = shared.go_away();
+                let was_up = go_away(&shared);
                 let Some(error) = session.end(served).await else {
                     return;
                 };
@@ -96,7 +93,7 @@ impl Session {
         let receive_loop = receive_loop::run(Arc::clone(shared), arriving);
         let receive_loop = over.clone().run_until_cancelled_owned(receive_loop);
         drop(shared.drain.spawn("redis-hear", receive_loop));
-        shared.connection.send_replace(Some(connection.clone()));
+        shared.status.connect(connection.clone());
         Ok(Self {
             shared: Arc::clone(shared),
             connection,
@@ -135,13 +132,13 @@ impl Session {
                 Ok(begun) => begun,
                 Err(error) => return error,
             };
-            shared.go_up();
+            go_up(shared);
             let topology_every = shared.tuning.topology_every;
             let changed = tokio::select! {
                 error = talk_link.ended() => Err(error),
                 error = hear_link.ended() => Err(error),
                 () = over.cancelled() => Err(LinkError::GivenUp),
-                error = probe(shared, connection, &probes) => Err(error),
+                error = shared.probes.run(connection, &probes) => Err(error),
                 Err(error) = hear.follow(shared) => Err(error),
                 changed = watch(topology.as_ref(), connection, topology_every) => changed,
             };
@@ -175,32 +172,20 @@ async fn watch(
     }
 }
 
-impl Shared {
-    /// Everything wanted is heard.
-    fn go_up(&self) {
-        let had_nothing =
-            !self.was_up.swap(true, Ordering::AcqRel) && self.subscriptions.wants_nothing();
-        let was = self.state.send_replace(BusState::Up);
-        if was == BusState::Away {
-            self.metrics.bus_connects.inc();
-            tracing::info!("the bus is up");
-        }
-        // What came before all was heard again is missed; the very first time there is nothing.
-        if !had_nothing {
-            self.give_lost();
-        }
+/// Everything wanted is subscribed.
+fn go_up(shared: &Shared) {
+    let wants_nothing = shared.subscriptions.wants_nothing();
+    let is_first = shared.status.go_up();
+    // Messages from before the subscriptions were missed; the very first time there was no topic.
+    if !(is_first && wants_nothing) {
+        shared.events.push_lost();
     }
+}
 
-    /// Nothing is heard, and nothing can be said. Tells whether that is new.
-    fn go_away(&self) -> bool {
-        self.subscriptions.go_away();
-        self.connection.send_replace(None);
-        let was_up = self.state.send_replace(BusState::Away) == BusState::Up;
-        if was_up {
-            self.metrics.bus_disconnects.inc();
-        }
-        was_up
-    }
+/// Nothing is received, and nothing can be sent. Returns whether that is new.
+fn go_away(shared: &Shared) -> bool {
+    shared.subscriptions.go_away();
+    shared.status.go_away()
 }
 
 /// The connection that hears.
@@ -227,7 +212,7 @@ impl PubSubConnection {
         };
         let routing = self.client.cached_cluster_state();
         let probes = shared.names.probes(routing.as_ref());
-        shared.probes_heard.send_replace(vec![0; probes.len()]);
+        shared.probes.reset(probes.len());
         let own = probes.iter().cloned().chain([shared.names.control()]);
         self.subscribe(own.collect()).await?;
         shared.subscriptions.begin_anew();
