@@ -1,4 +1,5 @@
-//! Puts a node together: the one place that names concrete adapters.
+//! Composition of a node: builds its parts from the settings. The only module that names concrete
+//! adapters.
 
 mod parts;
 mod tasks;
@@ -32,13 +33,13 @@ use parts::Parts;
 
 pub use shared::web::{listen, serve};
 
-/// What other nodes said and was not yet taken in.
+/// Capacity of the node's queue of bus events.
 const BUS_EVENTS_MAX: usize = 65_536;
 
-/// How long leaving the bus may take. What is not sent by then, others find in the store.
+/// Time-out for leaving the bus. Other nodes read entries not sent by then from the store.
 const BUS_CLOSE_MAX: Duration = Duration::from_secs(2);
 
-/// Why a node could not be put together.
+/// Why a node could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The store.
@@ -55,9 +56,9 @@ pub enum BuildError {
 /// A chat node, ready to be served.
 #[derive(Debug)]
 pub struct Node {
-    /// What connections use.
+    /// Shared services of the connections.
     pub services: Arc<Services>,
-    /// What operators and other nodes want done.
+    /// Carries out control messages of operators and other nodes.
     pub node_control: Arc<NodeControl>,
     bus: Arc<dyn Bus>,
     stores: Stores,
@@ -65,18 +66,18 @@ pub struct Node {
     stop_times: StopTimes,
 }
 
-/// What a node stands on. Nodes of one site share the store and the bus.
+/// Adapters of a node. Nodes of one site share the store and the bus.
 #[derive(Debug)]
 pub struct Adapters {
-    /// What keeps everything.
+    /// The stores.
     pub stores: Stores,
-    /// The way to the other nodes.
+    /// The bus to the other nodes.
     pub bus: Arc<dyn Bus>,
-    /// What they say.
+    /// Events of the bus.
     pub heard: mpsc::Receiver<BusEvent>,
-    /// Where these adapters, and the node, count.
+    /// Metrics of the adapters and the node.
     pub metrics: Arc<Metrics>,
-    /// Where they say what does not work.
+    /// Readiness, to which the adapters report faults.
     pub health: Arc<Health>,
 }
 
@@ -168,13 +169,13 @@ impl Node {
         })
     }
 
-    /// Where rooms are kept; for those who set a node up.
+    /// The store of rooms, for set-up code.
     #[must_use]
     pub fn rooms_store(&self) -> Arc<dyn RoomStore> {
         Arc::clone(&self.stores.rooms)
     }
 
-    /// What clients use: the WebSocket and REST.
+    /// Routes for clients: the WebSocket and REST.
     pub fn public_router(&self) -> Router {
         let services = Arc::clone(&self.services);
         let upgrades = Upgrades {
@@ -185,18 +186,18 @@ impl Node {
         http::public_router(self.http.clone()).merge(websocket::router(upgrades))
     }
 
-    /// What the market and operators use; never public.
+    /// Routes for the market and operators; never public.
     pub fn admin_router(&self) -> Router {
         let internal = http::internal_router(self.http.clone());
         internal.merge(http::admin_router(self.http.clone()).reset_fallback())
     }
 
-    /// What stops this node at an operator's request; never public, and not logged.
+    /// The route that stops this node at an operator's request; never public, and not logged.
     pub fn stop_router(&self, stop: &Stop) -> Router {
         http::stop_router(self.http.clone(), stop.clone())
     }
 
-    /// Goes through the phases of a stop once somebody wants one.
+    /// Starts the task that runs the phases of a stop once it is requested.
     pub fn stop_by(&self, stop: &Stop) {
         let services = Arc::clone(&self.services);
         let drain = services.drain.clone();
@@ -213,7 +214,7 @@ impl Node {
         self.http.health.set_started();
     }
 
-    /// Sends what other nodes are still to hear and leaves the bus. Call it when no task is left.
+    /// Sends what is left in the outbox and leaves the bus. Call it when no task is left.
     pub async fn leave_bus(&self) {
         self.bus.close(BUS_CLOSE_MAX).await;
     }
@@ -294,7 +295,7 @@ impl Stores {
         }
     }
 
-    /// The views of a store that whoever opened it closes.
+    /// The traits of one store, which its owner closes.
     #[must_use]
     pub fn of<S>(store: &Arc<S>) -> Self
     where
@@ -318,8 +319,8 @@ impl Stores {
         drop((messages, rooms, members));
         match embedded.map(Arc::try_unwrap) {
             Some(Ok(store)) => store.close(),
-            // Somebody still has it, and its Drop does the same; the others have nothing to write
-            // out: what was answered is stored.
+            // It is still in use, and its Drop does the same; the others have nothing to write out:
+            // an acknowledged write is stored.
             Some(Err(_)) | None => Ok(()),
         }
     }

@@ -1,8 +1,9 @@
-//! Who is asking: checks the tokens of members and services against the market's public keys.
+//! Authentication: verifies the tokens of members and services with the market's public keys.
 //!
-//! Keys are fetched when a token names one that is not known, and now and then; while the market is
-//! away the keys at hand go on being good. A token is never believed for longer than it says, and
-//! nothing here renews or revokes one: that is the market's work, and the caller's, who has the
+//! Keys are fetched when a token names an unknown one, and periodically; while the market is away
+//! the present keys stay valid. A token is never accepted beyond its expiry.
+//!
+//! It does not renew tokens, which the market does, and does not revoke them: the caller has the
 //! token's family.
 
 mod keys;
@@ -22,11 +23,11 @@ use shared::web::Credentials;
 pub use keys::OpenError;
 use keys::{Freshness, Keys};
 
-/// How often [`Authenticator::refresh`] should be called, so that a new key is known before the
-/// first token signed with it comes, and a withdrawn one is forgotten.
+/// How often [`Authenticator::refresh`] should be called, so that a new key is there before the
+/// first token signed with it comes, and a withdrawn one is dropped.
 pub const REFRESH_PERIOD: Duration = Duration::from_secs(5 * 60);
 
-/// Where the public keys (a JWKS) come from.
+/// Source of the public keys (a JWKS).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// The market's `/.well-known/jwks.json`.
@@ -35,22 +36,22 @@ pub enum KeySource {
     File(PathBuf),
 }
 
-/// A member who showed a good token.
+/// A member with a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Who.
+    /// The member's id.
     pub member: MemberId,
-    /// What they may do.
+    /// The member's rights.
     pub role: Role,
     /// The login the token comes from; a revocation names it.
     pub family: FamilyId,
-    /// From this moment on they must show another token.
+    /// The token's expiry: a later request needs another token.
     pub ends_at: UnixMillis,
-    /// How the token came.
+    /// How the token was sent.
     pub origin: Origin,
 }
 
-/// How a token came. A browser adds cookies to requests of any page; a bearer token it does not.
+/// How a token was sent. A browser adds cookies to requests of any page, but no bearer token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// In a cookie.
@@ -59,16 +60,16 @@ pub enum Origin {
     Bearer,
 }
 
-/// Why nobody is known to be asking.
+/// Why a request is not authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// No token was shown.
+    /// The request has no token.
     #[error("no token")]
     Missing,
-    /// None of the tokens shown is good here.
+    /// None of the request's tokens is valid here.
     #[error("no token that is good here")]
     Refused,
-    /// The keys could not be fetched, so nobody can say: the same token may be good later.
+    /// The keys could not be fetched: the same token may be valid later.
     #[error("the keys to check tokens with are not available")]
     KeysUnavailable,
 }
@@ -81,7 +82,7 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// A checker of tokens for this scope. A file is read now; a URL is not asked before a token
+    /// Verifies tokens of this scope. A file is read now; a URL is not fetched before a token
     /// comes, so that the market need not be there first.
     ///
     /// # Errors
@@ -200,13 +201,13 @@ impl Authenticator {
     }
 }
 
-/// Whoever sent it learns only that it is not good; the reason is for us.
+/// The client learns only that the token is invalid; the reason is logged.
 fn refused(error: &TokenError) -> AuthError {
     tracing::debug!("token refused: {error}");
     AuthError::Refused
 }
 
-/// What to tell of two failures: first what may get better by waiting, then what was shown at all.
+/// The error to report of two: first one that a retry may cure, then that of a token that was sent.
 fn worse(one: AuthError, other: AuthError) -> AuthError {
     for error in [AuthError::KeysUnavailable, AuthError::Refused] {
         if one == error || other == error {

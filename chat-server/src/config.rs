@@ -30,7 +30,7 @@ pub use store::{ConsistencyFlag, ScyllaFlags, StoreUrl};
 #[derive(Clone, Debug, Parser)]
 #[command(name = "chat-server", version)]
 pub struct Config {
-    /// Where clients connect
+    /// Address for clients
     #[arg(
         long,
         env = "CHAT_LISTEN",
@@ -39,7 +39,7 @@ pub struct Config {
     )]
     pub listen: SocketAddr,
 
-    /// Where metrics, health and the internal room API are served; never public
+    /// Address for metrics, health and the internal room API; never public
     #[arg(
         long,
         env = "CHAT_ADMIN_LISTEN",
@@ -48,8 +48,8 @@ pub struct Config {
     )]
     pub admin_listen: SocketAddr,
 
-    /// Where messages are kept: file:FOLDER, by this process alone; or scylla://HOST,HOST/KEYSPACE,
-    /// where USER:PASSWORD@ may stand before the hosts (the password as it is) and :PORT behind each
+    /// Message store: file:FOLDER, for this process alone; or scylla://HOST,HOST/KEYSPACE, with
+    /// USER:PASSWORD@ before the hosts (the password as it is) and :PORT behind each if needed
     #[arg(
         long,
         env = "CHAT_STORE",
@@ -59,13 +59,13 @@ pub struct Config {
     )]
     pub store: StoreUrl,
 
-    /// How a store of several servers is used
+    /// Options of a distributed store
     #[command(flatten)]
     pub scylla: ScyllaFlags,
 
-    /// How nodes hear of each other: local (this is the only node),
-    /// redis://HOST, redis-cluster://HOST,HOST or redis-sentinel://HOST,HOST/SERVICE, where
-    /// USER:PASSWORD@ may stand before the hosts, :PORT behind each, /DB at the end; rediss for TLS
+    /// Bus between nodes: local (this is the only node), redis://HOST, redis-cluster://HOST,HOST or
+    /// redis-sentinel://HOST,HOST/SERVICE, with USER:PASSWORD@ before the hosts, :PORT behind each
+    /// and /DB at the end if needed; rediss for TLS
     #[arg(
         long,
         env = "CHAT_BUS",
@@ -75,11 +75,11 @@ pub struct Config {
     )]
     pub bus: BusUrl,
 
-    /// How a bus of Redis is used
+    /// Options of a Redis bus
     #[command(flatten)]
     pub redis: RedisFlags,
 
-    /// Public keys that tokens are checked with: a URL, or file:PATH
+    /// Public keys that verify tokens (a JWKS): a URL, or file:PATH
     #[arg(
         long,
         env = "CHAT_JWKS",
@@ -97,7 +97,7 @@ pub struct Config {
     #[arg(long, env = "CHAT_TOKEN_AUDIENCE", default_value = "dapanda")]
     pub token_audience: String,
 
-    /// Pages of these origins may use cookies here; the server's own always may. Comma-separated
+    /// Origins whose pages may use cookies here, besides the server's own. Comma-separated
     #[arg(
         long,
         env = "CHAT_ALLOWED_ORIGINS",
@@ -107,26 +107,25 @@ pub struct Config {
     )]
     pub allowed_origins: Vec<String>,
 
-    /// How much it takes and how long it waits
+    /// Limits and time-outs
     #[command(flatten)]
     pub limits: ChatLimits,
 
-    /// How it stops
+    /// Times of a stop
     #[command(flatten)]
     pub stop: StopTimes,
 
-    /// How logs look
+    /// Format of log lines
     #[arg(long, env = "CHAT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
     pub log_format: LogFormat,
 
-    /// What is logged: a level, or levels by module
+    /// Log filter: a level, or levels by module
     #[arg(long, env = "CHAT_LOG", default_value = "info", value_name = "FILTER")]
     pub log: LogFilter,
 }
 
-/// How much a chat server takes, how long it waits and when it acknowledges: the same wherever its
-/// messages are kept. A struct of its own, so that a program with a chat server inside has the same
-/// flags.
+/// Limits, time-outs and durability of a chat server, whatever its store. A struct of its own, so
+/// that a program with a chat server inside has the same flags.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ChatLimits {
     /// When stored messages reach the disk: `always`, before they are acknowledged, many at a time;
@@ -136,8 +135,8 @@ pub struct ChatLimits {
         value_parser = parse_sync)]
     pub sync: SyncMode,
 
-    /// Connections of this node; more are answered 503. Fewer if the machine allows the process too
-    /// few open files, which the log says then
+    /// Connections of this node; further ones get 503. Lowered, with a warning in the log, if the
+    /// system allows the process too few open files
     #[arg(
         long,
         env = "CHAT_CONNECTIONS_MAX",
@@ -146,28 +145,30 @@ pub struct ChatLimits {
     )]
     pub connections_max: usize,
 
-    /// From the first byte to a whole request, and again from the upgrade to the accepted CONNECT
+    /// Time-out from the first byte to a whole request, and again from the upgrade to the accepted
+    /// CONNECT
     #[arg(long, env = "CHAT_LOGIN_TIMEOUT", default_value = "10s", value_parser = parse_duration,
         value_name = "TIME")]
     pub login_timeout: Duration,
 
-    /// Heart-beats, in milliseconds: the shortest interval of this server, and the one it asks
-    /// clients for that beat no faster. A client that offers an interval between is asked for that
+    /// Heart-beats, in milliseconds: the shortest interval at which this server sends, and the
+    /// interval that it requests from clients. A client that offers an interval between the two is
+    /// asked for its own
     #[arg(long, env = "CHAT_HEART_BEAT", default_value = "1000,25000", value_parser = parse_heart_beat,
         value_name = "SENDS,HEARS")]
     pub heart_beat: HeartBeat,
 
-    /// Silence after which a WebSocket ping is sent; after as much again the connection is given up
+    /// Silence after which a WebSocket ping is sent; after as much again the connection is closed
     #[arg(long, env = "CHAT_PING_INTERVAL", default_value = "30s", value_parser = parse_duration,
         value_name = "TIME")]
     pub ping_interval: Duration,
 
-    /// Without any progress in sending for so long, a connection is closed; it can resume
+    /// Time without progress in sending after which a connection is closed; the client can resume
     #[arg(long, env = "CHAT_SEND_TIME_LIMIT", default_value = "30s", value_parser = parse_duration,
         value_name = "TIME")]
     pub send_time_limit: Duration,
 
-    /// Characters of a chat message
+    /// Longest chat message, in characters
     #[arg(
         long,
         env = "CHAT_MESSAGE_CHARS_MAX",
@@ -176,12 +177,13 @@ pub struct ChatLimits {
     )]
     pub message_chars_max: usize,
 
-    /// Bytes of a STOMP frame after login
+    /// Largest STOMP frame after login, in bytes
     #[arg(long, env = "CHAT_FRAME_BYTES_MAX", default_value = "65536", value_parser = parse_bytes,
         value_name = "BYTES")]
     pub frame_bytes_max: usize,
 
-    /// Messages a connection may send a second, with bursts of five times as many; 0: no limit
+    /// Rate limit: messages of a connection per second, with bursts of five times as many; 0: no
+    /// limit
     #[arg(
         long,
         env = "CHAT_SENDS_PER_SECOND",
@@ -190,21 +192,21 @@ pub struct ChatLimits {
     )]
     pub sends_per_second: u32,
 
-    /// A connection that logged in by cookie ends at this age at the latest
+    /// Maximum age of a connection that logged in by cookie
     #[arg(long, env = "CHAT_CONNECTION_AGE_MAX", default_value = "24h", value_parser = parse_duration,
         value_name = "TIME")]
     pub connection_age_max: Duration,
 
-    /// When clients are asked to come again
+    /// Rebalancing of clients over the nodes
     #[command(flatten)]
     pub rebalance: Rebalance,
 
-    /// A subscription to a room that asks for no position begins at the member's read mark, not at
-    /// the newest message: for old front ends, which never ask and would miss what came meanwhile
+    /// Start a subscription without a position at the member's read mark, not at the newest
+    /// message: for old front ends, which send no position and would miss messages
     #[arg(long, env = "CHAT_REPLAY_UNREAD")]
     pub replay_unread: bool,
 
-    /// What a member and a connection may have
+    /// Limits of a member and of a connection
     #[command(flatten)]
     pub bounds: Bounds,
 }
@@ -244,7 +246,7 @@ fn parse_heart_beat(text: &str) -> Result<HeartBeat, Unreadable> {
 }
 
 impl Config {
-    /// Whose tokens are good here.
+    /// Issuer and audience of valid tokens.
     #[must_use]
     pub fn token_scope(&self) -> TokenScope {
         TokenScope {
@@ -261,7 +263,8 @@ impl ChatLimits {
         NonZeroU32::new(self.sends_per_second)
     }
 
-    /// Takes no more connections than the machine has files for, and says so if that is fewer.
+    /// Lowers the limit of connections to the number of files that the system allows, with a
+    /// warning.
     pub fn fit(&mut self, files: OpenFiles) {
         self.connections_max = files.fit_connections(self.connections_max);
     }

@@ -1,8 +1,8 @@
-//! What the `destination` of a frame means. Parsed once; later code sees only what is valid.
+//! Destinations of frames: the `destination` header, parsed once into valid values.
 
 use shared::ids::{MemberId, RoomId};
 
-/// Where a SEND may go.
+/// The destination of a SEND.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendTo {
     /// `/pub/{roomId}`: a message for the room.
@@ -28,20 +28,20 @@ impl SendTo {
     }
 }
 
-/// What a SUBSCRIBE may hear.
+/// The destination of a SUBSCRIBE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscribeTo {
     /// `/sub/{roomId}`: the room's messages.
     Room(RoomId),
-    /// `/sub/{roomId}/events`: who types, reads, comes, leaves, takes back. Not stored.
+    /// `/sub/{roomId}/events`: typing, read marks, joins, leaves, deletions. Not stored.
     Events(RoomId),
     /// `/sub/alarm/{memberId}`: start and end of bought Wi-Fi time.
     Alarms(MemberId),
     /// `/user/queue/notifications`: one's own notices.
     Notices,
-    /// `/user/queue/errors`: what went wrong with one's own sends. Not stored.
+    /// `/user/queue/errors`: errors of one's own sends. Not stored.
     Errors,
-    /// `/user/queue/system`: what the server has to say to its clients. Not stored.
+    /// `/user/queue/system`: messages of the server to its clients. Not stored.
     System,
 }
 

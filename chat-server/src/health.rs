@@ -1,26 +1,26 @@
-//! What this node says about itself to balancers and supervisors.
+//! Health of this node: readiness for balancers, and the phase of its stop.
 //!
-//! Only what concerns this node alone makes it unready: its stop, and faults of its own parts, such
-//! as an embedded store that takes no writes. Trouble that all nodes share, such as the distributed
-//! store's, is shown and does not: else the balancer would have nobody.
+//! Only conditions of this node alone make it unready: its stop, and faults of its own parts, such
+//! as an embedded store that takes no writes. Faults that all nodes share, such as the distributed
+//! store's, are shown and do not: else the balancer would have no node left.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// How far the node's stop has come. A stop only goes forward.
+/// The phase of the node's stop. A stop only goes forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Phase {
-    /// It does not stop.
+    /// No stop.
     Serving = 0,
-    /// Balancers are told to send nobody; whoever comes is still served.
+    /// Unready: balancers should send no clients; those that connect are still served.
     LameDuck = 1,
-    /// Nobody is taken in; connections are told to go, each at its time.
+    /// No client is accepted; connections are asked to migrate, each at its time.
     Notice = 2,
-    /// Who was told and stayed is closed.
+    /// Connections that have not migrated are closed.
     Close = 3,
-    /// No connection; what is under way is finished.
+    /// No connection; writes under way are finished.
     Flush = 4,
 }
 
@@ -39,7 +39,7 @@ impl Phase {
         self as u8
     }
 
-    /// Its name for people.
+    /// Its name in texts.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -79,7 +79,7 @@ impl Health {
         self.phase.fetch_max(phase.number(), Ordering::AcqRel);
     }
 
-    /// How far the node's stop has come.
+    /// The phase of the node's stop.
     #[must_use]
     pub fn phase(&self) -> Phase {
         let number = self.phase.load(Ordering::Acquire);
@@ -95,13 +95,13 @@ impl Health {
         self.started.load(Ordering::Acquire)
     }
 
-    /// Whether the node is about to stop: balancers should send nobody here.
+    /// Whether the node is about to stop: balancers should send no clients.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.phase() > Phase::Serving
     }
 
-    /// Whether a client that comes by itself is still taken in.
+    /// Whether new connections are still accepted.
     #[must_use]
     pub fn takes_clients(&self) -> bool {
         self.phase() < Phase::Notice
@@ -119,7 +119,7 @@ impl Health {
         faults.remove(part);
     }
 
-    /// Why balancers should send nobody here, for people; empty if they should.
+    /// The reasons of being unready, as text; empty if the node is ready.
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,7 @@
-//! The words of the log: topics, entries, what is said about them between nodes.
+//! Types of the log: topics, entries, drafts, room events.
 //!
-//! A topic is an append-only log; an entry has a position in it, dense from 1. Nothing here does
-//! anything: the store keeps entries, the appender makes them, the hub hands them on.
+//! A topic is an append-only log; an entry has a position in it, dense from 1. These are data only:
+//! the appender makes entries, the store has them, the hub delivers them.
 
 use std::fmt;
 
@@ -59,17 +59,17 @@ impl fmt::Display for Topic {
     }
 }
 
-/// A random number made once per send. It tells, when an append's outcome was unknown, whether an
-/// entry found in the log is this one.
+/// A random number made once per send. After an append with an unknown outcome it identifies the
+/// entry in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Uid(pub u128);
 
-/// What an entry's body is.
+/// The kind of an entry's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// A person's message; the body is its text, UTF-8.
     Chat,
-    /// Somebody's bytes in a room that was made for such; delivered as they are.
+    /// Arbitrary bytes in a room created for them; delivered as they are.
     Opaque,
     /// The start or end of a bought Wi-Fi time; the body is the JSON of `/sub/alarm/{memberId}`.
     Alarm,
@@ -78,7 +78,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Its number in what is stored and in what nodes tell each other; never used again for another.
+    /// Its number in stored records and in messages between nodes; never reused for another kind.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
@@ -105,25 +105,25 @@ impl Kind {
 /// Header names and values, in the order sent.
 pub type Headers = Vec<(Box<str>, Box<str>)>;
 
-/// What is to become an entry. Where in the log is not known yet.
+/// A future entry, without a position yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
-    /// Made once, kept over every repetition.
+    /// Drawn once, the same in every retry.
     pub uid: Uid,
-    /// What the body is.
+    /// The kind of body.
     pub kind: Kind,
-    /// Who sent it; `None` for what the system says.
+    /// The sender; `None` for messages of the system.
     pub sender: Option<MemberId>,
     /// The sender's own name for it, up to 64 characters, unique per sender and topic: sending it
     /// again writes nothing.
     pub client_message_id: Option<Box<str>>,
-    /// Headers of the sender's own, passed on with the message.
+    /// The sender's own headers, delivered with the message.
     pub headers: Headers,
     /// The body's MIME type, if the sender gave one.
     pub content_type: Option<Box<str>>,
     /// The body.
     pub body: Bytes,
-    /// When this server took it in.
+    /// When this server accepted it.
     pub sent_at: UnixMillis,
 }
 
@@ -132,13 +132,13 @@ pub struct Draft {
 pub struct Entry {
     /// Its position.
     pub seq: Seq,
-    /// Its sender took it back: readers get it with an empty body and this mark. The position stays.
+    /// Deleted by its sender: readers get it with an empty body and this mark. The position stays.
     pub deleted: bool,
-    /// What was sent.
+    /// Its content.
     pub draft: Draft,
 }
 
-/// What happened in a room beside its log. Not stored, may be lost, never holds a position.
+/// A room event beside the log. Not stored, may be lost, never has a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     tag = "type",
@@ -148,31 +148,31 @@ pub struct Entry {
 pub enum RoomEvent {
     /// A member is writing.
     Typing {
-        /// Who.
+        /// The member.
         member_id: MemberId,
     },
     /// A member has read up to a message.
     Read {
-        /// Who.
+        /// The member.
         member_id: MemberId,
         /// The newest message read.
         up_to: MessageId,
     },
-    /// A member came into the room.
+    /// A member joined the room.
     Joined {
-        /// Who.
+        /// The member.
         member_id: MemberId,
     },
     /// A member left the room.
     Left {
-        /// Who.
+        /// The member.
         member_id: MemberId,
     },
-    /// A member took a message back.
+    /// A member deleted a message.
     Deleted {
-        /// Whose message it was.
+        /// The message's sender.
         member_id: MemberId,
-        /// Which message.
+        /// The message.
         chat_message_id: MessageId,
     },
 }

@@ -1,10 +1,10 @@
-//! Whether a member may use the site, as this node knows it.
+//! Account status of members: whether one may use the site, read through a cache.
 //!
-//! Read through a cache, so somebody who was blocked may go on for as long as [`CACHE_AGE_MAX`];
-//! a login is answered by the store itself. Connections that are open are looked at anew within
-//! the same time, by whoever has their list.
+//! A blocked member may go on for [`CACHE_AGE_MAX`] at most, as a cached status expires then; a
+//! login reads the store itself. `connection` checks the members of open connections within the
+//! same time.
 //!
-//! What this module does not do: decide who is blocked, which is the market's and the operators'.
+//! It does not decide to block a member: the market and operators do.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::bus::{Bus, Control};
 use crate::metrics::{ControlKind, Metrics};
 use crate::store::{AccountStatus, MemberStore, StoreError};
 
-/// How old a cached standing may be. A bound on how long somebody who was blocked may go on.
+/// How old a cached status may be. A bound on how long a blocked member may go on.
 pub const CACHE_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// Some 100 bytes each: 20 MiB, more members than a node has connections.
@@ -27,33 +27,33 @@ const CACHED_MAX: u64 = 200_000;
 /// Why a member may not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MemberError {
-    /// They are blocked.
+    /// The account is blocked.
     #[error("member {0} is blocked")]
     Blocked(MemberId),
-    /// The store does not answer now. Asking again later may work.
+    /// The store does not answer now. A retry later may succeed.
     #[error("members cannot be read now")]
     Unavailable,
 }
 
-/// What [`Members`] is made of.
+/// Dependencies of [`Members`].
 pub struct MembersParts {
-    /// Who is blocked.
+    /// Account status of all members.
     pub store: Arc<dyn MemberStore>,
-    /// Tells the other nodes.
+    /// Publishes changes to the other nodes.
     pub bus: Arc<dyn Bus>,
     /// Ages, and the times of changes.
     pub clock: Arc<dyn Clock>,
-    /// Counts failed questions to the store.
+    /// Counters of failed store requests and control messages.
     pub metrics: Arc<Metrics>,
 }
 
-/// The members of the site, as this node sees them.
+/// The members of the site, with a cache of this node.
 pub struct Members {
     parts: MembersParts,
     cache: Cache<MemberId, Known>,
 }
 
-/// A standing as it was read, and when.
+/// A status with the time it was read at.
 #[derive(Clone, Copy)]
 struct Known {
     status: AccountStatus,
@@ -61,7 +61,7 @@ struct Known {
 }
 
 impl Members {
-    /// Nothing is read yet.
+    /// An empty cache.
     #[must_use]
     pub fn new(parts: MembersParts) -> Self {
         let cache = Cache::builder()
@@ -71,7 +71,7 @@ impl Members {
         Self { parts, cache }
     }
 
-    /// Whether the member may go on, by what was read within [`CACHE_AGE_MAX`].
+    /// Whether the member may use the site, by a status not older than [`CACHE_AGE_MAX`].
     ///
     /// # Errors
     /// See [`MemberError`].
@@ -86,7 +86,7 @@ impl Members {
         may_go_on(member, status)
     }
 
-    /// Whether the member may go on, by what the store says now.
+    /// Whether the member may use the site, read from the store now.
     ///
     /// # Errors
     /// See [`MemberError`].
@@ -94,8 +94,8 @@ impl Members {
         may_go_on(member, self.refresh(member).await?)
     }
 
-    /// The member may, or may not, use the site from `at` on. Tells all nodes. The answer is the
-    /// standing that counts now: of two changes the later one does, whatever the order they came in.
+    /// The member may, or may not, use the site from `at` on. Publishes that to all nodes.
+    /// Returns the status that counts now: of two changes the later one, whatever their order here.
     ///
     /// # Errors
     /// [`MemberError::Unavailable`]: the store did not take it, or may have. Again is harmless.
@@ -133,17 +133,17 @@ impl Members {
         self.set(member, status, now).await
     }
 
-    /// Forgets what is cached of a member: somebody says that it changed.
+    /// Invalidates the cached status of a member: it has changed.
     pub async fn forget(&self, member: MemberId) {
         self.cache.invalidate(&member).await;
     }
 
-    /// Forgets all that is cached: changes may have been missed.
+    /// Invalidates the cache: changes may have been missed.
     pub fn forget_all(&self) {
         self.cache.invalidate_all();
     }
 
-    /// From the cache or the store; those who ask at once share one question.
+    /// From the cache or the store; concurrent callers share one request.
     async fn known(&self, member: MemberId) -> Result<Known, MemberError> {
         let known = self.cache.try_get_with(member, self.read(member)).await;
         known.map_err(|error| *error)
@@ -157,7 +157,7 @@ impl Members {
     }
 
     async fn read(&self, member: MemberId) -> Result<Known, MemberError> {
-        // Before the store is asked: a copy is as old as the question.
+        // Before the request: a copy is as old as the request.
         let read_at = self.now();
         match self.parts.store.status(member).await {
             Ok(status) => Ok(Known { status, read_at }),
@@ -169,7 +169,7 @@ impl Members {
         self.parts.clock.now()
     }
 
-    /// The caller is told to come again; why is for us.
+    /// The caller may retry; the reason is logged here.
     fn unavailable(&self, operation: &'static str, error: &StoreError) -> MemberError {
         let errors = &self.parts.metrics.store_errors;
         errors.with_label_values(&[operation]).inc();

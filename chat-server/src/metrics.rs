@@ -1,7 +1,8 @@
-//! Every metric of the process, in one struct. `infra/docs/metrics.md` explains them to operators.
+//! Metrics of the process, in one struct. `infra/docs/metrics.md` explains them to operators.
 //!
-//! No ids as labels: a label's values are few and known. What comes and goes is a pair of counters
-//! instead of a gauge, so that nothing drifts. The gauges of a stop are set, never counted.
+//! No ids as labels: a label has a few, fixed values. Things that begin and end are a pair of
+//! counters instead of a gauge, so that nothing drifts. The gauges of a stop are set, never
+//! counted.
 
 mod labels;
 mod store;
@@ -41,7 +42,7 @@ pub struct Metrics {
     pub frames_in: CountersBy<Command>,
     /// ERROR frames sent.
     pub stomp_errors: IntCounter,
-    /// Connections closed because nothing was heard from them.
+    /// Connections closed after silence of the client.
     pub heartbeats_missed: IntCounter,
     /// Subscriptions begun.
     pub subscriptions_opened: IntCounter,
@@ -49,7 +50,7 @@ pub struct Metrics {
     pub subscriptions_closed: IntCounter,
     /// Sends by outcome.
     pub sends: CountersBy<SendOutcome>,
-    /// From taking a SEND in to its outcome.
+    /// From accepting a SEND to its outcome.
     pub send_seconds: Histogram,
     /// Messages written towards subscriptions.
     pub deliveries: IntCounter,
@@ -57,15 +58,15 @@ pub struct Metrics {
     pub replayed: IntCounter,
     /// Reads of a page for a subscription that is behind the ring.
     pub catch_ups: IntCounter,
-    /// Connections closed because they took nothing for too long.
+    /// Connections closed because the client read nothing for too long.
     pub slow_closed: IntCounter,
-    /// Questions to the store that failed, by operation.
+    /// Failed requests to the store, by operation.
     pub store_errors: IntCounterVec,
-    /// Questions to the distributed store: how long each took.
+    /// Duration of requests to the distributed store.
     pub store_seconds: StoreSeconds,
-    /// Of those, questions to a server that failed, by kind.
+    /// Of those, failed requests to a server, by kind.
     pub store_failures: CountersBy<StoreErrorKind>,
-    /// Appends that met another head.
+    /// Appends that found another head.
     pub store_conflicts: IntCounter,
     /// Holes found in logs: entries that are lost or cannot be read.
     pub store_holes: IntCounter,
@@ -73,39 +74,39 @@ pub struct Metrics {
     pub store_outages: IntCounter,
     /// Times it was opened again; outages less these: whether it takes none now.
     pub store_reopens: IntCounter,
-    /// Whether all of the store's servers are asked by shard: 1 or 0.
+    /// Whether requests go to the shard that has the data, on all of the store's servers: 1 or 0.
     pub store_shard_aware: IntGauge,
     /// Events beside the log that a full connection missed.
     pub events_dropped: IntCounter,
-    /// Holes in what arrived, filled from the store.
+    /// Gaps in the received entries, filled from the store.
     pub gaps_filled: IntCounter,
-    /// The store's heads that were read to find what was missed, by why.
+    /// Heads read from the store to find missed entries, by reason.
     pub head_reads: CountersBy<HeadRead>,
-    /// Of those, the ones that showed entries nobody had told of yet.
+    /// Of those, heads that showed entries without a message of the bus.
     pub heads_behind: CountersBy<HeadRead>,
-    /// Topics let go of because the store's log ends before what was shown.
+    /// Topics dropped because the store's log ends before a delivered entry.
     pub topics_reset: IntCounter,
     /// Rooms whose record for lists was behind their log.
     pub room_heads_behind: IntCounter,
-    /// NodeControl given to all nodes.
+    /// Control messages to all nodes.
     pub orders_sent: CountersBy<ControlKind>,
-    /// NodeControl of other nodes.
+    /// Control messages of other nodes.
     pub orders_received: CountersBy<ControlKind>,
-    /// NodeControl of other nodes that came faster than they could be followed.
+    /// Control messages of other nodes that arrived faster than they could be carried out.
     pub orders_dropped: IntCounter,
     /// Blocked members turned away, by where.
     pub close_blocked: CountersBy<BlockedAt>,
-    /// Members whose subscriptions ended because a look at the room did not find them in it.
+    /// Members evicted from subscriptions because a check of the room did not find them in it.
     pub evict: IntCounter,
     /// Refused for being too many, by limit: send, subscriptions, idle.
     pub rate_limited: IntCounterVec,
-    /// How far a stop has come: the number of a [`Phase`](crate::health::Phase).
+    /// The phase of the stop: the number of a [`Phase`](crate::health::Phase).
     pub drain_state: IntGauge,
     /// Connections that a node which stops still has; 0 while it does not stop.
     pub drain_remaining: IntGauge,
     /// Whole seconds since the stop began.
     pub drain_seconds: IntGauge,
-    /// Connections told to go, by reason: restart, max-age.
+    /// Connections asked to migrate, by reason: restart, max-age.
     pub drain_notices: IntCounterVec,
     /// Messages of the bus, by direction.
     pub bus_messages: CountersBy<BusDirection>,
@@ -113,15 +114,15 @@ pub struct Metrics {
     pub bus_connects: IntCounter,
     /// Times the bus went away.
     pub bus_disconnects: IntCounter,
-    /// Times the heads of all topics had to be looked at because of the bus.
+    /// Times the heads of all topics had to be compared because of the bus.
     pub bus_lost: IntCounter,
-    /// Messages of the bus that this node was too slow to take.
+    /// Messages of the bus dropped because this node was too slow.
     pub bus_lagged: IntCounter,
     /// Messages of the bus that this build cannot read.
     pub bus_unreadable: IntCounter,
-    /// Publishes that did not get through and are made good later.
+    /// Failed publishes, whose heads are published later.
     pub bus_owed: IntCounter,
-    /// Probes of the bus that did not come back.
+    /// Probes of the bus that were not received.
     pub bus_probe_failures: IntCounter,
     /// From sending a batch to the bus to its last answer.
     pub bus_publish_seconds: Histogram,

@@ -1,4 +1,4 @@
-//! Whom an encrypted connection to the store or the bus trusts.
+//! Trusted certificate authorities of encrypted connections to the store and the bus.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The JSON that clients read and write over STOMP, as `wire.md` and the first front end have it.
+//! JSON bodies over STOMP, as in `wire.md` and in the first front end.
 //!
 //! These shapes are a contract; each has a golden file.
 
@@ -22,14 +22,14 @@ pub struct ChatMessage<'a> {
     pub chat_room_id: RoomId,
     /// The message.
     pub chat_message_id: MessageId,
-    /// Who sent it.
+    /// The sender.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sender_id: Option<MemberId>,
-    /// The text; empty if it was taken back.
+    /// The text; empty if it was deleted.
     pub message: &'a str,
     /// When.
     pub created_at: LocalDateTime,
-    /// Only there when the message was taken back.
+    /// Only there when the message was deleted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
 }
@@ -38,17 +38,17 @@ pub struct ChatMessage<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SendError<'a> {
-    /// The number for programs.
+    /// The error's number, for programs.
     pub code: u16,
     /// Its name.
     pub name: &'a str,
-    /// The text for people.
+    /// The text for users.
     pub message: &'a str,
     /// Whether the same send may work later.
     pub retryable: bool,
-    /// Where the send was going.
+    /// The send's destination.
     pub destination: &'a str,
-    /// The receipt it asked for, and will not get.
+    /// The receipt that it requested, and will not get.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receipt_id: Option<&'a str>,
     /// The sender's name for it.

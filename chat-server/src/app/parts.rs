@@ -1,4 +1,4 @@
-//! The parts of a node, put together from its adapters, whichever they are.
+//! Construction of a node's parts from its adapters, whichever they are.
 
 use std::sync::Arc;
 

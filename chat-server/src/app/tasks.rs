@@ -1,4 +1,5 @@
-//! The tasks of a node itself. They end at the soft token; one that is lost before ends the process.
+//! Background tasks of a node. They end at the soft token; a task that ends before ends the
+//! process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::hub::WATCH_TICK;
 use crate::rooms::COMPARE_TICK;
 use crate::wake_queue::CloseReason;
 
-/// How often what is idle is let go of.
+/// How often idle topics are dropped.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts them all.
@@ -78,7 +79,7 @@ pub(super) fn start(
     }));
 }
 
-/// Takes in what other nodes say.
+/// Dispatches the events of the bus.
 async fn take_from_bus(
     services: Arc<Services>,
     node_control: Arc<NodeControl>,
@@ -98,7 +99,7 @@ async fn take_from_bus(
     }
 }
 
-/// Does it now and then, for ever; it is given the numbers from 0 on.
+/// Calls `act` periodically, for ever, with the numbers from 0 on.
 async fn every(period: Duration, mut act: impl AsyncFnMut(u32)) {
     let mut due = interval(period);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);

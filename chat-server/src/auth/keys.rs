@@ -1,7 +1,7 @@
-//! The market's public keys at hand, and how fresh ones are fetched.
+//! Cache of the market's public keys, and their fetching.
 //!
-//! One fetch at a time; who needs it meanwhile waits for that one. Anybody can send a token with an
-//! unknown key, so the pause between fetches is what protects the market.
+//! One fetch at a time, which concurrent callers share. Any client can send a token with an unknown
+//! key, so the minimum pause between fetches protects the market.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -16,33 +16,33 @@ use tokio::sync::Mutex as Gate;
 
 use super::KeySource;
 
-/// From one fetch to the next that a token may cause.
+/// Minimum pause between fetches caused by tokens.
 pub(super) const FETCH_PAUSE: Duration = Duration::from_secs(10);
 
-/// The same while there is no key at all and therefore nobody can log in.
+/// The same while there is no key at all, so that no login succeeds.
 pub(super) const FIRST_FETCH_PAUSE: Duration = Duration::from_secs(1);
 
-/// A fetch that takes longer has failed; whoever waits for it has waited long enough.
+/// Time-out of a fetch.
 const FETCH_MAX: Duration = Duration::from_secs(3);
 
 /// 64 KiB: a key takes 250 bytes, and [`KeySet::KEYS_MAX`] of them are read.
 const JWKS_BYTES_MAX: usize = 64 << 10;
 
-/// Why there is no authenticator.
+/// Why no authenticator was created.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Not an address that can be asked.
+    /// The address is no usable URL.
     #[error("{url} is no http or https address")]
     InvalidUrl {
-        /// What was given.
+        /// The address.
         url: String,
     },
     /// The file cannot be read, or has no key of our kind.
     #[error("no keys in {path}")]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: FetchError,
     },
     /// The system's TLS settings cannot be used.
@@ -53,7 +53,7 @@ pub enum OpenError {
 /// Why keys were not fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// No answer, or not a good one.
+    /// No answer, or an error.
     #[error("no good answer")]
     Http(#[source] reqwest::Error),
     /// The file cannot be read.
@@ -70,12 +70,12 @@ pub enum FetchError {
     Empty,
 }
 
-/// What can be said of the keys after somebody missed one.
+/// Whether the keys are fresh, after a token named an unknown one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Freshness {
-    /// Whoever publishes the keys was asked within the last [`FETCH_PAUSE`], and answered.
+    /// Fetched within the last [`FETCH_PAUSE`].
     Fresh,
-    /// The last attempt to ask failed.
+    /// The last fetch failed.
     Stale,
 }
 
@@ -171,7 +171,8 @@ impl Keys {
             .2
     }
 
-    /// If the caller is dropped meanwhile, the attempt is not noted and the next one asks again.
+    /// If the caller is dropped meanwhile, the attempt is not noted and the next caller fetches
+    /// again.
     async fn fetch(&self, attempt: &mut Option<Attempt>) -> Freshness {
         let fetched = match &self.source {
             Source::Url { client, url } => ask(client, url).await,
@@ -184,7 +185,7 @@ impl Keys {
             }
             Err(error) => {
                 let causes = causes(&error);
-                tracing::warn!("public keys not fetched, going on with those at hand: {causes}");
+                tracing::warn!("public keys not fetched, the present ones stay in use: {causes}");
                 Freshness::Stale
             }
         };
@@ -242,7 +243,7 @@ async fn read_file(path: &Path) -> Result<KeySet, FetchError> {
         .await
         .map_err(FetchError::File)?;
     let mut body = Vec::new();
-    // One byte more than is taken tells a file that is too large from one that just fits.
+    // One byte more than the maximum tells a file that is too large from one that just fits.
     let mut bounded = file.take(JWKS_BYTES_MAX as u64 + 1);
     bounded
         .read_to_end(&mut body)

@@ -1,10 +1,11 @@
-//! NodeControl to all nodes.
+//! Control messages: orders of operators and of the market to all nodes.
 
 use serde::{Deserialize, Serialize};
 use shared::ids::{MemberId, RoomId};
 
 /// An order to all nodes. Like everything on the bus it may be lost: it only hastens what every
-/// node finds out by itself within a minute, except [`Control::Disconnect`], which nobody repeats.
+/// node reads from the store within a minute, except [`Control::Disconnect`], which is not
+/// repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     tag = "type",

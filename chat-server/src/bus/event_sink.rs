@@ -1,4 +1,4 @@
-//! Where the events of a node go in: bounded, and what does not fit becomes one `Lost`.
+//! Bounded queue of a node's bus events: events that do not fit are replaced by one `Lost`.
 
 use tokio::sync::mpsc;
 
@@ -7,10 +7,10 @@ use super::BusEvent;
 /// The sending side of a node's receiver. One at a time may use it, so it stands behind a lock.
 #[derive(Debug)]
 pub(super) struct EventSink {
-    /// Its last place is kept for `Lost`, so that there is room for that whenever there is none
-    /// for an event.
+    /// Its last slot is reserved for `Lost`, so that a `Lost` fits whenever an event does not.
     sender: mpsc::Sender<BusEvent>,
-    /// How many events were sent after the newest `Lost`; `None` if that was received, or none sent.
+    /// How many events were sent after the newest `Lost`; `None` if that was received, or none
+    /// sent.
     since_lost: Option<usize>,
 }
 
@@ -27,13 +27,13 @@ impl EventSink {
 
     /// Queues `event`, or a `Lost` in its stead.
     ///
-    /// Under the lock there is one sender, so the free places can only become more meanwhile. The
-    /// receiver frees a place just after it took the event out: a `Lost` may seem to wait although
-    /// it is in the receiver's hand. That is as good: its node reads the heads after this, and finds
+    /// Under the lock there is one sender, so the number of free slots can only rise meanwhile. The
+    /// receiver frees a slot just after it took the event out: a `Lost` may seem to wait although
+    /// the receiver has it already. That is as good: its node reads the heads after this, and finds
     /// what `event` was about, which was stored before it was published.
     ///
-    /// All is decided by one look. By a second one, after a full receiver, both its events and its
-    /// `Lost` could be gone, and another `Lost` would follow that one.
+    /// The number of waiting events is read once. At a second reading, after a full receiver, both
+    /// its events and its `Lost` could be gone, and another `Lost` would follow that one.
     pub(super) fn push(&mut self, event: BusEvent) {
         let waiting = self.look();
         if waiting + 1 < self.sender.max_capacity() {
@@ -66,7 +66,7 @@ impl EventSink {
     }
 
     fn put(&self, event: BusEvent) {
-        // Fails if the node has dropped its receiver, and so hears nothing any more.
+        // Fails if the node has dropped its receiver, and so takes no events any more.
         self.sender.try_send(event).ok();
     }
 }

@@ -1,8 +1,8 @@
-//! The bus within one process: nodes that are attached to it hear each other at once.
+//! In-process bus: attached nodes receive each other's events at once.
 //!
-//! The embedded mode attaches a single node, which nobody hears; tests attach several.
+//! The embedded mode attaches a single node, whose events have no receiver; tests attach several.
 //!
-//! What this file does not do: fail. Nothing is lost but what a full receiver cannot take.
+//! It does not fail: nothing is lost but what a full receiver cannot take.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -19,19 +19,20 @@ use crate::log::{Entry, RoomEvent, Topic};
 /// A bus of this process. Clones are the same bus.
 #[derive(Clone, Debug, Default)]
 pub struct LocalBus {
-    /// A lock and not an atomic count, even for the single node: whoever subscribes and then reads
-    /// the head either sees the entry there, or the publisher, who stored it before, sees them here.
+    /// A lock and not an atomic count, even for the single node: a node that subscribes and then
+    /// reads the head either finds the entry there, or the publisher, which stored it before, finds
+    /// the subscription here.
     nodes: Arc<RwLock<Vec<Arc<Node>>>>,
 }
 
-/// What the bus knows of a node.
+/// An attached node.
 #[derive(Debug)]
 struct Node {
     /// Locks are taken one at a time after `nodes`, and held for a few lines.
     inbox: Mutex<NodeInbox>,
 }
 
-/// What a node follows, and where its events go in.
+/// The topics a node subscribes, and its event queue.
 #[derive(Debug)]
 struct NodeInbox {
     topics: HashSet<Topic>,
@@ -77,7 +78,7 @@ impl LocalBus {
 }
 
 impl LocalNode {
-    /// Gives `event` to all other nodes that follow `topic`.
+    /// Sends `event` to all other nodes that subscribe `topic`.
     fn send(&self, topic: Topic, event: impl Fn() -> BusEvent) {
         self.send_if(|inbox| inbox.topics.contains(&topic), event);
     }
@@ -91,7 +92,7 @@ impl LocalNode {
         nodes.retain(|node| !Arc::ptr_eq(node, &self.node));
     }
 
-    /// Gives `event` to all other nodes that `wants` picks.
+    /// Sends `event` to all other nodes that `wants` picks.
     fn send_if(&self, wants: impl Fn(&NodeInbox) -> bool, event: impl Fn() -> BusEvent) {
         let nodes = self
             .bus
@@ -142,7 +143,7 @@ impl Bus for LocalNode {
         self.send_if(|_| true, || BusEvent::Control(control));
     }
 
-    /// Nothing is lost unnoticed here, so there is nothing to find out.
+    /// No event is lost unnoticed here, so there are no heads to compare.
     fn note_head(&self, _topic: Topic, _head: Seq) {}
 
     async fn heads(&self, topics: &[Topic]) -> Result<Vec<Option<Seq>>, BusError> {

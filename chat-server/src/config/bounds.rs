@@ -1,4 +1,4 @@
-//! What one member and one connection may have, and how it is told that it ends.
+//! Limits of one member and one connection, and the ERROR before a close.
 
 use clap::{ArgAction, Args};
 use shared::config::Mistakes;
@@ -9,7 +9,7 @@ use super::must;
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct Bounds {
     /// Connections of one member on this node; a further login is refused, the others stay. A page
-    /// of the first front end opens up to four, and keeps them until it is left
+    /// of the first front end opens up to four, until it is closed
     #[arg(
         long,
         env = "CHAT_MEMBER_CONNECTIONS_MAX",
@@ -19,8 +19,8 @@ pub struct Bounds {
     pub member_connections_max: usize,
 
     /// Subscriptions of one connection; a further one is refused, the connection stays. The first
-    /// front end subscribes to every room of its member. Each takes 0.3 KiB, and with a room that
-    /// nobody else on the node follows 1.6 KiB: 24 MiB for 16,000 over 8,000 such rooms
+    /// front end subscribes to every room of its member. Each takes 0.3 KiB, or 1.6 KiB for a room
+    /// without other subscribers on the node: 24 MiB for 16,000 over 8,000 such rooms
     #[arg(
         long,
         env = "CHAT_SUBSCRIPTIONS_MAX",
@@ -29,8 +29,8 @@ pub struct Bounds {
     )]
     pub subscriptions_max: usize,
 
-    /// A connection that does not listen on `/user/queue/system` gets an ERROR before a close after
-    /// which it is to come again: the first front end subscribes to its rooms again only after one
+    /// Send an ERROR before closing a connection that should reconnect and does not subscribe
+    /// `/user/queue/system`: the first front end subscribes to its rooms again only after one
     #[arg(long, env = "CHAT_CLOSE_WITH_ERROR", default_value_t = true, action = ArgAction::Set,
         value_name = "true|false")]
     pub close_with_error: bool,

@@ -1,4 +1,4 @@
-//! The settings of the bus.
+//! Settings of the bus.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,15 +9,15 @@ use shared::config::Mistakes;
 use super::{Unreadable, must};
 use crate::bus::redis::{BadRedisUrl, RedisUrl, is_prefix};
 
-/// What names in Redis begin with unless somebody says otherwise.
+/// Default prefix of names in Redis.
 const PREFIX: &str = "dapanda";
 
-/// How nodes hear of each other.
+/// The bus between nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BusUrl {
-    /// There is no other node.
+    /// In this process: there is no other node.
     Local,
-    /// By Redis.
+    /// Redis pub/sub.
     Redis(RedisUrl),
 }
 
@@ -38,10 +38,10 @@ impl FromStr for BusUrl {
     }
 }
 
-/// How a bus of Redis is used.
+/// Options of a Redis bus.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct RedisFlags {
-    /// What the names of channels and keys in Redis begin with; nodes with the same hear each other
+    /// Prefix of channels and keys in Redis; nodes with the same prefix form one bus
     #[arg(
         long,
         env = "CHAT_BUS_PREFIX",
@@ -50,7 +50,7 @@ pub struct RedisFlags {
     )]
     pub bus_prefix: String,
 
-    /// Certificates (PEM) that those of a rediss:// bus are signed with, in the place of the system's
+    /// Certificate authorities (PEM) for a rediss:// bus, instead of the system's
     #[arg(long, env = "CHAT_BUS_CA", value_name = "FILE")]
     pub bus_ca: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! The command line of the chat server: serving, or something else instead.
+//! Command line of the chat server: serving, or a subcommand.
 
 use std::path::PathBuf;
 
@@ -11,23 +11,23 @@ use super::{Config, ScyllaFlags, StoreUrl};
 #[derive(Clone, Debug, Parser)]
 #[command(name = "chat-server", version, args_conflicts_with_subcommands = true)]
 pub struct CommandLine {
-    /// How to serve.
+    /// Settings for serving.
     #[command(flatten)]
     pub config: Config,
 
-    /// What to do instead of serving.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// What the program can do besides serving.
+/// The subcommands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Says that the store was put back from a backup: before the first node starts on it, so that no
-    /// message gets an id of one that the backup lacks. For a file: store only after a snapshot of a
-    /// whole disk was put back; otherwise the start finds out
+    /// Begins a new epoch after the store was restored from a backup: before the first node starts,
+    /// so that no message gets the id of one that the backup lacks. For a file: store only after
+    /// the restoration of a whole disk's snapshot; otherwise the start detects it
     NewEpoch {
-        /// Where messages are kept, as for serving
+        /// Message store, as for serving
         #[arg(
             long,
             env = "CHAT_STORE",
@@ -37,14 +37,14 @@ pub enum Command {
         )]
         store: StoreUrl,
 
-        /// How a store of several servers is used
+        /// Options of a distributed store
         #[command(flatten)]
         scylla: ScyllaFlags,
     },
 
     /// Prints an access token of a member, signed with a development key
     Token {
-        /// Whose
+        /// The member's id
         #[arg(long, value_name = "ID")]
         member: MemberId,
 

@@ -1,5 +1,5 @@
-//! When clients are sent to other nodes: how long stopping may take, step by step, and whether the
-//! steps fit into the time there is; and when connections are old.
+//! Settings of a stop and of rebalancing: the time of each phase, and whether all of them fit into
+//! the supervisor's time.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use shared::telemetry::FLUSH_MAX;
 
 use super::must;
 
-/// How long a connection that is closed may need: 5 s for the receipts of its sends in flight, the
+/// Longest close of a connection: 5 s for the receipts of its sends in flight, the
 /// time after which the appender gives up a send; and 5 s for the peer's answer to the close.
 pub const CLOSE_MAX: Duration = Duration::from_secs(10);
 
-/// How a node stops that others take over from. Clients that have been told go by themselves; the
-/// times are there so that they arrive at the other nodes one after the other.
+/// Times of a stop whose clients migrate to other nodes. Notified clients reconnect by themselves;
+/// the times spread their arrival at the other nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct StopTimes {
-    /// How long a node that is to stop goes on as before, but for `/readyz`: as long as balancers
-    /// may need to notice
+    /// Lame duck: time during which a stopping node serves as before, but is unready at `/readyz`,
+    /// so that balancers notice
     #[arg(long, env = "CHAT_LAME_DUCK", default_value = "20s", value_parser = parse_duration,
         value_name = "TIME")]
     pub lame_duck: Duration,
 
-    /// Clients that the remaining nodes can take in a second: over as long as that takes, the
-    /// connections of a node that stops are sent away
+    /// Reconnecting clients that the remaining nodes accept per second: a stopping node spreads the
+    /// notices to its clients accordingly
     #[arg(
         long,
         env = "CHAT_RECONNECTS_PER_SECOND",
@@ -34,57 +34,57 @@ pub struct StopTimes {
     )]
     pub reconnects_per_second: u32,
 
-    /// Over how long connections are sent away at least
+    /// Shortest time over which the notices are spread
     #[arg(long, env = "CHAT_NOTICE_MIN", default_value = "5s", value_parser = parse_duration,
         value_name = "TIME")]
     pub notice_min: Duration,
 
-    /// Over how long connections are sent away at most
+    /// Longest time over which the notices are spread
     #[arg(long, env = "CHAT_NOTICE_MAX", default_value = "90s", value_parser = parse_duration,
         value_name = "TIME")]
     pub notice_max: Duration,
 
-    /// How long a client that was told to go may stay beyond the last one's time
+    /// Time after the last notice until remaining connections are closed
     #[arg(long, env = "CHAT_NOTICE_MARGIN", default_value = "5s", value_parser = parse_duration,
         value_name = "TIME")]
     pub notice_margin: Duration,
 
-    /// Over how long those are closed that stay nevertheless, at most
+    /// Longest time over which the remaining connections are closed
     #[arg(long, env = "CHAT_CLOSES_MAX", default_value = "10s", value_parser = parse_duration,
         value_name = "TIME")]
     pub closes_max: Duration,
 
-    /// How long the rest of stopping may take once no client is left: writes under way, the bus
+    /// Time-out for the rest of a stop once no client is left: writes under way, the bus
     #[arg(long, env = "CHAT_STOP_GRACE", default_value = "10s", value_parser = parse_duration,
         value_name = "TIME")]
     pub stop_grace: Duration,
 
-    /// When the supervisor kills a process that it has told to stop (TimeoutStopSec,
-    /// terminationGracePeriodSeconds): everything above has to fit into it
+    /// The supervisor's time from the stop signal to the kill (TimeoutStopSec,
+    /// terminationGracePeriodSeconds): all times above have to fit into it
     #[arg(long, env = "CHAT_STOP_BUDGET", default_value = "150s", value_parser = parse_duration,
         value_name = "TIME")]
     pub stop_budget: Duration,
 }
 
-/// When clients are asked to come again although nothing stops: nodes share them evenly only if they
-/// come again some time after a node was added.
+/// Migration of old connections without a stop: nodes share the clients evenly only if these
+/// reconnect some time after a node was added.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct Rebalance {
-    /// Age at which a connection that listens on `/user/queue/system` is asked to come again, so that
-    /// nodes share the clients evenly after one was added; a quarter more or less, by chance; 0: never
+    /// Age at which a connection that subscribes `/user/queue/system` is asked to reconnect, so
+    /// that nodes share the clients evenly after one was added; a quarter more or less, at random;
+    /// 0: never
     #[arg(long, env = "CHAT_REBALANCE_AGE", default_value = "6h", value_parser = parse_duration,
         value_name = "TIME")]
     pub rebalance_age: Duration,
 
-    /// How long such a client may take before its connection is closed
+    /// Time-out for such a client to reconnect; then its connection is closed
     #[arg(long, env = "CHAT_REBALANCE_MARGIN", default_value = "60s", value_parser = parse_duration,
         value_name = "TIME")]
     pub rebalance_margin: Duration,
 }
 
 impl StopTimes {
-    /// Without any phase before the last, which may take so long: for a node that nobody takes
-    /// over from.
+    /// Without any phase before the last, which may take so long: for the only node.
     #[must_use]
     pub const fn at_once(stop_grace: Duration) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl StopTimes {
         }
     }
 
-    /// Over how long so many connections are sent away.
+    /// The time over which the notices to so many connections are spread.
     #[must_use]
     pub fn spread(&self, connections: usize) -> Duration {
         let connections = u32::try_from(connections).unwrap_or(u32::MAX);

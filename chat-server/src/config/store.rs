@@ -1,4 +1,4 @@
-//! The settings of the store.
+//! Settings of the store.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,10 +11,10 @@ use crate::store::scylla::settings::{
     ANSWER_WAIT, DataCenters, Replication, ScyllaAddress, ScyllaSettings, is_datacenter,
 };
 
-/// Where messages are kept.
+/// The message store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreUrl {
-    /// A folder of this computer.
+    /// A local folder.
     File(PathBuf),
     /// Servers of ScyllaDB or Apache Cassandra.
     Scylla(ScyllaAddress),
@@ -43,14 +43,14 @@ impl FromStr for StoreUrl {
     }
 }
 
-/// How a store of several servers is used.
+/// Options of a distributed store.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ScyllaFlags {
-    /// The data centre whose servers are asked; without it there must be only one
+    /// Data centre for requests; required if there are several
     #[arg(long, env = "CHAT_SCYLLA_DATACENTER", value_name = "NAME")]
     pub scylla_datacenter: Option<String>,
 
-    /// Copies of everything, for a keyspace that is created: 3, or DC1=3,DC2=3
+    /// Replication factor of a new keyspace: 3, or DC1=3,DC2=3
     #[arg(
         long,
         env = "CHAT_SCYLLA_REPLICATION",
@@ -59,24 +59,24 @@ pub struct ScyllaFlags {
     )]
     pub scylla_replication: Replication,
 
-    /// Whose majority decides, the same on all nodes: local-quorum, where all write through one data
-    /// centre; quorum, where they write through several
+    /// Consistency, the same on all nodes: local-quorum if all nodes write through one data centre;
+    /// quorum if they write through several
     #[arg(long, env = "CHAT_SCYLLA_CONSISTENCY", value_enum,
         default_value_t = ConsistencyFlag::LocalQuorum)]
     pub scylla_consistency: ConsistencyFlag,
 
-    /// Certificates (PEM) that the servers' are signed with; with them connections are encrypted.
-    /// The servers' certificates must name their IP addresses
+    /// Certificate authorities (PEM) of the servers; with them connections are encrypted. The
+    /// servers' certificates must name their IP addresses
     #[arg(long, env = "CHAT_SCYLLA_CA", value_name = "FILE")]
     pub scylla_ca: Option<PathBuf>,
 }
 
-/// Whose majority decides.
+/// The majority that decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ConsistencyFlag {
-    /// The local data centre's.
+    /// A majority in the local data centre.
     LocalQuorum,
-    /// All data centres'.
+    /// A majority over all data centres.
     Quorum,
 }
 

@@ -1,4 +1,4 @@
-//! What operators look at and do: connections, topics, members. On the admin port, without a token.
+//! Routes for operators: connections, topics, members. On the admin port, without a token.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::connection::SlowConnection;
 use crate::hub::{BehindTopic, RingSize};
 use crate::store::AccountStatus;
 
-/// Rows of a list, unless more are asked for.
+/// Rows of a list by default.
 const ROWS: usize = 20;
 
 /// Rows of a list at most.
@@ -40,7 +40,7 @@ impl Limit {
 /// Connections that were closed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Disconnected {
-    /// How many of the member's connections this node has closed. The others are told.
+    /// How many of the member's connections this node has closed. Other nodes are notified.
     closed: usize,
 }
 
@@ -69,13 +69,13 @@ pub(super) async fn disconnect(
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MemberStanding {
-    /// Who.
+    /// The member.
     #[schema(value_type = u32)]
     member_id: MemberId,
     /// Whether they are blocked now. Of two changes the one with the later time counts, by the
-    /// clocks of the nodes that were asked.
+    /// clocks of the nodes that took the requests.
     blocked: bool,
-    /// How many of the member's connections this node has closed. The others are told.
+    /// How many of the member's connections this node has closed. Other nodes are notified.
     closed: usize,
 }
 
@@ -186,7 +186,7 @@ struct Logins {
 struct SlowRow {
     /// Its number on this node; `session` of its CONNECTED.
     connection: u64,
-    /// Whose it is.
+    /// The member.
     #[schema(value_type = Option<u32>)]
     member_id: Option<MemberId>,
     /// For how long it has been open.
@@ -209,7 +209,7 @@ impl From<SlowConnection> for SlowRow {
     }
 }
 
-/// Who is connected to this node, and who is slow.
+/// Connections of this node, and the slow ones among them.
 #[utoipa::path(
     get, path = "/admin/connections", tag = "operation",
     params(("limit" = Option<u32>, Query, description = "Rows of the list, 1 to 100; 20 by default")),
@@ -275,7 +275,7 @@ struct RingReport {
     held: usize,
 }
 
-/// A topic that somebody has not pulled to its end.
+/// A topic with a subscription that is behind its end.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct TopicRow {
@@ -313,7 +313,7 @@ impl From<BehindTopic> for TopicRow {
     }
 }
 
-/// What is followed on this node, and where somebody is behind.
+/// Topics with subscribers on this node, and those with subscriptions behind.
 #[utoipa::path(
     get, path = "/admin/topics", tag = "operation",
     params(("limit" = Option<u32>, Query, description = "Rows of the list, 1 to 100; 20 by default")),

@@ -1,4 +1,4 @@
-//! Who asks: extractors whose refusals come in the envelope.
+//! Extractors of the authenticated caller; their errors have the envelope's form.
 
 use axum::extract::FromRequestParts;
 use http::header::ORIGIN;
@@ -10,7 +10,7 @@ use crate::auth::{Identity, Origin};
 use crate::members::MemberError;
 use crate::metrics::BlockedAt;
 
-/// The member who asks.
+/// The authenticated member.
 pub(super) struct Caller(pub(super) Identity);
 
 impl FromRequestParts<HttpState> for Caller {
@@ -33,8 +33,8 @@ impl FromRequestParts<HttpState> for Caller {
     }
 }
 
-/// An operator who wants something changed. Operators show no token, so a form of a page anywhere
-/// on the net that is sent from an operator's own browser must not count as one.
+/// An operator's request for a change. Operators have no token, so a form of a foreign page that is
+/// sent from an operator's own browser must not count as one.
 pub(super) struct Operator;
 
 impl FromRequestParts<HttpState> for Operator {
@@ -49,7 +49,7 @@ impl FromRequestParts<HttpState> for Operator {
     }
 }
 
-/// A service that asks. Which one makes no difference.
+/// An authenticated service, whichever it is.
 pub(super) struct Service;
 
 impl FromRequestParts<HttpState> for Service {

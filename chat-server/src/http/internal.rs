@@ -1,4 +1,4 @@
-//! `/internal/rooms`: the market opens rooms here, operators make groups. With a service's token.
+//! `/internal/rooms`: the market opens rooms here, operators create groups. With a service's token.
 
 use axum::Json;
 use axum::extract::State;
@@ -29,7 +29,7 @@ pub(super) struct RoomBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MemberBody {
-    /// Who.
+    /// The member.
     #[schema(value_type = u32)]
     member_id: MemberId,
     /// In what role.

@@ -1,4 +1,4 @@
-//! What was said in a room, how far it was read, and taking a message back.
+//! Messages of a room: history, read marks, deletion.
 
 #![expect(
     unused_qualifications,
@@ -45,9 +45,9 @@ pub(super) struct HistoryRow {
     /// When it was sent, in Korean time.
     #[schema(value_type = String, example = "2025-08-07T12:34:56.789")]
     created_at: LocalDateTime,
-    /// Whether the one who asks has sent it.
+    /// Whether the caller is the sender.
     is_mine: bool,
-    /// Who has sent it.
+    /// The sender.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
     sender_id: Option<MemberId>,
@@ -86,7 +86,7 @@ impl HistoryRow {
     }
 }
 
-/// What was said in a room, the newest first.
+/// History of a room, the newest message first.
 #[utoipa::path(
     get, path = "/api/chat-room/{id}/history", tag = "messages",
     params(("id" = u32, Path, description = "The room"), HistoryQuery),

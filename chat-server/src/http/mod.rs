@@ -1,7 +1,7 @@
-//! REST: what clients ask beside the socket, what the market tells us, what operators look at.
+//! REST: routes for clients beside the socket, for the market, and for operators.
 //!
-//! Routes and their OpenAPI come from one place, the handlers' `#[utoipa::path]`: nothing is routed
-//! that is not documented. The shapes are those of the first front end.
+//! Routes and their OpenAPI are both made from the handlers' `#[utoipa::path]`, so every route is
+//! documented. The JSON shapes are those of the first front end.
 
 mod admin;
 mod docs;
@@ -35,26 +35,26 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 /// 4 MiB: a room of 1,000 members with the longest names and pictures.
 const ROOM_BYTES_MAX: usize = 4 << 20;
 
-/// What the handlers use.
+/// Shared state of the handlers.
 #[derive(Clone, Debug)]
 pub struct HttpState {
     /// Rooms, messages, marks.
     pub rooms: Arc<Rooms>,
-    /// Who may use the site.
+    /// Account status of members.
     pub members: Arc<Members>,
-    /// Who is connected.
+    /// Open connections.
     pub connections: Arc<Connections>,
-    /// Carries out what operators want.
+    /// Carries out control messages of operators.
     pub node_control: Arc<NodeControl>,
-    /// What is followed.
+    /// Topics with subscribers.
     pub hub: Hub,
-    /// Who asks.
+    /// Authentication of requests.
     pub auth: Arc<Authenticator>,
     /// What `/metrics` shows.
     pub metrics: Arc<Metrics>,
     /// Pages of these origins may call with a member's cookies; the server's own origin always may.
     pub allowed_origins: Arc<[String]>,
-    /// What balancers are told.
+    /// Readiness.
     pub health: Arc<Health>,
     /// For the line in the log.
     pub log: web::Log,
@@ -80,13 +80,13 @@ pub fn internal_router(state: HttpState) -> Router {
     web::logged(guarded, state.log.clone()).with_state(state)
 }
 
-/// What operators and balancers look at. Never public. Not logged: it is asked every second.
+/// Routes for operators and balancers. Never public. Not logged: balancers poll every second.
 pub fn admin_router(state: HttpState) -> Router {
     let (routes, _) = admin_routes().split_for_parts();
     web::guarded(routes, BODY_BYTES_MAX).with_state(state)
 }
 
-/// What stops this node. Never public, and not where clients and operators share a port.
+/// The route that stops this node. Never public, and not where clients and operators share a port.
 pub fn stop_router(state: HttpState, stop: Stop) -> Router {
     let (routes, _) = stop_routes().split_for_parts();
     let health = state.health;

@@ -1,4 +1,4 @@
-//! Metrics, and what balancers and supervisors ask.
+//! Operations: metrics, health for balancers and supervisors, drain.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,12 +149,13 @@ pub(super) struct StopState {
 /// The stop has begun.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Draining {
-    /// How far it has come: lame-duck, notice, close, flush; serving when it is just about to begin.
+    /// How far it has come: lame-duck, notice, close, flush; serving when it is just about to
+    /// begin.
     state: &'static str,
 }
 
 /// Stops the node as SIGTERM does: the process ends when its clients have gone to other nodes.
-/// Asking again changes nothing.
+/// Repeated requests change nothing.
 #[utoipa::path(
     post, path = "/admin/drain", tag = "operation",
     responses(
@@ -166,8 +167,8 @@ pub(super) async fn drain(
     State(state): State<StopState>,
     headers: HeaderMap,
 ) -> Result<(StatusCode, Json<Draining>), ApiError> {
-    // Browsers say where a request comes from, programs do not: no page that an operator has open
-    // may stop a node.
+    // Browsers send the origin of a request, programs do not: no page that an operator has open may
+    // stop a node.
     if headers.contains_key(ORIGIN) {
         return Err(ErrorCode::Forbidden.into());
     }

@@ -1,4 +1,4 @@
-//! `/api/chat-room`: the member's rooms and who is in them.
+//! `/api/chat-room`: the member's rooms, and the members of a room.
 
 #![expect(
     unused_qualifications,
@@ -34,11 +34,11 @@ pub(super) struct ListQuery {
     /// `nextCursorId` of the page before. 0: the first page.
     #[param(value_type = Option<u32>)]
     cursor_id: Option<String>,
-    /// Which of the member's rooms: all, where they ask, where they offer.
+    /// Which of the member's rooms: all, as a buyer, as a seller.
     #[param(value_type = Option<ReadOption>, default = "ALL")]
     chat_room_read_option: Option<String>,
-    /// `lastMessageAt` of the page's last row. Not needed, but makes the next page exact even if
-    /// that room speaks meanwhile and another server is asked.
+    /// `lastMessageAt` of the page's last row. Optional; makes the next page exact even if that
+    /// room gets a message meanwhile and another server answers.
     #[param(value_type = Option<String>, example = "2025-08-07T12:34:56.789")]
     last_message_at: Option<String>,
 }
@@ -49,9 +49,9 @@ pub(super) struct ListQuery {
 enum ReadOption {
     /// All.
     All,
-    /// Where the member asks about a product.
+    /// Rooms about a product that interests the member.
     Buyer,
-    /// Where the member offers the product.
+    /// Rooms about the member's own product.
     Seller,
 }
 
@@ -101,10 +101,10 @@ pub(super) struct RoomRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
     sender_id: Option<MemberId>,
-    /// Their name.
+    /// The member's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     sender_name: Option<String>,
-    /// Their picture.
+    /// The member's picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     sender_profile_image_url: Option<String>,
     /// What the room is about; missing in groups.
@@ -194,14 +194,14 @@ pub(super) async fn list(
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MemberRow {
-    /// Who.
+    /// The member.
     #[schema(value_type = u32)]
     member_id: MemberId,
-    /// In what role.
+    /// The member's role.
     role: Role,
-    /// Their name.
+    /// The member's name.
     name: String,
-    /// Their picture.
+    /// The member's picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     profile_image_url: Option<String>,
 }
@@ -217,7 +217,7 @@ impl From<&RoomMember> for MemberRow {
     }
 }
 
-/// Who is in a room.
+/// Members of a room.
 #[utoipa::path(
     get, path = "/api/chat-room/{id}/members", tag = "rooms",
     params(("id" = u32, Path, description = "The room")),

@@ -1,9 +1,9 @@
-//! Labels and their values, each a type of its own, and counters by them.
+//! Labels of metrics, each a type of its own, and counters by label.
 
 use prometheus::{IntCounter, IntCounterVec};
 use stomp::Command;
 
-/// The frames that ask something of the server.
+/// The frames that are counted: those that change a session's state or send.
 pub(super) const COUNTED: [Command; 8] = [
     Command::Connect,
     Command::Send,
@@ -27,25 +27,24 @@ pub(super) const ORDERS: [(ControlKind, &str); 3] = [
     (ControlKind::Disconnect, "disconnect"),
 ];
 
-/// A counter with one label, whose values are known.
+/// A counter with one label of fixed values.
 ///
-/// The children are resolved once: looking one up by its text takes a lock and a hash, which would
-/// be felt on every frame.
+/// The children are resolved once: a lookup by text takes a lock and a hash, which is too slow for
+/// every frame.
 #[derive(Debug)]
 pub struct CountersBy<L> {
     children: Vec<(L, IntCounter)>,
 }
 
 impl<L: Copy + PartialEq> CountersBy<L> {
-    /// The counter of this value; counting anything else is lost, and a test sees to it that there
-    /// is nothing else.
+    /// Counts this value; another value is not counted, and a test ensures that there is none.
     pub fn count(&self, label: L) {
         if let Some((_, child)) = self.children.iter().find(|(known, _)| *known == label) {
             child.inc();
         }
     }
 
-    /// What was counted of this value so far.
+    /// The count of this value so far.
     #[must_use]
     pub fn get(&self, label: L) -> u64 {
         let mut children = self.children.iter();
@@ -54,18 +53,18 @@ impl<L: Copy + PartialEq> CountersBy<L> {
     }
 }
 
-/// What became of a send.
+/// Outcome of a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendOutcome {
     /// Stored.
     Ok,
-    /// It was stored before.
+    /// Stored before: a duplicate.
     Dup,
-    /// The sender was told no.
+    /// Refused.
     Rejected,
 }
 
-/// Why the store was asked for a topic's head.
+/// Why a topic's head was read from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadRead {
     /// The periodic check.
@@ -76,18 +75,18 @@ pub enum HeadRead {
     Loss,
 }
 
-/// What all nodes are told to do.
+/// Kinds of control messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlKind {
-    /// Check at a room anew.
+    /// Read a room anew.
     RoomChanged,
-    /// Check at a member anew.
+    /// Read a member's status anew.
     AccountStatusChanged,
     /// Close a member's connections.
     Disconnect,
 }
 
-/// Where a blocked member was turned away.
+/// Where a blocked member was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockedAt {
     /// At CONNECT.
@@ -98,7 +97,7 @@ pub enum BlockedAt {
     Rest,
 }
 
-/// Which way a message of the bus went.
+/// Direction of a message of the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BusDirection {
     /// From another node.

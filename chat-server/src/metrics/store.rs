@@ -1,10 +1,10 @@
-//! The labels of the distributed store's metrics.
+//! Labels of the distributed store's metrics.
 
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec};
 
-/// What the store is asked.
+/// Operations of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreOp {
     /// Compare and append.
@@ -29,9 +29,9 @@ pub enum StoreOp {
     Heads,
     /// Note a newest message.
     NoteHead,
-    /// Whether a member is shut out.
+    /// A member's account status.
     AccountStatus,
-    /// Shut a member out, or not.
+    /// Set a member's account status.
     SetStanding,
 }
 
@@ -53,7 +53,7 @@ impl StoreOp {
     ];
 }
 
-/// Why a server of the store did not do what it was asked.
+/// Why a request to a server of the store failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
     /// No answer in time.

@@ -1,4 +1,4 @@
-//! The course of a stop: which phase is next, and until when. No clock, no tasks, no connections.
+//! State machine of a stop: the next phase, and its end. Without a clock, tasks or connections.
 
 use std::time::Instant;
 
@@ -42,7 +42,7 @@ impl Course {
     pub(super) fn step(&mut self, now: Instant, connections: usize) -> Option<Step> {
         let is_over = self.ends_at <= now;
         match self.phase {
-            // Nobody there yet is no reason to hurry: balancers still send clients.
+            // No connection yet is no reason to hurry: balancers still send clients.
             Phase::LameDuck if is_over => Some(self.notice(now, connections)),
             Phase::Notice | Phase::Close if connections == 0 => Some(self.flush()),
             Phase::Notice if is_over => {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    /// A row is a look at the course: seconds since its begin, connections left; and the step that
+    /// A row is a call of `step`: seconds since the begin, connections left; and the step that
     /// is due then.
     fn check(settings: &[&str], checks: &[(u64, usize, Option<Phase>)]) {
         let config: Config = parse(["chat-server"].iter().chain(settings)).unwrap();

@@ -1,13 +1,14 @@
-//! Stopping a node that others take over from: the phases before the drain of its tasks.
+//! Orderly stop of a node: the phases before the drain of its tasks, in which its clients migrate
+//! to other nodes.
 //!
 //! | phase | the node |
 //! |---|---|
-//! | lame duck | says that it is not ready and goes on as before, until balancers have noticed |
-//! | notice | takes no connection; sends those it has to other nodes, each at its time |
-//! | close | closes those that were told to go and stayed |
-//! | flush | finishes what is under way: the drain's soft stop begins here |
+//! | lame duck | is unready and serves as before, until balancers have noticed |
+//! | notice | accepts no connection; asks those it has to migrate, each at its time |
+//! | close | closes the connections that have not migrated |
+//! | flush | finishes writes under way: the drain's soft stop begins here |
 //!
-//! `course` decides; this file carries out and waits. A node whose drain is begun by hand (the
+//! `course` decides; this file carries out and waits. A node whose drain begins without a stop (the
 //! standalone program, most tests) goes to the last phase at once.
 
 mod course;
@@ -29,7 +30,7 @@ use course::{Course, Step};
 /// How often the metrics of a stop are set anew.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 
-/// Who wants the node to stop says it here. Clones are the same.
+/// Handle for requesting a stop. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Stop {
     asked: CancellationToken,
@@ -37,19 +38,19 @@ pub struct Stop {
     drain: Drain,
 }
 
-/// What a stop works with.
+/// The task that runs a stop.
 #[derive(Debug)]
 pub struct Stopping {
-    /// Whose connections go.
+    /// The connections and the drain.
     pub services: Arc<Services>,
-    /// What balancers are told.
+    /// Readiness.
     pub health: Arc<Health>,
-    /// How long it may take.
+    /// Time of each phase.
     pub times: StopTimes,
 }
 
 impl Stop {
-    /// Nobody wants it yet.
+    /// No stop is requested yet.
     #[must_use]
     pub fn new(drain: Drain) -> Self {
         Self {
@@ -87,8 +88,8 @@ impl Stop {
 }
 
 impl Stopping {
-    /// Waits until somebody wants the node to stop, and goes through the phases up to the drain's
-    /// soft stop, which it begins, unless somebody else does before.
+    /// Waits for the request to stop, and runs the phases up to the drain's soft stop, which it
+    /// begins unless it has begun before.
     pub async fn run(self, stop: Stop) {
         let soft = stop.drain.soft();
         let phases = async {
@@ -112,7 +113,7 @@ impl Stopping {
             self.show(now.saturating_duration_since(begun));
             match course.step(now, connections.count()) {
                 Some(Step::Notice(schedule)) => {
-                    // Whoever is let in after this finds the departure when it begins.
+                    // A connection accepted after this finds the schedule when it begins.
                     self.enter(Phase::Notice);
                     self.services.migrate_all(schedule);
                 }

@@ -1,5 +1,5 @@
-//! The embedded store: logs, rooms and read marks in one folder, kept by fjall, a log-structured
-//! tree with a journal. For one process alone; a second one on the same folder is refused.
+//! Embedded store: logs, rooms, read marks and members in one folder, in fjall, a log-structured
+//! merge tree with a journal. For one process alone; a second one on the same folder is refused.
 //!
 //! ```text
 //! append, delete, put_room, … ─► queue (bounded) ─► writer: one thread ─► one batch a round ─► answers
@@ -9,16 +9,16 @@
 //!
 //! Reads go to the blocking pool although most take tens of microseconds: which of them must wait
 //! for the disk is not known before, and a worker that waits holds up every connection it serves.
-//! The hop costs less than the page it reads. `head`, which hubs ask often, is answered from memory
-//! for topics that were written lately.
+//! The hop costs less than the page it reads. `head`, which hubs call often, is answered from
+//! memory for recently written topics.
 //!
-//! fjall takes what it cannot read of a journal for its end, and what follows is lost
+//! fjall takes an unreadable part of a journal for its end, and what follows is lost
 //! (<https://github.com/fjall-rs/fjall/issues/311>). So the journals are checked before fjall opens
-//! them, and a mark of what was acknowledged after it. Of the tables all that leads to the rows is
-//! checked before, for there damage ends the process or removes a keyspace.
+//! them, and a mark of the last acknowledged append after it. Of the tables all metadata is checked
+//! before, as damage there ends the process or removes a keyspace.
 //!
-//! What this store does not do: expire the entries of inboxes; mend what is damaged; check the rows
-//! of tables before they are read. A compaction that comes upon a damaged row ends the writes.
+//! It does not expire the entries of inboxes, repair damage, or check the rows of tables before
+//! they are read. A compaction that reads a damaged row ends the writes.
 
 mod acknowledged;
 mod context;
@@ -67,8 +67,8 @@ use crate::log::{Entry, Topic};
 /// Reads at a time. They are short; more of them would only make threads, each up to 512 entries.
 const READS_MAX: usize = 16;
 
-/// A read, its wait for a place included. It takes under a millisecond; the longest wait is for a
-/// disk that is busy with compaction.
+/// Time-out of a read, its wait in the pool included. It takes under a millisecond; the longest
+/// wait is for a disk that is busy with compaction.
 const READ_WAIT: Duration = Duration::from_secs(3);
 
 /// How long closing waits for the writer: 10 s, enough to write a full queue and sync it. A disk
@@ -99,7 +99,7 @@ impl EmbeddedStore {
         Self::open_in(folder, sync, NodeContext::default())
     }
 
-    /// The same, in a node that hears how the store is.
+    /// The same, with a node to which the store reports its state.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
@@ -141,7 +141,7 @@ impl EmbeddedStore {
         })
     }
 
-    /// Begins a new epoch in the store of a folder that nobody has open: it was put back from a
+    /// Begins a new epoch in the store of a folder that no process has open: it was put back from a
     /// backup in a way that does not show. Returns the epoch.
     ///
     /// # Errors
@@ -156,7 +156,8 @@ impl EmbeddedStore {
     /// Writes what is queued, syncs and closes. Blocks; dropping the store does the same.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if it takes no writes, or the disk did not take the rest in time.
+    /// [`StoreError::Unavailable`] if it takes no writes, or the disk did not take the rest in
+    /// time.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.stop()
     }
@@ -200,7 +201,7 @@ impl EmbeddedStore {
             let permit = permit.expect("the semaphore is never closed");
             let opened = Arc::clone(&self.opened);
             let task = spawn_blocking(move || {
-                // Held to the end of the read, also when nobody waits for it any more.
+                // Held to the end of the read, also after its caller has given up.
                 let _permit = permit;
                 read(&*opened.get()?)
             });
@@ -216,7 +217,8 @@ impl EmbeddedStore {
     }
 }
 
-/// A panic is fjall's way of finding a block that cannot be; the other way is the end of the process.
+/// A panic is fjall's way of finding a block that cannot be; the other way is the end of the
+/// process.
 fn lost_read(lost: &tokio::task::JoinError) -> StoreError {
     if lost.is_panic() {
         StoreError::Corrupt("the read panicked".to_owned())
@@ -228,7 +230,7 @@ fn lost_read(lost: &tokio::task::JoinError) -> StoreError {
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         if let Err(cause) = self.stop() {
-            error!("the message store did not close well: {cause}");
+            error!("closing the message store failed: {cause}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The epochs of a store: what keeps positions unique beyond a restored backup.
+//! Epochs of a store: they keep positions unique after a backup was restored.
 //!
-//! A backup that is put back ends its logs earlier than clients have seen. Were the next entries
-//! given the positions that follow, a client that asks for what comes after its last one would be
-//! passed over them without a word. So a store has an epoch, and a log that is appended to for the
+//! In a restored backup logs end earlier than clients have seen. Were the next entries given the
+//! positions that follow, a client that resumes after its last position would silently miss them.
+//! So a store has an epoch, and a log that is appended to for the
 //! first time in a new one *jumps*: its next entry goes to a position so far ahead that, as far as
 //! can be known, none from there on was ever given, and leaves a hole. Ids stay as they are, one
 //! integer each, and history stays readable, for readers pass over holes. A mark from before the
@@ -12,12 +12,12 @@
 //! A log jumps once an epoch, which the store notes with the target before, or together with, the
 //! jump. Between the jump and the next entry the log's head is the position before the target.
 //!
-//! The epoch of the embedded store changes by itself when its folder turns out to be a copy, and with
-//! `chat-server new-epoch`; that of a distributed store only with the command.
+//! The epoch of the embedded store changes by itself when its folder turns out to be a copy, and
+//! with `chat-server new-epoch`; that of a distributed store only with the command.
 //!
-//! What this cannot do: tell a mark from an entry where more than [`GAP_MIN`] entries of one room came
-//! after the backup was made; or, of a backup that is put back twice, where both epochs chose the
-//! same target, one time in thirty-two. Then the mark may name an entry of the new epoch.
+//! It cannot tell a mark from an entry where more than [`GAP_MIN`] entries of one room came after
+//! the backup was made; or, for a backup restored twice, where both epochs chose the same target,
+//! one time in thirty-two. Then the mark may name an entry of the new epoch.
 
 use shared::clock::UnixMillis;
 use shared::ids::Seq;

@@ -67,8 +67,8 @@ impl Holes {
     }
 }
 
-/// Adds a range; whether it is a hole of its own. What touches a known one is a part of that: a long
-/// hole is found page by page.
+/// Adds a range; whether it is a hole of its own. What touches a known one is a part of that: a
+/// long hole is found page by page.
 fn add(known: &mut Vec<Range>, (first, last): Range) -> bool {
     let touches = |range: &&mut Range| {
         first <= range.1.saturating_add(1) && range.0 <= last.saturating_add(1)

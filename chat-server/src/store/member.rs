@@ -1,13 +1,13 @@
-//! What is kept about members.
+//! Stored state of members: the account status.
 
 use serde::{Deserialize, Serialize};
 
 /// Whether a member may use the site.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccountStatus {
-    /// They may.
+    /// The member may use the site.
     #[default]
     Good,
-    /// An administrator has shut them out.
+    /// An administrator has blocked the account.
     Blocked,
 }

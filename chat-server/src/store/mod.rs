@@ -1,9 +1,8 @@
-//! The store: the truth about logs, rooms and read marks, behind three seams.
+//! Store: the source of truth for logs, rooms, read marks and members, behind three traits.
 //!
-//! [`MessageStore`] keeps the logs; its heart is compare-and-append. [`RoomStore`] keeps who is in
-//! which room and how far each has read, [`MemberStore`] who may use the site. All have an embedded
-//! implementation here and a distributed one; `contract` of the tests holds every implementation
-//! to the same words.
+//! [`MessageStore`] has the logs; its central operation is compare-and-append. [`RoomStore`] has
+//! the rooms, their members and read marks, [`MemberStore`] the account status of members. Each has
+//! an embedded and a distributed implementation; the contract tests run against both.
 
 pub mod embedded;
 pub mod epoch;
@@ -31,38 +30,38 @@ pub const APPEND_ENTRIES_MAX: usize = 64;
 /// Bytes of bodies that one append takes; a single larger entry may still go alone.
 pub const APPEND_BYTES_MAX: usize = 1 << 20;
 
-/// Entries that one [`MessageStore::read`] gives at most.
+/// Entries that one [`MessageStore::read`] returns at most.
 pub const READ_ENTRIES_MAX: u32 = 512;
 
-/// Why the store did not do what it was asked.
+/// A failed request to the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Nothing was written. Asking again later may work.
+    /// Nothing was written. A retry later may succeed.
     #[error("store unavailable: {0}")]
     Unavailable(String),
     /// A write may have happened or may happen yet.
     #[error("outcome unknown: {0}")]
     Unknown(String),
-    /// What is stored cannot be read: damage, or written by a newer version. A person must look.
+    /// Stored data cannot be decoded: damage, or written by a newer version. An operator must act.
     #[error("stored data cannot be read: {0}")]
     Corrupt(String),
 }
 
-/// The answer to a compare-and-append.
+/// The outcome of a compare-and-append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Append {
     /// All entries are stored, for good.
     Applied,
-    /// The topic's head is this, not what was expected; nothing was written.
+    /// The topic's head is this and not the expected one; nothing was written.
     Conflict(Seq),
 }
 
-/// How sure a read must be.
+/// Consistency of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadConsistency {
-    /// What a quorum of replicas has; an append that is being settled may be missing.
+    /// From a quorum of replicas; an append that is being settled may be missing.
     Quorum,
-    /// The same, after every append under way was settled. Slower, for when something is missing.
+    /// The same, after every append under way was settled. Slower; for missing entries.
     Serial,
 }
 
@@ -74,30 +73,30 @@ pub enum ReadConsistency {
 /// * `append` stores all entries or none, and only if the head is `head`. Their positions are
 ///   `head + 1`, `head + 2`, …; the store does not check that again. Of several appends at the same
 ///   head exactly one is applied. After [`StoreError::Unknown`] the entries may be stored or may
-///   yet be; whoever asks again with the same `head` finds out: applied, or a head that moved.
-/// * What is applied survives the end of the process, is never changed, and is seen by every read
+///   yet be; a retry with the same `head` finds out: applied, or a head that moved.
+/// * An applied append survives the end of the process, is never changed, and is seen by every read
 ///   that starts later, at the positions given.
-/// * `read` gives what lies in `first..=last`, rising, at most [`READ_ENTRIES_MAX`] from `first`
-///   on. Positions of an inbox whose entries expired are missing. Of a room, a [`ReadConsistency::Quorum`] read
-///   may end before an append that is being settled; a position up to the head that a
-///   [`ReadConsistency::Serial`] read does not give is a hole: the entry is lost or cannot be read. Readers
-///   pass over holes, however long; the store logs and counts each once. A read fails only where
-///   nothing of it can be had.
-/// * `nearest` finds the next entry over a hole, in a few questions to the store.
-/// * `delete` marks an entry; reads then give it with an empty body. Of an entry that is not there
-///   nothing comes to be. Twice is the same as once.
-/// * No call waits for ever: each has a deadline of its own.
+/// * `read` returns the entries of `first..=last`, rising, at most [`READ_ENTRIES_MAX`] from
+///   `first` on. Positions of an inbox whose entries expired are missing. Of a room, a
+///   [`ReadConsistency::Quorum`] read may end before an append that is being settled; a position up
+///   to the head that a [`ReadConsistency::Serial`] read does not give is a hole: the entry is lost
+///   or cannot be read. Readers pass over holes, however long; the store logs and counts each once.
+///   A read fails only if none of its entries can be read.
+/// * `nearest` finds the next entry beyond a hole, in a few requests to the store.
+/// * `delete` marks an entry; reads then return it with an empty body. Without an entry it does
+///   nothing. It is idempotent.
+/// * Each call has a time-out of its own.
 /// * An append reaches no further than `append_end` of its head. One that does is
 ///   [`StoreError::Unavailable`].
 #[async_trait]
 pub trait MessageStore: Send + Sync + fmt::Debug {
-    /// The last position that one append after `head` may have: a store may keep a log in parts and
-    /// write to one of them at a time. At least one entry always fits, up to [`Seq::MAX`].
+    /// The last position that one append after `head` may have: a store may divide a log into parts
+    /// and write to one of them at a time. At least one entry always fits, up to [`Seq::MAX`].
     fn append_end(&self, _head: Seq) -> Seq {
         Seq::MAX
     }
 
-    /// Compares the head and appends.
+    /// Appends the entries if the topic's head is `head`.
     async fn append(
         &self,
         topic: Topic,
@@ -106,7 +105,7 @@ pub trait MessageStore: Send + Sync + fmt::Debug {
     ) -> Result<Append, StoreError>;
 
     /// Moves the log into the store's epoch (see [`epoch`]) if it is not there, and gives its head.
-    /// Whoever appends asks for this first, once.
+    /// An appender calls this first, once.
     async fn enter(&self, topic: Topic) -> Result<Seq, StoreError> {
         self.head(topic, ReadConsistency::Quorum).await
     }
@@ -128,8 +127,8 @@ pub trait MessageStore: Send + Sync + fmt::Debug {
         view: ReadConsistency,
     ) -> Result<Vec<Arc<Entry>>, StoreError>;
 
-    /// The first position with an entry on the way from `from` to `to`, which may be the smaller
-    /// one; settled.
+    /// The first position with an entry from `from` on towards `to`, which may be the smaller one;
+    /// with [`ReadConsistency::Serial`].
     async fn nearest(&self, topic: Topic, from: Seq, to: Seq) -> Result<Option<Seq>, StoreError> {
         const STEP: u32 = READ_ENTRIES_MAX - 1;
         let mut at = from;
@@ -160,19 +159,19 @@ pub trait MessageStore: Send + Sync + fmt::Debug {
         }
     }
 
-    /// Marks the entry at `seq` as taken back.
+    /// Marks the entry at `seq` as deleted.
     async fn delete(&self, topic: Topic, seq: Seq) -> Result<(), StoreError>;
 }
 
-/// The rooms, their members and how far each has read.
+/// The rooms, their members and read marks.
 ///
 /// Contract:
 /// * `put_room` creates the room or replaces it whole; its members' [`Membership`]s follow: those
-///   who left are hidden, those who are in it are there, read marks stay as they are.
+///   of former members are hidden, those of members are there, read marks stay.
 /// * `mark_read` moves a mark forward only: the greatest position wins whatever the order of calls.
-/// * `memberships` gives rooms that are not hidden, in no order.
-/// * `note_head` tells what a room's newest message is, for lists. It is a hint: it may be lost, and
-///   of two the greater position wins. `heads` answers for the rooms that have a message.
+/// * `memberships` returns the rooms that are not hidden, in no order.
+/// * `note_head` stores a room's newest message, for lists. It is a hint: it may be lost, and of
+///   two the greater position wins. `heads` returns those of the rooms that have a message.
 #[async_trait]
 pub trait RoomStore: Send + Sync + fmt::Debug {
     /// The room, if there is one.
@@ -184,31 +183,31 @@ pub trait RoomStore: Send + Sync + fmt::Debug {
     /// The rooms a member is in.
     async fn memberships(&self, member: MemberId) -> Result<Vec<Membership>, StoreError>;
 
-    /// How far a member has read in a room; [`Seq::ZERO`] if not at all.
+    /// A member's read mark in a room; [`Seq::ZERO`] without one.
     async fn last_read(&self, member: MemberId, room: RoomId) -> Result<Seq, StoreError>;
 
-    /// The member has read up to here.
+    /// Moves a member's read mark forward to `seq`.
     async fn mark_read(&self, member: MemberId, room: RoomId, seq: Seq) -> Result<(), StoreError>;
 
     /// The newest message of each of these rooms.
     async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<RoomHead>, StoreError>;
 
-    /// A room's newest message is now this.
+    /// Stores a room's newest message.
     async fn note_head(&self, head: RoomHead) -> Result<(), StoreError>;
 }
 
-/// What is known of members that is not of a room.
+/// The account status of members.
 ///
 /// Contract:
-/// * Who was never spoken of is in good standing.
-/// * Of two standings set for a member the one with the later `at` wins, whatever the order of
+/// * A member without a stored status is [`AccountStatus::Good`].
+/// * Of two statuses set for a member the one with the later `at` wins, whatever the order of
 ///   calls; of the same `at`, either.
 #[async_trait]
 pub trait MemberStore: Send + Sync + fmt::Debug {
     /// Whether the member may use the site.
     async fn status(&self, member: MemberId) -> Result<AccountStatus, StoreError>;
 
-    /// The member may, or may not, use the site from `at` on.
+    /// Sets whether the member may use the site from `at` on.
     async fn set_account_status(
         &self,
         member: MemberId,
@@ -223,8 +222,8 @@ pub trait MemberStore: Send + Sync + fmt::Debug {
 /// `kill -9`. Against power loss it must also be on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncMode {
-    /// Before it is answered; the writes that came together share one sync.
+    /// Before it is answered; concurrent writes share one sync.
     Always,
-    /// This often, so a power loss takes at most what came since.
+    /// This often, so a power loss takes at most the writes since the last sync.
     Every(Duration),
 }

@@ -1,10 +1,10 @@
 //! The stored form of entries, rooms, memberships, read marks and room heads.
 //!
-//! Every value is a version byte and what that version says. These are types of their own, so that a
-//! change to the words of the program cannot silently change what is on the disk; the golden bytes
-//! in the tests hold them still. What cannot be read is [`StoreError::Corrupt`], never a panic.
+//! Every value is a version byte and the fields of that version. These are types of their own, so
+//! that a change to the program's types cannot silently change what is on the disk; golden bytes in
+//! the tests fix them. A record that cannot be decoded is [`StoreError::Corrupt`], never a panic.
 //!
-//! What this file does not do: keys, which carry the topic, the position, the member and the room.
+//! Keys, which hold the topic, the position, the member and the room, are not encoded here.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
@@ -454,7 +454,7 @@ mod tests {
         fn any_bytes_are_a_record_or_corrupt(bytes in prop::collection::vec(any::<u8>(), 0..96)) {
             let versioned = [&[VERSION], bytes.as_slice()].concat();
             for bytes in [bytes, versioned] {
-                // No panic is all that is asked of these.
+                // Only the absence of a panic is tested here.
                 drop(decode_entry(seq(1), &bytes));
                 drop(decode_room(&bytes));
                 drop(decode_room_head(room_id(), &bytes));

@@ -1,4 +1,4 @@
-//! What is kept about rooms.
+//! Stored state of rooms: members, the offer of a room, memberships, newest messages.
 
 use serde::{Deserialize, Serialize};
 use shared::clock::UnixMillis;
@@ -13,9 +13,9 @@ pub const MEMBERS_MAX: usize = 1_000;
 pub struct Room {
     /// Its id.
     pub room_id: RoomId,
-    /// Who is in it; at most [`MEMBERS_MAX`], each once.
+    /// Its members; at most [`MEMBERS_MAX`], each once.
     pub members: Vec<RoomMember>,
-    /// What it is about; `None` for groups.
+    /// The offer that the room is about; `None` for groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product: Option<Product>,
     /// Whether bodies that are not chat messages are taken and delivered byte for byte.
@@ -35,13 +35,13 @@ impl Room {
     }
 }
 
-/// A member as a room knows them.
+/// A member of a room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomMember {
-    /// Who.
+    /// The member's id.
     pub member_id: MemberId,
-    /// In what role.
+    /// The member's role.
     pub role: Role,
     /// The name shown to others.
     pub name: String,
@@ -50,11 +50,11 @@ pub struct RoomMember {
     pub image_url: Option<String>,
 }
 
-/// Why somebody is in a room.
+/// The role of a member in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Role {
-    /// Asked about a product.
+    /// Interested in the product.
     Buyer,
     /// Offers the product.
     Seller,
@@ -62,15 +62,15 @@ pub enum Role {
     Member,
 }
 
-/// What a room is about.
+/// The offer that a room is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Product {
     /// The offer.
     pub product_id: ProductId,
-    /// What is offered.
+    /// The item for sale.
     pub item_id: ItemId,
-    /// Of which kind.
+    /// The kind of item.
     pub item_type: ItemType,
     /// Opening hours as the market writes them, for Wi-Fi and hotspots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,7 +99,7 @@ pub struct Membership {
     pub room: RoomId,
     /// The member's role in it.
     pub role: Role,
-    /// How far they have read.
+    /// The member's read mark.
     pub last_read: Seq,
 }
 
@@ -110,7 +110,7 @@ pub struct RoomHead {
     pub room: RoomId,
     /// The message's position.
     pub seq: Seq,
-    /// Its text; empty for what has none.
+    /// Its text; empty for entries without one.
     pub text: String,
     /// When it was sent.
     pub at: UnixMillis,

@@ -1,4 +1,4 @@
-//! The distributed store: logs, rooms, read marks and members in ScyllaDB, for any number of nodes.
+//! Distributed store: logs, rooms, read marks and members in ScyllaDB, for any number of nodes.
 //!
 //! ```text
 //! append ─► one conditional batch on one partition ─► Paxos ─► applied, or the head that is there
@@ -12,12 +12,12 @@
 //!
 //! The servers may be Apache Cassandra as well: only CQL that both know is used (`cql`).
 //!
-//! Reads are not shared between those who ask at once: a read that began before an entry was stored
-//! need not show it, and who asks because something is missing must see it.
+//! Concurrent reads are not shared: a read that began before an entry was stored need not show it,
+//! and a caller that misses an entry must see it.
 //!
-//! What this store does not do: keep the order of two members' conditional writes in two data
-//! centres unless told to ([`settings::DataCenters`]); clean up what a crash left in the memberships of a
-//! room, which the next change of that room does.
+//! It does not keep the order of two members' conditional writes in two data centres unless
+//! configured to ([`settings::DataCenters`]), and does not clean up memberships that a crash left
+//! half written, which the next change of their room does.
 
 mod buckets;
 mod client;

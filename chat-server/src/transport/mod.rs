@@ -1,3 +1,3 @@
-//! From HTTP to connections.
+//! Transport: from an HTTP request to a connection.
 
 pub mod websocket;

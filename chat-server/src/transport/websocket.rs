@@ -1,4 +1,4 @@
-//! The upgrade at `/conn`: who may open a WebSocket, and handing the socket to a connection.
+//! Upgrade at `/conn`: checks of origin and limits, the handshake, and the start of a connection.
 
 use std::sync::Arc;
 
@@ -111,7 +111,7 @@ async fn serve(permit: Permit, tcp: TcpStream, early: Vec<u8>, credentials: Cred
 fn refuse(services: &Services, reason: &'static str) -> Response {
     count_refused(services, reason);
     // A balancer would send the next client on the same connection, and one that stays open takes
-    // the place of one that could be served.
+    // the slot of one that could be served.
     let headers = [(RETRY_AFTER, RETRY_AFTER_SECONDS), (CONNECTION, "close")];
     (headers, ErrorCode::Unavailable).into_response()
 }
@@ -121,7 +121,7 @@ fn count_refused(services: &Services, reason: &'static str) {
     refused.with_label_values(&[reason]).inc();
 }
 
-/// The answer to a correct upgrade request (RFC 6455 §4.2), or what to say to another. Its headers
+/// The answer to a correct upgrade request (RFC 6455 §4.2), or the error for another. Its headers
 /// are lists, on however many lines, and the library reads the plain form only.
 fn handshake(request: &Request) -> Result<Response, ErrorCode> {
     let headers = request.headers();

@@ -1,4 +1,6 @@
-//! One connection to Redis, or one set of them to a cluster, that ends at its first failure.
+//! Connection to Redis, or set of connections to a cluster, which ends at its first failure.
+//!
+//! It does not reconnect: `session` opens another one.
 
 use std::fmt;
 use std::path::Path;
@@ -27,13 +29,13 @@ const COMMANDS_MAX: usize = 4_096;
 /// Nodes of a cluster that a command about channels is sent on to at most, while slots move.
 const REDIRECTIONS_MAX: u32 = 5;
 
-/// Of a cluster's commands, asked for at a time, each by itself.
+/// Commands under way to a cluster at a time; each is sent by itself.
 pub(super) const COMMANDS_AT_ONCE: usize = 64;
 
-/// What a connection that only talks may have heard: nothing.
+/// Messages buffered by a connection for commands, which subscribes nothing.
 const COMMAND_BACKLOG: usize = 32;
 
-/// How long what was noted of a topic is kept: a day. Longer than that, and the store is as quick.
+/// Expiry of a noted head: a day. A topic idle for longer is read from the store as quickly.
 const HEAD_KEPT: Expiration = Expiration::EX(86_400);
 
 /// Leaving politely is worth no more than this.
@@ -42,19 +44,19 @@ const QUIT_MAX: Duration = Duration::from_secs(1);
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
-    /// Redis or the client library says no, or did not answer in time.
+    /// Redis or the client library refused a command, or did not answer in time.
     #[error("{0}")]
     Client(#[from] Error),
     /// The connection was closed.
     #[error("the connection ended")]
     Ended,
-    /// Nobody answered.
+    /// No server accepted a connection in time.
     #[error("no connection in {0:?}")]
     NoConnection(Duration),
-    /// What the node said to itself did not come back.
+    /// A probe was not received in time.
     #[error("silent for {0:?}")]
     Silent(Duration),
-    /// Answers belong to other questions.
+    /// Answers belong to other commands.
     #[error("its answers are out of step")]
     Muddled,
     /// The sender met an answer that a new connection may cure.
@@ -62,7 +64,7 @@ pub(super) enum LinkError {
     GivenUp,
 }
 
-/// How to connect.
+/// Configuration of connections.
 #[derive(Clone)]
 pub(super) struct Settings {
     config: Config,
@@ -95,7 +97,7 @@ impl Settings {
         let trusted = trusted.map_err(|error| BusError(error.to_string()))?;
         let config = url.client_config(trusted);
         let config = Config {
-            // Other commands than those about channels are possible on a connection that hears.
+            // RESP3 allows commands besides those about channels on a subscribed connection.
             version: RespVersion::RESP3,
             ..config.map_err(|error| BusError(error.to_string()))?
         };
@@ -160,11 +162,11 @@ impl Link {
         Ok(link)
     }
 
-    /// The client for commands about a cluster's channels. They are sent on to where a slot has moved,
-    /// and a slot on its way keeps nobody from answering them.
+    /// The client for commands about a cluster's channels. They are sent on to where a slot has
+    /// moved, and a slot under migration does not keep a server from answering them.
     ///
-    /// SSUBSCRIBE is told so here, as the client attempts it once whatever its configuration says; and
-    /// a command that is sent on counts as another attempt.
+    /// The options are set here for SSUBSCRIBE, which the client otherwise attempts once whatever
+    /// its configuration; and a command that is sent on counts as another attempt.
     pub(super) fn channels(&self) -> WithOptions<Client> {
         self.client.with_options(&Options {
             max_attempts: Some(REDIRECTIONS_MAX + 1),
@@ -181,9 +183,9 @@ impl Link {
         }
     }
 
-    /// Says good-bye, if that is quick.
+    /// Sends QUIT, for a bounded time.
     pub(super) async fn quit(&self) {
-        // Who does not answer is left all the same.
+        // Without an answer the connection is closed all the same.
         tokio::time::timeout(QUIT_MAX, self.client.quit())
             .await
             .ok();
@@ -205,17 +207,17 @@ impl Drop for Link {
     }
 }
 
-/// The connection of a session that talks.
+/// A session's connection for commands.
 #[derive(Clone, Debug)]
 pub(super) struct CommandConnection {
     pub(super) client: Client,
     channels: WithOptions<Client>,
     pub(super) sharded: bool,
-    /// Cancelled to end the session, by whoever finds it broken, and when it has ended.
+    /// Cancelled to end the session by the task that finds it broken, and when it has ended.
     pub(super) over: CancellationToken,
 }
 
-/// What is said, for an answer that tells no more than whether it was.
+/// A command whose answer is success or an error.
 #[derive(Debug)]
 pub(super) enum Command {
     Publish { channel: String, message: Bytes },
@@ -257,8 +259,8 @@ impl CommandConnection {
 
     /// The answer to a command about a key of a cluster.
     ///
-    /// What the client wrote just before it learns of a refusal it does not send off before it writes
-    /// something else.
+    /// What the client wrote just before it learns of a refusal it does not send off before it
+    /// writes something else.
     async fn of_key<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let answer = answer.await;
         if answer.as_ref().is_err_and(is_refusal) {
@@ -269,8 +271,8 @@ impl CommandConnection {
 
     /// Carries out all of these; the answers, in order, or one error for all.
     ///
-    /// On a cluster each is sent by itself: of a pipeline, the client library gives no answer but the
-    /// refusal if one command is refused.
+    /// On a cluster each is sent by itself: of a pipeline, the client library gives no answer but
+    /// the refusal if one command is refused.
     pub(super) async fn carry_out(&self, commands: Vec<Command>) -> Vec<Result<(), Error>> {
         if self.sharded {
             let say = |command| async {
@@ -295,7 +297,7 @@ impl CommandConnection {
     }
 }
 
-/// Whether another node has to be asked.
+/// Whether another node of the cluster is responsible.
 pub(super) fn is_refusal(error: &Error) -> bool {
     *error.kind() == ErrorKind::Routing
 }
@@ -314,10 +316,10 @@ mod tests {
 
     use super::*;
 
-    /// It would keep any number of them for a server that says nothing.
+    /// Without the bound it would queue any number of them for a server that does not answer.
     #[tokio::test]
     async fn more_commands_than_may_wait_are_refused_at_once() {
-        // The system takes connections for it; nobody reads them.
+        // The system accepts connections for it; they are not read.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("redis://{}", silent.local_addr().unwrap());
         let url = url.parse().unwrap();

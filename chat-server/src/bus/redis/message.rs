@@ -1,4 +1,4 @@
-//! What nodes say to each other, as bytes.
+//! Encoding of the messages between nodes.
 //!
 //! Nodes of two builds run side by side, so every message begins with a header that all versions
 //! share, for ever:
@@ -6,12 +6,12 @@
 //! | bytes | hold |
 //! |---|---|
 //! | 0 | version of what follows the header |
-//! | 1..9 | who says it: the node's random number, little-endian |
+//! | 1..9 | the sender: the node's random number, little-endian |
 //! | 9..13 | how far the topic's log goes, little-endian; 0 if it is not about a log |
 //! | 13 | kind |
 //!
-//! The rest is postcard, as the version and the kind say. Who cannot read it still learns from the
-//! header how far the log goes, and looks into the store.
+//! The rest is postcard, by version and kind. A node that cannot decode it still takes the log's
+//! head from the header, and reads the store.
 
 use std::sync::Arc;
 
@@ -28,8 +28,8 @@ const VERSION: u8 = 1;
 
 const HEADER_BYTES: usize = 14;
 
-/// 256 KiB of entries go in one message; more are told of by their head alone, and read from the
-/// store. An append holds up to 1 MiB, and Redis copies a message once per node that hears it.
+/// 256 KiB of entries go in one message; of more only the head is published, and they are read from
+/// the store. An append holds up to 1 MiB, and Redis copies a message once per subscribed node.
 const ENTRIES_BYTES_MAX: usize = 256 << 10;
 
 /// Entries in one message: as many as one read of the store gives.
@@ -38,22 +38,22 @@ const ENTRIES_MAX: usize = 512;
 /// Room for everything of an entry but its strings and body.
 const ENTRY_FIXED_BYTES: usize = 64;
 
-/// What one node says.
+/// A message of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BusMessage {
-    /// These were stored; positions rising by one, at least one.
+    /// Stored entries; positions rising by one, at least one.
     Entries(Arc<[Arc<Entry>]>),
-    /// The log goes to here.
+    /// The log's head.
     Head(Seq),
-    /// Something beside the log.
+    /// A room event.
     Event(RoomEvent),
     /// An order to all.
     Control(Control),
-    /// Of some topics it was not told that they grew: look at all.
+    /// Some topics have grown without a message: all heads have to be compared.
     Lost,
-    /// A question to oneself: the probe at this place, in this round.
+    /// A probe, which a node sends to itself.
     Probe {
-        /// Which of the probes.
+        /// Number of its channel.
         place: u32,
         /// Rising.
         round: u64,
@@ -65,7 +65,7 @@ pub(super) enum BusMessage {
 pub(super) enum Unreadable {
     /// The header could be read.
     Header {
-        /// Who says it.
+        /// The sender.
         node: u64,
         /// How far the log goes, if it is about a log.
         head: Option<Seq>,
@@ -225,7 +225,7 @@ fn entry_bytes(draft: &Draft) -> usize {
     ENTRY_FIXED_BYTES + headers.sum::<usize>() + texts.sum::<usize>() + draft.body.len()
 }
 
-/// Who says what.
+/// The sender and its message.
 pub(super) fn read(message: &[u8]) -> Result<(u64, BusMessage), Unreadable> {
     let (header, body) = message
         .split_first_chunk::<HEADER_BYTES>()

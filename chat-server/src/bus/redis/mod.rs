@@ -1,18 +1,18 @@
-//! The bus between nodes: Redis pub/sub, on one server, behind Sentinels or on a cluster.
+//! Redis bus: pub/sub between nodes, on one server, behind Sentinels or on a cluster.
 //!
 //! ```text
-//! publish   outbox ─► sender ─► Redis                    (sender.rs; what fails is owed)
-//! hear      Redis ─► client's channel ─► hearing ─► inlet ─► the node   (hearing.rs)
-//! follow    interest ─► session: SUBSCRIBE, confirm      (session.rs; one plan at a time)
+//! publish    outbox ─► sender ─► Redis          (sender.rs)
+//! receive    Redis ─► client's channel ─► receive loop ─► events ─► the node   (receive_loop.rs)
+//! subscribe  subscriptions ─► session: SUBSCRIBE, confirm        (session.rs; one plan at a time)
 //! ```
-//! A session is a pair of connections, one to talk and one to hear. At the first sign of trouble
-//! with either (closed, a time-out, a probe that does not come back) it ends as a whole and a new
-//! one begins: connect, subscribe everything wanted, confirm, be up, and only then say
-//! [`BusEvent::Lost`]. The client library never reconnects by itself, so there is one way back and
-//! not two: its own repeats commands on a connection that lacks what went before them, keeps a
-//! frozen node of a cluster, and does not say what it dropped.
+//! A session is a pair of connections, one for commands and one for subscriptions. At the first
+//! failure of either (closed, a time-out, a probe that is not received) it ends as a whole and a
+//! new one begins: connect, subscribe everything wanted, confirm, be up, and only then queue
+//! [`BusEvent::Lost`]. The client library's own reconnection is off, so there is one way to recover
+//! and not two: the library repeats commands on a connection that lacks their predecessors, keeps a
+//! frozen node of a cluster, and does not report what it dropped.
 //!
-//! What this does not do: keep anything, or decide the order of anything. The store does.
+//! It stores nothing and orders nothing; the store does.
 
 mod events;
 mod link;
@@ -56,10 +56,10 @@ use crate::metrics::{BusDirection, Metrics};
 pub use names::is_prefix;
 pub use shared::redis::{BadRedisUrl, RedisKind, RedisUrl};
 
-/// Head keys asked for at a time: one command's answer stays below 10 KB.
+/// Head keys read by one command: its answer stays below 10 KB.
 const HEADS_MAX: usize = 500;
 
-/// How long the bus waits for things, and how much it holds.
+/// Time-outs, intervals and the backlog of the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RedisTuning {
     /// For a connection, with its login.
@@ -68,14 +68,14 @@ pub struct RedisTuning {
     pub command_max: Duration,
     /// From one probe to the next.
     pub probe_every: Duration,
-    /// For a probe to come back; then Redis is given up.
+    /// For a probe to be received; then the session ends.
     pub probe_max: Duration,
     /// The longest pause between two attempts to connect. The first is a fortieth.
     pub retry_max: Duration,
-    /// How often a cluster's slots are looked at, besides when a node says that one moved.
+    /// How often a cluster's slots are read, besides when a node redirects a command.
     pub topology_every: Duration,
-    /// What the client library may have read and not handed on. What is more is lost by it, oldest
-    /// first, and made good by a [`BusEvent::Lost`]. It takes 42 MB at the default.
+    /// Messages that the client library buffers. It drops more than these, oldest first, and a
+    /// [`BusEvent::Lost`] follows. The buffer takes 42 MB at the default.
     pub backlog_max: usize,
 }
 
@@ -93,27 +93,27 @@ impl Default for RedisTuning {
     }
 }
 
-/// What a [`RedisBus`] is made of.
+/// Dependencies and configuration of a [`RedisBus`].
 #[derive(Debug)]
 pub struct RedisParts {
-    /// Where Redis is.
+    /// The address of Redis.
     pub url: RedisUrl,
-    /// Certificates (PEM) that those of its servers are signed with; the system's without.
+    /// File of certificates (PEM) that sign those of its servers; the system's without.
     pub ca: Option<PathBuf>,
-    /// What all names in Redis begin with: nodes with the same one hear each other. See
+    /// Prefix of all names in Redis: nodes with the same one form a bus. See
     /// [`is_prefix`].
     pub prefix: String,
-    /// Times and bounds.
+    /// Time-outs and bounds.
     pub tuning: RedisTuning,
-    /// The time.
+    /// Clock for time-outs and measurements.
     pub clock: Arc<dyn Clock>,
-    /// What is counted.
+    /// Counters of the bus.
     pub metrics: Arc<Metrics>,
     /// For the node's number and the pauses between attempts.
     pub random: StdRng,
 }
 
-/// A node's place on the bus. Dropping it ends its tasks and its receiver.
+/// A node on the bus. Dropping it ends its tasks and its receiver.
 pub struct RedisBus {
     shared: Arc<Shared>,
     sender: Mutex<Option<Task<()>>>,
@@ -126,7 +126,7 @@ struct Shared {
     tuning: RedisTuning,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    /// Of this bus alone: its tasks outlive those of the server, whose last words they send.
+    /// Of this bus alone: its tasks outlive those of the server, whose last messages they send.
     drain: Drain,
     subscriptions: Subscriptions,
     outbox: Outbox,
@@ -138,8 +138,8 @@ struct Shared {
 impl RedisBus {
     /// Joins the bus as a node that can have `capacity` events waiting, and one `Lost`.
     ///
-    /// Returns when it is up, or when Redis did not let it in for as long as a connection may take:
-    /// then it is away, and goes on trying.
+    /// Returns when it is up, or when Redis did not accept it within a connection's time-out: then
+    /// it is away, and retries.
     ///
     /// # Errors
     /// The settings cannot be used: no certificates to check an encrypted connection with.
@@ -184,7 +184,7 @@ impl RedisBus {
         drop(shared.drain.spawn("redis-sessions", sessions));
         let up = state.wait_for(|state| *state == BusState::Up);
         if timeout(tuning.connect_max, up).await.is_err() {
-            tracing::warn!("the bus at {url} is away; going on without it");
+            tracing::warn!("the bus at {url} is away; starting without it");
         }
         let bus = Self {
             shared,
@@ -193,7 +193,7 @@ impl RedisBus {
         Ok((bus, events))
     }
 
-    /// Tells of every change between up and away.
+    /// Every change between up and away.
     #[must_use]
     pub fn states(&self) -> watch::Receiver<BusState> {
         self.shared.status.states()
@@ -257,7 +257,7 @@ impl Bus for RedisBus {
             let keys = some.iter().map(|topic| self.shared.names.head_key(*topic));
             let found = connection.values(keys.collect()).await;
             let found = found.map_err(|error| BusError(error.to_string()))?;
-            // What is there and no position was not noted by us: nothing is known.
+            // A value that is no position was not noted by a node: no hint.
             heads.extend(
                 found
                     .iter()
@@ -282,12 +282,14 @@ impl Bus for RedisBus {
         if let Some(sender) = sender
             && timeout(time_max, sender).await.is_err()
         {
-            tracing::warn!("the bus did not take all that was published in {time_max:?}");
+            tracing::warn!(
+                "the outbox was not empty after {time_max:?}: other nodes read the rest from the store"
+            );
         }
         let left =
             time_max.saturating_sub(self.shared.clock.now().saturating_duration_since(started));
         if let Err(still) = self.shared.drain.wait(left).await {
-            tracing::warn!("the bus was left behind: {still}");
+            tracing::warn!("tasks of the bus did not end: {still}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The names this bus uses in Redis: channels and keys.
+//! Names of channels and keys in Redis.
 //!
 //! A topic is the hash tag of its names (the part in braces, Redis Cluster specification, "Hash
 //! tags"), so its channel and its head key lie on one node of a cluster.
@@ -11,18 +11,19 @@ use crate::log::Topic;
 /// 64 characters: it goes with every message.
 const PREFIX_CHARS_MAX: usize = 64;
 
-/// Names tried until one lies on each primary of a cluster. One that owns a single slot of 16,384 is
-/// found by then but for one time in 10^7; without a name of its own it is not probed.
+/// Names tried until one lies on each primary of a cluster. One that owns a single slot of 16,384
+/// is found by then but for one time in 10^7; without a name of its own it is not probed.
 const PROBE_NAMES_MAX: u32 = 1 << 18;
 
-/// The names of one set of nodes, which hear each other.
+/// The names of the nodes of one bus.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     prefix: String,
     node: u64,
 }
 
-/// Whether a text can be the prefix of names: braces would be taken for a hash tag, and `:` ends it.
+/// Whether a text can be the prefix of names: braces would be taken for a hash tag, and `:` ends
+/// it.
 #[must_use]
 pub fn is_prefix(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
@@ -32,11 +33,11 @@ pub fn is_prefix(text: &str) -> bool {
 /// What a channel is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Channel {
-    /// The news of a topic.
+    /// Entries, heads and events of a topic.
     Topic(Topic),
-    /// NodeControl to all nodes.
+    /// Control messages to all nodes.
     Control,
-    /// A node's questions to itself.
+    /// A node's probes to itself.
     Probe,
 }
 
@@ -61,7 +62,7 @@ impl Names {
         format!("{}:probe:{:016x}:{number}", self.prefix, self.node)
     }
 
-    /// The channels that this node asks itself through: one, or on a cluster one per primary.
+    /// The channels of this node's probes: one, or on a cluster one per primary.
     pub(super) fn probes(&self, routing: Option<&ClusterRouting>) -> Vec<String> {
         let Some(routing) = routing else {
             return vec![self.probe(0)];

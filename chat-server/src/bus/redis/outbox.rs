@@ -1,10 +1,10 @@
-//! What is to be published: one bounded queue, and what of it is owed.
+//! Publish queue: one bounded queue of messages, and the heads that are owed for failed ones.
 //!
-//! What finds no place or does not get through is owed: of each topic the greatest position, which
-//! is published as a head until it does get through. More topics owed than can be kept are owed as
-//! one `Lost` to all.
+//! For entries that do not fit or were not sent, their topic's greatest position is owed: it is
+//! published as a head, again and again until that succeeds. More owed topics than fit are owed as
+//! one `Lost` to all nodes.
 //!
-//! What this file does not do: send (`sender.rs`).
+//! It does not send (`sender`).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ const QUEUE_MAX: usize = 16_384;
 /// 16 MiB of messages waiting at most.
 const QUEUE_BYTES_MAX: usize = 16 << 20;
 
-/// Topics owed at most: more than a node follows.
+/// Topics owed at most: more than a node subscribes.
 const OWED_MAX: usize = 65_536;
 
 /// Messages sent at a time.
@@ -31,26 +31,26 @@ const BATCH_MAX: usize = 512;
 /// 1 MiB sent at a time, or one message.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
-/// Of each batch, places kept for what is owed, so that it gets through also under load.
+/// Messages of each batch reserved for owed heads, so that they are sent under load, too.
 const BATCH_OWED: usize = 64;
 
 /// Something to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Item {
-    /// A topic's log has grown: to its channel and its head key.
+    /// Entries of a topic, to its channel and its head key.
     Grown {
-        /// Whose.
+        /// The topic.
         topic: Topic,
-        /// To where.
+        /// Position of the last entry.
         head: Seq,
-        /// What to say.
+        /// The encoded message.
         message: Bytes,
     },
-    /// Something that may be lost, to a topic's channel.
+    /// A room event, to a topic's channel. It may be lost.
     Beside(Topic, Bytes),
-    /// Something that may be lost, to all nodes.
+    /// A control message, to all nodes. It may be lost.
     Control(Bytes),
-    /// To a topic's head key alone.
+    /// A position, to a topic's head key alone.
     Noted(Topic, Seq),
     /// To all nodes: anything may have been missed.
     Lost(Bytes),
@@ -68,7 +68,7 @@ impl Item {
     }
 }
 
-/// What waits to be published by a node.
+/// The publish queue of a node.
 #[derive(Debug)]
 pub(super) struct Outbox {
     node: u64,
@@ -94,13 +94,13 @@ impl Outbox {
         }
     }
 
-    /// Queues it; what finds no place is owed or dropped. Tells whether it is owed.
+    /// Queues an item; one that does not fit is owed or dropped. Returns whether it is owed.
     pub(super) fn push(&self, item: Item) -> bool {
         let mut state = self.lock();
         let is_owed = if state.has_place(&item) {
             state.queue_bytes += item.bytes();
             if let Item::Grown { topic, .. } = &item {
-                // Whoever hears of the later position looks for the earlier ones.
+                // A node that receives the later position reads the earlier ones, too.
                 state.owed.remove(topic);
             }
             state.queue.push_back(item);
@@ -113,7 +113,7 @@ impl Outbox {
         is_owed
     }
 
-    /// What did not get through. Tells how much of it is owed.
+    /// Takes back items that were not sent. Returns how many of them are owed.
     pub(super) fn give_back(&self, items: impl IntoIterator<Item = Item>) -> u64 {
         let mut state = self.lock();
         items
@@ -122,7 +122,7 @@ impl Outbox {
             .sum()
     }
 
-    /// Nothing can be sent: all that waits is given back.
+    /// Without a connection all queued items are taken back. Returns how many are owed.
     pub(super) fn give_all_back(&self) -> u64 {
         let mut state = self.lock();
         state.queue_bytes = 0;
@@ -133,7 +133,7 @@ impl Outbox {
             .sum()
     }
 
-    /// What to send next, in order; empty if nothing waits.
+    /// The next batch, in order; empty if the queue is.
     pub(super) fn take(&self) -> Vec<Item> {
         let mut state = self.lock();
         let mut batch = Vec::new();
@@ -191,7 +191,7 @@ impl State {
         !self.is_closed && self.queue.len() < QUEUE_MAX && fits
     }
 
-    /// Remembers what must get through; tells whether that is so.
+    /// Owes an item that must not be lost; returns whether it is one.
     fn owe(&mut self, item: Item) -> bool {
         match item {
             Item::Grown { topic, head, .. } => {

@@ -1,4 +1,4 @@
-//! What Redis brings, handed to the node.
+//! Receive loop: decodes messages from Redis and queues them as events for the node.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use super::{BusDirection, Shared};
 use crate::bus::BusEvent;
 use crate::log::Topic;
 
-/// Hands on what arrives, until the connection is gone. It does nothing else, and waits for nobody:
-/// what is not taken out of the client's channel in time is lost there.
+/// Runs until the connection is closed. It waits for nothing else: messages that are not taken out
+/// of the client's channel in time are dropped there.
 pub(super) async fn run(shared: Arc<Shared>, mut arriving: Receiver<Message>) {
     loop {
         match arriving.recv().await {
             Ok(message) => receive(&shared, &message),
-            // The channel goes on with the oldest that it still has.
+            // The channel continues with the oldest message that it still has.
             Err(RecvError::Lagged(count)) => {
                 shared.metrics.bus_lagged.inc_by(count);
                 shared.events.push_lost();
@@ -55,7 +55,7 @@ fn receive(shared: &Shared, message: &Message) {
         Channel::Control => match content {
             Ok((_, BusMessage::Control(control))) => shared.events.push(BusEvent::Control(control)),
             Ok((_, BusMessage::Lost)) => shared.events.push_lost(),
-            // Nothing else has a meaning here today; orders may be lost.
+            // Nothing else has a meaning here today; control messages may be lost.
             Ok(_) | Err(_) => return,
         },
     }
@@ -63,7 +63,7 @@ fn receive(shared: &Shared, message: &Message) {
 }
 
 fn receive_of(shared: &Shared, topic: Topic, content: Result<BusMessage, Unreadable>) {
-    // Left here, and not yet in Redis.
+    // Unsubscribed by the node, and not yet in Redis.
     if !shared.subscriptions.wants(topic) {
         return;
     }
@@ -83,7 +83,7 @@ fn receive_of(shared: &Shared, topic: Topic, content: Result<BusMessage, Unreada
         (Ok(BusMessage::Event(event)), Topic::Room(room)) => {
             shared.events.push(BusEvent::Room(room, event))
         }
-        // Who knows what it was about.
+        // Not even its topic's head can be decoded.
         (Err(Unreadable::Nothing), _) => shared.events.push_lost(),
         // Not about the log, so it may be lost: an event this build does not know, or one
         // of those that have no meaning here.

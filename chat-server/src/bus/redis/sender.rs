@@ -1,7 +1,7 @@
-//! Publishes what is in the outbox, a batch at a time.
+//! Publisher: sends the items of the outbox, a batch at a time.
 //!
-//! The commands of a batch go to Redis in order, and the next batch begins when all are answered. While
-//! one is on its way the next gathers, so load makes batches larger.
+//! The commands of a batch go to Redis in order, and the next batch begins when all are answered.
+//! While one is on its way the next gathers, so load makes batches larger.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +21,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 ///
 /// | waits for | cancel-safe | then |
 /// |---|---|---|
-/// | another connection, or none | yes, a watch | looks again |
-/// | something to send, or the end | yes, a notice that stays | looks again |
-/// | the pause after a failure | yes, a timer | looks again |
+/// | another connection, or none | yes, a watch | reads the outbox |
+/// | an item, or the end | yes, a notice that stays | reads the outbox |
+/// | the pause after a failure | yes, a timer | reads the outbox |
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut connections = shared.status.connections();
     loop {
@@ -114,8 +114,8 @@ fn put(item: &Item, names: &Names, commands: &mut Vec<Command>) {
     commands.push(Command::Publish { channel, message });
 }
 
-/// Whether another connection may do better: no answer, or a primary that is one no more and would
-/// refuse every key and tell nobody.
+/// Whether another connection may do better: no answer, or a demoted primary, which refuses every
+/// key and delivers no message.
 fn is_fatal(error: &Error) -> bool {
     let is_demoted = error.details().starts_with("READONLY");
     is_demoted

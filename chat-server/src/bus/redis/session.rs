@@ -1,4 +1,4 @@
-//! Sessions with Redis, one after the other, for as long as the bus is open.
+//! Sessions with Redis: connect, subscribe, probe, and after a failure back off and reconnect.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ const CHANNELS_MAX: usize = 512;
 /// the pauses between them, a second.
 const SETTLE_ROUNDS_MAX: u32 = 10;
 
-/// For an answer that nobody waits for to come, on the same network. Each further pause is twice as
-/// long, as an answer that always comes too late keeps the next one too late.
+/// For a late answer to arrive, on the same network. Each further pause is twice as long, as an
+/// answer that always comes too late keeps the next one too late.
 const SETTLE_PAUSE: Duration = Duration::from_millis(1);
 
 /// Keeps a session until the bus is closed.
@@ -54,14 +54,14 @@ pub(super) async fn run(shared: Arc<Shared>, settings: Settings, mut random: Std
                 error
             }
         };
-        // Once, until it is up again: what follows says the same again and again.
+        // Logged once until it is up again: later attempts fail alike.
         if is_told {
             tracing::debug!("the bus is still away: {error}");
         } else {
             tracing::warn!("the bus is away: {error}");
         }
         is_told = true;
-        // Between half and all of it, so that the nodes do not come back all at once.
+        // Between half and all of it, so that the nodes do not reconnect all at once.
         let wait = pause.mul_f64(random.random_range(0.5..=1.0));
         if stop.run_until_cancelled(sleep(wait)).await.is_none() {
             return;
@@ -104,7 +104,7 @@ impl Session {
         })
     }
 
-    /// Makes the bus go up and keeps it so; ends with what went wrong.
+    /// Subscribes, and serves until an error, which it returns.
     ///
     /// | waits for | cancel-safe | then |
     /// |---|---|---|
@@ -112,7 +112,7 @@ impl Session {
     /// | the sender giving up | yes, a token | the session ends |
     /// | a probe that is not answered | no, but starts anew | the session ends |
     /// | a plan that cannot be carried out | no, but everything is planned anew | the session ends |
-    /// | another topology | no, but looked at anew | everything is subscribed again |
+    /// | another topology | no, but read anew | everything is subscribed again |
     async fn serve(&mut self) -> LinkError {
         let Self {
             shared,
@@ -145,11 +145,11 @@ impl Session {
             if let Err(error) = changed {
                 return error;
             }
-            tracing::info!("the bus has moved: following everything again");
+            tracing::info!("slots of the bus have moved: subscribing all topics again");
         }
     }
 
-    /// Leaves; gives back why, if it was not asked to.
+    /// Closes both connections; `served` is the error, or `None` for an orderly end.
     async fn end(self, served: Option<LinkError>) -> Option<LinkError> {
         if served.is_none() {
             tokio::join!(self.talk_link.quit(), self.hear_link.quit());
@@ -188,7 +188,7 @@ fn go_away(shared: &Shared) -> bool {
     shared.status.go_away()
 }
 
-/// The connection that hears.
+/// A session's connection for subscriptions.
 struct PubSubConnection {
     client: Client,
     channels: WithOptions<Client>,
@@ -203,7 +203,7 @@ impl PubSubConnection {
         connection: &CommandConnection,
     ) -> Result<(Option<Topology>, Vec<String>), LinkError> {
         let topology = if self.sharded {
-            // Looked at first: what changes after this is seen as a change.
+            // Read first: a later change is seen as one.
             let topology = Topology::look(connection).await?;
             self.client.sync_cluster().await?;
             Some(topology)
@@ -250,9 +250,9 @@ impl PubSubConnection {
 
     /// Returns when Redis has confirmed all of them.
     ///
-    /// The client returns from SUBSCRIBE when it has sent it, and drops the confirmations. But Redis
-    /// carries out the commands of one connection in order, and this connection has no way to be
-    /// replaced by another: when it answers PING, it has carried out what was sent before.
+    /// The client returns from SUBSCRIBE when it has sent it, and drops the confirmations. But
+    /// Redis carries out the commands of one connection in order, and this connection has no way to
+    /// be replaced by another: when it answers PING, it has carried out what was sent before.
     ///
     /// On a cluster the client does wait for SSUBSCRIBE: it takes the first message that confirms a
     /// channel for the answer, and others for answers to later commands. So each channel has a
@@ -268,8 +268,8 @@ impl PubSubConnection {
         Ok(answers.try_collect().await?)
     }
 
-    /// On a cluster, Redis refuses to let go of a channel whose slot has moved, and the client takes
-    /// that for the answer to the next command: [`settle`](Self::settle) is there to take it.
+    /// On a cluster, Redis refuses to unsubscribe a channel whose slot has moved, and the client
+    /// takes that for the answer to the next command: [`settle`](Self::settle) is there to take it.
     async fn leave(&self, channels: Vec<String>) -> Result<(), LinkError> {
         if !self.sharded {
             self.client.unsubscribe(channels).await?;
@@ -285,10 +285,10 @@ impl PubSubConnection {
         Ok(())
     }
 
-    /// Returns when answers of this node are those to what it was asked.
+    /// Returns when this node's answers belong to the commands sent to it.
     ///
     /// A PING that took a refusal for its answer fails, and its own answer is taken for that to the
-    /// next one. What comes while nothing is asked the client drops, so pausing mends it.
+    /// next one. The client drops answers that arrive while no command waits, so pausing mends it.
     async fn settle(&self, server: Server) -> Result<(), LinkError> {
         let node = self.client.with_cluster_node(server);
         for round in 0..SETTLE_ROUNDS_MAX {

@@ -1,7 +1,7 @@
-//! What this node wants to hear, what it does hear, and who waits for that.
+//! Subscriptions of this node: topics wanted, topics confirmed, and the callers that wait.
 //!
-//! Callers say what they want; one task (`session.rs`) makes it so, a batch at a time. That is what
-//! keeps subscribing and leaving one channel in order. Nothing here talks to Redis.
+//! Callers change the set of wanted topics; one task (`session.rs`) subscribes and unsubscribes, a
+//! batch at a time, which keeps the commands for one channel in order. Nothing here uses Redis.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::log::Topic;
 
-/// The topics of a node. Everything is bounded by how many topics its hub follows.
+/// The topics of a node. Everything is bounded by the number of topics in its hub.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     state: Mutex<State>,
@@ -19,23 +19,23 @@ pub(super) struct Subscriptions {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether the bus carries anything.
+    /// Whether the bus delivers.
     is_up: bool,
     wanted: HashSet<Topic>,
     /// Confirmed on the present connection, and not being left.
     heard: HashSet<Topic>,
     /// What may have to be subscribed or left; each once.
     changed: HashSet<Topic>,
-    /// Who waits for the confirmation. Dropped, they are told that there will be none.
+    /// Callers that wait for the confirmation. A dropped sender ends their wait with an error.
     waiting: HashMap<Topic, Vec<oneshot::Sender<()>>>,
 }
 
-/// What became of a wish to hear a topic.
+/// The state of a topic's subscription.
 #[derive(Debug)]
 pub(super) enum SubscribeState {
-    /// It is heard.
+    /// It is confirmed.
     Heard,
-    /// Not now, but once the bus is back.
+    /// It will be subscribed once the bus is back.
     Away,
     /// It will be confirmed here; an error means that the bus went away.
     Soon(oneshot::Receiver<()>),
@@ -109,21 +109,21 @@ impl Subscriptions {
         }
     }
 
-    /// Nothing is heard any more: everything wanted has to be subscribed anew.
+    /// No subscription is left: everything wanted has to be subscribed anew.
     pub(super) fn begin_anew(&self) {
         let mut state = self.lock();
         state.heard.clear();
         state.changed = state.wanted.clone();
     }
 
-    /// The bus carries from now on, if everything wanted is heard; tells whether it is.
+    /// The bus delivers from now on, if everything wanted is confirmed; returns whether it is.
     pub(super) fn go_up(&self) -> bool {
         let mut state = self.lock();
         state.is_up = state.changed.is_empty();
         state.is_up
     }
 
-    /// The bus carries nothing; what is wanted stays so.
+    /// The bus delivers nothing; the wanted topics stay.
     pub(super) fn go_away(&self) {
         let mut state = self.lock();
         state.is_up = false;
@@ -136,7 +136,7 @@ impl Subscriptions {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Each step leaves sets that agree well enough: what is changed is looked at again.
+        // Each step leaves consistent sets: a topic in `changed` is planned again.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -156,7 +156,7 @@ impl State {
 
     fn confirm(&mut self, topic: Topic) {
         for waiting in self.waiting.remove(&topic).into_iter().flatten() {
-            // Fails if the caller has gone, who then needs no answer.
+            // Fails if the caller is gone, which then needs no answer.
             waiting.send(()).ok();
         }
     }

@@ -1,8 +1,8 @@
-//! Which node of a cluster has which slots, and noticing when that changes.
+//! Slots of a cluster's nodes, and the detection of their changes.
 //!
-//! A slot that moves takes no subscriptions along: the old node ends them, and says so in a message
-//! that the client library drops. So a node looks, and subscribes everything anew when it sees a
-//! change.
+//! A slot that moves takes no subscriptions along: the old node ends them with a message that
+//! the client library drops. So the slots are read periodically, and everything is subscribed anew
+//! after a change.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::link::{CommandConnection, LinkError};
 /// Changes within this time are one: a rebalancing moves thousands of slots, one by one.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// Who has which slots, in the eyes of each primary.
+/// The owner of each slot, as each primary reports it.
 ///
 /// Of each, because a slot's subscriptions end when its old owner learns that it has lost it, and
 /// that may be a good while after the others know: until then it takes new ones.
@@ -24,7 +24,7 @@ pub(super) struct Topology {
     views: Vec<View>,
 }
 
-/// The primaries as one of them tells of them in `CLUSTER NODES`, each with its epoch, which rises
+/// The primaries as one of them lists them in `CLUSTER NODES`, each with its epoch, which rises
 /// when it wins slots: so one that left and came back shows too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct View {
@@ -47,12 +47,12 @@ impl Topology {
         Ok(Self { views })
     }
 
-    /// Ends when the cluster looks different.
+    /// Returns when the slots have changed.
     ///
     /// | waits for | cancel-safe | then |
     /// |---|---|---|
-    /// | a command that another node has to carry out | yes, a channel | looks |
-    /// | the next look that is due | yes, a timer | looks |
+    /// | a command that another node has to carry out | yes, a channel | reads the slots |
+    /// | the next reading that is due | yes, a timer | reads the slots |
     pub(super) async fn changes(
         &self,
         connection: &CommandConnection,
@@ -85,7 +85,7 @@ impl View {
             let mut fields = line.split_ascii_whitespace();
             let (id, address, flags) = (fields.next()?, fields.next()?, fields.next()?);
             let epoch = fields.nth(3)?;
-            // A slot on its way is told of in brackets, by its old and new node only.
+            // A slot under migration is in brackets, at its old and new node only.
             let slots = fields.skip(1).filter(|slots| !slots.starts_with('['));
             let slots: Vec<_> = slots.collect();
             let is_primary = flags.split(',').any(|flag| flag == "master");

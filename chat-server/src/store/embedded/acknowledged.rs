@@ -1,12 +1,12 @@
-//! A mark of what was acknowledged, beside the journal.
+//! Mark of the last acknowledged append but one, in a file beside the journal.
 //!
 //! A journal that lost its end at the border of two batches looks like one that never was longer.
-//! So the store writes down which append it answered last but one, and a start looks whether that is
-//! there. Last but one, because the last write may be torn by a kill or a power failure before it is
-//! answered, and a start must not refuse that.
+//! So the store writes down which append it answered last but one, and a start checks that it is
+//! there. Last but one, because the last write may be torn by a kill or a power failure before it
+//! is answered, and a start must not refuse that.
 //!
-//! The mark is not synced: it costs a microsecond, survives a kill, and after a power failure may be
-//! older than the truth, but never newer.
+//! The mark is not synced: it costs a microsecond, survives a kill, and after a power failure may
+//! be older than the truth, but never newer.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -46,7 +46,7 @@ impl Acknowledged {
         options.create(true).truncate(false).write(true);
         let file = options.open(folder.join(NAME));
         if let Err(error) = &file {
-            debug!("what is acknowledged is not marked: {error}");
+            debug!("the mark of acknowledged appends is not written: {error}");
         }
         Self {
             file: file.ok(),
@@ -61,7 +61,7 @@ impl Acknowledged {
             && let Err(error) = file.write_all_at(&encode(before), 0)
         {
             // The mark stays older, which is as good as after a power failure.
-            debug!("what is acknowledged is not marked: {error}");
+            debug!("the mark of acknowledged appends is not written: {error}");
         }
     }
 }
@@ -88,7 +88,7 @@ pub(super) fn check(
         Ok(head) if head < seq => {}
         // Its block is damaged: one room's fault, which reads of it find.
         Err(StoreError::Corrupt(why)) => {
-            error!("whether all that was acknowledged is there cannot be checked: {why}");
+            error!("the presence of the last acknowledged append cannot be checked: {why}");
             return Ok(());
         }
         found => return found.map(drop),

@@ -1,17 +1,18 @@
-//! Whether a folder was put back from a copy.
+//! Detection of a folder that was restored from a copy.
 //!
-//! Two small files: the mark, and the seal, which records what no copy has in common with the file it
-//! was made from: the inode and the time of its birth. Where the mark is not one that was sealed, the
-//! folder is a copy. Both are made anew at every start and end, so that a tool that passes over
-//! files which look the same (`rsync`) finds these changed.
+//! Two small files: the mark, and the seal, which records what no copy has in common with the file
+//! it was made from: the inode and the time of its birth. Where the mark is not one that was
+//! sealed, the folder is a copy. Both are made anew at every start and end, so that a tool that
+//! skips files of equal size and time (`rsync`) finds these changed.
 //!
-//! Two files cannot be replaced at once. So the seal is replaced first and accepts both the mark that
-//! is there and the one that follows: a kill, a power failure or a full disk between any two steps
-//! does not make a copy of the folder.
+//! Two files cannot be replaced at once. So the seal is replaced first and accepts both the mark
+//! that is there and the one that follows: a kill, a power failure or a full disk between any two
+//! steps does not make a copy of the folder.
 //!
-//! What this cannot do: notice what puts back whole disks (a snapshot of a volume or of a virtual
-//! machine). For that there is `chat-server new-epoch`. A folder that was moved to another disk counts
-//! as a copy, which costs its readers one look at the history and its logs some positions.
+//! It cannot detect the restoration of a whole disk (a snapshot of a volume or of a virtual
+//! machine); for that there is `chat-server new-epoch`. A folder that was moved to another disk
+//! counts as a copy, which costs its readers one reading of the history and its logs some
+//! positions.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
@@ -66,8 +67,8 @@ fn write_seal_of_both(folder: &Path) -> io::Result<()> {
     write_new(&folder.join(SEAL), &format!("{placed}\n{next}\n"))
 }
 
-/// From here on no mark is no longer accepted, and where a file system has no times of birth the mark
-/// has changed once more by being placed.
+/// From here on no mark is no longer accepted, and where a file system has no times of birth the
+/// mark has changed once more by being placed.
 fn write_seal_of_placed(folder: &Path) -> io::Result<()> {
     let placed = identity(&folder.join(MARK))?;
     write_new(&folder.join(SEAL), &format!("{placed}\n"))
@@ -106,12 +107,12 @@ fn born(metadata: &Metadata) -> u128 {
     )
 }
 
-/// The name of a file that is to take the place of this one.
+/// The name of a file that is to replace this one.
 fn beside(path: &Path) -> PathBuf {
     path.with_extension("new")
 }
 
-/// A new file, on the disk, beside the one whose place it takes.
+/// A new file, on the disk, beside the one that it replaces.
 fn write_new(path: &Path, content: &str) -> io::Result<()> {
     let new = beside(path);
     match fs::remove_file(&new) {

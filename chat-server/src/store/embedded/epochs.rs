@@ -1,8 +1,8 @@
-//! The epoch of the embedded store, and where its logs have jumped.
+//! Epoch of the embedded store, and the jumps of its logs (see `store::epoch`).
 //!
 //! Keyspace `epochs`: under [`STORE`] the store's epoch; under the log key of a jump's target its
-//! epoch and the log's head before. Both are written by a batch that nobody's entry depends on
-//! before it is on the disk.
+//! epoch and the log's head before. Both are written by a batch that no entry depends on before it
+//! is on the disk.
 
 use std::path::Path;
 
@@ -54,7 +54,8 @@ impl Jump {
 }
 
 impl Tables {
-    /// Finds out the store's epoch, which is a new one if the folder is a copy, and marks the folder.
+    /// Finds out the store's epoch, which is a new one if the folder is a copy, and marks the
+    /// folder.
     pub(super) fn find_epoch(&mut self, folder: &Path) -> Result<(), StoreError> {
         let stored = self.epochs.get(STORE).map_err(store_error)?;
         let stored = stored.map(|bytes| {
@@ -63,15 +64,15 @@ impl Tables {
         });
         self.epoch = stored.transpose()?.map_or(0, u64::from_be_bytes);
         let is_copy = copied::is_copy(folder).unwrap_or_else(|cause| {
-            warn!("whether the folder of messages is a copy cannot be told: {cause}");
+            warn!("whether the folder of messages is a copy cannot be determined: {cause}");
             false
         });
         if is_copy {
             self.begin_epoch()?;
             warn!(
                 epoch = self.epoch,
-                "the folder of messages was put back from a copy: its logs go on far ahead, so that \
-                 no position is given twice, and clients are told"
+                "the folder of messages was restored from a copy: its logs continue far ahead, so \
+                 that no position is given twice, and clients learn of the gap"
             );
         }
         seal(folder);

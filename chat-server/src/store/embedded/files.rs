@@ -1,8 +1,8 @@
-//! The check of fjall's table files before fjall opens them.
+//! Check of fjall's table files before fjall opens them.
 //!
-//! fjall trusts some of what it reads at its start: a flipped bit in a count makes it ask for hundreds
-//! of gigabytes, which ends the process, and a tree without its file `current` is taken for one that
-//! was never finished, and removed. So all that leads to the messages is checked first: `current`, the
+//! fjall trusts some of what it reads at its start: a flipped bit in a count makes it ask for
+//! hundreds of gigabytes, which ends the process, and a tree without its file `current` is taken
+//! for one that was never finished, and removed. So all metadata is checked first: `current`, the
 //! version it names, and of each table the contents, the index, the filter and what describes it.
 //! The messages themselves are checked block by block as they are read, for there a damaged block
 //! need not cost the others.
@@ -10,7 +10,7 @@
 //! The forms are those of lsm-tree 3: `version/persist.rs`, `table/block/header.rs`, and of sfa 1
 //! for the contents of a file.
 //!
-//! What this file does not do: read the blocks of messages; mend.
+//! It does not read the blocks of messages, and repairs nothing.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,4 +1,4 @@
-//! The heads of the topics in use, in memory.
+//! Cache of the heads of recently used topics.
 //!
 //! Only the writer puts heads in, after they were committed: a reader that put in what it had read
 //! could put back a head that has moved since, and the writer would compare with it.
@@ -10,7 +10,7 @@ use shared::ids::Seq;
 use crate::log::Topic;
 
 /// Topics of one generation: with two of them about 4 MiB, and more topics than one process has
-/// busy at a time. A topic that is not here costs a look at the disk.
+/// busy at a time. A topic that is not here costs a read of the disk.
 const GENERATION_TOPICS_MAX: usize = 65_536;
 
 /// Two generations: what was not used while the young one filled is forgotten with the old one.

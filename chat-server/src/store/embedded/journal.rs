@@ -1,16 +1,16 @@
-//! The check of fjall's journals before fjall opens them.
+//! Check of fjall's journals before fjall opens them.
 //!
-//! fjall takes what it cannot read for the end of a journal, or refuses to open. A write that a kill
-//! or a power failure tore looks the same as damage; what tells them apart is what follows. A torn
-//! write is the last thing of the last journal, so behind it no whole batch can lie: it was never
-//! acknowledged, and is cut off. Where whole batches follow, what is damaged was acknowledged: then
-//! the store is not opened, and the error says where a person should look.
+//! fjall takes what it cannot read for the end of a journal, or refuses to open. A write that a
+//! kill or a power failure tore cannot be told from damage by itself, only by what follows it. A
+//! torn write is the last thing of the last journal, so behind it no whole batch can lie: it was
+//! never acknowledged, and is cut off. Where whole batches follow, what is damaged was
+//! acknowledged: then the store is not opened, and the error names file and byte.
 //!
 //! The form of journals is that of fjall 3 (its `journal/entry.rs`): a batch is a start with the
 //! number of its items and its sequence number, the items, and an end with their checksum.
 //!
-//! What this file does not do: see a journal that lost its end cleanly, which
-//! [`acknowledged`](super::acknowledged) does; read values.
+//! It does not detect a journal that lost its end between two batches, which
+//! [`acknowledged`](super::acknowledged) does, and does not read values.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -30,8 +30,8 @@ const CLEAR: u8 = 4;
 /// Closes a batch: the name and version of the form.
 const MAGIC: &[u8] = b"FJL\x03";
 
-/// Sequence numbers rise by one or a few from batch to batch: a larger step is damage, and so is one
-/// back.
+/// Sequence numbers rise by one or a few from batch to batch: a larger step is damage, and so is
+/// one back.
 const SEQNO_STEP_MAX: u64 = 1 << 32;
 
 /// fjall begins another journal when one is longer than this.
@@ -158,7 +158,7 @@ fn cut(path: &Path, bytes: &[u8], end: usize) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The first whole batch behind a place that cannot be read.
+/// The first whole batch behind an unreadable part.
 fn whole_batch_after(
     bytes: &[u8],
     end: usize,

@@ -1,7 +1,7 @@
-//! The lock of the folder, taken before anything in it is read or changed.
+//! Lock of the folder, taken before anything in it is read or changed.
 //!
-//! fjall has one too, but takes it after the journals were checked: a second process would take what
-//! the first is writing for a torn write, and cut it off.
+//! fjall has one too, but takes it after the journals were checked: a second process would take
+//! what the first is writing for a torn write, and cut it off.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;

@@ -1,4 +1,4 @@
-//! The open tables, which the writer may close and open again under those who read.
+//! Handle of the open tables, which the writer may close and open again while others read.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -17,7 +17,7 @@ impl Opened {
         }
     }
 
-    /// For one piece of work: who keeps them keeps the store from being opened again.
+    /// For one operation: a handle that is held longer keeps the store from being opened again.
     pub(super) fn get(&self) -> Result<Arc<Tables>, StoreError> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         tables.clone().map_err(StoreError::Unavailable)
@@ -27,7 +27,7 @@ impl Opened {
         self.set(Ok(tables));
     }
 
-    /// Nobody gets them from now on, for this reason.
+    /// Reads fail from now on, with this reason.
     pub(super) fn take_away(&self, why: &str) {
         self.set(Err(why.to_owned()));
     }

@@ -1,11 +1,11 @@
-//! A store that takes no writes, and how it comes back.
+//! Recovery of a store that takes no writes: probe the disk, close, open again.
 //!
 //! fjall refuses everything after one failed write, rightly: what the page cache holds then is
 //! unknown, and only a start, which reads the journal, knows. So the store is closed and opened
 //! again in this process. Not before the disk takes writes again, which a probe file shows: until
 //! then the old tables still serve reads.
 //!
-//! Whoever waits for the disk sees it in readiness. A store that cannot be opened again ends the
+//! Readiness shows the outage. A store that cannot be opened again ends the
 //! process with an error code, so that its supervisor acts.
 
 use std::fs::{self, File};
@@ -27,7 +27,7 @@ use crate::store::StoreError;
 /// Between two tries: short at first, for a disk that was full for a moment.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 
-/// A person frees a disk in minutes; this much later nobody minds.
+/// An operator frees a disk in minutes; a delay of this much does not matter then.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// What the disk must take before the store is opened again: more than a round usually is, and than
@@ -79,7 +79,7 @@ pub(super) enum Tried {
 }
 
 impl Outage {
-    /// Begins one, and says so.
+    /// Begins an outage: log, metrics, readiness.
     pub(super) fn begin(why: String, context: &NodeContext) -> Self {
         error!(
             "writing to the message store failed, it takes no writes until it is opened again: {why}"
@@ -164,7 +164,7 @@ impl Outage {
     }
 }
 
-/// Drops the tables once nobody reads them any more; gives them back if that takes too long.
+/// Drops the tables once no read uses them any more; gives them back if that takes too long.
 #[expect(
     clippy::disallowed_methods,
     reason = "the writer is a thread of its own"
@@ -243,7 +243,7 @@ impl Pulse {
             .unwrap_or_else(PoisonError::into_inner) = since;
     }
 
-    /// A write was not answered in time: says so if the writer does not move at all.
+    /// A write was not answered in time: an outage if the writer makes no progress at all.
     pub(super) fn check(&self, context: &NodeContext) {
         let since = *self
             .busy_since

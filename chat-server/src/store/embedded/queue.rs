@@ -1,4 +1,4 @@
-//! The way to the writer: a bounded queue of writes, each with its answer.
+//! Write queue: bounded, each write with a channel for its answer.
 //!
 //! The bound counts bytes, because one write may be 1 MiB or four bytes. A write holds its share
 //! until it is answered, so what the writer has in hand is bounded, too.
@@ -30,7 +30,7 @@ const QUEUE_WRITES_MAX: usize = (QUEUE_BYTES_MAX / WRITE_BYTES_MIN) as usize;
 /// with compaction may take a second. The sender's own deadline is 5 s, so it can ask again twice.
 pub(super) const WRITE_WAIT: Duration = Duration::from_millis(1_500);
 
-/// What the writer is asked to do.
+/// A write.
 #[derive(Debug)]
 pub(super) enum Write {
     /// Compare and append; the entries are encoded already.
@@ -122,7 +122,7 @@ impl Queue {
         let share = Arc::clone(&self.bytes).acquire_many_owned(share).await;
         let share = share.expect("the semaphore is never closed");
         let (answer, answered) = oneshot::channel();
-        // There is a place: every request holds a share of at least the smallest.
+        // The queue has a free slot: every request holds a share of at least the smallest.
         self.sender
             .try_send(Request {
                 write,

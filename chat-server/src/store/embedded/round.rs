@@ -1,4 +1,4 @@
-//! One round of the writer: what the writes that came together make of the store.
+//! One round of the writer: the writes that are committed as one batch.
 //!
 //! A round is planned write by write, each seeing what the ones before it will have done, then
 //! committed as one batch. Nothing is answered before: even "another head" may speak of a head that
@@ -43,7 +43,7 @@ struct Change {
     value: Option<Slice>,
 }
 
-/// Who waits for an answer, and their share of the queue until they have it.
+/// A caller that waits for an answer, and its share of the queue until it has it.
 pub(super) struct Reply {
     sender: oneshot::Sender<Answer>,
     _share: OwnedSemaphorePermit,
@@ -52,19 +52,19 @@ pub(super) struct Reply {
 impl Reply {
     /// Answers and gives the share back.
     pub(super) fn send(self, answer: Answer) {
-        // Fails if the asker has gone, who then does not want to know.
+        // Fails if the caller is gone, which then needs no answer.
         self.sender.send(answer).ok();
     }
 }
 
 impl Round {
-    /// Whether `write` would have to look at what this round is going to write in a way that
+    /// Whether `write` would have to read what this round is going to write in a way that
     /// [`Round::plan`] does not follow. That is rare: a room changed twice within a millisecond.
     pub(super) fn must_come_before(&self, write: &Write) -> bool {
         match write {
             Write::PutRoom(room) => self.rooms.contains(&room.room_id),
-            // Of an entry that this round appends nobody knows yet: whoever deletes it may as well
-            // have asked before it was there.
+            // An entry that this round appends is not visible yet: its deletion may as well have
+            // come before it was there.
             Write::Delete { .. }
             | Write::Append { .. }
             | Write::MarkRead { .. }

@@ -1,10 +1,10 @@
-//! The keyspaces of the embedded store, their keys and their reads.
+//! Keyspaces of the embedded store, their keys and their reads.
 //!
 //! Keys are big-endian, so that their order is the order of positions: `log` is kind, owner,
-//! position; `memberships` and `marks` are member, room; `rooms` and `room_heads` the room; `members`
-//! the member; `epochs` see there.
+//! position; `memberships` and `marks` are member, room; `rooms` and `room_heads` the room;
+//! `members` the member; `epochs` see there.
 //!
-//! What this file does not do: writes, all of which are the writer's.
+//! It does not write; all writes are the writer's.
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -103,7 +103,7 @@ impl Tables {
         Ok(newest.max(self.head_by_jump(topic)?))
     }
 
-    /// What can be read of `first..=last`; what cannot is noted as a hole.
+    /// The readable entries of `range`; others are noted as holes.
     pub(super) fn read(
         &self,
         topic: Topic,
@@ -248,7 +248,7 @@ impl Tables {
             .transpose()
     }
 
-    /// A member's standing and since when, if anything was ever said of it.
+    /// A member's status and since when, if one was ever set.
     pub(super) fn status(
         &self,
         member: MemberId,
@@ -320,7 +320,7 @@ fn bad_key(key: &[u8]) -> StoreError {
     StoreError::Corrupt(format!("key {key:02x?}"))
 }
 
-/// Says whose record it was.
+/// Adds the record's topic and position to an error.
 pub(super) fn at(topic: Topic, seq: Seq, error: StoreError) -> StoreError {
     match error {
         StoreError::Corrupt(why) => StoreError::Corrupt(format!("{topic} at {seq}: {why}")),
@@ -346,7 +346,7 @@ pub(super) fn store_error(error: fjall::Error) -> StoreError {
         | fjall::Error::InvalidTrailer
         | fjall::Error::InvalidTag(_)
         | fjall::Error::Unrecoverable
-        // What fjall may add: a person must look.
+        // What fjall may add: an operator must act.
         | _ => true,
     };
     match damaged {

@@ -1,9 +1,9 @@
-//! The one thread that writes: it takes all writes that wait, makes one batch of them, commits it,
-//! and only then answers. While the disk syncs the next round gathers (group commit).
+//! Writer thread: takes all queued writes, commits them as one batch, and only then answers. While
+//! the disk syncs, the next round gathers (group commit).
 //!
-//! Being alone it needs no locks: what it compares with cannot change under it.
+//! As the only writer it needs no locks: the heads that it compares with cannot change meanwhile.
 //!
-//! What this file does not do: reads for others, and the bound of the queue.
+//! It serves no reads, and does not bound the queue.
 
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
@@ -31,7 +31,7 @@ use crate::store::{StoreError, SyncMode};
 /// Writes of one round at most: as many as the queue can hold of the smallest.
 const ROUND_WRITES_MAX: usize = 8_192;
 
-/// How often a store without writes is looked at: its threads may have failed in the background.
+/// How often a store without writes is checked: its threads may have failed in the background.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What the writer works with.
@@ -60,7 +60,7 @@ pub(super) struct Writer {
 /// Whether writes are taken.
 enum State {
     Open(Arc<Tables>),
-    /// Nothing is written. The tables stay with those who read, until they are opened again.
+    /// Nothing is written. The tables stay open for reads, until they are opened again.
     Out(Outage),
 }
 
@@ -78,7 +78,7 @@ impl Writer {
         })
     }
 
-    /// Writes until the queue is closed and empty, then says how it ended.
+    /// Writes until the queue is closed and empty, then sends the result.
     ///
     /// The runtime is for waiting with a deadline; it has no threads of its own.
     pub(super) fn run(
@@ -93,9 +93,9 @@ impl Writer {
             while self.round(&mut queue, &mut requests).await {}
         });
         let outcome = self.finish();
-        // The folder is free before anybody hears that it is.
+        // The folder is free before the result is sent.
         drop(self);
-        // Nobody waits any more: the wait in `close` is bounded.
+        // Fails after the bounded wait in `close`.
         ended.try_send(outcome).ok();
     }
 
@@ -115,7 +115,7 @@ impl Writer {
         goes_on
     }
 
-    /// Waits for writes, for the time to sync or for that to look; false at the end.
+    /// Waits for writes, for the time to sync or for that to check; false at the end.
     async fn wait(&self, queue: &mut Receiver<Request>, requests: &mut Vec<Request>) -> bool {
         let some = queue.recv_many(requests, ROUND_WRITES_MAX);
         let look_at = SystemClock.now() + LOOK_EVERY;
@@ -146,7 +146,7 @@ impl Writer {
     fn write(&mut self, requests: &mut Vec<Request>) {
         let mut round = Round::default();
         for request in requests.drain(..) {
-            // Whoever asked has given up and knows nothing of the outcome: spare the work.
+            // The caller has given up, with an unknown outcome: spare the work.
             if request.answer.is_closed() {
                 continue;
             }
@@ -293,7 +293,7 @@ impl Writer {
     }
 }
 
-/// Errors of one commit go to all who took part.
+/// Errors of one commit go to all writes in it.
 fn copy_of(error: &StoreError) -> StoreError {
     match error {
         StoreError::Unavailable(why) => StoreError::Unavailable(why.clone()),

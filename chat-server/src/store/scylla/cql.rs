@@ -1,18 +1,19 @@
-//! Every CQL text of the store, in one place, so that a test can hold them to what both ScyllaDB and
-//! Apache Cassandra accept.
+//! CQL texts of the store, all in one file, so that a test can check them against the syntax that
+//! both ScyllaDB and Apache Cassandra accept.
 //!
 //! Tables are named as `{keyspace}.table`, and [`within`] puts the keyspace in: a statement that is
 //! prepared without one means another table wherever the session uses another keyspace, of which
 //! Cassandra warns with each. Values are `?` markers, bound by position, never null. Only
 //! [`LogCql::begin`] and [`LogCql::extend`] are conditional.
 
-/// Created in this order, each `IF NOT EXISTS`; the names are what a start looks for first.
+/// Created in this order, each `IF NOT EXISTS`; a start reads the names of existing tables first.
 ///
-/// All say `speculative_retry = '50ms'`, which both servers know: a server that waits for another one
-/// asks a third after that time. By default it does so after a share of past latencies, or, of a table
-/// that is not busy, after half its own time-out, later than a node waits. With one of three frozen or
-/// just dead that made all appends fail until the others had noticed, which takes ten seconds; the
-/// driver cannot help, as what is conditional is asked of one server alone.
+/// All have `speculative_retry = '50ms'`, which both servers support: a server that waits for
+/// another one sends the request to a third after that time. By default it does so after a share of
+/// past latencies, or, of a table that is not busy, after half its own time-out, later than a node
+/// waits. With one of three frozen or just dead that made all appends fail until the others had
+/// noticed, which takes ten seconds; the driver cannot help, as conditional requests go to one
+/// server alone.
 pub(super) const TABLES: [(&str, &str); 8] = [
     (
         "messages",
@@ -70,7 +71,7 @@ pub(super) const TABLES: [(&str, &str); 8] = [
 pub(super) const TABLE_NAMES: &str =
     "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
 
-/// What the server says it is.
+/// The server's release.
 pub(super) const RELEASE: &str = "SELECT release_version FROM system.local WHERE key = 'local'";
 
 /// A text with the keyspace put in, whose name has been checked: small letters, digits and `_`.
@@ -202,7 +203,7 @@ macro_rules! log_cql {
     };
 }
 
-/// The chats of rooms: kept for good.
+/// The entries of rooms, without an expiry.
 pub(super) const MESSAGES: LogCql = log_cql!("messages", "room_id", "");
 
 /// Notices and alarms: 90 days. `head` has no time to live, so that positions are not given twice.
@@ -211,23 +212,23 @@ pub(super) const INBOX: LogCql = log_cql!("inbox", "member_id", " USING TTL 7776
 /// A room.
 pub(super) const ROOM: &str = "SELECT room FROM {keyspace}.rooms WHERE room_id = ?";
 
-/// Writes a room and adds to those who were ever in it.
+/// Writes a room and adds its members to the set of all it ever had.
 pub(super) const PUT_ROOM: &str = "UPDATE {keyspace}.rooms USING TIMESTAMP ? \
      SET room = ?, once_in = once_in + ? WHERE room_id = ?";
 
-/// The room as it is now, since when, and whose memberships may have to follow it.
+/// The room, its write time, and the members whose memberships may have to follow it.
 pub(super) const ROOM_TO_FOLLOW: &str =
     "SELECT room, WRITETIME(room) AS written, once_in FROM {keyspace}.rooms WHERE room_id = ?";
 
-/// Forgets those whose memberships are hidden.
+/// Removes members whose memberships are hidden from that set.
 pub(super) const FORGET_LEFT: &str =
     "UPDATE {keyspace}.rooms USING TIMESTAMP ? SET once_in = once_in - ? WHERE room_id = ?";
 
-/// A membership of somebody who is in the room.
+/// A membership of a current member.
 pub(super) const SHOW_MEMBERSHIP: &str = "UPDATE {keyspace}.rooms_by_member USING TIMESTAMP ? \
      SET role = ?, hidden = false WHERE member_id = ? AND room_id = ?";
 
-/// A membership of somebody who left. The row stays, for its read mark.
+/// A membership of a former member. The row stays, for its read mark.
 pub(super) const HIDE_MEMBERSHIP: &str = "UPDATE {keyspace}.rooms_by_member USING TIMESTAMP ? \
      SET hidden = true WHERE member_id = ? AND room_id = ?";
 

@@ -1,14 +1,14 @@
-//! The epoch of the distributed store, and where its logs have jumped.
+//! Epoch of the distributed store, and the jumps of its logs (see `store::epoch`).
 //!
 //! A jump fills all buckets up to its target with their last positions as heads: those in between
 //! first, then the newest one, by a condition on the head that was found. Until that one is applied
 //! the log goes on as it was; then its head is the position before the target, and the next append
 //! begins a bucket.
 //!
-//! The target is noted before. It is chosen by whoever comes first: a note of a smaller target has the
-//! greater timestamp, and who finds a greater head than others did finds their note as well, for it was
-//! there before any of them jumped. So all jump to one target, and a jump that was not finished is
-//! finished by the next who comes.
+//! The target is noted before, and the first note wins: a note of a smaller target has the greater
+//! timestamp, and a node that finds a greater head than others finds their note as well, as it was
+//! there before any of them jumped. So all nodes jump to one target, and the next node finishes a
+//! jump that another one left unfinished.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,8 +27,8 @@ use crate::log::Topic;
 use crate::store::epoch::{jump_target, next_epoch};
 use crate::store::{ReadConsistency, StoreError};
 
-/// How long what was read of the store's epoch counts. Nodes are stopped while a backup is put back;
-/// this is for one that was not.
+/// How long what was read of the store's epoch counts. Nodes are stopped while a backup is put
+/// back; this is for one that was not.
 const AGE_MAX: Duration = Duration::from_secs(30);
 
 /// A jump, in what one answer may take: about forty small conditional writes, sixteen at a time.

@@ -1,16 +1,16 @@
-//! What an error of the driver means for whoever asked.
+//! Classification of the driver's errors: nothing written, or outcome unknown.
 //!
 //! The question that matters: may the write have happened? The driver does not repeat an append, so
 //! an error from before it was sent is certain. Of the servers' own answers only those are certain
-//! that are given before a round begins. "Unavailable" is not among them: ScyllaDB and Cassandra may
-//! give it, and "overloaded", also when the round is decided and the decision is being spread.
+//! that are given before a round begins. "Unavailable" is not among them: ScyllaDB and Cassandra
+//! may give it, and "overloaded", also when the round is decided and the decision is being spread.
 
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 
 use crate::metrics::StoreErrorKind;
 use crate::store::StoreError;
 
-/// What the question was, as far as its failure is concerned.
+/// Effect of the failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     /// It only reads.
@@ -19,7 +19,7 @@ pub(super) enum Effect {
     Writes,
 }
 
-/// What to tell whoever asked.
+/// The error for the caller.
 pub(super) fn store_error(effect: Effect, error: &ExecutionError) -> StoreError {
     if effect == Effect::None || is_certain(error) {
         StoreError::Unavailable(error.to_string())
@@ -28,7 +28,7 @@ pub(super) fn store_error(effect: Effect, error: &ExecutionError) -> StoreError 
     }
 }
 
-/// What to count.
+/// The error's label in the metrics.
 pub(super) fn kind(error: &ExecutionError) -> StoreErrorKind {
     use StoreErrorKind::{Other, Overloaded, Timeout, Unavailable};
     let no_server = matches!(

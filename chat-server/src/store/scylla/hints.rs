@@ -1,4 +1,5 @@
-//! Where the newest buckets of topics in use were. Hints only: nothing depends on their being right.
+//! Where the newest buckets of topics in use were. Hints only: nothing depends on their being
+//! right.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -96,14 +96,14 @@ impl Logs {
         let mut entries = self.read_rows(topic, first..=last, view).await?;
         match (topic, view) {
             (Topic::Room(_), ReadConsistency::Quorum) => {
-                // An append that is being settled: whoever needs what is missing reads again.
+                // An append is being settled: a caller that needs the missing entries reads again.
                 let at = hole(first, &entries).unwrap_or(entries.len());
                 entries.truncate(at);
             }
             (Topic::Room(_), ReadConsistency::Serial) => {
                 let mut end = Seq::ZERO;
                 if next_position(first, &entries).is_some_and(|next| next <= last) {
-                    // Missing, or not there yet: a second read after the head tells the two apart.
+                    // Missing, or not there yet: a second read after the head decides which.
                     end = last.min(self.settled_head(topic).await?);
                     entries = self.read_rows(topic, first..=last, view).await?;
                 }

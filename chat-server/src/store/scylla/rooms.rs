@@ -1,11 +1,11 @@
-//! Rooms, memberships, read marks and the newest message of each room.
+//! Tables of rooms, memberships, read marks and the newest message of each room.
 //!
-//! A room is one cell, so of two that are put at once one stays whole. Memberships are rows of many
-//! partitions that follow it: whoever puts a room writes it, then reads what is there now, and makes
-//! the memberships follow that, under the timestamp of whoever wrote it. `once_in` names everybody
-//! whose membership may still be shown; a set only takes in, so of two who write at once each shows
-//! there whatever the other does, and the last to read sees all. In whatever order their writes
-//! arrive, the memberships end as the room that stays says.
+//! A room is one cell, so of two concurrent writes one stays whole. Memberships are rows of many
+//! partitions that follow it: a writer puts the room, then reads the stored one, and makes the
+//! memberships follow that, under the timestamp of its write. `once_in` has all members whose
+//! membership may still be shown; concurrent writes add to a set without conflict, so each writer's
+//! members are in it, and the last one to read sees all. In whatever order the writes arrive, the
+//! memberships end as in the stored room.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use super::fault::{Effect, corrupt};
 use super::rows::{number, position};
 use crate::store::{Membership, Role, Room, RoomHead, StoreError, record};
 
-/// Putting a room, in what one answer may take: up to a thousand memberships and as many who left,
-/// 32 at a time.
+/// Writing a room, in multiples of one request's time-out: up to a thousand memberships and as many
+/// former ones, 32 at a time.
 const PUT_ANSWERS: u32 = 8;
 
-/// Questions of one call that are under way at a time.
+/// Requests of one call that are under way at a time.
 const AT_ONCE_MAX: usize = 32;
 
-/// The heads of a list, likewise: a page of rooms, 32 at a time.
+/// Reading the heads of a list, likewise: a page of rooms, 32 at a time.
 const HEADS_ANSWERS: u32 = 4;
 
 /// The tables of rooms.
@@ -34,7 +34,7 @@ pub(super) struct RoomTables {
     client: Arc<Client>,
 }
 
-/// A room as it is now, and whose memberships have to follow it.
+/// A stored room, and the members whose memberships have to follow it.
 struct ToFollow {
     room: Room,
     written: i64,
@@ -113,7 +113,7 @@ impl RoomTables {
         if once_in.is_empty() {
             return Ok(());
         }
-        // Under the same timestamp: who is put in again later is in the set again.
+        // Under the same timestamp: a member who is added again later is in the set again.
         let values = (written, &once_in, id);
         self.client
             .write(&self.client.statements().forget_left, values)
@@ -231,7 +231,7 @@ impl RoomTables {
         self.client.within(HEADS_ANSWERS, Effect::None, heads).await
     }
 
-    /// The newest message of a room, as was noted.
+    /// The noted newest message of a room.
     pub(super) async fn head(&self, room: RoomId) -> Result<Option<RoomHead>, StoreError> {
         type Stored<'a> = (Option<i32>, Option<&'a str>, Option<CqlTimestamp>);
         const WHAT: &str = "a room's head";

@@ -1,12 +1,12 @@
-//! Which server is asked to do what is conditional, or to settle what is under way.
+//! Load-balancing policy for conditional writes and serial reads.
 //!
-//! The driver sends the batches of appends to any replica, as it does not look into them. Two
-//! servers that propose for one partition at a time hold each other up, so here the replicas of a
-//! topic are asked in one order by all nodes, the first of them as long as it answers.
+//! The driver sends the batches of appends to any replica, as it does not read their partition. Two
+//! servers that propose for one partition at a time hold each other up, so all nodes try the
+//! replicas of a topic in one order, the first of them as long as it answers.
 //!
-//! A server that did not answer is asked last for a while: the repeat of an append goes to the next
-//! replica, and the appends of other topics do not wait for the frozen one in their turn. The driver
-//! gives a frozen server's connections up by itself, but only after seconds.
+//! A server that did not answer comes last for a while: the retry of an append goes to the next
+//! replica, and the appends of other topics do not wait for the frozen one in their turn. The
+//! driver gives a frozen server's connections up by itself, but only after seconds.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -23,7 +23,7 @@ use scylla::policies::retry::RetryDecision;
 use scylla::routing::Shard;
 use shared::clock::Clock;
 
-/// How long a server that did not answer is asked last: by then the driver has noticed whether it is
+/// How long a server that did not answer comes last: by then the driver has noticed whether it is
 /// frozen, and one that was only slow has had time.
 const SUSPECTED_FOR: Duration = Duration::from_secs(10);
 
@@ -43,7 +43,7 @@ impl Suspects {
         Arc::new(Self { clock, since })
     }
 
-    /// The server that was asked last did not answer.
+    /// The last server of a request did not answer.
     pub(super) fn add(&self, asked: &Asked) {
         let now = self.clock.now();
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +62,7 @@ impl Suspects {
     }
 }
 
-/// Hears from the driver which server it asks: after a time-out it does not say.
+/// Records the server that the driver sends a request to: the error of a time-out does not name it.
 #[derive(Debug, Default)]
 pub(super) struct Asked(Mutex<Option<IpAddr>>);
 
@@ -129,7 +129,7 @@ impl LoadBalancingPolicy for InOrder {
         let request = in_order(request);
         let (node, shard) = self.inner.pick(&request, cluster)?;
         let node = cluster.get_node_by_host_id(node.host_id)?;
-        // Without an answer here the driver asks for the whole plan.
+        // With `None` here the driver uses the fallback plan.
         let is_suspect = self.suspects.since(node.address.ip()).is_some();
         (!is_suspect).then_some((node, shard))
     }
@@ -195,7 +195,7 @@ mod tests {
         suspects.add(&asked(1));
         clock.advance(Duration::from_secs(1));
         suspects.add(&asked(2));
-        suspects.add(&Asked::default()); // nobody was asked
+        suspects.add(&Asked::default()); // no request was sent
         let order = || {
             let mut order = [1, 2, 3];
             order.sort_by_cached_key(|last| suspects.since([10, 0, 0, *last].into()));

@@ -1,4 +1,4 @@
-//! Rows of the logs: what is bound for an entry and what is made of a stored one.
+//! Rows of the logs: values bound for an entry, and the entry decoded from a stored row.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::search::bucket_of;
 use crate::log::{Draft, Entry, Headers, Kind, Topic, Uid};
 use crate::store::StoreError;
 
-/// Whose log it is, as a number; room and member ids are below 2^31.
+/// The owner's id of a log; room and member ids are below 2^31.
 pub(super) fn owner(topic: Topic) -> i32 {
     number(topic.owner_id())
 }
@@ -68,7 +68,7 @@ impl SerializeRow for AppendRow<'_> {
     }
 }
 
-/// What an entry does not have stays unset: a null would be kept as a deletion.
+/// Absent fields stay unset: a null would be stored as a deletion.
 fn insert(
     (owner, bucket): Partition,
     entry: &Entry,

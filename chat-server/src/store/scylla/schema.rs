@@ -2,9 +2,9 @@
 //!
 //! Several nodes may start at once. ScyllaDB puts changes of a schema in one order; Cassandra 5.0
 //! does so only within one server, and two servers that create one table at a time give it two
-//! identities. So all nodes send their changes to the same server, the one of the least id, and wait
-//! after each until all servers agree; whoever meets the other's change all the same waits for
-//! agreement and looks again.
+//! identities. So all nodes send their changes to the same server, the one of the least id, and
+//! wait after each until all servers agree; a node that meets another's change all the same waits
+//! for agreement and reads the schema again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,8 +43,8 @@ pub(super) async fn ensure(
 ) -> Result<(), StoreError> {
     let keyspace = &settings.address.keyspace;
     let route = one_server(session)?;
-    // What is there already is not asked for again: a start must not depend on changes being
-    // possible, which they are not while a server is away.
+    // Existing tables are not created again: a start must not depend on schema changes, which are
+    // impossible while a server is away.
     if tables(session, keyspace).await?.is_empty() {
         if missing == Missing::Refuse {
             return Err(StoreError::Corrupt(format!(
@@ -82,7 +82,7 @@ async fn create_keyspace(
         match change(session, &text, route).await {
             // A ScyllaDB from before there were tablets.
             Err(error) if is_refused(&error) => {
-                warn!("the keyspace is created without a word on tablets: {error}");
+                warn!("the keyspace is created without the tablets option: {error}");
                 change(session, &common, route).await
             }
             other => other,
@@ -144,7 +144,7 @@ async fn change(
     statement.set_load_balancing_policy(Some(Arc::clone(route)));
     statement.set_request_timeout(Some(CHANGE_WAIT));
     // The driver waits for agreement by itself where something changed; where another node was
-    // first it has to be asked.
+    // first it has to be requested.
     session.query_unpaged(statement, ()).await?;
     session.await_schema_agreement().await?;
     Ok(())
@@ -172,7 +172,7 @@ fn one_server(session: &Session) -> Result<Arc<dyn LoadBalancingPolicy>, StoreEr
     ))
 }
 
-/// Only ScyllaDB says how many shards it has.
+/// Only ScyllaDB reports its number of shards.
 pub(super) fn is_scylla(session: &Session) -> bool {
     let cluster = session.get_cluster_state();
     cluster

@@ -1,7 +1,7 @@
-//! Where a log ends: which of its buckets is the newest.
+//! Search for the newest bucket of a log.
 //!
 //! Buckets exist from 0 on without a gap, and all but the newest are full. So a bucket that is not
-//! full is the newest, which is one look where the guess is right.
+//! full is the newest, which takes one read where the guess is right. It reads nothing itself.
 
 use shared::ids::Seq;
 
@@ -23,12 +23,12 @@ pub(super) fn last_of(bucket: u32) -> Seq {
     Seq::try_from(next - 1).expect("a log has 1,024 buckets")
 }
 
-/// A search for the newest bucket: says where to look next, is told what is there.
+/// A search for the newest bucket: names the bucket to read next, and takes its head.
 ///
-/// Doubling steps away from the guess, then halving: at most about twenty looks.
+/// Doubling steps away from the guess, then halving: at most about twenty reads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Search {
-    /// Where to look.
+    /// The bucket to read next.
     pub(super) at: u32,
     step: u32,
     full: Option<(u32, Seq)>,
@@ -75,7 +75,7 @@ mod tests {
         Seq::try_from(u64::from(number)).unwrap()
     }
 
-    /// A log that ends at `head`, searched from `guess`: in how many looks it is found.
+    /// A log that ends at `head`, searched from `guess`: the number of reads.
     #[track_caller]
     fn check(head: u32, guess: u32) -> usize {
         let mut search = Search::from(guess);

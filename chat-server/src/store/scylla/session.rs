@@ -1,4 +1,4 @@
-//! Getting a session: who to connect to, encrypted or not, and for how long to try.
+//! Opening a session: addresses, encryption, time-outs, retries at the start.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +28,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(4);
 /// A server on the same network answers a connection within milliseconds.
 const CONNECT_WAIT: Duration = Duration::from_secs(2);
 
-/// How often an idle connection is tried, and for how long without an answer it is kept: a server
-/// that froze is left alone after five seconds.
+/// How often an idle connection is probed, and how long it stays open without an answer: a frozen
+/// server's connections are closed after five seconds.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 const KEEP_ALIVE_WAIT: Duration = Duration::from_secs(3);
 
@@ -37,14 +37,14 @@ const KEEP_ALIVE_WAIT: Duration = Duration::from_secs(3);
 const AGREEMENT_WAIT: Duration = Duration::from_secs(20);
 const AGREEMENT_POLL: Duration = Duration::from_millis(100);
 
-/// A session whose keyspace and tables are there, and its statements.
+/// A session with an existing keyspace and tables, and its statements.
 pub(super) struct Opened {
     pub(super) session: Session,
     pub(super) statements: Statements,
     pub(super) is_shard_aware: bool,
 }
 
-/// Connects, again and again for a bounded time.
+/// Connects, with retries for a bounded time.
 pub(super) async fn open(
     settings: &ScyllaSettings,
     missing: Missing,
@@ -109,7 +109,7 @@ async fn attempt(
     })
 }
 
-/// Says what the servers are; whether connections go to the processor that has the data.
+/// Logs the servers' kind and release; returns whether connections are shard-aware.
 async fn describe(session: &Session, settings: &ScyllaSettings) -> Result<bool, StoreError> {
     let cluster = session.get_cluster_state();
     let servers = cluster.get_nodes_info();
@@ -124,13 +124,13 @@ async fn describe(session: &Session, settings: &ScyllaSettings) -> Result<bool, 
         "Apache Cassandra"
     };
     let release = release(session).await.unwrap_or_else(|error| {
-        warn!("the message store does not tell its version: {error}");
+        warn!("the message store does not report its version: {error}");
         "of an unknown version".to_owned()
     });
     info!(
         servers = servers.len(),
         shard_aware,
-        "messages are kept by {name} {release}, keyspace {}",
+        "messages are stored in {name} {release}, keyspace {}",
         settings.address.keyspace
     );
     Ok(is_shard_aware)

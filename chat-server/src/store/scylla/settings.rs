@@ -43,34 +43,34 @@ pub struct Login {
     pub password: Secret<String>,
 }
 
-/// How the store uses the servers.
+/// Configuration of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScyllaSettings {
-    /// Where they are.
+    /// The servers' addresses and the keyspace.
     pub address: ScyllaAddress,
-    /// The data centre whose servers are asked; `None`: there is only one.
+    /// The data centre for requests; `None`: there is only one.
     pub datacenter: Option<String>,
     /// Copies, for a keyspace that is created.
     pub replication: Replication,
-    /// Whose majority decides.
+    /// The majority that decides.
     pub reach: DataCenters,
     /// Certificates (PEM) that sign the servers'; with them connections are encrypted. The servers'
     /// certificates must name their IP addresses.
     pub ca: Option<PathBuf>,
-    /// How long one question to the servers may take; [`ANSWER_WAIT`] but in tests.
+    /// Time-out of one request to the servers; [`ANSWER_WAIT`] but in tests.
     pub answer_wait: Duration,
 }
 
-/// The appender gives each of its questions 1.5 s. A little less here, so that it hears why there is
-/// no answer, and the next question goes to another server.
+/// The appender's time-out of a request is 1.5 s. A little less here, so that it gets the reason of
+/// the failure, and the next request goes to another server.
 pub const ANSWER_WAIT: Duration = Duration::from_millis(1_400);
 
-/// Whose majority decides. All nodes must use the same.
+/// The majority that decides. All nodes must use the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataCenters {
-    /// The local data centre's: all chat nodes write through one.
+    /// In the local data centre: all chat nodes write through one.
     LocalQuorum,
-    /// All data centres': chat nodes write through several. Slower by the way between them.
+    /// Over all data centres: chat nodes write through several. Slower by the way between them.
     Quorum,
 }
 

@@ -1,5 +1,5 @@
-//! The timestamps of plain writes: of two writes to one cell the later one wins, so each says when
-//! it was made.
+//! Timestamps of unconditional writes: of two writes to one cell the one with the later timestamp
+//! wins.
 //!
 //! The clocks of the nodes must agree to within what may pass between two changes of one room or
 //! member, as with every store of this kind.
@@ -28,7 +28,7 @@ impl Stamps {
         }
     }
 
-    /// Later than all before, also if somebody sets the clock back.
+    /// Later than all before, also after the clock was set back.
     pub(super) fn next(&self) -> i64 {
         let now = self.clock.unix_millis().get() * 1_000 + self.offset;
         let later = |last: i64| Some(now.max(last.saturating_add(1)));

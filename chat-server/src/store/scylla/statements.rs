@@ -1,4 +1,4 @@
-//! The prepared statements, each with whose answer is enough and how long to wait for it.
+//! Prepared statements, each with its consistency, time-out and retry policy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,22 +16,22 @@ use super::cql::{self, LogCql};
 use super::settings::{DataCenters, ScyllaSettings};
 use crate::log::Topic;
 
-/// After this time another server is asked the same. Answers take a millisecond or two; ten times
-/// what a busy server takes costs little, and a frozen one then costs no more than this.
+/// After this time the request is sent to another server, too. Answers take a millisecond or two;
+/// ten times what a busy server takes costs little, and a frozen one then costs no more than this.
 const ASK_ANOTHER_AFTER: Duration = Duration::from_millis(100);
 
-/// Servers asked besides the first: one of three may be away.
+/// Servers tried besides the first: one of three may be away.
 const ASK_OTHERS_MAX: usize = 2;
 
-/// How questions of each sort are asked.
+/// Execution profiles of the kinds of requests.
 #[derive(Clone, Debug)]
 struct Profiles {
     /// Reads, and writes that carry their timestamp: any number of times, anywhere.
     plain: ExecutionProfileHandle,
-    /// Reads that finish what is under way: once, one server. Two that do so at a time hold each
+    /// Reads that finish appends under way: once, one server. Two that do so at a time hold each
     /// other up.
     settled: ExecutionProfileHandle,
-    /// Appends: once. Whoever asked knows how to repeat it.
+    /// Appends: once. The caller knows how to repeat it.
     append: ExecutionProfileHandle,
 }
 
