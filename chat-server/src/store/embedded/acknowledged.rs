@@ -17,7 +17,6 @@ use shared::ids::{MemberId, RoomId, Seq};
 use tracing::{debug, error};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::journal::JournalEnd;
 use super::tables::Tables;
 use crate::log::Topic;
 use crate::store::StoreError;
@@ -72,15 +71,12 @@ pub(super) fn read(folder: &Path) -> Option<Append> {
     read_file(&file).ok().flatten()
 }
 
-/// Whether the marked append is there.
+/// Checks that the marked append is there. `journal_end` describes where the journals end, for the
+/// error.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] if it is not.
-pub(super) fn check(
-    folder: &Path,
-    tables: &Tables,
-    end: Option<&JournalEnd>,
-) -> Result<(), StoreError> {
+pub(super) fn check(folder: &Path, tables: &Tables, journal_end: &str) -> Result<(), StoreError> {
     let Some((topic, seq)) = read(folder) else {
         return Ok(());
     };
@@ -93,12 +89,8 @@ pub(super) fn check(
         }
         found => return found.map(drop),
     }
-    let end = end.map_or_else(
-        || "there is no journal".to_owned(),
-        |end| format!("{} ends at byte {}", end.path.display(), end.offset),
-    );
     Err(StoreError::Corrupt(format!(
-        "{folder}: the entry {seq} of {topic} was acknowledged and is not there; {end}. A part of the \
+        "{folder}: the entry {seq} of {topic} was acknowledged and is not there; {journal_end}. A part of the \
          folder may be older than the rest: restore the folder from a backup, whole; to go on without \
          what is lost instead, move {folder}/{NAME} away",
         folder = folder.display(),

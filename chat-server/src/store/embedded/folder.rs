@@ -19,6 +19,7 @@ pub(super) fn open(folder: &Path) -> Result<Tables, StoreError> {
     files::check(folder)?;
     let end = journal::check(folder)?;
     let tables = Tables::open(folder, lock)?;
-    acknowledged::check(folder, &tables, end.as_ref())?;
+    let end = end.map_or_else(|| "there is no journal".to_owned(), |end| end.to_string());
+    acknowledged::check(folder, &tables, &end)?;
     Ok(tables)
 }

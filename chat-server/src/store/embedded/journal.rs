@@ -12,6 +12,7 @@
 //! It does not detect a journal that lost its end between two batches, which
 //! [`acknowledged`](super::acknowledged) does, and does not read values.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -46,11 +47,17 @@ const KEY_BYTES_MAX: usize = 64;
 
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Where the journals end, for messages.
+/// Where the journals end, for error texts.
 #[derive(Debug)]
 pub(super) struct JournalEnd {
-    pub(super) path: PathBuf,
-    pub(super) offset: usize,
+    path: PathBuf,
+    offset: usize,
+}
+
+impl fmt::Display for JournalEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ends at byte {}", self.path.display(), self.offset)
+    }
 }
 
 /// Checks all journals of `folder` and cuts a torn write off; `None` if there are none.
