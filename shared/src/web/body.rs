@@ -89,7 +89,7 @@ pub(super) struct PacedBody {
     body: Body,
     pace: Pace,
     timer: Pin<Box<Sleep>>,
-    /// Since the first wait: what a handler does before it reads is not the client's time.
+    /// Start of the first wait: what a handler does before it reads is not the client's time.
     begun: Option<Instant>,
     bytes: u64,
     is_waiting: bool,

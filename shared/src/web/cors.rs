@@ -48,8 +48,8 @@ pub fn cors(allowed: &[String]) -> CrossOrigin {
 pub struct CrossOrigin(CorsLayer);
 
 impl CrossOrigin {
-    /// Adds the headers of CORS to a response that was made before the routes. Not to one to OPTIONS,
-    /// which the layer would answer itself.
+    /// Adds the CORS headers to a response made before the routes, except one to OPTIONS, which the layer would
+    /// answer itself.
     pub(super) async fn add_headers(&self, request: Request, response: Response) -> Response {
         if request.method() == Method::OPTIONS {
             return response;

@@ -92,7 +92,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for InBody<T> {
             _ => ErrorCode::InvalidParameter,
         })?;
         from_object(&body).map(Self).map_err(|error| {
-            // Its position and kind; its text may quote the body.
+            // Position and kind only: the error's text may quote the body.
             tracing::debug!(line = error.line(), kind = ?error.classify(), "a body was refused");
             ErrorCode::InvalidParameter
         })

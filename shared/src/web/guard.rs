@@ -30,7 +30,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id of a client that is kept: a UUID has 36 characters, a trace id 32.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
-/// From a request's head to its answer, without the time that its body takes to arrive. The store's
+/// Deadline from a request's head to its response, without the time that its body takes to arrive. The store's
 /// own deadlines are shorter.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 
@@ -107,7 +107,7 @@ async fn unknown_method(method: Method) -> Response {
     }
 }
 
-/// The hook of the process has logged the panic itself.
+/// The process's panic hook has logged the panic already.
 fn answer_panic(_: Box<dyn Any + Send>) -> Response {
     ErrorCode::Internal.into_response()
 }

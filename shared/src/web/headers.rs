@@ -19,14 +19,14 @@ pub fn all<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item 
         .take(ELEMENTS_MAX)
 }
 
-/// Whether a list has this token, however it is written.
+/// True if a list contains this token, in any case.
 #[must_use]
 pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     all(headers, name).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// The elements of a list with weights, the most wanted first, in the order written where weights
-/// are equal; weights are thousandths. Elements of weight 0 (not accepted) are included.
+/// The elements of a list with their weights, the most preferred first, in the order written where weights are
+/// equal; weights are thousandths. Elements of weight 0 (not accepted) are included.
 #[must_use]
 pub fn weighted<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<(&'a str, u16)> {
     let elements = all(headers, name).filter_map(|element| str::from_utf8(element).ok());

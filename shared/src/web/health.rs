@@ -1,4 +1,4 @@
-//! Health of this node, for balancers and supervisors.
+//! Health of this node, for load balancers and supervisors.
 //!
 //! Only a fault of this node alone makes it unready. A fault that all nodes share, such as the
 //! store's, is reported but does not: otherwise the balancer would have no node left.
@@ -19,29 +19,29 @@ impl Health {
         Self::default()
     }
 
-    /// Everything is built and served.
+    /// Marks the node as started: everything is built and served.
     pub fn set_started(&self) {
         self.started.store(true, Ordering::Release);
     }
 
-    /// The node is about to stop: balancers should send no more clients.
+    /// Marks the node as draining: load balancers should route no more clients to it.
     pub fn set_draining(&self) {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// Whether everything is built and served.
+    /// True once everything is built and served.
     #[must_use]
     pub fn is_started(&self) -> bool {
         self.started.load(Ordering::Acquire)
     }
 
-    /// Whether the node is about to stop.
+    /// True once the node is about to stop.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Whether balancers should send clients here.
+    /// True while load balancers should route clients to the node.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.is_started() && !self.is_draining()

@@ -11,10 +11,10 @@ use super::codes::ErrorCode;
 use super::extract::parameter;
 use crate::ids::MemberId;
 
-/// Rows a page at most.
+/// Bound of rows per page.
 const SIZE_MAX: u8 = 100;
 
-/// How many rows a page has at most, from 1 to 100.
+/// The bound of a page, from 1 to 100 rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageSize(NonZeroU8);
 
@@ -44,7 +44,7 @@ impl PageSize {
             .ok_or(ErrorCode::InvalidParameter)
     }
 
-    /// The parameter `size`, which is required here.
+    /// The parameter `size`, where it is required.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidParameter`]: it is not, or as for [`Self::parse`].
@@ -54,14 +54,14 @@ impl PageSize {
         Self::parse(given, Self::LIST)
     }
 
-    /// The number.
+    /// The number of rows.
     #[must_use]
     pub fn get(self) -> u8 {
         self.0.get()
     }
 }
 
-/// The parameter `cursorId`: where the page before ended. 0 is the first page of every list: the
+/// The parameter `cursorId`, the cursor that the previous page returned. 0 is the first page of every list: the
 /// first front end sends it.
 ///
 /// # Errors

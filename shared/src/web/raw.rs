@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::error::ApiError;
 
-/// Bytes that are still to be written.
+/// The remaining bytes of a response.
 #[derive(Debug, Default)]
 pub(super) struct RawAnswer {
     bytes: Vec<u8>,

@@ -21,7 +21,7 @@ use crate::clock::{Clock as _, SystemClock};
 /// Connections evicted at a time, so that the search is not repeated for each new one.
 const ROOM_MADE: usize = 64;
 
-/// What a connection waits for.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// The head of a request, or the client to read the last response.
@@ -38,7 +38,7 @@ pub(super) struct Seat {
     stage: AtomicU8,
     /// Requests that have ended: the number of the head that is awaited.
     head: AtomicU32,
-    /// Since when, in milliseconds from `base`.
+    /// Start of the phase, in milliseconds from `base`.
     since_ms: AtomicU64,
     is_given_up: AtomicBool,
     is_draining: AtomicBool,
@@ -138,16 +138,16 @@ impl Seat {
     }
 }
 
-/// Why a connection got no place.
+/// Why a connection got no slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
-    /// All are taken.
+    /// All slots of the port are taken.
     All,
-    /// This address has as many as one may have.
+    /// The address has reached its limit.
     Address,
 }
 
-/// All places of a port.
+/// The connection slots of a port.
 #[derive(Debug)]
 pub(super) struct Seats {
     seats_max: usize,
@@ -165,7 +165,7 @@ struct Taken {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// Guard of one place, free again when it is dropped.
+/// Guard of one slot, which is released on drop.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) seat: Arc<Seat>,
@@ -190,7 +190,7 @@ impl Seats {
         }
     }
 
-    /// Takes a place for a connection from this address.
+    /// Takes a slot for a connection from this address.
     pub(super) fn take(self: &Arc<Self>, peer: IpAddr) -> Result<Place, Full> {
         let address = self.per_address_max.and(household(peer));
         let mut taken = lock(&self.taken);
@@ -243,7 +243,7 @@ impl Seats {
         first
     }
 
-    /// Waits until a place has been freed since the last call.
+    /// Waits until a slot has been released since the last call.
     pub(super) async fn freed(&self) {
         self.freed.notified().await;
     }

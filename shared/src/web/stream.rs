@@ -27,16 +27,16 @@ use super::raw::{self, RawAnswer};
 use super::seat::{Seat, Stage};
 use crate::clock::{Clock as _, SystemClock};
 
-/// One more wait where the socket has bytes that the runtime has not reported yet.
+/// An additional wait while the socket has bytes that the runtime has not reported yet.
 const READY_GRACE: Duration = Duration::from_secs(1);
 
-/// How often at most for one head: such bytes are reported within one turn of the runtime.
+/// Bound of these waits per head: the bytes are reported within one turn of the runtime.
 const READY_GRACES_MAX: u8 = 8;
 
 /// Time limits for the client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// From the accept to a head's first byte, and from there to its end.
+    /// From the accept to a head's first byte, and from that to the head's end.
     pub(super) head: Duration,
     /// From the last byte of a response to the first of the next head.
     pub(super) idle: Duration,
@@ -111,7 +111,7 @@ impl HttpStream {
         Ok(Pin::new(tcp))
     }
 
-    /// Notices that a request has ended since, so that another head is awaited.
+    /// Follows the end of a request, after which another head is awaited.
     fn follow_seat(&mut self) {
         let head = self.seat.head();
         if head != self.head {
@@ -122,7 +122,7 @@ impl HttpStream {
         }
     }
 
-    /// The time for the next head begins.
+    /// Starts the idle time before the next head.
     fn allow_idling(&mut self) {
         let patience = if self.has_head_begun {
             self.patience.head
@@ -134,7 +134,7 @@ impl HttpStream {
         self.head_until = now() + patience;
     }
 
-    /// The first byte of a head has come.
+    /// Starts the time of a head, at its first byte.
     fn begin_head(&mut self) {
         if !self.has_head_begun {
             self.has_head_begun = true;
@@ -166,7 +166,7 @@ impl HttpStream {
             self.seat.take_back_giving_up();
             self.head_until = now() + READY_GRACE;
             self.timer.as_mut().reset(self.head_until);
-            // The runtime has not reported these bytes yet, so its wake-up is still to come.
+            // The runtime has not reported these bytes yet; its wake-up follows.
             let _pending: Poll<()> = self.timer.as_mut().poll(cx);
             return Poll::Pending;
         }
@@ -191,8 +191,8 @@ impl HttpStream {
         self.timer.as_mut().poll(cx)
     }
 
-    /// Whether the socket has bytes or the client's end: read past the runtime, which on a busy
-    /// machine reports them later.
+    /// True if the socket has bytes or the client's end of stream: read past the runtime, which reports them later
+    /// on a busy machine.
     fn lies_ready(&self) -> bool {
         let Some(tcp) = &self.tcp else { return false };
         let Ok(same) = tcp.as_fd().try_clone_to_owned() else {
@@ -210,7 +210,7 @@ impl HttpStream {
         match written {
             Poll::Ready(result) => {
                 self.is_write_waiting = false;
-                // The time for the next head begins with the last byte of this answer.
+                // The idle time begins with the last byte of this response.
                 self.allow_idling();
                 Poll::Ready(result)
             }
@@ -339,12 +339,12 @@ impl AsyncWrite for HttpStream {
     }
 }
 
-/// tokio's time, which its timers use.
+/// The present time of tokio's clock, which its timers use.
 pub(super) fn now() -> Instant {
     Instant::from_std(SystemClock.now())
 }
 
-/// Waits until then.
+/// A timer that ends at this moment.
 pub(super) fn at(moment: Instant) -> Pin<Box<Sleep>> {
     Box::pin(sleep_until(moment))
 }
@@ -359,8 +359,8 @@ mod tests {
     use super::super::seat::Seats;
     use super::*;
 
-    /// What the first read says after a head's time is over, with this in the socket already and
-    /// the runtime not knowing of it.
+    /// The first read after a head's deadline returns `expected`, with these bytes in the socket and not yet
+    /// reported by the runtime.
     async fn check(sent: &[u8], expected: Result<&[u8], io::ErrorKind>) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut client = StdStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -1,5 +1,4 @@
-//! Clients that keep a server waiting, over real sockets. The time is tokio's and passes when
-//! nobody has anything to do.
+//! Slow and idle clients over real sockets. The clock is tokio's, which advances when all tasks wait.
 
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::response::IntoResponse as _;
@@ -17,12 +16,12 @@ use super::*;
 
 const BODY_BYTES_MAX: usize = 1_000;
 
-/// Nothing that is waited for takes this long.
+/// Bound of every wait.
 const PATIENCE: Duration = Duration::from_secs(3_600);
 
 const HEAD_TIME: Duration = Duration::from_secs(5);
 
-/// A server, until it is dropped.
+/// A server, stopped on drop.
 struct Port {
     address: SocketAddr,
     drain: Drain,
@@ -68,14 +67,14 @@ impl Port {
         tcp
     }
 
-    /// Sends this and nothing more: all that comes until the server ends the connection.
+    /// Sends this and nothing more; returns all bytes until the server closes the connection.
     async fn ask(&self, request: &[u8]) -> String {
         let mut tcp = self.connect().await;
         tcp.write_all(request).await.unwrap();
         rest(&mut tcp).await
     }
 
-    /// The status and the envelope's code of the answer to this, which is the last.
+    /// Checks status and code of the response to this request, the last on its connection.
     async fn check(&self, request: &str, expected: (u16, u64)) -> String {
         let answer = self.ask(request.as_bytes()).await;
         assert_eq!(told(&answer), expected, "{request:?}: {answer:?}");
@@ -83,7 +82,7 @@ impl Port {
     }
 }
 
-/// A handler that takes longer than a client may, before it reads.
+/// A handler that takes longer than a client may, before it reads the body.
 async fn slow(request: Request) -> Result<&'static str, ErrorCode> {
     sleep(Duration::from_secs(9)).await;
     let body = axum::body::to_bytes(request.into_body(), 1_000).await;
@@ -94,7 +93,7 @@ async fn slow(request: Request) -> Result<&'static str, ErrorCode> {
 async fn rest(tcp: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let read = timeout(PATIENCE, tcp.read_to_end(&mut bytes)).await;
-    // A reset after the answer is an end, too.
+    // A reset after the response also counts as an end.
     drop(read.expect("the server ends the connection"));
     String::from_utf8(bytes).unwrap()
 }
@@ -128,7 +127,7 @@ async fn announced_body_that_is_too_long_is_refused_at_once() {
             let begun = now();
             let answer = port.check(&request, (413, 1008)).await;
             assert!(!answer.contains(" 100 "), "{answer}");
-            // The gentle end of the connection, and nothing that waits for the body.
+            // A lingering close, without waiting for the body.
             assert!(now() < begun + LINGER_TIME * 2, "{path} {more}");
         }
     }
@@ -144,7 +143,7 @@ async fn body_that_turns_out_too_long_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn body_that_may_come_is_asked_for() {
+async fn expected_continue_is_sent() {
     let port = Port::open(|_| {});
     let mut tcp = port.connect().await;
     let head = "POST /json HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\
@@ -159,11 +158,11 @@ async fn body_that_may_come_is_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn body_that_comes_too_slowly_is_the_clients_fault() {
+async fn slow_body_is_a_request_timeout() {
     let port = Port::open(|_| {});
     let head = "POST /json HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
     port.check(head, (408, 1011)).await;
-    // One byte in nine seconds is progress, but not for ever.
+    // A byte every nine seconds is progress, but within the limit for the whole body only.
     let mut tcp = port.connect().await;
     tcp.write_all(head.as_bytes()).await.unwrap();
     let begun = now();
@@ -176,16 +175,16 @@ async fn body_that_comes_too_slowly_is_the_clients_fault() {
     assert_eq!(told(&rest(&mut tcp).await), (408, 1011));
 }
 
-/// Less than a body may pause.
+/// Below the longest pause of a body.
 const PAUSE: Duration = Duration::from_secs(9);
 
 #[tokio::test(start_paused = true)]
-async fn slow_body_that_goes_on_is_waited_for() {
+async fn slow_body_with_progress_is_accepted() {
     let port = Port::open(|_| {});
     let mut tcp = port.connect().await;
     let head = "POST /json HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\n";
     tcp.write_all(head.as_bytes()).await.unwrap();
-    // Longer than a handler may take.
+    // Longer than a handler's deadline.
     for byte in ["{", "}"] {
         sleep(PAUSE).await;
         tcp.write_all(byte.as_bytes()).await.unwrap();
@@ -195,19 +194,19 @@ async fn slow_body_that_goes_on_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_handler_is_the_servers_fault() {
+async fn slow_handler_is_reported_as_unavailable() {
     let port = Port::open(|_| {});
     let head = "HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
     port.check(&format!("GET /hang {head}\r\n"), (503, 1010))
         .await;
-    // Its client's body lies there all the while.
+    // The body has been in the socket all the time.
     let request = format!("POST /slow {head}Content-Length: 2\r\n\r\n{{}}");
     let answer = port.ask(request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn head_that_was_begun_is_answered_and_an_idle_connection_is_closed() {
+async fn incomplete_head_gets_408_and_idle_connection_is_closed() {
     let port = Port::open(|_| {});
     port.check("GET / HTTP/1.1\r\nHost: x\r\nX: ", (408, 1011))
         .await;
@@ -217,7 +216,7 @@ async fn head_that_was_begun_is_answered_and_an_idle_connection_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_for_a_head_begins_with_the_last_answer() {
+async fn idle_time_begins_with_the_last_response() {
     let port = Port::open(|_| {});
     let mut tcp = port.connect().await;
     for _ in 0..4 {
@@ -230,7 +229,7 @@ async fn time_for_a_head_begins_with_the_last_answer() {
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 4, "{answers}");
 }
 
-/// Goes on asking until the server has had enough: how it ended, and what it took.
+/// Sends requests until the server closes the connection; returns the error, and the number of bytes it took.
 async fn ask_on(tcp: &TcpStream, request: &[u8]) -> (io::Error, usize) {
     let mut bytes = 0;
     loop {
@@ -244,7 +243,7 @@ async fn ask_on(tcp: &TcpStream, request: &[u8]) -> (io::Error, usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_that_reads_no_answer_is_ended() {
+async fn client_that_reads_nothing_is_disconnected() {
     let port = Port::open(|_| {});
     for path in ["/", "/large", "/nowhere"] {
         let tcp = port.connect().await;
@@ -259,7 +258,7 @@ async fn client_that_reads_no_answer_is_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_reader_that_goes_on_gets_everything() {
+async fn slow_reader_with_progress_gets_everything() {
     let port = Port::open(|_| {});
     let mut tcp = port.connect().await;
     let head = b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -276,7 +275,7 @@ async fn slow_reader_that_goes_on_gets_everything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connections_that_say_nothing_make_room() {
+async fn idle_connections_are_evicted_for_new_ones() {
     let port = Port::open(|serving| {
         serving.connections_max = 2;
         serving.head_time = PATIENCE;
@@ -290,7 +289,7 @@ async fn connections_that_say_nothing_make_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn newcomer_is_refused_at_once_while_all_are_at_work() {
+async fn connection_is_refused_while_all_others_are_busy() {
     let port = Port::open(|serving| serving.connections_max = 2);
     let mut busy = Vec::new();
     for _ in 0..2 {
@@ -312,7 +311,7 @@ async fn newcomer_is_refused_at_once_while_all_are_at_work() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_request_is_answered_in_the_envelope() {
+async fn malformed_request_gets_the_envelope() {
     let port = Port::open(|_| {});
     let long = "x".repeat(READ_BUFFER_BYTES_MAX);
     for (request, expected) in [
@@ -348,7 +347,7 @@ async fn what_is_no_request_is_answered_in_the_envelope() {
     ] {
         port.check(&request, expected).await;
     }
-    // Also behind a good one.
+    // Also behind a valid one.
     let both = port
         .ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET\r\n\r\n")
         .await;
@@ -357,9 +356,9 @@ async fn what_is_no_request_is_answered_in_the_envelope() {
     assert_eq!(told(bad), (400, 1006));
 }
 
-/// The connection ends after these, as they say themselves.
+/// The connection ends after these responses, which announce it (`Connection: close`).
 #[tokio::test(start_paused = true)]
-async fn request_that_no_route_may_see_is_refused() {
+async fn invalid_request_is_refused_before_routing() {
     let own = "127.0.0.1:1".parse().unwrap();
     let port = Port::open(|serving| serving.hosts = Some(Hosts::of_this_computer(&[], own)));
     let bad = (400, 1006);
@@ -439,13 +438,13 @@ async fn request_to_an_allowed_host_is_answered() {
     );
 }
 
-/// What the kernel keeps of a connection: twice of what is asked for, its own records included.
+/// The kernel's memory of a connection: twice the requested size, its own records included.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn kernel_buffers_of_accepted_connections_are_bounded() {
     let most = |name: &str, asked: u32| {
         let limit = std::fs::read_to_string(format!("/proc/sys/net/core/{name}"));
-        // It is not shown in every container.
+        // Not readable in every container.
         let limit = limit.ok().and_then(|text| text.trim().parse().ok());
         2 * limit.map_or(asked, |limit: u32| limit.min(asked))
     };
@@ -465,7 +464,7 @@ async fn kernel_buffers_of_accepted_connections_are_bounded() {
     );
 }
 
-/// One answer of a connection that goes on.
+/// One response on a connection that stays open.
 async fn answer(tcp: &mut TcpStream, request: &[u8], end: &str) -> String {
     tcp.write_all(request).await.unwrap();
     let mut bytes = Vec::new();
@@ -480,7 +479,7 @@ async fn answer(tcp: &mut TcpStream, request: &[u8], end: &str) -> String {
 
 const HERE: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// Balancers keep idle connections for a minute.
+/// Load balancers keep idle connections for a minute.
 #[tokio::test(start_paused = true)]
 async fn connection_idles_longer_than_a_head_may_take() {
     let port = Port::open(|_| {});
@@ -491,7 +490,7 @@ async fn connection_idles_longer_than_a_head_may_take() {
     }
     answer(&mut tcp, HERE, "here").await;
     assert_eq!(rest(&mut tcp).await, "", "it ends in time");
-    // A head that is begun then has its own time, and one that comes to nothing is answered.
+    // A begun head then has its own deadline, and gets a response when it misses that.
     let mut tcp = port.connect().await;
     answer(&mut tcp, HERE, "here").await;
     sleep(IDLE_TIME - Duration::from_secs(1)).await;
@@ -506,7 +505,7 @@ async fn connection_idles_longer_than_a_head_may_take() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_requests_are_waited_for_at_a_stop() {
+async fn drain_waits_for_requests_only() {
     let port = Port::open(|_| {});
     let mut fresh = port.connect().await;
     let mut idle = port.connect().await;
@@ -540,9 +539,9 @@ async fn only_requests_are_waited_for_at_a_stop() {
     assert!(now() < stopped + IDLE_TIME);
 }
 
-/// Whether it has gone or only ended its side cannot be seen: nothing goes on for it.
+/// A client that is gone and one that has only closed its side look the same: the request is cancelled.
 #[tokio::test(start_paused = true)]
-async fn place_of_a_client_that_ended_its_side_is_free() {
+async fn slot_of_a_half_closed_connection_is_released() {
     let port = Port::open(|serving| serving.connections_max = 1);
     let mut half = Vec::new();
     for path in ["/hang", "/large", "/"] {
@@ -556,7 +555,7 @@ async fn place_of_a_client_that_ended_its_side_is_free() {
     }
 }
 
-/// A page cannot tell a refusal that it may not read from a server that is away.
+/// A page cannot distinguish a refusal that it may not read from an unreachable server.
 #[tokio::test(start_paused = true)]
 async fn refusal_before_the_routes_can_be_read_by_allowed_pages() {
     let page = "https://page.example";
@@ -583,7 +582,7 @@ async fn refusal_before_the_routes_can_be_read_by_allowed_pages() {
             assert!(answer.contains(with) || !is_allowed, "{answer}");
         }
     }
-    // A preflight that is refused grants nothing.
+    // A refused preflight grants nothing.
     let preflight = format!(
         "OPTIONS / HTTP/1.1\r\nHost: a b\r\nOrigin: {page}\r\n\
          Access-Control-Request-Method: PUT\r\n\r\n"
