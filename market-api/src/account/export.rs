@@ -89,7 +89,7 @@ struct Upload {
 }
 
 impl Accounts {
-    /// Everything that is kept of this member.
+    /// All personal data stored about this member.
     ///
     /// # Errors
     /// [`ApiError::MemberUnknown`], or the database's.

@@ -73,7 +73,7 @@ pub(super) struct CacheEntry {
 
 type Work = BoxFuture<'static, Result<Batch, ApiError>>;
 
-/// The lists of offers. Clones are the same.
+/// The lists of offers. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Lists {
     db: Db,
@@ -84,7 +84,7 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// Lists of `db`, cached in `cache`. Queries that have begun are completed in `drain`.
+    /// Lists of `db`, cached in `cache`. Look-ups run in `drain` and continue when their request is cancelled.
     pub(super) fn new(
         db: Db,
         cache: ListCache,
