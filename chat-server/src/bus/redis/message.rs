@@ -384,7 +384,7 @@ mod tests {
         })
     }
 
-    /// `message` is `golden` (hex) and read as `said`; cut or lengthened it is not.
+    /// `message` is `golden` (hex) and decodes as `said`; cut or lengthened it does not.
     fn check(message: &Bytes, golden: &str, said: &BusMessage) {
         let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, golden);

@@ -439,7 +439,7 @@ mod tests {
             journal[at] ^= 0x55;
             let found = checked(&[journal]);
             let Err(why) = found else {
-                // The low bytes of a number that still rises say the same as before.
+                // The low bytes of a number that still rises are the same as before.
                 let in_batch = at - starts.iter().rfind(|start| **start <= at).unwrap();
                 assert!((5..13).contains(&in_batch), "{at} is passed: {found:?}");
                 continue;
