@@ -115,11 +115,10 @@ impl TestNode {
         node.stop_by(&stop);
         let admin_router = node.admin_router().merge(node.stop_router(&stop));
         node.set_started();
-        let head_time = config.limits.login_timeout;
         for (listener, router) in [(public, node.public_router()), (admin, admin_router)] {
-            let drain_of_server = drain.clone();
+            let (drain_of_server, serving) = (drain.clone(), config.serving());
             drop(drain.spawn("serve", async move {
-                app::serve(listener, router, &drain_of_server, head_time)
+                app::serve(listener, router, &drain_of_server, serving)
                     .await
                     .unwrap();
             }));
