@@ -397,25 +397,17 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_told_at_once() {
-        let args = [
-            "chat-server",
-            "--listen",
-            "here",
-            "--store",
-            "tape:",
-            "--sync",
-            "0s",
-        ];
-        let Err(NoSettings::Wrong(mistakes)) = parse::<Config>(args) else {
-            panic!("accepted")
-        };
-        let report = mistakes.to_string();
-        for part in [
-            "--listen (CHAT_LISTEN)",
-            "--store (CHAT_STORE)",
-            "--sync (CHAT_SYNC)",
+    fn wrong_value_is_reported_with_its_flag_and_variable() {
+        for (flag, value, part) in [
+            ("--listen", "here", "--listen (CHAT_LISTEN)"),
+            ("--store", "tape:", "--store (CHAT_STORE)"),
+            ("--sync", "0s", "--sync (CHAT_SYNC)"),
         ] {
+            let parsed = parse::<Config>(["chat-server", flag, value]);
+            let Err(NoSettings::Wrong(mistakes)) = parsed else {
+                panic!("accepted: {flag}")
+            };
+            let report = mistakes.to_string();
             assert!(report.contains(part), "{part} is missing in: {report}");
         }
     }

@@ -1,10 +1,10 @@
-//! Settings: one `clap` struct per program, read from the command line and the environment, with all
-//! mistakes reported at once.
+//! Settings: one `clap` struct per program, read from the command line and the environment.
 //!
-//! `clap` stops at its first error. [`parse`] therefore records that error, disables the check of
-//! that argument in its copy of the command, and parses again, until no error is left. So a
-//! settings struct is an ordinary `clap::Parser` with typed fields; rules between fields are in
-//! [`Settings::check`], which runs once every single value is valid.
+//! A settings struct is an ordinary `clap::Parser` with typed fields; rules between fields are in
+//! [`Settings::check`], which runs once every single value is valid and reports every rule that is
+//! broken. `clap` itself stops at its first error. That error is reported in the same form, because
+//! the text of `clap` names no environment variable, says less about what would be right, and shows
+//! the value of a secret.
 //!
 //! What this module does not do: read files, and hold any setting of either server.
 //!
@@ -39,7 +39,6 @@ mod values;
 use std::ffi::OsString;
 use std::io::Write as _;
 
-use clap::builder::ValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
@@ -75,35 +74,28 @@ pub enum NoSettings {
 /// # Errors
 /// [`NoSettings`] when help was requested or a setting is wrong.
 pub fn parse<S: Settings>(
-    args: impl IntoIterator<Item = impl Into<OsString>>,
+    args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<S, NoSettings> {
     let mut command = S::command().mut_args(hide_secret);
-    let mut args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let parsed = command
+        .try_get_matches_from_mut(args)
+        .and_then(|matches| S::from_arg_matches(&matches));
     let mut mistakes = Mistakes::of(&command);
-
-    // Each round either ends or records one mistake and removes its cause: an argument's parser,
-    // its being required, or a word of the command line. A second error about the same argument
-    // ends the loop, too.
-    let rounds_max = args.len() + 2 * command.get_arguments().count() + 1;
-    for _ in 0..rounds_max {
-        let error = match command.clone().try_get_matches_from(&args) {
-            Ok(matches) if mistakes.is_empty() => match S::from_arg_matches(&matches) {
-                Ok(settings) => return checked(settings, mistakes),
-                Err(error) => error,
-            },
-            Ok(_) => break,
-            Err(error) => error,
-        };
-        if matches!(
-            error.kind(),
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-        ) {
-            return Err(NoSettings::Asked(error.render().to_string()));
+    match parsed {
+        Ok(settings) => {
+            settings.check(&mut mistakes);
+            if mistakes.is_empty() {
+                return Ok(settings);
+            }
         }
-        let Some((calmer, fewer)) = note(&error, command, args, &mut mistakes) else {
-            break;
-        };
-        (command, args) = (calmer, fewer);
+        Err(error) => {
+            let kind = error.kind();
+            if matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+                return Err(NoSettings::Asked(error.render().to_string()));
+            }
+            command.build();
+            note(&error, &command, &mut mistakes);
+        }
     }
     Err(NoSettings::Wrong(mistakes))
 }
@@ -122,49 +114,44 @@ pub fn parse_or_exit<S: Settings>() -> S {
     std::process::exit(code.into())
 }
 
-fn checked<S: Settings>(settings: S, mut mistakes: Mistakes) -> Result<S, NoSettings> {
-    settings.check(&mut mistakes);
-    if mistakes.is_empty() {
-        Ok(settings)
-    } else {
-        Err(NoSettings::Wrong(mistakes))
-    }
-}
-
-/// Records what `error` reports and removes its cause; `None` when the cause cannot be removed, so
-/// that the report ends here.
-fn note(
-    error: &clap::Error,
-    command: Command,
-    args: Vec<OsString>,
-    mistakes: &mut Mistakes,
-) -> Option<(Command, Vec<OsString>)> {
+/// Records the error at which `clap` stopped. The command is a built one: only then an argument can
+/// be displayed.
+fn note(error: &clap::Error, command: &Command, mistakes: &mut Mistakes) {
     let kind = error.kind();
     if matches!(kind, ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
-        note_value(error, command, mistakes).map(|command| (command, args))
-    } else if matches!(kind, ErrorKind::MissingRequiredArgument) {
-        note_missing(error, command, mistakes).map(|command| (command, args))
+        note_value(error, command, mistakes);
+    } else if let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg)
+        && matches!(kind, ErrorKind::MissingRequiredArgument)
+    {
+        for shown in missing {
+            let arg = find(command, shown);
+            let setting = arg.map_or(shown.as_str(), |arg| arg.get_id().as_str());
+            let what = "is missing".to_owned();
+            let right = right_of(error, arg);
+            mistakes.add(setting, Mistake { what, right });
+        }
     } else if matches!(kind, ErrorKind::UnknownArgument) {
-        note_unknown(error, args, mistakes).map(|args| (command, args))
+        let unknown = text_of(error, ContextKind::InvalidArg);
+        let right = text_of(error, ContextKind::SuggestedArg).map_or_else(
+            || "one of those that --help shows".to_owned(),
+            |similar| format!("perhaps {similar}"),
+        );
+        mistakes.add_text(format!("{} is unknown", unknown.unwrap_or_default()), right);
     } else {
         mistakes.add_text(first_paragraph(error), "what --help shows".to_owned());
-        None
     }
 }
 
-fn note_value(error: &clap::Error, command: Command, mistakes: &mut Mistakes) -> Option<Command> {
-    let shown = text_of(error, ContextKind::InvalidArg)?;
+fn note_value(error: &clap::Error, command: &Command, mistakes: &mut Mistakes) {
+    let shown = text_of(error, ContextKind::InvalidArg).unwrap_or_default();
     let value = text_of(error, ContextKind::InvalidValue).unwrap_or_default();
-    let Some(arg) = find(&command, &shown) else {
-        // An argument of a subcommand: reported without a further round. Whether its value is
-        // secret cannot be determined here, so it is not shown.
-        mistakes.add_text(
-            format!("the value of {shown} is not accepted"),
-            right_of(error, None),
-        );
-        return None;
+    let Some(arg) = find(command, &shown) else {
+        // An argument of a subcommand. Whether its value is secret cannot be determined here, so it
+        // is not shown.
+        let what = format!("the value of {shown} is not accepted");
+        mistakes.add_text(what, right_of(error, None));
+        return;
     };
-    let id = arg.get_id().clone();
     let what = if arg.is_hide_env_values_set() {
         "the value is not accepted (and not shown)".to_owned()
     } else if value.is_empty() {
@@ -172,74 +159,8 @@ fn note_value(error: &clap::Error, command: Command, mistakes: &mut Mistakes) ->
     } else {
         format!("{value:?} is not accepted{}", reason_of(error))
     };
-    let new = mistakes.add(
-        id.as_str(),
-        Mistake {
-            what,
-            right: right_of(error, Some(&arg)),
-        },
-    );
-    // Any value is accepted from now on: the result of this copy of the command is never used.
-    new.then(|| command.mut_arg(id, |arg| arg.value_parser(ValueParser::os_string())))
-}
-
-fn note_missing(
-    error: &clap::Error,
-    mut command: Command,
-    mistakes: &mut Mistakes,
-) -> Option<Command> {
-    let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else {
-        return None;
-    };
-    for shown in missing {
-        let arg = find(&command, shown)?;
-        let (id, right) = (arg.get_id().clone(), right_of(error, Some(&arg)));
-        if !mistakes.add(
-            id.as_str(),
-            Mistake {
-                what: "is missing".to_owned(),
-                right,
-            },
-        ) {
-            return None;
-        }
-        command = command.mut_arg(id, |arg| arg.required(false));
-    }
-    Some(command)
-}
-
-fn note_unknown(
-    error: &clap::Error,
-    mut args: Vec<OsString>,
-    mistakes: &mut Mistakes,
-) -> Option<Vec<OsString>> {
-    let unknown = text_of(error, ContextKind::InvalidArg)?;
-    let right = match text_of(error, ContextKind::SuggestedArg) {
-        Some(similar) => format!("perhaps {similar}"),
-        None => "one of those that --help shows".to_owned(),
-    };
-    mistakes.add_text(format!("{unknown} is unknown"), right);
-
-    let is_it = |word: &OsString| {
-        let word = word.to_string_lossy();
-        word == unknown
-            || word
-                .strip_prefix(&unknown)
-                .is_some_and(|rest| rest.starts_with('='))
-    };
-    let place = args.iter().skip(1).position(is_it)? + 1;
-    let bare_flag = args[place].to_string_lossy() == unknown && unknown.starts_with('-');
-    args.remove(place);
-    // The word after an unknown flag was meant as its value; left alone it would be reported as a
-    // second mistake.
-    if bare_flag
-        && args
-            .get(place)
-            .is_some_and(|word| !word.to_string_lossy().starts_with('-'))
-    {
-        args.remove(place);
-    }
-    Some(args)
+    let right = right_of(error, Some(arg));
+    mistakes.add(arg.get_id().as_str(), Mistake { what, right });
 }
 
 fn hide_secret(arg: Arg) -> Arg {
@@ -252,14 +173,8 @@ fn hide_secret(arg: Arg) -> Arg {
 }
 
 /// The argument that `clap` displays in this form, like `--listen <LISTEN>`.
-fn find(command: &Command, shown: &str) -> Option<Arg> {
-    // An argument can be shown only as part of a finished command (`clap` panics otherwise).
-    let mut command = command.clone();
-    command.build();
-    command
-        .get_arguments()
-        .find(|arg| arg.to_string() == shown)
-        .cloned()
+fn find<'a>(command: &'a Command, shown: &str) -> Option<&'a Arg> {
+    command.get_arguments().find(|arg| arg.to_string() == shown)
 }
 
 fn text_of(error: &clap::Error, kind: ContextKind) -> Option<String> {
@@ -412,56 +327,59 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_value_is_reported_at_once() {
-        check(
-            &[
-                "--listen",
-                "nowhere",
-                "--bus=kafka",
-                "--beat=10",
-                "--frame-bytes-max",
-                "64KB",
-            ],
-            &[
+    fn wrong_value_is_reported_with_what_would_be_right() {
+        for (args, expected) in [
+            (
+                ["--listen", "nowhere"],
                 "  --listen (DEMO_LISTEN): \"nowhere\" is not accepted: invalid socket address \
                  syntax; right: Address to listen on, like 0.0.0.0:8080 (default 127.0.0.1:8080)",
+            ),
+            (
+                ["--bus", "kafka"],
                 "  --bus (DEMO_BUS): \"kafka\" is not accepted; right: one of local, redis",
+            ),
+            (
+                ["--beat", "10"],
                 "  --beat (DEMO_BEAT): \"10\" is not accepted: not a duration: expected a whole \
                  number with a unit, like 250ms, 30s, 10m, 2h or 14d; right: Time between two \
                  beats, like 10s (default 10s)",
+            ),
+            (
+                ["--frame-bytes-max", "64KB"],
                 "  --frame-bytes-max: \"64KB\" is not accepted: not a size: expected bytes as a \
                  whole number, or with a unit, like 64KiB, 1MiB or 2GiB; right: Largest frame, like \
                  64KiB (default 64KiB)",
-            ],
-        );
+            ),
+        ] {
+            check(&args, &[expected]);
+        }
     }
 
     #[test]
-    fn missing_and_environment_values_are_reported_with_the_others() {
-        let report = mistakes(&["demo", "--beat", "x"]);
-        assert!(report.starts_with("demo: 3 mistakes in the settings, nothing was started\n"));
-        assert!(
-            report.contains("--store (DEMO_STORE): is missing; right: Where messages are kept")
-        );
+    fn missing_value_is_reported_with_what_would_be_right() {
+        let report = mistakes(&["demo", "--number", "7"]);
+        let expected = "demo: 1 mistake in the settings, nothing was started\n  \
+                        --store (DEMO_STORE): is missing; right: Where messages are kept\n\
+                        demo --help shows every setting\n";
+        assert_eq!(report, expected);
+    }
+
+    #[test]
+    fn wrong_value_of_the_environment_is_reported_with_its_variable() {
+        let report = mistakes(&["demo", "--store", "s"]);
         assert!(report.contains("--number (CARGO_PKG_NAME): \"shared\" is not accepted"));
-        assert!(report.contains("--beat (DEMO_BEAT): \"x\" is not accepted"));
-        assert!(report.ends_with("--help shows every setting\n"), "{report}");
     }
 
     #[test]
-    fn unknown_flags_are_reported_with_the_others() {
+    fn unknown_words_are_reported_with_what_is_similar() {
+        let nothing = "is unknown; right: one of those that --help shows";
         check(
-            &["--liste", "a", "--zzz=7", "--beat", "x", "stray", "-q"],
-            &[
-                "  --liste is unknown; right: perhaps --listen",
-                "  --zzz is unknown; right: one of those that --help shows",
-                "  stray is unknown; right: one of those that --help shows",
-                "  -q is unknown; right: one of those that --help shows",
-                "  --beat (DEMO_BEAT): \"x\" is not accepted: not a duration: expected a whole \
-                 number with a unit, like 250ms, 30s, 10m, 2h or 14d; right: Time between two \
-                 beats, like 10s (default 10s)",
-            ],
+            &["--liste", "a"],
+            &["  --liste is unknown; right: perhaps --listen"],
         );
+        check(&["--zzz=7"], &[&format!("  --zzz {nothing}")]);
+        check(&["stray"], &[&format!("  stray {nothing}")]);
+        check(&["-q"], &[&format!("  -q {nothing}")]);
     }
 
     #[test]
@@ -476,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn other_errors_end_the_report_but_are_in_it() {
+    fn other_errors_are_reported_in_clap_s_words() {
         let report = mistakes(&["demo", "--beat", "1s", "--beat", "2s"]);
         assert!(report.contains("cannot be used multiple times"), "{report}");
         let report = mistakes(&["demo", "--beat"]);

@@ -1,11 +1,11 @@
-//! Report of wrong settings: all of them at once, each with what would be right.
+//! Report of wrong settings: each with what would be right.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use clap::Command;
 
-/// All mistakes in a program's settings, shown in one report.
+/// The mistakes in a program's settings, shown in one report.
 ///
 /// `Display` is the whole report, one line for each: where, what, and what would be right.
 #[derive(Debug, Clone)]
@@ -57,11 +57,9 @@ impl Mistakes {
         }
     }
 
-    /// Records a mistake in a setting, named as its field in the struct (`send_time_limit`).
-    ///
-    /// Returns whether it is the first mistake of this setting; only the first is kept, since later
-    /// ones mostly follow from it.
-    pub fn add(&mut self, setting: &str, mistake: Mistake) -> bool {
+    /// Records a mistake in a setting, named as its field in the struct (`send_time_limit`). Only the
+    /// first of a setting is kept, since later ones mostly follow from it.
+    pub fn add(&mut self, setting: &str, mistake: Mistake) {
         let place = self
             .places
             .get(setting)
@@ -77,7 +75,6 @@ impl Mistakes {
                 mistake,
             });
         }
-        new
     }
 
     /// Records a mistake that belongs to no single setting: a sentence, and what would be right.
@@ -135,8 +132,8 @@ mod tests {
             what: what.to_owned(),
             right: "7".to_owned(),
         };
-        assert!(mistakes.add("port", mistake("is missing")));
-        assert!(!mistakes.add("port", mistake("is odd")));
+        mistakes.add("port", mistake("is missing"));
+        mistakes.add("port", mistake("is odd"));
         assert_eq!(mistakes.len(), 1);
         assert_eq!(
             mistakes.to_string(),
