@@ -44,7 +44,7 @@ use clap::{Arg, Command};
 
 pub use mistakes::{Mistake, Mistakes};
 pub use secret::Secret;
-pub use values::{InvalidByteSize, InvalidDuration, parse_bytes, parse_duration};
+pub use values::{InvalidByteSize, parse_bytes, parse_duration};
 
 /// Exit code for wrong settings, unknown flags included: `EX_USAGE` of BSD's sysexits.h. It lets a
 /// supervisor distinguish them from a crash, so that it need not restart the program.
@@ -340,9 +340,8 @@ mod tests {
             ),
             (
                 ["--beat", "10"],
-                "  --beat (DEMO_BEAT): \"10\" is not accepted: not a duration: expected a whole \
-                 number with a unit, like 250ms, 30s, 10m, 2h or 14d; right: Time between two \
-                 beats, like 10s (default 10s)",
+                "  --beat (DEMO_BEAT): \"10\" is not accepted: time unit needed, for example 10sec or \
+                 10ms; right: Time between two beats, like 10s (default 10s)",
             ),
             (
                 ["--frame-bytes-max", "64KB"],
