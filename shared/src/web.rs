@@ -29,6 +29,7 @@ mod listener;
 mod page;
 mod raw;
 mod seat;
+mod set_cookie;
 mod stream;
 
 pub use codes::{ErrorCode, common_errors};
@@ -42,4 +43,5 @@ pub use health::Health;
 pub use hosts::Hosts;
 pub use listener::{IDLE_TIME, Peer, Serving, WRITE_TIME, bound_buffers, listen, serve};
 pub use page::{CountPage, Page, PageInfo, PageSize, ReceiverPage, cursor};
+pub use set_cookie::SetCookie;
 pub use stream::HttpStream;

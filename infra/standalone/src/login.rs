@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::claims::{ACCESS_LIFETIME, MemberToken};
 use shared::config::Secret;
-use shared::web::{ErrorCode, guarded};
+use shared::web::{ErrorCode, SetCookie, guarded};
 
 use crate::demo::{self, DemoMember};
 
@@ -106,9 +106,15 @@ async fn log_in(
 }
 
 /// Without `Secure`: this is plain HTTP on this computer.
-fn cookie(name: &str, token: &Secret<String>, kind: MemberToken) -> String {
-    let (value, seconds) = (token.expose(), kind.lifetime().as_secs());
-    format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax")
+fn cookie(name: &str, token: &Secret<String>, kind: MemberToken) -> HeaderValue {
+    let cookie = SetCookie {
+        name,
+        value: token.expose(),
+        lifetime: kind.lifetime(),
+        domain: None,
+        secure: false,
+    };
+    cookie.header().expect("a token is of plain letters")
 }
 
 fn success(data: &impl Serialize) -> Response {

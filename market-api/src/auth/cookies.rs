@@ -1,9 +1,11 @@
 //! The cookies that carry tokens: their names, attributes and removal.
 
+use std::time::Duration;
+
 use http::HeaderValue;
 use shared::claims::MemberToken;
 use shared::config::Secret;
-use shared::web::{ACCESS_COOKIE, REFRESH_COOKIE};
+use shared::web::{ACCESS_COOKIE, REFRESH_COOKIE, SetCookie};
 
 /// Attributes of the token cookies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +19,8 @@ pub struct CookieSettings {
 impl CookieSettings {
     /// A `Set-Cookie` value for a token: `HttpOnly`, `SameSite`, expires with the token.
     pub(super) fn set(&self, token: MemberToken, value: &Secret<String>) -> HeaderValue {
-        let seconds = token.lifetime().as_secs();
-        let mut cookie = self.cookie(name(token), value.expose(), seconds);
-        cookie.set_sensitive(true);
-        cookie
+        let domain = self.domain.as_deref();
+        self.cookie(domain, token, value.expose(), token.lifetime())
     }
 
     /// `Set-Cookie` values that delete both cookies, with and without the domain: a browser stores these
@@ -30,27 +30,26 @@ impl CookieSettings {
         let domains = of_domain.into_iter().chain([None]);
         let both = [MemberToken::Access, MemberToken::Refresh];
         domains
-            .flat_map(|domain| both.map(|token| self.cookie_of(domain, name(token), "", 0)))
+            .flat_map(|domain| both.map(|token| self.cookie(domain, token, "", Duration::ZERO)))
             .collect()
     }
 
-    fn cookie(&self, name: &str, value: &str, seconds: u64) -> HeaderValue {
-        self.cookie_of(self.domain.as_deref(), name, value, seconds)
-    }
-
-    fn cookie_of(
+    fn cookie(
         &self,
         domain: Option<&str>,
-        name: &str,
+        token: MemberToken,
         value: &str,
-        seconds: u64,
+        lifetime: Duration,
     ) -> HeaderValue {
-        let domain = domain.map_or(String::new(), |domain| format!("; Domain={domain}"));
-        let secure = if self.secure { "; Secure" } else { "" };
-        let text = format!(
-            "{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{domain}{secure}"
-        );
-        HeaderValue::try_from(text).expect("a token and a domain are of plain letters")
+        let cookie = SetCookie {
+            name: name(token),
+            value,
+            lifetime,
+            domain,
+            secure: self.secure,
+        };
+        let header = cookie.header();
+        header.expect("a token and a domain are of plain letters")
     }
 }
 

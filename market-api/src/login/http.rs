@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use shared::claims::Role;
 use shared::config::Secret;
-use shared::web::{ErrorBody, ErrorCode, InPath, InQuery, cookies};
+use shared::web::{ErrorBody, ErrorCode, InPath, InQuery, SetCookie, cookies};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -62,17 +62,14 @@ async fn begin(
     let known = browsers(&headers, name).into_iter().next();
     let browser = known.unwrap_or_else(secret_text);
     let url = logins.begin(at, &browser, &headers).await?;
-    let secure = if logins.settings.secure_cookies {
-        "; Secure"
-    } else {
-        ""
+    let cookie = SetCookie {
+        name,
+        value: &browser,
+        lifetime: ATTEMPT_TIME,
+        domain: None,
+        secure: logins.settings.secure_cookies,
     };
-    let cookie = format!(
-        "{name}={browser}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}",
-        ATTEMPT_TIME.as_secs()
-    );
-    let mut cookie = HeaderValue::try_from(cookie).map_err(|_odd| ErrorCode::Internal)?;
-    cookie.set_sensitive(true);
+    let cookie = cookie.header().map_err(|_odd| ErrorCode::Internal)?;
     Ok(redirect(url.as_str(), vec![cookie]))
 }
 
