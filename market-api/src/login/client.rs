@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::RequestBuilder;
 use reqwest::redirect::Policy;
-use reqwest::{RequestBuilder, Url};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::config::Secret;
@@ -156,10 +156,8 @@ async fn ask(request: RequestBuilder) -> Result<Value, ClientError> {
 
 /// Encodes a form body.
 fn encode(form: &[(&str, &str)]) -> String {
-    // The `url` crate offers this encoding only for the query of a URL.
-    let mut url = Url::parse("form:").expect("a scheme alone is a URL");
-    url.query_pairs_mut().extend_pairs(form);
-    url.query().unwrap_or_default().to_owned()
+    let mut body = form_urlencoded::Serializer::new(String::new());
+    body.extend_pairs(form).finish()
 }
 
 #[cfg(test)]
