@@ -18,7 +18,7 @@
 //! | 4 | auth | signing keys, tokens and cookies, revocable sessions |
 //! | 3 | outbox, idempotency, cache, schedule | events to relay; deduplicated requests; cached lists; scheduled jobs |
 //! | 2 | http | the HTTP stack: errors, limits, the OpenAPI document |
-//! | 1 | db, fakes | transactions and typed columns; stand-ins for other services |
+//! | 1 | db | transactions and typed columns |
 //! | 0 | metrics | counters |
 //!
 //! # Tables
@@ -53,7 +53,6 @@ pub mod cash;
 pub mod chats;
 pub mod config;
 pub mod db;
-pub mod fakes;
 pub mod http;
 pub mod idempotency;
 pub mod images;

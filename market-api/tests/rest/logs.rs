@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::routing::any;
 use axum::{Json, Router};
+use fakes::login::{CLIENT_SECRET, Email, FakeLogin, Person};
 use http::header::{AUTHORIZATION, COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use http::{Method, StatusCode};
-use market_api::fakes::login::{CLIENT_SECRET, Email, FakeLogin, Person};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use shared::clock::SystemClock;

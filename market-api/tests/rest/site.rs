@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use fakes::login::{CLIENT_ID, CLIENT_SECRET, Email, FakeLogin, Person};
 use http::header::{COOKIE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Method};
 use market_api::app::{self, Market};
 use market_api::config::Config;
 use market_api::db::{Abort, DbUrl};
-use market_api::fakes::login::{CLIENT_ID, CLIENT_SECRET, Email, FakeLogin, Person};
 use serde_json::Value;
 use shared::clock::{Clock as _, ManualClock};
 use shared::config::parse;

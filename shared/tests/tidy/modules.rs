@@ -10,11 +10,12 @@ use crate::syntax;
 use crate::tree::Source;
 
 /// The crates, by the folder of their files.
-pub(crate) const CRATES: [&str; 6] = [
+pub(crate) const CRATES: [&str; 7] = [
     "chat-server/src",
     "chat-server/stomp/src",
     "market-api/src",
     "shared/src",
+    "infra/fakes/src",
     "infra/standalone/src",
     "loadtest/src",
 ];

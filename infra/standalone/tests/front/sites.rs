@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use axum::Router;
 use chat_server::app::{self as chat, Node};
+use fakes::login::{CLIENT_ID, CLIENT_SECRET, FakeLogin, Person};
 use market_api::app::{self as market, Market};
-use market_api::fakes::login::{CLIENT_ID, CLIENT_SECRET, FakeLogin, Person};
 use shared::clock::SystemClock;
 use shared::config::parse;
 use shared::drain::Drain;
