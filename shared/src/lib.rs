@@ -2,8 +2,8 @@
 //!
 //! It holds what would otherwise exist twice and could differ: the identifiers, amounts and times
 //! of the wire, the claims of tokens and their verification, the five things every process has (a
-//! clock, settings, logs, its share of open files, an orderly stop), the address of a Redis, the
-//! exact shapes of [`json`] from outside, and the HTTP conventions of the site ([`web`]).
+//! clock, settings, logs, its share of open files, an orderly stop), domain events, the address of a
+//! Redis, the exact shapes of [`json`] from outside, and the HTTP conventions of the site ([`web`]).
 //!
 //! What belongs here: a type or rule that both servers need in the same form. The crate has no
 //! rules of rooms, offers or purchases, only their ids; it has no SQL and no STOMP; only [`web`]
@@ -14,6 +14,7 @@ pub mod claims;
 pub mod clock;
 pub mod config;
 pub mod drain;
+pub mod event;
 pub mod files;
 pub mod ids;
 pub mod json;

@@ -10,12 +10,15 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shared::claims::{
     Jwks, KeySet, MemberGrant, MemberToken, Role, ServiceGrant, Signer, TokenScope, Verifier,
 };
 use shared::clock::{LocalDateTime, UnixMillis};
 use shared::config::Secret;
+use shared::event::{
+    Aggregate, Envelope, Event, EventId, EventKind, MemberUpdated, SessionRevoked, VERSION,
+};
 use shared::ids::{MemberId, MessageId, RoomId, Seq};
 use shared::money::{Units, Won};
 
@@ -149,4 +152,52 @@ fn values_are_as_agreed() {
         local_date_time: LocalDateTime::from_unix(now()),
     };
     check("values.json", &serde_json::to_string(&values).unwrap());
+}
+
+#[test]
+fn events_are_as_agreed_in_both_directions() {
+    #[derive(Serialize, Deserialize)]
+    struct Body {
+        events: Vec<Envelope>,
+    }
+
+    let member: MemberId = "42".parse().unwrap();
+    let envelope = |id: &str, aggregate_seq, event| Envelope {
+        version: VERSION,
+        id: EventId::try_from(id.to_owned()).unwrap(),
+        aggregate: Aggregate::from(member),
+        aggregate_seq,
+        occurred_at: LocalDateTime::from_unix(now()),
+        traceparent: None,
+        members: vec![member],
+        event,
+    };
+    let updated = Event::MemberUpdated(MemberUpdated {
+        name: "김바다".to_owned(),
+        image_url: Some("https://pictures.example/1.png".to_owned()),
+    });
+    let revoked = Event::SessionRevoked(SessionRevoked {
+        sid: "Zm9yIGEgZ29sZGVuIGZpbA".parse().unwrap(),
+    });
+    let completed = Event::Untyped {
+        kind: EventKind::TradeCompleted,
+        data: serde_json::from_str(r#"{"later":[1,{"a":null}]}"#).unwrap(),
+    };
+    let events = vec![
+        envelope("Zm9yIGEgZ29sZGVuIGZpbA", 1, updated),
+        envelope("Zm9yIGEgZ29sZGVuIGpzbw", 2, Event::MemberBlocked),
+        Envelope {
+            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+            ..envelope("Zm9yIGEgdGhpcmQgZXZlbg", 3, revoked)
+        },
+        Envelope {
+            aggregate: Aggregate::try_from("trade:9".to_owned()).unwrap(),
+            members: vec![member, "43".parse().unwrap()],
+            ..envelope("Zm9yIGEgZm91cnRoIGV2ZQ", 1, completed)
+        },
+    ];
+    let read: Body = serde_json::from_str(&read("events.json")).unwrap();
+    assert_eq!(read.events, events);
+    let written = serde_json::to_string(&Body { events }).unwrap();
+    check("events.json", &written);
 }

@@ -3,13 +3,13 @@
 mod http;
 mod repo;
 
-use serde_json::json;
+use shared::event::Event;
 use shared::ids::MemberId;
 
 use crate::db::{Abort, Db, Tx};
 use crate::http::ApiError;
 use crate::members::{self, AccountStatus};
-use crate::outbox::{self, Event, EventKind};
+use crate::outbox::{self, NewEvent};
 use shared::web::ErrorCode;
 
 pub use http::routes;
@@ -57,19 +57,13 @@ impl Admins {
 }
 
 async fn carry_out_in(command: &AdminCommand, tx: &mut Tx<'_>) -> Result<(), Abort<ApiError>> {
-    let (kind, action) = match command.status {
-        AccountStatus::Blocked => (EventKind::MemberBlocked, "member.block"),
-        AccountStatus::Active => (EventKind::MemberUnblocked, "member.unblock"),
+    let (event, action) = match command.status {
+        AccountStatus::Blocked => (Event::MemberBlocked, "member.block"),
+        AccountStatus::Active => (Event::MemberUnblocked, "member.unblock"),
     };
     repo::note(tx, command, action).await?;
     if members::set_status_in(tx, command.member, command.status).await? {
-        let event = Event {
-            kind,
-            aggregate: format!("member:{}", command.member),
-            members: vec![command.member],
-            data: json!({}),
-        };
-        outbox::append(tx, &event).await?;
+        outbox::append(tx, &NewEvent::of_member(command.member, event)).await?;
     } else if !members::exists_in(tx, command.member).await? {
         return Err(Abort::Refused(ApiError::MemberUnknown));
     }

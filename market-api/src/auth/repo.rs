@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
 use shared::claims::{FamilyId, MemberClaims, REFRESH_LIFETIME, TokenId};
 use shared::clock::UnixMillis;
+use shared::event::{Aggregate, Event, SessionRevoked};
 use shared::ids::MemberId;
 use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 
 use super::session::{FAMILY_LIFETIME, Session};
+use crate::db::row::{TextColumn, named};
 use crate::db::{Db, DbError, Lock, LockMode, Tx, locking};
 use crate::http::Language;
-use crate::outbox::{self, Event, EventKind};
+use crate::outbox::{self, NewEvent};
 
 /// Inserts a session with its first refresh token.
 pub(super) async fn insert_family(
@@ -144,9 +145,7 @@ pub(super) async fn current_token(
         .bind(family.as_str())
         .fetch_optional(tx.connection())
         .await?;
-    let Some(row) = row else { return Ok(None) };
-    let text: String = row.try_get(0)?;
-    Ok(TokenId::try_from(text).ok())
+    row.map(|row| named(&row, "current_token")).transpose()
 }
 
 /// Revokes sessions, each once, and appends their events: after all updates and by member, as the lock
@@ -158,10 +157,10 @@ pub(super) async fn revoke(
     let mut ended = Vec::new();
     for (family, member) in sessions {
         if revoke_one(tx, *member, family).await? {
-            ended.push((*member, family.as_str()));
+            ended.push((*member, family.clone()));
         }
     }
-    ended.sort_unstable_by_key(|(member, _)| aggregate(*member));
+    ended.sort_by_cached_key(|(member, _)| Aggregate::from(*member));
     for (member, family) in ended {
         append_revoked(tx, member, family).await?;
     }
@@ -212,29 +211,30 @@ pub async fn end_all_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::E
     .execute(tx.connection())
     .await?;
     for row in open {
-        let family: String = row.try_get(0)?;
-        append_revoked(tx, member, &family).await?;
+        append_revoked(tx, member, named(&row, "id")?).await?;
     }
     Ok(())
-}
-
-/// Whose events they are.
-fn aggregate(member: MemberId) -> String {
-    format!("member:{member}")
 }
 
 async fn append_revoked(
     tx: &mut Tx<'_>,
     member: MemberId,
-    family: &str,
+    sid: FamilyId,
 ) -> Result<(), sqlx::Error> {
-    let event = Event {
-        kind: EventKind::SessionRevoked,
-        aggregate: aggregate(member),
-        members: vec![member],
-        data: json!({ "sid": family }),
-    };
-    outbox::append(tx, &event).await
+    let revoked = Event::SessionRevoked(SessionRevoked { sid });
+    outbox::append(tx, &NewEvent::of_member(member, revoked)).await
+}
+
+impl TextColumn for FamilyId {
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl TextColumn for TokenId {
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
 }
 
 /// Deletes sessions whose last token has expired.

@@ -20,6 +20,7 @@ use std::fmt;
 
 use shared::claims::FamilyId;
 use shared::clock::Month;
+use shared::event::Aggregate;
 use shared::ids::{MemberId, ProductId};
 
 /// A row that a transaction locks. The order of the variants, and of the ids in one, is the lock order.
@@ -47,7 +48,7 @@ pub enum Lock {
     /// Token families that the locking statement finds, as [`Self::FoundOffers`].
     FoundTokenFamilies,
     /// The counter of an aggregate's events; in ascending order of their names.
-    OutboxNumber(String),
+    OutboxNumber(Aggregate),
 }
 
 impl Lock {
@@ -174,8 +175,8 @@ mod tests {
             Lock::ChatRoomNumber,
             Lock::TokenFamily("Zm9yIGEgZ29sZGVuIGZpbA".parse().unwrap()),
             Lock::FoundTokenFamilies,
-            Lock::OutboxNumber("member:1".to_owned()),
-            Lock::OutboxNumber("product:1".to_owned()),
+            Lock::OutboxNumber(member(1).into()),
+            Lock::OutboxNumber(ProductId::try_from(1_u64).unwrap().into()),
         ];
         assert_eq!(first_broken(&all), None);
         for pair in all.windows(2) {

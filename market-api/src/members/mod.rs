@@ -6,15 +6,15 @@ mod http;
 mod provider;
 mod repo;
 
-use serde_json::json;
 use shared::claims::Role;
+use shared::event::{Event, MemberUpdated};
 use shared::ids::MemberId;
 
 use crate::cache::{ListCache, Namespace};
 use crate::cash;
-use crate::db::{Abort, Db, Tx};
+use crate::db::{Abort, Db};
 use crate::http::{ApiError, Language};
-use crate::outbox::{self, Event, EventKind};
+use crate::outbox::{self, NewEvent};
 use crate::plans::{self, Plan};
 
 pub use http::routes;
@@ -156,8 +156,11 @@ impl Members {
             let changed = db.write((member, image_url), |(member, image_url), tx| {
                 Box::pin(async move {
                     let name = repo::set_image(tx, *member, image_url).await?;
-                    let data = json!({ "name": name, "imageUrl": image_url });
-                    tell(tx, EventKind::MemberUpdated, *member, data).await?;
+                    let updated = Event::MemberUpdated(MemberUpdated {
+                        name,
+                        image_url: Some(image_url.clone()),
+                    });
+                    outbox::append(tx, &NewEvent::of_member(*member, updated)).await?;
                     Ok::<_, Abort<ApiError>>(())
                 })
             });
@@ -165,19 +168,4 @@ impl Members {
         };
         Ok(self.cache.change(write).await?)
     }
-}
-
-async fn tell(
-    tx: &mut Tx<'_>,
-    kind: EventKind,
-    member: MemberId,
-    data: serde_json::Value,
-) -> Result<(), sqlx::Error> {
-    let event = Event {
-        kind,
-        aggregate: format!("member:{member}"),
-        members: vec![member],
-        data,
-    };
-    outbox::append(tx, &event).await
 }

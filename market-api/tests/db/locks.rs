@@ -7,9 +7,9 @@ use futures_util::future::BoxFuture;
 use http::StatusCode;
 use market_api::db::{Abort, Tx, WriteError};
 use market_api::idempotency::{Answer, IdempotentRequest, KeyState, begin_in, finish_in};
-use market_api::outbox::{Event, EventKind, append};
+use market_api::outbox::{NewEvent, append};
 use market_api::{cash, members, plans, products};
-use serde_json::json;
+use shared::event::{Aggregate, Event};
 use shared::ids::{MemberId, ProductId};
 use sqlx::query;
 
@@ -64,11 +64,10 @@ const ORDER: [(&str, Take); 6] = [
 ];
 
 async fn tell(tx: &mut Tx<'_>, aggregate: &str) {
-    let event = Event {
-        kind: EventKind::MemberUpdated,
-        aggregate: aggregate.to_owned(),
+    let event = NewEvent {
+        event: Event::MemberUnblocked,
+        aggregate: Aggregate::try_from(aggregate.to_owned()).unwrap(),
         members: Vec::new(),
-        data: json!({}),
     };
     append(tx, &event).await.unwrap();
 }

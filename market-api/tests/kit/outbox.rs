@@ -1,8 +1,9 @@
 //! The outbox: events are committed with their cause, and numbered without gaps.
 
 use market_api::db::{Abort, Db, WriteError};
-use market_api::outbox::{Event, EventKind, append};
+use market_api::outbox::{NewEvent, append};
 use serde_json::{Value, json};
+use shared::event::{Aggregate, Event, EventKind};
 use shared::ids::MemberId;
 use sqlx::{Row as _, query};
 use tokio::task::JoinSet;
@@ -17,12 +18,14 @@ on_both! {
     event_numbers_continue_after_sent_events_are_deleted,
 }
 
-fn event(aggregate: &str) -> Event {
-    Event {
-        kind: EventKind::MemberBlocked,
-        aggregate: aggregate.to_owned(),
+fn event(aggregate: &str) -> NewEvent {
+    NewEvent {
+        event: Event::Untyped {
+            kind: EventKind::TradeCompleted,
+            data: serde_json::from_str(r#"{"why":"\"because\""}"#).unwrap(),
+        },
+        aggregate: Aggregate::try_from(aggregate.to_owned()).unwrap(),
         members: vec![MemberId::try_from(7_u64).unwrap()],
-        data: json!({"why": "\"because\""}),
     }
 }
 
@@ -53,7 +56,7 @@ async fn event_has_the_wire_format(on: On) {
     let id = body.as_object_mut().unwrap().remove("eventId").unwrap();
     assert_eq!(id.as_str().unwrap().len(), 22);
     let expected = json!({
-        "v": 1, "kind": "member.blocked", "aggregate": "member:7", "aggregateSeq": 1,
+        "v": 1, "kind": "trade.completed", "aggregate": "member:7", "aggregateSeq": 1,
         "occurredAt": "2026-11-15T12:00:00.000", "members": [7], "data": {"why": "\"because\""},
     });
     assert_eq!(body, expected);

@@ -1,0 +1,473 @@
+//! Domain events: what the market reports to the chat server, as JSON (`infra/docs/wire.md`, "Events").
+//!
+//! The market writes an [`Envelope`] into its outbox, the chat server parses it. Data is typed where the
+//! contract defines it. A kind or a version that this program does not have is kept as it came, so that a
+//! server of an older release neither loses nor misreads an event.
+//!
+//! What this module does not do: store, send or act on events.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::CryptoRng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::claims::FamilyId;
+use crate::clock::LocalDateTime;
+use crate::ids::{MemberId, ProductId};
+
+/// The version of the envelope; raised when a reader of the old one could go wrong.
+pub const VERSION: u32 = 1;
+
+/// Events of one request at most.
+pub const EVENTS_MAX: usize = 200;
+
+/// Members of one event at most: a buyer and the sellers of a composite purchase are 21.
+pub const MEMBERS_MAX: usize = 64;
+
+/// Characters of an id, an aggregate, a kind and a trace at most.
+const TEXT_CHARS_MAX: usize = 64;
+
+/// An event that the contract does not allow.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEvent {
+    /// An id, an aggregate, a kind or a trace.
+    #[error("{0}: expected 1 to {TEXT_CHARS_MAX} visible ASCII characters")]
+    Text(&'static str),
+    /// Events of an aggregate are numbered from 1.
+    #[error("aggregateSeq: expected 1 or more")]
+    Seq,
+    /// Too many members.
+    #[error("members: more than {MEMBERS_MAX}")]
+    Members,
+    /// The data does not have the form of its kind.
+    #[error("data of {kind}: {cause}")]
+    Data {
+        /// Of this kind.
+        kind: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+macro_rules! text {
+    ($(#[$doc:meta])* $name:ident, $field:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidEvent;
+
+            fn try_from(text: String) -> Result<Self, InvalidEvent> {
+                checked($field, &text)?;
+                Ok(Self(text))
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(text: $name) -> Self {
+                text.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+text! {
+    /// Which event it is. Also the client message id of the inbox entries that it becomes, so a repetition
+    /// changes nothing.
+    EventId, "eventId"
+}
+text! {
+    /// Whose events are numbered and sent in order, for example `member:7`.
+    Aggregate, "aggregate"
+}
+
+fn checked(field: &'static str, text: &str) -> Result<(), InvalidEvent> {
+    let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    match is_visible && (1..=TEXT_CHARS_MAX).contains(&text.len()) {
+        true => Ok(()),
+        false => Err(InvalidEvent::Text(field)),
+    }
+}
+
+impl EventId {
+    /// A new id: 128 random bits, 22 characters.
+    pub fn random(rng: &mut impl CryptoRng) -> Self {
+        let mut bits = [0; 16];
+        rng.fill_bytes(&mut bits);
+        Self(URL_SAFE_NO_PAD.encode(bits))
+    }
+}
+
+impl From<MemberId> for Aggregate {
+    fn from(member: MemberId) -> Self {
+        Self(format!("member:{member}"))
+    }
+}
+
+impl From<ProductId> for Aggregate {
+    fn from(product: ProductId) -> Self {
+        Self(format!("product:{product}"))
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal),+ $(,)?) => {
+        /// What has happened.
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub enum EventKind {
+            $($(#[$doc])* $kind,)+
+            /// A kind that this program does not have.
+            Other(String),
+        }
+
+        impl EventKind {
+            /// All that the contract names.
+            pub const ALL: &[Self] = &[$(Self::$kind),+];
+
+            /// Its name on the wire.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$kind => $name,)+
+                    Self::Other(name) => name,
+                }
+            }
+        }
+
+        impl From<String> for EventKind {
+            fn from(name: String) -> Self {
+                match name.as_str() {
+                    $($name => Self::$kind,)+
+                    _ => Self::Other(name),
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A purchase is complete.
+    TradeCompleted = "trade.completed",
+    /// Nothing is left of an offer.
+    ProductSoldOut = "product.sold_out",
+    /// Bought time begins.
+    WifiStarted = "wifi.started",
+    /// Bought time ends.
+    WifiEnded = "wifi.ended",
+    /// A charge was captured.
+    CashCharged = "cash.charged",
+    /// A refund was accepted.
+    CashRefunded = "cash.refunded",
+    /// A member was rated.
+    ReviewCreated = "review.created",
+    /// A complaint was decided.
+    ReportDecided = "report.decided",
+    /// A member's name, image or language changed.
+    MemberUpdated = "member.updated",
+    /// A member was blocked by an administrator, or by reports.
+    MemberBlocked = "member.blocked",
+    /// A member may log in again.
+    MemberUnblocked = "member.unblocked",
+    /// A session ended before its time: a logout, or a refresh token that was reused.
+    SessionRevoked = "session.revoked",
+    /// One member blocked another.
+    MembersSeparated = "members.separated",
+}
+
+/// An event's kind with its data. Fields that this program does not have are ignored.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// [`EventKind::MemberUpdated`].
+    MemberUpdated(MemberUpdated),
+    /// [`EventKind::MemberBlocked`].
+    MemberBlocked,
+    /// [`EventKind::MemberUnblocked`].
+    MemberUnblocked,
+    /// [`EventKind::SessionRevoked`].
+    SessionRevoked(SessionRevoked),
+    /// Data as it came: the contract does not define it yet, or the kind or the envelope's version is a
+    /// later program's.
+    Untyped {
+        /// Which kind.
+        kind: EventKind,
+        /// Its data.
+        data: Map<String, Value>,
+    },
+}
+
+/// What others are shown of a member.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberUpdated {
+    /// The name.
+    pub name: String,
+    /// The profile image, if there is one.
+    pub image_url: Option<String>,
+}
+
+/// Which session ended. The reader keeps it until that session's refresh token would have expired.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SessionRevoked {
+    /// The token family (claim `sid`).
+    pub sid: FamilyId,
+}
+
+impl Event {
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::MemberUpdated(_) => EventKind::MemberUpdated,
+            Self::MemberBlocked => EventKind::MemberBlocked,
+            Self::MemberUnblocked => EventKind::MemberUnblocked,
+            Self::SessionRevoked(_) => EventKind::SessionRevoked,
+            Self::Untyped { kind, .. } => kind.clone(),
+        }
+    }
+
+    /// Its data as JSON.
+    fn into_data(self) -> Map<String, Value> {
+        let mut fields = Map::new();
+        match self {
+            Self::MemberUpdated(MemberUpdated { name, image_url }) => {
+                fields.insert("name".to_owned(), name.into());
+                if let Some(image_url) = image_url {
+                    fields.insert("imageUrl".to_owned(), image_url.into());
+                }
+            }
+            Self::MemberBlocked | Self::MemberUnblocked => {}
+            Self::SessionRevoked(SessionRevoked { sid }) => {
+                fields.insert("sid".to_owned(), String::from(sid).into());
+            }
+            Self::Untyped { data, .. } => fields = data,
+        }
+        fields
+    }
+
+    fn read(kind: EventKind, data: Map<String, Value>) -> Result<Self, serde_json::Error> {
+        Ok(match kind {
+            EventKind::MemberUpdated => {
+                Self::MemberUpdated(serde_json::from_value(Value::Object(data))?)
+            }
+            EventKind::MemberBlocked => Self::MemberBlocked,
+            EventKind::MemberUnblocked => Self::MemberUnblocked,
+            EventKind::SessionRevoked => {
+                Self::SessionRevoked(serde_json::from_value(Value::Object(data))?)
+            }
+            EventKind::TradeCompleted
+            | EventKind::ProductSoldOut
+            | EventKind::WifiStarted
+            | EventKind::WifiEnded
+            | EventKind::CashCharged
+            | EventKind::CashRefunded
+            | EventKind::ReviewCreated
+            | EventKind::ReportDecided
+            | EventKind::MembersSeparated
+            | EventKind::Other(_) => Self::Untyped { kind, data },
+        })
+    }
+}
+
+/// One event on the wire.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Wire", into = "Wire")]
+pub struct Envelope {
+    /// [`VERSION`] of the program that wrote it.
+    pub version: u32,
+    /// Which event it is.
+    pub id: EventId,
+    /// Whose events it is numbered among.
+    pub aggregate: Aggregate,
+    /// Its number there, from 1, without gaps.
+    pub aggregate_seq: u64,
+    /// When it happened.
+    pub occurred_at: LocalDateTime,
+    /// The trace of the request that caused it (W3C `traceparent`), if it was traced.
+    pub traceparent: Option<String>,
+    /// The members it concerns.
+    pub members: Vec<MemberId>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// The fields in their order.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    v: u32,
+    event_id: EventId,
+    kind: String,
+    aggregate: Aggregate,
+    aggregate_seq: u64,
+    occurred_at: LocalDateTime,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    members: Vec<MemberId>,
+    data: Map<String, Value>,
+}
+
+impl TryFrom<Wire> for Envelope {
+    type Error = InvalidEvent;
+
+    fn try_from(wire: Wire) -> Result<Self, InvalidEvent> {
+        checked("kind", &wire.kind)?;
+        if let Some(trace) = &wire.traceparent {
+            checked("traceparent", trace)?;
+        }
+        if wire.aggregate_seq == 0 {
+            return Err(InvalidEvent::Seq);
+        }
+        if wire.members.len() > MEMBERS_MAX {
+            return Err(InvalidEvent::Members);
+        }
+        let kind = EventKind::from(wire.kind.clone());
+        let event = match wire.v {
+            VERSION => Event::read(kind, wire.data).map_err(|cause| InvalidEvent::Data {
+                kind: wire.kind,
+                cause: cause.to_string(),
+            })?,
+            _ => Event::Untyped {
+                kind,
+                data: wire.data,
+            },
+        };
+        Ok(Self {
+            version: wire.v,
+            id: wire.event_id,
+            aggregate: wire.aggregate,
+            aggregate_seq: wire.aggregate_seq,
+            occurred_at: wire.occurred_at,
+            traceparent: wire.traceparent,
+            members: wire.members,
+            event,
+        })
+    }
+}
+
+impl From<Envelope> for Wire {
+    fn from(envelope: Envelope) -> Self {
+        Self {
+            v: envelope.version,
+            event_id: envelope.id,
+            kind: envelope.event.kind().as_str().to_owned(),
+            aggregate: envelope.aggregate,
+            aggregate_seq: envelope.aggregate_seq,
+            occurred_at: envelope.occurred_at,
+            traceparent: envelope.traceparent,
+            members: envelope.members,
+            data: envelope.event.into_data(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+    use serde_json::json;
+
+    use super::*;
+
+    fn body() -> Value {
+        json!({
+            "v": 1, "eventId": "e", "kind": "member.blocked", "aggregate": "member:7",
+            "aggregateSeq": 1, "occurredAt": "2025-08-07T12:34:56.789", "members": [7], "data": {},
+        })
+    }
+
+    /// The body with one field changed.
+    fn read(field: &str, value: Value) -> Result<Envelope, serde_json::Error> {
+        let mut body = body();
+        body[field] = value;
+        serde_json::from_value(body)
+    }
+
+    #[test]
+    fn every_kind_has_its_name() {
+        for kind in EventKind::ALL {
+            assert_eq!(EventKind::from(kind.as_str().to_owned()), *kind);
+        }
+        assert_eq!(EventKind::ALL.len(), 13);
+    }
+
+    #[test]
+    fn unknown_kinds_and_later_versions_are_kept() {
+        let data = json!({ "x": [1, { "y": null }] });
+        for (version, kind) in [
+            (1, "moon.landed"),
+            (1, "trade.completed"),
+            (2, "member.blocked"),
+        ] {
+            let mut body = body();
+            body["v"] = version.into();
+            body["kind"] = kind.into();
+            body["data"] = data.clone();
+            let read: Envelope = serde_json::from_value(body.clone()).unwrap();
+            assert!(matches!(read.event, Event::Untyped { .. }), "{read:?}");
+            assert_eq!(read.event.kind().as_str(), kind);
+            assert_eq!(serde_json::to_value(&read).unwrap(), body);
+        }
+    }
+
+    #[test]
+    fn what_the_contract_does_not_allow_is_refused() {
+        read("eventId", "e".into()).unwrap();
+        read("extra", 1.into()).unwrap();
+        let long = "x".repeat(65);
+        for (field, value) in [
+            ("eventId", json!("")),
+            ("eventId", json!(long)),
+            ("aggregate", json!("member 7")),
+            ("kind", json!(long)),
+            ("traceparent", json!(long)),
+            ("aggregateSeq", json!(0)),
+            ("aggregateSeq", json!(-1)),
+            ("occurredAt", json!("yesterday")),
+            ("members", json!(vec![1; MEMBERS_MAX + 1])),
+            ("members", json!([0])),
+            ("data", json!([])),
+            ("data", Value::Null),
+        ] {
+            assert!(read(field, value.clone()).is_err(), "{field}: {value}");
+        }
+        for (kind, data) in [
+            ("session.revoked", json!({})),
+            ("session.revoked", json!({ "sid": "a b" })),
+            ("member.updated", json!({ "name": 1 })),
+        ] {
+            let mut body = body();
+            body["kind"] = kind.into();
+            body["data"] = data;
+            let read: Result<Envelope, _> = serde_json::from_value(body);
+            let error = read.unwrap_err().to_string();
+            assert!(error.starts_with(&format!("data of {kind}: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn ids_are_random() {
+        let mut rng = StdRng::seed_from_u64(7);
+        let (one, other) = (EventId::random(&mut rng), EventId::random(&mut rng));
+        assert_ne!(one, other);
+        assert_eq!(one.as_str().len(), 22);
+    }
+}
