@@ -51,7 +51,7 @@ pub struct Due {
     /// The time it was due.
     pub due_at: UnixMillis,
     /// The number of runs started, this one included.
-    pub attempts: i64,
+    pub attempts: u32,
     taken_until: i64,
 }
 
@@ -190,15 +190,13 @@ impl Due {
             key: row.try_get("key")?,
             body: row.try_get("body")?,
             due_at: column(row, "due_at")?,
-            attempts: row.try_get("attempts")?,
+            attempts: column(row, "attempts")?,
             taken_until,
         })
     }
 
     fn retry_delay(&self) -> Duration {
-        let doublings = u32::try_from(self.attempts.saturating_sub(1))
-            .unwrap_or(u32::MAX)
-            .min(16);
+        let doublings = self.attempts.saturating_sub(1).min(16);
         (RETRY.0 * 2_u32.pow(doublings)).min(RETRY.1)
     }
 }
@@ -394,7 +392,7 @@ impl Schedule {
                 .bind(due.key.as_str())
                 .bind(due.taken_until)
                 .bind(next.0.get())
-                .bind(next.1)
+                .bind(i64::from(next.1))
                 .execute(tx.connection())
                 .await?;
                 Ok(())
@@ -455,7 +453,7 @@ async fn take_of(tx: &mut Tx<'_>, name: &str, limit: usize) -> Result<Vec<Due>, 
             .bind(due.name.as_str())
             .bind(due.key.as_str())
             .bind(until)
-            .bind(due.attempts)
+            .bind(i64::from(due.attempts))
             .execute(tx.connection())
             .await?;
         taken.push(due);
@@ -467,7 +465,7 @@ async fn take_of(tx: &mut Tx<'_>, name: &str, limit: usize) -> Result<Vec<Due>, 
 mod tests {
     use super::*;
 
-    fn check(attempts: i64, seconds: u64) {
+    fn check(attempts: u32, seconds: u64) {
         let due = Due {
             name: String::new(),
             key: String::new(),
@@ -489,6 +487,6 @@ mod tests {
         check(2, 10);
         check(3, 20);
         check(12, 3_600);
-        check(i64::MAX, 3_600);
+        check(u32::MAX, 3_600);
     }
 }

@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 
 use super::session::{FAMILY_LIFETIME, Session};
-use crate::db::row::{TextColumn, named};
+use crate::db::row::{TextColumn, column, named, optional};
 use crate::db::{Db, DbError, Lock, LockMode, Tx, locking};
 use crate::http::Language;
 use crate::outbox::{self, NewEvent};
@@ -73,13 +73,10 @@ pub(super) async fn without_session(
     let Some(row) = row else {
         return Ok(None);
     };
-    let role: String = row.try_get("role")?;
-    let language: String = row.try_get("language")?;
-    let unknown = |_| sqlx::Error::Decode("a member's role".into());
     Ok(Some(Session {
-        role: role.parse().map_err(unknown)?,
-        is_blocked: row.try_get::<i64, _>("blocked")? != 0,
-        language: Language::parse(&language).unwrap_or_default(),
+        role: named(&row, "role")?,
+        is_blocked: column(&row, "blocked")?,
+        language: named(&row, "language")?,
         is_revoked: false,
         current: claims.token_id.clone(),
         previous: None,
@@ -89,28 +86,18 @@ pub(super) async fn without_session(
 }
 
 fn read_session(row: &AnyRow) -> Result<Session, sqlx::Error> {
-    let decode = |what: &str| sqlx::Error::Decode(format!("a session's {what}").into());
-    let role: String = row.try_get("role")?;
-    let language: String = row.try_get("language")?;
-    let revoked_at: Option<i64> = row.try_get("revoked_at")?;
-    let current: String = row.try_get("current_token")?;
+    let revoked_at: Option<UnixMillis> = optional(row, "revoked_at")?;
     let previous: Option<String> = row.try_get("previous_token")?;
-    let moment = |column: &str| {
-        let at: i64 = row.try_get(column)?;
-        UnixMillis::try_from(at).map_err(|_out_of_range| decode(column))
-    };
+    let previous = previous.map(|_| named(row, "previous_token")).transpose()?;
     Ok(Session {
-        role: role.parse().map_err(|_unknown| decode("role"))?,
-        is_blocked: row.try_get::<i64, _>("blocked")? != 0,
-        language: Language::parse(&language).unwrap_or_default(),
+        role: named(row, "role")?,
+        is_blocked: column(row, "blocked")?,
+        language: named(row, "language")?,
         is_revoked: revoked_at.is_some(),
-        current: current.try_into().map_err(|_invalid| decode("token"))?,
-        previous: previous
-            .map(TokenId::try_from)
-            .transpose()
-            .map_err(|_invalid| decode("token"))?,
-        rotated_at: moment("rotated_at")?,
-        expires_at: moment("expires_at")?,
+        current: named(row, "current_token")?,
+        previous,
+        rotated_at: column(row, "rotated_at")?,
+        expires_at: column(row, "expires_at")?,
     })
 }
 
@@ -223,6 +210,12 @@ async fn append_revoked(
 ) -> Result<(), sqlx::Error> {
     let revoked = Event::SessionRevoked(SessionRevoked { sid });
     outbox::append(tx, &NewEvent::of_member(member, revoked)).await
+}
+
+impl TextColumn for Language {
+    fn from_text(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
 }
 
 impl TextColumn for FamilyId {

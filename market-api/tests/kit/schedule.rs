@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use market_api::db::{Abort, Db, WriteError};
+use market_api::db::{Abort, Db, DbError, WriteError};
 use market_api::metrics::Metrics;
 use market_api::schedule::{
     Due, Handler, HandlerError, Lost, Outcome, Schedule, Worker, put, remove,
@@ -30,6 +30,7 @@ on_both! {
     slow_name_does_not_hold_up_another,
     jobs_of_a_name_run_concurrently_up_to_its_bound,
     any_number_of_names_is_served,
+    impossible_count_of_attempts_is_a_defect,
 }
 
 type Seen = Arc<Mutex<Vec<String>>>;
@@ -148,7 +149,7 @@ async fn failed_job_is_retried_later(on: On) {
     let counted = Arc::clone(&attempts);
     let schedule = instance(&base, &seen, move |due| {
         let before = counted.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(due.attempts, i64::try_from(before).unwrap() + 1);
+        assert_eq!(due.attempts, u32::try_from(before).unwrap() + 1);
         if before < 2 {
             return Err(HandlerError("away".to_owned()));
         }
@@ -344,4 +345,23 @@ async fn any_number_of_names_is_served(on: On) {
     let schedule = Schedule::new(base.db.clone(), metrics, workers.into());
     assert_eq!(schedule.work().await.unwrap(), NAMES.len());
     assert_eq!(rows(&base.db).await, 0);
+}
+
+/// A number that no program of ours writes is reported, not read as another one.
+async fn impossible_count_of_attempts_is_a_defect(on: On) {
+    let base = open(on).await;
+    let seen = Seen::default();
+    plan(&base.db, "test", "k", later(0)).await;
+    let broken = base.db.write((), |(), tx| {
+        Box::pin(async move {
+            query("update schedule set attempts = -5")
+                .execute(tx.connection())
+                .await?;
+            Ok::<_, Abort<()>>(())
+        })
+    });
+    broken.await.unwrap();
+    let worked = instance(&base, &seen, done).work().await;
+    assert!(matches!(worked, Err(DbError::Defect(_))), "{worked:?}");
+    assert!(seen.lock().unwrap().is_empty());
 }

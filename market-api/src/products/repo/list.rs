@@ -14,6 +14,7 @@ use super::super::hours::OPEN;
 use super::super::rows::{OfferRow, SpotRow};
 use super::super::sort::{Filter, ListOrder, SortColumn};
 use super::super::{Kind, Position};
+use super::read::stored_position;
 use crate::db::row::{column, optional};
 
 type Sql<T> = Result<T, sqlx::Error>;
@@ -143,7 +144,8 @@ fn offer_row(row: &AnyRow) -> Sql<OfferRow> {
     let latitude: Option<f64> = row.try_get("latitude")?;
     let longitude: Option<f64> = row.try_get("longitude")?;
     let at = latitude.zip(longitude);
-    let at = at.and_then(|(latitude, longitude)| Position::new(latitude, longitude));
+    let at = at.map(|(latitude, longitude)| stored_position(latitude, longitude));
+    let at = at.transpose()?;
     Ok(OfferRow {
         id: column(row, "id")?,
         price: column(row, "price")?,

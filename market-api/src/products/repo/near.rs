@@ -8,6 +8,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row as _, query};
 use super::super::geo::{Bounds, FirstFew, Hit, Ring};
 use super::super::hours::OPEN;
 use super::super::{Kind, Position};
+use super::read::stored_position;
 use crate::db::Dialect;
 use crate::db::row::column;
 
@@ -50,8 +51,7 @@ pub(in crate::products) async fn nearest_on_flat_map(
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(connection)
         .await?;
-    let hits: Sql<Vec<_>> = rows.iter().map(|row| hit(row, centre)).collect();
-    Ok(hits?.into_iter().flatten().collect())
+    rows.iter().map(|row| hit(row, centre)).collect()
 }
 
 /// Streams into `first` the spots of a box that are at most `radius_m` away and after a given distance and id.
@@ -96,9 +96,7 @@ pub(in crate::products) async fn scan_box(
         .bind(within.ring.most)
         .fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        let Some(hit) = hit(&row, within.ring.centre)? else {
-            continue;
-        };
+        let hit = hit(&row, within.ring.centre)?;
         // Single precision and the margin of a box make two boxes overlap; this assigns each row to one.
         let inside = (bounds.south..=bounds.north).contains(&hit.at.latitude())
             && (bounds.west..=bounds.east).contains(&hit.at.longitude());
@@ -118,12 +116,12 @@ pub(in crate::products) struct Within {
     pub(in crate::products) after: Option<(f64, ProductId)>,
 }
 
-fn hit(row: &AnyRow, centre: Position) -> Sql<Option<Hit>> {
+fn hit(row: &AnyRow, centre: Position) -> Sql<Hit> {
     let id = column(row, "id")?;
-    let at = Position::new(row.try_get(1)?, row.try_get(2)?);
-    Ok(at.map(|at| Hit {
+    let at = stored_position(row.try_get(1)?, row.try_get(2)?)?;
+    Ok(Hit {
         distance_m: centre.distance_m(at),
         id,
         at,
-    }))
+    })
 }

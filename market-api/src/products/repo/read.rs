@@ -55,12 +55,18 @@ fn detail_of(row: &AnyRow) -> Sql<Detail> {
     })
 }
 
+/// A place from two columns, whose CHECKs allow no other.
+pub(super) fn stored_position(latitude: f64, longitude: f64) -> Sql<Position> {
+    let at = Position::new(latitude, longitude);
+    at.ok_or_else(|| sqlx::Error::Decode("a spot that is nowhere".into()))
+}
+
 fn spot_of(row: &AnyRow, title: String) -> Sql<SpotPart> {
-    let at = Position::new(row.try_get("latitude")?, row.try_get("longitude")?);
+    let at = stored_position(row.try_get("latitude")?, row.try_get("longitude")?)?;
     Ok(SpotPart {
         title,
         content: row.try_get("content")?,
-        at: at.ok_or_else(|| sqlx::Error::Decode("a spot that is nowhere".into()))?,
+        at,
         address: row.try_get("address")?,
         opens_at: column(row, "opens_at")?,
         closes_at: column(row, "closes_at")?,

@@ -5,8 +5,9 @@ use shared::ids::ProductId;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _, query};
 
+use super::super::Kind;
 use super::super::sort::{Sort, SortColumn, SortKey};
-use super::super::{Kind, Position};
+use super::read::stored_position;
 use crate::db::Tx;
 use crate::db::row::named;
 
@@ -62,9 +63,8 @@ fn key_of(row: &AnyRow, sort: Sort) -> Sql<Option<SortKey>> {
             let latitude: Option<f64> = row.try_get("latitude")?;
             let longitude: Option<f64> = row.try_get("longitude")?;
             let at = latitude.zip(longitude);
-            Ok(at
-                .and_then(|(latitude, longitude)| Position::new(latitude, longitude))
-                .map(SortKey::Place))
+            let at = at.map(|(latitude, longitude)| stored_position(latitude, longitude));
+            Ok(at.transpose()?.map(SortKey::Place))
         }
     }
 }
