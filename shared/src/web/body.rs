@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::stream::{at, now};
+use super::deadline::{at, now};
 
 /// Longest pause between two pieces of a body.
 const PAUSE_MAX: Duration = Duration::from_secs(10);

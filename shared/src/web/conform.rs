@@ -10,9 +10,9 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{
-    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_TYPE, ETAG, EXPECT, HOST, IF_NONE_MATCH, RETRY_AFTER, TRANSFER_ENCODING,
-    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
+    EXPECT, HOST, IF_NONE_MATCH, RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
@@ -22,9 +22,10 @@ use tower::ServiceExt as _;
 use super::codes::ErrorCode;
 use super::cors::CrossOrigin;
 use super::error::ApiError;
-use super::guard::{REQUEST_ID, RETRY_AFTER_SECONDS, RequestIds, named};
-use super::headers::{self, has_token, is_known, media_type};
+use super::guard::RETRY_AFTER_SECONDS;
+use super::headers::{self, has_token, is_known, last, media_type};
 use super::hosts::Hosts;
+use super::request_id::{REQUEST_ID, RequestIds, named};
 
 /// Methods that a page may use on any route of this server.
 const METHODS: HeaderValue =
@@ -175,13 +176,6 @@ fn check_body(request: &Request) -> Result<(), Box<Response>> {
         return Err(Box::new(response));
     }
     Ok(())
-}
-
-/// A response that ends the connection: the request's body is not read.
-pub(super) fn last(mut response: Response) -> Response {
-    let close = HeaderValue::from_static("close");
-    response.headers_mut().insert(CONNECTION, close);
-    response
 }
 
 /// Adds the headers of every response.

@@ -16,7 +16,7 @@ use http::{HeaderValue, Method};
 use tower::{Layer, Service, ServiceExt as _, service_fn};
 use tower_http::cors::{AllowHeaders, Cors, CorsLayer};
 
-use super::guard::REQUEST_ID;
+use super::request_id::REQUEST_ID;
 
 /// How long a browser may remember what a page is allowed to do.
 const CORS_AGE: Duration = Duration::from_secs(600);

@@ -4,7 +4,6 @@
 use std::any::Any;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,22 +12,17 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use hyper::body::Body as _;
 use tokio::time::timeout_at;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::body::{Pace, PacedBody};
 use super::codes::ErrorCode;
-use super::conform::last;
-use super::stream::now;
+use super::deadline::now;
+use super::headers::last;
+use super::request_id::{REQUEST_ID, RequestIds, named};
 use crate::clock::Clock;
-
-/// Header of the request id, in both directions; the id is also in the log.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Longest request id of a client that is kept: a UUID has 36 characters, a trace id 32.
-const REQUEST_ID_BYTES_MAX: usize = 64;
 
 /// Deadline from a request's head to its response, without the time that its body takes to arrive. The store's
 /// own deadlines are shorter.
@@ -36,30 +30,6 @@ const REQUEST_MAX: Duration = Duration::from_secs(10);
 
 /// Seconds after which a client may retry when a dependency is unavailable.
 pub(super) const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
-
-/// Ids for requests that come without one.
-#[derive(Debug)]
-pub struct RequestIds {
-    node: u64,
-    count: AtomicU64,
-}
-
-impl RequestIds {
-    /// Ids that begin with this random number, which distinguishes nodes and restarts.
-    #[must_use]
-    pub fn new(node: u64) -> Self {
-        Self {
-            node,
-            count: AtomicU64::new(0),
-        }
-    }
-
-    pub(super) fn next(&self) -> HeaderValue {
-        let count = self.count.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{:016x}-{count:x}", self.node);
-        HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static("-"))
-    }
-}
 
 /// Inside the access log and CORS: limits on time and body, panics, methods that a path does not
 /// allow.
@@ -182,15 +152,6 @@ async fn name_and_log(State(state): State<Log>, mut request: Request, next: Next
     );
     response.headers_mut().insert(REQUEST_ID, id);
     response
-}
-
-/// The client's request id, if it is safe in logs.
-pub(super) fn named(headers: &HeaderMap) -> Option<HeaderValue> {
-    let id = headers.get(REQUEST_ID)?;
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    let bytes = id.as_bytes();
-    let harmless = (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(plain);
-    harmless.then(|| id.clone())
 }
 
 #[cfg(test)]

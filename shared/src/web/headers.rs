@@ -3,7 +3,8 @@
 //! Values are bytes, and a header may come on several lines, which are one list. Elements outside
 //! the grammar are skipped.
 
-use http::header::{CONTENT_TYPE, IF_NONE_MATCH};
+use axum::response::Response;
+use http::header::{CONNECTION, CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Elements of one list that are read at most: no client needs more.
@@ -108,6 +109,13 @@ impl<'a> Iterator for Elements<'a> {
         self.rest = rest;
         Some(element.trim_ascii())
     }
+}
+
+/// A response that ends the connection: the request's body is not read.
+pub(super) fn last(mut response: Response) -> Response {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
+    response
 }
 
 #[cfg(test)]

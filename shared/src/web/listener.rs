@@ -31,14 +31,16 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, error, warn};
 
 use super::codes::ErrorCode;
-use super::conform::{Rules, conform, last};
+use super::conform::{Rules, conform};
 use super::cors::CrossOrigin;
-use super::guard::RequestIds;
+use super::deadline::now;
+use super::headers::last;
 use super::hosts::Hosts;
 use super::linger::{close_with, linger};
 use super::raw;
-use super::seat::{Full, Place, Seat, Seats, Stage};
-use super::stream::{Ended, HttpStream, Patience, now};
+use super::request_id::RequestIds;
+use super::seat::{Ended, Full, Place, Seat, Seats, Stage};
+use super::stream::{HttpStream, Patience};
 use crate::drain::Drain;
 use crate::limits::OpenFiles;
 

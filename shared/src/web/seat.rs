@@ -14,12 +14,22 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::guard::RequestIds;
-use super::stream::Ended;
+use super::request_id::RequestIds;
 use crate::clock::{Clock as _, SystemClock};
 
 /// Connections evicted at a time, so that the search is not repeated for each new one.
 const ROOM_MADE: usize = 64;
+
+/// How HTTP ended on a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The server ended it; the client may still send.
+    ByUs,
+    /// The client ended its side, or idled.
+    Quietly,
+    /// The client read nothing: unread bytes are dropped.
+    Stalled,
+}
 
 /// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,12 +20,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::codes::ErrorCode;
+use super::deadline::now;
 use super::raw::{self, RawAnswer};
-use super::seat::{Seat, Stage};
-use crate::clock::{Clock as _, SystemClock};
+use super::seat::{Ended, Seat, Stage};
 
 /// An additional wait while the socket has bytes that the runtime has not reported yet.
 const READY_GRACE: Duration = Duration::from_secs(1);
@@ -42,17 +42,6 @@ pub(super) struct Patience {
     pub(super) idle: Duration,
     /// Between two bytes that the client reads.
     pub(super) write: Duration,
-}
-
-/// How HTTP ended on a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// The server ended it; the client may still send.
-    ByUs,
-    /// The client ended its side, or idled.
-    Quietly,
-    /// The client read nothing: unread bytes are dropped.
-    Stalled,
 }
 
 /// A client's stream as hyper uses it.
@@ -339,23 +328,13 @@ impl AsyncWrite for HttpStream {
     }
 }
 
-/// The present time of tokio's clock, which its timers use.
-pub(super) fn now() -> Instant {
-    Instant::from_std(SystemClock.now())
-}
-
-/// A timer that ends at this moment.
-pub(super) fn at(moment: Instant) -> Pin<Box<Sleep>> {
-    Box::pin(sleep_until(moment))
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
     use std::io::Write as _;
     use std::net::{Ipv4Addr, TcpListener, TcpStream as StdStream};
 
-    use super::super::guard::RequestIds;
+    use super::super::request_id::RequestIds;
     use super::super::seat::Seats;
     use super::*;
 

@@ -5,10 +5,10 @@ use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
 use serde_json::Value;
 
-use super::super::conform::last;
 use super::super::cors::cors;
 use super::super::extract::InBody;
 use super::super::guard::{guarded, unknown_path};
+use super::super::headers::last;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::super::linger::LINGER_TIME;
