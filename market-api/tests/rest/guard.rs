@@ -101,7 +101,7 @@ async fn bodies_are_bounded(on: On) {
 
 /// E2: slow heads, idle connections.
 async fn missing_request_head_ends_the_connection(on: On) {
-    let site = Site::start(on).await;
+    let site = Site::start_with(on, &["--head-time=2s", "--idle-time=1s"]).await;
     let address = site.base.trim_start_matches("http://");
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
