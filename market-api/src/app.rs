@@ -10,7 +10,7 @@ use axum::{Extension, Router};
 use shared::clock::Clock;
 use shared::drain::{Drain, on_stop_signals};
 use shared::ids::MemberId;
-use shared::web::{Health, Log, RequestIds};
+use shared::web::{ApiError, Health, Log, RequestIds};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -22,7 +22,7 @@ use crate::cash::{self, Cash};
 use crate::chats::{self, ChatRooms, Chats, HttpChatRooms};
 use crate::config::{Config, ImagesUrl};
 use crate::db::{Db, DbError};
-use crate::http::{self, ApiError, HttpStack, Limits, Rate};
+use crate::http::{self, HttpStack, Limits, Rate};
 use crate::images::local::LocalImages;
 use crate::images::s3::S3Images;
 use crate::images::{self, Images, ObjectStore, StoreError};
@@ -235,10 +235,10 @@ impl Market {
     /// Logs a member in without a provider, for a program that has authenticated the member itself.
     ///
     /// # Errors
-    /// [`ApiError::MemberUnknown`], [`ApiError::MemberBlocked`], or the database's.
+    /// No such member, a blocked one, or the database's.
     pub async fn log_in(&self, member: MemberId) -> Result<Tokens, ApiError> {
         let role = self.members.role(member).await?;
-        self.auth.issue(member, role).await
+        Ok(self.auth.issue(member, role).await?)
     }
 
     /// The signing keys, for programs that rotate them by hand.

@@ -22,12 +22,11 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use shared::ids::MemberId;
-use shared::web::ErrorCode;
+use shared::web::{ApiError, ErrorCode};
 use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 
-use crate::db::{Abort, Db, Lock, LockMode, Tx, is_lock_timeout};
-use crate::http::ApiError;
+use crate::db::{Abort, Db, DbError, Lock, LockMode, Tx, is_lock_timeout};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -43,9 +42,9 @@ const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct IdempotencyKey(pub Option<String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
-    type Rejection = ErrorCode;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorCode> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let mut values = parts.headers.get_all(KEY).iter();
         let Some(first) = values.next() else {
             return Ok(Self(None));
@@ -83,6 +82,36 @@ impl IdempotentRequest {
     }
 }
 
+/// Why a request with a key is not done.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdempotencyError {
+    /// The key was used with another body.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// The request with this key still runs.
+    #[error("the request with this idempotency key still runs")]
+    KeyRunning,
+    /// The database's.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+impl From<sqlx::Error> for IdempotencyError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+impl From<IdempotencyError> for ApiError {
+    fn from(error: IdempotencyError) -> Self {
+        match error {
+            IdempotencyError::KeyReused => ErrorCode::KeyReused.into(),
+            IdempotencyError::KeyRunning => ErrorCode::KeyRunning.into(),
+            IdempotencyError::Db(error) => error.into(),
+        }
+    }
+}
+
 /// A response, stored or to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -115,8 +144,11 @@ impl IntoResponse for Answer {
 /// The stored response of this key, if there is one; a read ahead of all other work.
 ///
 /// # Errors
-/// [`ApiError::KeyReused`], or the database's.
-pub async fn look_up(db: &Db, once: &IdempotentRequest) -> Result<Option<Answer>, ApiError> {
+/// [`IdempotencyError::KeyReused`], or the database's.
+pub async fn look_up(
+    db: &Db,
+    once: &IdempotentRequest,
+) -> Result<Option<Answer>, IdempotencyError> {
     let mut connection = db.read().await?;
     let row =
         query("select fingerprint, status, body from idempotency where scope = $1 and key = $2")
@@ -130,11 +162,11 @@ pub async fn look_up(db: &Db, once: &IdempotentRequest) -> Result<Option<Answer>
 /// Inserts the key's row, as the first statement of the effect's transaction.
 ///
 /// # Errors
-/// [`ApiError::KeyReused`], [`ApiError::KeyRunning`], or the database's.
+/// See [`IdempotencyError`]. In a transaction of another domain: `.map_err(Abort::widen)?`.
 pub async fn begin_in(
     tx: &mut Tx<'_>,
     once: &IdempotentRequest,
-) -> Result<KeyState, Abort<ApiError>> {
+) -> Result<KeyState, Abort<IdempotencyError>> {
     tx.note_locks([Lock::IdempotencyKey], LockMode::Exclusive);
     let now = tx.now().get();
     let written = query(
@@ -150,7 +182,7 @@ pub async fn begin_in(
     let written = written.map_err(|error| {
         // This statement waits only for a concurrent request with the same key.
         if is_lock_timeout(&error) {
-            Abort::Refused(ApiError::KeyRunning)
+            Abort::Refused(IdempotencyError::KeyRunning)
         } else {
             Abort::Sql(error)
         }
@@ -201,10 +233,10 @@ pub async fn forget_in(tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-fn replay(once: &IdempotentRequest, row: &AnyRow) -> Result<Answer, ApiError> {
+fn replay(once: &IdempotentRequest, row: &AnyRow) -> Result<Answer, IdempotencyError> {
     let fingerprint: String = row.try_get(0)?;
     if fingerprint != once.fingerprint {
-        return Err(ApiError::KeyReused);
+        return Err(IdempotencyError::KeyReused);
     }
     let (status, body): (Option<i64>, Option<String>) = (row.try_get(1)?, row.try_get(2)?);
     let status = status
@@ -212,10 +244,9 @@ fn replay(once: &IdempotentRequest, row: &AnyRow) -> Result<Answer, ApiError> {
         .and_then(|status| StatusCode::from_u16(status).ok());
     match (status, body) {
         (Some(status), Some(body)) => Ok(Answer { status, body }),
-        _ => {
-            tracing::error!("idempotency row committed without its response");
-            Err(ErrorCode::Internal.into())
-        }
+        _ => Err(IdempotencyError::Db(DbError::Defect(
+            "idempotency row committed without its response".to_owned(),
+        ))),
     }
 }
 
@@ -231,7 +262,7 @@ mod tests {
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
         let found = IdempotencyKey::from_request_parts(&mut parts, &()).await;
-        let found = found.map(|key| key.0);
+        let found = found.map(|key| key.0).map_err(|error| error.code());
         assert_eq!(
             found,
             expected.map(|key| key.map(str::to_owned)),

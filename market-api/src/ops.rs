@@ -61,7 +61,7 @@ fn admin_routes() -> OpenApiRouter<Ops> {
 /// The metrics. Those that are read from the database are as old as its last answer.
 #[utoipa::path(
     get, path = "/metrics", tag = "operation",
-    responses((status = 200, description = "Prometheus' text format", body = String)),
+    responses((status = 200, description = "OK. Prometheus text format.", body = String)),
 )]
 async fn metrics(State(state): State<Ops>) -> ([(http::HeaderName, &'static str); 1], String) {
     state.db.show_connections();
@@ -87,7 +87,7 @@ struct Live {
 /// Whether to leave the process alone.
 #[utoipa::path(
     get, path = "/livez", tag = "operation",
-    responses((status = 200, description = "It runs", body = Live)),
+    responses((status = 200, description = "OK. The process answers.", body = Live)),
 )]
 async fn live() -> Json<Live> {
     Json(Live { live: true })
@@ -120,8 +120,9 @@ enum DatabaseState {
 #[utoipa::path(
     get, path = "/readyz", tag = "operation",
     responses(
-        (status = 200, description = "Yes", body = Ready),
-        (status = 503, description = "No: starting, stopping, or its own file takes no writes",
+        (status = 200, description = "OK. Ready.", body = Ready),
+        (status = 503, description = "Not ready: starting, stopping, or the database file takes no \
+            writes.",
             body = Ready),
     ),
 )]
@@ -165,8 +166,8 @@ struct Started {
 #[utoipa::path(
     get, path = "/startupz", tag = "operation",
     responses(
-        (status = 200, description = "Yes", body = Started),
-        (status = 503, description = "Not yet", body = Started),
+        (status = 200, description = "OK. Started.", body = Started),
+        (status = 503, description = "Not started yet.", body = Started),
     ),
 )]
 async fn started(State(state): State<Ops>) -> (StatusCode, Json<Started>) {

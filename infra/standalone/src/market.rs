@@ -13,15 +13,15 @@ use market_api::app::{BuildError, Market};
 use market_api::cache::CacheUrl;
 use market_api::config::{ChatSettings, Config, ImageSettings, ImagesUrl, Login};
 use market_api::db::DbUrl;
-use market_api::http::ApiError;
 use market_api::login::StandIn;
-use market_api::members::{Profile, Provider};
+use market_api::members::{MemberError, Profile, Provider};
 use reqwest::Url;
 use shared::claims::Role;
 use shared::clock::Clock;
 use shared::config::Secret;
 use shared::drain::Drain;
 use shared::ids::{MemberId, ProductId};
+use shared::web::ApiError;
 use tracing::{info, warn};
 
 use crate::chats::RoomsInside;
@@ -162,7 +162,7 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), ApiError> {
         let id = demo.member_id;
         let (member, role) = match market.members().find_or_create(profile(demo)).await {
             // An administrator has blocked the member, which a restart does not undo.
-            Err(ApiError::MemberBlocked) => {
+            Err(MemberError::Blocked) => {
                 sellers.push(None);
                 continue;
             }
@@ -187,11 +187,8 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), ApiError> {
         if market.chats().is_made(buyer, product).await? {
             continue;
         }
-        if let Err(failure) = market.chats().open(buyer, product).await {
-            info!(
-                "no demo room about product {product}: {}",
-                failure.code().english()
-            );
+        if let Err(error) = market.chats().open(buyer, product).await {
+            info!("no demo room about product {product}: {error}");
         }
     }
     Ok(())

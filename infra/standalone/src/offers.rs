@@ -4,7 +4,6 @@
 //! Later starts add only what an interrupted first start left out: changed, sold or deleted offers
 //! stay so, and expired data is not offered again.
 
-use market_api::http::ApiError;
 use market_api::products::{
     Kind, NewData, NewSpot, Price, Products, Sale, SellingQuery, SpotForm, State,
 };
@@ -13,7 +12,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use shared::money::Units;
-use shared::web::PageSize;
+use shared::web::{ApiError, ErrorCode, PageSize};
 use tracing::info;
 
 /// One line per spot: title, description, address, degrees north, degrees east, hours, won for ten
@@ -49,6 +48,9 @@ enum What {
     Spot(SpotForm),
 }
 
+/// The month's limits of a seller.
+const FULL: [ErrorCode; 2] = [ErrorCode::SellLimit, ErrorCode::PlanShort];
+
 /// Creates the missing offers. A seller that is `None` offers nothing.
 ///
 /// # Errors
@@ -75,7 +77,7 @@ pub(crate) async fn set_up(
             continue;
         }
         match make(products, member, offer.what).await {
-            Err(ApiError::SellLimit | ApiError::PlanShort) => {
+            Err(error) if FULL.contains(&error.code()) => {
                 info!("member {member} sells something else this month");
             }
             made => made?,

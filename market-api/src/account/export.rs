@@ -7,9 +7,9 @@ use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 use utoipa::ToSchema;
 
-use super::Account as Accounts;
+use super::{Account as Accounts, AccountError};
+use crate::db::DbError;
 use crate::db::row::column;
-use crate::http::ApiError;
 
 /// Bound of rows of each kind, newest first: several years of a busy member.
 const ROWS_MAX: i64 = 10_000;
@@ -92,8 +92,8 @@ impl Accounts {
     /// All personal data stored about this member.
     ///
     /// # Errors
-    /// [`ApiError::MemberUnknown`], or the database's.
-    pub(super) async fn export(&self, member: MemberId) -> Result<Export, ApiError> {
+    /// See [`AccountError`].
+    pub(super) async fn export(&self, member: MemberId) -> Result<Export, AccountError> {
         macro_rules! rows {
             ($text:literal, $read:expr) => {{
                 let mut connection = self.db.read().await?;
@@ -101,10 +101,12 @@ impl Accounts {
                     .bind(i64::from(member.get()))
                     .bind(ROWS_MAX)
                     .fetch_all(&mut *connection)
-                    .await?;
+                    .await
+                    .map_err(DbError::from)?;
                 rows.iter()
                     .map($read)
-                    .collect::<Result<Vec<_>, sqlx::Error>>()?
+                    .collect::<Result<Vec<_>, sqlx::Error>>()
+                    .map_err(DbError::from)?
             }};
         }
         let accounts = rows!(
@@ -113,7 +115,10 @@ impl Accounts {
             read_account
         );
         Ok(Export {
-            account: accounts.into_iter().next().ok_or(ApiError::MemberUnknown)?,
+            account: accounts
+                .into_iter()
+                .next()
+                .ok_or(AccountError::MemberUnknown)?,
             logins: rows!(
                 "select rotated_at, expires_at from token_family where member_id = $1 \
                  order by rotated_at desc",

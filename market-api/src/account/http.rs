@@ -11,15 +11,16 @@ use serde::{Deserialize, Serialize};
 use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use shared::money::{Units, Won};
-use shared::web::{Done, Envelope, ErrorBody, InBody, InQuery, done, parameter, success};
+use shared::web::{
+    ApiError, Done, Envelope, ErrorBody, ErrorCode, InBody, InQuery, done, parameter, success,
+};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::export::Export;
-use super::{Account, Info};
+use super::{Account, AccountError, Info};
 use crate::auth::{Caller, InfoCaller};
-use crate::http::ApiError;
 
 /// Bound of a picture URL, in bytes.
 const URL_BYTES_MAX: usize = 2_048;
@@ -101,8 +102,8 @@ fn mean(tenths: i64, count: u64) -> f64 {
     get, path = "/api/members/info", tag = "members", params(InfoQuery),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "It is this", body = Envelope<MemberInfo>),
-        (status = 400, description = "No such member (2005), or no member id (1006)",
+        (status = 200, description = "OK.", body = Envelope<MemberInfo>),
+        (status = 400, description = "No such member (2005), invalid member id (1006).",
             body = ErrorBody),
     ),
 )]
@@ -137,8 +138,8 @@ struct MyData {
 #[utoipa::path(
     get, path = "/api/plans/my-data", tag = "plans", security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "It is this", body = Envelope<MyData>),
-        (status = 400, description = "No plan (3011)", body = ErrorBody),
+        (status = 200, description = "OK.", body = Envelope<MyData>),
+        (status = 400, description = "The member has no mobile plan (3011).", body = ErrorBody),
     ),
 )]
 async fn my_data(
@@ -146,7 +147,7 @@ async fn my_data(
     caller: Caller,
 ) -> Result<Json<Envelope<MyData>>, ApiError> {
     let balance = account.plan(caller.member).await?;
-    let balance = balance.ok_or(ApiError::PlanUnknown)?;
+    let balance = balance.ok_or(ErrorCode::PlanUnknown)?;
     Ok(success(MyData {
         name: balance.name,
         current_data_amount: balance.current,
@@ -167,7 +168,7 @@ struct Data {
 #[utoipa::path(
     get, path = "/api/members/buying-data", tag = "members",
     security(("access" = []), ("bearer" = [])),
-    responses((status = 200, description = "It is this", body = Envelope<Data>)),
+    responses((status = 200, description = "OK.", body = Envelope<Data>)),
 )]
 async fn buying_data(
     State(account): State<Account>,
@@ -181,7 +182,7 @@ async fn buying_data(
 #[utoipa::path(
     get, path = "/api/members/selling-data", tag = "members",
     security(("access" = []), ("bearer" = [])),
-    responses((status = 200, description = "It is this", body = Envelope<Data>)),
+    responses((status = 200, description = "OK.", body = Envelope<Data>)),
 )]
 async fn selling_data(
     State(account): State<Account>,
@@ -195,7 +196,7 @@ async fn selling_data(
 #[utoipa::path(
     get, path = "/api/members/selling-data/sold", tag = "members",
     security(("access" = []), ("bearer" = [])),
-    responses((status = 200, description = "It is this", body = Envelope<Data>)),
+    responses((status = 200, description = "OK.", body = Envelope<Data>)),
 )]
 async fn sold_data(
     State(account): State<Account>,
@@ -217,8 +218,9 @@ struct NewImage {
     post, path = "/api/members/profile-image", tag = "members", request_body = NewImage,
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "Done", body = Done),
-        (status = 400, description = "No picture of mine that can be used (3013), or no body (1006)",
+        (status = 200, description = "OK.", body = Done),
+        (status = 400, description = "Not an uploaded picture of the caller (3013), invalid body \
+            (1006).",
             body = ErrorBody),
     ),
 )]
@@ -228,7 +230,7 @@ async fn profile_image(
     InBody(new): InBody<NewImage>,
 ) -> Result<Json<Done>, ApiError> {
     if new.image_url.len() > URL_BYTES_MAX {
-        return Err(ApiError::ImageFormat);
+        return Err(ErrorCode::ImageFormat.into());
     }
     account
         .set_profile_image(caller.member, new.image_url)
@@ -240,13 +242,22 @@ async fn profile_image(
 #[utoipa::path(
     get, path = "/api/members/export", tag = "members",
     security(("access" = []), ("bearer" = [])),
-    responses((status = 200, description = "It is this", body = Envelope<Export>)),
+    responses((status = 200, description = "OK.", body = Envelope<Export>)),
 )]
 async fn export(
     State(account): State<Account>,
     caller: Caller,
 ) -> Result<Json<Envelope<Export>>, ApiError> {
     Ok(success(account.export(caller.member).await?))
+}
+
+impl From<AccountError> for ApiError {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::MemberUnknown => ErrorCode::MemberUnknown.into(),
+            AccountError::Db(error) => error.into(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -13,8 +13,7 @@ use shared::ids::MemberId;
 use shared::money::{Units, Won};
 
 use crate::db::{Db, DbError};
-use crate::http::ApiError;
-use crate::images::Images;
+use crate::images::{Images, UseError};
 use crate::members::Members;
 
 pub use http::routes;
@@ -62,6 +61,17 @@ pub struct PlanBalance {
     pub monthly_price: Won,
 }
 
+/// Why an account was not read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccountError {
+    /// No such member.
+    #[error("no such member")]
+    MemberUnknown,
+    /// The database's.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
 /// Pages about members. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Account {
@@ -84,10 +94,10 @@ impl Account {
     /// The public profile of this member.
     ///
     /// # Errors
-    /// [`ApiError::MemberUnknown`], or the database's.
-    pub async fn info(&self, member: MemberId) -> Result<Info, ApiError> {
+    /// See [`AccountError`].
+    pub async fn info(&self, member: MemberId) -> Result<Info, AccountError> {
         let info = repo::info(&self.db, member).await?;
-        info.ok_or(ApiError::MemberUnknown)
+        info.ok_or(AccountError::MemberUnknown)
     }
 
     /// The rest of this member's plan in the present Seoul month; `None` without a plan.
@@ -111,10 +121,9 @@ impl Account {
     /// Makes an uploaded picture the member's profile picture.
     ///
     /// # Errors
-    /// [`ApiError::ImageFormat`] for a URL that is no upload of this member, or the store's and the
-    /// database's.
-    pub async fn set_profile_image(&self, member: MemberId, url: String) -> Result<(), ApiError> {
+    /// See [`UseError`].
+    pub async fn set_profile_image(&self, member: MemberId, url: String) -> Result<(), UseError> {
         self.images.check(member, &url).await?;
-        self.members.set_profile_image(member, url).await
+        Ok(self.members.set_profile_image(member, url).await?)
     }
 }

@@ -4,13 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use http::HeaderMap;
 use shared::ids::MemberId;
-use shared::web::{Done, ErrorBody, InPath, REQUEST_ID, done};
+use shared::web::{ApiError, Done, ErrorBody, ErrorCode, InPath, REQUEST_ID, done};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{AccountStatus, AdminCommand, Admins};
+use super::{AccountStatus, AdminCommand, AdminError, Admins};
 use crate::auth::Admin;
-use crate::http::ApiError;
 
 /// The routes, for administrators only.
 pub fn routes(admins: Admins) -> OpenApiRouter {
@@ -26,8 +25,8 @@ pub fn routes(admins: Admins) -> OpenApiRouter {
     params(("id" = u32, Path, description = "The member", minimum = 1)),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "They are shut out", body = Done),
-        (status = 400, description = "No such member (2005), or no member id (1006)",
+        (status = 200, description = "OK. The member is blocked.", body = Done),
+        (status = 400, description = "No such member (2005), invalid member id (1006).",
             body = ErrorBody),
     ),
 )]
@@ -48,8 +47,8 @@ async fn block(
     params(("id" = u32, Path, description = "The member", minimum = 1)),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "They may come in", body = Done),
-        (status = 400, description = "No such member (2005), or no member id (1006)",
+        (status = 200, description = "OK. The member may log in.", body = Done),
+        (status = 400, description = "No such member (2005), invalid member id (1006).",
             body = ErrorBody),
     ),
 )]
@@ -76,5 +75,15 @@ fn command(
         member,
         status,
         request: request.map(str::to_owned),
+    }
+}
+
+impl From<AdminError> for ApiError {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Oneself => ErrorCode::Forbidden.into(),
+            AdminError::MemberUnknown => ErrorCode::MemberUnknown.into(),
+            AdminError::Db(error) => error.into(),
+        }
     }
 }

@@ -6,11 +6,9 @@ mod repo;
 use shared::event::Event;
 use shared::ids::MemberId;
 
-use crate::db::{Abort, Db, Tx};
-use crate::http::ApiError;
+use crate::db::{Abort, Db, DbError, Tx, WriteError};
 use crate::members::{self, AccountStatus};
 use crate::outbox::{self, NewEvent};
-use shared::web::ErrorCode;
 
 pub use http::routes;
 
@@ -25,6 +23,20 @@ pub struct AdminCommand {
     pub status: AccountStatus,
     /// The request id, for the audit log.
     pub request: Option<String>,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdminError {
+    /// Administrators cannot block themselves: nobody could undo it.
+    #[error("a command about oneself")]
+    Oneself,
+    /// No such member.
+    #[error("no such member")]
+    MemberUnknown,
+    /// The database's.
+    #[error(transparent)]
+    Db(#[from] DbError),
 }
 
 /// Runs administrators' commands. Clones share one state.
@@ -43,20 +55,20 @@ impl Admins {
     /// Applies a command and records it in the audit log. Idempotent: a repeated command changes nothing.
     ///
     /// # Errors
-    /// [`ApiError::MemberUnknown`], forbidden for oneself, or the database's.
-    pub async fn carry_out(&self, command: AdminCommand) -> Result<(), ApiError> {
+    /// See [`AdminError`].
+    pub async fn carry_out(&self, command: AdminCommand) -> Result<(), AdminError> {
         if command.by == command.member {
             // Administrators who block themselves could not undo it.
-            return Err(ErrorCode::Forbidden.into());
+            return Err(AdminError::Oneself);
         }
         let done = self
             .db
             .write(command, |command, tx| Box::pin(carry_out_in(command, tx)));
-        Ok(done.await?)
+        done.await.map_err(WriteError::into_domain)
     }
 }
 
-async fn carry_out_in(command: &AdminCommand, tx: &mut Tx<'_>) -> Result<(), Abort<ApiError>> {
+async fn carry_out_in(command: &AdminCommand, tx: &mut Tx<'_>) -> Result<(), Abort<AdminError>> {
     let (event, action) = match command.status {
         AccountStatus::Blocked => (Event::MemberBlocked, "member.block"),
         AccountStatus::Active => (Event::MemberUnblocked, "member.unblock"),
@@ -65,7 +77,7 @@ async fn carry_out_in(command: &AdminCommand, tx: &mut Tx<'_>) -> Result<(), Abo
     if members::set_status_in(tx, command.member, command.status).await? {
         outbox::append(tx, &NewEvent::of_member(command.member, event)).await?;
     } else if !members::exists_in(tx, command.member).await? {
-        return Err(Abort::Refused(ApiError::MemberUnknown));
+        return Err(Abort::Refused(AdminError::MemberUnknown));
     }
     Ok(())
 }

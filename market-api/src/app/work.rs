@@ -124,7 +124,6 @@ async fn sweep(db: Db, images: Images) -> Result<Outcome, HandlerError> {
 
 /// Resends changed chat rooms. An unreachable chat server is retried at the next interval.
 async fn refresh_rooms(db: Db, chats: Chats) -> Result<Outcome, HandlerError> {
-    let sent = chats.refresh().await;
-    sent.map_err(|failure| HandlerError(failure.code().english().to_owned()))?;
+    chats.refresh().await?;
     Ok(Outcome::Again(db.now().saturating_add(CHAT_ROOMS_EVERY)))
 }

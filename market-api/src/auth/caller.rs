@@ -7,10 +7,10 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use shared::claims::Role;
 use shared::ids::MemberId;
-use shared::web::{Credentials, ErrorCode, is_own_page};
+use shared::web::{ApiError, Credentials, ErrorCode, is_own_page};
 
 use super::{AccessCookie, Auth, Identity, Origin};
-use crate::http::{ApiError, Limits, ResponseContext};
+use crate::http::{Limits, ResponseContext};
 
 /// The authenticated caller: not blocked and within the rate limit. A request that changes data and is
 /// authenticated by cookie must come from one of our pages (CSRF).

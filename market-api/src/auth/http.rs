@@ -8,14 +8,13 @@ use axum::response::AppendHeaders;
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
-use shared::claims::{Jwk, Jwks};
-use shared::web::{Credentials, Done, ErrorCode, done, is_own_page};
+use shared::claims::{Jwk, Jwks, SignError};
+use shared::web::{ApiError, Credentials, Done, ErrorCode, done, is_own_page};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Auth;
-use crate::http::ApiError;
+use super::{Auth, AuthError, IssueError};
 
 /// `Cache-Control` of the public keys. Five minutes: a new key is published before it signs, and a verifier
 /// that meets an unknown key id fetches them again.
@@ -45,7 +44,7 @@ type LoggedOut = (AppendHeaders<Vec<(HeaderName, HeaderValue)>>, Json<Done>);
 /// A blocked member may leave, too, and so may one whose access token has expired.
 #[utoipa::path(
     post, path = "/api/auth/logout", tag = "login", security(("access" = []), ("bearer" = [])),
-    responses((status = 200, description = "Done; the cookies are removed", body = Done)),
+    responses((status = 200, description = "OK. The cookies are removed.", body = Done)),
 )]
 async fn log_out(State(api): State<Api>, headers: HeaderMap) -> Result<LoggedOut, ApiError> {
     let credentials = Credentials::from_headers(&headers);
@@ -69,9 +68,35 @@ struct PublicKeys {
 /// The public keys that tokens are checked with.
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", tag = "login",
-    responses((status = 200, description = "They are these", body = PublicKeys)),
+    responses((status = 200, description = "OK.", body = PublicKeys)),
 )]
 async fn keys(State(api): State<Api>) -> ([(HeaderName, HeaderValue); 1], Json<PublicKeys>) {
     let Jwks { keys } = api.auth.keys().published();
     ([(CACHE_CONTROL, KEYS_AGE)], Json(PublicKeys { keys }))
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::TokenMissing => ErrorCode::TokenMissing.into(),
+            AuthError::TokenInvalid => ErrorCode::TokenInvalid.into(),
+            AuthError::Blocked => ErrorCode::MemberBlocked.into(),
+            AuthError::Sign(error) => not_signed(&error),
+            AuthError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<IssueError> for ApiError {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::Sign(error) => not_signed(&error),
+            IssueError::Db(error) => error.into(),
+        }
+    }
+}
+
+fn not_signed(error: &SignError) -> ApiError {
+    tracing::error!("token not signed: {error}");
+    ErrorCode::Internal.into()
 }

@@ -20,6 +20,7 @@ mod session;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use ::http::header::COOKIE;
@@ -29,10 +30,10 @@ use shared::claims::{
 use shared::clock::{Clock, UnixMillis};
 use shared::config::Secret;
 use shared::ids::MemberId;
-use shared::web::{Credentials, ErrorCode};
+use shared::web::Credentials;
 
-use crate::db::{Abort, Db};
-use crate::http::{ApiError, Language};
+use crate::db::{Abort, Db, DbError};
+use crate::http::Language;
 use crate::metrics::Metrics;
 
 pub use caller::{Admin, Caller, InfoCaller};
@@ -67,6 +68,37 @@ pub struct Identity {
     pub origin: Origin,
     /// The language for the member's error texts and notifications.
     pub language: Language,
+}
+
+/// Why a request has no caller.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// No token was sent.
+    #[error("no token")]
+    TokenMissing,
+    /// The token is invalid or expired, or its session has ended.
+    #[error("the token is not valid")]
+    TokenInvalid,
+    /// The member is blocked.
+    #[error("the member is blocked")]
+    Blocked,
+    /// Fresh cookies could not be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The database's.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Why a session was not begun.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// The cryptographic library's.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The database's.
+    #[error(transparent)]
+    Db(#[from] DbError),
 }
 
 /// The token pair of a session.
@@ -141,8 +173,8 @@ impl Auth {
     /// Begins a session of this member; returns the `Set-Cookie` values of its tokens.
     ///
     /// # Errors
-    /// The database's, or the cryptographic library's.
-    pub async fn begin(&self, member: MemberId, role: Role) -> Result<SetCookies, ApiError> {
+    /// See [`IssueError`].
+    pub async fn begin(&self, member: MemberId, role: Role) -> Result<SetCookies, IssueError> {
         let tokens = self.issue(member, role).await?;
         Ok(vec![
             self.cookies.set(MemberToken::Access, &tokens.access),
@@ -153,17 +185,17 @@ impl Auth {
     /// Begins a session of this member; returns its tokens.
     ///
     /// # Errors
-    /// The database's, or the cryptographic library's.
-    pub async fn issue(&self, member: MemberId, role: Role) -> Result<Tokens, ApiError> {
+    /// See [`IssueError`].
+    pub async fn issue(&self, member: MemberId, role: Role) -> Result<Tokens, IssueError> {
         let (family, token) = (FamilyId::random(&mut rand::rng()), fresh_token());
         let context = (member, family.clone(), token.clone());
         let begun = self.db.write(context, |(member, family, token), tx| {
             Box::pin(async move {
                 repo::insert_family(tx, *member, family, token).await?;
-                Ok::<_, Abort<ApiError>>(tx.now())
+                Ok::<_, Abort<Infallible>>(tx.now())
             })
         });
-        let now = begun.await?;
+        let now = begun.await.map_err(DbError::from)?;
         let holder = Holder {
             member,
             role,
@@ -180,16 +212,16 @@ impl Auth {
     /// next request.
     ///
     /// # Errors
-    /// No token, or none that is good.
-    pub async fn end(&self, credentials: &Credentials) -> Result<SetCookies, ApiError> {
+    /// [`AuthError::TokenMissing`], [`AuthError::TokenInvalid`], or the database's.
+    pub async fn end(&self, credentials: &Credentials) -> Result<SetCookies, AuthError> {
         let shown = self.sessions_shown(credentials)?;
         let ended = self.db.write(shown, |shown, tx| {
             Box::pin(async move {
                 repo::revoke(tx, shown).await?;
-                Ok::<_, Abort<ApiError>>(())
+                Ok::<_, Abort<Infallible>>(())
             })
         });
-        ended.await?;
+        ended.await.map_err(DbError::from)?;
         Ok(self.cookies.clear())
     }
 
@@ -211,7 +243,7 @@ impl Auth {
     fn sessions_shown(
         &self,
         credentials: &Credentials,
-    ) -> Result<BTreeMap<FamilyId, MemberId>, ApiError> {
+    ) -> Result<BTreeMap<FamilyId, MemberId>, AuthError> {
         let now = self.clock.unix_millis();
         let shown: [(&[Secret<String>], _); 4] = [
             (credentials.bearer.as_slice(), MemberToken::Access),
@@ -227,12 +259,11 @@ impl Auth {
             return Ok(sessions);
         }
         let is_any = credentials.bearer.is_some() || credentials.has_cookies();
-        let refusal = if is_any {
-            ErrorCode::TokenInvalid
+        Err(if is_any {
+            AuthError::TokenInvalid
         } else {
-            ErrorCode::TokenMissing
-        };
-        Err(refusal.into())
+            AuthError::TokenMissing
+        })
     }
 
     /// Identifies the caller by the credentials; also returns `Set-Cookie` values for the response.
@@ -240,7 +271,7 @@ impl Auth {
         &self,
         credentials: &Credentials,
         access_cookie: AccessCookie,
-    ) -> Result<(Identity, SetCookies), ApiError> {
+    ) -> Result<(Identity, SetCookies), AuthError> {
         let now = self.clock.unix_millis();
         if let Some(bearer) = &credentials.bearer {
             let claims = self.keys.check(bearer, MemberToken::Access, now);
@@ -277,7 +308,7 @@ impl Auth {
         match failure {
             Some(failure) => Err(failure),
             None if credentials.has_cookies() => Err(self.refuse("token")),
-            None => Err(ErrorCode::TokenMissing.into()),
+            None => Err(AuthError::TokenMissing),
         }
     }
 
@@ -298,13 +329,13 @@ impl Auth {
         good
     }
 
-    fn refuse(&self, reason: &str) -> ApiError {
+    fn refuse(&self, reason: &str) -> AuthError {
         let failures = &self.metrics.auth_failures;
         failures.with_label_values(&[reason]).inc();
-        ErrorCode::TokenInvalid.into()
+        AuthError::TokenInvalid
     }
 
-    async fn look_up(&self, claims: MemberClaims, origin: Origin) -> Result<Identity, ApiError> {
+    async fn look_up(&self, claims: MemberClaims, origin: Origin) -> Result<Identity, AuthError> {
         let session = if self.developer_family.as_ref() == Some(&claims.family) {
             repo::without_session(&self.db, &claims).await?
         } else {
@@ -318,12 +349,12 @@ impl Auth {
         claims: MemberClaims,
         session: Option<Session>,
         origin: Origin,
-    ) -> Result<Identity, ApiError> {
+    ) -> Result<Identity, AuthError> {
         let open = session.filter(|session| !session.is_revoked);
         let session = open.ok_or_else(|| self.refuse("revoked"))?;
         if session.is_blocked {
             self.refuse("blocked");
-            return Err(ApiError::MemberBlocked);
+            return Err(AuthError::Blocked);
         }
         Ok(Identity {
             member: claims.member,
@@ -340,7 +371,7 @@ impl Auth {
         token: MemberToken,
         token_id: TokenId,
         now: UnixMillis,
-    ) -> Result<Secret<String>, ApiError> {
+    ) -> Result<Secret<String>, SignError> {
         let grant = MemberGrant {
             member: holder.member,
             role: holder.role,
@@ -348,10 +379,7 @@ impl Auth {
             family: holder.family.clone(),
             token_id,
         };
-        self.keys.sign(grant, now).map_err(|error: SignError| {
-            tracing::error!("token not signed: {error}");
-            ErrorCode::Internal.into()
-        })
+        self.keys.sign(grant, now)
     }
 }
 

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use std::convert::Infallible;
+
 use shared::claims::{MemberClaims, MemberToken, TokenId};
 use shared::clock::UnixMillis;
-use shared::web::ErrorCode;
 
 use super::session::Renewal;
-use super::{Auth, Holder, Identity, Origin, SetCookies, fresh_token, repo};
-use crate::db::Abort;
-use crate::http::ApiError;
+use super::{Auth, AuthError, Holder, Identity, Origin, SetCookies, fresh_token, repo};
+use crate::db::{Abort, DbError, WriteError};
 
 impl Auth {
     /// The member of a refresh token, with a new access cookie, and a new refresh cookie when rotation is due.
@@ -18,7 +18,7 @@ impl Auth {
         &self,
         claims: MemberClaims,
         now: UnixMillis,
-    ) -> Result<(Identity, SetCookies), ApiError> {
+    ) -> Result<(Identity, SetCookies), AuthError> {
         let token_id = claims.token_id.clone();
         let session = repo::session(&self.db, claims.member, &claims.family).await?;
         let renewal = session
@@ -47,7 +47,7 @@ impl Auth {
 
     /// Rotates the session's refresh token. Of several concurrent requests one creates the successor; the
     /// others get the same one.
-    async fn rotate(&self, identity: &Identity, seen: TokenId) -> Result<TokenId, ApiError> {
+    async fn rotate(&self, identity: &Identity, seen: TokenId) -> Result<TokenId, AuthError> {
         let next = fresh_token();
         let context = (identity.family.clone(), seen, next);
         let rotated = self.db.write(context, |(family, seen, next), tx| {
@@ -56,15 +56,15 @@ impl Auth {
                     return Ok(next.clone());
                 }
                 let current = repo::current_token(tx, family).await?;
-                current.ok_or(Abort::Refused(ApiError::Web(ErrorCode::TokenInvalid)))
+                current.ok_or(Abort::Refused(AuthError::TokenInvalid))
             })
         });
-        Ok(rotated.await?)
+        rotated.await.map_err(WriteError::into_domain)
     }
 
     /// Ends the session after a reuse of a rotated refresh token: two parties hold tokens of one session
     /// (RFC 9700, 4.14.2).
-    async fn end_stolen(&self, identity: &Identity) -> ApiError {
+    async fn end_stolen(&self, identity: &Identity) -> AuthError {
         self.metrics.refresh_reuses.inc();
         let member = identity.member;
         tracing::warn!(member.id = %member, "refresh token reused after its rotation: session revoked");
@@ -72,12 +72,12 @@ impl Auth {
         let ended = self.db.write(session, |session, tx| {
             Box::pin(async move {
                 repo::revoke(tx, session).await?;
-                Ok::<_, Abort<ApiError>>(())
+                Ok::<_, Abort<Infallible>>(())
             })
         });
         match ended.await {
             Ok(()) => self.refuse("reused"),
-            Err(error) => error.into(),
+            Err(error) => DbError::from(error).into(),
         }
     }
 }

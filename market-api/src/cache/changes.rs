@@ -15,7 +15,7 @@ use sqlx::{Row as _, query};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{ListCache, Namespace};
-use crate::db::{Abort, Db, DbError, WriteError};
+use crate::db::{Abort, Db, DbError};
 
 /// Poll interval, and with it how stale a list may be after a crash.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -104,7 +104,7 @@ async fn coalesce(db: &Db) -> Result<(), DbError> {
             Ok::<_, Never>(())
         })
     });
-    done.await.map_err(written)
+    Ok(done.await?)
 }
 
 async fn forget(db: &Db, ids: Vec<i64>) -> Result<(), DbError> {
@@ -119,12 +119,5 @@ async fn forget(db: &Db, ids: Vec<i64>) -> Result<(), DbError> {
             Ok::<_, Never>(())
         })
     });
-    done.await.map_err(written)
-}
-
-fn written(error: WriteError<Infallible>) -> DbError {
-    match error {
-        WriteError::Refused(never) => match never {},
-        WriteError::Db(error) => error,
-    }
+    Ok(done.await?)
 }

@@ -4,14 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use shared::money::Won;
-use shared::web::{Envelope, success};
+use shared::web::{ApiError, Envelope, success};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Cash;
 use crate::auth::Caller;
-use crate::http::ApiError;
 
 /// The routes.
 pub fn routes(cash: Cash) -> OpenApiRouter {

@@ -4,14 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use shared::ids::{ProductId, RoomId};
-use shared::web::{Envelope, ErrorBody, InPath, success};
+use shared::web::{ApiError, Envelope, ErrorBody, ErrorCode, InPath, success};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Chats;
+use super::{Chats, OpenError};
 use crate::auth::Caller;
-use crate::http::ApiError;
 
 /// The routes.
 pub fn routes(chats: Chats) -> OpenApiRouter {
@@ -33,11 +32,11 @@ struct Opened {
     params(("id" = u32, Path, description = "The product", minimum = 1)),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "It is there", body = Envelope<Opened>),
-        (status = 400, description = "No such product (3002), withdrawn, expired or of a blocked \
-            seller (3003), one's own (8000), no product id (1006)", body = ErrorBody),
-        (status = 503, description = "The chat, or the market, is not available right now (1010), \
-            or busy (5006)", body = ErrorBody),
+        (status = 200, description = "OK.", body = Envelope<Opened>),
+        (status = 400, description = "No such product (3002), deleted, expired or of a blocked \
+            seller (3003), the caller's own (8000), invalid product id (1006).", body = ErrorBody),
+        (status = 503, description = "The chat server or the market is unavailable (1010) or busy \
+            (5006).", body = ErrorBody),
     ),
 )]
 async fn open(
@@ -47,4 +46,17 @@ async fn open(
 ) -> Result<Json<Envelope<Opened>>, ApiError> {
     let chat_room_id = chats.open(caller.member, product).await?;
     Ok(success(Opened { chat_room_id }))
+}
+
+impl From<OpenError> for ApiError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::ProductUnknown => ErrorCode::ProductUnknown.into(),
+            OpenError::ProductUnavailable => ErrorCode::ProductUnavailable.into(),
+            OpenError::OwnProduct => ErrorCode::ChatOwnProduct.into(),
+            OpenError::BuyerBlocked => ErrorCode::MemberBlocked.into(),
+            OpenError::ChatUnavailable => ErrorCode::Unavailable.into(),
+            OpenError::Db(error) => error.into(),
+        }
+    }
 }

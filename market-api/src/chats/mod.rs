@@ -14,6 +14,7 @@ mod http;
 mod repo;
 mod rooms;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -22,8 +23,7 @@ use shared::clock::UnixMillis;
 use shared::ids::{MemberId, ProductId, RoomId};
 use tokio::time::{sleep, timeout};
 
-use crate::db::{Abort, Db, Tx};
-use crate::http::ApiError;
+use crate::db::{Abort, Db, DbError, Tx, WriteError};
 use crate::members;
 use crate::metrics::Metrics;
 use crate::products::{self, State};
@@ -52,7 +52,30 @@ const REFRESH_BATCHES_MAX: u32 = 4;
 const REFRESH_MAX: Duration = Duration::from_secs(10);
 
 /// The result of a step inside a transaction.
-type TxResult<T> = Result<T, Abort<ApiError>>;
+type TxResult<T> = Result<T, Abort<OpenError>>;
+
+/// Why no room was opened.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// No such product.
+    #[error("no such product")]
+    ProductUnknown,
+    /// The offer was deleted or has expired, or its seller is blocked.
+    #[error("the product is no longer available")]
+    ProductUnavailable,
+    /// The buyer is the seller.
+    #[error("a chat about an own product")]
+    OwnProduct,
+    /// The buyer is blocked.
+    #[error("the buyer is blocked")]
+    BuyerBlocked,
+    /// The chat server did not make the room. The same again makes the same room.
+    #[error("the chat server is unavailable")]
+    ChatUnavailable,
+    /// The database's.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
 
 /// Chat rooms about offers. Clones share one state.
 #[derive(Clone, Debug)]
@@ -95,10 +118,8 @@ impl Chats {
     /// since their buyers may have questions.
     ///
     /// # Errors
-    /// [`ApiError::ProductUnknown`]; [`ApiError::ChatOwnProduct`]; [`ApiError::ProductNotValid`] when
-    /// the offer was withdrawn, has expired, or its seller is blocked; [`ApiError::MemberBlocked`];
-    /// [`ApiError::ChatUnavailable`].
-    pub async fn open(&self, buyer: MemberId, product: ProductId) -> Result<RoomId, ApiError> {
+    /// See [`OpenError`].
+    pub async fn open(&self, buyer: MemberId, product: ProductId) -> Result<RoomId, OpenError> {
         let mut taken = None;
         for nth in 0..ID_TRIES_MAX {
             let step = 1_i64 << nth;
@@ -113,22 +134,22 @@ impl Chats {
                     tracing::warn!("chat room id {} is in use by another conversation", room.id);
                     taken = Some(wanted.place.id);
                 }
-                Err(PutRoomError::Away(_)) => return Err(ApiError::ChatUnavailable),
+                Err(PutRoomError::Away(_)) => return Err(OpenError::ChatUnavailable),
                 Err(error @ PutRoomError::Refused(_)) => {
                     tracing::error!("chat room {} not created: {error}", room.id);
-                    return Err(ApiError::ChatUnavailable);
+                    return Err(OpenError::ChatUnavailable);
                 }
             }
         }
         tracing::error!("no free chat room id after {ID_TRIES_MAX} tries");
-        Err(ApiError::ChatUnavailable)
+        Err(OpenError::ChatUnavailable)
     }
 
     /// True if the chat server has the newest version of this buyer's room about this product.
     ///
     /// # Errors
     /// The database's.
-    pub async fn is_made(&self, buyer: MemberId, product: ProductId) -> Result<bool, ApiError> {
+    pub async fn is_made(&self, buyer: MemberId, product: ProductId) -> Result<bool, DbError> {
         Ok(repo::is_sent(&self.db, product, buyer).await?)
     }
 
@@ -138,13 +159,13 @@ impl Chats {
     /// # Errors
     /// The database's. What was sent by then is noted. A chat server that is away is none: what is
     /// left stays outdated.
-    pub async fn refresh(&self) -> Result<(), ApiError> {
+    pub async fn refresh(&self) -> Result<(), DbError> {
         // On the deadline the next run continues.
         let some = timeout(REFRESH_MAX, self.refresh_some()).await;
         some.unwrap_or(Ok(()))
     }
 
-    async fn refresh_some(&self) -> Result<(), ApiError> {
+    async fn refresh_some(&self) -> Result<(), DbError> {
         let mut after = self.refreshed.load(Ordering::Relaxed);
         for _ in 0..REFRESH_BATCHES_MAX {
             let batch = {
@@ -179,7 +200,7 @@ impl Chats {
         product: ProductId,
         taken: Option<RoomId>,
         step: i64,
-    ) -> Result<Wanted, ApiError> {
+    ) -> Result<Wanted, OpenError> {
         let asked = (buyer, product, taken, step);
         let placed = self.db.write(asked, |(buyer, product, taken, step), tx| {
             Box::pin(async move {
@@ -190,7 +211,7 @@ impl Chats {
                 place_in(*buyer, *product, *step, tx).await
             })
         });
-        Ok(placed.await?)
+        placed.await.map_err(WriteError::into_domain)
     }
 
     /// Creates or updates the room in the chat server, with a deadline and one retry.
@@ -230,11 +251,11 @@ impl Chats {
     }
 
     /// Records that the chat server has this version.
-    async fn note(&self, place: Place) -> Result<(), ApiError> {
+    async fn note(&self, place: Place) -> Result<(), DbError> {
         let noted = self.db.write(place, |place, tx| {
             Box::pin(async move {
                 repo::set_sent(tx, *place).await?;
-                Ok::<_, Abort<ApiError>>(())
+                Ok::<_, Abort<Infallible>>(())
             })
         });
         Ok(noted.await?)
@@ -264,7 +285,7 @@ async fn place_in(
     tx: &mut Tx<'_>,
 ) -> TxResult<Wanted> {
     let Some(offer) = repo::offer(tx, product, buyer).await? else {
-        return Err(Abort::Refused(ApiError::ProductUnknown));
+        return Err(Abort::Refused(OpenError::ProductUnknown));
     };
     check(&offer, tx.now()).map_err(Abort::Refused)?;
     let place = match repo::place(tx, product, buyer).await? {
@@ -279,7 +300,7 @@ async fn place_in(
 
 /// Checks that this buyer may open a room: the offer is active or sold out and not their own, and neither
 /// party is blocked.
-fn check(offer: &Offer, now: UnixMillis) -> Result<(), ApiError> {
+fn check(offer: &Offer, now: UnixMillis) -> Result<(), OpenError> {
     let expired = offer.expires_at.is_some_and(|at| at <= now);
     let is_shown = match offer.state {
         State::SoldOut => true,
@@ -287,11 +308,11 @@ fn check(offer: &Offer, now: UnixMillis) -> Result<(), ApiError> {
         State::Hidden | State::Deleted => false,
     };
     if offer.is_buyer_blocked {
-        Err(ApiError::MemberBlocked)
+        Err(OpenError::BuyerBlocked)
     } else if offer.is_own() {
-        Err(ApiError::ChatOwnProduct)
+        Err(OpenError::OwnProduct)
     } else if !is_shown || offer.is_seller_blocked {
-        Err(ApiError::ProductNotValid)
+        Err(OpenError::ProductUnavailable)
     } else {
         Ok(())
     }

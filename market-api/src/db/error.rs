@@ -1,5 +1,6 @@
 //! Database errors, grouped by what the caller may do: retry, give up, report a defect.
 
+use std::convert::Infallible;
 use std::error::Error as _;
 
 /// PostgreSQL: a lock was not acquired within `lock_timeout`.
@@ -13,7 +14,7 @@ const QUERY_CANCELED: &str = "57014";
 const COLLISIONS: [(&str, &str); 2] = [("40001", "serialization"), ("40P01", "deadlock")];
 
 /// Why a read or write failed.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DbError {
     /// Overload: nothing was written. A retry a moment later may succeed.
     #[error("the database is busy")]
@@ -44,6 +45,39 @@ pub enum WriteError<E> {
     /// See [`DbError`].
     #[error(transparent)]
     Db(DbError),
+}
+
+impl<E> Abort<E> {
+    /// The same with the error of the domain that called: for a step of one domain in another's
+    /// transaction.
+    #[must_use]
+    pub fn widen<F: From<E>>(self) -> Abort<F> {
+        match self {
+            Self::Refused(error) => Abort::Refused(error.into()),
+            Self::Sql(error) => Abort::Sql(error),
+        }
+    }
+}
+
+impl<E: From<DbError>> WriteError<E> {
+    /// The domain's error, which has a variant for the database's.
+    #[must_use]
+    pub fn into_domain(self) -> E {
+        match self {
+            Self::Refused(error) => error,
+            Self::Db(error) => error.into(),
+        }
+    }
+}
+
+/// Of a write that refuses nothing.
+impl From<WriteError<Infallible>> for DbError {
+    fn from(error: WriteError<Infallible>) -> Self {
+        match error {
+            WriteError::Refused(never) => match never {},
+            WriteError::Db(error) => error,
+        }
+    }
 }
 
 impl<E> From<sqlx::Error> for Abort<E> {

@@ -58,7 +58,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     let cookie = |name| SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(name)));
     let head = head(
         "DaPanDa market",
-        "Members, offers, trades and payments. Failures have a `code` beside the status.",
+        "Members, offers, trades and payments. Errors have a `code` beside the status.",
         ComponentsBuilder::new()
             .security_scheme("access", cookie(ACCESS_COOKIE))
             .security_scheme("bearer", bearer()),
@@ -102,14 +102,20 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 /// Adds 429 to every operation; 401, 403 and 503 where a login is needed; 413 where there is a body. The
 /// head describes the responses that any path may give.
 fn add_common_answers(operation: &mut Operation) {
-    let mut answers = vec![("429", "Too many requests (1009)")];
+    let mut answers = vec![("429", "Too many requests (1009).")];
     if operation.security.is_some() {
-        answers.push(("503", "Not possible right now (1010), or busy (5006)"));
-        answers.push(("401", "No login (2014), or one that is not valid (2007)"));
-        answers.push(("403", "Blocked (2012), or not allowed (1003)"));
+        answers.push(("503", "Temporarily unavailable (1010) or busy (5006)."));
+        answers.push((
+            "401",
+            "No login (2014), or an invalid or expired one (2007).",
+        ));
+        answers.push((
+            "403",
+            "The member is blocked (2012), or not allowed (1003).",
+        ));
     }
     if operation.request_body.is_some() {
-        answers.push(("413", "The body is too large (1008)"));
+        answers.push(("413", "Request body too large (1008)."));
     }
     for (status, description) in answers {
         let schema = Ref::from_schema_name(ErrorBody::name());

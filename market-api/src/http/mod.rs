@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A domain's routes are an `OpenApiRouter` with its state; every route is documented. Handlers take the
-//! caller from `auth` and their input from `shared::web`, and fail with an [`ApiError`]:
+//! caller from `auth` and their input from `shared::web`, and fail with a [`web::ApiError`]: a domain's
+//! `http.rs` maps the errors of its rules to it, this module those of the database.
 //!
 //! ```text
 //! async fn list(State(products): State<Products>, caller: Caller, InQuery(query): InQuery<Query>)
@@ -34,7 +35,7 @@ use crate::metrics::Metrics;
 pub use address::ClientAddress;
 pub use context::{Language, ResponseContext};
 pub use docs::{document, internal_document};
-pub use error::ApiError;
+pub use error::{db_code, log_db_error};
 pub use limit::{Limits, Rate};
 
 /// Bound of a request body. 64 KiB: a page of 20 combinations, the longest body, has 6.

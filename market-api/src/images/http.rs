@@ -3,14 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use shared::web::{Envelope, ErrorBody, ErrorCode, InBody, success};
+use shared::web::{ApiError, Envelope, ErrorBody, ErrorCode, InBody, success};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Images, PlaceError, UseError};
 use crate::auth::Caller;
-use crate::http::ApiError;
 
 /// The routes.
 pub fn routes(images: Images) -> OpenApiRouter {
@@ -45,9 +44,10 @@ struct Presigned {
     post, path = "/api/images/presign", tag = "images", request_body = Files,
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "They are these, in the order of the names",
+        (status = 200, description = "OK. In the order of the names.",
             body = Envelope<Vec<Presigned>>),
-        (status = 400, description = "Not pictures (3013), none or too many, or no body (1006)",
+        (status = 400, description = "Not names of pictures (3013); no names or too many, invalid \
+            body (1006).",
             body = ErrorBody),
     ),
 )]
@@ -70,9 +70,9 @@ async fn presign(
 impl From<PlaceError> for ApiError {
     fn from(error: PlaceError) -> Self {
         match error {
-            PlaceError::Format => Self::ImageFormat,
-            PlaceError::Count => Self::Web(ErrorCode::InvalidParameter),
-            PlaceError::TooMany => Self::Web(ErrorCode::TooManyRequests),
+            PlaceError::Format => ErrorCode::ImageFormat.into(),
+            PlaceError::Count => ErrorCode::InvalidParameter.into(),
+            PlaceError::TooMany => ErrorCode::TooManyRequests.into(),
             PlaceError::Db(error) => error.into(),
         }
     }
@@ -81,10 +81,10 @@ impl From<PlaceError> for ApiError {
 impl From<UseError> for ApiError {
     fn from(error: UseError) -> Self {
         match error {
-            UseError::NotUsable => Self::ImageFormat,
+            UseError::NotUsable => ErrorCode::ImageFormat.into(),
             UseError::Store(error) => {
                 tracing::warn!("{error}");
-                Self::Web(ErrorCode::Unavailable)
+                ErrorCode::Unavailable.into()
             }
             UseError::Db(error) => error.into(),
         }

@@ -238,10 +238,7 @@ impl Images {
                 Ok(())
             })
         });
-        noted.await.map_err(|error| match error {
-            WriteError::Refused(refusal) => refusal,
-            WriteError::Db(error) => error.into(),
-        })
+        noted.await.map_err(WriteError::into_domain)
     }
 
     /// Checks that a member may use the picture at this public URL: uploaded by that member to one of their
@@ -288,13 +285,13 @@ impl Images {
     /// See [`SweepError`]. What was removed by then stays removed.
     pub async fn sweep(&self) -> Result<usize, SweepError> {
         let doomed = self.db.write((), |(), tx| Box::pin(doom_in(tx))).await;
-        let doomed = doomed.map_err(written)?;
+        let doomed = doomed.map_err(DbError::from)?;
         for key in &doomed {
             self.store.remove(key, self.clock.unix_millis()).await?;
             let forgotten = self.db.write(key.clone(), |key, tx| {
                 Box::pin(async move { Ok::<_, Never>(repo::forget(tx, key).await?) })
             });
-            forgotten.await.map_err(written)?;
+            forgotten.await.map_err(DbError::from)?;
         }
         Ok(doomed.len())
     }
@@ -303,19 +300,12 @@ impl Images {
         let marked = self.db.write(key, |key, tx| {
             Box::pin(async move { Ok::<_, Never>(repo::mark_used(tx, key).await?) })
         });
-        marked.await.map_err(written)
+        marked.await.map_err(DbError::from)
     }
 }
 
 /// An abort by the database only.
 type Never = Abort<Infallible>;
-
-fn written(error: WriteError<Infallible>) -> DbError {
-    match error {
-        WriteError::Refused(never) => match never {},
-        WriteError::Db(error) => error,
-    }
-}
 
 async fn doom_in(tx: &mut Tx<'_>) -> Result<Vec<Key>, Never> {
     let before = tx.now().saturating_sub(UNUSED_MAX);

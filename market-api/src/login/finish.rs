@@ -1,17 +1,16 @@
 //! The callback of a login: exchanges the code, begins a session, and makes a repeated callback idempotent.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use http::HeaderMap;
 use shared::claims::Role;
 use shared::ids::MemberId;
-use shared::web::ErrorCode;
 use tokio::time::sleep;
 
 use super::repo::{self, Attempt, Back, Outcome, Wanted};
 use super::{LoginError, Logins, ProviderSettings, Returned, id_token, is_past, printable, shape};
-use crate::db::Abort;
-use crate::http::ApiError;
+use crate::db::{Abort, DbError};
 
 /// A callback repeated within this time begins a session like the first one: a double click, a reload, a
 /// lost response. Later the browser has the first one's session.
@@ -80,7 +79,7 @@ impl Logins {
         });
         task.await.unwrap_or_else(|lost| {
             tracing::error!("login task failed: {lost}");
-            Err(LoginError::ApiError(ApiError::Web(ErrorCode::Internal)))
+            Err(LoginError::Lost)
         })
     }
 
@@ -93,7 +92,7 @@ impl Logins {
         let found = self.find_or_create(at, redirected, &attempt).await;
         let outcome = match &found {
             Ok((member, _)) => Outcome::LoggedIn(*member),
-            Err(error) => Outcome::Refused(error.code()),
+            Err(error) => Outcome::Refused(error.number()),
         };
         self.settle(attempt.state, outcome).await;
         let (member, role) = found?;
@@ -171,16 +170,16 @@ impl Logins {
 
     async fn take(&self, wanted: Wanted) -> Result<Back, LoginError> {
         let taken = self.db.write(wanted, |wanted, tx| {
-            Box::pin(async move { Ok::<_, Abort<ApiError>>(repo::take(tx, wanted).await?) })
+            Box::pin(async move { Ok::<_, Abort<Infallible>>(repo::take(tx, wanted).await?) })
         });
-        Ok(taken.await?)
+        Ok(taken.await.map_err(DbError::from)?)
     }
 
     /// Records the result of an attempt. If that fails, a repeated callback gets an error to retry.
     async fn settle(&self, state: String, outcome: Outcome) {
         let settled = self.db.write((state, outcome), |(state, outcome), tx| {
             Box::pin(
-                async move { Ok::<_, Abort<ApiError>>(repo::settle(tx, state, *outcome).await?) },
+                async move { Ok::<_, Abort<Infallible>>(repo::settle(tx, state, *outcome).await?) },
             )
         });
         if let Err(error) = settled.await {

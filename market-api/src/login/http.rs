@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use shared::claims::Role;
 use shared::config::Secret;
-use shared::web::{ErrorBody, ErrorCode, InPath, InQuery, SetCookie, cookies};
+use shared::web::{ApiError, ErrorBody, ErrorCode, InPath, InQuery, SetCookie, cookies};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,7 +21,6 @@ use utoipa_axum::routes;
 use super::{
     ATTEMPT_TIME, LoggedIn, LoginError, Logins, PARAMETER_BYTES_MAX, Returned, secret_text,
 };
-use crate::http::ApiError;
 
 /// The cookie that binds an attempt to a browser: a random text, `HttpOnly`.
 const BROWSER_COOKIE: &str = "loginAttempt";
@@ -46,9 +45,9 @@ pub fn routes(logins: Logins) -> OpenApiRouter {
     get, path = "/oauth2/authorization/{provider}", tag = "login",
     params(("provider" = String, Path, description = "kakao, google or naver")),
     responses(
-        (status = 302, description = "To the provider"),
-        (status = 404, description = "Not a provider of this site (1004)", body = ErrorBody),
-        (status = 503, description = "Not possible right now (1010)", body = ErrorBody),
+        (status = 302, description = "Redirect to the provider."),
+        (status = 404, description = "Unknown provider (1004).", body = ErrorBody),
+        (status = 503, description = "Temporarily unavailable (1010).", body = ErrorBody),
     ),
 )]
 async fn begin(
@@ -95,9 +94,9 @@ struct Query {
     get, path = "/login/oauth2/code/{provider}", tag = "login",
     params(("provider" = String, Path, description = "kakao, google or naver"), Query),
     responses(
-        (status = 302, description = "To the front end"),
-        (status = 400, description = "A parameter comes twice (1006)", body = ErrorBody),
-        (status = 404, description = "Not a provider of this site (1004)", body = ErrorBody),
+        (status = 302, description = "Redirect to the front end."),
+        (status = 400, description = "Invalid parameter (1006).", body = ErrorBody),
+        (status = 404, description = "Unknown provider (1004).", body = ErrorBody),
     ),
 )]
 async fn finish(
@@ -135,11 +134,8 @@ async fn finish(
             redirect(&format!("{front}/data{more}"), logged_in.cookies)
         }
         Err(error) => {
-            tracing::info!(
-                provider = at.provider.path(),
-                "nobody was logged in: {error}"
-            );
-            redirect(&format!("{front}/?error={}", error.code()), Vec::new())
+            error.log(at.provider.path());
+            redirect(&format!("{front}/?error={}", error.number()), Vec::new())
         }
     })
 }

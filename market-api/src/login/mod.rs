@@ -23,6 +23,7 @@ mod repo;
 mod shape;
 mod site;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,11 +34,12 @@ use reqwest::Url;
 use shared::clock::{Clock, UnixMillis};
 use shared::config::Secret;
 use shared::drain::Drain;
+use shared::web::ErrorCode;
 
-use crate::auth::Auth;
-use crate::db::{Abort, Db, Tx};
-use crate::http::ApiError;
-use crate::members::{Members, Provider};
+use crate::auth::{Auth, IssueError};
+use crate::db::{Abort, Db, DbError, Tx};
+use crate::http::{db_code, log_db_error};
+use crate::members::{MemberError, Members, Provider};
 use crate::metrics::Metrics;
 use client::{Client, ClientError};
 use finish::LoggedIn;
@@ -94,21 +96,54 @@ enum LoginError {
     /// A repeated callback, whose first one failed with this code.
     #[error("refused before with {0}")]
     Before(u16),
-    /// The member is blocked, or the market failed.
-    #[error("failure {}", .0.code().number())]
-    ApiError(ApiError),
+    /// The member is blocked or gone, or cannot be read.
+    #[error(transparent)]
+    Member(#[from] MemberError),
+    /// No session was begun.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The task of the login ended without an answer: a defect.
+    #[error("the login was lost")]
+    Lost,
+    /// The database's.
+    #[error(transparent)]
+    Db(#[from] DbError),
 }
 
 impl LoginError {
-    /// The code in the redirect to the front end.
-    fn code(&self) -> u16 {
+    /// The number for the front end.
+    fn number(&self) -> u16 {
+        let code = match self {
+            Self::Before(number) => return *number,
+            Self::Unknown => ErrorCode::LoginUnknown,
+            Self::Refused(_) => ErrorCode::LoginRefused,
+            Self::Away(_) => ErrorCode::Unavailable,
+            Self::Member(MemberError::Unknown) => ErrorCode::MemberUnknown,
+            Self::Member(MemberError::Blocked) => ErrorCode::MemberBlocked,
+            Self::Lost | Self::Issue(IssueError::Sign(_)) => ErrorCode::Internal,
+            Self::Member(MemberError::Db(error))
+            | Self::Issue(IssueError::Db(error))
+            | Self::Db(error) => db_code(error),
+        };
+        code.number()
+    }
+
+    /// Logs what went wrong at `provider`: as an error where a person must look.
+    fn log(&self, provider: &str) {
         match self {
-            Self::Unknown => 2006,
-            Self::Refused(_) => 2009,
-            Self::Away(_) => 1010,
-            Self::Before(code) => *code,
-            Self::ApiError(failure) => failure.code().number(),
+            Self::Lost | Self::Issue(IssueError::Sign(_)) => {
+                tracing::error!(provider, "a login failed: {self}");
+            }
+            Self::Member(MemberError::Db(error))
+            | Self::Issue(IssueError::Db(error))
+            | Self::Db(error) => log_db_error(error),
+            Self::Unknown
+            | Self::Refused(_)
+            | Self::Away(_)
+            | Self::Before(_)
+            | Self::Member(MemberError::Unknown | MemberError::Blocked) => {}
         }
+        tracing::info!(provider, "nobody was logged in: {self}");
     }
 
     /// The label of the metric.
@@ -118,8 +153,11 @@ impl LoginError {
             Self::Refused(_) => "refused",
             Self::Away(_) => "away",
             Self::Before(_) => "again",
-            Self::ApiError(ApiError::MemberBlocked) => "blocked",
-            Self::ApiError(_) => "failed",
+            Self::Member(MemberError::Blocked) => "blocked",
+            Self::Member(MemberError::Unknown | MemberError::Db(_))
+            | Self::Issue(_)
+            | Self::Lost
+            | Self::Db(_) => "failed",
         }
     }
 }
@@ -133,9 +171,9 @@ impl From<ClientError> for LoginError {
     }
 }
 
-impl<E: Into<ApiError>> From<E> for LoginError {
-    fn from(failure: E) -> Self {
-        Self::ApiError(failure.into())
+impl From<sqlx::Error> for LoginError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Db(error.into())
     }
 }
 
@@ -237,7 +275,7 @@ impl Logins {
         at: &ProviderSettings,
         browser: &str,
         headers: &HeaderMap,
-    ) -> Result<Url, ApiError> {
+    ) -> Result<Url, DbError> {
         let attempt = Attempt {
             state: secret_text(),
             provider: at.provider,
@@ -250,7 +288,7 @@ impl Logins {
         let noted = self.db.write(attempt, |attempt, tx| {
             Box::pin(async move {
                 repo::insert(tx, attempt).await?;
-                Ok::<_, Abort<ApiError>>(())
+                Ok::<_, Abort<Infallible>>(())
             })
         });
         noted.await?;

@@ -4,14 +4,14 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
-use shared::web::{Done, ErrorBody, ErrorCode, InBody, done};
+use shared::web::{ApiError, Done, ErrorBody, ErrorCode, InBody, done};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Members;
+use super::{MemberError, Members};
 use crate::auth::Caller;
-use crate::http::{ApiError, Language};
+use crate::http::Language;
 
 /// The routes.
 pub fn routes(members: Members) -> OpenApiRouter {
@@ -24,7 +24,7 @@ pub fn routes(members: Members) -> OpenApiRouter {
 /// Onboarding is over: a new member becomes a member. For others nothing happens.
 #[utoipa::path(
     post, path = "/api/members/role", tag = "members", security(("access" = []), ("bearer" = [])),
-    responses((status = 204, description = "Done")),
+    responses((status = 204, description = "OK.")),
 )]
 async fn become_member(
     State(members): State<Members>,
@@ -46,8 +46,8 @@ struct NewLanguage {
     post, path = "/api/members/language", tag = "members", request_body = NewLanguage,
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "Done", body = Done),
-        (status = 400, description = "Another language, or no body (1006)", body = ErrorBody),
+        (status = 200, description = "OK.", body = Done),
+        (status = 400, description = "Invalid parameter (1006).", body = ErrorBody),
     ),
 )]
 async fn language(
@@ -58,4 +58,14 @@ async fn language(
     let language = Language::parse(&new.language).ok_or(ErrorCode::InvalidParameter)?;
     members.set_language(caller.member, language).await?;
     Ok(done())
+}
+
+impl From<MemberError> for ApiError {
+    fn from(error: MemberError) -> Self {
+        match error {
+            MemberError::Unknown => ErrorCode::MemberUnknown.into(),
+            MemberError::Blocked => ErrorCode::MemberBlocked.into(),
+            MemberError::Db(error) => error.into(),
+        }
+    }
 }

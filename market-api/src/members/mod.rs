@@ -6,14 +6,16 @@ mod http;
 mod provider;
 mod repo;
 
+use std::convert::Infallible;
+
 use shared::claims::Role;
 use shared::event::{Event, MemberUpdated};
 use shared::ids::MemberId;
 
 use crate::cache::{ListCache, Namespace};
 use crate::cash;
-use crate::db::{Abort, Db};
-use crate::http::{ApiError, Language};
+use crate::db::{Abort, Db, DbError, WriteError};
+use crate::http::Language;
 use crate::outbox::{self, NewEvent};
 use crate::plans::{self, Plan};
 
@@ -55,6 +57,20 @@ pub struct Profile {
     pub image_url: Option<String>,
 }
 
+/// Why there is no member to act as.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MemberError {
+    /// No such member.
+    #[error("no such member")]
+    Unknown,
+    /// The member is blocked.
+    #[error("the member is blocked")]
+    Blocked,
+    /// The database's.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
 /// The members. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Members {
@@ -72,11 +88,11 @@ impl Members {
     /// Finds the member of a profile, or creates one with a random plan and an empty wallet.
     ///
     /// # Errors
-    /// [`ApiError::MemberBlocked`], or the database's.
-    pub async fn find_or_create(&self, profile: Profile) -> Result<(MemberId, Role), ApiError> {
+    /// [`MemberError::Blocked`], or the database's.
+    pub async fn find_or_create(&self, profile: Profile) -> Result<(MemberId, Role), MemberError> {
         // A login without changes writes nothing, so it succeeds even on a full disk.
         match repo::known_as(&self.db, &profile).await? {
-            Some((known, _)) if known.is_blocked => return Err(ApiError::MemberBlocked),
+            Some((known, _)) if known.is_blocked => return Err(MemberError::Blocked),
             Some((known, email)) if email == profile.email => {
                 return Ok((known.member, known.role));
             }
@@ -93,23 +109,23 @@ impl Members {
                 }
                 let known = repo::update_from_profile(tx, profile).await?;
                 if known.is_blocked {
-                    return Err(Abort::Refused(ApiError::MemberBlocked));
+                    return Err(Abort::Refused(MemberError::Blocked));
                 }
                 Ok((known.member, known.role))
             })
         });
-        Ok(welcomed.await?)
+        welcomed.await.map_err(WriteError::into_domain)
     }
 
     /// The member's role.
     ///
     /// # Errors
-    /// [`ApiError::MemberUnknown`], [`ApiError::MemberBlocked`], or the database's.
-    pub async fn role(&self, member: MemberId) -> Result<Role, ApiError> {
+    /// See [`MemberError`].
+    pub async fn role(&self, member: MemberId) -> Result<Role, MemberError> {
         let known = repo::known(&self.db, member).await?;
-        let known = known.ok_or(ApiError::MemberUnknown)?;
+        let known = known.ok_or(MemberError::Unknown)?;
         if known.is_blocked {
-            return Err(ApiError::MemberBlocked);
+            return Err(MemberError::Blocked);
         }
         Ok(known.role)
     }
@@ -118,11 +134,11 @@ impl Members {
     ///
     /// # Errors
     /// The database's.
-    pub async fn become_member(&self, member: MemberId) -> Result<(), ApiError> {
+    pub async fn become_member(&self, member: MemberId) -> Result<(), DbError> {
         let changed = self.db.write(member, |member, tx| {
             Box::pin(async move {
                 repo::become_member(tx, *member).await?;
-                Ok::<_, Abort<ApiError>>(())
+                Ok::<_, Abort<Infallible>>(())
             })
         });
         Ok(changed.await?)
@@ -132,11 +148,11 @@ impl Members {
     ///
     /// # Errors
     /// The database's.
-    pub async fn set_language(&self, member: MemberId, language: Language) -> Result<(), ApiError> {
+    pub async fn set_language(&self, member: MemberId, language: Language) -> Result<(), DbError> {
         let changed = self.db.write((member, language), |(member, language), tx| {
             Box::pin(async move {
                 repo::set_language(tx, *member, *language).await?;
-                Ok::<_, Abort<ApiError>>(())
+                Ok::<_, Abort<Infallible>>(())
             })
         });
         Ok(changed.await?)
@@ -150,7 +166,7 @@ impl Members {
         &self,
         member: MemberId,
         image_url: String,
-    ) -> Result<(), ApiError> {
+    ) -> Result<(), DbError> {
         let db = self.db.clone();
         let write = async move {
             let changed = db.write((member, image_url), |(member, image_url), tx| {
@@ -161,7 +177,7 @@ impl Members {
                         image_url: Some(image_url.clone()),
                     });
                     outbox::append(tx, &NewEvent::of_member(*member, updated)).await?;
-                    Ok::<_, Abort<ApiError>>(())
+                    Ok::<_, Abort<Infallible>>(())
                 })
             });
             Ok((Namespace::OFFERS, changed.await?))

@@ -6,9 +6,8 @@ use shared::money::Units;
 
 use super::form::{MONTH_UNITS_MAX, Price};
 use super::repo::{self, DataTerms, PriceChange};
-use super::{Kind, Sale, State, TxResult, refuse};
+use super::{Kind, OfferError, Sale, State, TxResult, refuse};
 use crate::db::Tx;
-use crate::http::ApiError;
 use crate::{cash, members, plans};
 
 /// A new offer of mobile data.
@@ -65,20 +64,20 @@ pub(super) async fn change_in(change: &DataChange, tx: &mut Tx<'_>) -> TxResult<
     let member = to.member;
     let old = repo::lock_product(tx, *product).await?;
     let Some(old) = old else {
-        return refuse(ApiError::ProductUnknown);
+        return refuse(OfferError::Unknown);
     };
     if old.kind != Kind::MobileData {
-        return refuse(ApiError::MobileDataUnknown);
+        return refuse(OfferError::NotOfKind(Kind::MobileData));
     }
     if old.member != member {
-        return refuse(ApiError::NotMyProduct);
+        return refuse(OfferError::NotMine);
     }
     let expired = old.expires_at.is_some_and(|at| at <= tx.now());
     if old.state != State::Active || expired {
-        return refuse(ApiError::ProductNotValid);
+        return refuse(OfferError::Unavailable);
     }
     if old.units_sold > Units::ZERO {
-        return refuse(ApiError::SplitPartlySold);
+        return refuse(OfferError::PartlySold);
     }
     cash::lock_in(tx, member).await?;
     let listed = repo::listed_in_month(tx, member, tx.month()).await?;
@@ -107,14 +106,14 @@ async fn check_limits(
 ) -> TxResult<()> {
     let month = tx.month();
     let Some(had) = plans::lock_month_in(tx, member, month).await? else {
-        return refuse(ApiError::PlanUnknown);
+        return refuse(OfferError::NoPlan);
     };
     let wanted = u32::from(listed.get()) + u32::from(new.get());
     if wanted > u32::from(MONTH_UNITS_MAX) {
-        return refuse(ApiError::SellLimit);
+        return refuse(OfferError::SellLimit);
     }
     if wanted > u32::from(had.providing.get()) + u32::from(had.bought.get()) {
-        return refuse(ApiError::PlanShort);
+        return refuse(OfferError::PlanShort);
     }
     Ok(())
 }

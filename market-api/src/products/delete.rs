@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use shared::ids::{MemberId, ProductId};
 
-use super::{Kind, Products, State, TxResult, refuse, repo};
+use super::{Kind, OfferError, Products, State, TxResult, refuse, repo};
 use crate::cache::Namespace;
 use crate::db::{Abort, Tx, WriteError};
-use crate::http::ApiError;
 
 /// Bound of offers that expire in one transaction: about 50 ms, during which SQLite's writer is busy.
 const EXPIRE_MAX: i64 = 500;
@@ -47,9 +46,9 @@ impl Products {
     /// Deletes an offer. Parts already sold stay sold; bookings of a spot stay.
     ///
     /// # Errors
-    /// [`ApiError::AlreadyDeleted`], [`ApiError::ProductNotValid`] when it is sold out or expired,
-    /// [`ApiError::NotMyProduct`], [`ApiError::ProductUnknown`].
-    pub async fn delete(&self, member: MemberId, product: ProductId) -> Result<(), ApiError> {
+    /// [`OfferError::AlreadyDeleted`], [`OfferError::Unavailable`] when it is sold out or expired,
+    /// [`OfferError::NotMine`], [`OfferError::Unknown`].
+    pub async fn delete(&self, member: MemberId, product: ProductId) -> Result<(), OfferError> {
         let db = self.db.clone();
         let write = async move {
             let work = db.write((member, product), |(member, product), tx| {
@@ -57,7 +56,8 @@ impl Products {
             });
             Ok(([work.await?.namespace()], ()))
         };
-        Ok(self.cache.change(write).await?)
+        let done = self.cache.change(write).await;
+        done.map_err(WriteError::into_domain)
     }
 
     /// Hides offers whose month has ended and releases their rest; returns their number. The hourly job calls it
@@ -93,14 +93,14 @@ async fn delete_in(member: MemberId, product: ProductId, tx: &mut Tx<'_>) -> TxR
     }
     // No row was deleted; find the reason.
     let Some(found) = repo::lock_product(tx, product).await? else {
-        return refuse(ApiError::ProductUnknown);
+        return refuse(OfferError::Unknown);
     };
     refuse(if found.member != member {
-        ApiError::NotMyProduct
+        OfferError::NotMine
     } else if found.state == State::Deleted {
-        ApiError::AlreadyDeleted
+        OfferError::AlreadyDeleted
     } else {
-        ApiError::ProductNotValid
+        OfferError::Unavailable
     })
 }
 

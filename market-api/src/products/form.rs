@@ -4,10 +4,8 @@ use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use shared::money::{Units, Won};
 use shared::text::is_blank;
-use shared::web::ErrorCode;
 
-use super::{Kind, Position};
-use crate::http::ApiError;
+use super::{FormError, Kind, Position};
 
 /// Maximum price in won, the cap of `money.md`.
 const PRICE_MAX: i64 = 10_000_000;
@@ -35,12 +33,12 @@ pub struct Price(Won);
 
 impl Price {
     /// # Errors
-    /// [`ErrorCode::InvalidParameter`] outside the bounds.
-    pub fn parse(won: i64) -> Result<Self, ApiError> {
+    /// [`FormError::Value`] outside the bounds.
+    pub fn parse(won: i64) -> Result<Self, FormError> {
         if (1..=PRICE_MAX).contains(&won) {
             Ok(Self(Won::new(won)))
         } else {
-            Err(ApiError::Web(ErrorCode::InvalidParameter))
+            Err(FormError::Value)
         }
     }
 
@@ -60,15 +58,15 @@ impl Price {
 /// An amount to offer, parsed from gigabytes.
 ///
 /// # Errors
-/// [`ApiError::TransferAmount`] for what is no whole number of units or none at all,
-/// [`ApiError::SellLimit`] for more than a month allows.
-pub fn listed_units(gigabytes: f64) -> Result<Units, ApiError> {
+/// [`FormError::Amount`] for what is no whole number of units or none at all,
+/// [`FormError::SellLimit`] for more than a month allows.
+pub fn listed_units(gigabytes: f64) -> Result<Units, FormError> {
     let units = match Units::from_gigabytes(gigabytes) {
         Ok(units) if units > Units::ZERO => units,
-        Ok(_) | Err(_) => return Err(ApiError::TransferAmount),
+        Ok(_) | Err(_) => return Err(FormError::Amount),
     };
     if units.get() > MONTH_UNITS_MAX {
-        return Err(ApiError::SellLimit);
+        return Err(FormError::SellLimit);
     }
     Ok(units)
 }
@@ -118,23 +116,23 @@ impl NewSpot {
     /// Validates the fields.
     ///
     /// # Errors
-    /// [`ApiError::ItemType`] for mobile data, which is nowhere; else what is wrong with it.
-    pub fn parse(member: MemberId, kind: Kind, form: SpotForm) -> Result<Self, ApiError> {
+    /// [`FormError::Kind`] for mobile data, which is nowhere; else what is wrong with it.
+    pub fn parse(member: MemberId, kind: Kind, form: SpotForm) -> Result<Self, FormError> {
         match kind {
             Kind::Wifi | Kind::Hotspot => {}
-            Kind::MobileData => return Err(ApiError::ItemType),
+            Kind::MobileData => return Err(FormError::Kind),
         }
         if form.opens_at > form.closes_at {
-            return Err(ApiError::StartAfterEnd);
+            return Err(FormError::StartAfterEnd);
         }
         let at = Position::new(form.latitude, form.longitude);
         let capacity = form.capacity.unwrap_or(CAPACITY_DEFAULT);
         if !(1..=CAPACITY_MAX).contains(&capacity) {
-            return Err(ApiError::Web(ErrorCode::InvalidParameter));
+            return Err(FormError::Value);
         }
         let title = text(form.title, TITLE_CHARS_MAX)?;
         if title.is_empty() {
-            return Err(ApiError::Web(ErrorCode::InvalidParameter));
+            return Err(FormError::Value);
         }
         Ok(Self {
             member,
@@ -142,7 +140,7 @@ impl NewSpot {
             price: Price::parse(form.price)?,
             title,
             content: text(form.content, CONTENT_CHARS_MAX)?,
-            at: at.ok_or(ApiError::Web(ErrorCode::InvalidParameter))?,
+            at: at.ok_or(FormError::Value)?,
             address: text(form.address, ADDRESS_CHARS_MAX)?,
             opens_at: form.opens_at,
             closes_at: form.closes_at,
@@ -153,29 +151,29 @@ impl NewSpot {
 }
 
 /// A trimmed, non-blank text within the bound. PostgreSQL cannot store NUL.
-fn text(text: String, chars_max: usize) -> Result<String, ApiError> {
+fn text(text: String, chars_max: usize) -> Result<String, FormError> {
     let trimmed = text.trim();
     let shows_nothing = !trimmed.is_empty() && is_blank(trimmed);
     if shows_nothing || trimmed.chars().count() > chars_max || trimmed.contains('\0') {
-        return Err(ApiError::Web(ErrorCode::InvalidParameter));
+        return Err(FormError::Value);
     }
     Ok(trimmed.to_owned())
 }
 
-fn images(urls: Vec<String>) -> Result<Vec<String>, ApiError> {
+fn images(urls: Vec<String>) -> Result<Vec<String>, FormError> {
     if urls.len() > IMAGES_MAX {
-        return Err(ApiError::Web(ErrorCode::InvalidParameter));
+        return Err(FormError::Value);
     }
     for url in &urls {
         let known = url.starts_with("https://") || url.starts_with("http://");
         let plain = url.chars().all(|c| !c.is_control() && !c.is_whitespace());
         if !known || !plain || url.chars().count() > IMAGE_URL_CHARS_MAX {
-            return Err(ApiError::Web(ErrorCode::InvalidParameter));
+            return Err(FormError::Value);
         }
         let path = url.split(['?', '#']).next().unwrap_or_default();
         let path = path.to_ascii_lowercase();
         if !IMAGE_ENDINGS.iter().any(|ending| path.ends_with(ending)) {
-            return Err(ApiError::ImageFormat);
+            return Err(FormError::Image);
         }
     }
     Ok(urls)
@@ -201,7 +199,7 @@ mod tests {
     }
 
     /// The error for a valid form with this change; `None` if it is accepted.
-    fn refusal(change: impl FnOnce(&mut SpotForm)) -> Option<ApiError> {
+    fn refusal(change: impl FnOnce(&mut SpotForm)) -> Option<FormError> {
         let mut form = form();
         change(&mut form);
         let member = MemberId::try_from(1_u64).unwrap();
@@ -230,17 +228,13 @@ mod tests {
             refusal(|form| form.images = vec!["https://i/a.png".to_owned(); 11]),
         ];
         for (nth, found) in bad.into_iter().enumerate() {
-            assert_eq!(
-                found,
-                Some(ApiError::Web(ErrorCode::InvalidParameter)),
-                "{nth}"
-            );
+            assert_eq!(found, Some(FormError::Value), "{nth}");
         }
         let gif = refusal(|form| form.images = image("https://i/a.gif"));
-        assert_eq!(gif, Some(ApiError::ImageFormat));
+        assert_eq!(gif, Some(FormError::Image));
         let early: LocalDateTime = "2026-11-15T08:59:59".parse().unwrap();
         let turned = refusal(|form| form.closes_at = early);
-        assert_eq!(turned, Some(ApiError::StartAfterEnd));
+        assert_eq!(turned, Some(FormError::StartAfterEnd));
     }
 
     #[test]
@@ -248,12 +242,9 @@ mod tests {
         assert_eq!(listed_units(0.1 + 0.2).unwrap(), Units::new(3));
         assert_eq!(listed_units(2.0).unwrap(), Units::new(20));
         for bad in [0.0, -0.1, 0.05, 1.25, f64::NAN] {
-            assert!(
-                matches!(listed_units(bad), Err(ApiError::TransferAmount)),
-                "{bad}"
-            );
+            assert!(matches!(listed_units(bad), Err(FormError::Amount)), "{bad}");
         }
-        assert!(matches!(listed_units(2.1), Err(ApiError::SellLimit)));
+        assert!(matches!(listed_units(2.1), Err(FormError::SellLimit)));
     }
 
     #[test]

@@ -12,16 +12,15 @@ use futures_util::future::BoxFuture;
 use shared::clock::{Clock, LocalDateTime, UnixMillis};
 use shared::drain::Drain;
 use shared::ids::MemberId;
-use shared::web::{ErrorCode, PageSize};
+use shared::web::PageSize;
 
 use super::hours::is_open;
 use super::repo::{self, Range};
 use super::rows::{Batch, ListedOffer, OfferPage, OfferRow, SpotRow};
 use super::sort::{Cursor, Filter, ListOrder, Sort, SortKey};
-use super::{Kind, Position};
+use super::{Kind, ListError, Position};
 use crate::cache::{Joined, ListCache, Seen, SingleFlight};
 use crate::db::{Db, DbError};
-use crate::http::ApiError;
 use crate::metrics::Metrics;
 
 /// Maximum lifetime of a cached page.
@@ -71,7 +70,7 @@ pub(super) struct CacheEntry {
     pub(super) until: i64,
 }
 
-type Work = BoxFuture<'static, Result<Batch, ApiError>>;
+type Work = BoxFuture<'static, Result<Batch, ListError>>;
 
 /// The lists of offers. Clones share one state.
 #[derive(Clone, Debug)]
@@ -80,7 +79,7 @@ pub struct Lists {
     cache: ListCache,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    single_flight: SingleFlight<Result<Arc<Batch>, ApiError>>,
+    single_flight: SingleFlight<Result<Arc<Batch>, ListError>>,
 }
 
 impl Lists {
@@ -110,10 +109,10 @@ impl Lists {
     /// even if the last row of a page changes or is deleted.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidParameter`] for a cursor of another list, and for spots without a position.
-    pub async fn list(&self, query: ListQuery) -> Result<OfferPage, ApiError> {
+    /// See [`ListError`].
+    pub async fn list(&self, query: ListQuery) -> Result<OfferPage, ListError> {
         if !Sort::of(query.kind).contains(&query.sort) {
-            return Err(ApiError::SortOption);
+            return Err(ListError::Sort);
         }
         let request = ListRequest {
             query,
@@ -121,7 +120,7 @@ impl Lists {
         };
         let batch = match query.sort {
             Sort::Nearest => {
-                let at = query.at.ok_or(ErrorCode::InvalidParameter)?;
+                let at = query.at.ok_or(ListError::Position)?;
                 let own = self.clone();
                 let work = Box::pin(async move { own.read_near_page(request, at).await });
                 self.batch(request.near_entry(at), work).await?
@@ -149,7 +148,7 @@ impl Lists {
         &self,
         place: CacheEntry,
         work: Work,
-    ) -> Result<Arc<Batch>, ApiError> {
+    ) -> Result<Arc<Batch>, ListError> {
         let seen = self.cache.seen(place.kind.namespace()).await;
         let kind = place.kind.name();
         let (key, kept) = match seen {
@@ -222,7 +221,7 @@ impl Lists {
     }
 
     /// Reads a page in an order by a whole number.
-    async fn read_page(&self, request: ListRequest) -> Result<Batch, ApiError> {
+    async fn read_page(&self, request: ListRequest) -> Result<Batch, ListError> {
         let walk = request.walk();
         let size = usize::from(request.query.size.get());
         let mut connection = self.db.read().await?;
@@ -230,7 +229,7 @@ impl Lists {
             None => None,
             Some(cursor) => match resolve(&mut connection, walk, cursor).await? {
                 SortKey::Number(key) => Some((key, cursor.id())),
-                SortKey::Place(_) => return Err(ErrorCode::InvalidParameter.into()),
+                SortKey::Place(_) => return Err(ListError::Cursor),
             },
         };
         let range = Range {
@@ -341,18 +340,18 @@ pub(super) async fn resolve(
     connection: &mut sqlx::AnyConnection,
     walk: ListOrder,
     cursor: Cursor,
-) -> Result<SortKey, ApiError> {
+) -> Result<SortKey, ListError> {
     let found = repo::key_now(connection, cursor.id(), walk.sort).await?;
-    let (kind, key) = found.ok_or(ErrorCode::InvalidParameter)?;
+    let (kind, key) = found.ok_or(ListError::Cursor)?;
     if kind != walk.kind {
-        return Err(ErrorCode::InvalidParameter.into());
+        return Err(ListError::Cursor);
     }
     if let Some(key) = key.filter(|key| cursor.is_at(walk, *key)) {
         return Ok(key);
     }
     let before = repo::keys_before(connection, cursor.id(), walk.sort).await?;
     let place = before.into_iter().find(|key| cursor.is_at(walk, *key));
-    Ok(place.ok_or(ErrorCode::InvalidParameter)?)
+    place.ok_or(ListError::Cursor)
 }
 
 fn key_of(row: &OfferRow, sort: Sort) -> i64 {

@@ -16,6 +16,7 @@
 mod change;
 mod data;
 mod delete;
+mod error;
 mod form;
 mod geo;
 mod hours;
@@ -38,10 +39,10 @@ use shared::ids::{MemberId, ProductId};
 use crate::cache::{ListCache, Namespace};
 use crate::db::row::{Column, TextColumn};
 use crate::db::{Abort, Db, Tx};
-use crate::http::ApiError;
 use crate::metrics::Metrics;
 
 pub use data::{DataChange, NewData};
+pub use error::{FormError, ListError, OfferError, SellingError};
 pub use form::{NewSpot, Price, SpotForm, listed_units};
 pub use geo::Position;
 pub use http::routes;
@@ -90,14 +91,6 @@ impl Kind {
             Self::Hotspot => Namespace::HOTSPOT,
         }
     }
-
-    /// The error for a product id of another kind.
-    const fn unknown(self) -> ApiError {
-        match self {
-            Self::MobileData => ApiError::MobileDataUnknown,
-            Self::Wifi | Self::Hotspot => ApiError::WifiUnknown,
-        }
-    }
 }
 
 /// The state of an offer.
@@ -136,9 +129,9 @@ impl State {
 }
 
 /// The result of a step inside a transaction.
-type TxResult<T> = Result<T, Abort<ApiError>>;
+type TxResult<T> = Result<T, Abort<OfferError>>;
 
-const fn refuse<T>(error: ApiError) -> TxResult<T> {
+const fn refuse<T>(error: OfferError) -> TxResult<T> {
     Err(Abort::Refused(error))
 }
 

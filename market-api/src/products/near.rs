@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use shared::clock::UnixMillis;
 use shared::ids::ProductId;
-use shared::web::ErrorCode;
 use sqlx::AnyConnection;
 
 use super::geo::{FARTHEST_M, FirstFew, Hit};
@@ -18,9 +17,8 @@ use super::lists::{CacheEntry, ListRequest, Lists, jittered, resolve};
 use super::repo::{self, Spots, Within};
 use super::rows::{Batch, OfferRow, SpotRow};
 use super::sort::{Cursor, Filter, ListOrder, SortKey};
-use super::{Kind, Position};
+use super::{Kind, ListError, Position};
 use crate::db::Dialect;
-use crate::http::ApiError;
 
 impl Lists {
     /// A page by distance: from the cached cell if it reaches far enough, else from the index.
@@ -28,7 +26,7 @@ impl Lists {
         &self,
         asked: ListRequest,
         at: Position,
-    ) -> Result<Batch, ApiError> {
+    ) -> Result<Batch, ListError> {
         let walk = asked.walk();
         let few = usize::from(asked.query.size.get()) + 1;
         let after = match asked.query.after {
@@ -37,7 +35,7 @@ impl Lists {
                 let mut connection = self.db().read().await?;
                 match resolve(&mut connection, walk, cursor).await? {
                     SortKey::Place(place) => Some((at.distance_m(place), cursor.id())),
-                    SortKey::Number(_) => return Err(ErrorCode::InvalidParameter.into()),
+                    SortKey::Number(_) => return Err(ListError::Cursor),
                 }
             }
         };
@@ -69,7 +67,7 @@ impl Lists {
     }
 
     /// Reads the spots near the centre of a cell, for all members in it.
-    async fn read_cell(&self, kind: Kind, middle: Position) -> Result<Batch, ApiError> {
+    async fn read_cell(&self, kind: Kind, middle: Position) -> Result<Batch, ListError> {
         let mut connection = self.db().read().await?;
         let spots = Spots {
             dialect: self.db().dialect(),
@@ -131,7 +129,7 @@ fn near_page(
     mut hits: Vec<Hit>,
     rows: Vec<OfferRow>,
     few: usize,
-) -> Result<Batch, ApiError> {
+) -> Result<Batch, ListError> {
     let more = hits.len() == few;
     hits.truncate(few - 1);
     let last = hits.last().filter(|_| more);

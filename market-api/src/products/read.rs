@@ -6,12 +6,11 @@ use std::sync::Arc;
 use shared::clock::{Clock, LocalDateTime, UnixMillis};
 use shared::ids::{MemberId, ProductId};
 use shared::money::{Units, Won};
-use shared::web::{ErrorCode, PageSize};
+use shared::web::PageSize;
 
 use super::hours::is_open;
-use super::{Kind, Position, Sale, State, repo};
+use super::{Kind, OfferError, Position, Sale, SellingError, State, repo};
 use crate::db::{Db, DbError};
-use crate::http::ApiError;
 
 /// The row of an offer of any kind.
 #[derive(Clone, Debug)]
@@ -179,9 +178,9 @@ impl Details {
     /// An offer of mobile data in detail, active or sold out.
     ///
     /// # Errors
-    /// [`ApiError::ProductUnknown`], [`ApiError::MobileDataUnknown`] for another kind,
-    /// [`ApiError::ProductNotValid`] when it is deleted or expired.
-    pub async fn data(&self, reader: MemberId, id: ProductId) -> Result<DataDetail, ApiError> {
+    /// [`OfferError::Unknown`], [`OfferError::NotOfKind`] for another kind,
+    /// [`OfferError::Unavailable`] when it is deleted or expired.
+    pub async fn data(&self, reader: MemberId, id: ProductId) -> Result<DataDetail, OfferError> {
         let detail = self.detail(id, Kind::MobileData).await?;
         let price = match detail.sale {
             Sale::Whole => detail.price,
@@ -206,15 +205,15 @@ impl Details {
     /// An active spot in detail.
     ///
     /// # Errors
-    /// As [`Self::data`], [`ApiError::WifiUnknown`] for another kind.
+    /// As [`Self::data`], [`OfferError::NotOfKind`] for another kind.
     pub async fn spot(
         &self,
         reader: MemberId,
         kind: Kind,
         id: ProductId,
-    ) -> Result<SpotDetail, ApiError> {
+    ) -> Result<SpotDetail, OfferError> {
         let mut detail = self.detail(id, kind).await?;
-        let part = detail.spot.take().ok_or(ApiError::WifiUnknown)?;
+        let part = detail.spot.take().ok_or(OfferError::NotOfKind(kind))?;
         let images = repo::images(&mut *self.db.read().await?, detail.id).await?;
         let minute = LocalDateTime::from_unix(self.clock.unix_millis()).minute_of_day();
         Ok(SpotDetail {
@@ -234,36 +233,36 @@ impl Details {
         })
     }
 
-    async fn detail(&self, id: ProductId, kind: Kind) -> Result<Detail, ApiError> {
+    async fn detail(&self, id: ProductId, kind: Kind) -> Result<Detail, OfferError> {
         let found = repo::detail(&mut *self.db.read().await?, id).await?;
-        let detail = found.ok_or(ApiError::ProductUnknown)?;
+        let detail = found.ok_or(OfferError::Unknown)?;
         if detail.kind != kind {
-            return Err(kind.unknown());
+            return Err(OfferError::NotOfKind(kind));
         }
         let now = self.clock.unix_millis();
         let expired = detail.expires_at.is_some_and(|at| at <= now);
         match detail.state {
             State::SoldOut => Ok(detail),
             State::Active if !expired => Ok(detail),
-            State::Active | State::Hidden | State::Deleted => Err(ApiError::ProductNotValid),
+            State::Active | State::Hidden | State::Deleted => Err(OfferError::Unavailable),
         }
     }
 
     /// A page of a member's offers in a state. Other members see only active and sold-out ones.
     ///
     /// # Errors
-    /// [`ErrorCode::Forbidden`], [`ApiError::MemberUnknown`].
-    pub async fn selling(&self, query: &SellingQuery) -> Result<SellingPage, ApiError> {
+    /// See [`SellingError`].
+    pub async fn selling(&self, query: &SellingQuery) -> Result<SellingPage, SellingError> {
         match query.state {
             State::Active | State::SoldOut => {}
             State::Hidden | State::Deleted if query.seller == query.reader => {}
-            State::Hidden | State::Deleted => return Err(ApiError::Web(ErrorCode::Forbidden)),
+            State::Hidden | State::Deleted => return Err(SellingError::Forbidden),
         }
         let now = self.clock.unix_millis();
         let size = usize::from(query.size.get());
         let mut connection = self.db.read().await?;
         if !repo::member_exists(&mut connection, query.seller).await? {
-            return Err(ApiError::MemberUnknown);
+            return Err(SellingError::MemberUnknown);
         }
         let mut rows = repo::selling(&mut connection, query, now).await?;
         let has_next = rows.len() > size;

@@ -4,9 +4,8 @@ use shared::ids::ProductId;
 
 use super::form::NewSpot;
 use super::repo::{self, PriceChange};
-use super::{State, TxResult, refuse};
+use super::{OfferError, State, TxResult, refuse};
 use crate::db::Tx;
-use crate::http::ApiError;
 use crate::members;
 
 pub(super) async fn offer_in(spot: &NewSpot, tx: &mut Tx<'_>) -> TxResult<ProductId> {
@@ -20,16 +19,16 @@ pub(super) async fn offer_in(spot: &NewSpot, tx: &mut Tx<'_>) -> TxResult<Produc
 pub(super) async fn change_in(id: ProductId, spot: &NewSpot, tx: &mut Tx<'_>) -> TxResult<()> {
     let old = repo::lock_product(tx, id).await?;
     let Some(old) = old else {
-        return refuse(ApiError::ProductUnknown);
+        return refuse(OfferError::Unknown);
     };
     if old.kind != spot.kind {
-        return refuse(ApiError::WifiUnknown);
+        return refuse(OfferError::NotOfKind(spot.kind));
     }
     if old.member != spot.member {
-        return refuse(ApiError::NotMyProduct);
+        return refuse(OfferError::NotMine);
     }
     if old.state != State::Active {
-        return refuse(ApiError::ProductNotValid);
+        return refuse(OfferError::Unavailable);
     }
     let price = spot.price.won();
     let change = match price > old.price {

@@ -9,14 +9,13 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::money::Won;
-use shared::web::{Envelope, ErrorBody, InQuery, success};
+use shared::web::{ApiError, Envelope, ErrorBody, ErrorCode, InQuery, success};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Trades;
 use crate::auth::Caller;
-use crate::http::ApiError;
 use crate::products::Kind;
 
 /// The routes.
@@ -63,8 +62,8 @@ struct Prices {
     get, path = "/api/products/market-price", tag = "products", params(PriceParameters),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "It is this", body = Envelope<Prices>),
-        (status = 400, description = "No such kind (3001)", body = ErrorBody),
+        (status = 200, description = "OK.", body = Envelope<Prices>),
+        (status = 400, description = "Unknown product type (3001).", body = ErrorBody),
     ),
 )]
 async fn market_price(
@@ -73,7 +72,9 @@ async fn market_price(
     InQuery(query): InQuery<PriceParameters>,
 ) -> Result<Json<Envelope<Prices>>, ApiError> {
     let kind = query.product_type.as_deref().and_then(Kind::parse);
-    let price = trades.market_price(kind.ok_or(ApiError::ItemType)?).await?;
+    let price = trades
+        .market_price(kind.ok_or(ErrorCode::ProductTypeUnknown)?)
+        .await?;
     Ok(success(Prices {
         recent_price: price.recent,
         average_price: price.average,

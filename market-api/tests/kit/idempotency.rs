@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use market_api::db::{Abort, Db, Tx, WriteError};
-use market_api::http::ApiError;
 use market_api::idempotency::{
-    Answer, IdempotentRequest, KeyState, begin_in, finish_in, forget_in, look_up,
+    Answer, IdempotencyError, IdempotentRequest, KeyState, begin_in, finish_in, forget_in, look_up,
 };
 use shared::ids::MemberId;
 use sqlx::{Row as _, query};
@@ -31,9 +30,22 @@ fn once(key: &str, body: &[u8]) -> IdempotentRequest {
     IdempotentRequest::new(member, "POST /api/trades", key.to_owned(), body)
 }
 
+/// The errors of the effect's domain.
+#[derive(Debug)]
+enum EffectError {
+    Idempotency(IdempotencyError),
+    SoldOut,
+}
+
+impl From<IdempotencyError> for EffectError {
+    fn from(error: IdempotencyError) -> Self {
+        Self::Idempotency(error)
+    }
+}
+
 /// The effect: inserts one row. Its response contains the number of rows.
-async fn effect(once: &IdempotentRequest, tx: &mut Tx<'_>) -> Result<Answer, Abort<ApiError>> {
-    match begin_in(tx, once).await? {
+async fn effect(once: &IdempotentRequest, tx: &mut Tx<'_>) -> Result<Answer, Abort<EffectError>> {
+    match begin_in(tx, once).await.map_err(Abort::widen)? {
         KeyState::Replay(answer) => return Ok(answer),
         KeyState::New => {}
     }
@@ -52,7 +64,7 @@ async fn effect(once: &IdempotentRequest, tx: &mut Tx<'_>) -> Result<Answer, Abo
     Ok(answer)
 }
 
-async fn act(db: &Db, once: IdempotentRequest) -> Result<Answer, WriteError<ApiError>> {
+async fn act(db: &Db, once: IdempotentRequest) -> Result<Answer, WriteError<EffectError>> {
     db.write(once, |once, tx| Box::pin(effect(once, tx))).await
 }
 
@@ -94,11 +106,16 @@ async fn another_body_is_refused(on: On) {
     act(&base.db, once("k", b"b")).await.unwrap();
     let other = act(&base.db, once("k", b"c")).await;
     assert!(
-        matches!(other, Err(WriteError::Refused(ApiError::KeyReused))),
+        matches!(
+            other,
+            Err(WriteError::Refused(EffectError::Idempotency(
+                IdempotencyError::KeyReused
+            )))
+        ),
         "{other:?}"
     );
     let other = look_up(&base.db, &once("k", b"c")).await;
-    assert_eq!(other, Err(ApiError::KeyReused));
+    assert_eq!(other, Err(IdempotencyError::KeyReused));
 }
 
 async fn keys_are_scoped_by_member_and_route(on: On) {
@@ -117,12 +134,12 @@ async fn a_refusal_stores_nothing(on: On) {
     let refused = base.db.write(once("k", b"b"), |once, tx| {
         Box::pin(async move {
             effect(once, tx).await?;
-            Err::<(), _>(Abort::Refused(ApiError::SoldOut))
+            Err::<(), _>(Abort::Refused(EffectError::SoldOut))
         })
     });
     assert!(matches!(
         refused.await,
-        Err(WriteError::Refused(ApiError::SoldOut))
+        Err(WriteError::Refused(EffectError::SoldOut))
     ));
     act(&base.db, once("k", b"another body is fine"))
         .await
@@ -161,7 +178,7 @@ async fn concurrent_repetition_gets_key_running() {
                 let answer = effect(once, tx).await?;
                 entered.notify_one();
                 leave.notified().await;
-                Ok::<_, Abort<ApiError>>(answer)
+                Ok::<_, Abort<EffectError>>(answer)
             })
         });
         acted.await.unwrap()
@@ -170,7 +187,12 @@ async fn concurrent_repetition_gets_key_running() {
         entered.notified().await;
         let second = act(&base.db, once("k", b"b")).await;
         assert!(
-            matches!(second, Err(WriteError::Refused(ApiError::KeyRunning))),
+            matches!(
+                second,
+                Err(WriteError::Refused(EffectError::Idempotency(
+                    IdempotencyError::KeyRunning
+                )))
+            ),
             "{second:?}"
         );
         leave.notify_one();

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use market_api::http::ApiError;
-use market_api::products::{Cursor, Filter, Kind, ListQuery, Sort};
+use market_api::products::{Cursor, Filter, Kind, ListError, ListQuery, Sort};
 use shared::money::Units;
-use shared::web::ErrorCode;
 
 use crate::fixtures::{Market, cursor, first_page, ids_of, member, new_data, product};
 use crate::on_both;
@@ -19,7 +17,7 @@ on_both! {
     sort_key_of_a_moved_row_is_pruned_after_a_day,
 }
 
-const REFUSED: Option<ApiError> = Some(ApiError::Web(ErrorCode::InvalidParameter));
+const REFUSED: Option<ListError> = Some(ListError::Cursor);
 
 /// Five offers of 1, 2, … units, and the cursor after the second.
 async fn five(on: On) -> (Market, Vec<i64>, ListQuery) {

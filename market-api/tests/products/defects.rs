@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use market_api::http::ApiError;
-use market_api::products::{Filter, Kind, Sort};
+use market_api::products::{Filter, Kind, OfferError, Sort};
 use shared::money::Units;
 
 use crate::fixtures::{
@@ -29,14 +28,14 @@ async fn defect_9_deleting_mints_no_data(on: On) {
     market.members(1, 5).await;
     for _ in 0..3 {
         let id = market.offer(1, 100, 5).await.unwrap();
-        assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::PlanShort));
+        assert_eq!(market.offer(1, 100, 1).await, Err(OfferError::PlanShort));
         market
             .products
             .delete(member(1), product(id))
             .await
             .unwrap();
     }
-    assert_eq!(market.offer(1, 100, 6).await, Err(ApiError::PlanShort));
+    assert_eq!(market.offer(1, 100, 6).await, Err(OfferError::PlanShort));
     let id = market.offer(1, 100, 5).await.unwrap();
     market.sell(id, 2).await;
     market
@@ -45,7 +44,7 @@ async fn defect_9_deleting_mints_no_data(on: On) {
         .await
         .unwrap();
     // Three units were returned; the two sold ones were not.
-    assert_eq!(market.offer(1, 100, 4).await, Err(ApiError::PlanShort));
+    assert_eq!(market.offer(1, 100, 4).await, Err(OfferError::PlanShort));
     market.offer(1, 100, 3).await.unwrap();
     let listed = "select cast(sum(units_left + units_sold) as bigint) from product";
     assert_eq!(market.int(listed).await, 5);
@@ -89,7 +88,7 @@ async fn defect_10_editing_sets_the_amount_and_adds_nothing(on: On) {
     // 15 + 15 would exceed the month's 20.
     market.edit(id, new_data(1, 1_000, 20, true)).await.unwrap();
     let over = market.offer(1, 1_000, 1).await;
-    assert_eq!(over, Err(ApiError::SellLimit));
+    assert_eq!(over, Err(OfferError::SellLimit));
 }
 
 async fn defect_11_last_months_sales_do_not_count_in_this_month(on: On) {
@@ -97,14 +96,14 @@ async fn defect_11_last_months_sales_do_not_count_in_this_month(on: On) {
     market.members(1, 100).await;
     let id = market.offer(1, 1_000, 20).await.unwrap();
     market.sell(id, 20).await;
-    assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
+    assert_eq!(market.offer(1, 100, 1).await, Err(OfferError::SellLimit));
     market
         .base
         .clock
         .advance(Duration::from_secs(20 * 24 * 3_600));
     let id = market.offer(1, 1_000, 20).await.unwrap();
     market.sell(id, 20).await;
-    assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
+    assert_eq!(market.offer(1, 100, 1).await, Err(OfferError::SellLimit));
 }
 
 async fn defect_14_every_order_goes_on_behind_its_last_row(on: On) {

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use market_api::cache::{Cache, ListCache, LocalCache};
 use market_api::db::{Abort, WriteError};
-use market_api::http::ApiError;
 use market_api::metrics::Metrics;
 use market_api::products::{
-    Cursor, DataChange, Filter, Kind, ListQuery, NewData, NewSpot, OfferPage, Position, Price,
-    Products, Sale, Sort, SpotForm,
+    Cursor, DataChange, Filter, Kind, ListQuery, NewData, NewSpot, OfferError, OfferPage, Position,
+    Price, Products, Sale, Sort, SpotForm,
 };
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -149,7 +148,7 @@ impl Market {
         self.sql(texts).await;
     }
 
-    pub(crate) async fn offer(&self, by: i64, price: i64, units: u16) -> Result<i64, ApiError> {
+    pub(crate) async fn offer(&self, by: i64, price: i64, units: u16) -> Result<i64, OfferError> {
         self.offer_as(by, price, units, true).await
     }
 
@@ -159,12 +158,12 @@ impl Market {
         price: i64,
         units: u16,
         split: bool,
-    ) -> Result<i64, ApiError> {
+    ) -> Result<i64, OfferError> {
         let offered = self.products.offer_data(new_data(by, price, units, split));
         offered.await.map(number)
     }
 
-    pub(crate) async fn edit(&self, id: i64, to: NewData) -> Result<(), ApiError> {
+    pub(crate) async fn edit(&self, id: i64, to: NewData) -> Result<(), OfferError> {
         let product = product(id);
         self.products.change_data(DataChange { product, to }).await
     }

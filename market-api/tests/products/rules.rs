@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use market_api::http::ApiError;
-use market_api::products::{Kind, NewSpot, SellingQuery, State};
+use market_api::products::{Kind, NewSpot, OfferError, SellingError, SellingQuery, State};
 use market_api::trades::Trades;
 use shared::money::{Units, Won};
-use shared::web::ErrorCode;
 use sqlx::Row as _;
 use tokio::task::JoinSet;
 
@@ -37,11 +35,11 @@ async fn month_holds_two_gigabytes_left_and_sold(on: On) {
     market.members(1, 1_000).await;
     let id = market.offer(1, 100, 12).await.unwrap();
     market.sell(id, 12).await;
-    assert_eq!(market.offer(1, 100, 9).await, Err(ApiError::SellLimit));
+    assert_eq!(market.offer(1, 100, 9).await, Err(OfferError::SellLimit));
     let id = market.offer(1, 100, 8).await.unwrap();
-    assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
+    assert_eq!(market.offer(1, 100, 1).await, Err(OfferError::SellLimit));
     let over = market.edit(id, new_data(1, 100, 9, true)).await;
-    assert_eq!(over, Err(ApiError::SellLimit));
+    assert_eq!(over, Err(OfferError::SellLimit));
     market.edit(id, new_data(1, 100, 7, true)).await.unwrap();
     market.offer(1, 100, 1).await.unwrap();
 }
@@ -54,22 +52,22 @@ async fn month_of_the_limit_begins_at_midnight_in_seoul(on: On) {
     let hours = |hours: u64| Duration::from_secs(hours * 3_600);
     let full = async || {
         market.offer(1, 100, 20).await.unwrap();
-        assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
+        assert_eq!(market.offer(1, 100, 1).await, Err(OfferError::SellLimit));
     };
     full().await;
     // It is noon of 2026-11-15. December begins in Seoul nine hours before it does in UTC.
     clock.advance(hours(15 * 24 + 12) - moment);
-    assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
+    assert_eq!(market.offer(1, 100, 1).await, Err(OfferError::SellLimit));
     clock.advance(moment);
     full().await;
     let ends = "select expires_at from product order by id desc limit 1";
     let december_ms = 31 * 24 * 3_600_000;
     assert_eq!(market.int(ends).await, market.now_ms() + december_ms);
     clock.advance(hours(9));
-    assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
+    assert_eq!(market.offer(1, 100, 1).await, Err(OfferError::SellLimit));
     // Across the turn of the year.
     clock.advance(hours(31 * 24 - 9) - moment);
-    assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::SellLimit));
+    assert_eq!(market.offer(1, 100, 1).await, Err(OfferError::SellLimit));
     clock.advance(moment);
     full().await;
     assert_eq!(market.int("select max(month) from product").await, 202_701);
@@ -81,8 +79,8 @@ async fn offers_are_limited_by_the_plan_plus_purchases(on: On) {
     market
         .sql(vec!["delete from plan where member_id = 2".to_owned()])
         .await;
-    assert_eq!(market.offer(2, 100, 1).await, Err(ApiError::PlanUnknown));
-    assert_eq!(market.offer(1, 100, 4).await, Err(ApiError::PlanShort));
+    assert_eq!(market.offer(2, 100, 1).await, Err(OfferError::NoPlan));
+    assert_eq!(market.offer(1, 100, 4).await, Err(OfferError::PlanShort));
     let id = market.offer(1, 100, 3).await.unwrap();
     market
         .sql(vec![
@@ -90,7 +88,7 @@ async fn offers_are_limited_by_the_plan_plus_purchases(on: On) {
         ])
         .await;
     let over = market.edit(id, new_data(1, 100, 6, false)).await;
-    assert_eq!(over, Err(ApiError::PlanShort));
+    assert_eq!(over, Err(OfferError::PlanShort));
     market.edit(id, new_data(1, 100, 5, false)).await.unwrap();
     // A plan changed within the month takes effect in the next month.
     market
@@ -98,7 +96,7 @@ async fn offers_are_limited_by_the_plan_plus_purchases(on: On) {
             "update plan set providing = 9 where member_id = 1".to_owned(),
         ])
         .await;
-    assert_eq!(market.offer(1, 100, 1).await, Err(ApiError::PlanShort));
+    assert_eq!(market.offer(1, 100, 1).await, Err(OfferError::PlanShort));
     market
         .base
         .clock
@@ -121,7 +119,9 @@ async fn registrations_at_once_keep_the_limits(on: On) {
     for (by, refused) in tasks.join_all().await {
         match refused {
             None => offered[usize::try_from(by).unwrap()] += 1,
-            Some(refused) => assert!([ApiError::PlanShort, ApiError::SellLimit].contains(&refused)),
+            Some(refused) => {
+                assert!([OfferError::PlanShort, OfferError::SellLimit].contains(&refused))
+            }
         }
     }
     assert_eq!(offered, [2, 2]);
@@ -162,32 +162,29 @@ async fn edit_is_refused_where_it_cannot_be(on: On) {
     let to = |by| new_data(by, 200, 5, true);
     let spot = market.spot(1, 100, SEOUL).await;
     let id = market.offer(1, 100, 5).await.unwrap();
-    assert_eq!(
-        market.edit(id + 100, to(1)).await,
-        Err(ApiError::ProductUnknown)
-    );
+    assert_eq!(market.edit(id + 100, to(1)).await, Err(OfferError::Unknown));
     assert_eq!(
         market.edit(spot, to(1)).await,
-        Err(ApiError::MobileDataUnknown)
+        Err(OfferError::NotOfKind(Kind::MobileData))
     );
-    assert_eq!(market.edit(id, to(2)).await, Err(ApiError::NotMyProduct));
+    assert_eq!(market.edit(id, to(2)).await, Err(OfferError::NotMine));
     market.sell(id, 1).await;
-    assert_eq!(market.edit(id, to(1)).await, Err(ApiError::SplitPartlySold));
+    assert_eq!(market.edit(id, to(1)).await, Err(OfferError::PartlySold));
     market.sell(id, 4).await;
-    assert_eq!(market.edit(id, to(1)).await, Err(ApiError::ProductNotValid));
+    assert_eq!(market.edit(id, to(1)).await, Err(OfferError::Unavailable));
     let id = market.offer(1, 100, 5).await.unwrap();
     market
         .products
         .delete(member(1), product(id))
         .await
         .unwrap();
-    assert_eq!(market.edit(id, to(1)).await, Err(ApiError::ProductNotValid));
+    assert_eq!(market.edit(id, to(1)).await, Err(OfferError::Unavailable));
     let id = market.offer(1, 100, 5).await.unwrap();
     market
         .base
         .clock
         .advance(Duration::from_secs(20 * 24 * 3_600));
-    assert_eq!(market.edit(id, to(1)).await, Err(ApiError::ProductNotValid));
+    assert_eq!(market.edit(id, to(1)).await, Err(OfferError::Unavailable));
 }
 
 async fn edit_marks_a_raised_price(on: On) {
@@ -221,14 +218,14 @@ async fn deletion_is_refused_where_it_cannot_be(on: On) {
     market.members(2, 100).await;
     let id = market.offer(1, 100, 5).await.unwrap();
     let delete = async |by, id| market.products.delete(member(by), product(id)).await;
-    assert_eq!(delete(1, id + 100).await, Err(ApiError::ProductUnknown));
-    assert_eq!(delete(2, id).await, Err(ApiError::NotMyProduct));
+    assert_eq!(delete(1, id + 100).await, Err(OfferError::Unknown));
+    assert_eq!(delete(2, id).await, Err(OfferError::NotMine));
     assert_eq!(delete(1, id).await, Ok(()));
-    assert_eq!(delete(1, id).await, Err(ApiError::AlreadyDeleted));
-    assert_eq!(delete(2, id).await, Err(ApiError::NotMyProduct));
+    assert_eq!(delete(1, id).await, Err(OfferError::AlreadyDeleted));
+    assert_eq!(delete(2, id).await, Err(OfferError::NotMine));
     let id = market.offer(1, 100, 5).await.unwrap();
     market.sell(id, 5).await;
-    assert_eq!(delete(1, id).await, Err(ApiError::ProductNotValid));
+    assert_eq!(delete(1, id).await, Err(OfferError::Unavailable));
 }
 
 async fn deletion_and_sales_at_once_lose_no_unit(on: On) {
@@ -309,16 +306,16 @@ async fn spot_is_offered_changed_and_deleted(on: On) {
         assert_eq!((detail.title.as_str(), detail.images.len()), ("Café", 1));
         assert_eq!((detail.mine, detail.open), (false, true));
         let elsewhere = products.details().spot(member(2), other, id).await;
-        assert_eq!(elsewhere.err(), Some(ApiError::WifiUnknown));
+        assert_eq!(elsewhere.err(), Some(OfferError::NotOfKind(other)));
 
         let mut form = spot_form(600, (37.0, 127.5));
         form.images = vec!["https://i/b.jpg".to_owned(), "https://i/a.jpg".to_owned()];
         let theirs = products.change_spot(id, parse(2, form.clone())).await;
-        assert_eq!(theirs, Err(ApiError::NotMyProduct));
+        assert_eq!(theirs, Err(OfferError::NotMine));
         let as_other = NewSpot::parse(member(1), other, form.clone()).unwrap();
         assert_eq!(
             products.change_spot(id, as_other).await,
-            Err(ApiError::WifiUnknown)
+            Err(OfferError::NotOfKind(other))
         );
         products
             .change_spot(id, parse(1, form.clone()))
@@ -330,10 +327,10 @@ async fn spot_is_offered_changed_and_deleted(on: On) {
 
         products.delete(member(1), id).await.unwrap();
         let gone = products.details().spot(member(1), kind, id).await;
-        assert_eq!(gone.err(), Some(ApiError::ProductNotValid));
+        assert_eq!(gone.err(), Some(OfferError::Unavailable));
         assert_eq!(
             products.change_spot(id, parse(1, form)).await,
-            Err(ApiError::ProductNotValid)
+            Err(OfferError::Unavailable)
         );
     }
 }
@@ -343,7 +340,7 @@ async fn detail_is_shown_of_active_and_sold_out_offers(on: On) {
     market.members(1, 100).await;
     let id = market.offer(1, 100, 5).await.unwrap();
     let detail = async |id| market.products.details().data(member(1), product(id)).await;
-    assert_eq!(detail(id + 1).await.err(), Some(ApiError::ProductUnknown));
+    assert_eq!(detail(id + 1).await.err(), Some(OfferError::Unknown));
     market.sell(id, 5).await;
     let sold_out = detail(id).await.unwrap();
     assert_eq!(
@@ -356,7 +353,7 @@ async fn detail_is_shown_of_active_and_sold_out_offers(on: On) {
         .base
         .clock
         .advance(Duration::from_secs(20 * 24 * 3_600));
-    assert_eq!(detail(id).await.err(), Some(ApiError::ProductNotValid));
+    assert_eq!(detail(id).await.err(), Some(OfferError::Unavailable));
 }
 
 async fn own_offers_are_listed_by_state(on: On) {
@@ -402,14 +399,14 @@ async fn own_offers_are_listed_by_state(on: On) {
     }
     query.reader = member(2);
     let hidden = market.products.details().selling(&query).await;
-    assert_eq!(hidden.err(), Some(ApiError::Web(ErrorCode::Forbidden)));
+    assert_eq!(hidden.err(), Some(SellingError::Forbidden));
     query.state = State::SoldOut;
     let own = market.products.details().selling(&query).await;
     assert_eq!(own.unwrap().count, 1);
     query.seller = member(3);
     assert_eq!(
         market.products.details().selling(&query).await.err(),
-        Some(ApiError::MemberUnknown)
+        Some(SellingError::MemberUnknown)
     );
     // An expired offer counts as hidden before the job has marked it, and equally after.
     market

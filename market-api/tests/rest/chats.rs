@@ -249,7 +249,6 @@ async fn unreachable_chat_server_loses_no_room(on: On) {
     let (seller, buyer) = offer(&site).await;
     let answer = open(&site, &buyer, 1).await;
     answer.is(503, 1010);
-    assert!(answer.text.contains("채팅"), "{answer:?}");
     let ready = site.ask_url(Method::GET, &format!("{}/readyz", site.admin_base));
     let ready = ready.send().await;
     assert!(ready.text.contains(r#""database":"ok""#), "{ready:?}");

@@ -12,8 +12,8 @@ use shared::clock::LocalDateTime;
 use shared::ids::ProductId;
 use shared::money::{Units, Won};
 use shared::web::{
-    Done, Envelope, ErrorBody, ErrorCode, InBody, InPath, InQuery, Page, PageInfo, PageSize,
-    cursor, done, parameter, success,
+    ApiError, Done, Envelope, ErrorBody, ErrorCode, InBody, InPath, InQuery, Page, PageInfo,
+    PageSize, cursor, done, parameter, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -23,7 +23,6 @@ use super::super::{
 };
 use super::{Api, Changed, stars};
 use crate::auth::Caller;
-use crate::http::ApiError;
 
 /// Which page of which list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -104,9 +103,9 @@ impl From<&ListedOffer> for DataRow {
     get, path = "/api/products/mobile-data", tag = "products", params(ListParameters),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "A page", body = Envelope<Page<DataRow>>),
-        (status = 400, description = "No such order (3000); a parameter that cannot be, or a cursor \
-            of another list (1006)", body = ErrorBody),
+        (status = 200, description = "OK. One page.", body = Envelope<Page<DataRow>>),
+        (status = 400, description = "Unknown sort option (3000), invalid parameter or a cursor of \
+            another list (1006).", body = ErrorBody),
     ),
 )]
 pub(super) async fn list(
@@ -133,10 +132,13 @@ pub(super) async fn list(
 }
 
 /// Parses an order's name; without one, the kind's default.
-pub(super) fn sort(kind: Kind, name: Option<&str>) -> Result<Sort, ApiError> {
+pub(super) fn sort(kind: Kind, name: Option<&str>) -> Result<Sort, ErrorCode> {
     match name.filter(|name| !name.is_empty()) {
-        Some(name) => Sort::parse(kind, name).ok_or(ApiError::SortOption),
-        None => Sort::of(kind).first().copied().ok_or(ApiError::SortOption),
+        Some(name) => Sort::parse(kind, name).ok_or(ErrorCode::SortOptionUnknown),
+        None => Sort::of(kind)
+            .first()
+            .copied()
+            .ok_or(ErrorCode::SortOptionUnknown),
     }
 }
 
@@ -210,9 +212,9 @@ impl From<DataDetail> for DataView {
     params(("id" = u32, Path, description = "The product", minimum = 1)),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "It is this", body = Envelope<DataView>),
-        (status = 400, description = "No such product (3002), none of mobile data (3009), no longer \
-            offered (3003), no product id (1006)", body = ErrorBody),
+        (status = 200, description = "OK.", body = Envelope<DataView>),
+        (status = 400, description = "No such product (3002), not mobile data (3009), no longer \
+            available (3003), invalid product id (1006).", body = ErrorBody),
     ),
 )]
 pub(super) async fn detail(
@@ -251,9 +253,9 @@ pub(super) struct DataForm {
     post, path = "/api/products/mobile-data", tag = "products", request_body = DataForm,
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "Offered", body = Done),
-        (status = 400, description = "Over the month's 2 GB (3005), no such amount (3006), no plan \
-            (3011), not enough in it (3014), no such price (1006)", body = ErrorBody),
+        (status = 200, description = "OK. The offer is listed.", body = Done),
+        (status = 400, description = "More than 2 GB this month (3005), invalid amount (3006), no \
+            mobile plan (3011), not enough data left in it (3014), invalid price (1006).", body = ErrorBody),
     ),
 )]
 pub(super) async fn offer(
@@ -292,9 +294,10 @@ pub(super) struct DataChangeForm {
     put, path = "/api/products/mobile-data", tag = "products", request_body = DataChangeForm,
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "Changed", body = Envelope<Changed>),
-        (status = 400, description = "No such product (3002), none of mobile data (3009), another \
-            member's (3004), no longer offered (3003), partly sold (3015); else as for an offer",
+        (status = 200, description = "OK. The offer is changed.", body = Envelope<Changed>),
+        (status = 400, description = "No such product (3002), not mobile data (3009), another \
+            member's (3004), no longer available (3003), partly sold (3015); else as for a new \
+            offer.",
             body = ErrorBody),
     ),
 )]

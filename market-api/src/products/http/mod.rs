@@ -1,6 +1,7 @@
 //! Routes of `/api/products` and `/api/selling-products`.
 
 mod data;
+mod error;
 mod selling;
 mod spot_view;
 mod spots;

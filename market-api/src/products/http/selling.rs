@@ -12,15 +12,14 @@ use shared::clock::LocalDateTime;
 use shared::ids::{MemberId, ProductId};
 use shared::money::Units;
 use shared::web::{
-    CountPage, Done, Envelope, ErrorBody, ErrorCode, InPath, InQuery, PageInfo, PageSize, cursor,
-    done, success,
+    ApiError, CountPage, Done, Envelope, ErrorBody, ErrorCode, InPath, InQuery, PageInfo, PageSize,
+    cursor, done, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::{SellingQuery, SellingRow, State as ProductState};
 use super::Api;
 use crate::auth::Caller;
-use crate::http::ApiError;
 
 /// Takes one's offer back.
 #[utoipa::path(
@@ -28,9 +27,9 @@ use crate::http::ApiError;
     params(("id" = u32, Path, description = "The product", minimum = 1)),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "Deleted", body = Done),
-        (status = 400, description = "No such product (3002), another member's (3004), deleted \
-            before (3008), sold out or expired (3003), no product id (1006)", body = ErrorBody),
+        (status = 200, description = "OK. The offer is deleted.", body = Done),
+        (status = 400, description = "No such product (3002), another member's (3004), already \
+            deleted (3008), sold out or expired (3003), invalid product id (1006).", body = ErrorBody),
     ),
 )]
 pub(super) async fn delete(
@@ -129,8 +128,8 @@ impl From<SellingRow> for SellingView {
     get, path = "/api/selling-products", tag = "products", params(SellingParameters),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "A page, the newest first", body = Envelope<CountPage<SellingView>>),
-        (status = 400, description = "A parameter that cannot be (1006)", body = ErrorBody),
+        (status = 200, description = "OK. One page, newest first.", body = Envelope<CountPage<SellingView>>),
+        (status = 400, description = "Invalid parameter (1006).", body = ErrorBody),
     ),
 )]
 pub(super) async fn own(
@@ -147,8 +146,8 @@ pub(super) async fn own(
     params(("id" = u32, Path, description = "The member", minimum = 1), SellingParameters),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "A page, the newest first", body = Envelope<CountPage<SellingView>>),
-        (status = 400, description = "No such member (2005), a parameter that cannot be (1006)",
+        (status = 200, description = "OK. One page, newest first.", body = Envelope<CountPage<SellingView>>),
+        (status = 400, description = "No such member (2005), invalid parameter (1006).",
             body = ErrorBody),
     ),
 )]

@@ -10,8 +10,8 @@ use axum::extract::State;
 use serde::Deserialize;
 use shared::ids::ProductId;
 use shared::web::{
-    Done, Envelope, ErrorBody, ErrorCode, InBody, InPath, InQuery, Page, PageInfo, PageSize, done,
-    parameter, success,
+    ApiError, Done, Envelope, ErrorBody, ErrorCode, InBody, InPath, InQuery, Page, PageInfo,
+    PageSize, done, parameter, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -20,7 +20,6 @@ use super::data::{after, sort};
 use super::spot_view::{ChangeForm, OfferForm, SpotRow, SpotView};
 use super::{Api, Changed};
 use crate::auth::Caller;
-use crate::http::ApiError;
 use crate::images::UseError;
 
 /// Which page of which list, and where one is.
@@ -120,7 +119,7 @@ async fn change(
         .spot(caller.member, kind, product_id)
         .await?;
     if !shown.mine {
-        return Err(ApiError::NotMyProduct);
+        return Err(ErrorCode::NotMyProduct.into());
     }
     check_images(api, caller, &images, &shown.images).await?;
     api.products.change_spot(product_id, spot).await?;
@@ -133,17 +132,9 @@ async fn check_images(
     caller: &Caller,
     images: &[String],
     shown: &[String],
-) -> Result<(), ApiError> {
+) -> Result<(), UseError> {
     for image in images.iter().filter(|image| !shown.contains(image)) {
-        let checked = api.images.check(caller.member, image).await;
-        checked.map_err(|error| match error {
-            UseError::NotUsable => ApiError::ImageFormat,
-            UseError::Db(error) => error.into(),
-            UseError::Store(error) => {
-                tracing::warn!("{error}");
-                ErrorCode::Unavailable.into()
-            }
-        })?;
+        api.images.check(caller.member, image).await?;
     }
     Ok(())
 }
@@ -153,9 +144,9 @@ async fn check_images(
     get, path = "/api/products/wifi", tag = "products", params(ListParameters),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "A page", body = Envelope<Page<SpotRow>>),
-        (status = 400, description = "No such order (3000); a parameter that cannot be, or a cursor \
-            of another list (1006)", body = ErrorBody),
+        (status = 200, description = "OK. One page.", body = Envelope<Page<SpotRow>>),
+        (status = 400, description = "Unknown sort option (3000), invalid parameter or a cursor of \
+            another list (1006).", body = ErrorBody),
     ),
 )]
 pub(super) async fn list_wifi(
@@ -172,9 +163,9 @@ pub(super) async fn list_wifi(
     params(("id" = u32, Path, description = "The product", minimum = 1)),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "It is this", body = Envelope<SpotView>),
-        (status = 400, description = "No such product (3002), no Wi-Fi (3010), no longer offered \
-            (3003), no product id (1006)", body = ErrorBody),
+        (status = 200, description = "OK.", body = Envelope<SpotView>),
+        (status = 400, description = "No such product (3002), not Wi-Fi (3010), no longer available \
+            (3003), invalid product id (1006).", body = ErrorBody),
     ),
 )]
 pub(super) async fn wifi(
@@ -195,9 +186,9 @@ pub(super) async fn wifi(
     post, path = "/api/products/wifi", tag = "products", request_body = OfferForm,
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "Offered", body = Done),
-        (status = 400, description = "The start is after the end (3007), a picture that cannot be \
-            used (3013), a value that cannot be (1006)", body = ErrorBody),
+        (status = 200, description = "OK. The offer is listed.", body = Done),
+        (status = 400, description = "The start is after the end (3007), unusable picture (3013), \
+            invalid parameter (1006).", body = ErrorBody),
     ),
 )]
 pub(super) async fn offer_wifi(
@@ -213,9 +204,9 @@ pub(super) async fn offer_wifi(
     put, path = "/api/products/wifi", tag = "products", request_body = ChangeForm,
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "Changed", body = Envelope<Changed>),
-        (status = 400, description = "No such product (3002), no Wi-Fi (3010), another member's (3004), \
-            no longer offered (3003); else as for an offer", body = ErrorBody),
+        (status = 200, description = "OK. The offer is changed.", body = Envelope<Changed>),
+        (status = 400, description = "No such product (3002), not Wi-Fi (3010), another member's \
+            (3004), no longer available (3003); else as for a new offer.", body = ErrorBody),
     ),
 )]
 pub(super) async fn change_wifi(
@@ -231,9 +222,9 @@ pub(super) async fn change_wifi(
     get, path = "/api/products/hotspot", tag = "products", params(ListParameters),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "A page", body = Envelope<Page<SpotRow>>),
-        (status = 400, description = "No such order (3000); a parameter that cannot be, or a cursor \
-            of another list (1006)", body = ErrorBody),
+        (status = 200, description = "OK. One page.", body = Envelope<Page<SpotRow>>),
+        (status = 400, description = "Unknown sort option (3000), invalid parameter or a cursor of \
+            another list (1006).", body = ErrorBody),
     ),
 )]
 pub(super) async fn list_hotspots(
@@ -250,9 +241,9 @@ pub(super) async fn list_hotspots(
     params(("id" = u32, Path, description = "The product", minimum = 1)),
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "It is this", body = Envelope<SpotView>),
-        (status = 400, description = "No such product (3002), no hotspot (3010), no longer offered \
-            (3003), no product id (1006)", body = ErrorBody),
+        (status = 200, description = "OK.", body = Envelope<SpotView>),
+        (status = 400, description = "No such product (3002), not a hotspot (3010), no longer \
+            available (3003), invalid product id (1006).", body = ErrorBody),
     ),
 )]
 pub(super) async fn hotspot(
@@ -273,9 +264,9 @@ pub(super) async fn hotspot(
     post, path = "/api/products/hotspot", tag = "products", request_body = OfferForm,
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "Offered", body = Done),
-        (status = 400, description = "The start is after the end (3007), a picture that cannot be \
-            used (3013), a value that cannot be (1006)", body = ErrorBody),
+        (status = 200, description = "OK. The offer is listed.", body = Done),
+        (status = 400, description = "The start is after the end (3007), unusable picture (3013), \
+            invalid parameter (1006).", body = ErrorBody),
     ),
 )]
 pub(super) async fn offer_hotspot(
@@ -291,9 +282,9 @@ pub(super) async fn offer_hotspot(
     put, path = "/api/products/hotspot", tag = "products", request_body = ChangeForm,
     security(("access" = []), ("bearer" = [])),
     responses(
-        (status = 200, description = "Changed", body = Envelope<Changed>),
-        (status = 400, description = "No such product (3002), no hotspot (3010), another member's (3004), \
-            no longer offered (3003); else as for an offer", body = ErrorBody),
+        (status = 200, description = "OK. The offer is changed.", body = Envelope<Changed>),
+        (status = 400, description = "No such product (3002), not a hotspot (3010), another member's \
+            (3004), no longer available (3003); else as for a new offer.", body = ErrorBody),
     ),
 )]
 pub(super) async fn change_hotspot(
