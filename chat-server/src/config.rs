@@ -153,9 +153,9 @@ pub struct ChatLimits {
 
     /// Idle time-out of an HTTP connection between two requests. Longer than the load balancer's own, or
     /// requests sent while the connection closes are lost
-    #[arg(long, env = "CHAT_IDLE_TIME", default_value = "75s", value_parser = parse_duration,
+    #[arg(long, env = "CHAT_HTTP_IDLE_TIME", default_value = "75s", value_parser = parse_duration,
         value_name = "TIME")]
-    pub idle_time: Duration,
+    pub http_idle_time: Duration,
 
     /// Heart-beats, in milliseconds: the shortest interval at which this server sends, and the
     /// interval that it requests from clients. A client that offers an interval between the two is
@@ -281,7 +281,7 @@ impl ChatLimits {
         let mut must = |good, setting, what, right| must(mistakes, good, setting, what, right);
         let times = [
             ("login_timeout", self.login_timeout),
-            ("idle_time", self.idle_time),
+            ("http_idle_time", self.http_idle_time),
             ("ping_interval", self.ping_interval),
             ("send_time_limit", self.send_time_limit),
             ("connection_age_max", self.connection_age_max),
@@ -325,7 +325,7 @@ impl Config {
     #[must_use]
     pub fn serving(&self) -> Serving {
         Serving {
-            idle_time: self.limits.idle_time,
+            idle_time: self.limits.http_idle_time,
             cors: Some(cors(&self.allowed_origins)),
             ..self.limits.login_timeout.into()
         }

@@ -245,7 +245,7 @@ async fn a_peer_that_says_nothing_or_hardly_anything_is_given_up() {
 
 #[tokio::test]
 async fn a_peer_that_says_nothing_after_an_answer_is_given_up() {
-    let node = node(&["--idle-time", "1s"]).await;
+    let node = node(&["--http-idle-time", "1s"]).await;
     let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", node.address);
     check_given_up(&node, request.as_bytes()).await;
 }
