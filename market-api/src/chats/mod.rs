@@ -150,7 +150,7 @@ impl Chats {
     /// # Errors
     /// The database's.
     pub async fn is_made(&self, buyer: MemberId, product: ProductId) -> Result<bool, DbError> {
-        Ok(repo::is_sent(&self.db, product, buyer).await?)
+        repo::is_sent(&self.db, product, buyer).await
     }
 
     /// Resends rooms whose names, pictures or hours have changed, until none are left or the run's bounds are
