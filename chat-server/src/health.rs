@@ -16,7 +16,7 @@ pub enum Phase {
     Serving = 0,
     /// Unready: balancers should send no clients; those that connect are still served.
     LameDuck = 1,
-    /// No client is accepted; connections are asked to migrate, each at its time.
+    /// No client is accepted; connections get a migration notice, each at its scheduled time.
     Notice = 2,
     /// Connections that have not migrated are closed.
     Close = 3,

@@ -10,9 +10,9 @@
 //! | 9 | http | REST for the site, for the market, for operators |
 //! | 8 | transport, stopping | sockets from the upgrade on; the phases of a stop |
 //! | 7 | connection, events, push | one task per connection; events of the market in; push notifications out |
-//! | 6 | rooms, inbox | rooms, their lists and read marks; who may read and write |
+//! | 6 | rooms, inbox | rooms, their lists and read marks; permission to read and write |
 //! | 5 | hub | topics with subscribers here: cache, fan-out, reconciliation |
-//! | 4 | wake_queue | what topics and others leave for a connection |
+//! | 4 | wake_queue | events queued for a connection |
 //! | 3 | append, members, config | sends to log entries; blocked members; settings |
 //! | 2 | bus, store | traits and their adapters |
 //! | 1 | auth, destination, dev_token, health, log, metrics, tls, websocket_frame, wire | tokens, counters, words of the log, bytes on the wire |

@@ -106,7 +106,7 @@ pub struct Metrics {
     pub drain_remaining: IntGauge,
     /// Whole seconds since the stop began.
     pub drain_seconds: IntGauge,
-    /// Connections asked to migrate, by reason: restart, max-age.
+    /// Migration notices sent to connections, by reason: restart, max-age.
     pub drain_notices: IntCounterVec,
     /// Messages of the bus, by direction.
     pub bus_messages: CountersBy<BusDirection>,

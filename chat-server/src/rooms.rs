@@ -68,26 +68,26 @@ pub enum PageError {
     /// See [`RoomError`].
     #[error(transparent)]
     Room(#[from] RoomError),
-    /// The cursor is no place in this list.
+    /// The cursor is not a position in this list.
     #[error("the cursor is no place in this list")]
     Cursor,
 }
 
 /// What [`Rooms`] is made of.
 pub struct RoomsParts {
-    /// Who is in which room.
+    /// Rooms and their members.
     pub rooms: Arc<dyn RoomStore>,
-    /// What was said.
+    /// The messages of the rooms.
     pub messages: Arc<dyn MessageStore>,
     /// Keeps what lists show of a room's newest message.
     pub heads: RoomHeads,
-    /// Tells who is listening what happened.
+    /// Publishes events to the subscribers.
     pub hub: Hub,
-    /// Tells the other nodes.
+    /// Publishes changes of rooms to the other nodes.
     pub bus: Arc<dyn Bus>,
     /// Times of rooms, ages of messages.
     pub clock: Arc<dyn Clock>,
-    /// Counts failed questions to the store.
+    /// Counts failed requests to the store.
     pub metrics: Arc<Metrics>,
     /// For ids of new rooms; seeded differently on every node.
     pub random: StdRng,

@@ -15,8 +15,8 @@ use stomp::CloseCode;
 
 use crate::append::Outcome;
 
-/// Room events that wait for one connection. Further ones are dropped: they are not stored, and to a
-/// connection this far behind it does not matter who was typing.
+/// Room events that wait for one connection. Further ones are dropped: they are transient, and a
+/// typing event is of no use to a connection this far behind.
 const EVENTS_MAX: usize = 64;
 
 /// Number of a subscription in its connection.

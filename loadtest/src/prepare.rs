@@ -72,7 +72,7 @@ pub(crate) struct Prepare {
     members: u32,
 }
 
-/// Signs tokens in the place of the market.
+/// Signs tokens in place of the market.
 #[derive(Debug)]
 pub(crate) struct Issuer {
     signer: Signer,

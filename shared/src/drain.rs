@@ -162,7 +162,7 @@ impl Drain {
         if self.shared.failure.get().is_none() {
             tracing::error!("cannot go on: {why}");
         }
-        // Only the first reason is kept; later ones follow from it.
+        // Only the first reason is stored; later failures follow from it.
         drop(self.shared.failure.set(why));
         self.begin();
     }

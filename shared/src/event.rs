@@ -1,8 +1,8 @@
 //! Domain events: what the market reports to the chat server, as JSON (`infra/docs/wire.md`, "Events").
 //!
-//! The market writes an [`Envelope`] into its outbox, the chat server parses it. Data is typed where the
-//! contract defines it. A kind or a version that this program does not have is kept as it came, so that a
-//! server of an older release neither loses nor misreads an event.
+//! The market writes an [`Envelope`] into its outbox, the chat server parses it. Data is typed
+//! where the contract defines it. A kind or a version that this program does not have is preserved
+//! unchanged, so that a server of an older release neither loses nor misreads an event.
 //!
 //! What this module does not do: store, send or act on events.
 

@@ -81,7 +81,7 @@ impl OpenFiles {
         Self { limit }
     }
 
-    /// Files kept for everything other than clients.
+    /// Number of files reserved for everything other than clients.
     #[must_use]
     pub fn reserve(self) -> usize {
         (self.limit / 4).clamp(RESERVE_MIN, RESERVE_MAX)

@@ -231,7 +231,7 @@ pub fn log_build_info(build: &BuildInfo) {
     );
 }
 
-/// Installs the panic hook: a panic becomes an error in the log with its place in the source, not a
+/// Installs the panic hook: a panic becomes an error in the log with its source location, not a
 /// text on standard error.
 ///
 /// The hook before it is replaced, not called: the default one prints the whole text of the panic,
@@ -257,7 +257,7 @@ fn log_panics() {
 /// A panic's text is often made of a fixed part and a value: `expect` and `unwrap` append the error
 /// after a colon, slicing a string appends the string, comparing two values appends both. The value
 /// may be a message body or a token, so the text is cut where a value begins: at the first `": "`,
-/// `" of `"` or line break, and after 200 characters. The place in the source identifies the panic.
+/// `" of `"` or line break, and after 200 characters. The source location identifies the panic.
 fn safe_text(payload: &(dyn Any + Send)) -> String {
     if let Some(fixed) = payload.downcast_ref::<&'static str>() {
         return (*fixed).to_owned();

@@ -112,8 +112,8 @@ impl TopicQueue {
         }
     }
 
-    /// The next batch, with as many whole jobs as fit. `None` if the queue is empty: the task ends, and
-    /// the tail is kept for the next one.
+    /// The next batch, with as many whole jobs as fit. `None` if the queue is empty: the task ends,
+    /// and the tail is stored for the next one.
     pub(super) fn next_batch(&self, tail: &mut Option<LogTail>) -> Option<Vec<Job>> {
         let mut state = self.lock();
         let (mut entries, mut bytes) = (0_usize, 0_usize);

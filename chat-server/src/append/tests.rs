@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What happened after the store's answers, in the order it happened.
 type Told = Arc<Mutex<Vec<String>>>;
 
-/// A node's appender on a real store, with a bus that somebody listens to.
+/// A node's appender on a real store, with a bus that has a listener.
 struct Fixture {
     appender: Arc<Appender>,
     store: Arc<EmbeddedStore>,
@@ -135,7 +135,7 @@ impl Fixture {
         self.told.lock().unwrap().clone()
     }
 
-    /// What the other nodes heard so far.
+    /// The positions that the other nodes have received so far.
     fn heard(&mut self) -> Vec<Vec<u32>> {
         let mut all = Vec::new();
         while let Ok(BusEvent::Entries(_, entries)) = self.heard.try_recv() {

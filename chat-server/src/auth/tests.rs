@@ -15,7 +15,7 @@ use shared::drain::Drain;
 use super::keys::{FETCH_PAUSE, FIRST_FETCH_PAUSE};
 use super::*;
 
-/// A market that publishes whatever a test wants and counts how often it is asked.
+/// A stub of the market that returns the answer set by a test and counts the requests.
 struct Market {
     answer: Arc<Mutex<(StatusCode, String)>>,
     asked: Arc<AtomicUsize>,
@@ -169,7 +169,7 @@ async fn cookies_end_with_the_refresh_token_of_the_same_member() {
         (cookies(access(), refresh(2)), Ok((1, access_end))),
         (cookies(access(), None), Ok((1, access_end))),
         (cookies(None, refresh(2)), Ok((2, refresh_end))),
-        // Each cookie is good in its own place only.
+        // Each cookie is valid under its own name only.
         (cookies(refresh(1), None), Err(AuthError::Refused)),
         (cookies(None, access()), Err(AuthError::Refused)),
         (cookies(None, None), Err(AuthError::Missing)),

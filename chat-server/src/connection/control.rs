@@ -163,9 +163,9 @@ impl NodeControl {
         Ok((counts, closed))
     }
 
-    /// Reads the account status of every twelfth of the members who are connected here. Called every
+    /// Reads the account status of a twelfth of the members connected here. Called every
     /// [`MEMBERS_TICK`] with the next number, it leaves no blocked member connected for more than a
-    /// minute, however idle. While the store is away everybody stays.
+    /// minute, however idle. While the store is unavailable no member is disconnected.
     pub async fn check_slice(&self, number: u32) {
         let slice = number % SLICES;
         let is_in = |member: MemberId| member.get() % SLICES == slice;

@@ -31,7 +31,7 @@ pub(super) struct Subscription {
     variant: Arc<FrameVariant>,
     source: Source,
     counts_acks: bool,
-    /// It has a place in the list of those that have something to pull.
+    /// The subscription is in the queue of those with entries to pull.
     is_queued: bool,
 }
 
@@ -165,12 +165,12 @@ impl Subscription {
         }
     }
 
-    /// Notes that it has a place in the list of those that pull; `false` if it had one.
+    /// Marks the subscription as queued for pulling; `false` if it was queued already.
     pub(super) fn enqueue(&mut self) -> bool {
         !std::mem::replace(&mut self.is_queued, true)
     }
 
-    /// It has lost its place in that list.
+    /// Marks the subscription as no longer queued.
     pub(super) fn dequeue(&mut self) {
         self.is_queued = false;
     }

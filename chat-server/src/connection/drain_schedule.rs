@@ -26,7 +26,7 @@ pub struct DrainSchedule {
 }
 
 impl DrainSchedule {
-    /// When the connection moves that is at `place` among all, from 0 to 1.
+    /// The times for the connection at the fraction `place` (0 to 1) of the schedule.
     #[must_use]
     pub fn at(&self, place: f64) -> MoveAt {
         let after = |time: Duration| self.begins.checked_add(time).unwrap_or(self.begins);
@@ -53,14 +53,14 @@ impl DrainSchedule {
 /// What a number is drawn for; draws for different purposes are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// Place of a connection that comes after the drain began.
+    /// Fraction for a connection that is opened after the drain began.
     Place,
     /// Age at which a connection is rebalanced.
     Age,
 }
 
-/// A place between 0 and 1 for each connection: one in each of as many equal parts, at a random
-/// point of it, in random order. Drawn independently they would come in clumps.
+/// Assigns each connection a fraction (0 to 1) of the schedule: a random point of one of as many
+/// equal parts, in random order. Independent draws would cluster.
 pub(super) fn places(seed: u64, mut ids: Vec<u64>) -> Vec<(u64, f64)> {
     ids.sort_unstable(); // whatever the order in which they were found
     let mut random = StdRng::seed_from_u64(seed);

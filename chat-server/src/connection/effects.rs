@@ -310,8 +310,8 @@ impl Actor {
         self.subscriptions.queue_key(key);
     }
 
-    /// A member who left a room gets no more of it. The client's subscription stays, silent: the room
-    /// is gone, not the connection.
+    /// Ends the deliveries of a room that the member has left. The connection and the STOMP
+    /// subscription stay open; no further message arrives on it.
     fn on_left(&mut self, room: RoomId, member: MemberId) {
         if self.login.member() != Some(member) {
             return;

@@ -73,7 +73,7 @@ impl InFlight {
         }
     }
 
-    /// The place of a message in the order of sends.
+    /// Assigns a message its turn in the order of sends.
     pub(super) fn take_turn(&self, topic: Topic, name: Option<&str>, body: &[u8]) -> Turn {
         self.origin.take_turn(topic, name, body, self.received_at)
     }

@@ -17,7 +17,7 @@ use crate::wake_queue::Slot;
 /// Entries of one page: some 50 KB of chat.
 const PAGE_ENTRIES: u32 = 128;
 
-/// Bytes of bodies that are kept of a page. Every subscription of a connection may keep one while
+/// Bytes of bodies that a page holds at most. Every subscription of a connection may hold one while
 /// the socket is full or its acknowledgements do not come; of the largest messages a whole page
 /// would be 8 MiB.
 const PAGE_BYTES_MAX: usize = 256 << 10;
@@ -31,7 +31,7 @@ pub(super) struct Page {
     entries: VecDeque<Arc<Entry>>,
     /// Entries up to here are in the page, were in it, or have expired.
     end: Seq,
-    /// Entries of the next page: as many as could be kept of this one, growing again.
+    /// Number of entries to read for the next page: as many as fitted into this one, growing again.
     size: u32,
 }
 
@@ -60,7 +60,7 @@ impl Page {
         cursor.saturating_add(self.size).min(head)
     }
 
-    /// Takes in what was read, or as much of its beginning as may be kept.
+    /// Stores the entries that were read, or as many of the first ones as fit.
     pub(super) fn take(&mut self, mut entries: Vec<Arc<Entry>>, last: Seq) {
         let fits = count_that_fits(&entries);
         if fits < entries.len() {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     /// Reads a log whose entries have as many bytes as `size` returns (`None`: it has expired),
-    /// page by page; how many entries were kept of each page.
+    /// page by page; `kept`: how many entries each page holds.
     #[track_caller]
     fn check(head: u32, size: impl Fn(u32) -> Option<usize>, kept: &[usize]) {
         let (mut page, mut cursor) = (Page::default(), Seq::ZERO);

@@ -185,7 +185,7 @@ pub(super) struct FrameCache {
     frames: Vec<(Arc<FrameVariant>, Bytes)>,
 }
 
-/// Frames kept of one entry. Front ends use the same subscription ids (`sub-0`), so few differ.
+/// Frames cached per entry. Front ends use the same subscription ids (`sub-0`), so few differ.
 const FRAMES_MAX: usize = 4;
 
 impl FrameCache {
@@ -217,7 +217,7 @@ impl FrameCache {
     }
 
     fn tail(&mut self, topic: Topic, entry: &Entry, variant: &FrameVariant) -> MessageTail {
-        // One version in nearly all cases; a second one simply is not kept.
+        // Nearly all subscriptions use version 1.2; another version is not cached.
         let known = self.tails.iter().find(|(view, _)| *view == variant.view);
         if let (Some((_, tail)), Version::V1_2) = (known, variant.version) {
             return tail.clone();

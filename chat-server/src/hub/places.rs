@@ -1,18 +1,19 @@
-//! Subscriptions to a part of a topic, in places that stay the same until they end.
+//! Table of the subscriptions to a part of a topic; the index of a subscription stays the same
+//! until it ends.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use crate::wake_queue::{Owner, Slot, WakeQueue};
 
-/// Subscriptions by place.
+/// Subscriptions by index.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     places: Vec<Option<Place>>,
     free: Vec<usize>,
 }
 
-/// A subscription in its place.
+/// An element of the table: a subscription.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) wake_queue: Arc<WakeQueue>,

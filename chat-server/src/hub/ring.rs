@@ -187,7 +187,7 @@ impl Ring {
         }
     }
 
-    /// Whether the entry at a position is among those kept.
+    /// Whether the ring contains the entry at a position.
     pub(super) fn keeps(&self, seq: Seq) -> bool {
         let place = |kept: &Kept| kept.seq.cmp(&seq);
         self.kept.binary_search_by(place).is_ok()
@@ -225,10 +225,10 @@ impl Ring {
         Pulled::UpToDate
     }
 
-    /// Where the entry after `cursor` stands, or would.
+    /// Index of the entry after `cursor`, or the index at which it would be inserted.
     ///
-    /// A room has no holes, so the place follows from the position; searching would touch an entry
-    /// in a dozen places of memory for each subscription.
+    /// A room has no holes, so the index follows from the position; a binary search would read up
+    /// to a dozen scattered entries for each subscription.
     fn place_after(&self, cursor: Seq) -> usize {
         let first = self.kept.front().map_or(0, |kept| kept.seq.get());
         let wanted = cursor.get().saturating_add(1);
@@ -338,7 +338,7 @@ fn taken_back(entry: &Entry) -> Arc<Entry> {
 fn size(entry: &Entry) -> usize {
     let headers = entry.draft.headers.iter();
     let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
-    // All is kept once as stored and once or more encoded.
+    // An entry is in memory once as stored and once or more as an encoded frame.
     (entry.draft.body.len() + headers) * 2 + ENTRY_BYTES
 }
 

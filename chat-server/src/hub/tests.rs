@@ -24,15 +24,15 @@ use crate::store::{Append, RoomStore, SyncMode};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The real store; its head cannot be read so many times.
+/// The real store, with faults in the reads of the head.
 #[derive(Debug)]
 struct Flaky {
-    /// What a restored backup takes the place of.
+    /// Replaced by a test that restores a backup.
     store: Mutex<Arc<EmbeddedStore>>,
     failing_heads: AtomicUsize,
-    /// How often the head was asked for.
+    /// Number of calls of `head`.
     heads: AtomicUsize,
-    /// It is never told.
+    /// While set, `head` never completes.
     silent: AtomicBool,
     /// The next reads at a quorum find an empty log.
     lagging: AtomicUsize,

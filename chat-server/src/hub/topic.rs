@@ -69,7 +69,7 @@ struct Followers {
     compared_at: Option<Instant>,
 }
 
-/// A subscription's place at a topic; dropping it leaves the topic.
+/// The registration of a subscription at a topic; dropping it unsubscribes.
 #[derive(Debug)]
 pub struct Following {
     topic: Arc<LiveTopic>,

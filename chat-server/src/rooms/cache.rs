@@ -13,7 +13,7 @@ use shared::ids::{MemberId, RoomId};
 use super::{RoomError, StoreErrors};
 use crate::store::{Room, RoomStore};
 
-/// How old a cached room may be. A bound on how long somebody who left may go on reading.
+/// Maximum age of a cached room, which bounds how long a member may still read after leaving.
 pub const CACHE_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// 64 MiB of rooms: some 100,000 conversations of two, or 200 groups of a thousand.

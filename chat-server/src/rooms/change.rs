@@ -1,4 +1,4 @@
-//! Making rooms and changing who is in them.
+//! Creation of rooms and changes of their members.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
@@ -102,12 +102,11 @@ impl RoomSpec {
 }
 
 impl Rooms {
-    /// Makes the room, or brings it to what is asked for: names, pictures, opening hours and the
-    /// members of a group may change. The same again changes nothing.
+    /// Creates the room, or updates it to the specification: names, pictures, opening hours and the
+    /// members of a group may change. Idempotent.
     ///
-    /// Changes of one room through one node follow each other; two nodes that are asked at the
-    /// same time for different things leave one of the two. The market sends a room's changes one
-    /// after the other.
+    /// A node serializes its changes of one room. When two nodes apply different changes at the
+    /// same time, one of the two remains. The market sends a room's changes one after the other.
     ///
     /// # Errors
     /// See [`PutError`].
@@ -128,8 +127,8 @@ impl Rooms {
             opaque: spec.opaque,
             created_at,
         });
-        // Also if it is there as it is asked for: its members' lists follow it by writes of their own,
-        // of which some may be missing where a node or an answer was lost.
+        // Also when the stored room equals the specification: the memberships are separate writes,
+        // some of which may be missing after the loss of a node or of an answer.
         if let Err(error) = self.store.put_room(&room).await {
             self.errors.note("put_room", &error);
             if before.as_ref() != Some(&*room) {
@@ -139,7 +138,8 @@ impl Rooms {
         }
         self.cache.put(&room, self.clock.now()).await;
         if let Some(before) = before.filter(|before| *before != *room) {
-            // First what makes the others forget, or they would let back in who is told to go.
+            // Invalidate the other nodes' caches first: with a stale copy they would accept a new
+            // subscription of a removed member.
             self.publish_change(id);
             self.tell_changes(&before, &room);
         }
@@ -204,8 +204,8 @@ impl Rooms {
     }
 }
 
-/// Whether the room is the same conversation as what is asked for: about the same product between
-/// the same two, or a group as before.
+/// Whether the room is the conversation that the specification names: about the same product
+/// between the same two members, or a group as before.
 fn may_become(room: &Room, spec: &RoomSpec) -> bool {
     match (&room.product, &spec.product) {
         (None, None) => true,

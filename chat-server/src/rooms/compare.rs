@@ -43,8 +43,8 @@ impl fmt::Debug for Reconciler {
 
 impl Reconciler {
     /// Compares the rooms that are due: each room with subscribers at least once every
-    /// [`CACHE_AGE_MAX`], if this is called every [`COMPARE_TICK`]. While the store is unavailable nobody
-    /// is unsubscribed.
+    /// [`CACHE_AGE_MAX`], if this is called every [`COMPARE_TICK`]. While the store is unavailable
+    /// no member is unsubscribed.
     pub async fn compare_due(&self) {
         let due = self.hub.rooms_to_compare(self.clock.now(), age_max);
         // What fails is due again at the next tick.
@@ -54,13 +54,13 @@ impl Reconciler {
         comparing.await;
     }
 
-    /// Reads the room again, and unsubscribes those on this node who are not in it.
+    /// Reads the room again, and unsubscribes the members on this node that are not in it.
     ///
     /// # Errors
-    /// [`RoomError::Unavailable`]: the store does not answer now; nobody is unsubscribed.
+    /// [`RoomError::Unavailable`]: the store does not answer now; no member is unsubscribed.
     pub async fn compare(&self, room: RoomId) -> Result<(), RoomError> {
-        // Listed before the room is read: a subscriber of now was a member before, so one who is missing
-        // in the later read has left.
+        // Listed before the room is read: a subscriber of now was a member before, so a member
+        // missing from the later read has left.
         let following = self.hub.members_following(room);
         let now = self.clock.now();
         if !following.is_empty() {
@@ -72,7 +72,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Those of `members` who are not in the room.
+    /// The subset of `members` that is not in the room.
     async fn gone(
         &self,
         room: RoomId,

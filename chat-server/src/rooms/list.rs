@@ -1,9 +1,10 @@
 //! Room lists: a member's rooms, the one with the newest message first.
 //!
-//! A position in the list is (time of the last message, time of creation, id), all descending. The first
-//! front end gets one number as cursor, the last row's room, and that room may have moved to the
-//! top meanwhile; so the node remembers for a while at which position it was shown. A client that
-//! also sends the row's `lastMessageAt` says so itself and depends on nobody's memory.
+//! A position in the list is (time of the last message, time of creation, id), all descending. The
+//! first front end gets one number as cursor, the last row's room, and that room may have moved to
+//! the top meanwhile; so the node caches for a while at which position it was shown. A client that
+//! also sends the row's `lastMessageAt` gives the position itself and does not depend on that
+//! cache.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -44,9 +45,9 @@ pub enum RoomFilter {
     /// All.
     #[default]
     All,
-    /// Where the member asked about a product.
+    /// Rooms in which the member is the buyer.
     Buyer,
-    /// Where the member offers the product.
+    /// Rooms in which the member is the seller.
     Seller,
 }
 
@@ -55,7 +56,7 @@ pub enum RoomFilter {
 pub struct ListCursor {
     /// Its last row.
     pub room: RoomId,
-    /// That row's time, if the client has kept it.
+    /// That row's `lastMessageAt`, if the client sends it.
     pub last_at: Option<UnixMillis>,
 }
 

@@ -72,8 +72,8 @@ impl Rooms {
         Ok(())
     }
 
-    /// Takes the member's own message back: its text goes, its place stays. Twice is as good as
-    /// once, also when it has become too late meanwhile.
+    /// Deletes the member's own message: the text is removed, the position remains. Idempotent: the
+    /// repetition succeeds even after the time limit for deletions.
     ///
     /// # Errors
     /// See [`DeleteError`].
@@ -93,7 +93,7 @@ impl Rooms {
             let deleted = self.log.messages.delete(Topic::Room(room), seq).await;
             deleted.map_err(|error| self.errors.unavailable("delete", &error))?;
         }
-        // Also when it was deleted before: nobody may have been told then.
+        // Published even when it was deleted before: that event may have been lost.
         let deleted = RoomEvent::Deleted {
             member_id: member,
             chat_message_id: message,

@@ -73,7 +73,7 @@ impl RoomLog {
     }
 
     /// The newest entry, and how many the member has not read: backwards from there to the mark or
-    /// to the member's own newest message, since who wrote has read.
+    /// to the member's own newest message, since a writer has read what came before.
     pub(super) async fn tail(
         &self,
         member: MemberId,

@@ -1,5 +1,5 @@
-//! A login provider with the shapes of Kakao, Google and Naver, for a few demo people: whoever
-//! comes chooses who to be.
+//! A login provider with the shapes of Kakao, Google and Naver, for a few demo people: its login
+//! page offers a choice of identities, without a password.
 //!
 //! It is as strict as the real ones where it matters: one registered address to send browsers back
 //! to, client secret, PKCE, a code once.
@@ -24,17 +24,18 @@ use books::{Books, Ticket};
 /// Our name there.
 pub const CLIENT_ID: &str = "dapanda";
 
-/// Our secret there. It guards nothing: whoever reaches this provider may be anybody.
+/// Our secret there. It protects nothing: every visitor of this provider can log in as any demo
+/// person.
 pub const CLIENT_SECRET: &str = "not-a-secret";
 
-/// Somebody to be.
+/// An identity that the login page offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
-    /// Who.
+    /// The provider's user id.
     pub id: u64,
-    /// What they are called.
+    /// The display name.
     pub name: String,
-    /// Where to write to them, if they say.
+    /// The contact address, if the person shares one.
     pub email: Option<Email>,
 }
 
@@ -186,7 +187,7 @@ fn telling(kind: Kind) -> MethodRouter<Arc<FakeLogin>> {
     get(async move |State(fake): Fake, headers: HeaderMap| profile(kind, &fake, &headers))
 }
 
-/// The page where one chooses who to be.
+/// The login page: a choice of identities.
 fn authorize(kind: Kind, fake: &FakeLogin, asked: &Asked) -> Response {
     if let Some(complaint) = fake.complaint(kind, asked) {
         return (StatusCode::BAD_REQUEST, complaint).into_response();

@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(first.member(member(1)).unwrap().role, Role::Buyer);
         assert_eq!(first.member(member(2)).unwrap().role, Role::Seller);
 
-        // Everybody of the demo leaves the group, and somebody else takes it over.
+        // All demo members leave the group, and another member takes it over.
         let stranger = spec(&[(99, Role::Member)], None);
         let group = RoomId::FIRST_ALLOCATED_BY_CHAT;
         rooms.put(group, stranger).await.unwrap();

@@ -93,7 +93,7 @@ impl Outbox {
     }
 
     /// The sends that are due again: of a room all from the first refused one on, once all behind
-    /// it are refused, too, so that their order is kept.
+    /// it are refused, too, so that a retry preserves their order.
     pub(crate) fn take_due(&mut self, rooms: &[u32], now: Instant) -> Vec<Open> {
         let mut due = Vec::new();
         for room in rooms {

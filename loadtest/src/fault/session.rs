@@ -25,7 +25,7 @@ const BYE: &str = "bye";
 pub(crate) enum Leave {
     /// The connection ended.
     Ended(Ended),
-    /// The server asked the client to move to another node.
+    /// The server requested a move to another node.
     Moved,
     /// By order, to reconnect at once.
     Cut,
@@ -41,7 +41,7 @@ pub(crate) struct Session {
     pub(crate) connection: Connection,
     /// Rooms whose subscription is confirmed.
     confirmed: usize,
-    /// When to move, as the server asked.
+    /// When to move, from the server's migration notice.
     move_at: Option<Instant>,
 }
 

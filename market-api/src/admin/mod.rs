@@ -28,7 +28,7 @@ pub struct AdminCommand {
 /// Why a command was not carried out.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdminError {
-    /// Administrators cannot block themselves: nobody could undo it.
+    /// Administrators cannot block themselves: they could not undo it.
     #[error("a command about oneself")]
     Oneself,
     /// No such member.
@@ -58,7 +58,7 @@ impl Admins {
     /// See [`AdminError`].
     pub async fn carry_out(&self, command: AdminCommand) -> Result<(), AdminError> {
         if command.by == command.member {
-            // Administrators who block themselves could not undo it.
+            // A blocked administrator could not undo the block.
             return Err(AdminError::Oneself);
         }
         let done = self

@@ -10,7 +10,7 @@ use crate::db::{Db, DbError, Lock, Tx, locking};
 /// Opens the empty wallet of a new member. Every payment locks the wallet, so each member must have one.
 ///
 /// # Errors
-/// The database's; also for a member who has a wallet.
+/// The database's error; also if the member has a wallet already.
 pub async fn open_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Error> {
     query("insert into wallet (member_id) values ($1)")
         .bind(i64::from(member))

@@ -1,7 +1,8 @@
 //! Rate limits: by client address for every request, by member for authenticated ones.
 //!
-//! Many members share an address (an office, a mobile carrier), so the limit by address is wide and the one by
-//! member narrow. Both are kept in this process: with n instances a client may send n times as many requests.
+//! Many members share an address (an office, a mobile carrier), so the limit by address is wide and
+//! the one by member narrow. Both count within this process: with n instances a client may send n
+//! times as many requests.
 
 use std::hash::Hash;
 use std::num::NonZeroU32;

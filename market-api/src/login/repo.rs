@@ -69,7 +69,8 @@ pub(super) enum Outcome {
     Refused(u16),
 }
 
-/// Selects an attempt: by state, provider and browser, so that nobody can take another browser's.
+/// Selects an attempt: by state, provider and browser, so that a browser cannot use the attempt of
+/// another one.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) state: String,

@@ -122,7 +122,7 @@ impl Naver {
         let response = self.response.filter(|_| self.resultcode == "00")?;
         Some(Told {
             id: response.id,
-            // A contact address only: its owner can change it, so it identifies nobody.
+            // A contact address only: its owner can change it, so it is no identity.
             email: response.email,
             name: response.nickname.or(response.name),
             image_url: response.profile_image,

@@ -9,7 +9,7 @@ pub enum FormError {
     /// A value that is out of its bounds.
     #[error("a value is out of its bounds")]
     Value,
-    /// Mobile data has no place.
+    /// The kind of offer has no position (mobile data).
     #[error("not a kind with a place")]
     Kind,
     /// The start is after the end.

@@ -57,8 +57,8 @@ impl Mistakes {
         }
     }
 
-    /// Records a mistake in a setting, named as its field in the struct (`send_time_limit`). Only the
-    /// first of a setting is kept, since later ones mostly follow from it.
+    /// Records a mistake in a setting, named as its field in the struct (`send_time_limit`). Only
+    /// the first mistake of a setting is stored, since later ones mostly follow from it.
     pub fn add(&mut self, setting: &str, mistake: Mistake) {
         let place = self
             .places

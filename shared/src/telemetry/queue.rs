@@ -296,7 +296,7 @@ mod tests {
         test.queue.push(b"one\n");
         let first = test.writes.recv_timeout(PATIENCE).unwrap();
         assert_eq!(first, b"one\n");
-        // The writer stands still; nobody who logs does.
+        // The writer is blocked; callers that log are not.
         for _ in 0..3 {
             test.queue.push(b"two\n");
         }

@@ -22,7 +22,7 @@ const SAME_NAME_MAX: usize = 8;
 /// The tokens that came with a request or a CONNECT frame; unchecked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
-    /// `Authorization: Bearer`. A malformed one is kept as an empty token, so that the request is
+    /// `Authorization: Bearer`. A malformed one becomes an empty token, so that the request is
     /// refused instead of treated as anonymous.
     pub bearer: Option<Secret<String>>,
     /// Cookies `accessToken`, in the order in which they came.

@@ -74,8 +74,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// be on the way.
 const IDLE_MIN: Duration = Duration::from_millis(250);
 
-/// How long a new connection waits for a place: of many clients that reconnect at once each is done
-/// within milliseconds. After that the next ones are refused at once until a place is free.
+/// How long a new connection waits for a place: when many clients reconnect at once, each finishes
+/// its request within milliseconds. After a time-out further connections are refused at once until
+/// a place is free.
 const PLACE_WAIT: Duration = Duration::from_secs(1);
 
 /// Lingering closes at a time; further connections are closed at once.

@@ -1,4 +1,4 @@
-//! Request ids: the header, ids of our own, and which id of a client is kept.
+//! Request ids: the header, generated ids, and the check of ids that clients send.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// Header of the request id, in both directions; the id is also in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest request id of a client that is kept: a UUID has 36 characters, a trace id 32.
+/// Longest request id that is accepted from a client: a UUID has 36 characters, a trace id 32.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
 /// Ids for requests that come without one.

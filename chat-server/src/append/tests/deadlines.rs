@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The timer's grain.
 const TICK: Duration = Duration::from_millis(3);
 
-/// A send after `delay`; when it was told, from the start on, and what.
+/// Sends after `delay`; returns the time from the start to the outcome, and the outcome.
 async fn told_after(fixture: &Fixture, delay: Duration) -> (Duration, Outcome) {
     let start = now();
     tokio::time::sleep(delay).await;
@@ -42,8 +42,8 @@ async fn everybody_is_told_at_the_deadline_also_in_the_queue() {
     assert_eq!(fixture.send("again", None).await, at(1));
 }
 
-/// A store that takes longer for an append than what is left to the first of its sends must not be
-/// asked in vain for ever.
+/// A store that takes longer for an append than what is left to the first of its sends must not get
+/// requests in vain for ever.
 #[tokio::test(start_paused = true)]
 async fn a_slow_store_gets_to_take_what_it_can() {
     let fixture = Fixture::new().await;
@@ -60,7 +60,8 @@ async fn a_slow_store_gets_to_take_what_it_can() {
         .await
         .unwrap();
     assert!(head.get() > 14 * 64, "only {head} were stored");
-    // Those in front of the queue are told late, as it is too long, but nobody too late.
+    // The sends at the front get their outcomes late, as the queue is too long, but none past its
+    // deadline.
     let late = told
         .iter()
         .zip(0..)
@@ -68,8 +69,8 @@ async fn a_slow_store_gets_to_take_what_it_can() {
     assert_eq!(late, None);
 }
 
-/// Told "may or may not appear", it does appear: whoever follows the room sees it without waiting
-/// for somebody else's next message.
+/// The outcome was "may or may not appear", and the message does appear: the room's subscribers get
+/// it without waiting for another member's next message.
 #[tokio::test(start_paused = true)]
 async fn an_append_that_was_given_up_is_shown_when_it_turns_out_to_be_stored() {
     let mut fixture = Fixture::new().await;

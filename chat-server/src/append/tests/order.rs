@@ -134,7 +134,8 @@ impl<'a> Connection<'a> {
 
 const FAILED: Outcome = Err(AppendError::Unavailable);
 
-/// What is refused for an earlier one is not refused for ever, and nobody else is.
+/// A send that is refused because of an earlier one succeeds later; other connections are not
+/// affected.
 #[tokio::test(start_paused = true)]
 async fn others_go_on_and_a_client_that_gave_up_does_later() {
     let fixture = Fixture::new().await;
@@ -187,7 +188,8 @@ async fn each_that_was_refused_comes_before_what_is_new() {
     assert_eq!(one.send("c").await.unwrap(), at(3));
 }
 
-/// Sent again ahead of another one, by a client that was told of that before: it wants no more of it.
+/// A client that received the failure of the earlier send retries only a later one: it has given up
+/// the earlier one.
 #[tokio::test(start_paused = true)]
 async fn a_later_one_that_comes_again_gives_up_those_before_it() {
     let fixture = Fixture::new().await;
@@ -200,8 +202,8 @@ async fn a_later_one_that_comes_again_gives_up_those_before_it() {
     assert_eq!(one.send("c").await.unwrap(), at(2));
 }
 
-/// Refused before the one ahead of it was: that it comes again says nothing of the other, which its
-/// sender did not know of.
+/// A send refused before the one ahead of it: its retry does not give up the other, whose failure
+/// the client has not received yet.
 #[test]
 fn a_later_one_that_was_refused_first_does_not_overtake() {
     let (origin, now) = (Origin::default(), SystemClock.now());

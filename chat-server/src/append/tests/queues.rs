@@ -1,4 +1,4 @@
-//! The queues of topics: bound, order of what is told, end.
+//! The queues of topics: bound, order of the outcomes, end.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc as std_mpsc;

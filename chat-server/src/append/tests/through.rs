@@ -1,4 +1,4 @@
-//! The real store, seen through a layer that takes its time and loses answers as it is told.
+//! The real store behind a layer that delays and drops answers as a test configures.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -12,8 +12,8 @@ use tokio::time::sleep;
 use super::*;
 use crate::store::{Append, Membership, Room, RoomHead, StoreError};
 
-/// The layer. Every question is carried out by a thread of its own: while it runs, virtual time
-/// stands still, so only the layer decides how long an answer takes.
+/// The layer. Every request runs on a thread of its own: while it runs, virtual time stands still,
+/// so only the layer decides how long an answer takes.
 #[derive(Debug)]
 pub(super) struct Through {
     store: Arc<EmbeddedStore>,
@@ -23,7 +23,7 @@ pub(super) struct Through {
     pub(super) lost: AtomicUsize,
     /// Nothing but appends gets an answer.
     pub(super) silent: AtomicBool,
-    /// Logs are kept in parts of so many positions; 0: in one.
+    /// Logs are stored in parts of this many positions; 0: in one part.
     pub(super) part_entries: AtomicU32,
     /// So many notes of newest messages fail.
     pub(super) failing_notes: AtomicUsize,

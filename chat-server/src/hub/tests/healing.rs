@@ -147,7 +147,7 @@ impl Node {
 }
 
 impl Follower {
-    /// How its connection is told to end.
+    /// The close codes that its connection received.
     fn closed_with(&self) -> Vec<u16> {
         let control = self.wake_queue.take(&mut Vec::new());
         let codes = control.iter().map(|event| match event {

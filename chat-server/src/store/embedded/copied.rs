@@ -156,7 +156,7 @@ mod tests {
         assert!(!is_copy(&folder).unwrap());
         copy(&folder, &backup);
         assert!(is_copy(&backup).unwrap());
-        // Moved away and back it is the same; the copy in its place is not.
+        // A folder that was moved away and back is the same; a copy at its path is not.
         let aside = parent.path().join("c");
         fs::rename(&folder, &aside).unwrap();
         fs::rename(&backup, &folder).unwrap();

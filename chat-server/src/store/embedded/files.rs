@@ -31,7 +31,7 @@ const VERSION_BYTES_MAX: u64 = 64 << 20;
 /// A file has ten sections at most.
 const CONTENTS_BYTES_MAX: u64 = 64 << 10;
 
-/// Magic, version, kind of checksum; checksum, place and length of the contents.
+/// Magic, version, kind of checksum; checksum, offset and length of the contents.
 const TRAILER_BYTES: usize = 4 + 1 + 1 + 16 + 8 + 8;
 
 /// Magic, kind, checksum, length, length uncompressed; checksum of these.

@@ -1,8 +1,8 @@
 //! Check of fjall's journals before fjall opens them.
 //!
-//! fjall takes what it cannot read for the end of a journal, or refuses to open. A write that a
-//! kill or a power failure tore cannot be told from damage by itself, only by what follows it. A
-//! torn write is the last thing of the last journal, so behind it no whole batch can lie: it was
+//! fjall takes unreadable bytes for the end of a journal, or refuses to open. A write torn by a
+//! kill or a power failure cannot be distinguished from damage by itself, only by what follows it.
+//! A torn write is the last thing of the last journal, so behind it no whole batch can lie: it was
 //! never acknowledged, and is cut off. Where whole batches follow, what is damaged was
 //! acknowledged: then the store is not opened, and the error names file and byte.
 //!

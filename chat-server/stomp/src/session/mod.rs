@@ -197,7 +197,8 @@ impl Session {
         self.timers.handle_sent(now);
     }
 
-    /// The time [`Self::poll_timeout`] asked for has come, or any other time.
+    /// Runs the timers that are due: at the time that [`Self::poll_timeout`] returned, or at any
+    /// other.
     pub fn handle_timeout(&mut self, now: Instant) {
         let is_late = self.login_due <= now;
         match self.state {

@@ -55,7 +55,7 @@ fn detail_of(row: &AnyRow) -> Sql<Detail> {
     })
 }
 
-/// A place from two columns, whose CHECKs allow no other.
+/// A position from two columns, whose CHECK constraints admit only valid ones.
 pub(super) fn stored_position(latitude: f64, longitude: f64) -> Sql<Position> {
     let at = Position::new(latitude, longitude);
     at.ok_or_else(|| sqlx::Error::Decode("a spot that is nowhere".into()))
