@@ -1,4 +1,4 @@
-//! The balancer's rules, with the real HAProxy and servers that say who they are.
+//! The balancer's rules, with the real HAProxy and servers that answer with their names.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
 
@@ -107,7 +107,8 @@ async fn answer(tcp: TcpStream, name: &str, port: Port, state: Arc<State>) -> Op
     tcp.write_all(text.as_bytes()).await.ok()
 }
 
-/// On a port that was free; on another one if somebody took it meanwhile, for then it ends.
+/// Starts HAProxy on a free port; if it ends because another process took the port, starts it on
+/// another one.
 async fn start_balancer(market: &Named, chat: &[Named]) -> (SocketAddr, Child) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/haproxy/run");
     let started = async {

@@ -159,7 +159,7 @@ fn bad_websocket(rng: &mut StdRng, session: &[u8]) -> Vec<u8> {
         // Reserved bits, reserved opcodes.
         1 => masked(TEXT | rng.random_range(1..8) << 4, &noise),
         2 => masked([0x83, 0x87, 0x8b, 0x8f][rng.random_range(0..4)], &noise),
-        // Lengths that nobody has the bytes for.
+        // Lengths far beyond the bytes that follow.
         3 => length_of(TEXT, rng.random()),
         4 => length_of(BINARY, rng.random_range(0..1 << 32)),
         5 => length_of(0x00, u64::MAX),

@@ -43,8 +43,8 @@ async fn check_all_receipts_hold(sync: &str) {
     check_logs(running.address, &mut traffic).await;
 }
 
-/// The rooms hold what had a receipt, once, in its writer's order, and nothing else; and to those
-/// who read on over all rounds, to those who read it now, and in the history it is the same.
+/// The rooms contain the messages that got a receipt, once, in their writer's order, and no others;
+/// readers that resumed in every round, new readers and the history get the same messages.
 async fn check_logs(address: SocketAddr, traffic: &mut Traffic) {
     for reader in &mut traffic.readers {
         drop(reader.catch_up(address).await);

@@ -53,7 +53,7 @@ async fn check_stompjs(scenario: &str, settings: &[&str]) {
     check_stompjs_on(&node(settings).await, scenario, &[]).await;
 }
 
-/// The same on this node; the scenario is told this besides.
+/// The same on this node; `more` are further environment variables of the scenario.
 async fn check_stompjs_on(node: &TestNode, scenario: &str, more: &[(&str, String)]) {
     let folder = folder().join("node");
     installed(folder.join("node_modules/@stomp/stompjs"));
@@ -72,7 +72,7 @@ async fn check_client(file: &str, settings: &[&str]) {
     check_client_on(&node(settings).await, file, &[]).await;
 }
 
-/// The same on this node; the file is told this besides.
+/// The same on this node; `more` are further environment variables of the test file.
 async fn check_client_on(node: &TestNode, file: &str, more: &[(&str, String)]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("client");
     installed(folder.join("node_modules/@stomp/stompjs"));
@@ -232,7 +232,8 @@ async fn our_client_is_sure_of_the_next_connection_before_it_leaves_the_last() {
     check_client("overlap.test.js", &[]).await;
 }
 
-/// Two nodes, the client being on the first; it is asked to come again, and comes to the second.
+/// Two nodes, with the client on the first one; it gets a migration notice and moves to the second
+/// one.
 async fn check_client_on_two(settings: &[&str], more: impl FnOnce(&TestNode) -> (&str, String)) {
     let site = Site::new();
     let (first, second) = (site.node(settings).await, site.node(&[]).await);

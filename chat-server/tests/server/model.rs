@@ -1,5 +1,5 @@
-//! Members who do at random what members do, and what each of their subscriptions saw, held against
-//! the log at the end: every position from the subscription's start on, once, in order.
+//! Members that act at random. At the end the messages of each of their subscriptions are compared
+//! with the log: every position from the subscription's start on, once, in order.
 
 #![expect(clippy::print_stderr, reason = "a test that fails says by which seed")]
 
@@ -21,7 +21,7 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Rooms and who is in them: two of two, and a group.
+/// Rooms and their members: two of two, and a group.
 const ROOMS: [(i64, &[i64]); 3] = [(1, &[1, 2]), (2, &[3, 4]), (3, &[1, 2, 3, 4, 5, 6])];
 /// Members of those rooms.
 const MEMBERS: usize = 6;
@@ -206,7 +206,7 @@ impl Tab {
 
     /// Reads nothing while the others go on.
     async fn be_slow(&mut self) {
-        // If all waited for the others, nobody would go on.
+        // If all waited for the others, none would make progress.
         if self.slow.fetch_add(1, Ordering::Relaxed) < SLOW_MAX {
             let all_but_the_slow = (TABS * MEMBERS - SLOW_MAX) * 2 * STEPS;
             let until = (self.progress.load(Ordering::Relaxed) + 40).min(all_but_the_slow);

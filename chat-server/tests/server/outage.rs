@@ -57,7 +57,7 @@ impl Outage {
         self.state.send_replace(State::Frozen);
     }
 
-    /// It goes on, with those who wait first.
+    /// The store answers again, the waiting requests first.
     pub(crate) fn thaw(&self) {
         self.state.send_replace(State::Answered);
     }

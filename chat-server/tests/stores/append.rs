@@ -32,9 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 enum Fault {
     /// It is stored, and the answer is lost.
     AppliedUnknown,
-    /// It is not stored, and nobody knows.
+    /// It is not stored, and the store reports an unknown outcome.
     LostUnknown,
-    /// The store says no.
+    /// The store reports that it is unavailable.
     Unavailable,
     /// It waits until the test lets it go on.
     Held,
@@ -49,11 +49,11 @@ struct Faulty {
     faults: Mutex<VecDeque<Fault>>,
     /// Which of the next reads fail.
     failing_reads: Mutex<VecDeque<bool>>,
-    /// No question gets an answer.
+    /// No request gets an answer.
     silent: AtomicBool,
     /// How many held appends may go on.
     gate: Semaphore,
-    /// The entries of each append asked for.
+    /// The number of entries of each append that was requested.
     asked: watch::Sender<Vec<usize>>,
 }
 
@@ -211,7 +211,7 @@ impl Node {
         Pending(told)
     }
 
-    /// Waits until the store was asked to append so many times.
+    /// Waits until this many appends have been requested of the store.
     async fn asked(&self, count: usize) {
         let mut asked = self.faulty.asked.subscribe();
         let waited = timeout(PATIENCE, asked.wait_for(|asked| asked.len() >= count)).await;
@@ -398,8 +398,6 @@ async fn nodes_that_crowd_a_topic_lose_and_double_nothing() {
     }
 }
 
-/// Two sends, the second a second later, to a store from which nothing comes; each is told at its
-/// own deadline. Time is virtual.
 /// A market that repeats its events to whichever node answers: both nodes get every name, at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_two_nodes_take_in_at_once_is_one_entry() {
@@ -420,6 +418,8 @@ async fn a_name_that_two_nodes_take_in_at_once_is_one_entry() {
     assert_eq!(texts(&store).await, expected);
 }
 
+/// Two sends, the second a second later, to a store that never answers; each fails at its own
+/// deadline. Time is virtual.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_never_answers_is_told_at_the_deadline() {
     let folder = folder();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
-/// A certificate for 127.0.0.1 and localhost, its key, and who signed it: files (PEM).
+/// A certificate for 127.0.0.1 and localhost, its key and its authority's certificate: files (PEM).
 pub(crate) struct Signed {
     pub(crate) authority: PathBuf,
     pub(crate) certificate: PathBuf,
@@ -13,7 +13,7 @@ pub(crate) struct Signed {
     _folder: TempDir,
 }
 
-/// One of an authority that nobody knew before.
+/// A certificate of a new authority.
 pub(crate) fn signed() -> Signed {
     let folder = tempfile::tempdir().unwrap();
     let mut params = CertificateParams::new([]).unwrap();

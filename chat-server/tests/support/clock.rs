@@ -33,7 +33,7 @@ impl MovableClock {
         moved.1 = moved.1.saturating_add(by);
     }
 
-    /// How often somebody asked for the monotonic time.
+    /// Number of reads of the monotonic time.
     pub fn checks(&self) -> u64 {
         self.checks.load(Ordering::Relaxed)
     }

@@ -28,7 +28,7 @@ pub(crate) enum End {
     Kill,
     /// SIGTERM, and all that follows it.
     Terminate,
-    /// SIGTERM twice: nobody is sent away slowly.
+    /// SIGTERM twice: connections are closed at once, without a drain.
     TerminateTwice,
 }
 

@@ -109,7 +109,7 @@ impl Site {
         tokens.access.into_exposed()
     }
 
-    /// What the chat server says to whoever shows this token.
+    /// The status with which the chat server answers a request with this token.
     async fn chat_says(&self, token: &str) -> u16 {
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
         let client = client.timeout(PATIENCE).build().unwrap();
@@ -161,8 +161,8 @@ async fn chat_server_follows_the_markets_keys() {
     assert_eq!(site.chat_says(&new).await, 200);
     assert_eq!(site.chat_says(&old).await, 200);
 
-    // A key that was stolen is taken away, and what it signed is worth nothing: to the market at
-    // once, to the chat server at its next look, which nobody has to cause.
+    // A stolen key is deleted, and the tokens that it signed become invalid: in the market at once,
+    // in the chat server at its next periodic refresh.
     std::fs::remove_file(keys.join("first.pem")).unwrap();
     site.market.keys().reread().unwrap();
     assert!(REFRESH_PERIOD <= Duration::from_secs(5 * 60));

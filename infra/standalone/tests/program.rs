@@ -1,4 +1,4 @@
-//! The program as its users have it: started, asked over HTTP, stopped.
+//! End-to-end tests of the program: start, requests over HTTP, stop.
 
 #![expect(
     clippy::unwrap_used,
@@ -361,7 +361,7 @@ async fn a_room_that_cannot_be_made_says_why() {
     assert!(!Path::new(&other).exists(), "asking makes no folder");
     line(&["token", "--member", "1", "--data", &other]).await;
     room(&other, &url, &["another folder", "--data"]).await;
-    // Port 1 is nobody's.
+    // No server listens on port 1.
     room(
         &data,
         "http://127.0.0.1:1",
@@ -446,7 +446,7 @@ async fn only_own_names_are_answered_to() {
         (Method::GET, "/livez"),
         (Method::GET, "/nowhere"),
     ] {
-        // A name of somebody's that leads to this computer.
+        // A foreign host name that resolves to this computer.
         let answer = server.ask(method.clone(), path, &[("host", "evil.example")]);
         let answer = answer.await;
         assert_eq!(answer.status(), StatusCode::MISDIRECTED_REQUEST, "{path}");

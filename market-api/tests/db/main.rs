@@ -445,7 +445,7 @@ mod two_writers {
                 for (nth, id) in [first, second].into_iter().enumerate() {
                     query(LOCK).bind(*id).fetch_one(tx.connection()).await?;
                     if nth == 0 {
-                        // The first time only: a rerun finds nobody waiting.
+                        // The first time only: in a rerun no other transaction waits.
                         tokio::time::timeout(Duration::from_millis(500), met.wait())
                             .await
                             .ok();

@@ -71,7 +71,8 @@ const OPERATIONS: [Operation; 17] = [
     ("DELETE", "/api/products/{id}", Hotspot, NOT_MINE),
 ];
 
-/// The caller. Those who are refused come first.
+/// The caller. The requests go out in this order, so that those that are refused come before those
+/// that change something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
     Anonymous,

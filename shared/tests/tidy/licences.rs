@@ -12,7 +12,7 @@ struct Policy {
     banned: Vec<String>,
 }
 
-/// The only place that packages come from, as cargo writes it.
+/// The only permitted source of packages, in cargo's notation.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 impl Policy {

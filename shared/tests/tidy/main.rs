@@ -4,9 +4,9 @@
 //! that applies it to the tree. A rule whose folder does not exist yet finds nothing there; it
 //! starts to work when the folder comes.
 //!
-//! It reads items, tokens and paths (`syntax`) and knows which file a path leads to (`modules`); what a
-//! macro makes of its tokens it cannot see. It is there to catch slips, not to stop somebody who wants
-//! around it.
+//! It reads items, tokens and paths (`syntax`) and knows which file a path leads to (`modules`);
+//! the expansion of macros is not checked. The test catches mistakes; it does not prevent
+//! deliberate evasion.
 
 mod circles;
 mod citations;

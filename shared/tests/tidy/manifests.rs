@@ -48,7 +48,7 @@ fn inherits(value: &Value) -> bool {
     value.get("workspace").and_then(Value::as_bool) == Some(true)
 }
 
-/// A version stands once, in the workspace table, so that nobody has two of one crate by accident.
+/// Versions are only in the workspace table, so that no crate is used in two versions by accident.
 fn own_versions(path: &str, text: &str) -> Vec<String> {
     let manifest = parse(text);
     dependency_tables(&manifest)

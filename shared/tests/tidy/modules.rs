@@ -151,7 +151,7 @@ impl Crate {
                 path.push(name.clone());
                 path
             });
-        // A name from outside of the crate is nobody's file here.
+        // A name from outside the crate has no file here.
         if let Some(path) = named.clone().next() {
             return self.target(module, &path, hops - 1);
         }

@@ -112,7 +112,7 @@ fn collect_paths(code: &TokenStream, depth: usize, found: &mut Vec<CodePath>) {
     let mut at = 0;
     while at < trees.len() {
         match &trees[at..] {
-            // `pub(in crate::hub)` says who may see, and uses nothing.
+            // `pub(in crate::hub)` is a visibility, not a use of the module.
             [TokenTree::Ident(word), TokenTree::Group(_), ..] if word == "pub" => at += 2,
             [
                 TokenTree::Ident(word),

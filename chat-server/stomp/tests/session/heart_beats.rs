@@ -228,7 +228,7 @@ fn a_login_takes_ten_seconds_at_most() {
         "ERROR message:login took too long code:1006",
         "close 1008 login took too long",
     ];
-    // Its CONNECT came in time: who has not decided on it is the server.
+    // Its CONNECT came in time: the decision of the server is late.
     let undecided = [
         "ERROR message:the login could not be decided on in time, try again code:1010",
         "close 1013 the login could not be decided on in time, try again",

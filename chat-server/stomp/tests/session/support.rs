@@ -38,7 +38,7 @@ pub(crate) struct Peer {
     pub(crate) application: Application,
     /// What the application has not answered, oldest first.
     pub(crate) waiting: VecDeque<Output>,
-    /// In lines, a subscription is called `#` and its place here.
+    /// Lines name a subscription by `#` and its index here.
     pub(crate) keys: Vec<SubscriptionKey>,
 }
 

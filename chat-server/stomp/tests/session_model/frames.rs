@@ -80,7 +80,7 @@ impl Model {
             return;
         };
         let none = version == Version::V1_0;
-        // It is asked for its own interval, but for nothing shorter or longer than suits us.
+        // The server requests the client's own interval, clamped to the server's bounds.
         let wished = match can_send {
             0 => WANTS_MS,
             _ => can_send.clamp(CAN_SEND_MS, WANTS_MS),

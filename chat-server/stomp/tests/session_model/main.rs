@@ -27,7 +27,7 @@ mod tests {
     use super::script::{Delivery, Polling, Shape, Step, cut, encode, pick, resolve, scripts};
     use super::support::{Application, Peer, answer, authentication_failed};
 
-    /// A session and its model, always told the same.
+    /// A session and its model, which get the same inputs.
     struct Pair {
         peer: Peer,
         start: Instant,

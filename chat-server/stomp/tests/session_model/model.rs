@@ -19,7 +19,7 @@ pub(super) const TRANSACTIONS_MAX: usize = 2;
 pub(super) const TRANSACTION_FRAMES_MAX: usize = 4;
 pub(super) const TRANSACTION_BYTES_MAX: usize = 200;
 
-/// What the application owes an answer, in the order it was asked.
+/// Requests that the application has to answer, in their order.
 #[derive(Debug)]
 pub(super) enum Request {
     Login,
@@ -69,7 +69,7 @@ pub(super) enum State {
     Closed,
 }
 
-/// A timer that starts anew whenever something is sent or heard.
+/// A timer that restarts whenever bytes are sent or received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timer {
     pub(super) every: u64,

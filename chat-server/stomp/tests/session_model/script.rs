@@ -11,7 +11,7 @@ use super::model::{Model, Name, SUBSCRIPTIONS_MAX, TRANSACTIONS_MAX};
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// These frames arrive, cut where `cuts` says. `Polled`: outputs are asked for after each cut.
+    /// These frames arrive, cut where `cuts` says. `Polled`: outputs are polled after each cut.
     Input(Vec<Shape>, Vec<u16>, Polling),
     /// The application answers one of the requests it has.
     Answer(u8),

@@ -66,7 +66,7 @@ async fn clients_beyond_the_open_files_of_the_machine_are_refused_and_readiness_
 async fn connections_that_say_nothing_make_room_at_a_full_listener() {
     let folder = TestNode::start(&[]).await.stop().await;
     let running = start_program(limited("-n 256", &server(folder.path(), &[]))).await;
-    // They take the places of those who speak HTTP.
+    // The silent connections take the seats for HTTP connections.
     let mut silent = Vec::new();
     for _ in 0..16 {
         silent.push(TcpStream::connect(running.address).await.unwrap());

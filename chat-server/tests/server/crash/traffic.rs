@@ -1,4 +1,4 @@
-//! Members who write and read while the program under them ends and starts again.
+//! Members that write and read while the server is stopped and restarted.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -47,7 +47,7 @@ pub(crate) struct Writer {
 pub(crate) struct Reader {
     pub(crate) room: i64,
     pub(crate) token: String,
-    /// Texts, which are client message ids, too. The place is the seq less one.
+    /// Texts, which are client message ids, too. The index is the seq minus one.
     pub(crate) seen: Vec<String>,
 }
 

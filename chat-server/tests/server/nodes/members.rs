@@ -1,4 +1,4 @@
-//! Blocked members, and those who are sent away.
+//! Blocked and disconnected members.
 
 use http::Method;
 use serde_json::json;
@@ -165,7 +165,7 @@ async fn who_is_disconnected_may_come_back_at_once() {
     }
 }
 
-/// What is in flight is not cut short, and the node forgets who has gone.
+/// A node removes a member without connections from its list.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_without_connections_is_not_on_the_list() {
     let site = Site::new();

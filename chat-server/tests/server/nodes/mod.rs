@@ -1,5 +1,5 @@
-//! Several nodes of one site in one process: what one is told counts on all, also when the word of
-//! it is lost.
+//! Several nodes of one site in one process: a command to one node takes effect on all, also when
+//! its event is lost.
 
 mod members;
 mod moving;

@@ -1,5 +1,5 @@
-//! Clients that are asked to come again open the next connection, on another node, before they leave
-//! the last one: nothing is missed, nothing comes twice.
+//! Clients that get a migration notice open the next connection, on another node, before they close
+//! the previous one: no message is missing or duplicated.
 
 use serde_json::Value;
 use stomp::{Command, Frame, FrameWriter, Version};
@@ -10,7 +10,8 @@ use crate::support::{PATIENCE, Site, TestNode};
 /// Messages that are written while the client is on both nodes.
 const OVERLAP: usize = 20;
 
-/// A client's place on a node: room 1 and the news of the server, which may be there at once.
+/// A client's subscriptions on a node: room 1 and the system queue, whose first message may arrive
+/// at once.
 async fn place(node: &TestNode, member: i64, position: &[(&str, &str)]) -> (Client, Frame) {
     let mut client = Client::login(node.address, &node.token(member)).await;
     let begun = client.subscribe("room", "/sub/1", position).await;
@@ -20,7 +21,7 @@ async fn place(node: &TestNode, member: i64, position: &[(&str, &str)]) -> (Clie
     (client, begun)
 }
 
-/// What somebody else writes in room 1.
+/// Another member, which writes in room 1.
 struct Writer {
     client: Client,
     written: usize,
@@ -60,7 +61,7 @@ impl Seen {
     }
 }
 
-/// Goes on until the client is asked to come again, for this reason.
+/// Reads until the client gets a migration notice with this reason.
 async fn until_asked(client: &mut Client, seen: &mut Seen, reason: &str) {
     loop {
         let frame = client.frame().await;
@@ -86,7 +87,8 @@ async fn leave(mut client: Client, seen: &mut Seen) {
     frames.iter().for_each(|frame| seen.take(frame));
 }
 
-/// A client of `from` that is asked to come again goes to `to`, while somebody writes there.
+/// A client of `from` that gets a migration notice moves to `to`, while another member writes
+/// there.
 async fn moves(from: &TestNode, to: &TestNode, reason: &str, ask: impl FnOnce()) {
     from.room(1, &[1, 2]).await;
     let (client, written) = (Client::login(to.address, &to.token(2)).await, 0);

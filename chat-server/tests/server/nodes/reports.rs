@@ -46,7 +46,7 @@ async fn connections_are_counted_by_what_they_are() {
     node.stop().await;
 }
 
-/// A member of room 1 who reads nothing of what comes.
+/// A subscriber to room 2 that does not read from its socket.
 async fn reads_nothing(node: &crate::support::TestNode, member: i64) -> Raw {
     let mut raw = Raw::connect_narrow(node.address).await;
     let answer = raw.ask_upgrade(node.address, &[]).await;

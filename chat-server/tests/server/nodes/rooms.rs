@@ -8,7 +8,7 @@ use crate::nodes::{MINUTE, get};
 use crate::support::client::{Client, json as body};
 use crate::support::{Site, TestNode};
 
-/// A member with a place for errors and a subscription to room 1.
+/// A client with an error destination and a subscription to room 1.
 async fn in_room(node: &TestNode, member: i64) -> Client {
     let mut client = Client::login(node.address, &node.token(member)).await;
     client.subscribe("e", "/user/queue/errors", &[]).await;
@@ -16,7 +16,7 @@ async fn in_room(node: &TestNode, member: i64) -> Client {
     client
 }
 
-/// The member is told that it is not in the room any more.
+/// The client gets the error that its member is not in the room any more.
 async fn is_put_out(client: &mut Client) {
     let told = client.until(|frame| of(frame, "e")).await;
     let told: Value = body(&told);
@@ -63,7 +63,7 @@ async fn who_is_put_out_hears_no_more_on_any_node_and_cannot_come_back() {
     is_put_out(&mut gone).await;
     say(&mut stays, "among us").await;
     assert_eq!(messages(&mut gone, "r").await, [""; 0]);
-    // The other node has heard first that the room is another one.
+    // The other node's cached copy of the room was invalidated before the member's notice.
     let subscribe = FrameWriter::new(Command::Subscribe, Version::V1_2)
         .header("id", "again")
         .header("destination", "/sub/1");

@@ -198,7 +198,7 @@ async fn as_operator(site: &Site) {
     }
 }
 
-/// A blocked member has no REST, at once on the node that was asked.
+/// REST refuses a blocked member, at once on the node that got the command.
 async fn blocked(site: &Site) {
     let block = async |what: &str| {
         let path = format!("/admin/members/1/{what}");
@@ -218,7 +218,7 @@ async fn blocked(site: &Site) {
     assert_eq!(answer.status, 200);
 }
 
-/// First nobody can check tokens, then the store is away.
+/// First the node has no keys to check tokens, then the store is unavailable.
 async fn nothing_works_now(site: &Site) {
     let stranded = site.without_keys().await;
     site.store.begin();

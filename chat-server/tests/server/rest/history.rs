@@ -107,7 +107,8 @@ async fn bad_parameters_are_told() {
     check(&site, "?unknown=1", &[], None).await;
 }
 
-/// Messages come in all the while; who reads backwards sees what was there when they began.
+/// New messages arrive during the walk; a reader that walks backwards gets the messages that
+/// existed at its start.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_walk_skips_and_repeats_nothing_while_others_write() {
     let site = Site::start().await;

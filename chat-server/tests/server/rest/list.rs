@@ -42,7 +42,7 @@ async fn the_room_that_spoke_last_comes_first() {
     site.say(1, 1, "둘").await;
     site.say(3, 4, "셋").await;
     check(&site, "size=10", &[3, 1, 2, 4]).await;
-    // A new room takes its place by when it was made.
+    // A new room is sorted by the time of its creation.
     site.wait(Duration::from_secs(1));
     site.pair(9, 1, 2).await;
     check(&site, "size=10", &[9, 3, 1, 2, 4]).await;
@@ -82,7 +82,7 @@ async fn bad_parameters_are_told() {
         "cursorId=00",
         "cursorId=x",
         "cursorId=2147483648",
-        // A room that the member is not in has no place in the list.
+        // A room that the member is not in is not in the list.
         "cursorId=2",
         "cursorId=1&lastMessageAt=yesterday",
         "lastMessageAt=2025-13-01T00:00:00",
@@ -187,7 +187,7 @@ async fn what_was_taken_back_is_not_shown() {
         site.ask(Method::DELETE, &path).by(2).send().await.status,
         200
     );
-    // Both who have read it and who have not see that it is empty.
+    // The deleted message is empty both before and after the member has read it.
     assert_eq!(
         (&row().await["lastMessage"], &row().await["unreadCount"]),
         (&"".into(), &1.into())

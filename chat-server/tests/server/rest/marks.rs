@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::rest::site::{Site, message, room_id};
 
-/// Somebody who listens to what happens in a room.
+/// A subscriber to the events of a room.
 pub(crate) struct Listener {
     wake_queue: Arc<WakeQueue>,
     _following: Following,
@@ -35,7 +35,7 @@ impl Listener {
         let control = self.wake_queue.take(&mut Vec::new()).into_iter();
         let events = control.filter_map(|event| match event {
             ConnectionEvent::Event { body, .. } => Some(serde_json::from_slice(&body).unwrap()),
-            // For the connection of whoever left; the event says the same to the others.
+            // For the connection of the member that left; the other members get the event.
             ConnectionEvent::Left { .. } => None,
             other @ (ConnectionEvent::Stored { .. }
             | ConnectionEvent::Migrate(_)

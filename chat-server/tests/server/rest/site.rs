@@ -101,7 +101,7 @@ impl Site {
 
     /// Another node, that cannot get the keys.
     pub(crate) async fn without_keys(&self) -> Self {
-        // Bound and let go: nobody listens there.
+        // Bound and released: nothing listens there.
         let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/keys", port.local_addr().unwrap());
         drop(port);

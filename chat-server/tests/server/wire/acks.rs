@@ -28,7 +28,8 @@ async fn fill(node: &TestNode, count: u64) {
     }
 }
 
-/// Room 1 with so many messages, all of which member 2 asks for, who hears of errors, too.
+/// Room 1 with this many messages, and a session of member 2 that subscribes to all of them and to
+/// errors.
 async fn reading(count: u64, mode: &str) -> (TestNode, Raw) {
     let node = node(&[]).await;
     fill(&node, count).await;

@@ -94,7 +94,7 @@ async fn notice(raw: &mut Raw, reason: &str) -> (u64, u64) {
     (after, notice["deadlineMs"].as_u64().unwrap())
 }
 
-/// Leaves as a client does that was told to.
+/// Leaves as a client does after a migration notice.
 async fn leave(raw: &mut Raw) {
     raw.text("DISCONNECT\nreceipt:bye\n\n\0").await;
     receipt(raw, "bye").await;
@@ -161,7 +161,7 @@ async fn clients_are_told_when_to_go_and_nobody_is_taken_in() {
     assert_eq!(refused.status, 503);
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(refused.header("connection"), Some("close"));
-    // Until then everything goes on; and who listens only now is told now.
+    // Until then all works as before; a connection that subscribes now gets its notice now.
     say(&mut told, "still here").await;
     late.text(&format!("SUBSCRIBE\nid:s\ndestination:{SYSTEM}\n\n\0"))
         .await;
@@ -237,8 +237,8 @@ async fn no_connection_outlives_a_stop_that_begins_while_it_opens() {
     }
 }
 
-/// Opens a WebSocket, has the node stop if told to, and waits for the end: how it was closed, or why
-/// it was not opened.
+/// Opens a WebSocket, stops the node if `stop` is given, and waits for the end: how it was closed,
+/// or why it was not opened.
 async fn open_and_end(address: SocketAddr, stop: Option<Stop>) -> Option<u16> {
     let (mut raw, answer) = Raw::upgrade(address, &[]).await;
     if let Some(stop) = stop {
@@ -298,7 +298,7 @@ async fn an_old_connection_is_asked_to_come_again_and_closed_if_it_does_not() {
     say(&mut told, "not gone yet").await;
     let ending = told.ending().await;
     assert_eq!((ending.frames.len(), ending.code), (0, Some(1001)));
-    // Who cannot be told stays, until it can be told.
+    // A connection without a subscription for the notice stays until it subscribes.
     say(&mut other, "still here").await;
     other
         .text(&format!("SUBSCRIBE\nid:s\ndestination:{SYSTEM}\n\n\0"))

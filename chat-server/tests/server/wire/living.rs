@@ -1,4 +1,4 @@
-//! Signs of life, and ends that nobody announced.
+//! Heart-beats, pings, and connections that end without a close.
 
 use std::sync::Arc;
 use std::time::Duration;

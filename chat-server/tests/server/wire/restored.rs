@@ -1,5 +1,5 @@
-//! A store that was put back from a backup: positions that clients have seen are not given twice, and
-//! what came since is missed by nobody.
+//! A store that was restored from a backup: positions that clients have received are not assigned
+//! again, and every client gets the messages sent since.
 
 use std::path::Path;
 use std::process::Command as Process;
@@ -47,7 +47,7 @@ async fn say_all(node: &TestNode, texts: &[&str]) -> Vec<u64> {
     ids
 }
 
-/// What a subscription that begins so is told, and its messages up to `last`.
+/// The receipt of a subscription with these headers, and its messages up to `last`.
 async fn begin(node: &TestNode, from: &str, last: &str) -> (String, u64, Vec<String>) {
     let mut raw: Raw = session(node, 2).await;
     let receipt = subscribe(&mut raw, "s", "/sub/1", &format!("{from}\n")).await;

@@ -144,7 +144,7 @@ async fn a_client_may_close_first_after_its_last_receipt() {
         assert!(ending.frames.is_empty(), "{ending:?}");
     }
     assert!(first > 0, "it was closed every time before it could close");
-    // One that names no code is told that all is well.
+    // A Close frame without a code is answered with 1000.
     let mut raw = session(&node, 1).await;
     raw.text("DISCONNECT\nreceipt:bye\n\n\0").await;
     receipt(&mut raw, "bye").await;

@@ -1,4 +1,4 @@
-//! SEND: what is refused, and what the sender is told of it.
+//! SEND: refusals, and the errors that the sender gets.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::support::raw::{BINARY, Raw, TEXT};
 use crate::wire::start::{body, check_golden, node, receipt, refused, say, session, subscribe};
 use crate::wire::stopping::freezable;
 
-/// A SEND that fails: without a subscription for errors it ends the session; with one it is told of
-/// there, and the session goes on.
+/// A SEND that fails: without a subscription for errors it ends the session; with one the error
+/// goes there, and the session stays open.
 async fn check_refused(to: &str, headers: &str, sent: &str, code: u16, says: &str) {
     let node = node(&[]).await;
     let frame = format!("SEND\ndestination:{to}\nreceipt:r\n{headers}\n{sent}\0");
@@ -309,7 +309,7 @@ async fn nothing_overtakes_a_send_whose_sender_could_not_be_checked() {
     let (node, store, _) = freezable().await;
     let mut raw = session(&node, 1).await;
     subscribe(&mut raw, "e", "/user/queue/errors", "").await;
-    // Nothing is cached yet of who may write in the room.
+    // The room's members are not cached yet.
     store.begin();
     raw.text(&named("a")).await;
     assert_eq!(refused_for_now(&mut raw, "a").await, 8007);

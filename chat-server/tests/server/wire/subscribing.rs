@@ -1,4 +1,4 @@
-//! SUBSCRIBE: who may hear what, and from where.
+//! SUBSCRIBE: permissions and starting positions.
 
 use stomp::Command;
 

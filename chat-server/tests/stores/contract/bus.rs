@@ -258,8 +258,8 @@ async fn until_lost(node: &mut Node) -> usize {
     before
 }
 
-/// Reads until what `from` says now, at `mark`, is heard. It says so again whenever it may have been
-/// lost, and never is one `Lost` followed by another.
+/// Reads until the entry that `from` publishes now, at `mark`, arrives. `from` publishes it again
+/// whenever it may have been lost; a `Lost` is never followed by another one.
 async fn until_heard_again(node: &mut Node, from: &Node, topic: Topic, mark: u64) {
     from.bus.publish(topic, entries(mark, 1));
     let mut after_lost = false;
@@ -321,8 +321,8 @@ pub(crate) async fn slow_node_holds_up_no_other(subject: &impl Subject) {
     drop(slow);
 }
 
-/// A publisher as fast as it can against a reader with few places, who does what a hub does: after a
-/// `Lost` it knows what the store has then, and whatever comes next must come without a gap.
+/// A publisher at full speed against a reader with a small buffer, which does as a hub does: after
+/// a `Lost` it reads the store's head, and from there on no entry may be missing.
 pub(crate) async fn nothing_is_missing_without_a_lost(subject: &impl Subject) {
     const COUNT: u64 = 20_000;
     let (here, mut there) = (subject.attach(1).await, subject.attach(3).await);

@@ -102,7 +102,7 @@ async fn append_for_ever(store: Arc<EmbeddedStore>, number: u64) {
     }
 }
 
-/// What the child was told is stored: topic, position, uid.
+/// The appends that the store acknowledged to the child: topic, position, uid.
 type Acked = BTreeMap<(u64, Seq), u128>;
 
 /// Reads the child's acks, kills it after so many, reads on to the end of what it had printed.
@@ -198,7 +198,7 @@ async fn acknowledged_appends_survive_kill_9_when_buffered() {
     check_kills("every").await;
 }
 
-/// The journal as far as it is written; what follows is zeros, kept ready for more.
+/// The journal as far as it is written; the rest is zeros, allocated in advance.
 fn written_journal(folder: &Path) -> Vec<u8> {
     let mut bytes = std::fs::read(folder.join("0.jnl")).unwrap();
     let end = bytes

@@ -60,8 +60,8 @@ fn last_batch(folder: &Path) -> usize {
     place - 1 - (1 + 1 + 1 + 8 + 2 + 4 + 4 + 9) - (1 + 4 + 8)
 }
 
-/// Opens the store on a changed journal: all acknowledged entries are there, or it is refused with
-/// file and place. Whether it opened.
+/// Opens the store on a changed journal: all acknowledged entries are there, or the store refuses
+/// to open and names file and byte. Returns whether it opened.
 async fn check(folder: &Path, journal: &[u8], what: &str) -> bool {
     let path = folder.join("0.jnl");
     std::fs::write(&path, journal).unwrap();

@@ -92,7 +92,7 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// An empty model about topics, rooms and members that nobody else has.
+    /// An empty model of topics, rooms and members that no other test uses.
     pub(crate) fn fresh() -> Self {
         let inbox = Topic::Inbox(fresh_member());
         Self {

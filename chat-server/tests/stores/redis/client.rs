@@ -13,8 +13,8 @@ use crate::contract::make::{fresh_topic, seq};
 use crate::redis::node::{Node, PATIENT, QUICK};
 use crate::redis::server::{PATIENCE, Server};
 
-/// Its channel holds 32 messages unless told otherwise; a single thread makes sure that many are
-/// read before one is taken.
+/// The client library's channel holds 32 messages by default; a single thread makes sure that many
+/// are read before one is taken.
 #[tokio::test]
 async fn burst_arrives_whole() {
     const COUNT: u64 = 10_000;
@@ -33,7 +33,7 @@ async fn burst_arrives_whole() {
     assert_eq!(there.metrics.bus_lagged.get(), 0);
 }
 
-/// A receiver that lags is told so by an error that looks like an end.
+/// A lagging receiver gets an error that could be mistaken for the end of the channel.
 #[tokio::test]
 async fn what_was_too_much_shows_as_lost_and_hearing_goes_on() {
     let server = Server::start().await;
@@ -87,7 +87,7 @@ async fn frozen_redis_is_noticed_and_heals_with_lost() {
     here.publish(topic, 1);
     server.thaw().await;
     there.until(BusState::Up).await;
-    // What was said before this is in the store: it may have been heard, or not.
+    // Entries published before this are in the store; the bus may or may not have delivered them.
     there.until_lost().await;
     for topic in [topic, later] {
         there.until_heard(&here, topic, 2).await;
@@ -116,7 +116,8 @@ async fn commands_end_while_redis_stands_still() {
     there.until_head(topic, seq(1)).await;
 }
 
-/// It subscribes nothing again unless asked to, and never tells what was said meanwhile.
+/// The client library resubscribes only if configured to, and never delivers what was published
+/// meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_connection_is_replaced_and_shows_as_lost() {
     let server = Server::start().await;

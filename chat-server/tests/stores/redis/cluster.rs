@@ -81,7 +81,7 @@ impl Cluster {
         topics.try_into().unwrap()
     }
 
-    /// Clients are told another port of this server.
+    /// Announces another port of this server to clients.
     async fn announce(&self, place: usize, port: u16) {
         let port = port.to_string();
         let order = ["config", "set", "cluster-announce-port", &port];
@@ -92,7 +92,7 @@ impl Cluster {
         }
     }
 
-    /// The place of the owner of the topic's slot.
+    /// The index of the server that owns the topic's slot.
     async fn owner(&self, topic: Topic) -> usize {
         let nodes = self.servers[0].command(&["cluster", "nodes"]).await;
         self.owner_in(&nodes, topic)
@@ -161,7 +161,7 @@ async fn slot_that_moved_is_heard_again() {
     cluster.give(slot, from, to).await;
     there.until_lost().await;
     there.until_heard(&here, topic, 1).await;
-    // There and back: the slots are as before, and yet nobody is subscribed any more.
+    // There and back: the slots are as before, but the move has ended all subscriptions.
     cluster.give(slot, to, from).await;
     cluster.give(slot, from, to).await;
     there.until_heard(&here, topic, 1_000).await;
@@ -176,8 +176,8 @@ async fn slot_that_moved_is_heard_again() {
     }
 }
 
-/// The old node says who has the slot now, and the client library asks there only if it is told
-/// that it may.
+/// The old node answers with the slot's new owner; the client library follows the redirection only
+/// if it is configured to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn following_is_sent_on_to_where_the_slot_has_moved() {
     let cluster = Cluster::start().await;
@@ -191,8 +191,8 @@ async fn following_is_sent_on_to_where_the_slot_has_moved() {
     assert_eq!(disconnects, 0, "in one session");
 }
 
-/// It may be for hours, if nobody ends what was begun. When the client library sends a command on to
-/// the new owner, it takes answers to others for those it waits for.
+/// A slot's migration may last hours if it is not completed. When the client library redirects a
+/// command to the new owner, it takes answers to other commands for the one it waits for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slot_on_its_way_hides_no_head_but_its_own() {
     let cluster = Cluster::start().await;
@@ -222,9 +222,9 @@ async fn slot_on_its_way_hides_no_head_but_its_own() {
     }
 }
 
-/// Redis refuses to let go of a channel whose slot has moved, and it takes that for the answer to what
-/// it asks next, and the next answer for that to what follows. A single thread makes sure that
-/// leaving and following are asked for at once.
+/// Redis refuses SUNSUBSCRIBE for a channel whose slot has moved; the client library takes the
+/// error for the answer to its next command, and each later answer for that to the command after. A
+/// single thread makes sure that SUNSUBSCRIBE and SSUBSCRIBE are sent together.
 #[tokio::test]
 async fn following_is_confirmed_also_after_leaving_a_slot_that_moved() {
     let cluster = Cluster::start().await;
@@ -278,7 +278,7 @@ async fn restarted_primary_is_heard_again() {
     there.until_heard(&here, topic, 1).await;
 }
 
-/// Each primary is asked, not the one that happens to be near.
+/// Each primary is pinged, not only one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_frozen_primary_is_noticed() {
     let cluster = Cluster::start().await;

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 /// How the request begins that follows one channel of a cluster's shard.
 const FOLLOW: &[u8] = b"*2\r\n$10\r\nSSUBSCRIBE\r\n";
 
-/// A port that leads to a server of this computer, while this is kept.
+/// A port that forwards to a server of this computer until the value is dropped.
 pub(crate) struct Line {
     pub(crate) port: u16,
     gate: Arc<Gate>,
@@ -46,8 +46,8 @@ impl Line {
         }
     }
 
-    /// Lets one more request to follow a channel pass; from the next one on, everything that is
-    /// asked on the same connection waits.
+    /// Lets one more request to follow a channel pass; from the next one on, all requests on the
+    /// same connection wait.
     pub(crate) fn let_one_follow(&self) {
         self.gate.follows_left.send_replace(Some(1));
     }

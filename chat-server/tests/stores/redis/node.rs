@@ -99,7 +99,7 @@ impl Node {
         while !matches!(self.next().await, BusEvent::Lost) {}
     }
 
-    /// Reads until it is heard, in whatever way, that the topic's log goes to here.
+    /// Reads until an event of either kind shows that the topic's log reaches `head`.
     pub(crate) async fn until_head(&mut self, topic: Topic, head: Seq) {
         loop {
             match self.next().await {
@@ -114,7 +114,7 @@ impl Node {
         }
     }
 
-    /// `from` publishes until something of it is heard: again whenever it may have been missed, and
+    /// `from` publishes until an entry of it arrives: again whenever one may have been lost, and
     /// only then.
     pub(crate) async fn until_heard(&mut self, from: &Self, topic: Topic, first: u64) {
         let mut at = first;

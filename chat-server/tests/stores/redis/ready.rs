@@ -23,7 +23,7 @@ async fn comes_to(node: &TestNode, state: BusState) {
     eventually("the bus changes", || hub.bus_state() == state).await;
 }
 
-/// All nodes share it: were they unready, the balancer would have nobody.
+/// All nodes share Redis: if it made them unready, the balancer would have no node left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_away_shows_and_makes_no_node_unready() {
     let mut server = Server::start().await;

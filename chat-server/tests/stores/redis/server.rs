@@ -35,8 +35,8 @@ struct Running {
     _log: JoinSet<()>,
 }
 
-/// A port that nobody listens on, below those that the system gives to connections. Another process
-/// may take it before its user does; that fails loudly.
+/// A port without a listener, below those that the system gives to connections. Another process may
+/// take it before its user does; that fails loudly.
 pub(crate) fn free_port() -> u16 {
     let candidates = (0..1_000).map(|_| rand::rng().random_range(20_000..32_000));
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();

@@ -55,7 +55,7 @@ async fn logs_of_a_store_that_was_put_back_jump_once_to_one_place() {
         "no backup yet"
     );
     let epoch = store.begin_epoch().await.unwrap();
-    // Nodes that start on it and write at once: all of them find one place.
+    // Nodes that start in the new epoch and write at once: all of them jump to the same position.
     let nodes = join_all((0..3).map(|_| connect(&settings))).await;
     let appenders: Vec<Appender> = nodes.iter().map(appender).collect();
     let sends = appenders.iter().enumerate().flat_map(|(nth, appender)| {
@@ -99,7 +99,7 @@ async fn logs_of_a_store_that_was_put_back_jump_once_to_one_place() {
             .await;
         assert_eq!(hole.unwrap().len(), 0);
     }
-    // A log that nobody writes to stays as it was, and a second entry jumps no further.
+    // A log without writes is unchanged, and a second call of `enter` jumps no further.
     assert_eq!(head(&nodes[2], quiet).await, 3);
     let entered = nodes[2].enter(quiet).await.unwrap();
     assert_eq!(nodes[0].enter(quiet).await.unwrap(), entered);

@@ -68,7 +68,7 @@ async fn connect(settings: &ScyllaSettings) -> Arc<ScyllaStore> {
     Arc::new(store.await.unwrap())
 }
 
-/// Why the store cannot be used, told when the time for a start is over.
+/// The error that the store returns when the time for a start is over.
 async fn why_it_does_not_start(settings: &ScyllaSettings) -> String {
     let clock = Arc::new(ManualClock::new(millis(0)));
     let connecting = ScyllaStore::connect(settings, clock.clone(), Arc::new(Metrics::new()));

@@ -1,4 +1,4 @@
-//! Answers that do not come: what whoever asked is told, and that asking again settles it.
+//! Lost answers: the error that the caller gets, and that a retry finds the outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ fn entries(at: u32) -> Vec<Arc<chat_server::log::Entry>> {
     batch(seq(at.into()), 2, u128::from(at + 1))
 }
 
-/// Asks again, as the appender does, until the answer is no longer that nobody answers.
+/// Retries, as the appender does, until the store returns an outcome.
 async fn settle(store: &ScyllaStore, topic: Topic, at: u32) -> Append {
     let asking = async {
         let mut pause = interval(Duration::from_millis(50));
@@ -254,7 +254,8 @@ async fn room_put_again_after_a_lost_answer_is_shown_to_its_members() {
     assert_eq!(near.room(id).await.unwrap(), Some(after.clone()));
     assert_eq!(shown().await, [true, true, false]);
 
-    // The room is there as it is asked for, and all the same its memberships are made to follow.
+    // The stored room equals the specification already, and its memberships are completed
+    // nevertheless.
     let spec = RoomSpec {
         members: after.members,
         product: None,

@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 pub(crate) enum Mode {
     /// All.
     Open,
-    /// What is asked, not what is answered.
+    /// Requests, but not their answers.
     HoldAnswers,
-    /// What is answered, not what is asked.
+    /// Answers, but no requests.
     HoldRequests,
     /// Nothing: connections end as soon as they are there.
     Cut,
@@ -53,7 +53,7 @@ impl Proxy {
         self.mode.send_replace(mode);
     }
 
-    /// Waits until somebody has tried to connect.
+    /// Waits until a client has tried to connect.
     pub(crate) async fn tried(&self) {
         drop(
             self.came

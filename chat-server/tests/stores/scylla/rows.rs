@@ -192,6 +192,6 @@ async fn rows_deleted_by_hand_are_holes_that_readers_pass_over_and_count() {
     let rows = page["data"]["data"].as_array().unwrap().iter().rev();
     let shown: Vec<_> = rows.map(|row| row["message"].as_str().unwrap()).collect();
     assert_eq!(shown, left);
-    // 3, 5 with 6, and 8, each once whoever met it.
+    // 3, 5 with 6, and 8: each hole is counted once, whichever reader finds it.
     assert_eq!(metrics.store_holes.get(), 3);
 }

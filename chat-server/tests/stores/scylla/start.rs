@@ -92,12 +92,12 @@ impl Subscriber for Complaints {
     fn exit(&self, _: &Id) {}
 }
 
-/// Of every statement that is prepared without its keyspace Cassandra says that this is no good.
+/// Cassandra warns of every statement that is prepared without its keyspace.
 #[tokio::test]
 async fn servers_have_nothing_to_warn_of() {
     let complaints = Complaints::default();
     let _noted = tracing::subscriber::set_default(complaints.clone());
-    // It says so only to who is the first to prepare a statement.
+    // The warning goes only to the first client that prepares a statement.
     let store = connect(&settings_at(&servers(), &fresh_keyspace())).await;
     let topic = fresh_topic();
     assert_eq!(append(&store, topic, 0, 2).await, Append::Applied);

@@ -2,7 +2,7 @@
 //! requests to another origin and keeps answers from pages that may not read them.
 //!
 //! As Chromium does it: RFC 6265bis for cookies, the Fetch standard for CORS, `localhost` counts as
-//! trustworthy, so `Secure` cookies are kept and sent there over plain HTTP.
+//! trustworthy, so `Secure` cookies are stored and sent there over plain HTTP.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(crate) struct Browser {
     /// The page's.
     origin: String,
     cookies: BTreeMap<(String, String), Cookie>,
-    /// Requests that were asked for before, as `METHOD URL`.
+    /// Requests that a preflight has permitted, as `METHOD URL`.
     pub(crate) asked: BTreeSet<String>,
 }
 
@@ -339,7 +339,7 @@ fn needs_preflight(request: &Request<'_>) -> bool {
     !simple || unsafe_header(request).is_some()
 }
 
-/// The one header of these requests that may have to be asked for.
+/// The one header of these requests that may need a preflight.
 fn unsafe_header(request: &Request<'_>) -> Option<&'static str> {
     const SAFE: [&str; 3] = [
         "application/x-www-form-urlencoded",

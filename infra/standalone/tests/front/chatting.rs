@@ -38,7 +38,7 @@ pub(crate) async fn walk(seller: &mut Person<'_>, buyer: &mut Person<'_>, offers
     assert_eq!(new["senderName"], offer["memberName"]);
     let (mut of_buyer, mut of_seller) = (buyer.open_chat().await, seller.open_chat().await);
 
-    // Its own message comes back to whoever says something.
+    // The sender receives its own message, too.
     of_buyer.say(room, "아직 되나요?").await;
     let (own, asked) = (of_buyer.message(room).await, of_seller.message(room).await);
     assert_eq!(own, asked);

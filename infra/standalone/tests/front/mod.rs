@@ -150,7 +150,7 @@ impl<'a> Person<'a> {
         json["code"].clone()
     }
 
-    /// All rows of a list, page by page; `first` is what the first page is asked for with.
+    /// All rows of a list, page by page; `first` is the query of the first page.
     pub(crate) async fn pages(&mut self, path: &str, first: &str) -> Vec<Value> {
         let mut rows = Vec::new();
         let mut cursor = first.to_owned();

@@ -195,7 +195,7 @@ fn chat_args(keys: &str) -> Vec<String> {
     ]
 }
 
-/// Demo people, who are nobody's members yet.
+/// Demo people without an account yet.
 fn people() -> Vec<Person> {
     let person = |id: u64| Person {
         id,
@@ -213,7 +213,7 @@ fn service(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name}: infra/services up, then its env file"))
 }
 
-/// The address of a database that nobody else uses.
+/// The address of a database of this test alone.
 async fn fresh_database() -> String {
     let server = service("TEST_POSTGRES_URL");
     let name = format!("front_{:016x}", rand::random::<u64>());
@@ -243,7 +243,7 @@ fn hold_port() -> (TcpSocket, u16) {
     (socket, port)
 }
 
-/// Waits until somebody without a login is told so: then what is behind the balancer serves.
+/// Waits until a request without a login gets a 401: then the servers behind the balancer are up.
 async fn answers(url: &str) {
     let http = crate::client();
     let url = url.replacen("localhost", "127.0.0.1", 1);
