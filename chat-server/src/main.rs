@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     let logs = match telemetry::init(config.log_format, &config.log) {
         Ok(logs) => logs,
         Err(error) => {
-            // If standard error is gone, the exit code still says it.
+            // If standard error is closed, the exit code still reports the failure.
             drop(writeln!(std::io::stderr(), "chat-server: {error}"));
             return ExitCode::FAILURE;
         }

@@ -57,7 +57,7 @@ pub enum RoomError {
     /// The member is not in the room.
     #[error("not a participant of room {0}")]
     NotParticipant(RoomId),
-    /// The store does not answer now. Asking again later may work.
+    /// The store does not answer now. A later retry may succeed.
     #[error("rooms cannot be read now")]
     Unavailable,
 }

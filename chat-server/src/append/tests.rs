@@ -145,7 +145,7 @@ impl Fixture {
     }
 }
 
-/// PendingChecks again and again until it holds. With virtual time a look takes none.
+/// Polls until the condition holds. With virtual time a poll takes no time.
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let mut look = interval(Duration::from_millis(1));
     let looking = async {

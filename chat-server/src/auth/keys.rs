@@ -243,7 +243,8 @@ async fn read_file(path: &Path) -> Result<KeySet, FetchError> {
         .await
         .map_err(FetchError::File)?;
     let mut body = Vec::new();
-    // One byte more than the maximum tells a file that is too large from one that just fits.
+    // One byte more than the maximum distinguishes a file that is too large from one that just
+    // fits.
     let mut bounded = file.take(JWKS_BYTES_MAX as u64 + 1);
     bounded
         .read_to_end(&mut body)

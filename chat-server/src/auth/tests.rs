@@ -114,7 +114,7 @@ fn cookies(access: Option<Secret<String>>, refresh: Option<Secret<String>>) -> C
     }
 }
 
-/// An authenticator that asks this market, at a time of its own.
+/// An authenticator that fetches the keys of this market, with a clock of its own.
 async fn asking(market: &Market) -> (Authenticator, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new(start()));
     let source = KeySource::Url(market.url.clone());

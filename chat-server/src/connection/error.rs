@@ -21,7 +21,7 @@ use crate::wire::SendError;
 pub(super) struct ClientError {
     /// The number for programs.
     pub(super) code: u16,
-    /// The name for programs: where a code covers several rules, it may tell them apart.
+    /// The name for programs: where a code covers several rules, it may distinguish them.
     pub(super) name: &'static str,
     /// The text for people.
     pub(super) message: &'static str,

@@ -245,7 +245,8 @@ impl Hub {
     async fn begin(&self, live: &Arc<LiveTopic>) -> Result<(), StoreError> {
         let (topic, parts) = (live.topic(), &self.state.parts);
         let _gate = self.state.topics.gate(topic).lock().await;
-        // A bus that is away is not waited for; the wish stays with it until it is back.
+        // No wait for a disconnected bus: it keeps the subscription and establishes it after the
+        // reconnect.
         let wait = match parts.bus.state() {
             BusState::Up => CONFIRM_MAX,
             BusState::Away => Duration::ZERO,

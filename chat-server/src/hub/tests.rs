@@ -481,7 +481,7 @@ async fn many_losses_are_one_look_at_all_and_one_more() {
     for _ in 0..100 {
         a.hub.take_from_bus(BusEvent::Lost);
     }
-    // The task has not run yet, so one look would do; it cannot know.
+    // All these events are handled by one task, which has not run yet.
     let names = || a.hub.state.parts.drain.running();
     assert_eq!(names(), [("hub-heads", 1)]);
     let over = async {

@@ -62,7 +62,7 @@ pub enum PutError {
     /// The room is there and about something else, or between others.
     #[error("room {0} is about something else or between others")]
     Taken(RoomId),
-    /// The store does not answer now. Asking again is harmless.
+    /// The store does not answer now. A retry is harmless.
     #[error("rooms cannot be changed now")]
     Unavailable,
 }

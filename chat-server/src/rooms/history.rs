@@ -1,4 +1,4 @@
-//! What was said in a room, backwards.
+//! The history of a room: pages of its messages, backwards.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ struct Piece {
 impl RoomLog {
     /// The `size` entries before `before`, or the newest ones.
     ///
-    /// The position alone decides, so what is said meanwhile changes no later page.
+    /// The position alone decides, so messages sent meanwhile change no later page.
     ///
     /// # Errors
     /// See [`PageError`].

@@ -30,7 +30,7 @@ const ROUNDS_MAX: u32 = 3;
 /// Rooms without a noted message whose log is looked at for one list.
 const SILENT_MAX: usize = 32;
 
-/// Questions to the store at once for one list.
+/// Concurrent requests to the store for one list.
 const READS_AT_ONCE: usize = 16;
 
 /// How long a position is remembered: no client waits longer with the next page.
@@ -90,7 +90,7 @@ struct Position {
     room: Reverse<RoomId>,
 }
 
-/// A membership with what is known of its room's newest message.
+/// A membership and the noted newest message of its room.
 struct Row {
     position: Position,
     last_read: Seq,
@@ -139,7 +139,7 @@ impl RoomLists {
         }
     }
 
-    /// `size` of the member's rooms, after the cursor. A room that does not speak meanwhile is on
+    /// `size` of the member's rooms, after the cursor. A room without new messages meanwhile is on
     /// exactly one page of a walk.
     ///
     /// Where a room stands follows from a record that may be behind its log. So each row that is to
@@ -195,7 +195,7 @@ impl RoomLists {
         Err(RoomError::Unavailable.into()) // never: the last round returns
     }
 
-    /// Where the cursor's room stood when the page was given, as far as anybody knows.
+    /// The position of the cursor's room when the page was sent; `None` if it is not cached.
     async fn shown_at(
         &self,
         member: MemberId,

@@ -19,7 +19,7 @@ pub(super) struct RoomLog {
     pub(super) errors: StoreErrors,
 }
 
-/// Positions to read: up to `last` entries are known to be there, up to `further` there may be some.
+/// Positions to read: up to `last` entries exist, up to `further` there may be some.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
     pub(super) first: Seq,
@@ -57,8 +57,9 @@ impl RoomLog {
             .map_err(|error| self.unavailable("read", &error))
     }
 
-    /// The entries of a span; read again serially when some of those known to be there are missing. Two
-    /// reads may still find fewer: a record can name what a restored backup does not have.
+    /// The entries of a span; read again at serial consistency when some of those up to `last` are
+    /// missing. Two reads may still find fewer: a record can name what a restored backup does not
+    /// have.
     pub(super) async fn read_span(
         &self,
         room: RoomId,

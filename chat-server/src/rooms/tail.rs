@@ -19,7 +19,7 @@ const TAIL_ENTRIES: u32 = 128;
 /// Reads for one row. Beyond 512 entries without 100 that count nearly all were taken back.
 const TAIL_READS_MAX: u32 = 4;
 
-/// What the end of a log says to a member.
+/// The end of a log as a member sees it: newest entry and unread count.
 #[derive(Default)]
 pub(super) struct Tail {
     pub(super) newest: Option<Arc<Entry>>,
@@ -51,7 +51,7 @@ impl RoomLog {
             return Ok(None);
         };
         if newest.seq == last {
-            // The record is far behind, and only the log itself knows where it ends.
+            // The record is far behind; the end of the log has to be read from the store.
             let head = self.head(room, ReadConsistency::Quorum).await?;
             newest = self.entry(room, head).await?.unwrap_or(newest);
         }

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Reads go to the blocking pool although most take tens of microseconds: which of them must wait
-//! for the disk is not known before, and a worker that waits holds up every connection it serves.
-//! The hop costs less than the page it reads. `head`, which hubs call often, is answered from
-//! memory for recently written topics.
+//! for the disk is unknown before, and a worker that waits holds up every connection it serves. The
+//! hop costs less than the page it reads. `head`, which hubs call often, is answered from memory
+//! for recently written topics.
 //!
 //! fjall takes an unreadable part of a journal for its end, and what follows is lost
 //! (<https://github.com/fjall-rs/fjall/issues/311>). So the journals are checked before fjall opens

@@ -1,8 +1,9 @@
-//! Publish queue: one bounded queue of messages, and the heads that are owed for failed ones.
+//! Publish queue: one bounded queue of messages, and the heads to publish in place of failed ones
+//! (`owed`).
 //!
-//! For entries that do not fit or were not sent, their topic's greatest position is owed: it is
-//! published as a head, again and again until that succeeds. More owed topics than fit are owed as
-//! one `Lost` to all nodes.
+//! For entries that do not fit or were not sent, their topic's greatest position is published as a
+//! head, retried until that succeeds. More such topics than fit are replaced by one `Lost` to all
+//! nodes.
 //!
 //! It does not send (`sender`).
 
@@ -22,7 +23,7 @@ const QUEUE_MAX: usize = 16_384;
 /// 16 MiB of messages waiting at most.
 const QUEUE_BYTES_MAX: usize = 16 << 20;
 
-/// Topics owed at most: more than a node subscribes.
+/// Owed heads at most: more topics than a node subscribes.
 const OWED_MAX: usize = 65_536;
 
 /// Messages sent at a time.
@@ -94,7 +95,8 @@ impl Outbox {
         }
     }
 
-    /// Queues an item; one that does not fit is owed or dropped. Returns whether it is owed.
+    /// Queues an item. Of one that does not fit the head is owed, or it is dropped. Returns whether
+    /// a head is owed.
     pub(super) fn push(&self, item: Item) -> bool {
         let mut state = self.lock();
         let is_owed = if state.has_place(&item) {
@@ -113,7 +115,7 @@ impl Outbox {
         is_owed
     }
 
-    /// Takes back items that were not sent. Returns how many of them are owed.
+    /// Takes back items that were not sent. Returns for how many of them a head is owed.
     pub(super) fn give_back(&self, items: impl IntoIterator<Item = Item>) -> u64 {
         let mut state = self.lock();
         items
@@ -122,7 +124,8 @@ impl Outbox {
             .sum()
     }
 
-    /// Without a connection all queued items are taken back. Returns how many are owed.
+    /// Without a connection all queued items are taken back. Returns for how many of them a head is
+    /// owed.
     pub(super) fn give_all_back(&self) -> u64 {
         let mut state = self.lock();
         state.queue_bytes = 0;
@@ -191,7 +194,7 @@ impl State {
         !self.is_closed && self.queue.len() < QUEUE_MAX && fits
     }
 
-    /// Owes an item that must not be lost; returns whether it is one.
+    /// Records the head of an item that must not be lost; returns whether it is such an item.
     fn owe(&mut self, item: Item) -> bool {
         match item {
             Item::Grown { topic, head, .. } => {

@@ -113,8 +113,8 @@ fn check(ring: &mut Ring, there: &BTreeSet<u32>) {
     }
 }
 
-/// Entries arrive in any order, some twice, some never; now and then a page is read from the
-/// store. In the end everything is visible, and the ring said so whenever the head moved.
+/// Entries arrive in any order, some twice, some never; now and then a page is read from the store.
+/// In the end everything is visible, and the ring reported every move of the head.
 fn play(seed: u64, topic: Topic, begin: u32, gone: f64) {
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);

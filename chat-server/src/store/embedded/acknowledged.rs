@@ -1,9 +1,9 @@
 //! Mark of the last acknowledged append but one, in a file beside the journal.
 //!
-//! A journal that lost its end at the border of two batches looks like one that never was longer.
-//! So the store writes down which append it answered last but one, and a start checks that it is
-//! there. Last but one, because the last write may be torn by a kill or a power failure before it
-//! is answered, and a start must not refuse that.
+//! A journal that lost its end at the border of two batches cannot be distinguished from one that
+//! never was longer. So the store writes down which append it answered last but one, and a start
+//! checks that it is there. Last but one, because the last write may be torn by a kill or a power
+//! failure before it is answered, and a start must not refuse that.
 //!
 //! The mark is not synced: it costs a microsecond, survives a kill, and after a power failure may
 //! be older than the truth, but never newer.

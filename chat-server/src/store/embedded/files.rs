@@ -1,6 +1,6 @@
 //! Check of fjall's table files before fjall opens them.
 //!
-//! fjall trusts some of what it reads at its start: a flipped bit in a count makes it ask for
+//! fjall trusts some of what it reads at its start: a flipped bit in a count makes it allocate
 //! hundreds of gigabytes, which ends the process, and a tree without its file `current` is taken
 //! for one that was never finished, and removed. So all metadata is checked first: `current`, the
 //! version it names, and of each table the contents, the index, the filter and what describes it.

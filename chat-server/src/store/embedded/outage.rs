@@ -1,9 +1,9 @@
 //! Recovery of a store that takes no writes: probe the disk, close, open again.
 //!
-//! fjall refuses everything after one failed write, rightly: what the page cache holds then is
-//! unknown, and only a start, which reads the journal, knows. So the store is closed and opened
-//! again in this process. Not before the disk takes writes again, which a probe file shows: until
-//! then the old tables still serve reads.
+//! fjall refuses everything after one failed write, rightly: the content of the page cache is
+//! unknown then, and only a start reads the journal again. So the store is closed and opened again
+//! in this process. Not before the disk takes writes again, which a probe file shows: until then
+//! the old tables still serve reads.
 //!
 //! Readiness shows the outage. A store that cannot be opened again ends the
 //! process with an error code, so that its supervisor acts.

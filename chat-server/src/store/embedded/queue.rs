@@ -27,7 +27,7 @@ const WRITE_BYTES_MIN: u32 = 4 << 10;
 const QUEUE_WRITES_MAX: usize = (QUEUE_BYTES_MAX / WRITE_BYTES_MIN) as usize;
 
 /// A write is answered within this time. A commit takes under a millisecond; a disk that is busy
-/// with compaction may take a second. The sender's own deadline is 5 s, so it can ask again twice.
+/// with compaction may take a second. The sender's own deadline is 5 s, so it can retry twice.
 pub(super) const WRITE_WAIT: Duration = Duration::from_millis(1_500);
 
 /// A write.

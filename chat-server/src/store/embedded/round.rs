@@ -1,8 +1,8 @@
 //! One round of the writer: the writes that are committed as one batch.
 //!
 //! A round is planned write by write, each seeing what the ones before it will have done, then
-//! committed as one batch. Nothing is answered before: even "another head" may speak of a head that
-//! is only just being written.
+//! committed as one batch. Nothing is answered before: even "another head" may report a head whose
+//! write is not committed yet.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};

@@ -71,7 +71,7 @@ impl Buckets {
         Ok(head)
     }
 
-    /// Where a head may lie of which this node knows nothing yet.
+    /// Guesses the bucket of the head of a topic for which this node has no hint.
     async fn guess_bucket(&self, topic: Topic) -> Result<u32, StoreError> {
         let noted = match topic {
             Topic::Room(room) => self.rooms.head(room).await?,

@@ -2,7 +2,7 @@
 //! counters that every table needs.
 //!
 //! The parts of the store own a handle of one client each; none of them uses the driver's session
-//! itself. This file does not know any table.
+//! itself. This file contains nothing about tables.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -84,15 +84,15 @@ const CREATE_KEYSPACE: &str = "CREATE KEYSPACE IF NOT EXISTS ";
 const REPLICATION: &str = " WITH replication = {'class': 'NetworkTopologyStrategy'";
 
 /// Only for ScyllaDB, whose conditional statements need a keyspace without tablets before 2025.4;
-/// Cassandra does not know the word.
+/// Cassandra rejects the option.
 const SCYLLA_OVERLAY: &str = " AND tablets = {'enabled': false}";
 
 /// On which server a keyspace is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// What both know.
+    /// CQL that both servers accept.
     Common,
-    /// With what only ScyllaDB knows.
+    /// With options that only ScyllaDB accepts.
     Scylla,
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::log::Topic;
 
 /// Topics of one generation: with two of them about 2 MiB, more topics than a node has busy at a
-/// time. One that is not here costs a few more questions.
+/// time. A topic without a hint costs a few more reads.
 const GENERATION_TOPICS_MAX: usize = 65_536;
 
 /// Two generations: what was not used while the young one filled is forgotten with the old one.

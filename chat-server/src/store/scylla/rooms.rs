@@ -265,7 +265,7 @@ fn role_of(code: i8) -> Result<Role, StoreError> {
     role.ok_or_else(|| corrupt("a membership", format!("unknown role {code}")))
 }
 
-/// The room is written; whether its memberships follow it is not known.
+/// Error after the room was written: whether its memberships were written is unknown.
 fn half_done(error: StoreError) -> StoreError {
     match error {
         StoreError::Unavailable(why) => StoreError::Unknown(why),

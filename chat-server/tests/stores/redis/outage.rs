@@ -18,7 +18,7 @@ async fn node_starts_without_redis_and_joins_when_it_comes() {
     there.bus.subscribe(topic).await.unwrap_err();
     here.publish(topic, 3);
     server.resume().await;
-    // What was said before this is in the store: it may have been heard, or not.
+    // Entries published before this are in the store; the bus may or may not have delivered them.
     there.until_lost().await;
     there.until_heard(&here, topic, 4).await;
 }
@@ -37,7 +37,7 @@ async fn what_was_published_while_away_gets_through_as_a_head() {
     (1..=7).for_each(|at| here.publish(topic, at));
     here.publish(other, 5);
     server.resume().await;
-    // `there` may be late, and then learns of it by its `Lost`, so it is told once more.
+    // `there` may reconnect late and get only a `Lost`, so `here` publishes once more.
     there.until_lost().await;
     here.until(BusState::Up).await;
     there.until_heard(&here, topic, 8).await;
@@ -54,8 +54,8 @@ async fn what_was_published_while_away_gets_through_as_a_head() {
     assert_eq!(there.metrics.bus_connects.get(), times_away + 1);
 }
 
-/// As after a fail-over that left the connection open: it takes no key any more, and whoever listens
-/// elsewhere hears nothing of what it is told.
+/// As after a fail-over that left the connection open: the old primary accepts no writes any more,
+/// and subscribers of the new primary get nothing that is published to it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn primary_that_is_one_no_more_is_left() {
     let server = Server::start().await;
@@ -79,7 +79,7 @@ async fn message_of_a_newer_build_still_tells_the_head() {
         BusEvent::Head(heard, head) => assert_eq!((heard, head), (topic, seq(5))),
         other => panic!("expected a head, got {other:?}"),
     }
-    // Not about the log: nobody misses it.
+    // Not about the log, so its loss needs no `Lost`.
     let beside = [&[9][..], &[7; 8], &[0; 4], &[78], b"whatever"].concat();
     server.command_with(&["publish", &channel], &beside).await;
     let control = format!("{PREFIX}:control");
