@@ -178,15 +178,25 @@ async fn help_shows_every_setting() {
     }
 }
 
+/// A value that no setting takes ends the start; the report names the setting and its variable.
 #[tokio::test]
-async fn wrong_settings_are_told_at_once_and_nothing_starts() {
-    let wrong = ["--listen", "here", "--store", "tape:", "--colour", "red"];
-    let mut wrong = program(&wrong);
-    wrong.env("CHAT_SYNC", "never");
-    let ended = run(wrong).await;
-    assert_eq!(ended.status.code(), Some(64));
-    let report = String::from_utf8(ended.stderr).unwrap();
-    for part in ["--listen", "--store", "--colour", "CHAT_SYNC"] {
+async fn wrong_setting_is_reported_and_nothing_starts() {
+    let wrong: [(&[&str], &str, &str); 4] = [
+        (
+            &["--listen", "here"],
+            "CHAT_OTHER",
+            "--listen (CHAT_LISTEN)",
+        ),
+        (&["--store", "tape:"], "CHAT_OTHER", "--store (CHAT_STORE)"),
+        (&["--colour", "red"], "CHAT_OTHER", "--colour"),
+        (&[], "CHAT_SYNC", "CHAT_SYNC"),
+    ];
+    for (args, variable, part) in wrong {
+        let mut program = program(args);
+        program.env(variable, "never");
+        let ended = run(program).await;
+        assert_eq!(ended.status.code(), Some(64), "{args:?}");
+        let report = String::from_utf8(ended.stderr).unwrap();
         assert!(report.contains(part), "{part} is missing in: {report}");
     }
 }
