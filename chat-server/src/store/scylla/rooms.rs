@@ -231,26 +231,37 @@ impl RoomTables {
         self.client.within(HEADS_ANSWERS, Effect::None, heads).await
     }
 
-    /// The noted newest message of a room.
+    /// The noted newest message of a room. The record is a cache of the log: an unreadable one is logged
+    /// and counts as missing, so that readers read the log, which writes it again.
     pub(super) async fn head(&self, room: RoomId) -> Result<Option<RoomHead>, StoreError> {
-        type Stored<'a> = (Option<i32>, Option<&'a str>, Option<CqlTimestamp>);
-        const WHAT: &str = "a room's head";
         let rows = self
             .client
             .rows(&self.client.statements().room_head, (number(room.get()),))
             .await?;
-        let found = rows.maybe_first_row::<Stored<'_>>();
-        let Some((Some(seq), text, at)) = found.map_err(|error| corrupt(WHAT, error))? else {
-            return Ok(None);
-        };
-        let at = at.ok_or_else(|| corrupt(WHAT, "no time"))?.0;
-        Ok(Some(RoomHead {
-            room,
-            seq: position(WHAT, seq)?,
-            text: text.unwrap_or_default().to_owned(),
-            at: at.try_into().map_err(|error| corrupt(WHAT, error))?,
+        let found = rows.maybe_first_row::<StoredHead<'_>>();
+        let read = found.map_err(|error| corrupt(HEAD, error));
+        let head = read.and_then(|found| found.map_or(Ok(None), |stored| head_of(room, stored)));
+        Ok(head.unwrap_or_else(|error| {
+            tracing::error!(room.id = %room, "room {room} is read from its log: {error}");
+            None
         }))
     }
+}
+
+/// Position, text and time of a room's newest message.
+type StoredHead<'a> = (Option<i32>, Option<&'a str>, Option<CqlTimestamp>);
+
+const HEAD: &str = "a room's head";
+
+fn head_of(room: RoomId, (seq, text, at): StoredHead<'_>) -> Result<Option<RoomHead>, StoreError> {
+    let Some(seq) = seq else { return Ok(None) };
+    let at = at.ok_or_else(|| corrupt(HEAD, "no time"))?.0;
+    Ok(Some(RoomHead {
+        room,
+        seq: position(HEAD, seq)?,
+        text: text.unwrap_or_default().to_owned(),
+        at: at.try_into().map_err(|error| corrupt(HEAD, error))?,
+    }))
 }
 
 fn ids(room: &Room) -> HashSet<i32> {
