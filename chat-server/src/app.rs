@@ -214,7 +214,7 @@ impl Node {
         self.http.health.set_started();
     }
 
-    /// Sends what is left in the outbox and leaves the bus. Call it when no task is left.
+    /// Publishes the rest of the outbox and closes the bus. To be called after all tasks have ended.
     pub async fn leave_bus(&self) {
         self.bus.close(BUS_CLOSE_MAX).await;
     }

@@ -158,8 +158,8 @@ pub struct ChatLimits {
     pub http_idle_time: Duration,
 
     /// Heart-beats, in milliseconds: the shortest interval at which this server sends, and the
-    /// interval that it requests from clients. A client that offers an interval between the two is
-    /// asked for its own
+    /// interval that it requests from clients. The server accepts a client's own
+    /// interval between the two
     #[arg(long, env = "CHAT_HEART_BEAT", default_value = "1000,25000", value_parser = parse_heart_beat,
         value_name = "SENDS,HEARS")]
     pub heart_beat: HeartBeat,

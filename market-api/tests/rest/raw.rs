@@ -3,7 +3,7 @@
 #[path = "../../../shared/tests/support/raw.rs"]
 mod bytes;
 
-use self::bytes::{ask, check};
+use self::bytes::{ask, check, check_early_refusals};
 use crate::on_both;
 use crate::site::{PAGE, Site};
 use crate::support::On;
@@ -167,31 +167,8 @@ fn allowed(answer: &str) -> String {
     allow.remove(0).to_owned()
 }
 
-/// Otherwise a page could not distinguish them from an unreachable server.
 async fn refusals_before_the_routes_can_be_read_by_our_pages(on: On) {
     let site = Site::start(on).await;
     let address = site.base.trim_start_matches("http://");
-    for (request, expected) in [
-        (
-            "POST /api/members/cash HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 9",
-            (415, 1012),
-        ),
-        (
-            "GET /api/members/cash HTTP/1.1\r\nHost: x\r\nExpect: 200-ok",
-            (417, 1016),
-        ),
-        (
-            "POST /api/members/cash HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked",
-            (501, 1016),
-        ),
-        ("GET /api/members/cash HTTP/1.1\r\nHost: a b", (400, 1006)),
-    ] {
-        for (origin, is_ours) in [(PAGE, true), ("https://evil.example", false)] {
-            let bytes = format!("{request}\r\nOrigin: {origin}\r\nConnection: close\r\n\r\n");
-            let answer = ask(address, bytes.as_bytes()).await;
-            check(request, &answer, expected);
-            let granted = format!("\r\naccess-control-allow-origin: {PAGE}\r\n");
-            assert_eq!(answer.contains(&granted), is_ours, "{origin}: {answer}");
-        }
-    }
+    check_early_refusals(address, "/api/members/cash", PAGE).await;
 }

@@ -44,3 +44,32 @@ pub(crate) fn check(request: &str, answer: &str, expected: (u16, u64)) {
     let is_allow_told = status != 405 || head.contains("\r\nallow: ");
     assert!(is_allow_told, "{request:?}: {answer}");
 }
+
+/// Refusals that are made before the routes are readable by pages of `page`, an allowed origin, and by
+/// no others: otherwise such a page could not distinguish them from an unreachable server. `path` is a
+/// route of the server.
+pub(crate) async fn check_early_refusals(address: &str, path: &str, page: &str) {
+    for (method, rest, expected) in [
+        (
+            "POST",
+            "Host: x\r\nContent-Encoding: gzip\r\nContent-Length: 9",
+            (415, 1012),
+        ),
+        ("GET", "Host: x\r\nExpect: 200-ok", (417, 1016)),
+        (
+            "POST",
+            "Host: x\r\nTransfer-Encoding: gzip, chunked",
+            (501, 1016),
+        ),
+        ("GET", "Host: a b", (400, 1006)),
+    ] {
+        let request = format!("{method} {path} HTTP/1.1\r\n{rest}");
+        for (origin, is_ours) in [(page, true), ("https://evil.example", false)] {
+            let bytes = format!("{request}\r\nOrigin: {origin}\r\nConnection: close\r\n\r\n");
+            let answer = ask(address, bytes.as_bytes()).await;
+            check(&request, &answer, expected);
+            let granted = format!("\r\naccess-control-allow-origin: {page}\r\n");
+            assert_eq!(answer.contains(&granted), is_ours, "{origin}: {answer}");
+        }
+    }
+}

@@ -42,8 +42,7 @@ async fn everybody_is_told_at_the_deadline_also_in_the_queue() {
     assert_eq!(fixture.send("again", None).await, at(1));
 }
 
-/// A store that takes longer for an append than what is left to the first of its sends must not get
-/// requests in vain for ever.
+/// A store whose append takes longer than the oldest send's remaining time must still complete appends.
 #[tokio::test(start_paused = true)]
 async fn a_slow_store_gets_to_take_what_it_can() {
     let fixture = Fixture::new().await;

@@ -170,7 +170,7 @@ async fn nothing_overtakes_however_long_a_client_waits_before_it_sends_again() {
     }
 }
 
-/// A client that has read of the first refusal only: what is new waits for all that were refused.
+/// A client that has read only the first refusal: its new sends wait for all refused ones.
 #[tokio::test(start_paused = true)]
 async fn each_that_was_refused_comes_before_what_is_new() {
     let fixture = Fixture::new().await;
@@ -219,7 +219,7 @@ fn a_later_one_that_was_refused_first_does_not_overtake() {
     }
 }
 
-/// However much is refused, what is remembered of it is bounded, and the first of it counts.
+/// The record of refused sends is bounded; the earliest ones stay in it.
 #[test]
 fn what_is_remembered_is_bounded() {
     let (origin, now) = (Origin::default(), SystemClock.now());

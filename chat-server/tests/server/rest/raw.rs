@@ -5,7 +5,7 @@ mod bytes;
 
 use shared::claims::MemberToken;
 
-use self::bytes::{ask, check};
+use self::bytes::{ask, check, check_early_refusals};
 use crate::rest::site::{PAGE, Site};
 
 #[tokio::test]
@@ -127,32 +127,9 @@ async fn options_that_is_no_preflight_says_what_a_path_takes() {
     );
 }
 
-/// A page could not tell them from a server that is away.
 #[tokio::test]
 async fn refusals_before_the_routes_can_be_read_by_our_pages() {
     let site = Site::start().await;
     let address = site.base.trim_start_matches("http://");
-    for (request, expected) in [
-        (
-            "POST /api/chat-room HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 9",
-            (415, 1012),
-        ),
-        (
-            "GET /api/chat-room HTTP/1.1\r\nHost: x\r\nExpect: 200-ok",
-            (417, 1016),
-        ),
-        (
-            "POST /api/chat-room HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked",
-            (501, 1016),
-        ),
-        ("GET /api/chat-room HTTP/1.1\r\nHost: a b", (400, 1006)),
-    ] {
-        for (origin, is_ours) in [(PAGE, true), ("https://evil.example", false)] {
-            let bytes = format!("{request}\r\nOrigin: {origin}\r\nConnection: close\r\n\r\n");
-            let answer = ask(address, bytes.as_bytes()).await;
-            check(request, &answer, expected);
-            let granted = format!("\r\naccess-control-allow-origin: {PAGE}\r\n");
-            assert_eq!(answer.contains(&granted), is_ours, "{origin}: {answer}");
-        }
-    }
+    check_early_refusals(address, "/api/chat-room", PAGE).await;
 }

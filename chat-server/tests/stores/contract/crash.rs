@@ -385,6 +385,23 @@ async fn child_whose_disk_is_full_for_a_while() {
     println!("ended well");
 }
 
+/// Runs a test of this file as a child whose files may not grow, and expects it to end well.
+#[cfg(target_os = "linux")]
+fn check_ends_well(test: &str, folder: &Path, sync: &str) {
+    // The signal for a file that may not grow would end the child before it sees the error.
+    let script = r#"trap "" XFSZ; exec "$0" "$@""#;
+    let binary = this_binary();
+    let test = format!("store_contract::crash::{test}");
+    let output = child("sh", &["-c", script, &binary], &test, folder, sync)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("ended well"),
+        "{output:?}"
+    );
+}
+
 /// RLIMIT_FSIZE stands for a full disk: it needs no mount. It does not show a disk that is full
 /// only when the page cache is written back.
 #[cfg(target_os = "linux")]
@@ -392,17 +409,7 @@ async fn child_whose_disk_is_full_for_a_while() {
 fn store_is_opened_again_after_a_full_disk_and_keeps_what_was_acknowledged() {
     for sync in ["always", "every"] {
         let folder = tempfile::tempdir().unwrap();
-        let script = r#"trap "" XFSZ; exec "$0" "$@""#;
-        let binary = this_binary();
-        let test = "store_contract::crash::child_whose_disk_is_full_for_a_while";
-        let output = child("sh", &["-c", script, &binary], test, folder.path(), sync)
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success() && text.contains("ended well"),
-            "{output:?}"
-        );
+        check_ends_well("child_whose_disk_is_full_for_a_while", folder.path(), sync);
     }
 }
 
@@ -411,18 +418,7 @@ fn store_is_opened_again_after_a_full_disk_and_keeps_what_was_acknowledged() {
 async fn failed_commit_is_unknown_and_ends_all_writing_until_reopened() {
     for sync in ["always", "every"] {
         let folder = tempfile::tempdir().unwrap();
-        // The signal for a file that may not grow would end the child before it sees the error.
-        let script = r#"trap "" XFSZ; exec "$0" "$@""#;
-        let binary = this_binary();
-        let test = "store_contract::crash::child_whose_disk_fails";
-        let output = child("sh", &["-c", script, &binary], test, folder.path(), sync)
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success() && text.contains("ended well"),
-            "{output:?}"
-        );
+        check_ends_well("child_whose_disk_fails", folder.path(), sync);
 
         let store = EmbeddedStore::open(folder.path(), SyncMode::Always).unwrap();
         let topic = Topic::Room(room(1));
