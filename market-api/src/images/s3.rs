@@ -66,7 +66,12 @@ impl S3Images {
     fn signed(&self, method: Method, place: &str, headers: &[Header<'_>], now: UnixMillis) -> Url {
         let mut url = self.settings.bucket_url.clone();
         url.set_path(&at(&url, place));
-        sign(&self.settings, (method, url), headers, now, UPLOAD_TIME)
+        let request = UnsignedRequest {
+            method,
+            url,
+            headers,
+        };
+        sign(&self.settings, request, now, UPLOAD_TIME)
     }
 
     /// The source of a copy within the bucket: `/bucket/key`.
@@ -222,12 +227,19 @@ fn size(headers: &http::HeaderMap) -> Option<u64> {
 /// A header's name in lower case, and its value.
 type Header<'a> = (&'a str, &'a str);
 
-/// A URL that authorizes this one request until `lifetime` from `now`. Signs the host and these headers, which
-/// are in the order of their names, and not the body; S3 requires all `x-amz-` headers to be signed.
+/// A request that is about to be signed.
+struct UnsignedRequest<'a> {
+    method: Method,
+    url: Url,
+    /// In the order of their names. S3 requires all `x-amz-` headers to be signed.
+    headers: &'a [Header<'a>],
+}
+
+/// A URL that authorizes this one request until `lifetime` from `now`. Signs the host and the headers, and
+/// not the body.
 fn sign(
     settings: &S3Settings,
-    (method, url): (Method, Url),
-    headers: &[Header<'_>],
+    request: UnsignedRequest<'_>,
     now: UnixMillis,
     lifetime: Duration,
 ) -> Url {
@@ -236,15 +248,15 @@ fn sign(
     let now = Timestamp::from_millisecond(now.get()).unwrap_or_default();
     signing::sign(
         &now,
-        method,
-        url,
+        request.method,
+        request.url,
         &settings.access_key,
         settings.secret_key.expose(),
         None,
         &settings.region,
         lifetime.as_secs(),
         no_query,
-        headers.iter().copied(),
+        request.headers.iter().copied(),
     )
 }
 
@@ -266,13 +278,12 @@ mod tests {
             secret_key: Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()),
         };
         let now = UnixMillis::from_seconds(1_369_353_600).unwrap();
-        let signed = sign(
-            &settings,
-            (Method::Get, url),
-            &[],
-            now,
-            Duration::from_secs(86_400),
-        );
+        let request = UnsignedRequest {
+            method: Method::Get,
+            url,
+            headers: &[],
+        };
+        let signed = sign(&settings, request, now, Duration::from_secs(86_400));
         assert_eq!(
             signed.as_str(),
             "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256\
