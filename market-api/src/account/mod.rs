@@ -8,7 +8,7 @@ mod export;
 mod http;
 mod repo;
 
-use shared::clock::{LocalDateTime, UnixMillis};
+use shared::clock::UnixMillis;
 use shared::ids::MemberId;
 use shared::money::{Units, Won};
 
@@ -105,8 +105,7 @@ impl Account {
     /// # Errors
     /// The database's.
     pub async fn plan(&self, member: MemberId) -> Result<Option<PlanBalance>, DbError> {
-        let month = LocalDateTime::from_unix(self.db.now()).month();
-        repo::plan(&self.db, member, month).await
+        repo::plan(&self.db, member, self.db.month()).await
     }
 
     /// What the member bought, listed and sold in the present Seoul month.
@@ -114,8 +113,7 @@ impl Account {
     /// # Errors
     /// The database's.
     pub async fn this_month(&self, member: MemberId) -> Result<MonthOfData, DbError> {
-        let month = LocalDateTime::from_unix(self.db.now()).month();
-        repo::month_of_data(&self.db, member, month).await
+        repo::month_of_data(&self.db, member, self.db.month()).await
     }
 
     /// Makes an uploaded picture the member's profile picture.

@@ -139,7 +139,7 @@ impl<'c> Tx<'c> {
     /// The Seoul month of this attempt.
     #[must_use]
     pub fn month(&self) -> Month {
-        LocalDateTime::from_unix(self.now).month()
+        seoul_month(self.now)
     }
 }
 
@@ -238,6 +238,12 @@ impl Db {
         self.clock.unix_millis()
     }
 
+    /// The present Seoul month, from the clock that transactions use.
+    #[must_use]
+    pub fn month(&self) -> Month {
+        seoul_month(self.now())
+    }
+
     /// Updates the pool's gauges.
     pub fn show_connections(&self) {
         let idle = i64::try_from(self.readers.num_idle()).unwrap_or(i64::MAX);
@@ -275,6 +281,10 @@ impl Db {
     pub async fn close(&self) {
         self.readers.close().await;
     }
+}
+
+fn seoul_month(now: UnixMillis) -> Month {
+    LocalDateTime::from_unix(now).month()
 }
 
 /// The body of a transaction. A function without captures, since it may be rerun: its input is the context,

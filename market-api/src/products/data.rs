@@ -89,11 +89,7 @@ pub(super) async fn change_in(change: &DataChange, tx: &mut Tx<'_>) -> TxResult<
     let new = to.terms();
     let is_raised =
         new.price > old.price || new.unit_price > old.unit_price || new.sale != old.sale;
-    let change = match is_raised {
-        true => PriceChange::Raised,
-        false => PriceChange::NotRaised,
-    };
-    repo::update_data(tx, old.id, &new, change).await?;
+    repo::update_data(tx, old.id, &new, PriceChange::raised_if(is_raised)).await?;
     Ok(())
 }
 

@@ -31,10 +31,7 @@ pub(super) async fn change_in(id: ProductId, spot: &NewSpot, tx: &mut Tx<'_>) ->
         return refuse(OfferError::Unavailable);
     }
     let price = spot.price.won();
-    let change = match price > old.price {
-        true => PriceChange::Raised,
-        false => PriceChange::NotRaised,
-    };
+    let change = PriceChange::raised_if(price > old.price);
     repo::update_price(tx, old.id, price, change).await?;
     repo::update_spot(tx, old.id, spot).await?;
     repo::delete_images(tx, old.id).await?;

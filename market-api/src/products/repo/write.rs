@@ -60,6 +60,15 @@ pub(in crate::products) enum PriceChange {
     NotRaised,
 }
 
+impl PriceChange {
+    pub(in crate::products) fn raised_if(is_raised: bool) -> Self {
+        match is_raised {
+            true => Self::Raised,
+            false => Self::NotRaised,
+        }
+    }
+}
+
 /// The rest and the sales of the member's offers of the month.
 pub(in crate::products) async fn listed_in_month(
     tx: &mut Tx<'_>,
