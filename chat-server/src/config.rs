@@ -107,6 +107,12 @@ pub struct Config {
     )]
     pub allowed_origins: Vec<String>,
 
+    /// Idle time-out of an HTTP connection between two requests. Longer than the load balancer's own, or
+    /// requests sent while the connection closes are lost
+    #[arg(long, env = "CHAT_HTTP_IDLE_TIME", default_value = "75s", value_parser = parse_duration,
+        value_name = "TIME")]
+    pub http_idle_time: Duration,
+
     /// Limits and time-outs
     #[command(flatten)]
     pub limits: ChatLimits,
@@ -125,7 +131,8 @@ pub struct Config {
 }
 
 /// Limits, time-outs and durability of a chat server, whatever its store. A struct of its own, so
-/// that a program with a chat server inside has the same flags.
+/// that a program with a chat server inside has the same flags. Settings of the listener are not here,
+/// because such a program has one of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ChatLimits {
     /// When stored messages reach the disk: `always`, before they are acknowledged, many at a time;
@@ -150,12 +157,6 @@ pub struct ChatLimits {
     #[arg(long, env = "CHAT_LOGIN_TIMEOUT", default_value = "10s", value_parser = parse_duration,
         value_name = "TIME")]
     pub login_timeout: Duration,
-
-    /// Idle time-out of an HTTP connection between two requests. Longer than the load balancer's own, or
-    /// requests sent while the connection closes are lost
-    #[arg(long, env = "CHAT_HTTP_IDLE_TIME", default_value = "75s", value_parser = parse_duration,
-        value_name = "TIME")]
-    pub http_idle_time: Duration,
 
     /// Heart-beats, in milliseconds: the shortest interval at which this server sends, and the
     /// interval that it requests from clients. The server accepts a client's own
@@ -281,7 +282,6 @@ impl ChatLimits {
         let mut must = |good, setting, what, right| must(mistakes, good, setting, what, right);
         let times = [
             ("login_timeout", self.login_timeout),
-            ("http_idle_time", self.http_idle_time),
             ("ping_interval", self.ping_interval),
             ("send_time_limit", self.send_time_limit),
             ("connection_age_max", self.connection_age_max),
@@ -325,7 +325,7 @@ impl Config {
     #[must_use]
     pub fn serving(&self) -> Serving {
         Serving {
-            idle_time: self.limits.http_idle_time,
+            idle_time: self.http_idle_time,
             cors: Some(cors(&self.allowed_origins)),
             ..self.limits.login_timeout.into()
         }
@@ -339,6 +339,12 @@ impl Settings for Config {
         self.scylla.check(mistakes);
         self.redis.check(&self.bus, mistakes);
         let mut must = |good, setting, what, right| must(mistakes, good, setting, what, right);
+        must(
+            self.http_idle_time >= Duration::from_secs(1),
+            "http_idle_time",
+            format!("{:?}", self.http_idle_time),
+            "1s or more",
+        );
         let has_bytes = |text: &str| !text.is_empty();
         must(
             has_bytes(&self.token_issuer),
@@ -430,6 +436,7 @@ mod tests {
     fn values_that_make_no_sense_are_refused() {
         for args in [
             ["--login-timeout", "10ms"],
+            ["--http-idle-time", "10ms"],
             ["--connections-max", "0"],
             ["--frame-bytes-max", "1"],
             ["--allowed-origins", "dapanda.example"],

@@ -198,6 +198,7 @@ fn chat_config(settings: &Serve, key: &DevKey) -> Result<Config, KeyError> {
         token_issuer: SITE.to_owned(),
         token_audience: SITE.to_owned(),
         allowed_origins: settings.origins(),
+        http_idle_time: settings.market.idle_time,
         limits: settings.chat.clone(),
         stop: StopTimes::at_once(GOODBYE_MAX),
         log_format: settings.log_format,

@@ -312,6 +312,19 @@ mod tests {
         check(&["--connections-max", "0"], &["--connections-max"]);
     }
 
+    /// The one listener has one idle time.
+    #[test]
+    fn only_the_idle_time_that_has_an_effect_is_a_setting() {
+        let args = ["dapanda", "--idle-time=3s"].map(OsString::from);
+        let Ok(Command::Serve(serve)) = read(args) else {
+            panic!("refused")
+        };
+        let idle_time = serve.market.serving(&[]).idle_time;
+        assert_eq!(idle_time, std::time::Duration::from_secs(3));
+        let unknown = "--http-idle-time is unknown";
+        check(&["--http-idle-time", "3s"], &[unknown]);
+    }
+
     #[test]
     fn a_room_needs_members_once_each_and_a_server() {
         check(&["room"], &["--members"]);
