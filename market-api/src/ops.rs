@@ -58,7 +58,7 @@ fn admin_routes() -> OpenApiRouter<Ops> {
         .routes(routes!(started))
 }
 
-/// The metrics. Those that are read from the database are as old as its last answer.
+/// The metrics. Those that come from the database keep their last values while it does not respond.
 #[utoipa::path(
     get, path = "/metrics", tag = "operation",
     responses((status = 200, description = "OK. Prometheus text format.", body = String)),
@@ -77,46 +77,46 @@ async fn metrics(State(state): State<Ops>) -> ([(http::HeaderName, &'static str)
     ([(CONTENT_TYPE, METRICS_TYPE)], state.metrics.render())
 }
 
-/// The process answers.
+/// The liveness state.
 #[derive(Debug, Serialize, ToSchema)]
 struct Live {
-    /// Always true: what is not alive does not answer.
+    /// Always true: a process that is not alive does not respond.
     live: bool,
 }
 
-/// Whether to leave the process alone.
+/// Liveness probe: a process without a response should be restarted.
 #[utoipa::path(
     get, path = "/livez", tag = "operation",
-    responses((status = 200, description = "OK. The process answers.", body = Live)),
+    responses((status = 200, description = "OK. The process is alive.", body = Live)),
 )]
 async fn live() -> Json<Live> {
     Json(Live { live: true })
 }
 
-/// Whether to send clients here.
+/// The readiness state.
 #[derive(Debug, Serialize, ToSchema)]
 struct Ready {
-    /// Whether this node wants clients.
+    /// Whether this node accepts clients.
     ready: bool,
-    /// Whether it is about to stop.
+    /// Whether it is draining before a stop.
     draining: bool,
-    /// Why it is not ready, for people.
+    /// Why it is not ready, as texts for operators.
     reasons: Vec<String>,
-    /// Whether the database answers. All nodes share it, so it does not make this one unready.
+    /// The state of the database. All nodes share it, so it does not make this one unready.
     database: DatabaseState,
 }
 
-/// Whether the database answers.
+/// The state of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum DatabaseState {
-    /// It does.
+    /// It responds.
     Ok,
-    /// It does not, or not in time.
+    /// It does not respond in time.
     Unavailable,
 }
 
-/// Whether to send clients here.
+/// Readiness probe: whether a balancer should send clients.
 #[utoipa::path(
     get, path = "/readyz", tag = "operation",
     responses(
@@ -155,14 +155,14 @@ async fn ask(db: &Db) -> bool {
     asked.is_ok()
 }
 
-/// Whether the start is over.
+/// The startup state.
 #[derive(Debug, Serialize, ToSchema)]
 struct Started {
-    /// Whether everything is built and served.
+    /// Whether the start is complete.
     started: bool,
 }
 
-/// Whether the start is over.
+/// Startup probe: whether the start is complete.
 #[utoipa::path(
     get, path = "/startupz", tag = "operation",
     responses(

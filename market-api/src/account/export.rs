@@ -14,19 +14,19 @@ use crate::db::row::column;
 /// Bound of rows of each kind, newest first: several years of a busy member.
 const ROWS_MAX: i64 = 10_000;
 
-/// A member's own data.
+/// The personal data that is stored about the caller.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Export {
-    /// The account.
+    /// The account and its profile.
     account: Account,
-    /// Their logins.
+    /// Sessions, the newest 10,000.
     logins: Vec<Login>,
-    /// Their offers, the newest 10,000.
+    /// Offers, the newest 10,000.
     offers: Vec<Offer>,
-    /// Their trades, the newest 10,000.
+    /// Trades, the newest 10,000.
     trades: Vec<Trade>,
-    /// Their uploads, the newest 10,000.
+    /// Uploaded pictures, the newest 10,000.
     uploads: Vec<Upload>,
 }
 

@@ -38,34 +38,34 @@ pub fn routes(account: Account) -> OpenApiRouter {
         .with_state(account)
 }
 
-/// Whose information.
+/// Parameters of a public profile.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 struct InfoQuery {
-    /// The member; oneself where it is missing.
+    /// The member; by default the caller.
     #[param(value_type = Option<u32>, minimum = 1)]
     member_id: Option<String>,
 }
 
-/// What everybody may know of a member.
+/// A public profile.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct MemberInfo {
     #[schema(value_type = u32)]
     member_id: MemberId,
-    /// The name shown to others.
+    /// The display name.
     name: String,
-    /// Their picture.
+    /// The URL of the profile picture.
     profile_image_url: Option<String>,
-    /// The day, in Korea.
+    /// The day of registration, in Korean time.
     #[schema(example = "2025-08-07")]
     joined_at: String,
-    /// From 1.0 to 5.0; 0 without ratings.
+    /// The mean rating, from 1.0 to 5.0 stars; 0 without ratings.
     average_rating: f64,
-    /// Ratings.
+    /// The number of ratings.
     review_count: u64,
-    /// Purchases.
+    /// The number of purchases.
     trade_count: u64,
 }
 
@@ -95,9 +95,9 @@ fn mean(tenths: i64, count: u64) -> f64 {
     (f64::from(tenths) / f64::from(count)).round() / 10.0
 }
 
-/// What everybody may know of a member, or of oneself.
+/// The public profile of a member, by default the caller's.
 ///
-/// Here alone a refresh token is taken in the access cookie.
+/// Only this route accepts a refresh token in the access cookie.
 #[utoipa::path(
     get, path = "/api/members/info", tag = "members", params(InfoQuery),
     security(("access" = []), ("bearer" = [])),
@@ -117,24 +117,24 @@ async fn info(
     Ok(success(info.into()))
 }
 
-/// What is left of a plan this month. Amounts are gigabytes with one decimal.
+/// A mobile plan and the data left in it this month. Amounts are gigabytes with one decimal.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct MyData {
     /// The plan's name.
     name: String,
-    /// What is left of it.
+    /// The data left this month.
     #[schema(value_type = f64, example = 1.5)]
     current_data_amount: Units,
-    /// What it gave.
+    /// The data included per month.
     #[schema(value_type = f64, example = 10.0)]
     providing_data_amount: Units,
-    /// What it costs, in won.
+    /// The price of a month, in won.
     #[schema(value_type = i64)]
     monthly_price: Won,
 }
 
-/// What is left of my plan this month.
+/// The caller's plan and the data left in it this month.
 #[utoipa::path(
     get, path = "/api/plans/my-data", tag = "plans", security(("access" = []), ("bearer" = [])),
     responses(
@@ -164,7 +164,7 @@ struct Data {
     data: Units,
 }
 
-/// What I bought this month.
+/// The data that the caller bought this month.
 #[utoipa::path(
     get, path = "/api/members/buying-data", tag = "members",
     security(("access" = []), ("bearer" = [])),
@@ -178,7 +178,7 @@ async fn buying_data(
     Ok(success(Data { data }))
 }
 
-/// What I offered this month, sold or not.
+/// The data that the caller offered this month, sold or not.
 #[utoipa::path(
     get, path = "/api/members/selling-data", tag = "members",
     security(("access" = []), ("bearer" = [])),
@@ -192,7 +192,7 @@ async fn selling_data(
     Ok(success(Data { data }))
 }
 
-/// What I sold this month.
+/// The data that the caller sold this month.
 #[utoipa::path(
     get, path = "/api/members/selling-data/sold", tag = "members",
     security(("access" = []), ("bearer" = [])),
@@ -209,11 +209,11 @@ async fn sold_data(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct NewImage {
-    /// The `publicUrl` of a picture that was uploaded.
+    /// The `publicUrl` of an uploaded picture.
     image_url: String,
 }
 
-/// A picture that I uploaded becomes mine for everybody.
+/// Makes an uploaded picture the caller's profile picture.
 #[utoipa::path(
     post, path = "/api/members/profile-image", tag = "members", request_body = NewImage,
     security(("access" = []), ("bearer" = [])),
@@ -238,7 +238,7 @@ async fn profile_image(
     Ok(done())
 }
 
-/// Everything that is kept of me.
+/// Exports all personal data that is stored about the caller.
 #[utoipa::path(
     get, path = "/api/members/export", tag = "members",
     security(("access" = []), ("bearer" = [])),

@@ -19,7 +19,7 @@ pub fn routes(admins: Admins) -> OpenApiRouter {
         .with_state(admins)
 }
 
-/// Shuts a member out, from their next request on.
+/// Blocks a member, from the next request on.
 #[utoipa::path(
     post, path = "/api/admin/members/{id}/block", tag = "admin",
     params(("id" = u32, Path, description = "The member", minimum = 1)),
@@ -41,7 +41,7 @@ async fn block(
     Ok(done())
 }
 
-/// Lets a member in again.
+/// Unblocks a member.
 #[utoipa::path(
     post, path = "/api/admin/members/{id}/unblock", tag = "admin",
     params(("id" = u32, Path, description = "The member", minimum = 1)),

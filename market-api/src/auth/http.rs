@@ -39,9 +39,9 @@ pub fn routes(auth: Auth, allowed_origins: Arc<[String]>) -> OpenApiRouter {
 
 type LoggedOut = (AppendHeaders<Vec<(HeaderName, HeaderValue)>>, Json<Done>);
 
-/// Ends this login at once; its tokens are worth nothing from now on.
+/// Logs out: ends the session and revokes its tokens at once.
 ///
-/// A blocked member may leave, too, and so may one whose access token has expired.
+/// Also for blocked members, and with an expired access token.
 #[utoipa::path(
     post, path = "/api/auth/logout", tag = "login", security(("access" = []), ("bearer" = [])),
     responses((status = 200, description = "OK. The cookies are removed.", body = Done)),
@@ -58,14 +58,14 @@ async fn log_out(State(api): State<Api>, headers: HeaderMap) -> Result<LoggedOut
     Ok((AppendHeaders(cookies.collect()), done()))
 }
 
-/// The public keys that tokens are checked with (RFC 7517), the signing one first.
+/// The public keys that verify tokens (RFC 7517); the current signing key is the first.
 #[derive(Debug, Serialize, ToSchema)]
 struct PublicKeys {
     #[schema(value_type = Vec<Object>)]
     keys: Vec<Jwk>,
 }
 
-/// The public keys that tokens are checked with.
+/// The public keys that verify tokens.
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", tag = "login",
     responses((status = 200, description = "OK.", body = PublicKeys)),

@@ -19,16 +19,16 @@ pub fn routes(cash: Cash) -> OpenApiRouter {
         .with_state(cash)
 }
 
-/// The caller's cash.
+/// A balance of cash.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Cash)]
 struct Balance {
-    /// Won that the member can spend.
+    /// The balance that can be spent, in won.
     #[schema(value_type = i64)]
     cash: Won,
 }
 
-/// What the caller can spend.
+/// The caller's balance of cash.
 #[utoipa::path(
     get, path = "/api/members/cash", tag = "members", security(("access" = []), ("bearer" = [])),
     operation_id = "cash",

@@ -17,16 +17,16 @@ pub fn routes(chats: Chats) -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(open)).with_state(chats)
 }
 
-/// A room to talk in.
+/// A chat room.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Opened {
-    /// For `/sub/{chatRoomId}` and `/pub/{chatRoomId}` of the chat server.
+    /// The id of the room: `/sub/{chatRoomId}` and `/pub/{chatRoomId}` on the chat server.
     #[schema(value_type = u32)]
     chat_room_id: RoomId,
 }
 
-/// The room in which I ask the seller about this product: the one that is there, or a new one.
+/// Opens the chat room of the caller and the seller about this product; creates it at the first call.
 #[utoipa::path(
     post, path = "/api/products/{id}/chat-room", tag = "products",
     params(("id" = u32, Path, description = "The product", minimum = 1)),

@@ -20,26 +20,26 @@ pub fn routes(images: Images) -> OpenApiRouter {
 
 #[derive(Debug, Deserialize, ToSchema)]
 struct Files {
-    /// 1 to 10 names that end in `.jpg`, `.jpeg` or `.png`.
+    /// 1 to 10 file names that end in `.jpg`, `.jpeg` or `.png`.
     #[schema(min_items = 1, max_items = 10)]
     filenames: Vec<String>,
 }
 
-/// A place for a picture.
+/// An upload slot of a picture.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Presigned {
-    /// The name that was asked for.
+    /// The requested file name.
     filename: String,
-    /// Where to PUT the file, within 5 minutes.
+    /// The URL for a PUT of the file, valid for 5 minutes.
     url: String,
-    /// Where it can be read then.
+    /// The public URL of the picture, once a profile or an offer uses it.
     public_url: String,
-    /// Where it lies.
+    /// The object key in the store.
     key: String,
 }
 
-/// Places for pictures.
+/// Creates upload slots for pictures.
 #[utoipa::path(
     post, path = "/api/images/presign", tag = "images", request_body = Files,
     security(("access" = []), ("bearer" = [])),

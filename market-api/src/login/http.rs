@@ -40,7 +40,7 @@ pub fn routes(logins: Logins) -> OpenApiRouter {
         .with_state(logins)
 }
 
-/// Sends a browser to a provider: `kakao`, `google` or `naver`.
+/// Begins a login: redirects the browser to the provider, `kakao`, `google` or `naver`.
 #[utoipa::path(
     get, path = "/oauth2/authorization/{provider}", tag = "login",
     params(("provider" = String, Path, description = "kakao, google or naver")),
@@ -72,24 +72,26 @@ async fn begin(
     Ok(redirect(url.as_str(), vec![cookie]))
 }
 
-/// What a provider sends along.
+/// Parameters of a provider's callback.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Query {
-    /// For a token.
+    /// The authorization code.
     code: Option<String>,
-    /// Of the attempt.
+    /// The state of the login attempt.
     state: Option<String>,
-    /// Why not.
+    /// The provider's error code.
     error: Option<String>,
-    /// Who says so (RFC 9207).
+    /// The issuer (RFC 9207).
     iss: Option<String>,
 }
 
-/// Takes a browser back from a provider and sends it to the front end, logged in: to `/data`, a new
-/// member to `/data?on-boarding=true`. Or to `/?error=…` with 2006 (no login of this browser), 2009 (the provider refuses), 2012
-/// (blocked), 1010 or 5006 (try again). A callback that comes twice ends as the first one did, and
-/// one of an old attempt in the session that the browser has.
+/// Ends a login: the provider's callback. Redirects the browser to the front end.
+///
+/// After a success to `/data`, a new member to `/data?on-boarding=true`. After an error to `/?error=…` with
+/// 2006 (no login attempt of this browser), 2009 (the provider refused), 2012 (blocked), 1010 or 5006 (try
+/// again). A repeated callback has the result of the first one; one of an old attempt keeps the session that
+/// the browser has.
 #[utoipa::path(
     get, path = "/login/oauth2/code/{provider}", tag = "login",
     params(("provider" = String, Path, description = "kakao, google or naver"), Query),

@@ -21,7 +21,7 @@ pub fn routes(members: Members) -> OpenApiRouter {
         .with_state(members)
 }
 
-/// Onboarding is over: a new member becomes a member. For others nothing happens.
+/// Completes the onboarding: a new member gets the role of a member. No effect on others.
 #[utoipa::path(
     post, path = "/api/members/role", tag = "members", security(("access" = []), ("bearer" = [])),
     responses((status = 204, description = "OK.")),
@@ -36,12 +36,12 @@ async fn become_member(
 
 #[derive(Debug, Deserialize, ToSchema)]
 struct NewLanguage {
-    /// `ko` or `en`.
+    /// `ko` (Korean) or `en` (English).
     #[schema(pattern = "^(ko|en)$")]
     language: String,
 }
 
-/// In which language I want to be told, where a request does not say.
+/// Sets the caller's language, for notifications and for requests without `Accept-Language`.
 #[utoipa::path(
     post, path = "/api/members/language", tag = "members", request_body = NewLanguage,
     security(("access" = []), ("bearer" = [])),

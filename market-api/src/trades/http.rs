@@ -25,7 +25,7 @@ pub fn routes(trades: Trades) -> OpenApiRouter {
         .with_state(trades)
 }
 
-/// What of.
+/// Parameters of the market price.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
@@ -35,7 +35,8 @@ struct PriceParameters {
     product_type: Option<String>,
 }
 
-/// The kinds of products. Only for the OpenAPI document: [`Kind::parse`] reads them.
+/// The kinds of products.
+// Only for the OpenAPI document: `Kind::parse` reads them.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(dead_code, reason = "stands for a text in the document")]
@@ -45,19 +46,19 @@ enum ProductType {
     Hotspot,
 }
 
-/// What others were paid, in won; 0 where nobody was.
+/// Prices of recent trades, in won; 0 without trades.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Prices {
-    /// The last one.
+    /// The price of the last trade.
     #[schema(value_type = i64)]
     recent_price: Won,
-    /// The mean.
+    /// The mean price.
     #[schema(value_type = i64)]
     average_price: Won,
 }
 
-/// What others were paid in the last thirty days: for 0.1 GB, or for ten minutes.
+/// Market price: the prices of the last thirty days, for 0.1 GB or for ten minutes.
 #[utoipa::path(
     get, path = "/api/products/market-price", tag = "products", params(PriceParameters),
     security(("access" = []), ("bearer" = [])),

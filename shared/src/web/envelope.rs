@@ -7,25 +7,25 @@ use utoipa::ToSchema;
 /// The message of every success; the front end reads the code only.
 const DONE: &str = "요청을 처리했습니다.";
 
-/// A success.
+/// A successful response.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Envelope<T> {
     /// Always 0.
     #[schema(example = 0)]
     code: u16,
-    /// For people.
+    /// A fixed text.
     message: &'static str,
     /// The result.
     data: T,
 }
 
-/// A success without data.
+/// A successful response without data.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Done {
     /// Always 0.
     #[schema(example = 0)]
     code: u16,
-    /// For people.
+    /// A fixed text.
     message: &'static str,
 }
 

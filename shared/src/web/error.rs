@@ -15,12 +15,12 @@ use super::codes::ErrorCode;
 /// The body of an error.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorBody {
-    /// The code, for programs.
+    /// The error code; clients decide by it.
     #[schema(example = 1006)]
     code: u16,
-    /// The text, for people.
+    /// A text to display, in the language of the request.
     message: &'static str,
-    /// What would be right, on some routes: a new quote, for example.
+    /// Details on some routes, such as a new quote.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object, required = false)]
     data: Option<Value>,

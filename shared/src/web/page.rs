@@ -26,7 +26,7 @@ impl PageSize {
     pub const HISTORY: Self = Self(NonZeroU8::new(20).expect("20 is not 0"));
 
     /// The parameter `size`: a whole decimal number. One above 100 counts as 100, since the first
-    /// front end asks for as many rows as a room's id.
+    /// front end requests as many rows as a room's id.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidParameter`]: another text, or 0.
@@ -76,36 +76,36 @@ pub fn cursor<T: FromStr>(text: Option<&str>) -> Result<Option<T>, ErrorCode> {
 pub struct Page<T> {
     /// The rows.
     pub data: Vec<T>,
-    /// Where the next page begins.
+    /// Cursor and size of the page.
     pub page_info: PageInfo,
 }
 
-/// A page of a list that also says for whom it was made.
+/// A page of a list with the id of the member it was requested by.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReceiverPage<T> {
     /// The rows.
     pub data: Vec<T>,
-    /// Where the next page begins.
+    /// Cursor and size of the page.
     pub page_info: PageInfo,
-    /// Who asked.
+    /// The requesting member.
     #[schema(value_type = u32)]
     pub member_id: MemberId,
 }
 
-/// A page of a list that also says how many rows the whole list has.
+/// A page of a list with the number of all rows.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CountPage<T> {
     /// The rows.
     pub data: Vec<T>,
-    /// Where the next page begins.
+    /// Cursor and size of the page.
     pub page_info: PageInfo,
     /// Rows on all pages.
     pub count: u64,
 }
 
-/// Where the next page begins.
+/// Cursor and size of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PageInfo {
@@ -114,7 +114,7 @@ pub struct PageInfo {
     next_cursor_id: Option<u64>,
     /// Whether there is a next page.
     has_next: bool,
-    /// Rows that a page has at most: what was asked for, up to 100.
+    /// Maximum of rows on a page: the requested `size`, up to 100.
     size: u8,
 }
 

@@ -24,26 +24,27 @@ use super::super::{
 use super::{Api, Changed, stars};
 use crate::auth::Caller;
 
-/// Which page of which list.
+/// Parameters of a list of mobile data.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListParameters {
-    /// Rows of the page; more than 100 counts as 100.
+    /// Maximum of rows on the page; above 100 counts as 100.
     #[param(required = true, value_type = u64, minimum = 1)]
     size: Option<String>,
-    /// `nextCursorId` of the page before. 0: the first page.
+    /// `nextCursorId` of the previous page; 0 or missing: the first page.
     #[param(value_type = Option<u64>)]
     cursor_id: Option<String>,
-    /// The order: newest first, by price for 0.1 GB, by what is left.
+    /// The sort order: newest first, by price for 0.1 GB, by amount left.
     #[param(inline, value_type = Option<DataSort>, default = "RECENT")]
     product_sort_option: Option<String>,
-    /// Only offers with exactly so many gigabytes left.
+    /// Filter: exactly this many gigabytes left.
     #[param(value_type = Option<f64>, example = 1.5)]
     data_amount: Option<String>,
 }
 
-/// The orders of mobile data. Only for the document: [`Sort::parse`] reads them.
+/// The sort orders of mobile data.
+// Only for the document: `Sort::parse` reads them.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(dead_code, reason = "stands for a text in the document")]
@@ -54,29 +55,29 @@ enum DataSort {
     AmountDesc,
 }
 
-/// A row of the list.
+/// An offer of mobile data in a list.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DataRow {
     #[schema(value_type = u32)]
     product_id: ProductId,
-    /// Won for all that is left.
+    /// The price of the amount left, in won.
     #[schema(value_type = i64)]
     price: Won,
     #[schema(value_type = u32)]
     item_id: ProductId,
-    /// Who sells.
+    /// The name of the seller.
     member_name: String,
-    /// Their picture.
+    /// The seller's profile picture.
     profile_image_url: Option<String>,
-    /// Gigabytes.
+    /// The amount left, in gigabytes.
     #[schema(value_type = f64, example = 1.5)]
     remain_amount: Units,
-    /// Won.
+    /// The price for 0.1 GB, in won.
     #[serde(rename = "pricePer100MB")]
     #[schema(value_type = i64)]
     unit_price: Won,
-    /// Whether a part can be bought.
+    /// Whether parts can be bought.
     split_type: bool,
     #[schema(value_type = String, example = "2025-08-07T12:34:56.789")]
     updated_at: LocalDateTime,
@@ -98,7 +99,7 @@ impl From<&ListedOffer> for DataRow {
     }
 }
 
-/// Mobile data that can be bought.
+/// Lists the offers of mobile data that can be bought.
 #[utoipa::path(
     get, path = "/api/products/mobile-data", tag = "products", params(ListParameters),
     security(("access" = []), ("bearer" = [])),
@@ -149,7 +150,7 @@ pub(super) fn after(text: Option<&str>) -> Result<Option<Cursor>, ErrorCode> {
     place.transpose()
 }
 
-/// An offer in full.
+/// The details of an offer of mobile data.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DataView {
@@ -157,27 +158,27 @@ pub(super) struct DataView {
     product_id: ProductId,
     #[schema(value_type = u32)]
     item_id: ProductId,
-    /// Won for all that is left.
+    /// The price of the amount left, in won.
     #[schema(value_type = i64)]
     price: Won,
-    /// Who sells.
+    /// The seller.
     #[schema(value_type = u32)]
     member_id: shared::ids::MemberId,
     member_name: String,
     profile_image_url: Option<String>,
-    /// Gigabytes.
+    /// The amount left, in gigabytes.
     #[schema(value_type = f64, example = 1.5)]
     remain_amount: Units,
-    /// Won.
+    /// The price for 0.1 GB, in won.
     #[serde(rename = "pricePer100MB")]
     #[schema(value_type = i64)]
     unit_price: Won,
-    /// Stars; 0 without ratings.
+    /// The seller's mean rating, in stars; 0 without ratings.
     average_rate: f64,
     review_count: i64,
-    /// Whether the asking member sells it.
+    /// Whether the caller is the seller.
     my_product: bool,
-    /// Whether a part can be bought.
+    /// Whether parts can be bought.
     split_type: bool,
     #[schema(value_type = String, example = "2025-08-07T12:34:56.789")]
     updated_at: LocalDateTime,
@@ -206,7 +207,7 @@ impl From<DataDetail> for DataView {
     }
 }
 
-/// An offer of mobile data.
+/// The details of an offer of mobile data.
 #[utoipa::path(
     get, path = "/api/products/mobile-data/{id}", tag = "products",
     params(("id" = u32, Path, description = "The product", minimum = 1)),
@@ -234,17 +235,17 @@ fn sale(is_split_type: bool) -> Sale {
     }
 }
 
-/// An offer to be made.
+/// A new offer of mobile data.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DataForm {
-    /// Won for all of it.
+    /// The price of the whole amount, in won.
     #[schema(minimum = 1, maximum = 10_000_000)]
     price: i64,
-    /// Gigabytes with one decimal, up to 2.
+    /// The amount, in gigabytes with one decimal, up to 2.
     #[schema(example = 1.5)]
     data_amount: f64,
-    /// Whether a part can be bought.
+    /// Whether parts can be bought.
     is_split_type: bool,
 }
 
@@ -273,23 +274,23 @@ pub(super) async fn offer(
     Ok(done())
 }
 
-/// An offer as it shall be.
+/// The new terms of an offer of mobile data.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DataChangeForm {
     #[schema(value_type = u32)]
     product_id: ProductId,
-    /// Won for all of it.
+    /// The price of the whole amount, in won.
     #[schema(minimum = 1, maximum = 10_000_000)]
     price: i64,
-    /// Gigabytes that it shall have, not a difference.
+    /// The new amount, in gigabytes; not a difference.
     #[schema(example = 1.5)]
     changed_amount: f64,
-    /// Whether a part can be bought.
+    /// Whether parts can be bought.
     is_split_type: bool,
 }
 
-/// Changes an offer of which nothing is sold yet.
+/// Changes an unsold offer of mobile data.
 #[utoipa::path(
     put, path = "/api/products/mobile-data", tag = "products", request_body = DataChangeForm,
     security(("access" = []), ("bearer" = [])),

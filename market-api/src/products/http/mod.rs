@@ -44,7 +44,7 @@ pub fn routes(products: Products, images: Images) -> OpenApiRouter {
         .with_state(Api { products, images })
 }
 
-/// Which product it was.
+/// The changed product.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Changed {

@@ -21,7 +21,7 @@ use super::super::{SellingQuery, SellingRow, State as ProductState};
 use super::Api;
 use crate::auth::Caller;
 
-/// Takes one's offer back.
+/// Deletes an offer of the caller.
 #[utoipa::path(
     delete, path = "/api/products/{id}", tag = "products",
     params(("id" = u32, Path, description = "The product", minimum = 1)),
@@ -41,23 +41,24 @@ pub(super) async fn delete(
     Ok(done())
 }
 
-/// Which page of which state.
+/// Parameters of a list of a seller's offers.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(super) struct SellingParameters {
-    /// Which offers.
+    /// Filter: the state of the offers.
     #[param(inline, required = true, value_type = StateName)]
     product_state: Option<String>,
-    /// Rows of the page; more than 100 counts as 100.
+    /// Maximum of rows on the page; above 100 counts as 100.
     #[param(required = true, value_type = u64, minimum = 1)]
     size: Option<String>,
-    /// `nextCursorId` of the page before. 0: the first page.
+    /// `nextCursorId` of the previous page; 0 or missing: the first page.
     #[param(value_type = Option<u32>)]
     cursor_id: Option<String>,
 }
 
-/// Where an offer stands. Only for the document: `State::parse` reads it.
+/// The states of an offer.
+// Only for the document: `State::parse` reads them.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(dead_code, reason = "stands for a text in the document")]
@@ -68,7 +69,7 @@ enum StateName {
     Deleted,
 }
 
-/// A row of a seller's offers.
+/// An offer in a list of a seller's offers.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SellingView {
@@ -77,25 +78,25 @@ pub(super) struct SellingView {
     #[serde(rename = "type")]
     kind: &'static str,
     state: &'static str,
-    /// Gigabytes that were offered.
+    /// Mobile data: the offered amount, in gigabytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>, example = 1.5)]
     data_amount: Option<Units>,
-    /// Gigabytes that are left.
+    /// Mobile data: the amount left, in gigabytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>, example = 1.5)]
     remain_amount: Option<Units>,
-    /// Opening hours of a spot.
+    /// Spots: the opening hours; only the time of day counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "2025-08-07T09:00:00.000")]
     start_time: Option<LocalDateTime>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "2025-08-08T18:00:00.000")]
     end_time: Option<LocalDateTime>,
-    /// A spot's.
+    /// Spots: the title.
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
-    /// A spot's first picture.
+    /// Spots: the first picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     product_image_url: Option<String>,
     #[schema(value_type = String, example = "2025-08-07T12:34:56.789")]
@@ -123,7 +124,7 @@ impl From<SellingRow> for SellingView {
     }
 }
 
-/// My offers.
+/// Lists the caller's offers.
 #[utoipa::path(
     get, path = "/api/selling-products", tag = "products", params(SellingParameters),
     security(("access" = []), ("bearer" = [])),
@@ -140,7 +141,7 @@ pub(super) async fn own(
     selling(&api, caller.member, caller.member, &asked).await
 }
 
-/// A member's offers: those that can be bought, or are sold out.
+/// Lists a member's offers that can be bought or are sold out.
 #[utoipa::path(
     get, path = "/api/members/{id}/selling-products", tag = "products",
     params(("id" = u32, Path, description = "The member", minimum = 1), SellingParameters),

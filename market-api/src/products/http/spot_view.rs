@@ -9,20 +9,20 @@ use utoipa::ToSchema;
 use super::super::{ListedOffer, SpotDetail, SpotForm};
 use super::stars;
 
-/// A row of the list.
+/// A spot in a list.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SpotRow {
     #[schema(value_type = u32)]
     product_id: ProductId,
-    /// Won for each started ten minutes.
+    /// The price of each started ten minutes, in won.
     #[schema(value_type = i64)]
     price: Won,
     #[schema(value_type = u32)]
     item_id: ProductId,
-    /// Who sells.
+    /// The name of the seller.
     member_name: String,
-    /// Their picture.
+    /// The seller's profile picture.
     profile_image_url: Option<String>,
     title: String,
     /// The first picture.
@@ -30,13 +30,13 @@ pub(super) struct SpotRow {
     latitude: f64,
     longitude: f64,
     address: String,
-    /// Stars; 0 without ratings.
+    /// The seller's mean rating, in stars; 0 without ratings.
     average_rate: f64,
-    /// Kilometres to the metre.
+    /// The distance in kilometres, rounded to metres.
     distance_km: f64,
     /// Whether it is open now.
     open: bool,
-    /// Only the time of day counts.
+    /// The opening hours; only the time of day counts.
     #[schema(value_type = String, example = "2025-08-07T09:00:00.000")]
     start_time: LocalDateTime,
     #[schema(value_type = String, example = "2025-08-08T18:00:00.000")]
@@ -69,7 +69,7 @@ impl SpotRow {
     }
 }
 
-/// A spot in full.
+/// The details of a spot.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SpotView {
@@ -77,10 +77,10 @@ pub(super) struct SpotView {
     product_id: ProductId,
     #[schema(value_type = u32)]
     item_id: ProductId,
-    /// Won for each started ten minutes.
+    /// The price of each started ten minutes, in won.
     #[schema(value_type = i64)]
     price: Won,
-    /// Who sells.
+    /// The seller.
     #[schema(value_type = u32)]
     member_id: MemberId,
     member_name: String,
@@ -90,14 +90,14 @@ pub(super) struct SpotView {
     latitude: f64,
     longitude: f64,
     address: String,
-    /// Stars; 0 without ratings.
+    /// The seller's mean rating, in stars; 0 without ratings.
     average_rate: f64,
     review_count: i64,
-    /// Whether the asking member sells it.
+    /// Whether the caller is the seller.
     my_product: bool,
-    /// Pictures in their order.
+    /// Pictures, in the order of display.
     image_urls: Vec<String>,
-    /// Only the time of day counts.
+    /// The opening hours; only the time of day counts.
     #[schema(value_type = String, example = "2025-08-07T09:00:00.000")]
     start_time: LocalDateTime,
     #[schema(value_type = String, example = "2025-08-08T18:00:00.000")]
@@ -134,18 +134,18 @@ impl From<SpotDetail> for SpotView {
     }
 }
 
-/// A spot to be offered.
+/// A new offer of a spot.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OfferForm {
     #[serde(flatten)]
     pub(super) spot: SpotFields,
-    /// Public URLs of pictures that the member has uploaded, the first one for lists; up to 10.
+    /// Public URLs of pictures that the caller has uploaded, up to 10. Lists show the first one.
     #[serde(default)]
     pub(super) images: Vec<String>,
 }
 
-/// A spot as it shall be.
+/// The new description of a spot.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ChangeForm {
@@ -153,16 +153,16 @@ pub(super) struct ChangeForm {
     pub(super) product_id: ProductId,
     #[serde(flatten)]
     pub(super) spot: SpotFields,
-    /// As in an offer; those it has already may stay.
+    /// Public URLs of pictures, up to 10: uploaded by the caller, or already of this spot.
     #[serde(default)]
     pub(super) image_urls: Vec<String>,
 }
 
-/// What both forms have.
+/// The description of a spot.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SpotFields {
-    /// Won for each started ten minutes.
+    /// The price of each started ten minutes, in won.
     #[schema(minimum = 1, maximum = 10_000_000)]
     price: i64,
     /// 1 to 100 characters.
@@ -175,14 +175,14 @@ pub(super) struct SpotFields {
     /// Up to 300 characters.
     #[serde(default)]
     address: String,
-    /// Only the time of day counts. Not after `endTime`.
+    /// The opening time; only the time of day counts. Not after `endTime`.
     #[schema(value_type = String, example = "2025-08-07T09:00:00")]
     start_time: LocalDateTime,
-    /// Of this or a later day; over midnight where its time of day is before the start's, all day where
-    /// it is the same.
+    /// The closing time; only the time of day counts. Before that of `startTime`: closes after midnight;
+    /// equal: open all day.
     #[schema(value_type = String, example = "2025-08-08T18:00:00")]
     end_time: LocalDateTime,
-    /// Guests at a time.
+    /// The maximum of concurrent guests.
     #[schema(minimum = 1, maximum = 1_000)]
     capacity: Option<u16>,
 }

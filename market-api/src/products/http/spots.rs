@@ -22,32 +22,33 @@ use super::{Api, Changed};
 use crate::auth::Caller;
 use crate::images::UseError;
 
-/// Which page of which list, and where one is.
+/// Parameters of a list of spots.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListParameters {
-    /// Rows of the page; more than 100 counts as 100.
+    /// Maximum of rows on the page; above 100 counts as 100.
     #[param(required = true, value_type = u64, minimum = 1)]
     size: Option<String>,
-    /// `nextCursorId` of the page before. 0: the first page.
+    /// `nextCursorId` of the previous page; 0 or missing: the first page.
     #[param(value_type = Option<u64>)]
     cursor_id: Option<String>,
-    /// The order: by distance, by price for ten minutes, by the seller's rating.
+    /// The sort order: by distance, by price for ten minutes, by the seller's rating.
     #[param(inline, value_type = Option<SpotSort>, default = "DISTANCE_ASC")]
     product_sort_option: Option<String>,
-    /// `true`: only what is open now.
+    /// Filter: `true` for spots that are open now.
     #[param(value_type = Option<bool>)]
     open: Option<String>,
-    /// Degrees to the north.
+    /// The latitude of the caller, in degrees.
     #[param(required = true, value_type = f64, minimum = -90, maximum = 90)]
     latitude: Option<String>,
-    /// Degrees to the east.
+    /// The longitude of the caller, in degrees.
     #[param(required = true, value_type = f64, minimum = -180, maximum = 180)]
     longitude: Option<String>,
 }
 
-/// The orders of spots. Only for the document: `Sort::parse` reads them.
+/// The sort orders of spots.
+// Only for the document: `Sort::parse` reads them.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(dead_code, reason = "stands for a text in the document")]
@@ -139,7 +140,7 @@ async fn check_images(
     Ok(())
 }
 
-/// Wi-Fi that can be bought.
+/// Lists the Wi-Fi spots that can be bought.
 #[utoipa::path(
     get, path = "/api/products/wifi", tag = "products", params(ListParameters),
     security(("access" = []), ("bearer" = [])),
@@ -157,7 +158,7 @@ pub(super) async fn list_wifi(
     list(&api, &caller, Kind::Wifi, &asked).await
 }
 
-/// An offer of Wi-Fi.
+/// The details of a Wi-Fi spot.
 #[utoipa::path(
     get, path = "/api/products/wifi/{id}", tag = "products",
     params(("id" = u32, Path, description = "The product", minimum = 1)),
@@ -181,7 +182,7 @@ pub(super) async fn wifi(
     Ok(success(detail.into()))
 }
 
-/// Offers Wi-Fi.
+/// Offers a Wi-Fi spot.
 #[utoipa::path(
     post, path = "/api/products/wifi", tag = "products", request_body = OfferForm,
     security(("access" = []), ("bearer" = [])),
@@ -199,7 +200,7 @@ pub(super) async fn offer_wifi(
     offer(&api, &caller, Kind::Wifi, form).await
 }
 
-/// Changes an offer of Wi-Fi. What is booked stays booked.
+/// Changes a Wi-Fi spot. Its bookings stay unchanged.
 #[utoipa::path(
     put, path = "/api/products/wifi", tag = "products", request_body = ChangeForm,
     security(("access" = []), ("bearer" = [])),
@@ -217,7 +218,7 @@ pub(super) async fn change_wifi(
     change(&api, &caller, Kind::Wifi, form).await
 }
 
-/// Hotspots that can be bought.
+/// Lists the hotspots that can be bought.
 #[utoipa::path(
     get, path = "/api/products/hotspot", tag = "products", params(ListParameters),
     security(("access" = []), ("bearer" = [])),
@@ -235,7 +236,7 @@ pub(super) async fn list_hotspots(
     list(&api, &caller, Kind::Hotspot, &asked).await
 }
 
-/// An offer of a hotspot.
+/// The details of a hotspot.
 #[utoipa::path(
     get, path = "/api/products/hotspot/{id}", tag = "products",
     params(("id" = u32, Path, description = "The product", minimum = 1)),
@@ -277,7 +278,7 @@ pub(super) async fn offer_hotspot(
     offer(&api, &caller, Kind::Hotspot, form).await
 }
 
-/// Changes an offer of a hotspot. What is booked stays booked.
+/// Changes a hotspot. Its bookings stay unchanged.
 #[utoipa::path(
     put, path = "/api/products/hotspot", tag = "products", request_body = ChangeForm,
     security(("access" = []), ("bearer" = [])),
