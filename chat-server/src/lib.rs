@@ -17,6 +17,10 @@
 //! | 2 | bus, store | traits and their adapters |
 //! | 1 | auth, destination, dev_token, health, log, metrics, tls, websocket_frame, wire | tokens, counters, words of the log, bytes on the wire |
 
+// For the file that unit tests share with the programs in `tests` (`store/mod.rs`).
+#[cfg(test)]
+extern crate self as chat_server;
+
 pub mod app;
 pub mod append;
 pub mod auth;

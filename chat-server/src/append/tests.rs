@@ -7,7 +7,6 @@ mod order;
 mod parts;
 mod queues;
 mod room_heads;
-mod through;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,13 +19,13 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, timeout};
 
-use self::through::Through;
 use super::{Appender, AppenderParts, Origin, Outcome, RoomHeads, RoomHeadsParts};
 use crate::bus::local::{LocalBus, LocalNode};
 use crate::bus::{Bus, BusEvent};
 use crate::log::{Draft, Entry, Kind, Topic, Uid};
 use crate::metrics::Metrics;
 use crate::store::embedded::EmbeddedStore;
+use crate::store::faulty::{Fault, FaultyStore, Operation};
 use crate::store::{MessageStore, ReadConsistency, RoomStore, SyncMode};
 
 /// No step takes this long; what does has failed.
@@ -39,7 +38,7 @@ type Told = Arc<Mutex<Vec<String>>>;
 struct Fixture {
     appender: Arc<Appender>,
     store: Arc<EmbeddedStore>,
-    through: Arc<Through>,
+    faulty: Arc<FaultyStore>,
     told: Told,
     heard: mpsc::Receiver<BusEvent>,
     _listener: LocalNode,
@@ -56,7 +55,7 @@ impl Fixture {
         // The system's page cache is enough here: nothing is killed.
         let sync = SyncMode::Every(Duration::from_secs(3_600));
         let store = Arc::new(EmbeddedStore::open(folder.path(), sync).unwrap());
-        let through = Arc::new(Through::new(&store));
+        let faulty = Arc::new(FaultyStore::new(Arc::clone(&store)));
         let told = Told::default();
         let bus = LocalBus::new();
         let (listener, heard) = bus.attach(1_024);
@@ -64,13 +63,13 @@ impl Fixture {
         let shown = Arc::clone(&told);
         let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
         let heads = RoomHeads::new(RoomHeadsParts {
-            rooms: Arc::clone(&through) as Arc<dyn RoomStore>,
-            messages: Arc::clone(&through) as Arc<dyn MessageStore>,
+            rooms: Arc::clone(&faulty) as Arc<dyn RoomStore>,
+            messages: Arc::clone(&faulty) as Arc<dyn MessageStore>,
             drain: drain.clone(),
             metrics: Arc::clone(&metrics),
         });
         let appender = Appender::new(AppenderParts {
-            store: Arc::clone(&through) as Arc<dyn MessageStore>,
+            store: Arc::clone(&faulty) as Arc<dyn MessageStore>,
             heads,
             bus: Arc::new(bus.attach(1).0),
             clock,
@@ -84,7 +83,7 @@ impl Fixture {
         Self {
             appender: Arc::new(appender),
             store,
-            through,
+            faulty,
             told,
             heard,
             _listener: listener,

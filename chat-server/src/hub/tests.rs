@@ -2,14 +2,11 @@
 
 mod healing;
 
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 
-use async_trait::async_trait;
 use shared::clock::{ManualClock, SystemClock};
 use stomp::Version;
 use tempfile::TempDir;
@@ -20,78 +17,16 @@ use crate::append::{Appender, AppenderParts, RoomHeadsParts};
 use crate::bus::local::LocalBus;
 use crate::log::{Draft, Kind, Uid};
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{Append, RoomStore, SyncMode};
+use crate::store::faulty::{Fault, FaultyStore, Operation};
+use crate::store::{RoomStore, SyncMode};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The real store, with faults in the reads of the head.
-#[derive(Debug)]
-struct Flaky {
-    /// Replaced by a test that restores a backup.
-    store: Mutex<Arc<EmbeddedStore>>,
-    failing_heads: AtomicUsize,
-    /// Number of calls of `head`.
-    heads: AtomicUsize,
-    /// While set, `head` never completes.
-    silent: AtomicBool,
-    /// The next reads at a quorum find an empty log.
-    lagging: AtomicUsize,
-}
-
-impl Flaky {
-    fn store(&self) -> Arc<EmbeddedStore> {
-        Arc::clone(&self.store.lock().unwrap())
-    }
-}
-
-#[async_trait]
-impl MessageStore for Flaky {
-    async fn append(
-        &self,
-        topic: Topic,
-        head: Seq,
-        entries: Vec<Arc<Entry>>,
-    ) -> Result<Append, StoreError> {
-        self.store().append(topic, head, entries).await
-    }
-
-    async fn head(&self, topic: Topic, view: ReadConsistency) -> Result<Seq, StoreError> {
-        let fails = |left: usize| left.checked_sub(1);
-        let order = Ordering::Relaxed;
-        self.heads.fetch_add(1, order);
-        if self.silent.load(order) {
-            pending::<()>().await;
-        }
-        if self.failing_heads.fetch_update(order, order, fails).is_ok() {
-            return Err(StoreError::Unavailable("away".to_owned()));
-        }
-        let lags = view == ReadConsistency::Quorum;
-        if lags && self.lagging.fetch_update(order, order, fails).is_ok() {
-            return Ok(Seq::ZERO);
-        }
-        self.store().head(topic, view).await
-    }
-
-    async fn read(
-        &self,
-        topic: Topic,
-        first: Seq,
-        last: Seq,
-        view: ReadConsistency,
-    ) -> Result<Vec<Arc<Entry>>, StoreError> {
-        self.store().read(topic, first, last, view).await
-    }
-
-    async fn delete(&self, topic: Topic, seq: Seq) -> Result<(), StoreError> {
-        self.store().delete(topic, seq).await
-    }
-}
 
 /// The live half of a node, and what the bus has for it.
 struct Node {
     hub: Hub,
     appender: Appender,
-    flaky: Arc<Flaky>,
+    faulty: Arc<FaultyStore>,
     clock: Arc<ManualClock>,
     metrics: Arc<Metrics>,
     heard: Receiver<BusEvent>,
@@ -110,14 +45,8 @@ fn node(bus: &LocalBus, store: &Arc<EmbeddedStore>, capacity: usize) -> Node {
 }
 
 fn node_on(bus: Arc<dyn Bus>, heard: Receiver<BusEvent>, store: &Arc<EmbeddedStore>) -> Node {
-    let flaky = Arc::new(Flaky {
-        store: Mutex::new(Arc::clone(store)),
-        failing_heads: AtomicUsize::new(0),
-        heads: AtomicUsize::new(0),
-        silent: AtomicBool::new(false),
-        lagging: AtomicUsize::new(0),
-    });
-    let messages = Arc::clone(&flaky) as Arc<dyn MessageStore>;
+    let faulty = Arc::new(FaultyStore::new(Arc::clone(store)));
+    let messages = Arc::clone(&faulty) as Arc<dyn MessageStore>;
     let clock = Arc::new(ManualClock::new(SystemClock.unix_millis()));
     let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
     let heads = RoomHeads::new(RoomHeadsParts {
@@ -147,7 +76,7 @@ fn node_on(bus: Arc<dyn Bus>, heard: Receiver<BusEvent>, store: &Arc<EmbeddedSto
     Node {
         hub,
         appender,
-        flaky,
+        faulty,
         clock,
         metrics,
         heard,
@@ -316,13 +245,14 @@ async fn after_a_loss_the_heads_are_read_until_the_store_answers() {
         b.send(3).await;
         let first = a.next_event().await;
         assert!(matches!(first, BusEvent::Entries(..)));
-        a.flaky.failing_heads.store(failures, Ordering::Relaxed);
+        a.faulty
+            .script(Operation::Head, vec![Fault::Fail; failures]);
         let lost = a.next_event().await;
         assert!(matches!(lost, BusEvent::Lost));
         a.hub.take_from_bus(lost);
         on_a.until(3).await;
         assert_eq!(on_a.seen, [1, 2, 3]);
-        assert_eq!(a.flaky.failing_heads.load(Ordering::Relaxed), 0);
+        assert_eq!(a.faulty.remaining(Operation::Head), 0);
     }
 }
 
@@ -364,7 +294,7 @@ async fn a_topic_lingers_after_its_last_follower_and_then_leaves_the_bus() {
 async fn a_follower_that_could_not_join_leaves_nothing_behind() {
     let (_folder, store) = store();
     let a = node(&LocalBus::new(), &store, 64);
-    a.flaky.failing_heads.store(1, Ordering::Relaxed);
+    a.faulty.script(Operation::Head, [Fault::Fail]);
     let wake_queue = Arc::new(WakeQueue::default());
     let failed = a.hub.follow(topic(), Part::Log, wake_queue, 0).await;
     assert!(failed.is_err());
@@ -451,7 +381,7 @@ async fn is_waiting(mut future: Pin<&mut impl Future>) -> bool {
 async fn a_follower_that_gave_up_joining_leaves_nothing_behind() {
     let (_folder, store) = store();
     let a = node(&LocalBus::new(), &store, 64);
-    a.flaky.silent.store(true, Ordering::Relaxed);
+    a.faulty.set(&[Operation::Head], Fault::Hang);
     {
         let mut follow = pin!(a.follow());
         assert!(is_waiting(follow.as_mut()).await);
@@ -467,7 +397,7 @@ async fn a_follower_that_gave_up_joining_leaves_nothing_behind() {
         assert!(is_waiting(first.as_mut()).await);
         assert!(is_waiting(second.as_mut()).await);
     }
-    a.flaky.silent.store(false, Ordering::Relaxed);
+    a.faulty.heal();
     assert_eq!(second.await.cursor, Seq::ZERO);
 }
 
@@ -476,7 +406,7 @@ async fn many_losses_are_one_look_at_all_and_one_more() {
     let (_folder, store) = store();
     let a = node(&LocalBus::new(), &store, 64);
     let _following = a.follow().await;
-    let heads = || a.flaky.heads.load(Ordering::Relaxed);
+    let heads = || a.faulty.calls(Operation::Head);
     assert_eq!(heads(), 1);
     for _ in 0..100 {
         a.hub.take_from_bus(BusEvent::Lost);
@@ -518,7 +448,7 @@ async fn visit(node: Arc<Node>, last: u32) {
             let rung = timeout(PATIENCE, ready).await;
             rung.unwrap_or_else(|_| panic!("in vain: {until}, from {first} on"));
             visitor.wake_queue.take(&mut Vec::new());
-            visitor.pull(&node.flaky.store()).await;
+            visitor.pull(&node.faulty.store()).await;
         }
         let end = visitor.cursor.get();
         assert_eq!(visitor.seen, (first..=end).collect::<Vec<_>>());

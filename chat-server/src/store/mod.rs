@@ -6,6 +6,9 @@
 
 pub mod embedded;
 pub mod epoch;
+#[cfg(test)]
+#[path = "../../tests/support/faulty_store.rs"]
+pub(crate) mod faulty;
 mod holes;
 mod member;
 mod record;

@@ -14,7 +14,6 @@ mod crash;
 mod foreign;
 mod model;
 mod nodes;
-mod outage;
 #[path = "../support/program.rs"]
 mod program;
 mod rest;

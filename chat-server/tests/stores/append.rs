@@ -1,135 +1,35 @@
 //! The appender on the real store, with faults put between the two.
 
-use std::collections::{HashSet, VecDeque};
-use std::future::pending;
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use chat_server::append::{
     AppendError, Appender, AppenderParts, Outcome, RoomHeads, RoomHeadsParts, SEND_DEADLINE,
 };
 use chat_server::bus::local::LocalBus;
-use chat_server::log::{Draft, Entry, Kind, Topic, Uid};
+use chat_server::log::{Draft, Kind, Topic, Uid};
 use chat_server::metrics::Metrics;
 use chat_server::store::embedded::EmbeddedStore;
-use chat_server::store::{Append, MessageStore, ReadConsistency, RoomStore, StoreError, SyncMode};
+use chat_server::store::{MessageStore, ReadConsistency, RoomStore, SyncMode};
 use shared::clock::{Clock as _, SystemClock};
 use shared::drain::Drain;
 use shared::ids::{MemberId, RoomId, Seq};
 use tempfile::TempDir;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::support::faulty_store::{EVERY, Fault, FaultyStore, Operation};
+
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// What becomes of the next append.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    /// It is stored, and the answer is lost.
-    AppliedUnknown,
-    /// It is not stored, and the store reports an unknown outcome.
-    LostUnknown,
-    /// The store reports that it is unavailable.
-    Unavailable,
-    /// It waits until the test lets it go on.
-    Held,
-    /// It is stored; then it waits, and the answer is lost.
-    AppliedHeldUnknown,
-}
-
-/// The real store, with faults in the order given; without one it answers itself.
-#[derive(Debug)]
-struct Faulty {
-    store: Arc<EmbeddedStore>,
-    faults: Mutex<VecDeque<Fault>>,
-    /// Which of the next reads fail.
-    failing_reads: Mutex<VecDeque<bool>>,
-    /// No request gets an answer.
-    silent: AtomicBool,
-    /// How many held appends may go on.
-    gate: Semaphore,
-    /// The number of entries of each append that was requested.
-    asked: watch::Sender<Vec<usize>>,
-}
-
-impl Faulty {
-    async fn held(&self) {
-        self.gate.acquire().await.unwrap().forget();
-    }
-
-    /// Waits for ever while the store is silent.
-    async fn heard(&self) {
-        if self.silent.load(Ordering::Relaxed) {
-            pending::<()>().await;
-        }
-    }
-}
-
-#[async_trait]
-impl MessageStore for Faulty {
-    async fn append(
-        &self,
-        topic: Topic,
-        head: Seq,
-        entries: Vec<Arc<Entry>>,
-    ) -> Result<Append, StoreError> {
-        self.asked.send_modify(|asked| asked.push(entries.len()));
-        self.heard().await;
-        let fault = self.faults.lock().unwrap().pop_front();
-        match fault {
-            Some(Fault::Held) => {
-                self.held().await;
-                self.store.append(topic, head, entries).await
-            }
-            Some(Fault::AppliedHeldUnknown) => {
-                self.store.append(topic, head, entries).await?;
-                self.held().await;
-                Err(StoreError::Unknown("the answer was lost".to_owned()))
-            }
-            None => self.store.append(topic, head, entries).await,
-            Some(Fault::AppliedUnknown) => {
-                self.store.append(topic, head, entries).await?;
-                Err(StoreError::Unknown("the answer was lost".to_owned()))
-            }
-            Some(Fault::LostUnknown) => Err(StoreError::Unknown("on the way".to_owned())),
-            Some(Fault::Unavailable) => Err(StoreError::Unavailable("away".to_owned())),
-        }
-    }
-
-    async fn head(&self, topic: Topic, view: ReadConsistency) -> Result<Seq, StoreError> {
-        self.heard().await;
-        self.store.head(topic, view).await
-    }
-
-    async fn read(
-        &self,
-        topic: Topic,
-        first: Seq,
-        last: Seq,
-        view: ReadConsistency,
-    ) -> Result<Vec<Arc<Entry>>, StoreError> {
-        self.heard().await;
-        let fails = self.failing_reads.lock().unwrap().pop_front();
-        if fails == Some(true) {
-            return Err(StoreError::Unavailable("away".to_owned()));
-        }
-        self.store.read(topic, first, last, view).await
-    }
-
-    async fn delete(&self, topic: Topic, seq: Seq) -> Result<(), StoreError> {
-        self.store.delete(topic, seq).await
-    }
-}
 
 /// A node's appender and what it gave to the hub.
 struct Node {
     appender: Arc<Appender>,
-    faulty: Arc<Faulty>,
+    faulty: Arc<FaultyStore>,
     shown: Arc<Mutex<Vec<u32>>>,
 }
 
@@ -138,14 +38,7 @@ fn open(folder: &Path) -> Arc<EmbeddedStore> {
 }
 
 fn node(store: &Arc<EmbeddedStore>) -> Node {
-    let faulty = Arc::new(Faulty {
-        store: Arc::clone(store),
-        faults: Mutex::default(),
-        failing_reads: Mutex::default(),
-        silent: AtomicBool::new(false),
-        gate: Semaphore::new(0),
-        asked: watch::Sender::default(),
-    });
+    let faulty = Arc::new(FaultyStore::new(Arc::clone(store)));
     let shown = Arc::new(Mutex::new(Vec::new()));
     let given = Arc::clone(&shown);
     let (bus, _) = LocalBus::new().attach(16);
@@ -213,13 +106,11 @@ impl Node {
 
     /// Waits until this many appends have been requested of the store.
     async fn asked(&self, count: usize) {
-        let mut asked = self.faulty.asked.subscribe();
-        let waited = timeout(PATIENCE, asked.wait_for(|asked| asked.len() >= count)).await;
-        drop(waited.unwrap().unwrap());
+        self.faulty.wait_for_calls(Operation::Append, count).await;
     }
 
     fn sizes(&self) -> Vec<usize> {
-        self.faulty.asked.borrow().clone()
+        self.faulty.append_sizes()
     }
 
     fn shown(&self) -> Vec<u32> {
@@ -227,11 +118,12 @@ impl Node {
     }
 
     fn release(&self) {
-        self.faulty.gate.add_permits(1);
+        self.faulty.release();
     }
 
     fn fail_next(&self, faults: &[Fault]) {
-        self.faulty.faults.lock().unwrap().extend(faults);
+        let faults = faults.iter().copied();
+        self.faulty.script(Operation::Append, faults);
     }
 }
 
@@ -278,13 +170,9 @@ async fn an_unknown_outcome_is_settled_once_whether_it_applied_or_not() {
     let folder = folder();
     let store = open(folder.path());
     let node = node(&store);
-    node.fail_next(&[Fault::AppliedUnknown]);
+    node.fail_next(&[Fault::ApplyThenFail]);
     assert_eq!(node.send("one", None).await, at(1));
-    node.fail_next(&[
-        Fault::LostUnknown,
-        Fault::Unavailable,
-        Fault::AppliedUnknown,
-    ]);
+    node.fail_next(&[Fault::FailUnknown, Fault::Fail, Fault::ApplyThenFail]);
     assert_eq!(node.send("two", None).await, at(2));
     assert_eq!(node.send("three", None).await, at(3));
     assert_eq!(texts(&store).await, ["one", "two", "three"]);
@@ -369,9 +257,9 @@ async fn nodes_that_crowd_a_topic_lose_and_double_nothing() {
         // Two writers a node; each node has its trouble with the store now and then.
         let node = Arc::new(node(&store));
         node.fail_next(&[
-            Fault::AppliedUnknown,
-            Fault::LostUnknown,
-            Fault::AppliedUnknown,
+            Fault::ApplyThenFail,
+            Fault::FailUnknown,
+            Fault::ApplyThenFail,
         ]);
         shown.push(Arc::clone(&node.shown));
         writing.spawn(write_many(Arc::clone(&node), format!("{name}a")));
@@ -406,7 +294,7 @@ async fn a_name_that_two_nodes_take_in_at_once_is_one_entry() {
     let mut writing = JoinSet::new();
     for _ in 0..2 {
         let node = Arc::new(node(&store));
-        node.fail_next(&[Fault::AppliedUnknown, Fault::LostUnknown]);
+        node.fail_next(&[Fault::ApplyThenFail, Fault::FailUnknown]);
         writing.spawn(write_many(Arc::clone(&node), "same".to_owned()));
         writing.spawn(write_many(node, "same".to_owned()));
     }
@@ -425,7 +313,7 @@ async fn a_store_that_never_answers_is_told_at_the_deadline() {
     let folder = folder();
     let store = open(folder.path());
     let node = node(&store);
-    node.faulty.silent.store(true, Ordering::Relaxed);
+    node.faulty.set(&EVERY, Fault::Hang);
     let began = SystemClock.now();
     let first = node.submit(vec![draft("in vain", None)]);
     let second = async {
@@ -446,8 +334,7 @@ async fn a_store_that_never_answers_is_told_at_the_deadline() {
     }
     // When the store is back, all is as before.
     tokio::time::resume();
-    node.faulty.silent.store(false, Ordering::Relaxed);
-    node.faulty.faults.lock().unwrap().clear();
+    node.faulty.heal();
     assert_eq!(node.send("again", None).await, at(1));
     assert_eq!(texts(&store).await, ["again"]);
 }
@@ -457,12 +344,12 @@ async fn a_store_that_says_no_is_told_within_the_deadline() {
     let folder = folder();
     let store = open(folder.path());
     let node = node(&store);
-    node.fail_next(&[Fault::Unavailable; 200]);
+    node.fail_next(&[Fault::Fail; 200]);
     assert_eq!(
         node.send("in vain", None).await,
         Err(AppendError::Unavailable)
     );
-    node.faulty.faults.lock().unwrap().clear();
+    node.faulty.heal();
     assert_eq!(node.send("again", None).await, at(1));
 }
 
@@ -471,7 +358,7 @@ async fn a_receipt_waits_for_the_store() {
     let folder = folder();
     let store = open(folder.path());
     let node = node(&store);
-    node.fail_next(&[Fault::Held]);
+    node.fail_next(&[Fault::Hold]);
     let mut first = node.submit(vec![draft("one", None)]);
     let mut second = node.submit(vec![draft("two", None)]);
     node.asked(1).await;
@@ -488,7 +375,7 @@ async fn sends_that_wait_go_together_as_far_as_a_batch_reaches() {
     let folder = folder();
     let store = open(folder.path());
     let node = node(&store);
-    node.fail_next(&[Fault::Held]);
+    node.fail_next(&[Fault::Hold]);
     let mut sent = vec![node.submit(vec![draft("first", None)])];
     node.asked(1).await;
     sent.extend((0..10).map(|_| node.submit(vec![draft("single", None)])));
@@ -512,7 +399,7 @@ async fn a_name_is_one_entry_while_it_waits_and_while_it_is_under_way() {
     let folder = folder();
     let store = open(folder.path());
     let node = node(&store);
-    node.fail_next(&[Fault::Held]);
+    node.fail_next(&[Fault::Hold]);
     let in_flight = node.submit(vec![draft("hello", Some("a"))]);
     node.asked(1).await;
     let again = node.submit(vec![draft("hello", Some("a"))]);
@@ -533,7 +420,7 @@ async fn a_refused_send_takes_its_names_with_it() {
     let folder = folder();
     let store = open(folder.path());
     let node = node(&store);
-    node.fail_next(&[Fault::Held]);
+    node.fail_next(&[Fault::Hold]);
     let first = node.submit(vec![draft("first", None)]);
     node.asked(1).await;
     // In one batch: the second clashes with the first, the third has a name of the second's.
@@ -553,7 +440,7 @@ async fn an_own_entry_is_found_though_the_reading_on_breaks_off() {
     let folder = folder();
     let store = open(folder.path());
     let (one, other) = (node(&store), node(&store));
-    one.fail_next(&[Fault::AppliedHeldUnknown]);
+    one.fail_next(&[Fault::ApplyThenHold]);
     let mine = one.submit(vec![draft("mine", None)]);
     let stored = async {
         while store.head(topic(), ReadConsistency::Serial).await.unwrap() == Seq::ZERO {
@@ -565,11 +452,11 @@ async fn an_own_entry_is_found_though_the_reading_on_breaks_off() {
         other.submit(many(60)).outcome().await.unwrap();
     }
     // Its answer lost, it reads what came: 512 entries, and of the rest nothing at first.
-    let reads = [false, true];
-    one.faulty.failing_reads.lock().unwrap().extend(reads);
+    let reads = [Fault::Pass, Fault::Fail];
+    one.faulty.script(Operation::Read, reads);
     one.release();
     assert_eq!(mine.outcome().await, at(1));
     assert_eq!(texts(&store).await.len(), 601, "not stored again");
     assert_eq!(one.shown(), (1..=512).collect::<Vec<_>>());
-    assert!(one.faulty.failing_reads.lock().unwrap().is_empty());
+    assert_eq!(one.faulty.remaining(Operation::Read), 0);
 }

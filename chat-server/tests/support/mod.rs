@@ -11,6 +11,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod faulty_store;
 pub mod raw;
 
 use std::path::Path;

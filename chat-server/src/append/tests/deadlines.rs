@@ -1,7 +1,5 @@
 //! Deadlines, and appends that outlive them. Time is virtual.
 
-use std::sync::atomic::Ordering;
-
 use tokio::time::{Instant, advance};
 
 use super::super::{AppendError, SEND_DEADLINE};
@@ -28,7 +26,9 @@ fn now() -> Instant {
 #[tokio::test(start_paused = true)]
 async fn everybody_is_told_at_the_deadline_also_in_the_queue() {
     let fixture = Fixture::new().await;
-    fixture.through.silent.store(true, Ordering::Relaxed);
+    fixture
+        .faulty
+        .set(&[Operation::Head, Operation::Read], Fault::Hang);
     let delays = [0, 1, 300, 1_700, 4_999].map(Duration::from_millis);
     let sends = delays.map(|delay| told_after(&fixture, delay));
     let told = futures_util::future::join_all(sends).await;
@@ -38,7 +38,7 @@ async fn everybody_is_told_at_the_deadline_also_in_the_queue() {
         assert!((due..due + TICK).contains(&after), "{delay:?}: {after:?}");
     }
     // The store is back.
-    fixture.through.silent.store(false, Ordering::Relaxed);
+    fixture.faulty.heal();
     assert_eq!(fixture.send("again", None).await, at(1));
 }
 
@@ -46,7 +46,7 @@ async fn everybody_is_told_at_the_deadline_also_in_the_queue() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_store_gets_to_take_what_it_can() {
     let fixture = Fixture::new().await;
-    fixture.through.set_latency(SECOND);
+    fixture.faulty.delay(Operation::Append, SECOND);
     // One every 8 ms: twice as many as a batch a second takes.
     let sends: Vec<_> = (0..2_000)
         .map(|nth| told_after(&fixture, Duration::from_millis(nth * 8)))
@@ -73,13 +73,17 @@ async fn a_slow_store_gets_to_take_what_it_can() {
 #[tokio::test(start_paused = true)]
 async fn an_append_that_was_given_up_is_shown_when_it_turns_out_to_be_stored() {
     let mut fixture = Fixture::new().await;
-    fixture.through.lost.store(10, Ordering::Relaxed);
+    fixture
+        .faulty
+        .script(Operation::Append, [Fault::ApplyThenHang; 10]);
     let send = fixture.submit(vec![draft("text", None)]);
     until("it is asked", || {
-        fixture.through.appends.load(Ordering::Relaxed) == 1
+        fixture.faulty.calls(Operation::Append) == 1
     })
     .await;
-    fixture.through.silent.store(true, Ordering::Relaxed);
+    fixture
+        .faulty
+        .set(&[Operation::Head, Operation::Read], Fault::Hang);
     assert_eq!(send.await.unwrap(), Err(AppendError::Unavailable));
     assert_eq!(fixture.told(), ["Unavailable"]);
     // As long as the store says nothing, nothing can be found out.
@@ -92,8 +96,7 @@ async fn an_append_that_was_given_up_is_shown_when_it_turns_out_to_be_stored() {
     advance(2 * SECOND).await;
     until("the attempt is over", || task_ends(&fixture)).await;
     assert_eq!(fixture.heard(), [[0; 0]; 0]);
-    fixture.through.silent.store(false, Ordering::Relaxed);
-    fixture.through.lost.store(0, Ordering::Relaxed);
+    fixture.faulty.heal();
     fixture.appender.sweep();
     until("it is published", || fixture.heard.len() == 1).await;
     assert_eq!(fixture.heard(), [[1]]);

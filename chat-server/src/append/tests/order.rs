@@ -1,7 +1,7 @@
 //! The order of one connection's sends through outages. Time is virtual.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
+use std::iter::repeat_n;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -70,20 +70,20 @@ impl Client<'_> {
 }
 
 /// Outages of all lengths: the store takes nothing, or what it takes is not confirmed.
-async fn break_store(through: &Through, random: &mut StdRng) {
+async fn break_store(faulty: &FaultyStore, random: &mut StdRng) {
     let end = SystemClock.now() + Duration::from_secs(60);
     while SystemClock.now() < end {
         match random.random_range(0..3) {
-            0 => through.set_latency(Duration::from_secs(2)),
-            1 => through
-                .lost
-                .store(random.random_range(0..4), Ordering::Relaxed),
-            _ => through.set_latency(Duration::ZERO),
+            0 => faulty.delay(Operation::Append, Duration::from_secs(2)),
+            1 => {
+                let lost = repeat_n(Fault::ApplyThenHang, random.random_range(0..4));
+                faulty.script(Operation::Append, lost);
+            }
+            _ => faulty.delay(Operation::Append, Duration::ZERO),
         }
         sleep(Duration::from_millis(random.random_range(0..7_000))).await;
     }
-    through.lost.store(0, Ordering::Relaxed);
-    through.set_latency(Duration::ZERO);
+    faulty.heal();
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,7 +99,7 @@ async fn what_fails_and_is_sent_again_in_order_is_stored_in_order() {
             next: 0,
             under_way: VecDeque::new(),
         };
-        tokio::join!(client.run(), break_store(&fixture.through, &mut breaking));
+        tokio::join!(client.run(), break_store(&fixture.faulty, &mut breaking));
         let stored = fixture
             .store
             .read(room(1), seq(1), seq(500), ReadConsistency::Serial);
@@ -140,14 +140,16 @@ const FAILED: Outcome = Err(AppendError::Unavailable);
 async fn others_go_on_and_a_client_that_gave_up_does_later() {
     let fixture = Fixture::new().await;
     let (one, other) = (Connection::new(&fixture), Connection::new(&fixture));
-    fixture.through.set_latency(Duration::from_secs(2));
+    fixture
+        .faulty
+        .delay(Operation::Append, Duration::from_secs(2));
     let first = one.send("a");
     sleep(Duration::from_secs(4)).await;
     let behind = one.send("b");
     let others = other.send("c");
     assert_eq!(first.await.unwrap(), FAILED);
     assert_eq!(behind.await.unwrap(), FAILED);
-    fixture.through.set_latency(Duration::ZERO);
+    fixture.faulty.heal();
     assert_eq!(others.await.unwrap(), at(1));
     assert_eq!(one.send("new").await.unwrap(), FAILED, "a comes first");
     sleep(HOLD_MAX).await;
@@ -159,9 +161,11 @@ async fn others_go_on_and_a_client_that_gave_up_does_later() {
 async fn nothing_overtakes_however_long_a_client_waits_before_it_sends_again() {
     let fixture = Fixture::new().await;
     let one = Connection::new(&fixture);
-    fixture.through.set_latency(Duration::from_secs(2));
+    fixture
+        .faulty
+        .delay(Operation::Append, Duration::from_secs(2));
     assert_eq!(one.send("a").await.unwrap(), FAILED);
-    fixture.through.set_latency(Duration::ZERO);
+    fixture.faulty.heal();
     sleep(Duration::from_secs(30)).await;
     assert_eq!(one.send("b").await.unwrap(), FAILED, "it was on its way");
     let again = [one.send("a"), one.send("b"), one.send("c")];
@@ -175,13 +179,15 @@ async fn nothing_overtakes_however_long_a_client_waits_before_it_sends_again() {
 async fn each_that_was_refused_comes_before_what_is_new() {
     let fixture = Fixture::new().await;
     let one = Connection::new(&fixture);
-    fixture.through.set_latency(Duration::from_secs(2));
+    fixture
+        .faulty
+        .delay(Operation::Append, Duration::from_secs(2));
     let (first, second) = (one.send("a"), one.send("b"));
     assert_eq!(
         (first.await.unwrap(), second.await.unwrap()),
         (FAILED, FAILED)
     );
-    fixture.through.set_latency(Duration::ZERO);
+    fixture.faulty.heal();
     assert_eq!(one.send("a").await.unwrap(), at(1));
     assert_eq!(one.send("c").await.unwrap(), FAILED, "b comes first");
     assert_eq!(one.send("b").await.unwrap(), at(2));
@@ -194,9 +200,11 @@ async fn each_that_was_refused_comes_before_what_is_new() {
 async fn a_later_one_that_comes_again_gives_up_those_before_it() {
     let fixture = Fixture::new().await;
     let one = Connection::new(&fixture);
-    fixture.through.set_latency(Duration::from_secs(2));
+    fixture
+        .faulty
+        .delay(Operation::Append, Duration::from_secs(2));
     assert_eq!(one.send("a").await.unwrap(), FAILED);
-    fixture.through.set_latency(Duration::ZERO);
+    fixture.faulty.heal();
     assert_eq!(one.send("b").await.unwrap(), FAILED);
     assert_eq!(one.send("b").await.unwrap(), at(1));
     assert_eq!(one.send("c").await.unwrap(), at(2));

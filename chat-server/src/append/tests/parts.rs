@@ -1,13 +1,11 @@
 //! Sends that reach over the end of a part of the log.
 
-use std::sync::atomic::Ordering;
-
 use super::*;
 
 /// Parts of eight positions, and a log that has so many entries already.
 async fn with_head(head: u32) -> Fixture {
     let fixture = Fixture::new().await;
-    fixture.through.part_entries.store(8, Ordering::Relaxed);
+    fixture.faulty.divide_logs(8);
     for nth in 1..=head {
         assert_eq!(fixture.send(&nth.to_string(), None).await, at(nth));
     }
@@ -63,7 +61,9 @@ async fn whole_sends_before_the_end_are_told_at_once() {
 async fn unknown_outcomes_at_the_end_of_a_part_settle_once() {
     let fixture = with_head(5).await;
     // Both pieces are stored although their answers are lost.
-    fixture.through.lost.store(2, Ordering::Relaxed);
+    fixture
+        .faulty
+        .script(Operation::Append, [Fault::ApplyThenHang; 2]);
     let outcome = fixture.submit(drafts(6)).await.unwrap();
     assert_eq!(outcome, all(6..=11));
     let head = fixture

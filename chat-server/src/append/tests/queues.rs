@@ -1,6 +1,5 @@
 //! The queues of topics: bound, order of the outcomes, end.
 
-use std::sync::atomic::Ordering;
 use std::sync::mpsc as std_mpsc;
 use std::thread;
 
@@ -51,10 +50,12 @@ fn sends_and_sweeps_do_not_wait_for_each_other() {
 #[tokio::test(start_paused = true)]
 async fn a_receipt_comes_before_the_hub_and_the_hub_before_the_bus() {
     let mut fixture = Fixture::new().await;
-    fixture.through.set_latency(Duration::from_millis(1));
+    fixture
+        .faulty
+        .delay(Operation::Append, Duration::from_millis(1));
     let first = fixture.submit(vec![draft("1", None)]);
     until("the first is on its way", || {
-        fixture.through.appends.load(Ordering::Relaxed) == 1
+        fixture.faulty.calls(Operation::Append) == 1
     })
     .await;
     let more: Vec<_> = (2..=4)
@@ -77,10 +78,12 @@ async fn a_receipt_comes_before_the_hub_and_the_hub_before_the_bus() {
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_refuses_and_goes_on() {
     let fixture = Fixture::new().await;
-    fixture.through.set_latency(Duration::from_millis(1));
+    fixture
+        .faulty
+        .delay(Operation::Append, Duration::from_millis(1));
     let first = fixture.submit(vec![draft("first", None)]);
     until("the first is on its way", || {
-        fixture.through.appends.load(Ordering::Relaxed) == 1
+        fixture.faulty.calls(Operation::Append) == 1
     })
     .await;
     let waiting: Vec<_> = (0..QUEUE_MAX)
@@ -114,8 +117,12 @@ async fn what_is_idle_is_forgotten_and_what_works_is_not() {
     // It still is the same message, which the log tells now.
     assert_eq!(fixture.send("1", Some("a")).await, at(1));
     // At work, however long it takes.
-    fixture.through.silent.store(true, Ordering::Relaxed);
-    fixture.through.lost.store(1, Ordering::Relaxed);
+    fixture
+        .faulty
+        .set(&[Operation::Head, Operation::Read], Fault::Hang);
+    fixture
+        .faulty
+        .script(Operation::Append, [Fault::ApplyThenHang]);
     let never = fixture.submit(vec![draft("2", None)]);
     clock.advance(IDLE_MAX);
     fixture.appender.sweep();

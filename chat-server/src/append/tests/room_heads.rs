@@ -1,7 +1,5 @@
 //! What lists show of a room follows its log, whatever happened to the note of it.
 
-use std::sync::atomic::Ordering;
-
 use tokio::time::sleep;
 
 use super::*;
@@ -25,7 +23,9 @@ async fn noted(fixture: &Fixture, at: u32) -> String {
 #[tokio::test]
 async fn an_append_found_by_reading_on_is_noted() {
     let fixture = Fixture::new().await;
-    fixture.through.lost.store(1, Ordering::Relaxed);
+    fixture
+        .faulty
+        .script(Operation::Append, [Fault::ApplyThenHang]);
     assert_eq!(fixture.send("hello", None).await, at(1));
     assert_eq!(noted(&fixture, 1).await, "hello");
 }
@@ -33,16 +33,13 @@ async fn an_append_found_by_reading_on_is_noted() {
 #[tokio::test]
 async fn a_failed_note_is_repeated_and_only_the_newest_is_written() {
     let fixture = Fixture::new().await;
-    fixture
-        .through
-        .failing_notes
-        .store(usize::MAX, Ordering::Relaxed);
+    fixture.faulty.set(&[Operation::NoteHead], Fault::Fail);
     for nth in 1..=50 {
         assert_eq!(fixture.send(&nth.to_string(), None).await, at(nth));
     }
-    fixture.through.failing_notes.store(0, Ordering::Relaxed);
+    fixture.faulty.heal();
     assert_eq!(noted(&fixture, 50).await, "50");
-    assert_eq!(fixture.through.notes.load(Ordering::Relaxed), 1);
+    assert_eq!(fixture.faulty.carried_out(Operation::NoteHead), 1);
 }
 
 /// The node that stored it ended before it noted it; the sender asks again at this one.

@@ -1,7 +1,11 @@
 //! What the bus did not tell is found all the same; what never was is not waited for.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
 
 use super::*;
 use crate::bus::local::LocalNode;
@@ -219,7 +223,7 @@ async fn what_the_store_did_not_answer_is_asked_a_minute_later() {
     let (mut on_a, mut turn) = (a.follow().await, Turn::default());
     b.send(1).await;
     middle.keys.lock().unwrap().clear();
-    a.flaky.failing_heads.store(1, Ordering::Relaxed);
+    a.faulty.script(Operation::Head, [Fault::Fail]);
     a.check(&mut turn, MINUTE).await;
     a.rest().await;
     assert!(!on_a.look());
@@ -279,7 +283,7 @@ async fn a_restored_backup_closes_those_who_saw_what_it_does_not_have() {
         let (on_a, mut turn) = (a.follow().await, Turn::default());
         assert_eq!(on_a.cursor.get(), 5);
         let (_folder, backup) = older(2).await;
-        *a.flaky.store.lock().unwrap() = Arc::clone(&backup);
+        a.faulty.replace(Arc::clone(&backup));
         if by_loss {
             a.hub.take_from_bus(BusEvent::Lost);
             a.rest().await;
@@ -316,9 +320,9 @@ async fn a_replica_that_lags_closes_nobody() {
     let Two { a, b, .. } = two();
     b.send(5).await;
     let (mut on_a, mut turn) = (a.follow().await, Turn::default());
-    a.flaky.lagging.store(1, Ordering::Relaxed);
+    a.faulty.script(Operation::Head, [Fault::Lag]);
     a.check(&mut turn, MINUTE).await;
-    assert_eq!(a.flaky.lagging.load(Ordering::Relaxed), 0);
+    assert_eq!(a.faulty.remaining(Operation::Head), 0);
     assert_eq!(on_a.closed_with(), [0; 0]);
     a.send(1).await;
     on_a.until(6).await;

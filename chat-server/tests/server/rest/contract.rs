@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::json;
 
 use crate::rest::site::{PAGE, Site, documented, group, message, pair};
+use crate::support::faulty_store::{EVERY, Fault};
 
 /// Longer than any body may be.
 fn too_long() -> String {
@@ -221,7 +222,7 @@ async fn blocked(site: &Site) {
 /// First the node has no keys to check tokens, then the store is unavailable.
 async fn nothing_works_now(site: &Site) {
     let stranded = site.without_keys().await;
-    site.store.begin();
+    site.store.set(&EVERY, Fault::Fail);
     let other = site.second().await;
     for (method, path) in member_routes() {
         let answer = stranded.ask(method.clone(), &path).by(1).send().await;

@@ -9,6 +9,7 @@ use hyper::body::{Body, Frame};
 use shared::claims::MemberToken;
 
 use crate::rest::site::{PAGE, Site, group, message};
+use crate::support::faulty_store::{EVERY, Fault};
 
 const READ: &str = "/api/chat-messages/4194305/read-status";
 
@@ -182,11 +183,11 @@ async fn the_store_away_shows_and_makes_no_node_unready() {
         assert_eq!(answer.status, 200);
         assert_eq!(answer.json()["store"], store);
     };
-    site.store.freeze();
+    site.store.set(&EVERY, Fault::Freeze);
     ready("unavailable").await;
-    site.store.thaw();
+    site.store.heal();
     ready("ok").await;
-    site.store.begin();
+    site.store.set(&EVERY, Fault::Fail);
     ready("unavailable").await;
     site.put(1, group(&[1])).await;
     let page = site.ask(Method::GET, "/metrics").send().await;

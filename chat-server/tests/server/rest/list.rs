@@ -141,7 +141,7 @@ async fn the_list_shows_what_the_log_has_though_its_record_is_behind() {
     // The record itself is mended, so that pages which do not show the row know of it as well.
     for (room, seq) in [(1, 2_u64), (3, 1)] {
         site.store
-            .noted(room_id(room), seq.try_into().unwrap())
+            .wait_for_note(room_id(room), seq.try_into().unwrap())
             .await;
     }
     check(&site, "size=1", &[1]).await;

@@ -34,7 +34,7 @@ use shared::drain::Drain;
 use shared::ids::{MemberId, MessageId, RoomId, Seq};
 use shared::web::{self, Log, RequestIds, Serving};
 
-use crate::outage::Outage;
+use crate::support::faulty_store::FaultyStore;
 
 /// No request takes this long; what does has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -50,7 +50,7 @@ pub(crate) fn start() -> UnixMillis {
 /// A node, and what stands around it.
 pub(crate) struct Site {
     pub(crate) clock: Arc<ManualClock>,
-    pub(crate) store: Arc<Outage>,
+    pub(crate) store: Arc<FaultyStore>,
     pub(crate) hub: Hub,
     pub(crate) health: Arc<Health>,
     /// Which documented answers were given: (method, path, status).
@@ -84,7 +84,7 @@ impl Site {
         let path = folder.path().join("keys.json");
         std::fs::write(&path, keys).unwrap();
         let first = Beginning {
-            store: Arc::new(Outage::new(store)),
+            store: Arc::new(FaultyStore::new(Arc::new(store))),
             clock: Arc::new(ManualClock::new(start())),
             signer: Arc::new(signer),
             seen: Arc::default(),
@@ -271,7 +271,7 @@ impl Site {
         let room = room_id(room);
         let sent = self.appender.send(Topic::Room(room), vec![draft]);
         let seq = sent.await.unwrap()[0];
-        self.store.noted(room, seq).await;
+        self.store.wait_for_note(room, seq).await;
         seq
     }
 
@@ -281,7 +281,7 @@ impl Site {
     }
 }
 
-fn room_heads(store: &Arc<Outage>, drain: &Drain, metrics: &Arc<Metrics>) -> RoomHeads {
+fn room_heads(store: &Arc<FaultyStore>, drain: &Drain, metrics: &Arc<Metrics>) -> RoomHeads {
     RoomHeads::new(RoomHeadsParts {
         rooms: store.clone(),
         messages: store.clone(),
@@ -292,7 +292,7 @@ fn room_heads(store: &Arc<Outage>, drain: &Drain, metrics: &Arc<Metrics>) -> Roo
 
 /// What several nodes of a test share.
 struct Beginning {
-    store: Arc<Outage>,
+    store: Arc<FaultyStore>,
     clock: Arc<ManualClock>,
     signer: Arc<Signer>,
     seen: Arc<Mutex<BTreeSet<Known>>>,
@@ -301,7 +301,7 @@ struct Beginning {
 
 /// Who may use the site, and what operators need.
 fn members(
-    store: &Arc<Outage>,
+    store: &Arc<FaultyStore>,
     (rooms, bus): (&Arc<Rooms>, Arc<LocalNode>),
     clock: &Arc<ManualClock>,
     metrics: &Arc<Metrics>,

@@ -7,6 +7,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::support::PATIENCE;
 use crate::support::client::json;
+use crate::support::faulty_store::{EVERY, Fault};
 use crate::support::raw::{BINARY, Raw, TEXT};
 use crate::wire::start::{body, check_golden, node, receipt, refused, say, session, subscribe};
 use crate::wire::stopping::freezable;
@@ -310,10 +311,10 @@ async fn nothing_overtakes_a_send_whose_sender_could_not_be_checked() {
     let mut raw = session(&node, 1).await;
     subscribe(&mut raw, "e", "/user/queue/errors", "").await;
     // The room's members are not cached yet.
-    store.begin();
+    store.set(&EVERY, Fault::Fail);
     raw.text(&named("a")).await;
     assert_eq!(refused_for_now(&mut raw, "a").await, 8007);
-    store.thaw();
+    store.heal();
     // This one was on its way before its sender read of the first.
     raw.text(&named("b")).await;
     assert_eq!(refused_for_now(&mut raw, "b").await, 8007);
@@ -369,14 +370,14 @@ async fn nothing_overtakes_a_transaction_that_was_refused_for_now() {
         + &bound("a")
         + &bound("b")
         + "COMMIT\ntransaction:t\nreceipt:all\n\n\0";
-    store.begin();
+    store.set(&EVERY, Fault::Fail);
     raw.text(&transaction).await;
     let told = json(&raw.expect(Command::Message).await);
     assert_eq!(
         (&told["receiptId"], &told["retryable"]),
         (&"all".into(), &true.into())
     );
-    store.thaw();
+    store.heal();
     raw.text(&named("c")).await;
     assert_eq!(refused_for_now(&mut raw, "c").await, 8007);
     raw.text(&(transaction + &named("c"))).await;

@@ -11,8 +11,8 @@ use chat_server::wake_queue::CloseReason;
 use shared::clock::Clock;
 use stomp::{CloseCode, Command};
 
-use crate::outage::Outage;
 use crate::support::clock::MovableClock;
+use crate::support::faulty_store::{EVERY, Fault, FaultyStore};
 use crate::support::raw::{CLOSE, PING, PONG, Raw, WsFrame, upgrade_request};
 use crate::support::{PATIENCE, TestNode, eventually};
 use crate::wire::start::{connect, hello, node, rooms, say, sent_away, session, stored, subscribe};
@@ -64,11 +64,11 @@ async fn a_client_that_goes_on_sending_does_not_keep_its_node_from_stopping() {
 }
 
 /// A node on a store that can be made to stand still, and its clock.
-pub(crate) async fn freezable() -> (TestNode, Arc<Outage>, Arc<MovableClock>) {
+pub(crate) async fn freezable() -> (TestNode, Arc<FaultyStore>, Arc<MovableClock>) {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let sync = SyncMode::Every(Duration::from_secs(1));
     let store = EmbeddedStore::open(folder.path().join("chat"), sync).unwrap();
-    let store = Arc::new(Outage::new(store));
+    let store = Arc::new(FaultyStore::new(Arc::new(store)));
     let clock = Arc::new(MovableClock::new());
     let (stores, bus) = (Stores::of(&store), LocalBus::new());
     let by = Arc::clone(&clock) as Arc<dyn Clock>;
@@ -98,7 +98,7 @@ async fn a_drain_does_not_wait_for_a_store_that_stands_still() {
         raws.push(connect(&node, member, beats).await.0);
     }
     say(&mut raws[0], "all that a send has to know is cached").await;
-    store.freeze();
+    store.set(&EVERY, Fault::Freeze);
     let ask = |room| format!("SUBSCRIBE\nid:s\ndestination:/sub/{room}\nreceipt:s\n\n\0");
     for (raw, frame) in raws.iter_mut().zip([hello(1), ask(2), ask(3)]) {
         raw.text(&frame).await;
@@ -129,7 +129,7 @@ async fn a_drain_does_not_wait_for_a_store_that_stands_still() {
         raw.ws(CLOSE, &close.payload).await;
     }
     eventually("nobody is left", || services.connections.count() == 0).await;
-    store.thaw();
+    store.heal();
     assert_eq!(node.drain.wait(PATIENCE).await, Ok(()));
 }
 
