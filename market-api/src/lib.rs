@@ -64,4 +64,5 @@ pub mod outbox;
 pub mod plans;
 pub mod products;
 pub mod schedule;
+pub mod scrap;
 pub mod trades;

@@ -17,6 +17,8 @@ mod defects;
 mod distance;
 mod fixtures;
 mod kept;
+mod optimizer;
+mod oracle;
 mod rest;
 mod rules;
 mod walks;
