@@ -83,7 +83,7 @@ pub struct EmbeddedStore {
     /// Only `stop` takes it, alone; the lock is there because a receiver cannot be shared.
     ended: Mutex<mpsc::Receiver<Result<(), StoreError>>>,
     reads: Arc<Semaphore>,
-    heads: Arc<Mutex<Heads>>,
+    heads: Arc<Heads>,
     holes: Arc<Holes>,
     opened: Arc<Opened>,
 }
@@ -110,7 +110,7 @@ impl EmbeddedStore {
     ) -> Result<Self, StoreError> {
         let folder = folder.as_ref().to_owned();
         let opened = Arc::new(Opened::new(folder::open(&folder)?));
-        let heads = Arc::<Mutex<Heads>>::default();
+        let heads = Arc::new(heads::empty());
         let holes = Arc::new(Holes::new(Arc::clone(&context.metrics)));
         let (queue, requests) = Queue::new(context.clone());
         let (end, ended) = mpsc::sync_channel(1);
@@ -279,12 +279,7 @@ impl MessageStore for EmbeddedStore {
                 Append::Conflict(head) => Ok(head),
             };
         }
-        let known = self
-            .heads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(topic);
-        match known {
+        match self.heads.get(&topic) {
             Some(head) => Ok(head),
             None => self.read_blocking(move |tables| tables.head(topic)).await,
         }

@@ -25,7 +25,6 @@ mod cql;
 mod epochs;
 mod fault;
 mod gaps;
-mod hints;
 mod logs;
 mod members;
 mod rooms;

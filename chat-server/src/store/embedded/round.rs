@@ -5,7 +5,6 @@
 //! write is not committed yet.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
 
 use fjall::{Keyspace, OwnedWriteBatch, Slice};
 use shared::clock::UnixMillis;
@@ -80,7 +79,7 @@ impl Round {
     }
 
     /// Adds a write. One that cannot be planned is answered with its error and changes nothing.
-    pub(super) fn plan(&mut self, request: Request, tables: &Tables, heads: &Mutex<Heads>) {
+    pub(super) fn plan(&mut self, request: Request, tables: &Tables, heads: &Heads) {
         let answer = match request.write {
             Write::Append {
                 topic,
@@ -120,7 +119,7 @@ impl Round {
         head: Seq,
         entries: Vec<(Seq, Vec<u8>)>,
         tables: &Tables,
-        heads: &Mutex<Heads>,
+        heads: &Heads,
     ) -> Answer {
         let found = match self.heads.get(&topic) {
             Some(planned) => *planned,
@@ -229,7 +228,7 @@ impl Round {
     }
 
     /// Moves a log into the store's epoch, if it is not there yet. Answers with its head.
-    fn enter(&mut self, topic: Topic, tables: &Tables, heads: &Mutex<Heads>) -> Answer {
+    fn enter(&mut self, topic: Topic, tables: &Tables, heads: &Heads) -> Answer {
         let from = match self.heads.get(&topic) {
             Some(planned) => *planned,
             None => known_head(topic, tables, heads)?,
@@ -297,10 +296,6 @@ impl Round {
     }
 }
 
-fn known_head(topic: Topic, tables: &Tables, heads: &Mutex<Heads>) -> Result<Seq, StoreError> {
-    let known = heads
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(topic);
-    known.map_or_else(|| tables.head(topic), Ok)
+fn known_head(topic: Topic, tables: &Tables, heads: &Heads) -> Result<Seq, StoreError> {
+    heads.get(&topic).map_or_else(|| tables.head(topic), Ok)
 }

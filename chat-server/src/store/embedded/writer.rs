@@ -6,8 +6,8 @@
 //! It serves no reads, and does not bound the queue.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use fjall::PersistMode;
@@ -38,7 +38,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct WriterParts {
     pub(super) folder: PathBuf,
     pub(super) opened: Arc<Opened>,
-    pub(super) heads: Arc<Mutex<Heads>>,
+    pub(super) heads: Arc<Heads>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) context: NodeContext,
 }
@@ -205,17 +205,11 @@ impl Writer {
     }
 
     fn publish(&mut self, moved: impl IntoIterator<Item = (Topic, Seq)>) {
-        let mut heads = self
-            .parts
-            .heads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
         let mut last = None;
         for (topic, head) in moved {
-            heads.put(topic, head);
+            self.parts.heads.insert(topic, head);
             last = Some((topic, head));
         }
-        drop(heads);
         self.answered = last.or(self.answered);
     }
 
@@ -252,10 +246,7 @@ impl Writer {
         }
         let parts = &self.parts;
         // A write of unknown outcome may turn out to be stored, or not.
-        let forget = || {
-            let mut heads = parts.heads.lock().unwrap_or_else(PoisonError::into_inner);
-            *heads = Heads::default();
-        };
+        let forget = || parts.heads.clear();
         let tried = outage.try_to_end(&parts.folder, &parts.opened, &parts.context, forget);
         if let (Tried::Open, Ok(tables)) = (tried, parts.opened.get()) {
             let before = std::mem::replace(&mut self.state, State::Open(tables));
@@ -309,8 +300,8 @@ mod tests {
     use tempfile::TempDir;
     use tokio::sync::{Semaphore, mpsc, oneshot};
 
-    use super::super::folder;
     use super::super::queue::Write;
+    use super::super::{folder, heads};
     use super::*;
     use crate::store::{Role, Room, RoomMember};
 
@@ -320,7 +311,7 @@ mod tests {
         let parts = WriterParts {
             folder: folder.path().to_owned(),
             opened: Arc::new(Opened::new(folder::open(folder.path()).unwrap())),
-            heads: Arc::default(),
+            heads: Arc::new(heads::empty()),
             pulse: Arc::default(),
             context: NodeContext::default(),
         };

@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
+use quick_cache::sync::Cache;
 use scylla::response::query_result::QueryRowsResult;
 use scylla::value::{CqlValue, Row};
 use shared::ids::Seq;
 
 use super::client::Client;
 use super::fault::{Effect, corrupt};
-use super::hints::Hints;
 use super::rooms::RoomTables;
 use super::rows::{AppendRow, begins_bucket, number, partition, position};
 use super::search::{Search, bucket_of, last_of};
@@ -20,6 +20,10 @@ use crate::store::{ReadConsistency, StoreError};
 /// The search for a head, in multiples of one request's time-out: about twenty reads at worst, one
 /// where the hint is right; each takes far less than its time-out.
 const HEAD_ANSWERS: u32 = 4;
+
+/// Topics with a hint at most: about 6 MiB, and more topics than a node has busy at a time. A topic
+/// without a hint costs a few more reads.
+const HINTS_MAX: usize = 80_000;
 
 /// The outcome of a conditional batch in its bucket.
 pub(super) enum Compared {
@@ -32,7 +36,8 @@ pub(super) enum Compared {
 pub(super) struct Buckets {
     client: Arc<Client>,
     rooms: Arc<RoomTables>,
-    hints: Hints,
+    /// The newest bucket seen of topics in use; nothing depends on their being right.
+    hints: Cache<Topic, u32>,
 }
 
 impl Buckets {
@@ -40,7 +45,7 @@ impl Buckets {
         Self {
             client,
             rooms,
-            hints: Hints::default(),
+            hints: Cache::new(HINTS_MAX),
         }
     }
 
@@ -51,7 +56,7 @@ impl Buckets {
         view: ReadConsistency,
     ) -> Result<Seq, StoreError> {
         let search = async {
-            let guess = match self.hints.get(topic) {
+            let guess = match self.hints.get(&topic) {
                 Some(bucket) => bucket,
                 None => self.guess_bucket(topic).await?,
             };
@@ -67,7 +72,7 @@ impl Buckets {
             .client
             .within(HEAD_ANSWERS, Effect::None, search)
             .await?;
-        self.hints.put(topic, bucket_of(head));
+        self.hints.insert(topic, bucket_of(head));
         Ok(head)
     }
 
@@ -117,8 +122,10 @@ impl Buckets {
         let outcome = self.write(topic, head, newest, entries).await?;
         let bucket = bucket_of(newest);
         match outcome {
-            Compared::Applied => self.hints.put(topic, bucket),
-            Compared::Not(Some(found)) if found < last_of(bucket) => self.hints.put(topic, bucket),
+            Compared::Applied => self.hints.insert(topic, bucket),
+            Compared::Not(Some(found)) if found < last_of(bucket) => {
+                self.hints.insert(topic, bucket)
+            }
             // Full, or not there: the head lies in another bucket.
             Compared::Not(_) => {}
         }

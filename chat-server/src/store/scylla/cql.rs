@@ -458,7 +458,6 @@ mod tests {
             include_str!("epochs.rs"),
             include_str!("fault.rs"),
             include_str!("gaps.rs"),
-            include_str!("hints.rs"),
             include_str!("logs.rs"),
             include_str!("members.rs"),
             include_str!("rooms.rs"),
