@@ -70,6 +70,7 @@ pub struct Market {
     members: Members,
     logins: Logins,
     products: Products,
+    trades: Trades,
     chats: Chats,
 }
 
@@ -134,6 +135,7 @@ impl Market {
             settings: config.logins(),
             drain: drain.clone(),
         })?;
+        let trades = Trades::new(db.clone(), cache.clone(), config.fees());
         let products = Products::new(
             db.clone(),
             cache,
@@ -159,6 +161,7 @@ impl Market {
             members,
             logins,
             products,
+            trades,
             chats,
         })
     }
@@ -267,7 +270,7 @@ impl Market {
             )))
             .merge(cash::routes(Cash::new(db.clone())))
             .merge(images::routes(self.images.clone()))
-            .merge(trades::routes(Trades::new(db.clone())))
+            .merge(trades::routes(self.trades.clone()))
             .merge(products::routes(self.products.clone(), self.images.clone()))
             .merge(chats::routes(self.chats.clone()))
             .merge(admin::routes(Admins::new(db.clone())))

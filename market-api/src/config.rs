@@ -3,12 +3,13 @@
 mod chat;
 mod images;
 mod login;
+mod trades;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 use reqwest::Url;
 use shared::claims::TokenScope;
 use shared::config::{Mistake, Mistakes, Secret, Settings, parse_duration};
@@ -24,6 +25,14 @@ use crate::login::LoginSettings;
 pub use chat::ChatSettings;
 pub use images::{ImageSettings, ImagesUrl};
 pub use login::Login;
+pub use trades::TradeSettings;
+
+/// What the program does instead of serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Verify the books, trades and stock; print the rows that violate an invariant. Exit code 0: none does
+    VerifyLedger,
+}
 
 /// The market API: members, offers, trades and payments over REST
 #[derive(Clone, Debug, Parser)]
@@ -47,9 +56,14 @@ pub struct Config {
     )]
     pub admin_listen: SocketAddr,
 
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Database: postgres://USER:PASSWORD@HOST:PORT/DATABASE, or sqlite:FILE
     #[arg(
         long,
+        global = true,
         env = "MARKET_DB",
         default_value = "sqlite:./data/market.db",
         hide_env_values = true,
@@ -112,6 +126,10 @@ pub struct Config {
         value_name = "ORIGIN"
     )]
     pub allowed_origins: Vec<String>,
+
+    /// Fees of sales
+    #[command(flatten)]
+    pub trades: TradeSettings,
 
     /// Limits of requests and connections
     #[command(flatten)]

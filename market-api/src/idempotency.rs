@@ -130,14 +130,35 @@ pub enum KeyState {
     Replay(Answer),
 }
 
-/// Adds the header that marks a replay.
-impl IntoResponse for Answer {
+/// The response of a request that may be a repetition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The effect happened now.
+    New(Answer),
+    /// The effect happened before: the stored response, with the header that marks a replay.
+    Replayed(Answer),
+}
+
+impl Reply {
+    /// The response, new or stored.
+    #[must_use]
+    pub const fn answer(&self) -> &Answer {
+        match self {
+            Self::New(answer) | Self::Replayed(answer) => answer,
+        }
+    }
+}
+
+impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let headers = [
-            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-            (REPLAYED, HeaderValue::from_static("true")),
-        ];
-        (self.status, headers, self.body).into_response()
+        let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        match self {
+            Self::New(answer) => (answer.status, [json], answer.body).into_response(),
+            Self::Replayed(answer) => {
+                let headers = [json, (REPLAYED, HeaderValue::from_static("true"))];
+                (answer.status, headers, answer.body).into_response()
+            }
+        }
     }
 }
 

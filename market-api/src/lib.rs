@@ -7,10 +7,10 @@
 //! |---|---|---|
 //! | 14 | main | telemetry, config, build, serve, drain, exit code |
 //! | 13 | app | the only module that names concrete adapters |
-//! | 12 | admin, ops, config | administrators' commands about members; health, metrics and drain; settings |
+//! | 12 | admin, ops, config, ledger | administrators' commands about members; health, metrics and drain; settings; verification of the books |
 //! | 11 | account, reviews, reports | pages about a member that join domains; ratings; complaints |
-//! | 10 | trades, bookings | purchases, histories, market prices; Wi-Fi and hotspot time |
-//! | 9 | payments, scrap, chats | charges and refunds; the optimizer's quotes; rooms about offers |
+//! | 10 | trades | purchases, histories, market prices |
+//! | 9 | payments, scrap, bookings, chats | charges and refunds; the optimizer's quotes; Wi-Fi and hotspot time; rooms about offers |
 //! | 8 | products | offers and their lists |
 //! | 7 | login, images | login with the providers; uploads of pictures |
 //! | 6 | members | accounts and profiles |
@@ -37,6 +37,7 @@
 //! | images | upload |
 //! | products | product, product_image, spot, sort_key_history |
 //! | chats | chat_room, chat_room_number |
+//! | bookings | booking |
 //! | trades | trade, trade_detail |
 //! | admin | audit |
 //! | outbox | outbox, outbox_number |
@@ -56,6 +57,7 @@ pub mod db;
 pub mod http;
 pub mod idempotency;
 pub mod images;
+pub mod ledger;
 pub mod login;
 pub mod members;
 pub mod metrics;

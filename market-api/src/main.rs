@@ -6,7 +6,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use market_api::app::{self, Market};
-use market_api::config::Config;
+use market_api::config::{Command, Config};
+use market_api::db::Db;
+use market_api::ledger;
+use market_api::metrics::Metrics;
 use shared::clock::SystemClock;
 use shared::config::parse_or_exit;
 use shared::drain::{self, Drain};
@@ -28,7 +31,11 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match serve(&config) {
+    let done = match config.command {
+        None => serve(&config),
+        Some(Command::VerifyLedger) => verify_ledger(&config),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             logs.fail("market-api", &*error);
@@ -73,6 +80,30 @@ fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
         }
         drain.outcome()?;
         info!("stopped");
+        Ok(())
+    })?
+}
+
+/// Rows that violate an invariant, printed one per line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} rows violate an invariant of the ledger")]
+struct Violated(usize);
+
+fn verify_ledger(config: &Config) -> Result<(), Box<dyn Error>> {
+    drain::run(async {
+        let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
+        let db = Db::open(&config.db, Arc::new(SystemClock), metrics, &drain).await?;
+        let violations = ledger::verify(&db).await?;
+        db.close().await;
+        drain.begin();
+        let mut out = std::io::stdout().lock();
+        for violation in &violations {
+            writeln!(out, "{violation}")?;
+        }
+        if !violations.is_empty() {
+            return Err(Violated(violations.len()).into());
+        }
+        writeln!(out, "the ledger holds: {} invariants", ledger::invariants())?;
         Ok(())
     })?
 }

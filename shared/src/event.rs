@@ -6,6 +6,8 @@
 //!
 //! What this module does not do: store, send or act on events.
 
+mod data;
+
 use std::fmt;
 
 use base64::Engine as _;
@@ -14,9 +16,12 @@ use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::claims::FamilyId;
 use crate::clock::LocalDateTime;
-use crate::ids::{MemberId, ProductId};
+use crate::ids::{MemberId, ProductId, TradeId};
+
+pub use data::{
+    BookedTime, CompletedSale, MemberUpdated, ProductSoldOut, SessionRevoked, TradeCompleted,
+};
 
 /// The version of the envelope; raised when a reader of the old one could go wrong.
 pub const VERSION: u32 = 1;
@@ -129,6 +134,12 @@ impl From<ProductId> for Aggregate {
     }
 }
 
+impl From<TradeId> for Aggregate {
+    fn from(trade: TradeId) -> Self {
+        Self(format!("trade:{trade}"))
+    }
+}
+
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $name:literal),+ $(,)?) => {
         /// What has happened.
@@ -196,6 +207,14 @@ kinds! {
 /// An event's kind with its data. Fields that this program does not have are ignored.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// [`EventKind::TradeCompleted`].
+    TradeCompleted(TradeCompleted),
+    /// [`EventKind::ProductSoldOut`].
+    ProductSoldOut(ProductSoldOut),
+    /// [`EventKind::WifiStarted`].
+    WifiStarted(BookedTime),
+    /// [`EventKind::WifiEnded`].
+    WifiEnded(BookedTime),
     /// [`EventKind::MemberUpdated`].
     MemberUpdated(MemberUpdated),
     /// [`EventKind::MemberBlocked`].
@@ -214,28 +233,15 @@ pub enum Event {
     },
 }
 
-/// What others are shown of a member.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MemberUpdated {
-    /// The name.
-    pub name: String,
-    /// The profile image, if there is one.
-    pub image_url: Option<String>,
-}
-
-/// Which session ended. The reader keeps it until that session's refresh token would have expired.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct SessionRevoked {
-    /// The token family (claim `sid`).
-    pub sid: FamilyId,
-}
-
 impl Event {
     /// Its kind.
     #[must_use]
     pub fn kind(&self) -> EventKind {
         match self {
+            Self::TradeCompleted(_) => EventKind::TradeCompleted,
+            Self::ProductSoldOut(_) => EventKind::ProductSoldOut,
+            Self::WifiStarted(_) => EventKind::WifiStarted,
+            Self::WifiEnded(_) => EventKind::WifiEnded,
             Self::MemberUpdated(_) => EventKind::MemberUpdated,
             Self::MemberBlocked => EventKind::MemberBlocked,
             Self::MemberUnblocked => EventKind::MemberUnblocked,
@@ -254,6 +260,9 @@ impl Event {
                     fields.insert("imageUrl".to_owned(), image_url.into());
                 }
             }
+            Self::TradeCompleted(trade) => fields = object_of(&trade),
+            Self::ProductSoldOut(product) => fields = object_of(&product),
+            Self::WifiStarted(time) | Self::WifiEnded(time) => fields = object_of(&time),
             Self::MemberBlocked | Self::MemberUnblocked => {}
             Self::SessionRevoked(SessionRevoked { sid }) => {
                 fields.insert("sid".to_owned(), String::from(sid).into());
@@ -264,7 +273,12 @@ impl Event {
     }
 
     fn read(kind: EventKind, data: Map<String, Value>) -> Result<Self, serde_json::Error> {
+        let typed = Value::Object;
         Ok(match kind {
+            EventKind::TradeCompleted => Self::TradeCompleted(serde_json::from_value(typed(data))?),
+            EventKind::ProductSoldOut => Self::ProductSoldOut(serde_json::from_value(typed(data))?),
+            EventKind::WifiStarted => Self::WifiStarted(serde_json::from_value(typed(data))?),
+            EventKind::WifiEnded => Self::WifiEnded(serde_json::from_value(typed(data))?),
             EventKind::MemberUpdated => {
                 Self::MemberUpdated(serde_json::from_value(Value::Object(data))?)
             }
@@ -273,17 +287,21 @@ impl Event {
             EventKind::SessionRevoked => {
                 Self::SessionRevoked(serde_json::from_value(Value::Object(data))?)
             }
-            EventKind::TradeCompleted
-            | EventKind::ProductSoldOut
-            | EventKind::WifiStarted
-            | EventKind::WifiEnded
-            | EventKind::CashCharged
+            EventKind::CashCharged
             | EventKind::CashRefunded
             | EventKind::ReviewCreated
             | EventKind::ReportDecided
             | EventKind::MembersSeparated
             | EventKind::Other(_) => Self::Untyped { kind, data },
         })
+    }
+}
+
+/// The fields of a struct whose keys are texts, which always is an object.
+fn object_of(data: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(data) {
+        Ok(Value::Object(fields)) => fields,
+        other => unreachable!("not an object: {other:?}"),
     }
 }
 

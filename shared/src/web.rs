@@ -39,7 +39,7 @@ pub use cors::{CrossOrigin, CrossOriginService, cors};
 pub use credentials::{ACCESS_COOKIE, Credentials, REFRESH_COOKIE, cookies};
 pub use envelope::{Done, Envelope, done, success};
 pub use error::{ApiError, ErrorBody};
-pub use extract::{InBody, InPath, InQuery, is_own_page, parameter};
+pub use extract::{InBody, InBodyWithBytes, InPath, InQuery, is_own_page, parameter};
 pub use guard::{Log, guarded, logged, unknown_path};
 pub use health::Health;
 pub use hosts::Hosts;

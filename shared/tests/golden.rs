@@ -17,7 +17,8 @@ use shared::claims::{
 use shared::clock::{LocalDateTime, UnixMillis};
 use shared::config::Secret;
 use shared::event::{
-    Aggregate, Envelope, Event, EventId, EventKind, MemberUpdated, SessionRevoked, VERSION,
+    Aggregate, BookedTime, CompletedSale, Envelope, Event, EventId, EventKind, MemberUpdated,
+    ProductSoldOut, SessionRevoked, TradeCompleted, VERSION,
 };
 use shared::ids::{MemberId, MessageId, RoomId, Seq};
 use shared::money::{Units, Won};
@@ -179,10 +180,40 @@ fn events_are_as_agreed_in_both_directions() {
     let revoked = Event::SessionRevoked(SessionRevoked {
         sid: "Zm9yIGEgZ29sZGVuIGZpbA".parse().unwrap(),
     });
-    let completed = Event::Untyped {
-        kind: EventKind::TradeCompleted,
+    let later = Event::Untyped {
+        kind: EventKind::Other("later.kind".to_owned()),
         data: serde_json::from_str(r#"{"later":[1,{"a":null}]}"#).unwrap(),
     };
+    let (seller, product) = ("43".parse().unwrap(), "7".parse().unwrap());
+    let completed = Event::TradeCompleted(TradeCompleted {
+        trade_id: "9".parse().unwrap(),
+        trade_type: "PURCHASE_MOBILE_SINGLE".to_owned(),
+        buyer_id: member,
+        price: Won::new(1_500),
+        data_amount: Some(Units::new(10)),
+        time_amount: None,
+        sales: vec![CompletedSale {
+            trade_id: "10".parse().unwrap(),
+            seller_id: seller,
+            product_id: product,
+            price: Won::new(1_500),
+            fee: Won::ZERO,
+            data_amount: Some(Units::new(10)),
+        }],
+    });
+    let sold_out = Event::ProductSoldOut(ProductSoldOut {
+        product_id: product,
+        seller_id: seller,
+    });
+    let started = Event::WifiStarted(BookedTime {
+        trade_id: "11".parse().unwrap(),
+        buyer_id: member,
+        product_id: "8".parse().unwrap(),
+        seller_id: seller,
+        start_time: "2025-08-07T12:30:00".parse().unwrap(),
+        end_time: "2025-08-07T13:00:00".parse().unwrap(),
+    });
+
     let events = vec![
         envelope("Zm9yIGEgZ29sZGVuIGZpbA", 1, updated),
         envelope("Zm9yIGEgZ29sZGVuIGpzbw", 2, Event::MemberBlocked),
@@ -193,7 +224,22 @@ fn events_are_as_agreed_in_both_directions() {
         Envelope {
             aggregate: Aggregate::try_from("trade:9".to_owned()).unwrap(),
             members: vec![member, "43".parse().unwrap()],
-            ..envelope("Zm9yIGEgZm91cnRoIGV2ZQ", 1, completed)
+            ..envelope("Zm9yIGEgZm91cnRoIGV2ZQ", 1, later)
+        },
+        Envelope {
+            aggregate: Aggregate::try_from("trade:9".to_owned()).unwrap(),
+            members: vec![member, "43".parse().unwrap()],
+            ..envelope("Zm9yIGEgZmlmdGggZXZlbg", 1, completed)
+        },
+        Envelope {
+            aggregate: Aggregate::try_from("product:7".to_owned()).unwrap(),
+            members: vec!["43".parse().unwrap()],
+            ..envelope("Zm9yIGEgc2l4dGggZXZlbg", 1, sold_out)
+        },
+        Envelope {
+            aggregate: Aggregate::try_from("trade:11".to_owned()).unwrap(),
+            members: vec![member, "43".parse().unwrap()],
+            ..envelope("Zm9yIGEgc2V2ZW50aCBldg", 1, started)
         },
     ];
     let read: Body = serde_json::from_str(&read("events.json")).unwrap();

@@ -11,7 +11,7 @@ use chat_server::app::Node;
 use fakes::login::{CLIENT_ID, CLIENT_SECRET, Email, FakeLogin, Person};
 use market_api::app::{BuildError, Market};
 use market_api::cache::CacheUrl;
-use market_api::config::{ChatSettings, Config, ImageSettings, ImagesUrl, Login};
+use market_api::config::{ChatSettings, Config, ImageSettings, ImagesUrl, Login, TradeSettings};
 use market_api::db::DbUrl;
 use market_api::login::StandIn;
 use market_api::members::{MemberError, Profile, Provider};
@@ -78,6 +78,7 @@ pub(crate) fn config(settings: &Serve, urls: &Urls) -> Config {
     let data = &settings.data;
     let own = urls.browsers.origin().ascii_serialization();
     Config {
+        command: None,
         listen: settings.listen,
         admin_listen: settings.listen,
         db: DbUrl::Sqlite(data.join("market.db")),
@@ -103,6 +104,7 @@ pub(crate) fn config(settings: &Serve, urls: &Urls) -> Config {
             .clone(),
         // The page uploads pictures to `--images-public-url`, which may be another origin.
         allowed_origins: [settings.origins(), vec![own]].concat(),
+        trades: TradeSettings::default(),
         limits: settings.market.clone(),
         lame_duck: Duration::ZERO,
         stop_grace: Duration::ZERO,

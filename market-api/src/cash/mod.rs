@@ -7,16 +7,20 @@
 //! What this module does not do: depend on offers, trades or payments. These open, lock and change wallets
 //! through its functions, by member id.
 
+mod books;
 mod http;
 mod repo;
+mod wallet;
 
 use shared::ids::MemberId;
 use shared::money::Won;
 
 use crate::db::{Db, DbError};
 
+pub use books::{Account, JournalId, JournalKind, Posting, credit_in, open_balance_in, post_in};
 pub use http::routes;
 pub use repo::{lock_in, open_in};
+pub use wallet::{CashShort, Payment, fold_in, pay_in};
 
 /// Members' cash. Clones share one state.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::fmt::Display;
 
 use shared::clock::{LocalDateTime, Month, UnixMillis};
-use shared::ids::{MemberId, ProductId, RoomId};
+use shared::ids::{MemberId, ProductId, RoomId, TradeId};
 use shared::money::{Units, Won};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -38,7 +38,7 @@ macro_rules! by_try_from {
     };
 }
 by_try_from!(
-    MemberId, ProductId, RoomId, UnixMillis, Month, u16, u32, u64
+    MemberId, ProductId, RoomId, TradeId, UnixMillis, Month, u16, u32, u64, i64
 );
 
 impl Column for Won {

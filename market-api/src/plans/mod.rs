@@ -9,7 +9,10 @@ use rand::Rng;
 use rand::seq::IndexedRandom as _;
 use shared::money::{Units, Won};
 
-pub use repo::{insert_in, lock_month_in};
+pub use repo::{add_bought_in, insert_in, lock_month_in};
+
+/// Data that a member may buy, and may sell, in a Seoul month: two gigabytes.
+pub const MONTH_UNITS_MAX: Units = Units::new(20);
 
 /// Data volumes of plans, in gigabytes a month (`domain.md` 5).
 const GIGABYTES: [u16; 8] = [3, 5, 10, 15, 20, 30, 50, 100];
@@ -58,6 +61,17 @@ pub struct MonthOfPlan {
     pub providing: Units,
     /// Data bought in the month.
     pub bought: Units,
+}
+
+/// Why data is not added to a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuyError {
+    /// The buyer has no mobile plan.
+    #[error("the buyer has no plan")]
+    NoPlan,
+    /// The month's purchases would exceed [`MONTH_UNITS_MAX`].
+    #[error("more than may be bought in a month")]
+    Limit,
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 
 use shared::clock::Month;
 use shared::ids::MemberId;
+use shared::money::Units;
 use sqlx::query;
 
-use super::{MonthOfPlan, Plan};
+use super::{BuyError, MONTH_UNITS_MAX, MonthOfPlan, Plan};
 use crate::db::row::column;
-use crate::db::{Lock, LockMode, Tx, locking};
+use crate::db::{Abort, Lock, LockMode, Tx, locking};
 
 /// Inserts a member's plan, in the caller's transaction.
 ///
@@ -63,4 +64,30 @@ pub async fn lock_month_in(
         })
     };
     row.map(read).transpose()
+}
+
+/// Adds purchased data to a member's plan, for the month of the transaction.
+///
+/// # Errors
+/// [`BuyError`], or the database's.
+pub async fn add_bought_in(
+    tx: &mut Tx<'_>,
+    member: MemberId,
+    units: Units,
+) -> Result<(), Abort<BuyError>> {
+    let month = tx.month();
+    let Some(had) = lock_month_in(tx, member, month).await? else {
+        return Err(Abort::Refused(BuyError::NoPlan));
+    };
+    let bought = had.bought.checked_add(units);
+    let Some(bought) = bought.filter(|bought| *bought <= MONTH_UNITS_MAX) else {
+        return Err(Abort::Refused(BuyError::Limit));
+    };
+    query("update member_month set bought = $3 where member_id = $1 and month = $2")
+        .bind(i64::from(member))
+        .bind(month.get())
+        .bind(i64::from(bought.get()))
+        .execute(tx.connection())
+        .await?;
+    Ok(())
 }

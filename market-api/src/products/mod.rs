@@ -28,6 +28,7 @@ mod repo;
 mod rows;
 mod sort;
 mod spots;
+mod stock;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -48,8 +49,10 @@ pub use geo::Position;
 pub use http::routes;
 pub use lists::{ListQuery, Lists};
 pub use read::{DataDetail, Details, Seller, SellingPage, SellingQuery, SellingRow, SpotDetail};
+pub use repo::stock::{lock_stock_in, stock, stock_in, take_in};
 pub use rows::{ListedOffer, OfferPage};
 pub use sort::{Cursor, Filter, Sort};
+pub use stock::{Stock, Taken};
 
 /// The kind of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,18 +1,39 @@
 //! Trades: purchases and sales. Owns `trade` and `trade_detail`.
 //!
-//! Only market prices read them today; purchases are planned (`money.md`).
+//! A purchase takes its offers, pays, and records what each side bought or sold, in one transaction
+//! (`purchase`). It is immediate and final, as on the first site.
 
+mod answer;
+mod basket;
+mod data;
+mod error;
 mod http;
+mod kind;
+mod purchase;
 mod repo;
+mod settle;
 
 use std::time::Duration;
 
 use shared::money::Won;
 
-use crate::db::{Db, DbError};
+use crate::cache::ListCache;
+use crate::db::{Abort, Db, DbError};
 use crate::products::Kind;
 
+pub use data::DataOrder;
+pub use error::{NewTerms, PurchaseError};
 pub use http::routes;
+pub use kind::{Classification, TradeKind};
+pub use purchase::Purchase;
+pub use settle::Fees;
+
+/// The result of a step inside a purchase's transaction.
+type TxResult<T> = Result<T, Abort<PurchaseError>>;
+
+const fn refuse<T>(error: PurchaseError) -> TxResult<T> {
+    Err(Abort::Refused(error))
+}
 
 /// Period of market prices: thirty days.
 const PRICE_SPAN: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -30,13 +51,15 @@ pub struct MarketPrice {
 #[derive(Clone, Debug)]
 pub struct Trades {
     db: Db,
+    cache: ListCache,
+    fees: Fees,
 }
 
 impl Trades {
-    /// The trades in this database.
+    /// The trades in `db`. Purchases invalidate the lists in `cache`.
     #[must_use]
-    pub fn new(db: Db) -> Self {
-        Self { db }
+    pub fn new(db: Db, cache: ListCache, fees: Fees) -> Self {
+        Self { db, cache, fees }
     }
 
     /// The market price of a kind: for 0.1 GB of mobile data, or for each started ten minutes of a spot.

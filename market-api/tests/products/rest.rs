@@ -14,7 +14,7 @@ use market_api::http::{HttpStack, Limits, public_router};
 use market_api::images::Images;
 use market_api::images::local::LocalImages;
 use market_api::products::routes;
-use market_api::trades::{self, Trades};
+use market_api::trades::{self, Fees, Trades};
 use serde_json::{Value, json};
 use shared::claims::{Role, TokenScope};
 use shared::clock::Clock;
@@ -90,8 +90,12 @@ impl Site {
             allowed_origins: Arc::new([]),
             trusted_hops: 0,
         };
-        let routes = routes(market.products.clone(), images.clone())
-            .merge(trades::routes(Trades::new(market.base.db.clone())));
+        let routes =
+            routes(market.products.clone(), images.clone()).merge(trades::routes(Trades::new(
+                market.base.db.clone(),
+                market.cache.clone(),
+                Fees::default(),
+            )));
         Self {
             routes: public_router(&http_stack, routes).layer(Extension(auth.clone())),
             store: store.router(&[], http_stack.log.clone()),

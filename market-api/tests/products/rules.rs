@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use market_api::products::{Kind, NewSpot, OfferError, SellingError, SellingQuery, State};
-use market_api::trades::Trades;
+use market_api::trades::{Fees, Trades};
 use shared::money::{Units, Won};
 use sqlx::Row as _;
 use tokio::task::JoinSet;
@@ -424,7 +424,11 @@ async fn own_offers_are_listed_by_state(on: On) {
 async fn market_price_is_that_of_the_last_thirty_days(on: On) {
     let market = Market::open(on).await;
     market.members(4, 100).await;
-    let trades = Trades::new(market.base.db.clone());
+    let trades = Trades::new(
+        market.base.db.clone(),
+        market.cache.clone(),
+        Fees::default(),
+    );
     let price = async |kind| {
         let price = trades.market_price(kind).await.unwrap();
         (price.recent.get(), price.average.get())

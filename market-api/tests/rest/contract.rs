@@ -12,6 +12,7 @@ use crate::on_both;
 use crate::products;
 use crate::site::{Cookies, Site};
 use crate::support::On;
+use crate::trades;
 
 on_both! {
     every_documented_answer_is_given_and_no_other,
@@ -72,7 +73,7 @@ pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
         (post.clone(), "/api/admin/members/1/block", None),
         (post.clone(), "/api/admin/members/1/unblock", None),
     ];
-    routes.extend(products::routes());
+    routes.extend(trades::with_offers(products::routes()));
     // Last, because it ends the session.
     routes.push((post, "/api/auth/logout", None));
     routes
@@ -90,6 +91,7 @@ async fn every_documented_answer_is_given_and_no_other(on: On) {
     site.sql(&format!("update member set blocked = 1 where id = {id}"))
         .await;
     as_people(&site, &admin, &blocked).await;
+    trade(&site).await;
     chat(&site).await;
     picture(&site).await;
     open_routes(&site).await;
@@ -133,7 +135,7 @@ async fn as_people(site: &Site, admin: &Cookies, blocked: &Cookies) {
         ask().by(blocked).send().await.is(403, 2012);
         let answer = ask().by(admin).send().await;
         assert!(
-            answer.status < 300 || [3013, 8000].contains(&answer.code()),
+            answer.status < 300 || [3013, 4002, 8000].contains(&answer.code()),
             "{path}: {answer:?}"
         );
         if body.is_some() {
@@ -150,6 +152,12 @@ async fn as_people(site: &Site, admin: &Cookies, blocked: &Cookies) {
     products::refusals(site, admin).await;
     site.sql("delete from plan where member_id <> 1").await;
     get("/api/plans/my-data").await.is(400, 3011);
+}
+
+/// Purchases are made from others.
+async fn trade(site: &Site) {
+    let (seller, buyer) = (site.log_in("kakao", 3).await, site.log_in("kakao", 1).await);
+    trades::purchases(site, &seller, &buyer).await;
 }
 
 /// Chat rooms are opened about others' products.

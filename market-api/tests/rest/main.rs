@@ -28,3 +28,4 @@ mod session;
 mod site;
 mod stopping;
 mod tokens;
+mod trades;

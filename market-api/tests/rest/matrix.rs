@@ -13,6 +13,7 @@ use crate::products::{data, spot};
 use crate::site::{Answer, Cookies, Site};
 use crate::support::On;
 use crate::tokens::claims;
+use crate::trades;
 
 on_both! {
     ownership_decides_about_access,
@@ -44,6 +45,7 @@ use Thing::{Data, Hotspot, Member, Wifi};
 
 const NOT_MINE: Right = Owner(400, 3004);
 const OTHERS: Right = NotOwner(400, 8000);
+const BUYERS: Right = NotOwner(400, 4002);
 const HIDDEN: Right = Owner(403, 1003);
 
 type Operation = (&'static str, &'static str, Thing, Right);
@@ -51,7 +53,7 @@ type Operation = (&'static str, &'static str, Thing, Right);
 /// Every operation with an id: method, path and query, resource, right. An operation of the document that is
 /// missing here fails the test: a new one must be added with its right.
 #[rustfmt::skip]
-const OPERATIONS: [Operation; 17] = [
+const OPERATIONS: [Operation; 18] = [
     ("GET", "/api/members/info?memberId={id}", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=ACTIVE", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=SOLD_OUT", Member, Everybody),
@@ -66,6 +68,7 @@ const OPERATIONS: [Operation; 17] = [
     ("PUT", "/api/products/mobile-data", Data, NOT_MINE),
     ("PUT", "/api/products/wifi", Wifi, NOT_MINE),
     ("PUT", "/api/products/hotspot", Hotspot, NOT_MINE),
+    ("POST", "/api/trades/mobile-data/default", Data, BUYERS),
     ("DELETE", "/api/products/{id}", Data, NOT_MINE),
     ("DELETE", "/api/products/{id}", Wifi, NOT_MINE),
     ("DELETE", "/api/products/{id}", Hotspot, NOT_MINE),
@@ -174,6 +177,7 @@ impl Stage {
         site.sql("insert into trade_detail (trade_id, product_id, price) values (1, 2, 500)")
             .await;
         let admin = site.admin().await;
+        trades::give_cash(&site, 1_000).await;
         Self {
             site,
             owner,
@@ -212,6 +216,9 @@ impl Stage {
             Some(cookies) => ask.by(cookies),
             None => ask,
         };
+        if let ("POST", Data) = (method, thing) {
+            return ask.json(&trades::purchase(1).unwrap()).send().await;
+        }
         let form = match (method, thing) {
             ("PUT", Data) => data(1),
             ("PUT", Wifi) => spot(2),
@@ -306,7 +313,7 @@ async fn ownership_decides_about_access(on: On) {
 /// Fields of responses, except the export of one's own data. A new one must be added here, as public or as
 /// visible to the member only.
 #[rustfmt::skip]
-const KNOWN_FIELDS: [&str; 54] = [
+const KNOWN_FIELDS: [&str; 55] = [
     "address", "averagePrice", "averageRate", "averageRating", "cash", "chatRoomId", "code", "content", "count",
     "createdAt", "currentDataAmount", "data", "dataAmount", "distanceKm", "endTime", "filename",
     "hasNext", "imageUrl", "imageUrls", "itemId", "joinedAt", "key", "keys", "latitude",
@@ -314,7 +321,7 @@ const KNOWN_FIELDS: [&str; 54] = [
     "nextCursorId", "open", "pageInfo", "price", "pricePer100MB", "productId", "productImageUrl",
     "productState", "profileImageUrl", "providingDataAmount", "publicUrl", "recentPrice",
     "remainAmount", "reviewCount", "size", "splitType", "startTime", "state", "title",
-    "tradeCount", "type", "updatedAt", "url",
+    "tradeCount", "tradeId", "type", "updatedAt", "url",
 ];
 
 async fn others_see_public_fields_only(on: On) {
@@ -335,7 +342,7 @@ async fn others_see_public_fields_only(on: On) {
         format!(
             "update plan set name = 'hidden-3', monthly_price = 9987654 where member_id = {id}"
         ),
-        format!("update wallet set charged = 998765432 where member_id = {id}"),
+        format!("update wallet set charged = 998765432, earned = 0 where member_id = {id}"),
         "update product set state = 'HIDDEN' where id = 3".to_owned(),
         "update spot set title = 'hidden-4' where product_id = 3".to_owned(),
     ] {

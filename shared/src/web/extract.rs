@@ -86,16 +86,35 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for InBody<T> {
     type Rejection = ErrorCode;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ErrorCode> {
+        let InBodyWithBytes { value, .. } = InBodyWithBytes::from_request(request, state).await?;
+        Ok(Self(value))
+    }
+}
+
+/// As [`InBody`], with the bytes: requests with an idempotency key are compared by them.
+#[derive(Clone, Debug)]
+pub struct InBodyWithBytes<T> {
+    /// The object.
+    pub value: T,
+    /// The body as it came.
+    pub bytes: Bytes,
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for InBodyWithBytes<T> {
+    type Rejection = ErrorCode;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ErrorCode> {
         let body = Bytes::from_request(request, state).await;
-        let body = body.map_err(|rejection| match rejection.status() {
+        let bytes = body.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::BodyTooLarge,
             _ => ErrorCode::InvalidParameter,
         })?;
-        from_object(&body).map(Self).map_err(|error| {
+        let value = from_object(&bytes).map_err(|error| {
             // Position and kind only: the error's text may quote the body.
             tracing::debug!(line = error.line(), kind = ?error.classify(), "a body was refused");
             ErrorCode::InvalidParameter
-        })
+        })?;
+        Ok(Self { value, bytes })
     }
 }
 

@@ -4,6 +4,7 @@ mod list;
 mod near;
 mod read;
 mod sort_keys;
+pub(super) mod stock;
 mod write;
 
 pub(super) use list::*;

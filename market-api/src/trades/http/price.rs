@@ -11,25 +11,16 @@ use serde::{Deserialize, Serialize};
 use shared::money::Won;
 use shared::web::{ApiError, Envelope, ErrorBody, ErrorCode, InQuery, success};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-use super::Trades;
+use super::super::Trades;
 use crate::auth::Caller;
 use crate::products::Kind;
-
-/// The routes.
-pub fn routes(trades: Trades) -> OpenApiRouter {
-    OpenApiRouter::new()
-        .routes(routes!(market_price))
-        .with_state(trades)
-}
 
 /// Parameters of the market price.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
-struct PriceParameters {
+pub(super) struct PriceParameters {
     /// The kind of product.
     #[param(inline, required = true, value_type = ProductType)]
     product_type: Option<String>,
@@ -49,7 +40,7 @@ enum ProductType {
 /// Prices of recent trades, in won; 0 without trades.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Prices {
+pub(super) struct Prices {
     /// The price of the last trade.
     #[schema(value_type = i64)]
     recent_price: Won,
@@ -67,7 +58,7 @@ struct Prices {
         (status = 400, description = "Unknown product type (3001).", body = ErrorBody),
     ),
 )]
-async fn market_price(
+pub(super) async fn market_price(
     State(trades): State<Trades>,
     _caller: Caller,
     InQuery(query): InQuery<PriceParameters>,

@@ -1,0 +1,243 @@
+//! Verification of the books, trades and stock: every invariant of `money.md` as SQL, read in one snapshot.
+//!
+//! `market-api verify-ledger` runs it for operators; tests run it after every scenario. It changes nothing.
+//!
+//! What this module does not do: repair. A violation is a defect; the rows say where.
+
+use std::fmt;
+
+use sqlx::{AnyConnection, Executor as _, Row as _, query};
+
+use crate::db::{Db, DbError, Dialect};
+
+/// Bound of the violations printed for one invariant.
+const ROWS_MAX: usize = 100;
+
+/// A rule that always holds, and the query of the rows that violate it: one text column that describes the
+/// row.
+struct Invariant {
+    name: &'static str,
+    violations: &'static str,
+}
+
+const fn rule(name: &'static str, violations: &'static str) -> Invariant {
+    Invariant { name, violations }
+}
+
+/// The invariants. Each query ends in a `limit` of one row more than is printed.
+const INVARIANTS: &[Invariant] = &[
+    rule(
+        "journal-sums-to-zero",
+        "select 'journal ' || j.id || ': sum ' || coalesce(sum(p.amount), 0) || ', lines ' || count(p.line) \
+         from journal j left join posting p on p.journal_id = j.id \
+         group by j.id having coalesce(sum(p.amount), 0) <> 0 or count(p.line) < 2 limit 101",
+    ),
+    rule(
+        "wallet-charged-equals-books",
+        "select 'member ' || member || ': wallet ' || sum(wallet) || ', books ' || sum(books) from ( \
+         select member_id as member, charged as wallet, 0 as books from wallet union all \
+         select owner, 0, -amount from posting where account = 'wallet_charged') \
+         as both_sides group by member having sum(wallet) <> sum(books) limit 101",
+    ),
+    rule(
+        "wallet-earned-and-credits-equal-books",
+        "select 'member ' || member || ': wallet and credits ' || sum(wallet) || ', books ' || sum(books) \
+         from (select member_id as member, earned as wallet, 0 as books from wallet union all \
+         select member_id, amount, 0 from credit where folded = 0 union all \
+         select owner, 0, -amount from posting where account = 'wallet_earned') \
+         as both_sides group by member having sum(wallet) <> sum(books) limit 101",
+    ),
+    rule(
+        "credit-has-its-posting",
+        "select 'journal ' || c.journal_id || ', member ' || c.member_id || ': credit ' || c.amount \
+         from credit c where not exists (select 1 from posting p where p.journal_id = c.journal_id \
+         and p.account = 'wallet_earned' and p.owner = c.member_id and p.amount = -c.amount) limit 101",
+    ),
+    rule(
+        "income-has-its-credit",
+        "select 'journal ' || p.journal_id || ', member ' || p.owner || ': posting ' || p.amount \
+         from posting p join journal j on j.id = p.journal_id \
+         where j.kind in ('trade', 'opening') and p.account = 'wallet_earned' and p.amount < 0 \
+         and not exists (select 1 from credit c where c.journal_id = p.journal_id \
+         and c.member_id = p.owner) limit 101",
+    ),
+    rule(
+        "wallet-not-negative",
+        "select 'member ' || member_id || ': charged ' || charged || ', earned ' || earned \
+         from wallet where charged < 0 or earned < 0 or owed < 0 limit 101",
+    ),
+    rule(
+        "member-has-a-wallet",
+        "select 'member ' || m.id from member m \
+         where not exists (select 1 from wallet w where w.member_id = m.id) limit 101",
+    ),
+    rule(
+        "units-listed-are-left-sold-or-returned",
+        "select 'product ' || id || ': listed ' || units_listed || ', left ' || units_left || ', sold ' \
+         || units_sold || ', returned ' || units_returned from product where kind = 'MOBILE_DATA' \
+         and (units_listed <> units_left + units_sold + units_returned or units_left < 0 \
+         or units_sold < 0 or units_returned < 0 or (state = 'ACTIVE') <> (units_left > 0)) limit 101",
+    ),
+    rule(
+        "units-sold-equal-sales",
+        "select 'product ' || product || ': sold ' || sum(sold) || ', in sales ' || sum(in_sales) from ( \
+         select id as product, units_sold as sold, 0 as in_sales from product \
+         where kind = 'MOBILE_DATA' union all \
+         select d.product_id, 0, coalesce(d.units, 0) from trade_detail d join trade t on t.id = d.trade_id \
+         where t.kind = 'SALE_MOBILE_DATA') as both_sides \
+         group by product having sum(sold) <> sum(in_sales) limit 101",
+    ),
+    rule(
+        "whole-offer-sold-once",
+        "select 'product ' || p.id || ': sales ' || count(*) from product p \
+         join trade_detail d on d.product_id = p.id join trade t on t.id = d.trade_id \
+         where p.split = 0 and t.kind = 'SALE_MOBILE_DATA' group by p.id having count(*) > 1 limit 101",
+    ),
+    rule(
+        "bought-at-most-two-gigabytes",
+        "select 'member ' || member_id || ', month ' || month || ': bought ' || bought \
+         from member_month where bought < 0 or bought > 20 limit 101",
+    ),
+    rule(
+        "bought-equals-purchases",
+        "select 'member ' || member || ', month ' || month || ': bought ' || sum(bought) \
+         || ', in purchases ' || sum(in_trades) from ( \
+         select member_id as member, month, bought, 0 as in_trades from member_month union all \
+         select member_id, month, 0, units from trade \
+         where kind in ('PURCHASE_MOBILE_SINGLE', 'PURCHASE_MOBILE_COMPOSITE')) as both_sides \
+         group by member, month having sum(bought) <> sum(in_trades) limit 101",
+    ),
+    rule(
+        "listed-and-sold-at-most-two-gigabytes-and-in-the-plan",
+        "select 'member ' || p.member_id || ', month ' || p.month || ': left and sold ' \
+         || sum(p.units_left + p.units_sold) || ', plan ' \
+         || coalesce(min(m.providing + m.bought), 0) from product p \
+         left join member_month m on m.member_id = p.member_id and m.month = p.month \
+         where p.kind = 'MOBILE_DATA' group by p.member_id, p.month \
+         having sum(p.units_left + p.units_sold) > 20 \
+         or sum(p.units_left + p.units_sold) > coalesce(min(m.providing + m.bought), 0) limit 101",
+    ),
+    rule(
+        "purchase-is-paid",
+        "select 'trade ' || t.id || ': price ' || t.price || ', charged ' || t.charged || ', earned ' \
+         || t.earned || ', sales ' || count(s.id) || ' of ' || coalesce(sum(s.price), 0) \
+         from trade t left join trade s on s.purchase_id = t.id where t.kind like 'PURCHASE_%' \
+         group by t.id, t.price, t.charged, t.earned \
+         having t.price <> t.charged + t.earned or count(s.id) = 0 or coalesce(sum(s.price), 0) <> t.price \
+         limit 101",
+    ),
+    rule(
+        "sale-has-its-purchase",
+        "select 'trade ' || s.id from trade s left join trade t on t.id = s.purchase_id \
+         where s.kind like 'SALE_%' and (t.id is null or t.kind not like 'PURCHASE_%' \
+         or s.fee > s.price or t.member_id = s.member_id) limit 101",
+    ),
+    rule(
+        "purchase-is-in-the-books",
+        "select 'trade ' || t.id || ': price ' || t.price || ', debited ' || coalesce(sum(p.amount), 0) \
+         from trade t left join journal j on j.kind = 'trade' and j.ref_id = t.id \
+         left join posting p on p.journal_id = j.id and p.owner = t.member_id and p.amount > 0 \
+         where t.kind like 'PURCHASE_%' group by t.id, t.price \
+         having coalesce(sum(p.amount), 0) <> t.price limit 101",
+    ),
+    rule(
+        "trade-journal-has-its-purchase",
+        "select 'journal ' || j.id || ': trade ' || j.ref_id from journal j \
+         left join trade t on t.id = j.ref_id and t.kind like 'PURCHASE_%' \
+         where j.kind = 'trade' and t.id is null limit 101",
+    ),
+    rule(
+        "details-add-up-to-the-trade",
+        "select 'trade ' || t.id || ': price ' || t.price || ', details ' || coalesce(sum(d.price), 0) \
+         from trade t left join trade_detail d on d.trade_id = t.id \
+         where t.kind like 'PURCHASE_%' or t.kind like 'SALE_%' group by t.id, t.price, t.units \
+         having coalesce(sum(d.price), 0) <> t.price \
+         or coalesce(sum(d.units), 0) <> coalesce(t.units, 0) limit 101",
+    ),
+    rule(
+        "time-bought-has-its-booking",
+        "select 'trade ' || t.id || ': minutes ' || coalesce(t.minutes, 0) from trade t \
+         left join booking b on b.trade_id = t.id \
+         where t.kind in ('PURCHASE_WIFI', 'PURCHASE_HOTSPOT') \
+         and (b.trade_id is null or t.minutes is null \
+         or b.ends_at - b.starts_at <= (t.minutes - 1) * 60000 \
+         or b.ends_at - b.starts_at > t.minutes * 60000 or b.buyer_id <> t.member_id) limit 101",
+    ),
+    rule(
+        "purchase-has-its-event",
+        "select 'trade ' || t.id from trade t where t.kind like 'PURCHASE_%' and not exists \
+         (select 1 from outbox_number n where n.aggregate = 'trade:' || t.id) limit 101",
+    ),
+];
+
+/// A row that violates an invariant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The name of the invariant.
+    pub invariant: &'static str,
+    /// The row.
+    pub row: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.row)
+    }
+}
+
+/// The number of invariants.
+#[must_use]
+pub const fn invariants() -> usize {
+    INVARIANTS.len()
+}
+
+/// Finds the rows that violate an invariant, in one snapshot: at most a hundred for each, with a last line
+/// if there are more.
+///
+/// # Errors
+/// The database's.
+pub async fn verify(db: &Db) -> Result<Vec<Violation>, DbError> {
+    // Detached: a session in the middle of a transaction does not go back to the pool.
+    let mut connection = db.read().await?.detach();
+    let found = read(&mut connection, db.dialect()).await;
+    drop(connection);
+    Ok(found?)
+}
+
+async fn read(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+) -> Result<Vec<Violation>, sqlx::Error> {
+    let begin: &[&str] = match dialect {
+        Dialect::Postgres => &[
+            "begin isolation level repeatable read read only",
+            // The books of years take longer than a request may.
+            "set local statement_timeout = 0",
+        ],
+        Dialect::Sqlite => &["begin"],
+    };
+    for text in begin {
+        connection.execute(*text).await?;
+    }
+    let mut found = Vec::new();
+    for invariant in INVARIANTS {
+        let rows = query(invariant.violations)
+            .fetch_all(&mut *connection)
+            .await?;
+        let name = invariant.name;
+        for row in rows.iter().take(ROWS_MAX) {
+            found.push(Violation {
+                invariant: name,
+                row: row.try_get(0)?,
+            });
+        }
+        if rows.len() > ROWS_MAX {
+            found.push(Violation {
+                invariant: name,
+                row: "and more".to_owned(),
+            });
+        }
+    }
+    connection.execute("rollback").await?;
+    Ok(found)
+}

@@ -1,0 +1,129 @@
+//! The SQL of purchases from offers.
+
+use shared::ids::{MemberId, ProductId};
+use shared::money::{Units, Won};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, query};
+
+use super::super::stock::{Stock, Taken};
+use super::super::{Sale, State};
+use crate::db::row::{column, named, optional};
+use crate::db::{Db, DbError, Dialect, Lock, LockMode, Tx};
+
+type Sql<T> = Result<T, sqlx::Error>;
+
+/// Bound of the offers of one purchase.
+const OFFERS_MAX: usize = 20;
+
+const COLUMNS: &str =
+    "id, member_id, kind, state, price, unit_price, split, units_left, expires_at, raised_at";
+
+fn stock_of(row: &AnyRow) -> Sql<Stock> {
+    Ok(Stock {
+        product: column(row, "id")?,
+        seller: column(row, "member_id")?,
+        kind: named(row, "kind")?,
+        state: named(row, "state")?,
+        price: column(row, "price")?,
+        unit_price: optional(row, "unit_price")?.unwrap_or(Won::ZERO),
+        sale: optional(row, "split")?.unwrap_or(Sale::Whole),
+        units_left: optional(row, "units_left")?.unwrap_or(Units::ZERO),
+        expires_at: optional(row, "expires_at")?,
+        raised_at: optional(row, "raised_at")?,
+    })
+}
+
+/// Reads an offer outside a transaction: purchases that cannot succeed end here.
+///
+/// # Errors
+/// The database's.
+pub async fn stock(db: &Db, product: ProductId) -> Result<Option<Stock>, DbError> {
+    Ok(read(&mut *db.read().await?, product).await?)
+}
+
+/// Reads an offer without a lock.
+///
+/// # Errors
+/// The database's.
+pub async fn stock_in(tx: &mut Tx<'_>, product: ProductId) -> Sql<Option<Stock>> {
+    read(tx.connection(), product).await
+}
+
+async fn read(connection: &mut AnyConnection, id: ProductId) -> Sql<Option<Stock>> {
+    let text = format!("select {COLUMNS} from product where id = $1");
+    let row = query(AssertSqlSafe(text))
+        .bind(i64::from(id))
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(stock_of).transpose()
+}
+
+/// Locks offers in ascending order, at most 20; those that do not exist are missing in the result.
+///
+/// # Errors
+/// The database's.
+pub async fn lock_stock_in(tx: &mut Tx<'_>, ids: &[ProductId]) -> Sql<Vec<Stock>> {
+    let Some(last) = ids.last() else {
+        return Ok(Vec::new());
+    };
+    if ids.len() > OFFERS_MAX {
+        return Err(sqlx::Error::Encode("too many offers to lock".into()));
+    }
+    tx.note_locks(ids.iter().copied().map(Lock::Offer), LockMode::Exclusive);
+    let suffix = match tx.dialect() {
+        Dialect::Postgres => " for no key update",
+        Dialect::Sqlite => "",
+    };
+    // One text for every number of offers: the rest is padded with the last one.
+    let places: Vec<_> = (1..=OFFERS_MAX).map(|nth| format!("${nth}")).collect();
+    let text = format!(
+        "select {COLUMNS} from product where id in ({}) order by id{suffix}",
+        places.join(", ")
+    );
+    let mut select = query(AssertSqlSafe(text));
+    for nth in 0..OFFERS_MAX {
+        select = select.bind(i64::from(*ids.get(nth).unwrap_or(last)));
+    }
+    let rows = select.fetch_all(tx.connection()).await?;
+    rows.iter().map(stock_of).collect()
+}
+
+/// Sells units of an offer if it still is for sale to this buyer on the terms that were read; `None` if not.
+/// One conditional update: it waits for concurrent purchases of the row, and needs no lock before it.
+///
+/// # Errors
+/// The database's.
+pub async fn take_in(
+    tx: &mut Tx<'_>,
+    read: &Stock,
+    buyer: MemberId,
+    units: Units,
+) -> Sql<Option<Taken>> {
+    tx.note_locks([Lock::Offer(read.product)], LockMode::Exclusive);
+    let now = tx.now().get();
+    let row = query(
+        "update product set units_left = units_left - $3, units_sold = units_sold + $3, \
+         state = case when units_left = $3 then 'SOLD_OUT' else state end, \
+         sold_out_at = case when units_left = $3 then cast($4 as bigint) else sold_out_at end, \
+         updated_at = case when units_left = $3 then $4 else updated_at end \
+         where id = $1 and kind = 'MOBILE_DATA' and state = 'ACTIVE' and member_id <> $2 \
+         and expires_at > $4 and units_left >= $3 and split = $5 and price = $6 \
+         and unit_price = $7 and (split = 1 or units_left = $3) returning state",
+    )
+    .bind(i64::from(read.product))
+    .bind(i64::from(buyer))
+    .bind(i64::from(units.get()))
+    .bind(now)
+    .bind(read.sale.flag())
+    .bind(read.price.get())
+    .bind(read.unit_price.get())
+    .fetch_optional(tx.connection())
+    .await?;
+    let taken = |row: &AnyRow| {
+        let state: State = named(row, "state")?;
+        Ok(Taken {
+            is_sold_out: state == State::SoldOut,
+        })
+    };
+    row.as_ref().map(taken).transpose()
+}

@@ -1,0 +1,122 @@
+//! Purchases: one transaction each, immediate and final (`money.md`, "Purchases").
+//!
+//! ```text
+//! key looked up ─► offers read (refusals end here) ─► BEGIN ─► key ─► offers taken ─► paid and recorded
+//!     ─► response stored under the key ─► COMMIT ─► lists invalidated
+//! ```
+
+use shared::ids::{MemberId, TradeId};
+
+use super::data::{self, DataOrder};
+use super::error::PurchaseError;
+use super::settle::{Fees, settle_in};
+use super::{Trades, TxResult, answer};
+use crate::cache::Namespace;
+use crate::db::{Abort, Tx, WriteError};
+use crate::idempotency::{self, IdempotentRequest, KeyState, Reply};
+use crate::products::{Kind, Stock};
+
+/// A purchase to make.
+#[derive(Clone, Debug)]
+pub struct Purchase<O> {
+    /// The member who pays.
+    pub buyer: MemberId,
+    /// The request's key, if it has one.
+    pub once: Option<IdempotentRequest>,
+    /// What to buy.
+    pub order: O,
+}
+
+/// What the transaction needs: the order with its offers as they were read.
+#[derive(Clone, Debug)]
+enum Order {
+    Data(DataOrder, Stock),
+}
+
+/// The input of the transaction.
+#[derive(Clone, Debug)]
+struct Context {
+    buyer: MemberId,
+    once: Option<IdempotentRequest>,
+    order: Order,
+    fees: Fees,
+}
+
+impl Trades {
+    /// Buys mobile data from one offer.
+    ///
+    /// # Errors
+    /// See [`PurchaseError`].
+    pub async fn buy_data(&self, purchase: Purchase<DataOrder>) -> Result<Reply, PurchaseError> {
+        if let Some(reply) = self.replay(purchase.once.as_ref()).await? {
+            return Ok(reply);
+        }
+        let read = data::read(&self.db, purchase.buyer, &purchase.order).await?;
+        let order = Order::Data(purchase.order, read);
+        self.purchase(purchase.buyer, purchase.once, order, Kind::MobileData)
+            .await
+    }
+
+    /// The stored response of a request that was done before.
+    async fn replay(
+        &self,
+        once: Option<&IdempotentRequest>,
+    ) -> Result<Option<Reply>, PurchaseError> {
+        match once {
+            Some(once) => Ok(idempotency::look_up(&self.db, once)
+                .await?
+                .map(Reply::Replayed)),
+            None => Ok(None),
+        }
+    }
+
+    async fn purchase(
+        &self,
+        buyer: MemberId,
+        once: Option<IdempotentRequest>,
+        order: Order,
+        kind: Kind,
+    ) -> Result<Reply, PurchaseError> {
+        let context = Context {
+            buyer,
+            once,
+            order,
+            fees: self.fees,
+        };
+        let db = self.db.clone();
+        let write = async move {
+            let work = db.write(context, |context, tx| Box::pin(purchase_in(context, tx)));
+            let reply = work.await?;
+            let changed: Option<Namespace> = match &reply {
+                Reply::New(_) => Some(kind.namespace()),
+                Reply::Replayed(_) => None,
+            };
+            Ok((changed, reply))
+        };
+        let done = self.cache.change(write).await;
+        done.map_err(WriteError::into_domain)
+    }
+}
+
+async fn purchase_in(context: &Context, tx: &mut Tx<'_>) -> TxResult<Reply> {
+    if let Some(once) = &context.once {
+        let state = idempotency::begin_in(tx, once).await;
+        match state.map_err(Abort::widen)? {
+            KeyState::Replay(answer) => return Ok(Reply::Replayed(answer)),
+            KeyState::New => {}
+        }
+    }
+    let trade = trade_in(context, tx).await?;
+    let answer = answer::of(trade)?;
+    if let Some(once) = &context.once {
+        idempotency::finish_in(tx, once, &answer).await?;
+    }
+    Ok(Reply::New(answer))
+}
+
+async fn trade_in(context: &Context, tx: &mut Tx<'_>) -> TxResult<TradeId> {
+    let basket = match &context.order {
+        Order::Data(order, read) => data::take_in(tx, context.buyer, order, read).await?,
+    };
+    settle_in(tx, context.buyer, &basket, context.fees).await
+}

@@ -1,0 +1,67 @@
+//! The trades' part of the contract. `tests/trades` tests their behaviour.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::products;
+use crate::site::{Answer, Ask, Cookies, Site};
+
+const DATA: &str = "/api/trades/mobile-data/default";
+
+/// A part of a split offer; see `products::data`.
+pub(crate) fn purchase(product: u32) -> Option<Value> {
+    Some(json!({ "productId": product, "mobileDataId": product, "dataAmount": 0.1 }))
+}
+
+/// The products' requests, and before the last one, which deletes product 1, a valid request for each
+/// operation of trades: on the caller's own products, so that nothing is bought.
+pub(crate) fn with_offers(
+    mut products: Vec<(Method, &'static str, Option<Value>)>,
+) -> Vec<(Method, &'static str, Option<Value>)> {
+    let own = [(Method::POST, DATA, purchase(1))];
+    let last = products.len() - 1;
+    products.splice(last..last, own);
+    products
+}
+
+/// Gives every member this much cash.
+pub(crate) async fn give_cash(site: &Site, won: i64) {
+    site.sql(&format!("update wallet set earned = {won}")).await;
+}
+
+/// The documented answers that need a seller and a buyer.
+pub(crate) async fn purchases(site: &Site, seller: &Cookies, buyer: &Cookies) {
+    give_cash(site, 10_000).await;
+    let offer = site
+        .ask(Method::POST, "/api/products/mobile-data")
+        .by(seller);
+    offer
+        .json(&products::data(1).unwrap())
+        .send()
+        .await
+        .is(200, 0);
+    let id = site.number("select max(id) from product").await;
+    let id = u32::try_from(id).unwrap();
+    let keyed = |key: &'static str, form: Value| -> Ask<'_> {
+        let ask = site.ask(Method::POST, DATA).by(buyer);
+        ask.header("idempotency-key", key).json(&form)
+    };
+    let form = purchase(id).unwrap();
+    let first = keyed("a", form.clone()).send().await;
+    first.is(200, 0);
+    assert!(!first.headers.contains_key("idempotent-replayed"));
+    let again = keyed("a", form.clone()).send().await;
+    assert_eq!(replayed(&again), Some("true"));
+    assert_eq!(again.text, first.text);
+    let mut other = form;
+    other["price"] = json!(7);
+    keyed("a", other.clone()).send().await.is(422, 5009);
+    let refused = keyed("b", other).send().await;
+    refused.is(409, 4008);
+    assert_eq!(refused.json()["data"]["price"], 10);
+}
+
+fn replayed(answer: &Answer) -> Option<&str> {
+    let header = answer.headers.get("idempotent-replayed")?;
+    header.to_str().ok()
+}

@@ -1,0 +1,15 @@
+//! Purchases and the books, on both databases. Every scenario ends with a verification of the ledger.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, also in its helpers"
+)]
+
+#[path = "../products/fixtures.rs"]
+#[expect(dead_code, reason = "the other program uses the rest")]
+mod fixtures;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod purchases;
+mod shop;

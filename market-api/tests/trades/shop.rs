@@ -1,0 +1,110 @@
+//! A market whose members have cash and buy.
+
+use std::sync::Arc;
+
+use market_api::cache::{Cache, LocalCache};
+use market_api::cash;
+use market_api::db::{Abort, Tx};
+use market_api::idempotency::{IdempotentRequest, Reply};
+use market_api::ledger;
+use market_api::trades::{DataOrder, Fees, Purchase, PurchaseError, Trades};
+use shared::ids::{ItemId, TradeId};
+use shared::money::{Units, Won};
+
+use crate::fixtures::{Market, member, product};
+use crate::support::{Base, On, open};
+
+/// A market with trades.
+pub(crate) struct Shop {
+    pub(crate) market: Market,
+    pub(crate) trades: Trades,
+}
+
+impl Shop {
+    pub(crate) async fn open(on: On) -> Self {
+        Self::with_fees(on, Fees::default()).await
+    }
+
+    pub(crate) async fn with_fees(on: On, fees: Fees) -> Self {
+        Self::of(open(on).await, fees, Arc::new(LocalCache::new()))
+    }
+
+    pub(crate) fn of(base: Base, fees: Fees, cache: Arc<dyn Cache>) -> Self {
+        let market = Market::of(base, cache);
+        let trades = Trades::new(market.base.db.clone(), market.cache.clone(), fees);
+        Self { market, trades }
+    }
+
+    /// Members 1 to `count` with plans of 10 GB and this much cash each.
+    pub(crate) async fn members(&self, count: i64, cash: i64) {
+        self.market.members(count, 100).await;
+        for id in 1..=count {
+            self.give(id, cash).await;
+        }
+    }
+
+    /// An opening balance, once for each member.
+    pub(crate) async fn give(&self, id: i64, cash: i64) {
+        if cash == 0 {
+            return;
+        }
+        let done = self.market.base.db.write((id, cash), |(id, cash), tx| {
+            Box::pin(give_in(*id, *cash, tx))
+        });
+        done.await.unwrap();
+    }
+
+    /// Buys units of an offer, or all of it.
+    pub(crate) async fn buy(
+        &self,
+        buyer: i64,
+        offer: i64,
+        units: Option<u16>,
+    ) -> Result<TradeId, PurchaseError> {
+        let reply = self.buy_as(buyer, order(offer, units), None).await?;
+        Ok(trade_of(&reply))
+    }
+
+    pub(crate) async fn buy_as(
+        &self,
+        buyer: i64,
+        order: DataOrder,
+        once: Option<IdempotentRequest>,
+    ) -> Result<Reply, PurchaseError> {
+        let buyer = member(buyer);
+        self.trades.buy_data(Purchase { buyer, once, order }).await
+    }
+
+    /// What a member can spend.
+    pub(crate) async fn cash(&self, id: i64) -> i64 {
+        let cash = cash::Cash::new(self.market.base.db.clone());
+        cash.balance(member(id)).await.unwrap().get()
+    }
+
+    /// Every invariant of the ledger holds.
+    pub(crate) async fn verify(&self) {
+        assert_eq!(ledger::verify(&self.market.base.db).await.unwrap(), []);
+    }
+}
+
+async fn give_in(id: i64, cash: i64, tx: &mut Tx<'_>) -> Result<(), Abort<()>> {
+    cash::open_balance_in(tx, member(id), Won::new(cash)).await?;
+    Ok(())
+}
+
+/// An order without a price.
+pub(crate) fn order(offer: i64, units: Option<u16>) -> DataOrder {
+    let product = product(offer);
+    DataOrder {
+        product,
+        item: ItemId::try_from(u64::from(product.get())).unwrap(),
+        units: units.map(Units::new),
+        price: None,
+    }
+}
+
+/// The trade in a response.
+pub(crate) fn trade_of(reply: &Reply) -> TradeId {
+    let body: serde_json::Value = serde_json::from_str(&reply.answer().body).unwrap();
+    serde_json::from_value(body["data"]["tradeId"].clone()).unwrap()
+}
