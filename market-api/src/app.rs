@@ -229,6 +229,12 @@ impl Market {
         &self.products
     }
 
+    /// The purchases, for programs that embed a market.
+    #[must_use]
+    pub fn trades(&self) -> &Trades {
+        &self.trades
+    }
+
     /// The chats about offers, for programs that embed a market.
     #[must_use]
     pub fn chats(&self) -> &Chats {
