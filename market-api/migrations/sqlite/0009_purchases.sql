@@ -5,6 +5,9 @@ alter table trade add column earned bigint not null default 0 check (earned betw
 -- A sale's purchase; null for others.
 alter table trade add column purchase_id bigint references trade (id);
 create index trade_purchase on trade (purchase_id) where purchase_id is not null;
+-- Months of a member are read by pages.
+drop index trade_member_month;
+create index trade_member_month on trade (member_id, month, id desc);
 
 -- `opening`: cash that members had before these books, or that demo data gave them. Nothing was posted before this
 -- migration, so the table is made anew with the longer list of accounts.

@@ -313,15 +313,16 @@ async fn ownership_decides_about_access(on: On) {
 /// Fields of responses, except the export of one's own data. A new one must be added here, as public or as
 /// visible to the member only.
 #[rustfmt::skip]
-const KNOWN_FIELDS: [&str; 55] = [
-    "address", "averagePrice", "averageRate", "averageRating", "cash", "chatRoomId", "code", "content", "count",
-    "createdAt", "currentDataAmount", "data", "dataAmount", "distanceKm", "endTime", "filename",
-    "hasNext", "imageUrl", "imageUrls", "itemId", "joinedAt", "key", "keys", "latitude",
-    "longitude", "memberId", "memberName", "message", "monthlyPrice", "myProduct", "name",
-    "nextCursorId", "open", "pageInfo", "price", "pricePer100MB", "productId", "productImageUrl",
-    "productState", "profileImageUrl", "providingDataAmount", "publicUrl", "recentPrice",
-    "remainAmount", "reviewCount", "size", "splitType", "startTime", "state", "title",
-    "tradeCount", "tradeId", "type", "updatedAt", "url",
+const KNOWN_FIELDS: [&str; 68] = [
+    "address", "averagePrice", "averageRate", "averageRating", "cash", "cashHistoryMonthlySummary",
+    "cashHistorySummary", "chatRoomId", "classification", "code", "content", "count", "createdAt",
+    "currentDataAmount", "data", "dataAmount", "description", "distanceKm", "endTime", "filename", "hasNext",
+    "imageUrl", "imageUrls", "itemId", "joinedAt", "key", "keys", "latitude", "longitude", "memberId",
+    "memberName", "message", "monthlyPrice", "myProduct", "name", "nextCursorId", "open", "pageInfo", "price",
+    "pricePer100MB", "productId", "productImageUrl", "productState", "profileImageUrl", "providingDataAmount",
+    "publicUrl", "recentPrice", "remainAmount", "reviewCount", "reviewed", "size", "splitType", "startTime",
+    "state", "timeAmount", "title", "total", "totalCharge", "totalPurchase", "totalRefund", "totalSelling",
+    "tradeCount", "tradeId", "tradeType", "trades", "type", "updatedAt", "url",
 ];
 
 async fn others_see_public_fields_only(on: On) {

@@ -18,7 +18,15 @@ pub(crate) fn purchase(product: u32) -> Option<Value> {
 pub(crate) fn with_offers(
     mut products: Vec<(Method, &'static str, Option<Value>)>,
 ) -> Vec<(Method, &'static str, Option<Value>)> {
-    let own = [(Method::POST, DATA, purchase(1))];
+    let own = [
+        (Method::POST, DATA, purchase(1)),
+        (Method::GET, "/api/trades/purchase-history?size=2", None),
+        (
+            Method::GET,
+            "/api/trades/cash-history?year=2026&month=11&size=2",
+            None,
+        ),
+    ];
     let last = products.len() - 1;
     products.splice(last..last, own);
     products
@@ -59,6 +67,50 @@ pub(crate) async fn purchases(site: &Site, seller: &Cookies, buyer: &Cookies) {
     let refused = keyed("b", other).send().await;
     refused.is(409, 4008);
     assert_eq!(refused.json()["data"]["price"], 10);
+    histories(site, buyer).await;
+}
+
+/// One purchase for 10 won, field by field.
+async fn histories(site: &Site, buyer: &Cookies) {
+    let history = site
+        .data(buyer, "/api/trades/purchase-history?cursorId=0&size=5")
+        .await;
+    assert_eq!(history["tradeCount"], 1);
+    let row = &history["trades"]["data"][0];
+    let id = &row["tradeId"];
+    let expected = json!({
+        "tradeId": id, "tradeType": "PURCHASE_MOBILE_SINGLE", "dataAmount": 0.1, "timeAmount": 0,
+        "title": "", "productImageUrl": null, "reviewed": false,
+        "createdAt": "2026-11-15T12:00:00.000",
+    });
+    assert_eq!(*row, expected);
+    let path = "/api/trades/cash-history?year=2026&month=11&cursorId=0&size=5";
+    let history = site.data(buyer, path).await;
+    let summary = json!({
+        "totalPurchase": 10, "totalSelling": 0, "totalCharge": 0, "totalRefund": 0, "total": -10,
+    });
+    assert_eq!(history["cashHistoryMonthlySummary"], summary);
+    let expected = json!({
+        "tradeId": id, "tradeType": "PURCHASE_MOBILE_SINGLE", "price": 10,
+        "description": "데이터 0.1GB 구매", "classification": "구매",
+        "createdAt": "2026-11-15T12:00:00.000",
+    });
+    let page = json!({
+        "data": [expected], "pageInfo": { "nextCursorId": null, "hasNext": false, "size": 5 },
+    });
+    assert_eq!(history["cashHistorySummary"], page);
+    for query in [
+        "purchase-history?size=0",
+        "cash-history?year=2026&month=13",
+        "cash-history?month=1",
+    ] {
+        let path = format!("/api/trades/{query}");
+        site.ask(Method::GET, &path)
+            .by(buyer)
+            .send()
+            .await
+            .is(400, 1006);
+    }
 }
 
 fn replayed(answer: &Answer) -> Option<&str> {

@@ -11,5 +11,6 @@ mod fixtures;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod history;
 mod purchases;
 mod shop;

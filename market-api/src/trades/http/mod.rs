@@ -1,6 +1,7 @@
-//! Routes of purchases and market prices.
+//! Routes of purchases, histories and market prices.
 
 mod error;
+mod history;
 mod price;
 mod purchase;
 
@@ -14,5 +15,7 @@ pub fn routes(trades: Trades) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(price::market_price))
         .routes(routes!(purchase::buy_data))
+        .routes(routes!(history::purchases))
+        .routes(routes!(history::cash))
         .with_state(trades)
 }
