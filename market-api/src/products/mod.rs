@@ -49,7 +49,7 @@ pub use geo::Position;
 pub use http::routes;
 pub use lists::{ListQuery, Lists};
 pub use read::{DataDetail, Details, Seller, SellingPage, SellingQuery, SellingRow, SpotDetail};
-pub use repo::stock::{lock_stock_in, stock, stock_in, take_in};
+pub use repo::stock::{lock_stock_in, stock, stock_in, stocks, take_in};
 pub use rows::{ListedOffer, OfferPage};
 pub use sort::{Cursor, Filter, Sort};
 pub use stock::{Stock, Taken};

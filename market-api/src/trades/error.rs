@@ -35,6 +35,12 @@ pub enum PurchaseError {
     /// The price is another than the one that the buyer saw.
     #[error("the price has changed")]
     PriceChanged(NewTerms),
+    /// A combination with no part or too many, a product twice, or parts that do not sum up.
+    #[error("not a combination")]
+    Combination,
+    /// The offers of a combination are not as quoted any more.
+    #[error("the quote is outdated")]
+    QuoteOutdated(Outdated),
     /// Too little cash.
     #[error(transparent)]
     CashShort(#[from] CashShort),
@@ -47,6 +53,17 @@ pub enum PurchaseError {
     /// The database's.
     #[error(transparent)]
     Db(#[from] DbError),
+}
+
+/// Why a quoted combination cannot be bought as it was quoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outdated {
+    /// An offer is sold out, deleted or expired.
+    SoldOut,
+    /// Another amount is left of an offer.
+    Remaining,
+    /// The sum is another.
+    Price,
 }
 
 /// The terms of an offer now, for a buyer who saw others.

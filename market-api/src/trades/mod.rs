@@ -13,18 +13,20 @@ mod kind;
 mod price;
 mod purchase;
 mod repo;
+mod scrap;
 mod settle;
 
 use crate::cache::ListCache;
 use crate::db::{Abort, Db};
 
 pub use data::DataOrder;
-pub use error::{NewTerms, PurchaseError};
+pub use error::{NewTerms, Outdated, PurchaseError};
 pub use history::{CashRow, Histories, HistoryPage, HistoryQuery, MonthTotals, PurchaseRow};
 pub use http::routes;
 pub use kind::{Classification, TradeKind};
 pub use price::MarketPrice;
 pub use purchase::Purchase;
+pub use scrap::{ScrapOrder, ScrapPart};
 pub use settle::Fees;
 
 /// The result of a step inside a purchase's transaction.

@@ -9,6 +9,7 @@ use shared::ids::{MemberId, TradeId};
 
 use super::data::{self, DataOrder};
 use super::error::PurchaseError;
+use super::scrap::{self, ScrapOrder};
 use super::settle::{Fees, settle_in};
 use super::{Trades, TxResult, answer};
 use crate::cache::Namespace;
@@ -31,6 +32,7 @@ pub struct Purchase<O> {
 #[derive(Clone, Debug)]
 enum Order {
     Data(DataOrder, Stock),
+    Scrap(ScrapOrder),
 }
 
 /// The input of the transaction.
@@ -53,6 +55,20 @@ impl Trades {
         }
         let read = data::read(&self.db, purchase.buyer, &purchase.order).await?;
         let order = Order::Data(purchase.order, read);
+        self.purchase(purchase.buyer, purchase.once, order, Kind::MobileData)
+            .await
+    }
+
+    /// Buys a quoted combination of offers of mobile data.
+    ///
+    /// # Errors
+    /// See [`PurchaseError`]; [`PurchaseError::QuoteOutdated`] if it cannot be bought exactly as quoted.
+    pub async fn buy_scrap(&self, purchase: Purchase<ScrapOrder>) -> Result<Reply, PurchaseError> {
+        if let Some(reply) = self.replay(purchase.once.as_ref()).await? {
+            return Ok(reply);
+        }
+        scrap::pre_check(&self.db, purchase.buyer, &purchase.order).await?;
+        let order = Order::Scrap(purchase.order);
         self.purchase(purchase.buyer, purchase.once, order, Kind::MobileData)
             .await
     }
@@ -117,6 +133,7 @@ async fn purchase_in(context: &Context, tx: &mut Tx<'_>) -> TxResult<Reply> {
 async fn trade_in(context: &Context, tx: &mut Tx<'_>) -> TxResult<TradeId> {
     let basket = match &context.order {
         Order::Data(order, read) => data::take_in(tx, context.buyer, order, read).await?,
+        Order::Scrap(order) => scrap::take_in(tx, context.buyer, order).await?,
     };
     settle_in(tx, context.buyer, &basket, context.fees).await
 }

@@ -13,4 +13,5 @@ mod support;
 
 mod history;
 mod purchases;
+mod scrap;
 mod shop;

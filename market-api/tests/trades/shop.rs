@@ -7,7 +7,7 @@ use market_api::cash;
 use market_api::db::{Abort, Tx};
 use market_api::idempotency::{IdempotentRequest, Reply};
 use market_api::ledger;
-use market_api::trades::{DataOrder, Fees, Purchase, PurchaseError, Trades};
+use market_api::trades::{DataOrder, Fees, Purchase, PurchaseError, ScrapOrder, ScrapPart, Trades};
 use shared::ids::{ItemId, TradeId};
 use shared::money::{Units, Won};
 
@@ -75,6 +75,17 @@ impl Shop {
         self.trades.buy_data(Purchase { buyer, once, order }).await
     }
 
+    pub(crate) async fn buy_scrap(
+        &self,
+        buyer: i64,
+        order: ScrapOrder,
+    ) -> Result<TradeId, PurchaseError> {
+        let (buyer, once) = (member(buyer), None);
+        let purchase = Purchase { buyer, once, order };
+        let reply = self.trades.buy_scrap(purchase).await?;
+        Ok(trade_of(&reply))
+    }
+
     /// What a member can spend.
     pub(crate) async fn cash(&self, id: i64) -> i64 {
         let cash = cash::Cash::new(self.market.base.db.clone());
@@ -97,10 +108,28 @@ pub(crate) fn order(offer: i64, units: Option<u16>) -> DataOrder {
     let product = product(offer);
     DataOrder {
         product,
-        item: ItemId::try_from(u64::from(product.get())).unwrap(),
+        item: item(offer),
         units: units.map(Units::new),
         price: None,
     }
+}
+
+/// A combination of units of offers, for so many units and at this price.
+pub(crate) fn combination(
+    parts: &[(i64, u16)],
+    units: u16,
+    price: i64,
+) -> Result<ScrapOrder, PurchaseError> {
+    let parts = parts.iter().map(|(offer, units)| ScrapPart {
+        product: product(*offer),
+        item: item(*offer),
+        units: Units::new(*units),
+    });
+    ScrapOrder::new(parts, Units::new(units), Won::new(price))
+}
+
+fn item(offer: i64) -> ItemId {
+    ItemId::try_from(u64::from(product(offer).get())).unwrap()
 }
 
 /// The trade in a response.

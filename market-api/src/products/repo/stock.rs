@@ -58,22 +58,39 @@ async fn read(connection: &mut AnyConnection, id: ProductId) -> Sql<Option<Stock
     row.as_ref().map(stock_of).transpose()
 }
 
-/// Locks offers in ascending order, at most 20; those that do not exist are missing in the result.
+/// Reads offers outside a transaction, at most 20, in ascending order; those that do not exist are missing in
+/// the result.
+///
+/// # Errors
+/// The database's.
+pub async fn stocks(db: &Db, ids: &[ProductId]) -> Result<Vec<Stock>, DbError> {
+    Ok(read_many(&mut *db.read().await?, ids, "").await?)
+}
+
+/// Locks offers, otherwise as [`stocks`].
 ///
 /// # Errors
 /// The database's.
 pub async fn lock_stock_in(tx: &mut Tx<'_>, ids: &[ProductId]) -> Sql<Vec<Stock>> {
-    let Some(last) = ids.last() else {
-        return Ok(Vec::new());
-    };
-    if ids.len() > OFFERS_MAX {
-        return Err(sqlx::Error::Encode("too many offers to lock".into()));
-    }
     tx.note_locks(ids.iter().copied().map(Lock::Offer), LockMode::Exclusive);
     let suffix = match tx.dialect() {
         Dialect::Postgres => " for no key update",
         Dialect::Sqlite => "",
     };
+    read_many(tx.connection(), ids, suffix).await
+}
+
+async fn read_many(
+    connection: &mut AnyConnection,
+    ids: &[ProductId],
+    suffix: &str,
+) -> Sql<Vec<Stock>> {
+    let Some(last) = ids.last() else {
+        return Ok(Vec::new());
+    };
+    if ids.len() > OFFERS_MAX {
+        return Err(sqlx::Error::Encode("too many offers".into()));
+    }
     // One text for every number of offers: the rest is padded with the last one.
     let places: Vec<_> = (1..=OFFERS_MAX).map(|nth| format!("${nth}")).collect();
     let text = format!(
@@ -84,7 +101,7 @@ pub async fn lock_stock_in(tx: &mut Tx<'_>, ids: &[ProductId]) -> Sql<Vec<Stock>
     for nth in 0..OFFERS_MAX {
         select = select.bind(i64::from(*ids.get(nth).unwrap_or(last)));
     }
-    let rows = select.fetch_all(tx.connection()).await?;
+    let rows = select.fetch_all(connection).await?;
     rows.iter().map(stock_of).collect()
 }
 

@@ -1,9 +1,10 @@
 //! Refused purchases as answers.
 
+use http::StatusCode;
 use serde_json::json;
 use shared::web::{ApiError, ErrorCode};
 
-use super::super::{NewTerms, PurchaseError};
+use super::super::{NewTerms, Outdated, PurchaseError};
 use crate::plans::BuyError;
 
 impl From<PurchaseError> for ApiError {
@@ -18,6 +19,15 @@ impl From<PurchaseError> for ApiError {
             PurchaseError::Remaining => ErrorCode::RemainingAmount,
             PurchaseError::PriceChanged(terms) => {
                 return Self::from(ErrorCode::PriceChanged).with_data(data_of(&terms));
+            }
+            PurchaseError::Combination => ErrorCode::InvalidParameter,
+            PurchaseError::QuoteOutdated(why) => {
+                let code = match why {
+                    Outdated::SoldOut => ErrorCode::SoldOut,
+                    Outdated::Remaining => ErrorCode::RemainingAmount,
+                    Outdated::Price => ErrorCode::PriceChanged,
+                };
+                return Self::from(code).with_status(StatusCode::CONFLICT);
             }
             PurchaseError::CashShort(_) => ErrorCode::CashShort,
             PurchaseError::Plan(BuyError::NoPlan) => ErrorCode::PlanUnknown,
