@@ -114,7 +114,7 @@ impl Members {
         let control = Control::AccountStatusChanged { member_id: member };
         self.parts
             .metrics
-            .orders_sent
+            .control_sent
             .count(ControlKind::AccountStatusChanged);
         self.parts.bus.publish_control(control);
         self.refresh(member).await

@@ -16,7 +16,7 @@ use shared::telemetry;
 use stomp::Command;
 
 pub use labels::{BlockedAt, BusDirection, ControlKind, CountersBy, HeadRead, SendOutcome};
-use labels::{COUNTED, HEAD_READS, ORDERS, by_label};
+use labels::{CONTROL_KINDS, COUNTED, HEAD_READS, by_label};
 pub use store::{StoreErrorKind, StoreOp, StoreSeconds};
 
 /// From 1 ms to 10 s, about doubling: a wake-up is under the first, a deadline at the last.
@@ -89,11 +89,11 @@ pub struct Metrics {
     /// Rooms whose record for lists was behind their log.
     pub room_heads_behind: IntCounter,
     /// Control messages to all nodes.
-    pub orders_sent: CountersBy<ControlKind>,
+    pub control_sent: CountersBy<ControlKind>,
     /// Control messages of other nodes.
-    pub orders_received: CountersBy<ControlKind>,
+    pub control_received: CountersBy<ControlKind>,
     /// Control messages of other nodes that arrived faster than they could be carried out.
-    pub orders_dropped: IntCounter,
+    pub control_dropped: IntCounter,
     /// Blocked members turned away, by where.
     pub close_blocked: CountersBy<BlockedAt>,
     /// Members evicted from subscriptions because a check of the room did not find them in it.
@@ -274,7 +274,7 @@ impl Metrics {
             heads_behind: by_label(
                 &counters(
                     "chat_heads_behind_total",
-                    "Heads read that showed entries nobody had told of yet",
+                    "Heads read that showed entries the bus had not announced",
                     "why",
                 ),
                 HEAD_READS,
@@ -287,25 +287,25 @@ impl Metrics {
                 "chat_room_heads_behind_total",
                 "Rooms whose record for lists was behind their log",
             ),
-            orders_sent: by_label(
+            control_sent: by_label(
                 &counters(
-                    "chat_orders_sent_total",
-                    "NodeControl to all nodes",
-                    "order",
+                    "chat_control_messages_sent_total",
+                    "Control messages to all nodes",
+                    "kind",
                 ),
-                ORDERS,
+                CONTROL_KINDS,
             ),
-            orders_received: by_label(
+            control_received: by_label(
                 &counters(
-                    "chat_orders_received_total",
-                    "NodeControl of other nodes",
-                    "order",
+                    "chat_control_messages_received_total",
+                    "Control messages of other nodes",
+                    "kind",
                 ),
-                ORDERS,
+                CONTROL_KINDS,
             ),
-            orders_dropped: counter(
-                "chat_orders_dropped_total",
-                "NodeControl of other nodes that came too fast",
+            control_dropped: counter(
+                "chat_control_messages_dropped_total",
+                "Control messages of other nodes that came too fast",
             ),
             close_blocked: by_label(
                 &counters(
@@ -336,7 +336,7 @@ impl Metrics {
             drain_seconds: gauge("chat_drain_seconds", "Since the stop began"),
             drain_notices: counters(
                 "chat_drain_notices_total",
-                "Connections told to go",
+                "Connections that got a notice of a planned close",
                 "reason",
             ),
             bus_messages: by_label(

@@ -85,7 +85,7 @@ impl NodeControl {
             Control::RoomChanged { room_id } => {
                 parts
                     .metrics
-                    .orders_received
+                    .control_received
                     .count(ControlKind::RoomChanged);
                 parts.rooms.forget(room_id).await;
                 self.check_later(Check::Room(room_id));
@@ -93,7 +93,7 @@ impl NodeControl {
             Control::AccountStatusChanged { member_id } => {
                 parts
                     .metrics
-                    .orders_received
+                    .control_received
                     .count(ControlKind::AccountStatusChanged);
                 parts.members.forget(member_id).await;
                 if parts.connections.has_member(member_id) {
@@ -101,7 +101,10 @@ impl NodeControl {
                 }
             }
             Control::Disconnect { member_id } => {
-                parts.metrics.orders_received.count(ControlKind::Disconnect);
+                parts
+                    .metrics
+                    .control_received
+                    .count(ControlKind::Disconnect);
                 parts.connections.close_member(member_id, DISCONNECTED);
             }
         }
@@ -136,7 +139,7 @@ impl NodeControl {
         tracing::info!(%member, "member {member} is disconnected by an administrator");
         self.parts
             .metrics
-            .orders_sent
+            .control_sent
             .count(ControlKind::Disconnect);
         let control = Control::Disconnect { member_id: member };
         self.parts.bus.publish_control(control);
@@ -192,7 +195,7 @@ impl NodeControl {
 
     fn check_later(&self, check: Check) {
         if self.checks.try_send(check).is_err() {
-            self.parts.metrics.orders_dropped.inc();
+            self.parts.metrics.control_dropped.inc();
         }
     }
 }

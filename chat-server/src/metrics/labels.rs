@@ -21,9 +21,9 @@ pub(super) const HEAD_READS: [(HeadRead, &str); 3] = [
     (HeadRead::Loss, "loss"),
 ];
 
-pub(super) const ORDERS: [(ControlKind, &str); 3] = [
+pub(super) const CONTROL_KINDS: [(ControlKind, &str); 3] = [
     (ControlKind::RoomChanged, "room_changed"),
-    (ControlKind::AccountStatusChanged, "standing_changed"),
+    (ControlKind::AccountStatusChanged, "account_status_changed"),
     (ControlKind::Disconnect, "disconnect"),
 ];
 

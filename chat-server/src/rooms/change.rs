@@ -152,7 +152,7 @@ impl Rooms {
     }
 
     fn publish_change(&self, id: RoomId) {
-        self.metrics.orders_sent.count(ControlKind::RoomChanged);
+        self.metrics.control_sent.count(ControlKind::RoomChanged);
         let changed = Control::RoomChanged { room_id: id };
         self.bus.publish_control(changed);
     }
