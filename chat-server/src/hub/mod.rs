@@ -7,7 +7,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `topics` | the topics with subscriptions here, by name |
-//! | `topic`, `places` | one topic: its subscriptions and flags |
+//! | `topic`, `subscription_table` | one topic: its subscriptions and flags |
 //! | `ring` | its newest entries and the order in which they become visible; pure |
 //! | `frame` | MESSAGE frames, encoded once for all subscriptions of one variant |
 //! | `fill` | gaps read from the store |
@@ -18,8 +18,8 @@
 mod fill;
 mod frame;
 mod heads;
-mod places;
 mod ring;
+mod subscription_table;
 mod survey;
 mod topic;
 mod topics;

@@ -14,8 +14,8 @@ use stomp::CloseCode;
 use tokio::sync::OnceCell;
 
 use super::frame::FrameVariant;
-use super::places::{Place, Places};
 use super::ring::{Pulled, Ring, RingSize, Taken};
+use super::subscription_table::{Subscription, SubscriptionTable};
 use crate::log::{Entry, Topic};
 use crate::wake_queue::{CloseReason, ConnectionEvent, Owner, Slot, WakeQueue};
 
@@ -55,8 +55,8 @@ pub struct LiveTopic {
 
 #[derive(Debug)]
 struct Followers {
-    log: Places,
-    events: Places,
+    log: SubscriptionTable,
+    events: SubscriptionTable,
     /// Joins under way: the topic is not removed meanwhile.
     joining: usize,
     /// Since when sweeps have found no subscription; a join resets it.
@@ -74,7 +74,7 @@ struct Followers {
 pub struct Following {
     topic: Arc<LiveTopic>,
     part: Part,
-    place: usize,
+    index: usize,
     position: Arc<AtomicU32>,
 }
 
@@ -87,8 +87,8 @@ pub(super) struct Joining {
 impl LiveTopic {
     pub(super) fn new(topic: Topic) -> Self {
         let followers = Followers {
-            log: Places::default(),
-            events: Places::default(),
+            log: SubscriptionTable::default(),
+            events: SubscriptionTable::default(),
             joining: 0,
             idle_since: None,
             filling: false,
@@ -143,8 +143,8 @@ impl LiveTopic {
     pub(super) fn change(&self, change: impl FnOnce(&mut Ring) -> Taken) {
         let taken = change(&mut self.ring());
         if taken == Taken::Grew {
-            for place in self.followers().log.all() {
-                place.wake_queue.mark(place.slot);
+            for subscription in self.followers().log.all() {
+                subscription.wake_queue.mark(subscription.slot);
             }
         }
     }
@@ -153,16 +153,19 @@ impl LiveTopic {
     pub(super) fn post_event(&self, body: &Bytes) -> u64 {
         let followers = self.followers();
         let listening = followers.events.all();
-        let missed =
-            listening.filter(|place| !place.wake_queue.post_event(place.slot, body.clone()));
+        let missed = listening.filter(|subscription| {
+            !subscription
+                .wake_queue
+                .post_event(subscription.slot, body.clone())
+        });
         missed.count() as u64
     }
 
     /// Posts an event to the connections of all subscriptions.
     pub(super) fn post_all(&self, event: impl Fn() -> ConnectionEvent) {
         let followers = self.followers();
-        for place in followers.log.all().chain(followers.events.all()) {
-            place.wake_queue.post(event());
+        for subscription in followers.log.all().chain(followers.events.all()) {
+            subscription.wake_queue.post(event());
         }
     }
 
@@ -177,7 +180,7 @@ impl LiveTopic {
     pub(super) fn members(&self) -> HashSet<MemberId> {
         let followers = self.followers();
         let all = followers.log.all().chain(followers.events.all());
-        all.filter_map(Place::owner)
+        all.filter_map(Subscription::owner)
             .map(|owner| owner.member)
             .collect()
     }
@@ -185,11 +188,11 @@ impl LiveTopic {
     /// Ends the subscriptions of these members, who have left the room.
     pub(super) fn evict(&self, room: RoomId, members: &HashSet<MemberId>) {
         let followers = self.followers();
-        for place in followers.log.all().chain(followers.events.all()) {
-            if let Some(Owner { member, .. }) = place.owner()
+        for subscription in followers.log.all().chain(followers.events.all()) {
+            if let Some(Owner { member, .. }) = subscription.owner()
                 && members.contains(&member)
             {
-                place
+                subscription
                     .wake_queue
                     .post(ConnectionEvent::Left { room, member });
             }
@@ -247,11 +250,11 @@ impl LiveTopic {
     /// Calls `see` with the owner and the lag of each subscription to the log that is behind.
     pub(super) fn each_behind(&self, mut see: impl FnMut(Option<Owner>, u32)) {
         let head = self.head().get();
-        for place in self.followers().log.all() {
-            let position = place.position.load(Ordering::Relaxed);
+        for subscription in self.followers().log.all() {
+            let position = subscription.position.load(Ordering::Relaxed);
             let lag = head.saturating_sub(position);
             if lag > 0 {
-                see(place.owner(), lag);
+                see(subscription.owner(), lag);
             }
         }
     }
@@ -302,7 +305,7 @@ impl LiveTopic {
 }
 
 impl Followers {
-    fn part(&mut self, part: Part) -> &mut Places {
+    fn part(&mut self, part: Part) -> &mut SubscriptionTable {
         match part {
             Part::Log => &mut self.log,
             Part::Events => &mut self.events,
@@ -322,7 +325,7 @@ impl Joining {
         if followers.is_gone {
             wake_queue.post(ConnectionEvent::Close(WENT_BACK));
         }
-        let place = followers.part(part).add(Place {
+        let index = followers.part(part).add(Subscription {
             wake_queue,
             slot,
             position: Arc::clone(&position),
@@ -331,7 +334,7 @@ impl Joining {
         Following {
             topic: Arc::clone(&self.topic),
             part,
-            place,
+            index,
             position,
         }
     }
@@ -358,6 +361,6 @@ impl Following {
 
 impl Drop for Following {
     fn drop(&mut self) {
-        self.topic.followers().part(self.part).remove(self.place);
+        self.topic.followers().part(self.part).remove(self.index);
     }
 }

@@ -6,50 +6,50 @@ use std::sync::atomic::AtomicU32;
 
 use crate::wake_queue::{Owner, Slot, WakeQueue};
 
-/// Subscriptions by index.
+/// Subscriptions by index; freed indexes are used again.
 #[derive(Debug, Default)]
-pub(super) struct Places {
-    places: Vec<Option<Place>>,
+pub(super) struct SubscriptionTable {
+    subscriptions: Vec<Option<Subscription>>,
     free: Vec<usize>,
 }
 
-/// An element of the table: a subscription.
+/// A connection's subscription to the part.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Subscription {
     pub(super) wake_queue: Arc<WakeQueue>,
     pub(super) slot: Slot,
     /// How far it has pulled; only for the figures of operators.
     pub(super) position: Arc<AtomicU32>,
 }
 
-impl Places {
-    pub(super) fn add(&mut self, follower: Place) -> usize {
+impl SubscriptionTable {
+    pub(super) fn add(&mut self, subscription: Subscription) -> usize {
         match self.free.pop() {
-            Some(place) => {
-                self.places[place] = Some(follower);
-                place
+            Some(index) => {
+                self.subscriptions[index] = Some(subscription);
+                index
             }
             None => {
-                self.places.push(Some(follower));
-                self.places.len() - 1
+                self.subscriptions.push(Some(subscription));
+                self.subscriptions.len() - 1
             }
         }
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Place> {
-        self.places.iter().flatten()
+    pub(super) fn all(&self) -> impl Iterator<Item = &Subscription> {
+        self.subscriptions.iter().flatten()
     }
 
-    pub(super) fn remove(&mut self, place: usize) {
-        self.places[place] = None;
-        self.free.push(place);
+    pub(super) fn remove(&mut self, index: usize) {
+        self.subscriptions[index] = None;
+        self.free.push(index);
         if self.is_empty() {
             *self = Self::default();
         }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.subscriptions.len() - self.free.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -57,7 +57,7 @@ impl Places {
     }
 }
 
-impl Place {
+impl Subscription {
     pub(super) fn owner(&self) -> Option<Owner> {
         self.wake_queue.owner()
     }
