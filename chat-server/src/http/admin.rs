@@ -65,10 +65,10 @@ pub(super) async fn disconnect(
     Json(Disconnected { closed })
 }
 
-/// A member's standing.
+/// A member's account status.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct MemberStanding {
+pub(super) struct MemberAccountStatus {
     /// The member.
     #[schema(value_type = u32)]
     member_id: MemberId,
@@ -85,7 +85,7 @@ pub(super) struct MemberStanding {
     post, path = "/admin/members/{id}/block", tag = "operation",
     params(("id" = u32, Path, description = "The member")),
     responses(
-        (status = 200, description = "OK. The state that holds now.", body = MemberStanding),
+        (status = 200, description = "OK. The state that holds now.", body = MemberAccountStatus),
         (status = 400, description = "Invalid member id (1006).", body = ErrorBody),
         (status = 403, description = "Request of a foreign page (1003).", body = ErrorBody),
         (status = 413, description = "Request body too large (1008).", body = ErrorBody),
@@ -96,7 +96,7 @@ pub(super) async fn block(
     State(state): State<HttpState>,
     _: Operator,
     InPath(member): InPath<MemberId>,
-) -> Result<Json<MemberStanding>, ApiError> {
+) -> Result<Json<MemberAccountStatus>, ApiError> {
     set_account_status(&state, member, AccountStatus::Blocked).await
 }
 
@@ -105,7 +105,7 @@ pub(super) async fn block(
     post, path = "/admin/members/{id}/unblock", tag = "operation",
     params(("id" = u32, Path, description = "The member")),
     responses(
-        (status = 200, description = "OK. The state that holds now.", body = MemberStanding),
+        (status = 200, description = "OK. The state that holds now.", body = MemberAccountStatus),
         (status = 400, description = "Invalid member id (1006).", body = ErrorBody),
         (status = 403, description = "Request of a foreign page (1003).", body = ErrorBody),
         (status = 413, description = "Request body too large (1008).", body = ErrorBody),
@@ -116,7 +116,7 @@ pub(super) async fn unblock(
     State(state): State<HttpState>,
     _: Operator,
     InPath(member): InPath<MemberId>,
-) -> Result<Json<MemberStanding>, ApiError> {
+) -> Result<Json<MemberAccountStatus>, ApiError> {
     set_account_status(&state, member, AccountStatus::Good).await
 }
 
@@ -124,12 +124,12 @@ async fn set_account_status(
     state: &HttpState,
     member_id: MemberId,
     status: AccountStatus,
-) -> Result<Json<MemberStanding>, ApiError> {
+) -> Result<Json<MemberAccountStatus>, ApiError> {
     let (counts, closed) = state
         .node_control
         .set_account_status(member_id, status)
         .await?;
-    Ok(Json(MemberStanding {
+    Ok(Json(MemberAccountStatus {
         member_id,
         blocked: counts == AccountStatus::Blocked,
         closed,

@@ -32,7 +32,7 @@ pub enum StoreOp {
     /// A member's account status.
     AccountStatus,
     /// Set a member's account status.
-    SetStanding,
+    SetAccountStatus,
 }
 
 impl StoreOp {
@@ -49,7 +49,7 @@ impl StoreOp {
         (Self::Heads, "heads"),
         (Self::NoteHead, "note_head"),
         (Self::AccountStatus, "status"),
-        (Self::SetStanding, "set_account_status"),
+        (Self::SetAccountStatus, "set_account_status"),
     ];
 }
 

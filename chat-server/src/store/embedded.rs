@@ -386,7 +386,7 @@ impl MemberStore for EmbeddedStore {
         status: AccountStatus,
         at: UnixMillis,
     ) -> Result<(), StoreError> {
-        let write = Write::SetStanding { member, status, at };
+        let write = Write::SetAccountStatus { member, status, at };
         self.write(write, 0).await.map(drop)
     }
 }

@@ -181,8 +181,8 @@ pub(super) fn decode_room_head(room: RoomId, bytes: &[u8]) -> Result<RoomHead, S
     })
 }
 
-/// A member's standing and since when.
-pub(super) fn encode_standing(status: AccountStatus, at: UnixMillis) -> [u8; 10] {
+/// A member's account status and since when.
+pub(super) fn encode_account_status(status: AccountStatus, at: UnixMillis) -> [u8; 10] {
     let code = match status {
         AccountStatus::Good => 0,
         AccountStatus::Blocked => 1,
@@ -193,7 +193,9 @@ pub(super) fn encode_standing(status: AccountStatus, at: UnixMillis) -> [u8; 10]
     bytes
 }
 
-pub(super) fn decode_standing(bytes: &[u8]) -> Result<(AccountStatus, UnixMillis), StoreError> {
+pub(super) fn decode_account_status(
+    bytes: &[u8],
+) -> Result<(AccountStatus, UnixMillis), StoreError> {
     const WHAT: &str = "status";
     let [code, at @ ..] = body_of(WHAT, bytes)? else {
         return Err(corrupt(WHAT, "no bytes"));
@@ -412,8 +414,8 @@ mod tests {
             (AccountStatus::Blocked, "010100000000000003e8"),
         ] {
             let at = UnixMillis::try_from(1_000_i64).unwrap();
-            let written = encode_standing(status, at);
-            check(&(status, at), &written, golden, decode_standing);
+            let written = encode_account_status(status, at);
+            check(&(status, at), &written, golden, decode_account_status);
         }
         let head = RoomHead {
             room: room_id(),
@@ -460,7 +462,7 @@ mod tests {
                 drop(decode_room_head(room_id(), &bytes));
                 drop(decode_membership(&bytes));
                 drop(decode_mark(&bytes));
-                drop(decode_standing(&bytes));
+                drop(decode_account_status(&bytes));
             }
         }
 

@@ -254,7 +254,7 @@ impl MemberStore for ScyllaStore {
         at: UnixMillis,
     ) -> Result<(), StoreError> {
         let set = self.members.set_status(member, status, at);
-        self.client.timed(StoreOp::SetStanding, set).await
+        self.client.timed(StoreOp::SetAccountStatus, set).await
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) enum Write {
     NoteHead(RoomHead),
     /// The log moves into the store's epoch.
     Enter(Topic),
-    SetStanding {
+    SetAccountStatus {
         member: MemberId,
         status: AccountStatus,
         at: UnixMillis,

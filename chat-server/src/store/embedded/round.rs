@@ -29,7 +29,7 @@ pub(super) struct Round {
     room_changes: Vec<Change>,
     marks: HashMap<(MemberId, RoomId), Seq>,
     room_heads: HashMap<RoomId, RoomHead>,
-    standings: HashMap<MemberId, (AccountStatus, UnixMillis)>,
+    account_statuses: HashMap<MemberId, (AccountStatus, UnixMillis)>,
     jumps: HashMap<Topic, Jump>,
     answers: Vec<(Reply, Answer)>,
     must_last: bool,
@@ -69,7 +69,7 @@ impl Round {
             | Write::MarkRead { .. }
             | Write::NoteHead(_)
             | Write::Enter(_)
-            | Write::SetStanding { .. } => false,
+            | Write::SetAccountStatus { .. } => false,
         }
     }
 
@@ -91,7 +91,7 @@ impl Round {
             Write::MarkRead { member, room, seq } => self.mark_read(member, room, seq, tables),
             Write::NoteHead(head) => self.note_head(head, tables),
             Write::Enter(topic) => self.enter(topic, tables, heads),
-            Write::SetStanding { member, status, at } => {
+            Write::SetAccountStatus { member, status, at } => {
                 self.set_account_status(member, status, at, tables)
             }
         };
@@ -216,12 +216,12 @@ impl Round {
         at: UnixMillis,
         tables: &Tables,
     ) -> Answer {
-        let before = match self.standings.get(&member) {
+        let before = match self.account_statuses.get(&member) {
             Some(planned) => Some(*planned),
             None => tables.status(member)?,
         };
         if before.is_none_or(|(_, since)| at > since) {
-            self.standings.insert(member, (status, at));
+            self.account_statuses.insert(member, (status, at));
             self.must_last = true;
         }
         Ok(Append::Applied)
@@ -252,7 +252,7 @@ impl Round {
         self,
         tables: &Tables,
     ) -> (OwnedWriteBatch, HashMap<Topic, Seq>, Vec<(Reply, Answer)>) {
-        let heads = self.room_heads.len() + self.standings.len() + self.jumps.len();
+        let heads = self.room_heads.len() + self.account_statuses.len() + self.jumps.len();
         let others = self.room_changes.len() + self.marks.len() + heads;
         let rows = self.log.len() + others;
         let mut batch = OwnedWriteBatch::with_capacity(tables.db.clone(), rows);
@@ -279,9 +279,13 @@ impl Round {
                 record::encode_room_head(&head),
             );
         }
-        for (member, (status, at)) in self.standings {
+        for (member, (status, at)) in self.account_statuses {
             let key = member.get().to_be_bytes();
-            batch.insert(&tables.members, key, record::encode_standing(status, at));
+            batch.insert(
+                &tables.members,
+                key,
+                record::encode_account_status(status, at),
+            );
         }
         for (topic, jump) in self.jumps {
             let (key, value) = jump.row(topic);

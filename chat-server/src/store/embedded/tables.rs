@@ -256,7 +256,7 @@ impl Tables {
         let key = member.get().to_be_bytes();
         let stored = self.members.get(key).map_err(store_error)?;
         stored
-            .map(|bytes| record::decode_standing(&bytes))
+            .map(|bytes| record::decode_account_status(&bytes))
             .transpose()
     }
 }

@@ -254,10 +254,11 @@ pub(super) const NOTE_HEAD: &str = "UPDATE {keyspace}.room_heads USING TIMESTAMP
      SET seq = ?, body = ?, sent_at = ? WHERE room_id = ?";
 
 /// Whether a member is shut out.
-pub(super) const STANDING: &str = "SELECT blocked FROM {keyspace}.members WHERE member_id = ?";
+pub(super) const ACCOUNT_STATUS: &str =
+    "SELECT blocked FROM {keyspace}.members WHERE member_id = ?";
 
 /// Sets it; its timestamp is when it was decided, so the latest wins.
-pub(super) const SET_STANDING: &str =
+pub(super) const SET_ACCOUNT_STATUS: &str =
     "UPDATE {keyspace}.members USING TIMESTAMP ? SET blocked = ? WHERE member_id = ?";
 
 /// The store's epoch.
@@ -313,8 +314,8 @@ mod tests {
             MARK_READ,
             ROOM_HEAD,
             NOTE_HEAD,
-            STANDING,
-            SET_STANDING,
+            ACCOUNT_STATUS,
+            SET_ACCOUNT_STATUS,
             EPOCH,
             SET_EPOCH,
             JUMPS,

@@ -8,14 +8,14 @@ use tokio::task::JoinSet;
 use super::make::{fresh_member, member, millis};
 use super::store::Store;
 
-pub(crate) async fn unknown_member_is_in_good_standing(store: Arc<dyn Store>) {
+pub(crate) async fn unknown_member_has_a_good_account_status(store: Arc<dyn Store>) {
     assert_eq!(
         store.status(fresh_member()).await.unwrap(),
         AccountStatus::Good
     );
 }
 
-pub(crate) async fn standing_is_what_was_set_last(store: Arc<dyn Store>) {
+pub(crate) async fn account_status_is_what_was_set_last(store: Arc<dyn Store>) {
     let who = fresh_member();
     for (status, at) in [
         (AccountStatus::Good, 1_000),
@@ -77,7 +77,7 @@ pub(crate) async fn decisions_at_once_leave_the_latest(store: Arc<dyn Store>) {
     assert_eq!(store.status(who).await.unwrap(), AccountStatus::Blocked);
 }
 
-pub(crate) async fn standings_of_members_do_not_mix(store: Arc<dyn Store>) {
+pub(crate) async fn account_statuses_of_members_do_not_mix(store: Arc<dyn Store>) {
     let middle = u64::from(fresh_member().get()).clamp(300, (1 << 31) - 300);
     let blocked = member(middle);
     store

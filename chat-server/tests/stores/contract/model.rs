@@ -52,7 +52,7 @@ pub(crate) enum Step {
         room: usize,
         at: u32,
     },
-    SetStanding {
+    SetAccountStatus {
         member: usize,
         is_blocked: bool,
         at: u32,
@@ -72,7 +72,7 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(member, room, at)| Step::MarkRead { member, room, at }),
         1 => (0..ROOMS, 1_u32..1000).prop_map(|(room, at)| Step::NoteHead { room, at }),
         1 => (0..MEMBERS, any::<bool>(), 0_u32..1000)
-            .prop_map(|(member, is_blocked, at)| Step::SetStanding { member, is_blocked, at }),
+            .prop_map(|(member, is_blocked, at)| Step::SetAccountStatus { member, is_blocked, at }),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -87,7 +87,7 @@ pub(crate) struct Model {
     put: BTreeMap<RoomId, Room>,
     marks: BTreeMap<(MemberId, RoomId), Seq>,
     heads: BTreeMap<RoomId, RoomHead>,
-    standings: BTreeMap<MemberId, (u32, AccountStatus)>,
+    account_statuses: BTreeMap<MemberId, (u32, AccountStatus)>,
     next_uid: u128,
 }
 
@@ -103,7 +103,7 @@ impl Model {
             put: BTreeMap::new(),
             marks: BTreeMap::new(),
             heads: BTreeMap::new(),
-            standings: BTreeMap::new(),
+            account_statuses: BTreeMap::new(),
             next_uid: 1,
         }
     }
@@ -136,7 +136,7 @@ impl Model {
                     *known = head;
                 }
             }
-            Step::SetStanding {
+            Step::SetAccountStatus {
                 member,
                 is_blocked,
                 at,
@@ -190,7 +190,7 @@ impl Model {
         is_blocked: bool,
         at: u32,
     ) {
-        let known = self.standings.get(&of).copied();
+        let known = self.account_statuses.get(&of).copied();
         let mut status = if is_blocked {
             AccountStatus::Blocked
         } else {
@@ -205,7 +205,7 @@ impl Model {
             .await
             .unwrap();
         if known.is_none_or(|(since, _)| at > since) {
-            self.standings.insert(of, (at, status));
+            self.account_statuses.insert(of, (at, status));
         }
     }
 
@@ -273,7 +273,10 @@ impl Model {
             .collect();
         assert_eq!(found.len(), memberships.len(), "a room is there twice");
         assert_eq!(found, expected);
-        let status = self.standings.get(&member).map(|(_, status)| *status);
+        let status = self
+            .account_statuses
+            .get(&member)
+            .map(|(_, status)| *status);
         let expected = status.unwrap_or_default();
         assert_eq!(store.status(member).await.unwrap(), expected);
         for room in self.rooms {

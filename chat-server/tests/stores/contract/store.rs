@@ -69,11 +69,11 @@ macro_rules! store_contract {
             newer_room_head_wins_in_any_order,
         }
         $crate::store_contract! { @ $open, member_store:
-            unknown_member_is_in_good_standing,
-            standing_is_what_was_set_last,
+            unknown_member_has_a_good_account_status,
+            account_status_is_what_was_set_last,
             later_decision_wins_in_any_order,
             decisions_at_once_leave_the_latest,
-            standings_of_members_do_not_mix,
+            account_statuses_of_members_do_not_mix,
         }
     };
     (@ $open:path, $part:ident: $($name:ident),+ $(,)?) => {
