@@ -32,14 +32,14 @@ use crate::store::{MessageStore, ReadConsistency, RoomStore, SyncMode};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What happened after the store's answers, in the order it happened.
-type Told = Arc<Mutex<Vec<String>>>;
+type Events = Arc<Mutex<Vec<String>>>;
 
 /// A node's appender on a real store, with a bus that has a listener.
 struct Fixture {
     appender: Arc<Appender>,
     store: Arc<EmbeddedStore>,
     faulty: Arc<FaultyStore>,
-    told: Told,
+    events: Events,
     heard: mpsc::Receiver<BusEvent>,
     _listener: LocalNode,
     _folder: TempDir,
@@ -56,11 +56,11 @@ impl Fixture {
         let sync = SyncMode::Every(Duration::from_secs(3_600));
         let store = Arc::new(EmbeddedStore::open(folder.path(), sync).unwrap());
         let faulty = Arc::new(FaultyStore::new(Arc::clone(&store)));
-        let told = Told::default();
+        let events = Events::default();
         let bus = LocalBus::new();
         let (listener, heard) = bus.attach(1_024);
         listener.subscribe(room(1)).await.unwrap();
-        let shown = Arc::clone(&told);
+        let shown = Arc::clone(&events);
         let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
         let heads = RoomHeads::new(RoomHeadsParts {
             rooms: Arc::clone(&faulty) as Arc<dyn RoomStore>,
@@ -84,7 +84,7 @@ impl Fixture {
             appender: Arc::new(appender),
             store,
             faulty,
-            told,
+            events,
             heard,
             _listener: listener,
             _folder: folder,
@@ -101,7 +101,7 @@ impl Fixture {
         drafts: Vec<Draft>,
     ) -> oneshot::Receiver<Outcome> {
         let (tell, outcome) = oneshot::channel();
-        let told = Arc::clone(&self.told);
+        let events = Arc::clone(&self.events);
         let first = drafts.first().unwrap();
         let name = first.client_message_id.as_deref();
         let now = SystemClock.now();
@@ -113,7 +113,7 @@ impl Fixture {
                 (Ok(_), Some(turn)) => turn.settle(),
                 (_, None) => {}
             }
-            told.lock().unwrap().push(match &outcome {
+            events.lock().unwrap().push(match &outcome {
                 Ok(seqs) => {
                     let seqs: Vec<u32> = seqs.iter().map(|seq| seq.get()).collect();
                     format!("receipt {seqs:?}")
@@ -130,8 +130,8 @@ impl Fixture {
         self.submit(vec![draft(text, name)]).await.unwrap()
     }
 
-    fn told(&self) -> Vec<String> {
-        self.told.lock().unwrap().clone()
+    fn events(&self) -> Vec<String> {
+        self.events.lock().unwrap().clone()
     }
 
     /// The positions that the other nodes have received so far.

@@ -215,7 +215,7 @@ async fn what_one_node_stores_is_seen_on_all_that_follow() {
     assert_eq!((&*on_a.seen, &*on_b.seen), (&[3, 4, 5][..], &[3, 4, 5][..]));
     a.send(1).await;
     on_a.until(6).await;
-    assert!(!on_b.look(), "nobody told it yet");
+    assert!(!on_b.look(), "not announced yet");
     assert_eq!(on_a.seen, [3, 4, 5, 6]);
 }
 
@@ -286,7 +286,10 @@ async fn a_topic_lingers_after_its_last_follower_and_then_leaves_the_bus() {
     a.hub.sweep().await;
     assert_eq!(a.hub.topics_count(), 0);
     b.send(1).await;
-    assert!(a.heard.try_recv().is_err(), "it is not told any more");
+    assert!(
+        a.heard.try_recv().is_err(),
+        "the topic is not subscribed any more"
+    );
     assert_eq!(a.follow().await.cursor.get(), 3);
 }
 

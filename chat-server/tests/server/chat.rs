@@ -56,10 +56,10 @@ async fn who_is_taken_out_of_a_room_hears_no_more_of_it() {
     let mut stays = Client::login(server.address, &server.token(1)).await;
     stays.subscribe("s", "/sub/1", &[]).await;
     server.group(1, &[1, 2]).await;
-    let told = gone
+    let error = gone
         .until(|frame| frame.header("subscription") == Some("e"))
         .await;
-    assert_eq!(json(&told)["code"], 8002);
+    assert_eq!(json(&error)["code"], 8002);
     stays.say(room, "among us", "r").await;
     stays
         .until(|frame| frame.command() == Command::Message)

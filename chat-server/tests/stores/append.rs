@@ -98,10 +98,10 @@ impl Node {
 
     /// Takes a send in now; what became of it comes later.
     fn submit(&self, drafts: Vec<Draft>) -> Pending {
-        let (tell, told) = oneshot::channel();
-        let done = Box::new(move |outcome| drop(tell.send(outcome)));
+        let (sender, outcome) = oneshot::channel();
+        let done = Box::new(move |outcome| drop(sender.send(outcome)));
         self.appender.submit(topic(), None, drafts, done);
-        Pending(told)
+        Pending(outcome)
     }
 
     /// Waits until this many appends have been requested of the store.
@@ -132,8 +132,8 @@ struct Pending(oneshot::Receiver<Outcome>);
 
 impl Pending {
     async fn outcome(self) -> Outcome {
-        let told = timeout(PATIENCE, self.0).await;
-        told.expect("an outcome in time").unwrap()
+        let outcome = timeout(PATIENCE, self.0).await;
+        outcome.expect("an outcome in time").unwrap()
     }
 
     fn is_open(&mut self) -> bool {
@@ -300,7 +300,10 @@ async fn a_name_that_two_nodes_take_in_at_once_is_one_entry() {
     }
     for seqs in writing.join_all().await {
         let all = (1..=SENDS).map(|seq| Seq::try_from(seq).unwrap());
-        assert!(seqs.into_iter().eq(all), "each is told the one position");
+        assert!(
+            seqs.into_iter().eq(all),
+            "each receipt has the one position"
+        );
     }
     let expected: Vec<_> = (0..SENDS).map(|number| format!("same-{number}")).collect();
     assert_eq!(texts(&store).await, expected);
@@ -324,8 +327,8 @@ async fn a_store_that_never_answers_is_told_at_the_deadline() {
         let second = node.submit(vec![draft("in vain too", None)]);
         (second.outcome().await, SystemClock.now() - began)
     };
-    let told_first = async { (first.outcome().await, SystemClock.now() - began) };
-    let ((first, first_after), (second, second_after)) = tokio::join!(told_first, second);
+    let first = async { (first.outcome().await, SystemClock.now() - began) };
+    let ((first, first_after), (second, second_after)) = tokio::join!(first, second);
     assert_eq!(first, Err(AppendError::Unavailable));
     assert_eq!(second, Err(AppendError::Unavailable));
     for after in [first_after, second_after] {

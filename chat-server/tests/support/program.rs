@@ -138,8 +138,8 @@ impl Running {
 
     async fn signal(&self, name: &str) {
         let pid = self.server.id().unwrap().to_string();
-        let told = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(told.await.unwrap().success());
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.await.unwrap().success());
     }
 
     async fn ended_well(&mut self) {

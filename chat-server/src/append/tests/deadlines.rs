@@ -12,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(3);
 
 /// Sends after `delay`; returns the time from the start to the outcome, and the outcome.
-async fn told_after(fixture: &Fixture, delay: Duration) -> (Duration, Outcome) {
+async fn outcome_after(fixture: &Fixture, delay: Duration) -> (Duration, Outcome) {
     let start = now();
     tokio::time::sleep(delay).await;
     let outcome = fixture.send("text", None).await;
@@ -30,9 +30,9 @@ async fn everybody_is_told_at_the_deadline_also_in_the_queue() {
         .faulty
         .set(&[Operation::Head, Operation::Read], Fault::Hang);
     let delays = [0, 1, 300, 1_700, 4_999].map(Duration::from_millis);
-    let sends = delays.map(|delay| told_after(&fixture, delay));
-    let told = futures_util::future::join_all(sends).await;
-    for (delay, (after, outcome)) in delays.into_iter().zip(told) {
+    let sends = delays.map(|delay| outcome_after(&fixture, delay));
+    let outcomes = futures_util::future::join_all(sends).await;
+    for (delay, (after, outcome)) in delays.into_iter().zip(outcomes) {
         assert_eq!(outcome, Err(AppendError::Unavailable));
         let due = delay + SEND_DEADLINE;
         assert!((due..due + TICK).contains(&after), "{delay:?}: {after:?}");
@@ -49,9 +49,9 @@ async fn a_slow_store_gets_to_take_what_it_can() {
     fixture.faulty.delay(Operation::Append, SECOND);
     // One every 8 ms: twice as many as a batch a second takes.
     let sends: Vec<_> = (0..2_000)
-        .map(|nth| told_after(&fixture, Duration::from_millis(nth * 8)))
+        .map(|nth| outcome_after(&fixture, Duration::from_millis(nth * 8)))
         .collect();
-    let told = futures_util::future::join_all(sends).await;
+    let outcomes = futures_util::future::join_all(sends).await;
     // 16 s of sends, and a batch each second; at the ends it is not full.
     let head = fixture
         .store
@@ -61,7 +61,7 @@ async fn a_slow_store_gets_to_take_what_it_can() {
     assert!(head.get() > 14 * 64, "only {head} were stored");
     // The sends at the front get their outcomes late, as the queue is too long, but none past its
     // deadline.
-    let late = told
+    let late = outcomes
         .iter()
         .zip(0..)
         .find(|((after, _), nth)| *after >= Duration::from_millis(nth * 8) + SEND_DEADLINE + TICK);
@@ -85,7 +85,7 @@ async fn an_append_that_was_given_up_is_shown_when_it_turns_out_to_be_stored() {
         .faulty
         .set(&[Operation::Head, Operation::Read], Fault::Hang);
     assert_eq!(send.await.unwrap(), Err(AppendError::Unavailable));
-    assert_eq!(fixture.told(), ["Unavailable"]);
+    assert_eq!(fixture.events(), ["Unavailable"]);
     // As long as the store says nothing, nothing can be found out.
     let task_ends = |fixture: &Fixture| {
         let topics = &fixture.appender.topics;
@@ -100,7 +100,7 @@ async fn an_append_that_was_given_up_is_shown_when_it_turns_out_to_be_stored() {
     fixture.appender.sweep();
     until("it is published", || fixture.heard.len() == 1).await;
     assert_eq!(fixture.heard(), [[1]]);
-    assert_eq!(fixture.told(), ["Unavailable", "shown [1]"]);
+    assert_eq!(fixture.events(), ["Unavailable", "shown [1]"]);
     // Once is enough.
     until("the task is over", || task_ends(&fixture)).await;
     fixture.appender.sweep();

@@ -9,7 +9,7 @@ async fn with_head(head: u32) -> Fixture {
     for nth in 1..=head {
         assert_eq!(fixture.send(&nth.to_string(), None).await, at(nth));
     }
-    fixture.told.lock().unwrap().clear();
+    fixture.events.lock().unwrap().clear();
     fixture
 }
 
@@ -28,15 +28,15 @@ async fn receipt_follows_the_last_piece() {
     let fixture = with_head(5).await;
     let outcome = fixture.submit(drafts(12)).await.unwrap();
     assert_eq!(outcome, all(6..=17));
-    let told = || fixture.told();
-    until("the last piece is shown", || told().len() == 4).await;
+    let events = || fixture.events();
+    until("the last piece is shown", || events().len() == 4).await;
     let expected = [
         "shown [6, 7]",
         "shown [8, 9, 10, 11, 12, 13, 14, 15]",
         "receipt [6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]",
         "shown [16, 17]",
     ];
-    assert_eq!(fixture.told(), expected);
+    assert_eq!(fixture.events(), expected);
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn whole_sends_before_the_end_are_told_at_once() {
         .read(room(1), seq(1), seq(9), ReadConsistency::Quorum)
         .await;
     assert_eq!(seqs(&stored.unwrap()), (1..=9).collect::<Vec<_>>());
-    until("others heard", || fixture.told().len() >= 5).await;
+    until("others heard", || fixture.events().len() >= 5).await;
     assert_eq!(fixture.heard().concat(), (1..=9).collect::<Vec<_>>());
 }
 

@@ -18,16 +18,16 @@ fn sends_and_sweeps_do_not_wait_for_each_other() {
     let runtime = Runtime::new().unwrap();
     let clock = Arc::new(ManualClock::new(UnixMillis::EPOCH));
     let fixture = runtime.block_on(Fixture::by(Arc::clone(&clock) as Arc<dyn Clock>));
-    let (tell, told) = std_mpsc::channel();
+    let (sender, outcomes) = std_mpsc::channel();
     for writer in 1..=2 {
-        let (appender, tell) = (Arc::clone(&fixture.appender), tell.clone());
+        let (appender, sender) = (Arc::clone(&fixture.appender), sender.clone());
         let handle = runtime.handle().clone();
         thread::spawn(move || {
             let _inside = handle.enter();
             for round in 0..ROUNDS {
                 let topic = room(writer * ROUNDS + round % 64);
-                let tell = tell.clone();
-                let done = Box::new(move |outcome| tell.send(outcome).unwrap());
+                let sender = sender.clone();
+                let done = Box::new(move |outcome| sender.send(outcome).unwrap());
                 appender.submit(topic, None, vec![draft("x", None)], done);
             }
         });
@@ -41,7 +41,11 @@ fn sends_and_sweeps_do_not_wait_for_each_other() {
         }
     });
     for _ in 0..2 * ROUNDS {
-        drop(told.recv_timeout(PATIENCE).expect("each send is told"));
+        drop(
+            outcomes
+                .recv_timeout(PATIENCE)
+                .expect("each send has an outcome"),
+        );
     }
     end.send(()).unwrap();
     sweeper.join().unwrap();
@@ -61,18 +65,18 @@ async fn a_receipt_comes_before_the_hub_and_the_hub_before_the_bus() {
     let more: Vec<_> = (2..=4)
         .map(|text| fixture.submit(vec![draft(&text.to_string(), None)]))
         .collect();
-    assert_eq!(fixture.told(), [""; 0]);
+    assert_eq!(fixture.events(), [""; 0]);
     assert_eq!(first.await.unwrap(), at(1));
     for (send, seq) in more.into_iter().zip(2..) {
         assert_eq!(send.await.unwrap(), at(seq));
     }
     until("the second batch is published", || fixture.heard.len() == 2).await;
     assert_eq!(fixture.heard(), [vec![1], vec![2, 3, 4]]);
-    let told = fixture.told();
+    let events = fixture.events();
     let receipts = ["receipt [2]", "receipt [3]", "receipt [4]"];
-    assert_eq!(told[..2], ["receipt [1]", "shown [1]"]);
-    assert_eq!(told[2..5], receipts);
-    assert_eq!(told[5..], ["shown [2, 3, 4]"]);
+    assert_eq!(events[..2], ["receipt [1]", "shown [1]"]);
+    assert_eq!(events[2..5], receipts);
+    assert_eq!(events[5..], ["shown [2, 3, 4]"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,6 +164,9 @@ async fn what_is_sent_again_is_shown_again() {
     assert_eq!(fixture.send("hello", Some("a")).await, at(1));
     until("it is published again", || fixture.heard.len() == 2).await;
     assert_eq!(fixture.heard(), [[1], [1]]);
-    let shown = |told: &String| told == "shown [1]";
-    assert_eq!(fixture.told().iter().filter(|told| shown(told)).count(), 2);
+    let shown = |event: &String| event == "shown [1]";
+    assert_eq!(
+        fixture.events().iter().filter(|event| shown(event)).count(),
+        2
+    );
 }

@@ -36,7 +36,7 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(1);
 pub(super) async fn run(shared: Arc<Shared>, settings: Settings, mut random: StdRng) {
     let stop = shared.drain.soft();
     let pause_min = shared.tuning.retry_max / 40;
-    let (mut pause, mut is_told) = (pause_min, false);
+    let (mut pause, mut is_logged) = (pause_min, false);
     loop {
         let opened = stop.run_until_cancelled(Session::open(&shared, &settings));
         let error = match opened.await {
@@ -49,18 +49,18 @@ pub(super) async fn run(shared: Arc<Shared>, settings: Settings, mut random: Std
                     return;
                 };
                 if was_up {
-                    (pause, is_told) = (pause_min, false);
+                    (pause, is_logged) = (pause_min, false);
                 }
                 error
             }
         };
         // Logged once until it is up again: later attempts fail alike.
-        if is_told {
+        if is_logged {
             tracing::debug!("the bus is still away: {error}");
         } else {
             tracing::warn!("the bus is away: {error}");
         }
-        is_told = true;
+        is_logged = true;
         // Between half and all of it, so that the nodes do not reconnect all at once.
         let wait = pause.mul_f64(random.random_range(0.5..=1.0));
         if stop.run_until_cancelled(sleep(wait)).await.is_none() {

@@ -172,7 +172,7 @@ async fn a_lost_publication_is_found_by_the_head_that_was_noted_before_it() {
     a.check(&mut turn, MINUTE).await; // thorough for this room
     assert_eq!(a.counted(HeadRead::Check), (1, 0));
     b.send(3).await;
-    assert!(!on_a.look(), "nobody told it");
+    assert!(!on_a.look(), "not announced");
     a.check(&mut turn, MINUTE).await;
     on_a.until(3).await;
     assert_eq!(on_a.seen, [1, 2, 3]);
@@ -333,8 +333,8 @@ async fn a_head_that_never_was_is_not_waited_for() {
     let Two { a, b, store, .. } = two();
     b.send(2).await;
     let mut on_a = a.follow().await;
-    let told = Seq::try_from(9_u64).unwrap();
-    a.hub.take_from_bus(BusEvent::Head(topic(), told));
+    let announced = Seq::try_from(9_u64).unwrap();
+    a.hub.take_from_bus(BusEvent::Head(topic(), announced));
     a.rest().await;
     b.send(8).await;
     let (mut turn, last) = (

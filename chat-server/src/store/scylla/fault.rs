@@ -140,16 +140,16 @@ mod tests {
 
     #[track_caller]
     fn check(error: ExecutionError, is_certain: bool, counted: StoreErrorKind) {
-        let told = store_error(Effect::Writes, &error);
+        let reported = store_error(Effect::Writes, &error);
         assert_eq!(
-            matches!(told, StoreError::Unavailable(_)),
+            matches!(reported, StoreError::Unavailable(_)),
             is_certain,
-            "{told:?}"
+            "{reported:?}"
         );
         assert_eq!(
-            matches!(told, StoreError::Unknown(_)),
+            matches!(reported, StoreError::Unknown(_)),
             !is_certain,
-            "{told:?}"
+            "{reported:?}"
         );
         assert!(matches!(
             store_error(Effect::None, &error),

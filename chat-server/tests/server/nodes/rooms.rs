@@ -18,10 +18,10 @@ async fn in_room(node: &TestNode, member: i64) -> Client {
 
 /// The client gets the error that its member is not in the room any more.
 async fn is_put_out(client: &mut Client) {
-    let told = client.until(|frame| of(frame, "e")).await;
-    let told: Value = body(&told);
+    let error = client.until(|frame| of(frame, "e")).await;
+    let error: Value = body(&error);
     assert_eq!(
-        (&told["code"], &told["destination"]),
+        (&error["code"], &error["destination"]),
         (&json!(8002), &json!("/sub/1"))
     );
 }
@@ -111,8 +111,8 @@ async fn who_listens_only_beside_the_log_is_put_out_too() {
     gone.subscribe("s", "/sub/1/events", &[]).await;
     a.group(1, &[1]).await;
     deaf.node.services.rooms.reconciler().compare_due().await;
-    let told = gone.until(|frame| of(frame, "e")).await;
-    assert_eq!(body(&told)["destination"], "/sub/1/events");
+    let error = gone.until(|frame| of(frame, "e")).await;
+    assert_eq!(body(&error)["destination"], "/sub/1/events");
     drop(gone);
     deaf.stop().await;
     a.stop().await;

@@ -108,9 +108,9 @@ async fn ones_own_message_can_be_taken_back_for_five_minutes() {
 
     site.wait(Duration::from_secs(300));
     assert_eq!(delete(&site, 1, 1).await, (200, 0));
-    let told = json!({"type": "deleted", "memberId": 1, "chatMessageId": message(1, 1),
+    let event = json!({"type": "deleted", "memberId": 1, "chatMessageId": message(1, 1),
         "at": "2025-08-07T12:39:56.789"});
-    assert_eq!(listener.heard(), [told]);
+    assert_eq!(listener.heard(), [event]);
     site.wait(Duration::from_millis(1));
     assert_eq!(delete(&site, 1, 2).await, (403, 1003));
     // What is gone already is gone, however late.

@@ -129,9 +129,9 @@ async fn a_refused_message_comes_once_more_and_then_is_an_error() {
         if mode == "client" {
             assert_eq!(json(&raw.frame().await)["code"], 1006);
         }
-        let told = raw.expect(Command::Message).await;
-        assert_eq!(told.header("destination"), Some("/user/queue/errors"));
-        check_golden("error_rejected.json", body(&told));
+        let error = raw.expect(Command::Message).await;
+        assert_eq!(error.header("destination"), Some("/user/queue/errors"));
+        check_golden("error_rejected.json", body(&error));
         // It is settled now.
         answer(&mut raw, "NACK", &again).await;
         let ending = raw.ending().await;

@@ -76,15 +76,15 @@ async fn comes_to(node: &TestNode, phase: Phase) {
 
 /// The next frame is a notice for this reason: when to go and when the end is, in milliseconds.
 async fn notice(raw: &mut Raw, reason: &str) -> (u64, u64) {
-    let told = raw.expect(Command::Message).await;
-    let header = |name| told.header(name);
+    let message = raw.expect(Command::Message).await;
+    let header = |name| message.header(name);
     assert_eq!(header("destination"), Some(SYSTEM));
     assert_eq!(
         (header("type"), header("reason")),
         (Some("drain"), Some(reason))
     );
     assert!(header("message-id").unwrap().starts_with("drain-"));
-    let notice: Value = serde_json::from_str(body(&told)).unwrap();
+    let notice: Value = serde_json::from_str(body(&message)).unwrap();
     assert_eq!(
         (&notice["type"], &notice["reason"]),
         (&"drain".into(), &reason.into())
@@ -141,10 +141,10 @@ async fn a_lame_duck_goes_on_until_a_second_signal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_are_told_when_to_go_and_nobody_is_taken_in() {
     let node = node(&SLOW).await;
-    let (mut told, mut late) = (session(&node, 1).await, session(&node, 2).await);
-    subscribe(&mut told, "system", SYSTEM, "").await;
+    let (mut notified, mut late) = (session(&node, 1).await, session(&node, 2).await);
+    subscribe(&mut notified, "system", SYSTEM, "").await;
     node.stop.begin();
-    let (after, deadline) = notice(&mut told, "restart").await;
+    let (after, deadline) = notice(&mut notified, "restart").await;
     assert!(
         after < 3_600_000 && deadline > 3_600_000 - 1_000,
         "{after} {deadline}"
@@ -162,7 +162,7 @@ async fn clients_are_told_when_to_go_and_nobody_is_taken_in() {
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(refused.header("connection"), Some("close"));
     // Until then all works as before; a connection that subscribes now gets its notice now.
-    say(&mut told, "still here").await;
+    say(&mut notified, "still here").await;
     late.text(&format!("SUBSCRIBE\nid:s\ndestination:{SYSTEM}\n\n\0"))
         .await;
     let (later, its_deadline) = notice(&mut late, "restart").await;
@@ -170,7 +170,7 @@ async fn clients_are_told_when_to_go_and_nobody_is_taken_in() {
         later != after && its_deadline > later,
         "each has its own time"
     );
-    leave(&mut told).await;
+    leave(&mut notified).await;
     check_state(&node, Phase::Notice).await;
     leave(&mut late).await;
     // Nobody is left to wait for.
@@ -291,12 +291,12 @@ async fn a_closed_client_is_listened_to_until_it_closes_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_connection_is_asked_to_come_again_and_closed_if_it_does_not() {
     let node = node(&["--rebalance-age", "1s", "--rebalance-margin", "2s"]).await;
-    let (mut told, mut other) = (session(&node, 1).await, session(&node, 2).await);
-    subscribe(&mut told, "system", SYSTEM, "").await;
-    let (after, deadline) = notice(&mut told, "max-age").await;
+    let (mut notified, mut other) = (session(&node, 1).await, session(&node, 2).await);
+    subscribe(&mut notified, "system", SYSTEM, "").await;
+    let (after, deadline) = notice(&mut notified, "max-age").await;
     assert!(after == 0 && deadline > 0, "now, but there is time to move");
-    say(&mut told, "not gone yet").await;
-    let ending = told.ending().await;
+    say(&mut notified, "not gone yet").await;
+    let ending = notified.ending().await;
     assert_eq!((ending.frames.len(), ending.code), (0, Some(1001)));
     // A connection without a subscription for the notice stays until it subscribes.
     say(&mut other, "still here").await;

@@ -103,11 +103,11 @@ async fn another_body_under_the_same_name_is_refused() {
     subscribe(&mut raw, "e", "/user/queue/errors", "").await;
     send_all(&mut raw, &[named(1, "a", "x")]).await;
     raw.text(&named(1, "a", "y")).await;
-    let told = json(&raw.expect(Command::Message).await);
-    assert_eq!(told["code"], 8009);
-    assert_eq!(told["clientMessageId"], "a");
-    assert_eq!(told["receiptId"], "a");
-    assert_eq!(told["retryable"], false);
+    let error = json(&raw.expect(Command::Message).await);
+    assert_eq!(error["code"], 8009);
+    assert_eq!(error["clientMessageId"], "a");
+    assert_eq!(error["receiptId"], "a");
+    assert_eq!(error["retryable"], false);
     assert_eq!(count(&node, 1).await.get(), 1);
     // What is sent at once meets while neither is stored.
     raw.text(&(named(1, "b", "x") + &named(1, "b", "y"))).await;

@@ -29,12 +29,12 @@ async fn check_refused(to: &str, headers: &str, sent: &str, code: u16, says: &st
     assert_eq!(error.header("destination"), Some("/user/queue/errors"));
     assert_eq!(error.header("subscription"), Some("e"));
     assert_eq!(error.header("content-type"), Some("application/json"));
-    let told = json(&error);
-    assert_eq!(told["code"], code, "{frame:?}");
-    assert!(told["message"].as_str().unwrap().contains(says), "{told}");
-    assert_eq!(told["receiptId"], "r");
-    assert_eq!(told["destination"], to);
-    assert_eq!(told["retryable"], false);
+    let error = json(&error);
+    assert_eq!(error["code"], code, "{frame:?}");
+    assert!(error["message"].as_str().unwrap().contains(says), "{error}");
+    assert_eq!(error["receiptId"], "r");
+    assert_eq!(error["destination"], to);
+    assert_eq!(error["retryable"], false);
     say(&mut raw, "still here").await;
     assert_eq!(stored(&mut raw).await, ["still here"], "and nothing else");
 }
@@ -251,9 +251,9 @@ async fn too_many_messages_are_refused_but_may_come_again() {
             taken += 1;
             continue;
         }
-        let told = json(&frame);
+        let error = json(&frame);
         assert_eq!(
-            (&told["code"], &told["retryable"]),
+            (&error["code"], &error["retryable"]),
             (&8008.into(), &true.into())
         );
         refused_count += 1;
@@ -299,10 +299,10 @@ fn named(name: &str) -> String {
 
 /// The next frame says that this message may be sent again; its number.
 async fn refused_for_now(raw: &mut Raw, name: &str) -> u64 {
-    let told = json(&raw.expect(Command::Message).await);
-    assert_eq!(told["clientMessageId"], name, "{told}");
-    assert_eq!(told["retryable"], true, "{told}");
-    told["code"].as_u64().unwrap()
+    let error = json(&raw.expect(Command::Message).await);
+    assert_eq!(error["clientMessageId"], name, "{error}");
+    assert_eq!(error["retryable"], true, "{error}");
+    error["code"].as_u64().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -372,9 +372,9 @@ async fn nothing_overtakes_a_transaction_that_was_refused_for_now() {
         + "COMMIT\ntransaction:t\nreceipt:all\n\n\0";
     store.set(&EVERY, Fault::Fail);
     raw.text(&transaction).await;
-    let told = json(&raw.expect(Command::Message).await);
+    let error = json(&raw.expect(Command::Message).await);
     assert_eq!(
-        (&told["receiptId"], &told["retryable"]),
+        (&error["receiptId"], &error["retryable"]),
         (&"all".into(), &true.into())
     );
     store.heal();

@@ -28,10 +28,10 @@ async fn check_refused(to: &str, more: &str, code: &str, says: &str) {
 #[tokio::test]
 async fn a_subscription_too_many_is_refused_and_the_others_stay() {
     let node = node(&["--subscriptions-max", "2"]).await;
-    let (mut plain, mut told) = (session(&node, 1).await, session(&node, 2).await);
+    let (mut plain, mut with_errors) = (session(&node, 1).await, session(&node, 2).await);
     subscribe(&mut plain, "a", "/sub/1", "").await;
-    subscribe(&mut told, "e", "/user/queue/errors", "").await;
-    for (raw, second) in [(&mut plain, "/sub/2"), (&mut told, "/sub/1")] {
+    subscribe(&mut with_errors, "e", "/user/queue/errors", "").await;
+    for (raw, second) in [(&mut plain, "/sub/2"), (&mut with_errors, "/sub/1")] {
         subscribe(raw, "b", second, "").await;
         raw.text("SUBSCRIBE\nid:c\ndestination:/sub/1\n\n\0").await;
         raw.text("SUBSCRIBE\nid:d\ndestination:/sub/1\nreceipt:d\n\n\0")
@@ -45,7 +45,7 @@ async fn a_subscription_too_many_is_refused_and_the_others_stay() {
     );
     assert_eq!(header("message"), Some("too many subscriptions: 2 at most"));
     for receipt in [None, Some("d")] {
-        let error = told.expect(Command::Message).await;
+        let error = with_errors.expect(Command::Message).await;
         assert_eq!(error.header("destination"), Some("/user/queue/errors"));
         let error = json(&error);
         assert_eq!(
@@ -59,7 +59,7 @@ async fn a_subscription_too_many_is_refused_and_the_others_stay() {
     let limited = &node.node.services.metrics.rate_limited;
     assert_eq!(limited.with_label_values(&["subscriptions"]).get(), 4);
     // One message comes once: to the subscriptions that there are.
-    told.text(&hello(1)).await;
+    with_errors.text(&hello(1)).await;
     assert_eq!(
         plain.expect(Command::Message).await.header("subscription"),
         Some("a")

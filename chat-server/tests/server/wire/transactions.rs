@@ -127,9 +127,9 @@ async fn check_fails(last: &str, code: u16) {
     let mut raw = session(&node, 1).await;
     subscribe(&mut raw, "e", "/user/queue/errors", "").await;
     raw.text(&frames).await;
-    let told = json(&raw.expect(Command::Message).await);
+    let error = json(&raw.expect(Command::Message).await);
     assert_eq!(
-        (&told["code"], &told["receiptId"]),
+        (&error["code"], &error["receiptId"]),
         (&code.into(), &"done".into())
     );
     let receipt = subscribe(&mut raw, "s", "/sub/1", "").await;

@@ -201,14 +201,14 @@ pub(crate) async fn crowded_topic_stays_dense(store: Arc<dyn Store>) {
             positions
         });
     }
-    let mut told: Vec<(Seq, u128)> = tasks.join_all().await.into_iter().flatten().collect();
-    told.sort_unstable();
+    let mut receipts: Vec<(Seq, u128)> = tasks.join_all().await.into_iter().flatten().collect();
+    receipts.sort_unstable();
     let entries = read_all(&*store, topic).await;
     assert_dense(&entries);
     let stored: Vec<(Seq, u128)> = entries.iter().map(|e| (e.seq, e.draft.uid.0)).collect();
     assert_eq!(
-        stored, told,
-        "nothing lost, nothing doubled, each where its sender was told"
+        stored, receipts,
+        "nothing lost, nothing doubled, each at the position of its receipt"
     );
 }
 

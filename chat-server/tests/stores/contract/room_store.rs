@@ -158,8 +158,8 @@ pub(crate) async fn read_mark_only_moves_forward(store: Arc<dyn Store>) {
     ] {
         store.mark_read(who, id, seq(mark)).await.unwrap();
         assert_eq!(store.last_read(who, id).await.unwrap(), seq(expected));
-        let told = u32::try_from(expected).unwrap();
-        assert_eq!(rooms_of(&*store, who).await, [(id, Role::Buyer, told)]);
+        let read = u32::try_from(expected).unwrap();
+        assert_eq!(rooms_of(&*store, who).await, [(id, Role::Buyer, read)]);
     }
 }
 

@@ -48,15 +48,17 @@ impl Cluster {
         assert!(created.expect("an end").unwrap().status.success());
         let cluster = Self { servers };
         for server in &cluster.servers {
-            cluster.until_told(server, "info", "cluster_state:ok").await;
+            cluster
+                .until_reported(server, "info", "cluster_state:ok")
+                .await;
         }
         cluster
     }
 
     /// Until a node's idea of the cluster says so: nodes tell each other, in their own time.
-    async fn until_told(&self, server: &Server, about: &str, line: &str) {
-        let told = async { while !server.command(&["cluster", about]).await.contains(line) {} };
-        timeout(PATIENCE, told).await.expect("nodes that agree");
+    async fn until_reported(&self, server: &Server, about: &str, line: &str) {
+        let reported = async { while !server.command(&["cluster", about]).await.contains(line) {} };
+        timeout(PATIENCE, reported).await.expect("nodes that agree");
     }
 
     pub(crate) fn url(&self) -> String {
@@ -87,7 +89,7 @@ impl Cluster {
         let order = ["config", "set", "cluster-announce-port", &port];
         assert_eq!(self.servers[place].command(&order).await, "OK");
         for server in &self.servers {
-            self.until_told(server, "nodes", &format!("127.0.0.1:{port}@"))
+            self.until_reported(server, "nodes", &format!("127.0.0.1:{port}@"))
                 .await;
         }
     }

@@ -14,8 +14,8 @@ async fn check(node: &TestNode, bus: &str) {
     let answer = client.get(url).timeout(PATIENCE).send().await.unwrap();
     let status = answer.status().as_u16();
     let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-    let told = (status, body["ready"].as_bool(), body["bus"].as_str());
-    assert_eq!(told, (200, Some(true), Some(bus)), "{body}");
+    let answer = (status, body["ready"].as_bool(), body["bus"].as_str());
+    assert_eq!(answer, (200, Some(true), Some(bus)), "{body}");
 }
 
 async fn comes_to(node: &TestNode, state: BusState) {

@@ -43,13 +43,13 @@ async fn log_of_three_buckets_is_found_from_any_guess() {
     let Topic::Room(room) = topic else {
         panic!("{topic}")
     };
-    let told = RoomHead {
+    let noted = RoomHead {
         room,
         seq: seq(100_000),
         text: String::new(),
         at: millis(1),
     };
-    store.note_head(told).await.unwrap();
+    store.note_head(noted).await.unwrap();
     let other = connect(&settings()).await;
     assert_eq!(head(&other, topic).await, 10);
 }

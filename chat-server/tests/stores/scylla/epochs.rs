@@ -62,12 +62,12 @@ async fn logs_of_a_store_that_was_put_back_jump_once_to_one_place() {
         let own = [room, young].map(|topic| appender.send(topic, vec![draft(format!("{nth}"))]));
         own.into_iter()
     });
-    let mut told: Vec<u32> = join_all(sends)
+    let mut assigned: Vec<u32> = join_all(sends)
         .await
         .into_iter()
         .map(|one| one.unwrap()[0].get())
         .collect();
-    told.sort_unstable();
+    assigned.sort_unstable();
     for (topic, before) in [(room, 4_100), (young, 0)] {
         let jumps = nodes[0].jumps(topic).await.unwrap();
         let [jump] = jumps[..] else {
@@ -76,7 +76,7 @@ async fn logs_of_a_store_that_was_put_back_jump_once_to_one_place() {
         let first = jump.get();
         assert!(first > before + GAP_MIN && first % 4_096 == 0);
         for (node, at) in nodes.iter().zip(first..) {
-            assert!(told.contains(&at), "{at} is given once");
+            assert!(assigned.contains(&at), "{at} is given once");
             assert_eq!(head(node, topic).await, first + 2);
         }
         let new = read(&nodes[1], topic, first, first + 2).await;

@@ -49,9 +49,9 @@ async fn send_over_a_border_has_one_receipt_for_all_of_it() {
         stored: Box::new(|_, _| {}),
     });
     let drafts: Vec<Draft> = (0..12).map(|nth| draft(format!("part {nth}"))).collect();
-    let told = appender.send(topic, drafts.clone()).await.unwrap();
+    let assigned = appender.send(topic, drafts.clone()).await.unwrap();
     let expected: Vec<_> = (4_091..=4_102).map(seq).collect();
-    assert_eq!(told, expected);
+    assert_eq!(assigned, expected);
     // Sent again under the same names, it is the same.
     assert_eq!(
         appender.send(topic, drafts.clone()).await.unwrap(),
