@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use shared::drain::Drain;
 
+use crate::cash::Cash;
 use crate::chats::Chats;
 use crate::db::{Abort, Db, DbError, WriteError};
 use crate::images::Images;
@@ -25,6 +26,12 @@ const SWEEPING: &str = "unused-images";
 /// The job that resends chat rooms whose names, pictures or hours have changed.
 const CHAT_ROOMS: &str = "chat-rooms";
 
+/// The job that folds the sales of members who have many.
+const FOLDING: &str = "fold-credits";
+
+/// Interval of that job.
+const FOLDING_EVERY: Duration = Duration::from_secs(60);
+
 /// Interval of the chat room job.
 const CHAT_ROOMS_EVERY: Duration = Duration::from_secs(15);
 
@@ -43,7 +50,7 @@ pub(super) async fn start(
     metrics: &Arc<Metrics>,
     drain: &Drain,
 ) -> Result<(), DbError> {
-    for name in [HOUSEKEEPING, SWEEPING, CHAT_ROOMS] {
+    for name in [HOUSEKEEPING, SWEEPING, CHAT_ROOMS, FOLDING] {
         // An existing job is due soon enough; skipping the write lets a node start on a full disk.
         if schedule::is_put(db, name, "").await? {
             continue;
@@ -75,6 +82,8 @@ pub(super) async fn start(
         let (db, chats) = refreshing.clone();
         Box::pin(refresh_rooms(db, chats))
     });
+    let folding = db.clone();
+    let folder: Handler = Box::new(move |_| Box::pin(fold_credits(folding.clone())));
     // One row per name, so more permits would stay unused.
     let alone = |name, handler| Worker {
         name,
@@ -85,6 +94,7 @@ pub(super) async fn start(
         alone(HOUSEKEEPING, handler),
         alone(SWEEPING, sweeper),
         alone(CHAT_ROOMS, refresher),
+        alone(FOLDING, folder),
     ];
     let schedule = Schedule::new(db.clone(), Arc::clone(metrics), workers);
     Arc::new(schedule).start(drain);
@@ -120,6 +130,12 @@ async fn sweep(db: Db, images: Images) -> Result<Outcome, HandlerError> {
         Duration::ZERO
     };
     Ok(Outcome::Again(db.now().saturating_add(next)))
+}
+
+/// Folds sales into wallets.
+async fn fold_credits(db: Db) -> Result<Outcome, HandlerError> {
+    Cash::new(db.clone()).fold_many().await?;
+    Ok(Outcome::Again(db.now().saturating_add(FOLDING_EVERY)))
 }
 
 /// Resends changed chat rooms. An unreachable chat server is retried at the next interval.

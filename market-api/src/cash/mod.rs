@@ -12,15 +12,17 @@ mod http;
 mod repo;
 mod wallet;
 
+use std::convert::Infallible;
+
 use shared::ids::MemberId;
 use shared::money::Won;
 
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, WriteError};
 
 pub use books::{Account, JournalId, JournalKind, Posting, credit_in, open_balance_in, post_in};
 pub use http::routes;
 pub use repo::{lock_in, open_in};
-pub use wallet::{CashShort, Payment, fold_in, pay_in};
+pub use wallet::{CashShort, Payment, pay_in};
 
 /// Members' cash. Clones share one state.
 #[derive(Clone, Debug)]
@@ -41,5 +43,23 @@ impl Cash {
     /// The database's.
     pub async fn balance(&self, member: MemberId) -> Result<Won, DbError> {
         repo::balance(&self.db, member).await
+    }
+
+    /// Folds the sales of members who have more than a hundred that are not in their wallets yet, so that
+    /// neither a balance nor a payment has to add up many.
+    ///
+    /// # Errors
+    /// The database's. What was folded by then stays folded.
+    pub async fn fold_many(&self) -> Result<(), WriteError<Infallible>> {
+        for member in repo::members_to_fold(&self.db)
+            .await
+            .map_err(WriteError::Db)?
+        {
+            let work = self.db.write(member, |member, tx| {
+                Box::pin(async { Ok(wallet::fold_in(tx, *member).await?) })
+            });
+            work.await?;
+        }
+        Ok(())
     }
 }

@@ -49,3 +49,23 @@ pub(super) async fn balance(db: &Db, member: MemberId) -> Result<Won, DbError> {
     .await?;
     Ok(column(&row, "cash")?)
 }
+
+/// Sales that may stay unfolded: a balance adds them up.
+const OPEN_CREDITS_MAX: i64 = 100;
+
+/// Members folded in one run; the next run continues.
+const MEMBERS_MAX: i64 = 1_000;
+
+/// Members with more than [`OPEN_CREDITS_MAX`] sales that are not folded yet.
+pub(super) async fn members_to_fold(db: &Db) -> Result<Vec<MemberId>, DbError> {
+    let rows = query(
+        "select member_id from credit where folded = 0 group by member_id having count(*) > $1 \
+         order by member_id limit $2",
+    )
+    .bind(OPEN_CREDITS_MAX)
+    .bind(MEMBERS_MAX)
+    .fetch_all(&mut *db.read().await?)
+    .await?;
+    let members: Result<_, sqlx::Error> = rows.iter().map(|row| column(row, "member_id")).collect();
+    Ok(members?)
+}

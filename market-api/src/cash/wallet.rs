@@ -57,7 +57,7 @@ pub async fn pay_in(
 ///
 /// # Errors
 /// The database's.
-pub async fn fold_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Error> {
+pub(super) async fn fold_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Error> {
     let buckets = lock_and_fold_in(tx, member).await?;
     store(tx, member, buckets).await
 }

@@ -11,6 +11,7 @@ mod fixtures;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod credits;
 mod history;
 mod purchases;
 mod scrap;
