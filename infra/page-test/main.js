@@ -3,7 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { checks as chatChecks } from './checks.js';
+import { checks as chatChecks } from './chat-checks.js';
 import { checks as marketChecks } from './market-checks.js';
 import { checks as mineChecks } from './mine-checks.js';
 import { checks as offerChecks } from './offer-checks.js';
