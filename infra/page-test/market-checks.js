@@ -1,33 +1,32 @@
-// What the market's part of the page must do. They follow the checks of the chat, on the same server, with tabs of
-// their own.
+// What the market's part of the page must do.
 
 import assert from 'node:assert/strict';
+import { ROOM } from './conversation.js';
 import { fits, isTouchable } from './layout.js';
-import { Tab, openTab } from './tab.js';
 import { until } from './until.js';
+import { phone } from './world.js';
 
 const ALL = 50;
 
-/** What the two browsers of these checks are left with between checks. */
-const tabs = {};
+/** The place in Gangnam, among those that distances are measured from. */
+const GANGNAM = '1';
 
 export const checks = [
-  ['offers of mobile data are listed, and more come on scrolling', async ({ browser, server, shots }) => {
-    const tab = (tabs.demo = await openTab(browser, server));
-    await tab.logIn(3);
+  ['offers of mobile data are listed, and more come on scrolling', async (world) => {
+    const tab = await world.member(3);
     await tab.page.click('#to-market');
     await tab.page.waitForSelector('[data-offer]');
     assert.equal(await tab.text('#to-me'), '박\n박도윤');
     const atFirst = await tab.page.locator('[data-offer]').count();
     assert.ok(atFirst < ALL, `${atFirst} offers at once`);
-    await tab.shot(shots, '20-market-data');
+    await tab.shot(world.shots, '20-market-data');
     const ids = await readAll(tab);
     assert.equal(new Set(ids).size, ALL);
     assert.equal(await tab.text('#offers .list-end'), `상품 ${ALL}개를 모두 보았어요.`);
   }],
 
-  ['another order sorts the whole list', async () => {
-    const tab = tabs.demo;
+  ['another order sorts the whole list', async (world) => {
+    const tab = await world.member(3);
     const recent = await readAll(tab);
     for (const [sort, selector, sign] of [
       ['PRICE_ASC', '.tile-unit', 1], ['AMOUNT_DESC', '.amount-number', -1], ['AMOUNT_ASC', '.amount-number', 1],
@@ -40,8 +39,9 @@ export const checks = [
     }
   }],
 
-  ['an amount leaves the others out', async ({ shots }) => {
-    const tab = tabs.demo;
+  ['an amount leaves the others out', async (world) => {
+    const tab = await world.member(3);
+    await choose(tab, 'sort', 'AMOUNT_ASC');
     await choose(tab, 'amount', '0.3');
     const ids = await readAll(tab);
     assert.ok(ids.length > 0 && ids.length < ALL, `${ids.length} offers`);
@@ -49,29 +49,29 @@ export const checks = [
     assert.deepEqual(new Set(amounts), new Set(['0.3']));
     await choose(tab, 'amount', '2');
     await until('none is left', async () => (await tab.text('#offers .list-end')).startsWith('조건에 맞는 상품이 없어요.'));
-    await tab.shot(shots, '21-market-none');
+    await tab.shot(world.shots, '21-market-none');
     await tab.page.click('#clear-filters');
     await until('all are back', async () => (await tab.page.locator('#offers [data-offer]').count()) > 0);
   }],
 
-  ['Wi-Fi is listed by its distance from the chosen place', async ({ shots }) => {
-    const tab = tabs.demo;
-    await tab.page.click('[data-kind="wifi"]');
+  ['Wi-Fi is listed by its distance from the chosen place', async (world) => {
+    const tab = await world.member(3);
+    await fresh(tab, () => tab.page.click('[data-kind="wifi"]'));
     const fromCityHall = await readAll(tab);
     assert.equal(fromCityHall.length, ALL);
     isSorted(await distances(tab));
-    await choose(tab, 'place', '1');
+    await choose(tab, 'place', GANGNAM);
     const fromGangnam = await readAll(tab);
     assert.notDeepEqual(fromGangnam, fromCityHall);
     assert.deepEqual([...fromGangnam].sort(), [...fromCityHall].sort());
     isSorted(await distances(tab));
     assert.match(await tab.text(`[data-offer="${fromGangnam[0]}"]`), /강남 판다오피스/);
     await tab.page.evaluate(() => (document.getElementById('offers').scrollTop = 0));
-    await tab.shot(shots, '22-market-wifi');
+    await tab.shot(world.shots, '22-market-wifi');
   }],
 
-  ['only what is open now, if one wants', async () => {
-    const tab = tabs.demo;
+  ['only what is open now, if one wants', async (world) => {
+    const tab = await nearGangnam(world);
     await fresh(tab, () => tab.page.click('#open-now'));
     const ids = await readAll(tab);
     assert.ok(ids.length > 0 && ids.length < ALL, `${ids.length} offers`);
@@ -80,8 +80,9 @@ export const checks = [
     assert.equal((await readAll(tab)).length, ALL);
   }],
 
-  ['an offer shows what it is and whose, also after a reload', async ({ shots }) => {
-    const tab = tabs.demo;
+  ['an offer shows what it is and whose, also after a reload', async (world) => {
+    const tab = await nearGangnam(world);
+    await readAll(tab);
     await tab.page.click('#offers [data-offer] >> nth=0');
     const look = async () => {
       await tab.page.waitForSelector('.seller');
@@ -91,44 +92,42 @@ export const checks = [
       assert.match(await tab.text('#offer .facts'), /강남역에서 \d+m/);
     };
     await look();
-    await tab.shot(shots, '23-offer-wifi');
+    await tab.shot(world.shots, '23-offer-wifi');
     await tab.page.reload();
     await look();
   }],
 
-  ['an offer leads to the conversation about it', async ({ browser, server, shots }) => {
-    const tab = await openTab(browser, server);
-    await tab.logIn(1);
+  ['an offer leads to the conversation about it', async (world) => {
+    const tab = await world.member(1);
     await tab.page.evaluate(() => (location.hash = '#/market/data/1'));
     await tab.page.waitForSelector('a.ask-seller');
     assert.match(await tab.text('.seller'), /이하늘/);
-    await tab.shot(shots, '24-offer-data');
+    await tab.shot(world.shots, '24-offer-data');
     await tab.page.click('.ask-seller');
     await tab.page.waitForSelector('#conversation:not([hidden])');
     assert.equal(await tab.text('#title'), '이하늘');
-    await tab.page.context().close();
   }],
 
-  ['one signs in by a provider, and market and chat know who it is', async ({ browser, server, shots }) => {
-    const tab = (tabs.signedIn = await openTab(browser, server));
-    await signIn(tab, 'kakao', '이하늘');
+  ['one signs in by a provider, and market and chat know who it is', async (world) => {
+    const tab = await world.open();
+    await tab.signIn('kakao', '이하늘');
     assert.equal(await tab.text('#to-me'), '이\n이하늘');
     await tab.page.waitForSelector('[data-offer]');
     await tab.page.click('#to-chat');
     await tab.connected();
-    await tab.enter(1);
+    await tab.enter(ROOM);
     await tab.send('카카오로 들어왔어요');
     await tab.shows('카카오로 들어왔어요');
-    await tab.shot(shots, '25-signed-in');
+    await tab.shot(world.shots, '25-signed-in');
     await tab.page.reload();
     await tab.connected();
     assert.equal(await tab.text('#to-me'), '이\n이하늘');
     await tab.shows('카카오로 들어왔어요');
   }],
 
-  ['a demo member of another tab leaves the signed-in one alone', async ({ server }) => {
-    const { signedIn } = tabs;
-    const other = await Tab.open(signedIn.page.context(), server.url);
+  ['a demo member of another tab leaves the signed-in one alone', async (world) => {
+    const signedIn = await signedInToChat(world);
+    const other = await world.beside(signedIn);
     await other.logIn(5);
     assert.equal(await other.text('#to-me'), '정\n정지호');
     await signedIn.page.reload();
@@ -136,16 +135,14 @@ export const checks = [
     await signedIn.send('저는 그대로예요');
     await signedIn.shows('저는 그대로예요');
     assert.equal((await signedIn.messages()).at(-1).isMine, true);
-    await other.isClean();
-    await other.page.close();
   }],
 
-  ['signing out ends it in all tabs and on the server', async ({ server, shots }) => {
-    const { signedIn } = tabs;
+  ['signing out ends it in all tabs and on the server', async (world) => {
+    const signedIn = await signedInToChat(world);
     const context = signedIn.page.context();
-    const other = await Tab.open(context, server.url);
+    const other = await world.beside(signedIn);
     await other.page.waitForSelector('#go-on');
-    await other.shot(shots, '26-go-on');
+    await other.shot(world.shots, '26-go-on');
     await other.page.click('#go-on');
     await other.page.waitForSelector('[data-offer]');
     assert.equal(await other.text('#to-me'), '이\n이하늘');
@@ -158,32 +155,30 @@ export const checks = [
     const kept = (await context.cookies()).filter(({ name }) => name !== 'loginAttempt');
     assert.deepEqual(kept, []);
     const cookie = before.map(({ name, value }) => `${name}=${value}`).join('; ');
-    const replayed = await fetch(`${server.url}/api/members/info`, { headers: { cookie } });
+    const replayed = await fetch(`${world.server.url}/api/members/info`, { headers: { cookie } });
     assert.equal(replayed.status, 401);
-    await other.isClean();
-    await signedIn.isClean();
-    await context.close();
   }],
 
-  ['a new member comes by another provider', async ({ browser, server, shots }) => {
+  ['a new member comes by another provider', async (world) => {
     for (const [provider, name] of [['google', '최서연'], ['naver', '한유나']]) {
-      const tab = await openTab(browser, server);
-      await signIn(tab, provider, name);
+      const tab = await world.open();
+      await tab.signIn(provider, name);
       await tab.page.waitForSelector('[data-offer]');
       assert.equal(await tab.text('#to-me'), `${[...name][0]}\n${name}`);
       await tab.page.click('#to-chat');
       await tab.connected();
       assert.match(await tab.text('#rooms'), /아직 채팅방이 없어요/);
       assert.match(await tab.text('#nothing'), /판매자에게 문의하면/);
-      if (provider === 'google') await tab.shot(shots, '27-new-member');
-      await tab.isClean();
-      await tab.page.context().close();
+      if (provider === 'google') await tab.shot(world.shots, '27-new-member');
+      await world.close(tab);
     }
   }],
 
-  ['a login that has ended leads to the first screen', async ({ browser, server }) => {
-    const tab = await openTab(browser, server);
-    await signIn(tab, 'kakao', '오민준');
+  ['a login that has ended leads to the first screen', async (world) => {
+    const tab = await world.open();
+    // Any request of a login that has ended.
+    tab.expect(/status of 401/);
+    await tab.signIn('kakao', '오민준');
     await tab.connected();
     await tab.page.waitForSelector('#offer .seller');
     await tab.page.context().clearCookies();
@@ -191,24 +186,19 @@ export const checks = [
     await tab.go('#/market/data?sort=PRICE_ASC').catch(() => {});
     await tab.page.waitForSelector('[data-provider="naver"]', { state: 'visible' });
     assert.equal(await tab.page.locator('#go-on').count(), 0);
-    await tab.page.context().close();
   }],
 
-  ['a login that came to nothing says so', async ({ browser, server }) => {
-    const tab = await openTab(browser, server);
-    await tab.page.goto(server.url + '/?error=2009');
+  ['a login that came to nothing says so', async (world) => {
+    const tab = await world.open();
+    await tab.page.goto(world.server.url + '/?error=2009');
     await until('it says so', async () => (await tab.text('#login-problem')) === '로그인을 취소했어요.');
     await tab.page.waitForSelector('[data-member="1"]');
     assert.equal(new URL(tab.page.url()).search, '');
-    await tab.isClean();
-    await tab.page.context().close();
   }],
 
-  ['the market fits a phone, and one leafs between list and offer', async ({ browser, server, shots }) => {
+  ['the market fits a phone, and one leafs between list and offer', async (world) => {
     for (const [colorScheme, width] of [['light', 360], ['dark', 390]]) {
-      const tab = await openTab(browser, server, {
-        colorScheme, viewport: { width, height: 780 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true,
-      });
+      const tab = await world.open({ ...phone(width), colorScheme });
       await tab.page.waitForSelector('[data-member="1"]');
       await tab.logIn(4);
       for (const kind of ['data', 'wifi']) {
@@ -216,46 +206,61 @@ export const checks = [
         await tab.page.waitForSelector('[data-offer]');
         await fits(tab);
         await isTouchable(tab);
-        await tab.shot(shots, `28-phone-${kind}-${colorScheme}`);
+        await tab.shot(world.shots, `28-phone-${kind}-${colorScheme}`);
         assert.equal(await tab.page.locator('#offer').isVisible(), false);
         await tab.page.click('#offers [data-offer] >> nth=0');
         await tab.page.waitForSelector('.seller');
         await fits(tab);
         await isTouchable(tab);
         assert.equal(await tab.page.locator('.market .pane-list').isVisible(), false);
-        await tab.shot(shots, `29-phone-offer-${kind}-${colorScheme}`);
+        await tab.shot(world.shots, `29-phone-offer-${kind}-${colorScheme}`);
         await tab.page.click('.offer .back');
         await tab.page.waitForSelector('.market .pane-list', { state: 'visible' });
       }
-      await tab.isClean();
-      await tab.page.context().close();
+      await world.close(tab);
     }
   }],
 
-  ['the market is dark where the system is', async ({ browser, server, shots }) => {
-    const tab = await openTab(browser, server, { colorScheme: 'dark' });
-    await tab.logIn(4);
+  ['the market is dark where the system is', async (world) => {
+    const tab = await world.member(4, { colorScheme: 'dark' });
     await tab.page.evaluate(() => (location.hash = '#/market/wifi/2'));
     await tab.page.waitForSelector('.seller');
     await tab.page.waitForSelector('[data-offer]');
-    await tab.shot(shots, '30-market-dark');
-    await tab.isClean();
-    await tab.page.context().close();
+    await tab.shot(world.shots, '30-market-dark');
   }],
 
-  ['the market asked nobody else, and nothing complained', async () => {
-    await tabs.demo.isClean();
-    await tabs.demo.page.context().close();
+  ['the market asked nobody else, and nothing complained', async (world) => {
+    const tab = await world.member(3);
+    await choose(tab, 'sort', 'PRICE_ASC');
+    await choose(tab, 'amount', '0.3');
+    await tab.page.click('#offers [data-offer] >> nth=0');
+    await tab.page.waitForSelector('.seller');
+    await fresh(tab, () => tab.page.click('[data-kind="wifi"]'));
+    await choose(tab, 'place', GANGNAM);
+    await fresh(tab, () => tab.page.click('#open-now'));
+    await tab.page.click('#offers [data-offer] >> nth=0');
+    await tab.page.waitForSelector('.seller');
+    await tab.page.reload();
+    await tab.page.waitForSelector('.seller');
+    await tab.isClean();
   }],
 ];
 
-/** As a visitor does: to the provider, choosing somebody there, and back. */
-async function signIn(tab, provider, name) {
-  await tab.page.click(`[data-provider="${provider}"]`);
-  await tab.page.waitForURL(`**/fake/${provider}/**`);
-  await tab.page.click(`a:has-text("${name}")`);
-  await tab.page.waitForURL('**/#/market/data');
-  await tab.page.waitForSelector('#market:not([hidden])');
+/** A member before the list of Wi-Fi around Gangnam. */
+async function nearGangnam(world) {
+  const tab = await world.member(3);
+  await fresh(tab, () => tab.page.click('[data-kind="wifi"]'));
+  await choose(tab, 'place', GANGNAM);
+  return tab;
+}
+
+/** Somebody who signed in by a provider and has a conversation open. */
+async function signedInToChat(world) {
+  const tab = await world.open();
+  await tab.signIn('kakao', '이하늘');
+  await tab.connected();
+  await tab.enter(ROOM);
+  return tab;
 }
 
 /** Scrolls to the end of the list; the ids of all its offers, in their order. */

@@ -2,14 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { isNamed, shifted } from './layout.js';
-import { openTab } from './tab.js';
 import { until } from './until.js';
-
-const DESKTOP = { viewport: { width: 1280, height: 800 } };
+import { DESKTOP } from './world.js';
 
 export const checks = [
-  ['a demo login leads to the market, and no half of the window is empty', async ({ browser, server, shots }) => {
-    const tab = await openTab(browser, server, DESKTOP);
+  ['a demo login leads to the market, and no half of the window is empty', async (world) => {
+    const tab = await world.open(DESKTOP);
     await tab.logIn(6);
     await tab.page.waitForSelector('#offer .seller');
     assert.equal(await tab.page.locator('#chat').isVisible(), false);
@@ -17,28 +15,25 @@ export const checks = [
     const first = await tab.page.getAttribute('#offers [data-offer] >> nth=0', 'aria-current');
     assert.equal(first, 'true');
     await isFilled(tab, '.market .pane-list', '#offer');
-    await tab.shot(shots, '50-landing');
+    await tab.shot(world.shots, '50-landing');
     await tab.page.click('#to-chat');
     await tab.page.waitForSelector('#messages .message');
     await isFilled(tab, '.rooms', '.conversation');
     await tab.page.click('#to-mine');
     await tab.page.waitForSelector('.make');
     await isFilled(tab, '.mine .pane-list', '#mine-form');
-    await tab.page.context().close();
   }],
 
-  ['amounts are large, and no icon is repeated', async ({ browser, server }) => {
-    const tab = await openTab(browser, server, DESKTOP);
-    await tab.logIn(6);
+  ['amounts are large, and no icon is repeated', async (world) => {
+    const tab = await world.member(6, DESKTOP);
     const sizes = await tab.page.$$eval('#offers .tile-amount', (all) => all.map((one) => Number.parseFloat(getComputedStyle(one).fontSize)));
     const price = await tab.page.$eval('#offers .tile-price', (one) => Number.parseFloat(getComputedStyle(one).fontSize));
     assert.ok(sizes.length > 5 && sizes.every((size) => size >= 1.7 * price), `${sizes} beside ${price}`);
     assert.equal(await tab.page.locator('#offers .tile .icon').count(), 0);
-    await tab.page.context().close();
   }],
 
-  ['closed spots say when they open, and none closes when it opens', async ({ browser, server, shots }) => {
-    const tab = await openTab(browser, server, DESKTOP);
+  ['closed spots say when they open, and none closes when it opens', async (world) => {
+    const tab = await world.open(DESKTOP);
     const rows = new Map();
     tab.page.on('response', async (response) => {
       if (!response.url().includes('/api/products/wifi?')) return;
@@ -61,13 +56,11 @@ export const checks = [
       assert.equal(text, row.open ? open : `${opens}에 열어요`, row.title);
     }
     assert.ok([...rows.values()].some((row) => !row.open), 'some are closed at every hour');
-    await tab.shot(shots, '51-wifi-hours');
-    await tab.page.context().close();
+    await tab.shot(world.shots, '51-wifi-hours');
   }],
 
-  ['what is chosen is in the address: a reload and the way back keep it', async ({ browser, server }) => {
-    const tab = await openTab(browser, server, DESKTOP);
-    await tab.logIn(6);
+  ['what is chosen is in the address: a reload and the way back keep it', async (world) => {
+    const tab = await world.member(6, DESKTOP);
     await tab.go('#/market/wifi');
     await tab.page.selectOption('#choice-place', '5');
     await tab.page.selectOption('#choice-sort', 'PRICE_ASC');
@@ -82,15 +75,12 @@ export const checks = [
     await tab.page.goBack();
     await until('the sort is the one before', async () => (await tab.page.inputValue('#choice-sort')) === 'DISTANCE_ASC');
     assert.equal(await tab.page.inputValue('#choice-place'), '5');
-    await tab.page.context().close();
   }],
 
-  ['the head of a room says what it is about, and leads there', async ({ browser, server, shots }) => {
-    const tab = await openTab(browser, server, DESKTOP);
-    await tab.logIn(1);
-    await tab.enter(1);
+  ['the head of a room says what it is about, and leads there', async (world) => {
+    const tab = await world.memberIn(1, 1, DESKTOP);
     await until('amount and price', async () => /모바일 데이터 0\.5GB\s+825원 · 100MB당 165원/.test(await tab.text('#about')));
-    await tab.shot(shots, '52-room-about');
+    await tab.shot(world.shots, '52-room-about');
     await tab.enter(2);
     await until('title, price and hours', async () => /판다커피 연남점\s+10분 300원 · 10:00~22:00/.test(await tab.text('#about')));
     await tab.enter(2 ** 30);
@@ -98,11 +88,12 @@ export const checks = [
     await tab.enter(2);
     await tab.page.click('#about a');
     await until('the offer is shown', async () => (await tab.page.locator('#offer .hero h3').allInnerTexts())[0] === '판다커피 연남점');
-    await tab.page.context().close();
   }],
 
-  ['a sold out or withdrawn offer stays in the head of its room', async ({ browser, server, shots }) => {
-    const tab = await openTab(browser, server, DESKTOP);
+  ['a sold out or withdrawn offer stays in the head of its room', async (world) => {
+    const tab = await world.open(DESKTOP);
+    // The answer of an offer that is gone.
+    tab.expect(/status of 400/);
     const path = '**/api/products/mobile-data/1';
     await tab.page.route(path, async (route) => {
       const response = await route.fetch();
@@ -116,17 +107,17 @@ export const checks = [
     await tab.page.route(path, (route) => route.fulfill({ status: 400, json: { code: 3003, message: 'gone' } }));
     await tab.page.reload();
     await until('it is gone', async () => /모바일 데이터\s+판매 종료/.test(await tab.text('#about')));
-    await tab.shot(shots, '53-room-gone');
+    await tab.shot(world.shots, '53-room-gone');
     await tab.page.click('#about a');
     await until('the offer says so, too', async () => /판매가 끝난 상품이에요/.test(await tab.text('#offer')));
-    await tab.page.context().close();
   }],
 
-  ['one asks a seller, and the conversation begins', async ({ browser, server, shots }) => {
-    const tab = await openTab(browser, server, DESKTOP);
-    await tab.logIn(7);
+  ['one asks a seller, and the conversation begins', async (world) => {
+    const tab = await world.member(7, DESKTOP);
     await tab.go('#/market/wifi/2');
     const ask = '**/api/products/2/chat-room';
+    // The answer while the chat is away.
+    tab.expect(/status of 503/);
     await tab.page.waitForSelector('button.ask-seller');
     await tab.page.route(ask, (route) => route.fulfill({ status: 503, json: { code: 1, message: 'away' } }));
     await tab.page.click('button.ask-seller');
@@ -142,28 +133,24 @@ export const checks = [
     await until('the room is about the offer', async () => /판다커피 연남점/.test(await tab.text('#about')));
     await tab.send('안녕하세요, 오늘 이용할 수 있나요?');
     await tab.shows('안녕하세요, 오늘 이용할 수 있나요?');
-    await tab.shot(shots, '54-asked');
+    await tab.shot(world.shots, '54-asked');
     // Once more: it is the same conversation.
     await tab.go('#/market/wifi/2');
     await tab.page.click('a.ask-seller');
     await until('the same room', async () => tab.page.url().endsWith(`#/room/${room}`));
-    await tab.page.context().close();
   }],
 
-  ['nobody asks themselves: own offers can be edited', async ({ browser, server }) => {
-    const tab = await openTab(browser, server, DESKTOP);
-    await tab.logIn(1);
+  ['nobody asks themselves: own offers can be edited', async (world) => {
+    const tab = await world.member(1, DESKTOP);
     await tab.go('#/market/wifi/2');
     await tab.page.waitForSelector('.edit-offer');
     assert.equal(await tab.page.locator('.ask-seller').count(), 0);
     assert.match(await tab.text('.offer-actions'), /박도윤 님과 대화하기/);
-    await tab.page.context().close();
   }],
 
-  ['nothing moves by itself while it loads', async ({ browser, server }) => {
+  ['nothing moves by itself while it loads', async (world) => {
     for (const viewport of [{ width: 1280, height: 800 }, { width: 390, height: 844 }]) {
-      const tab = await openTab(browser, server, { viewport });
-      await tab.logIn(1);
+      const tab = await world.member(1, { viewport });
       for (const hash of ['#/market/data', '#/room/1', '#/mine']) {
         await tab.go(hash);
         await tab.page.reload();
@@ -172,13 +159,12 @@ export const checks = [
         const sum = await shifted(tab);
         assert.ok(sum < 0.1, `${hash} at ${viewport.width}: ${sum}`);
       }
-      await tab.page.context().close();
+      await world.close(tab);
     }
   }],
 
-  ['everything that is pressed has a name, and keys are enough', async ({ browser, server }) => {
-    const tab = await openTab(browser, server, DESKTOP);
-    await tab.logIn(6);
+  ['everything that is pressed has a name, and keys are enough', async (world) => {
+    const tab = await world.member(6, DESKTOP);
     for (const hash of ['#/market/data', '#/market/wifi/2', '#/chat', '#/mine', '#/mine/new/data', '#/mine/new/wifi', '#/me']) {
       await tab.go(hash);
       await until(`${hash} is shown`, async () => (await tab.page.locator('.skeleton:visible').count()) === 0);
@@ -192,7 +178,6 @@ export const checks = [
     const second = await tab.page.evaluate(() => document.activeElement.dataset.offer);
     await tab.page.keyboard.press('Enter');
     await until('the second offer is open', async () => tab.page.url().endsWith(`#/market/data/${second}`));
-    await tab.page.context().close();
   }],
 ];
 

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
-import { openTab } from './tab.js';
 import { until } from './until.js';
+import { DESKTOP } from './world.js';
 import { texts as en } from '../standalone/web/js/texts-en.js';
 import { texts as ko } from '../standalone/web/js/texts-ko.js';
 
@@ -50,15 +50,15 @@ export const checks = [
     assert.deepEqual(unused, []);
   }],
 
-  ['the language is the browser\'s, and can be switched', async ({ browser, server, shots }) => {
-    const tab = await openTab(browser, server, { locale: 'en-US', viewport: { width: 1280, height: 800 } });
+  ['the language is the browser\'s, and can be switched', async (world) => {
+    const tab = await world.open({ ...DESKTOP, locale: 'en-US' });
     await tab.page.waitForSelector('[data-member="1"]');
     assert.equal(await tab.page.getAttribute('html', 'lang'), 'en');
-    await tab.shot(shots, '40-login-en');
+    await tab.shot(world.shots, '40-login-en');
     await tab.logIn(1);
     await speaks(tab, en);
     assert.match(await tab.text('#offer .hero-price'), /^₩[\d,]+$/);
-    await tab.shot(shots, '41-market-en');
+    await tab.shot(world.shots, '41-market-en');
     for (const hash of ['#/market/wifi/2', '#/room/1', '#/mine/new/wifi', '#/me']) {
       await tab.go(hash);
       await until(`${hash} is shown`, async () => (await tab.page.locator('.skeleton:visible').count()) === 0);
@@ -73,13 +73,11 @@ export const checks = [
     await speaks(tab, ko);
     await tab.page.click('#nav-language [data-language="en"]');
     await until('it is English again', async () => (await tab.page.getAttribute('html', 'lang')) === 'en');
-    await tab.isClean();
-    await tab.page.context().close();
   }],
 
-  ['amounts, prices and times are written as the language does', async ({ browser, server }) => {
+  ['amounts, prices and times are written as the language does', async (world) => {
     const read = async (locale) => {
-      const tab = await openTab(browser, server, { locale });
+      const tab = await world.open({ locale });
       const found = await tab.page.evaluate(async () => {
         const { clockOf, dataText, hoursText, openText, wonText } = await import('/js/format.js');
         const { clockText, dateText } = await import('/js/time.js');
@@ -90,7 +88,7 @@ export const checks = [
           clockOf('18:00:00') + clockOf('2025-08-01T18:00:00.000'),
         ];
       });
-      await tab.page.context().close();
+      await world.close(tab);
       return found;
     };
     assert.deepEqual(await read('ko-KR'), [
