@@ -238,6 +238,27 @@ export const checks = [
     await isWhole(two);
   }],
 
+  ['a restored backup leaves a hole in the ids, and none in the conversation', async (world) => {
+    const { one, two } = await pair(world);
+    await one.send('백업하기 전');
+    await two.shows('백업하기 전');
+    await world.server.restore();
+    await Promise.all([one.connected(), two.connected()]);
+    await one.send('백업을 되돌린 뒤');
+    await two.shows('백업을 되돌린 뒤');
+    const all = DEMO_MESSAGES + 2;
+    for (const tab of [one, two]) {
+      await until('the whole conversation', async () => (await tab.messages()).length === all && (await tab.text('#beginning')).includes('대화의 시작'));
+      await tab.quiet();
+    }
+    const ids = (await one.messages()).map(({ id }) => id);
+    assert.ok(ids.at(-1) > ids.at(-2) + 1, 'the ids jump ahead');
+    await one.page.reload();
+    await one.connected();
+    await until('the same after a reload', async () => (await one.messages()).length === all);
+    await one.quiet();
+  }],
+
   ['a second tab of the same member sees the same', async (world) => {
     const one = await world.memberIn(ROOM, 1);
     const third = await world.beside(one);

@@ -2,7 +2,7 @@
 
 import { spawn, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, createWriteStream } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, createWriteStream } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from './until.js';
@@ -13,7 +13,7 @@ const STOP_MS = 10_000;
 export class Server {
   /** A first start: on an empty folder, which gets the demo's members, rooms and offers. */
   static async start(binary, log) {
-    const server = new Server(binary, mkdtempSync(join(tmpdir(), 'dapanda-page-')), log);
+    const server = new Server(binary, newFolder(), log);
     try {
       await server.run();
     } catch (error) {
@@ -70,6 +70,16 @@ export class Server {
     return code;
   }
 
+  /** Stops, and starts on a copy of its folder, as after a restored backup. */
+  async restore() {
+    await this.interrupt();
+    const old = this.data;
+    this.data = newFolder();
+    cpSync(old, this.data, { recursive: true });
+    rmSync(old, { recursive: true, force: true });
+    await this.run();
+  }
+
   /** What `dapanda …` prints. */
   command(...args) {
     const all = [...args, '--data', this.data];
@@ -91,4 +101,8 @@ export class Server {
     this.log.end();
     rmSync(this.data, { recursive: true, force: true });
   }
+}
+
+function newFolder() {
+  return mkdtempSync(join(tmpdir(), 'dapanda-page-'));
 }

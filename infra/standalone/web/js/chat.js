@@ -88,8 +88,9 @@ export class Chat extends EventTarget {
     timeline.loading = true;
     this.changed('messages');
     try {
-      const page = await this.api.history(roomId, timeline.oldest?.id, PAGE);
-      this.take(roomId, (messages) => timeline.addPage(messages, page.hasMore), page.messages);
+      const before = timeline.oldest?.id ?? null;
+      const page = await this.api.history(roomId, before, PAGE);
+      this.take(roomId, (messages) => timeline.addPage(messages, page.hasMore, before), page.messages);
     } catch {
       this.retryOlderAt = Date.now() + RETRY_OLDER_MS; // Scrolling on retries.
     } finally {

@@ -1,5 +1,6 @@
 // Timeline of one room: the part of its log that this tab has loaded, without holes, up to the newest
-// message. Ids of one room rise by one (`(room << 22) | seq`), so a hole is detectable.
+// message. Ids of one room rise, mostly by one: a larger step is a hole, unless a page of the history has the
+// two messages beside each other. So it is after a restored backup, or where the store has lost a message.
 
 /** Common form of messages from the history and from MESSAGE frames. */
 export function toMessage(wire, headers = {}) {
@@ -19,6 +20,8 @@ export class Timeline {
     this.byId = new Map();
     /** In the order of the log. */
     this.messages = [];
+    /** The id before an id, as pages of the history have them. */
+    this.precedes = new Map();
     /** Whether the newest page is loaded. */
     this.loaded = false;
     /** Whether the first message of the room is loaded. */
@@ -64,10 +67,15 @@ export class Timeline {
     this.messages.push(message);
   }
 
-  /** A page of history, and whether it reaches the beginning. */
-  addPage(messages, hasMore) {
+  /** A page of history, newest first, and whether it reaches the beginning: the newest page, or that before an id. */
+  addPage(messages, hasMore, before = null) {
     this.loaded = true;
     if (!hasMore) this.complete = true;
+    let next = before;
+    for (const { id } of messages) {
+      if (next != null) this.precedes.set(next, id);
+      next = id;
+    }
     this.add(messages);
   }
 
@@ -78,15 +86,20 @@ export class Timeline {
 
   clear() {
     this.byId.clear();
+    this.precedes.clear();
     this.messages = [];
     this.complete = false;
     this.loaded = false;
   }
 
+  isNext(id, next) {
+    return id + 1 === next || this.precedes.get(next) === id;
+  }
+
   /** Keeps only the newest part without a hole; earlier messages can be loaded again. */
   dropBeforeHole() {
     let first = this.messages.length - 1;
-    while (first > 0 && this.messages[first - 1].id + 1 === this.messages[first].id) first -= 1;
+    while (first > 0 && this.isNext(this.messages[first - 1].id, this.messages[first].id)) first -= 1;
     if (first <= 0) return;
     for (const message of this.messages.splice(0, first)) this.byId.delete(message.id);
     this.complete = false;
