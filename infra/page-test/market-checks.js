@@ -25,6 +25,11 @@ export const checks = [
     assert.equal(await tab.text('#offers .list-end'), `상품 ${ALL}개를 모두 보았어요.`);
   }],
 
+  ['more offers come also where the browser reports several frames at once', async (world) => {
+    const tab = await world.memberAt('#/market/data', 3, await world.browserOf(), reportFramesTogether);
+    assert.equal(new Set(await readAll(tab)).size, ALL);
+  }],
+
   ['another order sorts the whole list', async (world) => {
     const tab = await world.member(3);
     const recent = await readAll(tab);
@@ -245,6 +250,18 @@ export const checks = [
     await tab.isClean();
   }],
 ];
+
+/** In the page: what is seen of frames is reported late, and together. */
+function reportFramesTogether() {
+  window.IntersectionObserver = class extends IntersectionObserver {
+    constructor(report, options) {
+      const frames = [];
+      super((more, observer) => {
+        if (frames.push(...more) === more.length) setTimeout(() => report(frames.splice(0), observer), 400);
+      }, options);
+    }
+  };
+}
 
 /** A member before the list of Wi-Fi around Gangnam. */
 async function nearGangnam(world) {

@@ -45,10 +45,11 @@ export class World {
     return tab;
   }
 
-  /** A demo member at this address of the page. */
-  async memberAt(hash, id, context) {
+  /** A demo member at this address of the page, which a script may prepare. */
+  async memberAt(hash, id, context, script) {
     const { session } = await Member.logIn(this.server, id);
     const tab = await this.blank(context);
+    if (script) await tab.page.addInitScript(script);
     await tab.begin(session, this.server.url + hash);
     return tab;
   }

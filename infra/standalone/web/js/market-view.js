@@ -22,11 +22,10 @@ export class MarketView {
     byId('kinds').replaceChildren(...Object.keys(TABS).map((kind) => this.tab(kind)));
     this.end = element('li', { class: 'list-end', role: 'status' });
     const list = byId('offers');
-    // Watched anew after each page: an end that stays in sight is reported only once.
-    this.watch = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && !market.problem && market.more(), {
-      root: list,
-      rootMargin: `0px 0px ${AHEAD} 0px`,
-    });
+    // Watched anew after each page: an end that stays in sight is reported only once. A busy browser reports several
+    // frames at once; the last one is where the list is now.
+    const report = (frames) => frames.at(-1).isIntersecting && !market.problem && market.more();
+    this.watch = new IntersectionObserver(report, { root: list, rootMargin: `0px 0px ${AHEAD} 0px` });
     market.addEventListener('change', ({ detail }) => {
       if (detail === 'restart') {
         list.scrollTop = 0;
