@@ -1,7 +1,8 @@
-//! Load tests: prepares a server for a load generator, and injects faults into a whole cluster to
-//! check its promises.
+//! Load tests: prepares a chat server for a load generator, injects faults into a whole cluster to check its
+//! promises, and buys and reads on a market.
 
 mod fault;
+mod market;
 mod prepare;
 
 use std::error::Error;
@@ -25,6 +26,8 @@ enum CommandLine {
     /// Restarts all nodes one after the other and prints how long real clients were without a
     /// connection
     Offline(Box<fault::Offline>),
+    /// Buys and reads lists on a running market, and checks its answers and its ledger
+    Market(Box<market::MarketRun>),
 }
 
 impl Settings for CommandLine {
@@ -38,6 +41,7 @@ async fn main() -> ExitCode {
         CommandLine::Prepare(prepare) => prepare.run().await.map_err(Into::into),
         CommandLine::Offline(offline) => offline.run().await.map_err(Into::into),
         CommandLine::Fault(fault) => fault.run().await.map_err(Into::into),
+        CommandLine::Market(market) => market.run().await.map_err(Into::into),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -303,7 +303,11 @@ pub fn check_origins(origins: &[String], mistakes: &mut Mistakes) {
 #[error("{0}")]
 pub struct NotAccepted(&'static str);
 
-fn parse_db(text: &str) -> Result<DbUrl, NotAccepted> {
+/// Parses the URL of a database: `postgres://…` or `sqlite:FILE`.
+///
+/// # Errors
+/// It is another one.
+pub fn parse_db(text: &str) -> Result<DbUrl, NotAccepted> {
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
         return Ok(DbUrl::Postgres(Secret::new(text.to_owned())));
     }
