@@ -141,6 +141,19 @@ const INVARIANTS: &[Invariant] = &[
          having coalesce(sum(p.amount), 0) <> t.price limit 101",
     ),
     rule(
+        "sale-is-in-the-books",
+        "select 'trade ' || purchase || ', member ' || member || ': income ' || sum(income) \
+         || ', credited ' || sum(credited) from ( \
+         select purchase_id as purchase, member_id as member, price - fee as income, 0 as credited \
+         from trade where kind like 'SALE_%' and purchase_id is not null union all \
+         select purchase_id, 0, fee, 0 from trade \
+         where kind like 'SALE_%' and purchase_id is not null union all \
+         select j.ref_id, coalesce(p.owner, 0), 0, -p.amount from posting p \
+         join journal j on j.id = p.journal_id where j.kind = 'trade' and p.amount < 0 \
+         and p.account in ('wallet_earned', 'fee_income')) as both_sides \
+         group by purchase, member having sum(income) <> sum(credited) limit 101",
+    ),
+    rule(
         "trade-journal-has-its-purchase",
         "select 'journal ' || j.id || ': trade ' || j.ref_id from journal j \
          left join trade t on t.id = j.ref_id and t.kind like 'PURCHASE_%' \

@@ -2,12 +2,13 @@
 
 use std::error::Error;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use market_api::app::{self, Market};
 use market_api::config::{Command, Config};
-use market_api::db::Db;
+use market_api::db::{Db, DbUrl};
 use market_api::ledger;
 use market_api::metrics::Metrics;
 use shared::clock::SystemClock;
@@ -89,7 +90,17 @@ fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
 #[error("{0} rows violate an invariant of the ledger")]
 struct Violated(usize);
 
+/// No ledger to verify. Opening a missing file would create it, and an empty ledger holds.
+#[derive(Debug, thiserror::Error)]
+#[error("no such database: {}", .0.display())]
+struct NoDatabase(PathBuf);
+
 fn verify_ledger(config: &Config) -> Result<(), Box<dyn Error>> {
+    if let DbUrl::Sqlite(path) = &config.db
+        && !path.exists()
+    {
+        return Err(NoDatabase(path.clone()).into());
+    }
     drain::run(async {
         let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
         let db = Db::open(&config.db, Arc::new(SystemClock), metrics, &drain).await?;

@@ -14,7 +14,7 @@ use market_api::metrics::Metrics;
 use shared::clock::{ManualClock, UnixMillis};
 use shared::config::Secret;
 use shared::drain::Drain;
-use sqlx::{Connection as _, Executor as _};
+use sqlx::{Connection as _, Executor as _, Row as _};
 use tempfile::TempDir;
 use tokio::time::{interval, timeout};
 
@@ -88,6 +88,59 @@ pub(crate) async fn open(on: On) -> Base {
         drain,
         _folder: folder,
     }
+}
+
+/// Statements that insert members `first` to `last`, each with a plan of 10 GB, a wallet and this opening
+/// balance.
+pub(crate) fn crowd(first: i64, last: i64, cash: i64) -> Vec<String> {
+    let among = format!("from member where id between {first} and {last}");
+    let opening = format!("{among} and {cash} > 0");
+    let journals = format!(
+        "from journal where kind = 'opening' and {cash} > 0 and ref_id between {first} and {last}"
+    );
+    vec![
+        format!(
+            "with recursive crowd (id) as (select {first} union all select id + 1 from crowd \
+             where id < {last}) \
+             insert into member (id, provider, provider_id, name, role, created_at, updated_at) \
+             select id, 'KAKAO', 'crowd ' || id, 'member ' || id, 'ROLE_MEMBER', 1, 1 from crowd"
+        ),
+        format!("insert into wallet (member_id) select id {among}"),
+        format!(
+            "insert into plan (member_id, name, category, age_group, providing, monthly_price) \
+             select id, 'p', '5G', 'a', 100, 9000 {among}"
+        ),
+        format!("insert into journal (kind, ref_id, created_at) select 'opening', id, 1 {opening}"),
+        format!(
+            "insert into posting (journal_id, line, account, amount) \
+             select id, 0, 'opening', {cash} {journals}"
+        ),
+        format!(
+            "insert into posting (journal_id, line, account, owner, amount) \
+             select id, 1, 'wallet_earned', ref_id, -{cash} {journals}"
+        ),
+        format!(
+            "insert into credit (journal_id, member_id, amount) select id, ref_id, {cash} {journals}"
+        ),
+    ]
+}
+
+/// The deadlocks that PostgreSQL has counted in this database; none on SQLite. It closes the pool, since a
+/// session reports its counters at its end at the latest.
+pub(crate) async fn deadlocks(db: &Db, url: &DbUrl) -> i64 {
+    db.close().await;
+    let DbUrl::Postgres(url) = url else { return 0 };
+    let mut connection = sqlx::AnyConnection::connect(url.expose()).await.unwrap();
+    eventually("the other sessions have ended", async || {
+        let others = "select count(*) from pg_stat_activity \
+            where datname = current_database() and pid <> pg_backend_pid()";
+        let row = connection.fetch_one(others).await.unwrap();
+        row.try_get::<i64, _>(0).unwrap() == 0
+    })
+    .await;
+    let counted = "select deadlocks from pg_stat_database where datname = current_database()";
+    let row = connection.fetch_one(counted).await.unwrap();
+    row.try_get(0).unwrap()
 }
 
 /// Waits until a condition holds, with a bound.

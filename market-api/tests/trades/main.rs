@@ -13,6 +13,7 @@ mod support;
 
 mod credits;
 mod history;
+mod ledger;
 mod purchases;
 mod scrap;
 mod shop;

@@ -1,18 +1,20 @@
 //! A market whose members have cash and buy.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use market_api::cache::{Cache, LocalCache};
 use market_api::cash;
-use market_api::db::{Abort, Tx};
-use market_api::idempotency::{IdempotentRequest, Reply};
+use market_api::db::{Abort, DbError, Tx};
+use market_api::idempotency::{IdempotencyError, IdempotentRequest, Reply};
 use market_api::ledger;
+use market_api::products::OfferError;
 use market_api::trades::{DataOrder, Fees, Purchase, PurchaseError, ScrapOrder, ScrapPart, Trades};
 use shared::ids::{ItemId, TradeId};
 use shared::money::{Units, Won};
 
 use crate::fixtures::{Market, member, product};
-use crate::support::{Base, On, open};
+use crate::support::{Base, On, crowd, deadlocks, open};
 
 /// A market with trades.
 pub(crate) struct Shop {
@@ -72,7 +74,8 @@ impl Shop {
         once: Option<IdempotentRequest>,
     ) -> Result<Reply, PurchaseError> {
         let buyer = member(buyer);
-        self.trades.buy_data(Purchase { buyer, once, order }).await
+        let purchase = Purchase { buyer, once, order };
+        unless_busy(async || self.trades.buy_data(purchase.clone()).await).await
     }
 
     pub(crate) async fn buy_scrap(
@@ -82,7 +85,7 @@ impl Shop {
     ) -> Result<TradeId, PurchaseError> {
         let (buyer, once) = (member(buyer), None);
         let purchase = Purchase { buyer, once, order };
-        let reply = self.trades.buy_scrap(purchase).await?;
+        let reply = unless_busy(async || self.trades.buy_scrap(purchase.clone()).await).await?;
         Ok(trade_of(&reply))
     }
 
@@ -96,6 +99,39 @@ impl Shop {
     pub(crate) async fn verify(&self) {
         assert_eq!(ledger::verify(&self.market.base.db).await.unwrap(), []);
     }
+}
+
+/// An error that says that nothing was written, and that a repetition may succeed.
+pub(crate) trait Busy {
+    fn is_busy(&self) -> bool;
+}
+
+impl Busy for PurchaseError {
+    fn is_busy(&self) -> bool {
+        matches!(
+            self,
+            Self::Db(DbError::Busy) | Self::Idempotency(IdempotencyError::KeyRunning)
+        )
+    }
+}
+
+impl Busy for OfferError {
+    fn is_busy(&self) -> bool {
+        *self == Self::Db(DbError::Busy)
+    }
+}
+
+/// Repeats an operation while the database is busy, as clients do: on a slow machine a crowd waits longer
+/// than a request may.
+pub(crate) async fn unless_busy<T, E: Busy>(act: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
+    for _ in 0..30 {
+        match act().await {
+            Err(error) if error.is_busy() => {}
+            done => return done,
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    act().await
 }
 
 async fn give_in(id: i64, cash: i64, tx: &mut Tx<'_>) -> Result<(), Abort<()>> {
@@ -136,4 +172,22 @@ fn item(offer: i64) -> ItemId {
 pub(crate) fn trade_of(reply: &Reply) -> TradeId {
     let body: serde_json::Value = serde_json::from_str(&reply.answer().body).unwrap();
     serde_json::from_value(body["data"]["tradeId"].clone()).unwrap()
+}
+
+impl Shop {
+    /// Members `first` to `last` with plans of 10 GB and this much cash each.
+    pub(crate) async fn crowd(&self, first: i64, last: i64, cash: i64) {
+        self.market.sql(crowd(first, last, cash)).await;
+    }
+
+    /// The ledger holds, and no transaction was rerun or met a deadlock. It closes the database.
+    pub(crate) async fn close(self) {
+        self.verify().await;
+        let base = &self.market.base;
+        for reason in ["deadlock", "serialization"] {
+            let reruns = base.metrics.db.reruns.with_label_values(&[reason]);
+            assert_eq!(reruns.get(), 0, "{reason}");
+        }
+        assert_eq!(deadlocks(&base.db, &base.url).await, 0);
+    }
 }

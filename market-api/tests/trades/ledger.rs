@@ -1,0 +1,419 @@
+//! Verification of the ledger: each invariant reports the rows that violate it, and no others.
+
+use std::process::{Output, Stdio};
+
+use market_api::db::{Db, DbUrl};
+use market_api::ledger;
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _, Row as _};
+use tokio::process::Command;
+
+use crate::fixtures::SEOUL;
+use crate::on_both;
+use crate::shop::Shop;
+use crate::support::On;
+
+on_both!(
+    each_invariant_reports_its_violations_only,
+    program_prints_violations_and_fails,
+);
+
+/// A change of the shop's rows that violates one invariant.
+struct Spoiling {
+    invariant: &'static str,
+    /// The row that is reported.
+    row: &'static str,
+    sql: &'static [&'static str],
+}
+
+const fn spoiling(
+    invariant: &'static str,
+    row: &'static str,
+    sql: &'static [&'static str],
+) -> Spoiling {
+    Spoiling {
+        invariant,
+        row,
+        sql,
+    }
+}
+
+/// See [`open`] for the rows.
+const SPOILINGS: &[Spoiling] = &[
+    spoiling(
+        "journal-sums-to-zero",
+        "journal 5: sum 5, lines 3",
+        &["insert into posting (journal_id, line, account, amount) values (5, 9, 'suspense', 5)"],
+    ),
+    spoiling(
+        "journal-sums-to-zero",
+        "journal 50: sum 0, lines 0",
+        &["insert into journal (id, kind, ref_id, created_at) values (50, 'test', 1, 1)"],
+    ),
+    spoiling(
+        "wallet-charged-equals-books",
+        "member 1: wallet 5, books 0",
+        &["update wallet set charged = 5 where member_id = 1"],
+    ),
+    spoiling(
+        "wallet-earned-and-credits-equal-books",
+        "member 2: wallet and credits 7001, books 7000",
+        &["update wallet set earned = earned + 1 where member_id = 2"],
+    ),
+    // A credit folded without its amount: the member lost it.
+    spoiling(
+        "wallet-earned-and-credits-equal-books",
+        "member 1: wallet and credits 11800, books 14800",
+        &["update credit set folded = 1 where journal_id = 5"],
+    ),
+    spoiling(
+        "credit-has-its-posting",
+        "journal 5, member 4: credit 7",
+        &["insert into credit (journal_id, member_id, amount, folded) values (5, 4, 7, 1)"],
+    ),
+    spoiling(
+        "income-has-its-credit",
+        "journal 2, member 2: posting -10000",
+        &["delete from credit where journal_id = 2"],
+    ),
+    spoiling(
+        "wallet-not-negative",
+        "member 4: charged 0, earned 9900",
+        &["update wallet set owed = -1 where member_id = 4"],
+    ),
+    spoiling(
+        "wallet-not-negative",
+        "member 4: charged -5, earned 9900",
+        &[
+            "update wallet set charged = -5 where member_id = 4",
+            "insert into journal (id, kind, ref_id, created_at) values (50, 'test', 1, 1)",
+            "insert into posting (journal_id, line, account, owner, amount) \
+             values (50, 0, 'wallet_charged', 4, 5), (50, 1, 'suspense', null, -5)",
+        ],
+    ),
+    spoiling(
+        "member-has-a-wallet",
+        "member 50",
+        &[
+            "insert into member (id, provider, provider_id, name, role, created_at, updated_at) \
+           values (50, 'KAKAO', '50', 'm', 'ROLE_MEMBER', 1, 1)",
+        ],
+    ),
+    spoiling(
+        "units-listed-are-left-sold-or-returned",
+        "product 1: listed 15, left 0, sold 15, returned 1",
+        &["update product set units_returned = 1 where id = 1"],
+    ),
+    spoiling(
+        "units-listed-are-left-sold-or-returned",
+        "product 2: listed 5, left 2, sold 3, returned 0",
+        &["update product set state = 'SOLD_OUT' where id = 2"],
+    ),
+    spoiling(
+        "units-sold-equal-sales",
+        "product 2: sold 4, in sales 3",
+        &["update product set units_left = 1, units_sold = 4 where id = 2"],
+    ),
+    spoiling(
+        "whole-offer-sold-once",
+        "product 2: sales 2",
+        &["update product set split = 0 where id = 2"],
+    ),
+    spoiling(
+        "bought-at-most-two-gigabytes",
+        "member 2, month 202611: bought 21",
+        &[
+            "update member_month set bought = 21 where member_id = 2",
+            "update trade set units = 21 where id = 1",
+            "update trade_detail set units = 21 where trade_id = 1",
+        ],
+    ),
+    spoiling(
+        "bought-equals-purchases",
+        "member 2, month 202611: bought 14, in purchases 15",
+        &["update member_month set bought = 14 where member_id = 2"],
+    ),
+    spoiling(
+        "listed-and-sold-at-most-two-gigabytes-and-in-the-plan",
+        "member 1, month 202611: left and sold 20, plan 19",
+        &["update member_month set providing = 19 where member_id = 1"],
+    ),
+    spoiling(
+        "listed-and-sold-at-most-two-gigabytes-and-in-the-plan",
+        "member 1, month 202611: left and sold 21, plan 100",
+        &["update product set units_listed = 6, units_left = 3 where id = 2"],
+    ),
+    spoiling(
+        "purchase-is-paid",
+        "trade 1: price 3000, charged 1, earned 3000, sales 1 of 3000",
+        &["update trade set charged = 1 where id = 1"],
+    ),
+    spoiling(
+        "sale-has-its-purchase",
+        "trade 50",
+        &[
+            "insert into trade (id, member_id, kind, price, month, created_at) \
+             values (50, 1, 'SALE_WIFI', 0, 202611, 1)",
+        ],
+    ),
+    // The debit is in a journal of its own: the books balance, but not those of the trade.
+    spoiling(
+        "purchase-is-in-the-books",
+        "trade 1: price 3000, debited 2999",
+        &[
+            "update posting set amount = 2999 where journal_id = 5 and owner = 2",
+            "insert into posting (journal_id, line, account, amount) values (5, 9, 'suspense', 1)",
+            "insert into journal (id, kind, ref_id, created_at) values (50, 'test', 1, 1)",
+            "insert into posting (journal_id, line, account, owner, amount) \
+             values (50, 0, 'wallet_earned', 2, 1), (50, 1, 'suspense', null, -1)",
+        ],
+    ),
+    // The seller gets less than the price minus the fee.
+    spoiling(
+        "sale-is-in-the-books",
+        "trade 1, member 1: income 3000, credited 2900",
+        &[
+            "update posting set amount = -2900 where journal_id = 5 and owner = 1",
+            "update credit set amount = 2900 where journal_id = 5",
+            "insert into posting (journal_id, line, account, amount) values (5, 9, 'suspense', -100)",
+        ],
+    ),
+    spoiling(
+        "trade-journal-has-its-purchase",
+        "journal 50: trade 99",
+        &[
+            "insert into journal (id, kind, ref_id, created_at) values (50, 'trade', 99, 1)",
+            "insert into posting (journal_id, line, account, amount) \
+             values (50, 0, 'bank', 5), (50, 1, 'suspense', -5)",
+        ],
+    ),
+    spoiling(
+        "details-add-up-to-the-trade",
+        "trade 1: price 3000, details 3000",
+        &["update trade_detail set units = 14 where trade_id = 1"],
+    ),
+    spoiling(
+        "time-bought-has-its-booking",
+        "trade 7: minutes 30",
+        &["delete from booking"],
+    ),
+    spoiling(
+        "time-bought-has-its-booking",
+        "trade 7: minutes 30",
+        &["update booking set ends_at = ends_at + 1"],
+    ),
+    spoiling(
+        "purchase-has-its-event",
+        "trade 3",
+        &["delete from outbox_number where aggregate = 'trade:3'"],
+    ),
+];
+
+/// The tables that spoilings change.
+const TABLES: [&str; 11] = [
+    "member",
+    "wallet",
+    "member_month",
+    "product",
+    "journal",
+    "posting",
+    "credit",
+    "trade",
+    "trade_detail",
+    "booking",
+    "outbox_number",
+];
+
+/// Three purchases: 2 buys product 1 as a whole (trades 1 and 2, journal 5), 3 and 4 parts of product 2
+/// (trades 3 to 6, journals 6 and 7), and 3 time on product 3 (trades 7 and 8, journal 8).
+async fn open(on: On) -> Shop {
+    let shop = Shop::open(on).await;
+    shop.members(4, 10_000).await;
+    let market = &shop.market;
+    market.offer_as(1, 3_000, 15, false).await.unwrap();
+    market.offer_as(1, 500, 5, true).await.unwrap();
+    market.spot(1, 500, SEOUL).await;
+    shop.buy(2, 1, None).await.unwrap();
+    shop.buy(3, 2, Some(2)).await.unwrap();
+    shop.buy(4, 2, Some(1)).await.unwrap();
+    let mut booked = vec![
+        "insert into trade (id, member_id, kind, price, minutes, earned, month, created_at) \
+         values (7, 3, 'PURCHASE_WIFI', 1500, 30, 1500, 202611, 1)",
+        "insert into trade (id, member_id, kind, price, minutes, purchase_id, month, created_at) \
+         values (8, 1, 'SALE_WIFI', 1500, 30, 7, 202611, 1)",
+        "insert into trade_detail (trade_id, product_id, price) values (7, 3, 1500), (8, 3, 1500)",
+        "insert into booking (trade_id, product_id, buyer_id, wanted_start, wanted_end, starts_at, \
+         ends_at) values (7, 3, 3, 0, 1800000, 0, 1800000)",
+        "insert into journal (id, kind, ref_id, created_at) values (8, 'trade', 7, 1)",
+        "insert into posting (journal_id, line, account, owner, amount) \
+         values (8, 0, 'wallet_earned', 3, 1500), (8, 1, 'wallet_earned', 1, -1500)",
+        "insert into credit (journal_id, member_id, amount) values (8, 1, 1500)",
+        "update wallet set earned = earned - 1500 where member_id = 3",
+        "insert into outbox_number (aggregate, last) values ('trade:7', 1)",
+    ];
+    market
+        .sql(booked.drain(..).map(str::to_owned).collect())
+        .await;
+    shop.verify().await;
+    shop
+}
+
+/// A session that no trigger, check or reference stops.
+struct Vandal(AnyConnection);
+
+impl Vandal {
+    async fn connect(on: On, url: &DbUrl) -> Self {
+        let url = match url {
+            DbUrl::Postgres(url) => url.expose().clone(),
+            DbUrl::Sqlite(path) => format!("sqlite:{}", path.display()),
+        };
+        let session = AnyConnection::connect(&url).await.unwrap();
+        let mut vandal = Self(session);
+        match on {
+            On::Postgres => {
+                vandal.run("set session_replication_role = replica").await;
+                vandal
+                    .run_each(
+                        "select 'alter table ' || conrelid::regclass || ' drop constraint ' || conname \
+                         from pg_constraint where contype = 'c' and connamespace = 'public'::regnamespace",
+                    )
+                    .await;
+            }
+            On::Sqlite => {
+                vandal.run("pragma foreign_keys = off").await;
+                vandal.run("pragma ignore_check_constraints = on").await;
+                vandal.run("pragma busy_timeout = 5000").await;
+                vandal
+                    .run_each(
+                        "select 'drop trigger ' || name from sqlite_master where type = 'trigger'",
+                    )
+                    .await;
+            }
+        }
+        for table in TABLES {
+            let copy = format!("create table kept_{table} as select * from {table}");
+            vandal.run(&copy).await;
+        }
+        vandal
+    }
+
+    async fn run(&mut self, sql: &str) {
+        let done = self.0.execute(AssertSqlSafe(sql.to_owned())).await;
+        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// Runs the statements that a query returns.
+    async fn run_each(&mut self, texts: &str) {
+        let texts = self.0.fetch_all(AssertSqlSafe(texts.to_owned())).await;
+        for text in texts.unwrap() {
+            let text: String = text.try_get(0).unwrap();
+            self.run(&text).await;
+        }
+    }
+
+    /// Undoes all changes.
+    async fn restore(&mut self) {
+        for table in TABLES {
+            self.run(&format!("delete from {table}")).await;
+            self.run(&format!("insert into {table} select * from kept_{table}"))
+                .await;
+        }
+    }
+}
+
+async fn verified(db: &Db) -> Vec<String> {
+    let violations = ledger::verify(db).await.unwrap();
+    violations.iter().map(ToString::to_string).collect()
+}
+
+async fn each_invariant_reports_its_violations_only(on: On) {
+    let shop = open(on).await;
+    let base = &shop.market.base;
+    let mut vandal = Vandal::connect(on, &base.url).await;
+    for spoiling in SPOILINGS {
+        for sql in spoiling.sql {
+            vandal.run(sql).await;
+        }
+        let expected = format!("{}: {}", spoiling.invariant, spoiling.row);
+        assert_eq!(verified(&base.db).await, [expected], "{:?}", spoiling.sql);
+        vandal.restore().await;
+    }
+    shop.verify().await;
+    // At most a hundred rows of one invariant are printed.
+    let members = "with recursive n (id) as (select 101 union all select id + 1 from n where id < 300) \
+                   insert into member (id, provider, provider_id, name, role, created_at, updated_at) \
+                   select id, 'NAVER', 'n' || id, 'm', 'ROLE_MEMBER', 1, 1 from n";
+    vandal.run(members).await;
+    let found = verified(&base.db).await;
+    assert_eq!(found.len(), 101);
+    assert_eq!(found[100], "member-has-a-wallet: and more");
+}
+
+#[test]
+fn each_invariant_has_a_spoiling() {
+    let mut names: Vec<_> = SPOILINGS
+        .iter()
+        .map(|spoiling| spoiling.invariant)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), ledger::invariants(), "{names:?}");
+}
+
+/// Runs `market-api verify-ledger` on this database.
+async fn verify_by_program(db: &str) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_market-api"));
+    program.args(["verify-ledger", "--db", db]);
+    program.stdin(Stdio::null()).kill_on_drop(true);
+    program.output().await.unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+async fn program_prints_violations_and_fails(on: On) {
+    let shop = open(on).await;
+    let base = &shop.market.base;
+    let url = match &base.url {
+        DbUrl::Postgres(url) => url.expose().clone(),
+        DbUrl::Sqlite(path) => format!("sqlite:{}", path.display()),
+    };
+    let verified = verify_by_program(&url).await;
+    assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+    let holds = format!("the ledger holds: {} invariants\n", ledger::invariants());
+    assert_eq!(text(&verified.stdout), holds);
+
+    let mut vandal = Vandal::connect(on, &base.url).await;
+    vandal.run("update wallet set charged = 5, owed = -1").await;
+    let verified = verify_by_program(&url).await;
+    assert_eq!(verified.status.code(), Some(1), "{verified:?}");
+    let printed = text(&verified.stdout);
+    assert_eq!(printed.lines().count(), 8, "{printed}");
+    assert!(printed.contains("wallet-charged-equals-books: member 1: wallet 5, books 0\n"));
+    assert!(printed.contains("wallet-not-negative: member 4: charged 5, earned 9900\n"));
+    let error = text(&verified.stderr);
+    assert!(
+        error.contains("8 rows violate an invariant of the ledger"),
+        "{error}"
+    );
+}
+
+/// An empty database would hold all invariants.
+#[tokio::test]
+async fn program_refuses_a_wrong_url() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing.db");
+    let verified = verify_by_program(&format!("sqlite:{}", missing.display())).await;
+    assert_eq!(verified.status.code(), Some(1), "{verified:?}");
+    assert!(
+        text(&verified.stderr).contains("missing.db"),
+        "{verified:?}"
+    );
+    assert_eq!(text(&verified.stdout), "");
+    assert!(!missing.exists());
+    let verified = verify_by_program("postgres://nobody@127.0.0.1:1/nothing").await;
+    assert_eq!(verified.status.code(), Some(1), "{verified:?}");
+    let verified = verify_by_program("mysql://localhost/market").await;
+    assert_eq!(verified.status.code(), Some(64), "{verified:?}");
+    assert_eq!(text(&verified.stdout), "");
+}
