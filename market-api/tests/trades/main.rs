@@ -16,4 +16,5 @@ mod history;
 mod ledger;
 mod purchases;
 mod scrap;
+mod races;
 mod shop;
