@@ -1,0 +1,365 @@
+//! A small model of the market: predicts the response of each operation, and what everybody has afterwards.
+//!
+//! It is written from the rules (`money.md`), not from the server, and has no concurrency, database or SQL.
+
+use std::collections::BTreeMap;
+
+/// Units that a member may buy, and may sell, in a month.
+const MONTH_UNITS_MAX: u32 = 20;
+
+/// Milliseconds for which a raised price must be confirmed.
+const RAISE_PROTECTED_MS: i64 = 60_000;
+
+/// The fee of sales, in 1/10,000.
+pub(crate) const FEE: i64 = 333;
+
+/// An operation. Members and offers are numbered from 0 in each sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Op {
+    Register(usize, Terms),
+    Edit(usize, usize, Terms),
+    Delete(usize, usize),
+    Buy(usize, Order, Option<u8>),
+    Open(usize, i64),
+    Wait(i64),
+    Expire,
+}
+
+/// The terms of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) price: i64,
+    pub(crate) units: u16,
+    pub(crate) split: bool,
+}
+
+impl Terms {
+    fn unit_price(self) -> i64 {
+        let units = i64::from(self.units);
+        (self.price + units - 1) / units
+    }
+}
+
+/// An order of mobile data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Order {
+    pub(crate) offer: usize,
+    pub(crate) units: Option<u16>,
+    pub(crate) price: Option<i64>,
+    pub(crate) is_item_wrong: bool,
+}
+
+/// A response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    /// The number of the offer.
+    Registered(usize),
+    /// The number of the purchase.
+    Bought(usize),
+    Replayed(usize),
+    Refused(Refusal),
+}
+
+/// Why an operation is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    NotMine,
+    Unavailable,
+    AlreadyDeleted,
+    PartlySold,
+    NoPlan,
+    SellLimit,
+    PlanShort,
+    ItemUnknown,
+    SoldOut,
+    OwnProduct,
+    Amount,
+    Remaining,
+    /// The price now, won for 0.1 GB, and the units left.
+    PriceChanged(i64, i64, u16),
+    CashShort,
+    BuyLimit,
+    KeyReused,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Active,
+    SoldOut,
+    Hidden,
+    Deleted,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offer {
+    pub(crate) seller: usize,
+    pub(crate) terms: Terms,
+    pub(crate) left: u16,
+    pub(crate) sold: u16,
+    pub(crate) state: State,
+    month: i64,
+    raised_at: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Member {
+    /// Units of the plan; `None` without one.
+    pub(crate) plan: Option<u32>,
+    pub(crate) cash: i64,
+    is_open: bool,
+    /// Units bought in each month.
+    pub(crate) bought: BTreeMap<i64, u32>,
+}
+
+/// The state of one sequence.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    /// Milliseconds since 1970.
+    now: i64,
+    pub(crate) members: Vec<Member>,
+    pub(crate) offers: Vec<Offer>,
+    keys: BTreeMap<(usize, u8), (Order, usize)>,
+    purchases: usize,
+}
+
+/// The month of Seoul as year * 12 + month, from 0.
+pub(crate) fn month_of(ms: i64) -> i64 {
+    // Days to a civil date (Howard Hinnant), with a year that begins in March.
+    let days = (ms + 9 * 3_600_000).div_euclid(86_400_000) + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    (year_of_era + era * 400) * 12 + from_march + 2
+}
+
+/// The month in the database: 202611.
+pub(crate) fn month_name(month: i64) -> i64 {
+    month / 12 * 100 + month % 12 + 1
+}
+
+impl Model {
+    pub(crate) fn new(now: i64, plans: &[Option<u32>]) -> Self {
+        let member = |plan: &Option<u32>| Member {
+            plan: *plan,
+            ..Member::default()
+        };
+        Self {
+            now,
+            members: plans.iter().map(member).collect(),
+            offers: Vec::new(),
+            keys: BTreeMap::new(),
+            purchases: 0,
+        }
+    }
+
+    /// The members whose cash an operation may change.
+    pub(crate) fn parties(&self, op: &Op) -> Vec<usize> {
+        match op {
+            Op::Buy(buyer, order, _) => vec![*buyer, self.offers[order.offer].seller],
+            Op::Open(member, _) => vec![*member],
+            Op::Register(..) | Op::Edit(..) | Op::Delete(..) | Op::Wait(_) | Op::Expire => vec![],
+        }
+    }
+
+    /// The offers that an operation may change.
+    pub(crate) fn touched(&self, op: &Op) -> Vec<usize> {
+        match op {
+            Op::Buy(_, order, _) => vec![order.offer],
+            Op::Edit(_, offer, _) | Op::Delete(_, offer) => vec![*offer],
+            Op::Register(..) | Op::Open(..) | Op::Wait(_) | Op::Expire => vec![],
+        }
+    }
+
+    pub(crate) fn apply(&mut self, op: &Op) -> Outcome {
+        let done = match *op {
+            Op::Register(seller, terms) => self.register(seller, terms),
+            Op::Edit(by, offer, terms) => self.edit(by, offer, terms),
+            Op::Delete(by, offer) => self.delete(by, offer),
+            Op::Buy(buyer, order, key) => self.buy_once(buyer, order, key),
+            Op::Open(member, cash) => {
+                let member = &mut self.members[member];
+                if !member.is_open {
+                    member.is_open = true;
+                    member.cash += cash;
+                }
+                Ok(Outcome::Done)
+            }
+            Op::Wait(ms) => {
+                self.now += ms;
+                Ok(Outcome::Done)
+            }
+            Op::Expire => {
+                let month = month_of(self.now);
+                for offer in &mut self.offers {
+                    if offer.state == State::Active && offer.month < month {
+                        (offer.state, offer.left) = (State::Hidden, 0);
+                    }
+                }
+                Ok(Outcome::Done)
+            }
+        };
+        done.unwrap_or_else(Outcome::Refused)
+    }
+
+    fn is_for_sale(&self, offer: &Offer) -> bool {
+        offer.state == State::Active && offer.month == month_of(self.now)
+    }
+
+    /// `other`: the units of an offer that is to be replaced.
+    fn check_limits(&self, seller: usize, other: u16, units: u16) -> Result<(), Refusal> {
+        let month = month_of(self.now);
+        let mine = self.offers.iter();
+        let mine = mine.filter(|offer| offer.seller == seller && offer.month == month);
+        let listed: u32 = mine.map(|offer| u32::from(offer.left + offer.sold)).sum();
+        let wanted = listed - u32::from(other) + u32::from(units);
+        let member = &self.members[seller];
+        let plan = member.plan.ok_or(Refusal::NoPlan)?;
+        if wanted > MONTH_UNITS_MAX {
+            return Err(Refusal::SellLimit);
+        }
+        if wanted > plan + member.bought.get(&month).unwrap_or(&0) {
+            return Err(Refusal::PlanShort);
+        }
+        Ok(())
+    }
+
+    fn register(&mut self, seller: usize, terms: Terms) -> Result<Outcome, Refusal> {
+        self.check_limits(seller, 0, terms.units)?;
+        self.offers.push(Offer {
+            seller,
+            terms,
+            left: terms.units,
+            sold: 0,
+            state: State::Active,
+            month: month_of(self.now),
+            raised_at: None,
+        });
+        Ok(Outcome::Registered(self.offers.len() - 1))
+    }
+
+    fn edit(&mut self, by: usize, nth: usize, terms: Terms) -> Result<Outcome, Refusal> {
+        let offer = self.offers[nth];
+        if offer.seller != by {
+            return Err(Refusal::NotMine);
+        }
+        if !self.is_for_sale(&offer) {
+            return Err(Refusal::Unavailable);
+        }
+        if offer.sold > 0 {
+            return Err(Refusal::PartlySold);
+        }
+        self.check_limits(by, offer.left, terms.units)?;
+        let old = offer.terms;
+        let is_raised = terms.price > old.price
+            || terms.unit_price() > old.unit_price()
+            || terms.split != old.split;
+        let now = self.now;
+        let offer = &mut self.offers[nth];
+        (offer.terms, offer.left) = (terms, terms.units);
+        if is_raised {
+            offer.raised_at = Some(now);
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn delete(&mut self, by: usize, nth: usize) -> Result<Outcome, Refusal> {
+        let offer = &mut self.offers[nth];
+        if offer.seller != by {
+            return Err(Refusal::NotMine);
+        }
+        match offer.state {
+            State::Active => {
+                (offer.state, offer.left) = (State::Deleted, 0);
+                Ok(Outcome::Done)
+            }
+            State::Deleted => Err(Refusal::AlreadyDeleted),
+            State::SoldOut | State::Hidden => Err(Refusal::Unavailable),
+        }
+    }
+
+    fn buy_once(
+        &mut self,
+        buyer: usize,
+        order: Order,
+        key: Option<u8>,
+    ) -> Result<Outcome, Refusal> {
+        let Some(key) = key else {
+            return self.buy(buyer, order).map(Outcome::Bought);
+        };
+        match self.keys.get(&(buyer, key)) {
+            Some((first, purchase)) if *first == order => Ok(Outcome::Replayed(*purchase)),
+            Some(_) => Err(Refusal::KeyReused),
+            None => {
+                let purchase = self.buy(buyer, order)?;
+                self.keys.insert((buyer, key), (order, purchase));
+                Ok(Outcome::Bought(purchase))
+            }
+        }
+    }
+
+    /// What an order costs now, and its units.
+    pub(crate) fn quote(&self, order: &Order) -> Result<(i64, u16), Refusal> {
+        let offer = &self.offers[order.offer];
+        let terms = offer.terms;
+        match (terms.split, order.units) {
+            (false, None) => Ok((terms.price, offer.left)),
+            (false, Some(units)) if units == offer.left => Ok((terms.price, units)),
+            (true, Some(0)) | (true, None) => Err(Refusal::Amount),
+            (true, Some(units)) if units <= offer.left => {
+                Ok((terms.unit_price() * i64::from(units), units))
+            }
+            (true | false, Some(_)) => Err(Refusal::Remaining),
+        }
+    }
+
+    fn buy(&mut self, buyer: usize, order: Order) -> Result<usize, Refusal> {
+        let offer = self.offers[order.offer];
+        if order.is_item_wrong {
+            return Err(Refusal::ItemUnknown);
+        }
+        if offer.state == State::SoldOut {
+            return Err(Refusal::SoldOut);
+        }
+        if !self.is_for_sale(&offer) {
+            return Err(Refusal::Unavailable);
+        }
+        if offer.seller == buyer {
+            return Err(Refusal::OwnProduct);
+        }
+        let (price, units) = self.quote(&order)?;
+        let raised = offer
+            .raised_at
+            .is_some_and(|at| self.now < at + RAISE_PROTECTED_MS);
+        if order.price.map_or(raised, |seen| seen != price) {
+            let unit_price = offer.terms.unit_price();
+            return Err(Refusal::PriceChanged(price, unit_price, offer.left));
+        }
+        let month = month_of(self.now);
+        let member = &mut self.members[buyer];
+        if member.cash < price {
+            return Err(Refusal::CashShort);
+        }
+        if member.plan.is_none() {
+            return Err(Refusal::NoPlan);
+        }
+        let bought = member.bought.get(&month).unwrap_or(&0) + u32::from(units);
+        if bought > MONTH_UNITS_MAX {
+            return Err(Refusal::BuyLimit);
+        }
+        member.bought.insert(month, bought);
+        member.cash -= price;
+        self.members[offer.seller].cash += price - price * FEE / 10_000;
+        let offer = &mut self.offers[order.offer];
+        offer.left -= units;
+        offer.sold += units;
+        if offer.left == 0 {
+            offer.state = State::SoldOut;
+        }
+        self.purchases += 1;
+        Ok(self.purchases - 1)
+    }
+}

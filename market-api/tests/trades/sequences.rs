@@ -1,0 +1,432 @@
+//! Random sequences of operations on both databases, compared with the model after each.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use market_api::db::DbError;
+use market_api::idempotency::{IdempotencyError, IdempotentRequest, Reply};
+use market_api::plans::BuyError;
+use market_api::products::OfferError;
+use market_api::trades::{DataOrder, Fees, PurchaseError};
+use rand::RngExt as _;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use shared::ids::{ItemId, TradeId};
+use shared::money::{Units, Won};
+use sqlx::Row as _;
+
+use crate::fixtures::{member, new_data, number, product};
+use crate::model::{FEE, Model, Op, Order, Outcome, Refusal, State, Terms, month_name, month_of};
+use crate::shop::{Shop, trade_of};
+use crate::support::On;
+
+/// Members of a sequence. The last has no plan.
+const PLANS: [Option<u32>; 4] = [Some(100), Some(30), Some(8), None];
+
+/// Bound of the operations of a sequence.
+const OPS_MAX: usize = 60;
+
+/// Sequences on one pair of databases: their verification takes longer the more there are.
+const PER_DATABASE: usize = 25;
+
+/// Sequences in CI. `TEST_SEQUENCES=2000` for more.
+const SEQUENCES: usize = 40;
+
+/// One database with the members and offers of the present sequence.
+struct Side {
+    shop: Shop,
+    first_member: i64,
+    offers: Vec<i64>,
+    purchases: BTreeMap<TradeId, usize>,
+}
+
+fn refused_offer(error: OfferError) -> Result<Refusal, DbError> {
+    Ok(match error {
+        OfferError::NotMine => Refusal::NotMine,
+        OfferError::Unavailable => Refusal::Unavailable,
+        OfferError::AlreadyDeleted => Refusal::AlreadyDeleted,
+        OfferError::PartlySold => Refusal::PartlySold,
+        OfferError::NoPlan => Refusal::NoPlan,
+        OfferError::SellLimit => Refusal::SellLimit,
+        OfferError::PlanShort => Refusal::PlanShort,
+        OfferError::Db(error) => return Err(error),
+        OfferError::Unknown | OfferError::NotOfKind(_) => panic!("{error:?}"),
+    })
+}
+
+fn refused_purchase(error: PurchaseError) -> Result<Refusal, DbError> {
+    Ok(match error {
+        PurchaseError::ItemUnknown => Refusal::ItemUnknown,
+        PurchaseError::Unavailable => Refusal::Unavailable,
+        PurchaseError::SoldOut => Refusal::SoldOut,
+        PurchaseError::OwnProduct => Refusal::OwnProduct,
+        PurchaseError::Amount => Refusal::Amount,
+        PurchaseError::Remaining => Refusal::Remaining,
+        PurchaseError::PriceChanged(terms) => Refusal::PriceChanged(
+            terms.price.get(),
+            terms.unit_price.get(),
+            terms.units_left.unwrap().get(),
+        ),
+        PurchaseError::CashShort(_) => Refusal::CashShort,
+        PurchaseError::Plan(BuyError::NoPlan) => Refusal::NoPlan,
+        PurchaseError::Plan(BuyError::Limit) => Refusal::BuyLimit,
+        PurchaseError::Idempotency(IdempotencyError::KeyReused) => Refusal::KeyReused,
+        PurchaseError::Db(error) => return Err(error),
+        error => panic!("{error:?}"),
+    })
+}
+
+impl Side {
+    async fn open(on: On) -> Self {
+        let fees = Fees {
+            data: u16::try_from(FEE).unwrap(),
+            spots: 0,
+        };
+        Self {
+            shop: Shop::with_fees(on, fees).await,
+            first_member: 1,
+            offers: Vec::new(),
+            purchases: BTreeMap::new(),
+        }
+    }
+
+    fn member(&self, nth: usize) -> i64 {
+        self.first_member + i64::try_from(nth).unwrap()
+    }
+
+    /// Adds the members of the next sequence.
+    async fn begin(&mut self) {
+        let count = i64::try_from(PLANS.len()).unwrap();
+        self.first_member += count;
+        self.offers.clear();
+        self.purchases.clear();
+        let last = self.first_member + count - 1;
+        self.shop.crowd(self.first_member, last, 0).await;
+        for (id, plan) in (self.first_member..).zip(PLANS) {
+            let changed = match plan {
+                Some(units) => {
+                    format!("update plan set providing = {units} where member_id = {id}")
+                }
+                None => format!("delete from plan where member_id = {id}"),
+            };
+            self.shop.market.sql(vec![changed]).await;
+        }
+    }
+
+    async fn apply(&mut self, op: &Op) -> Outcome {
+        let market = &self.shop.market;
+        let data = |by: usize, terms: Terms| {
+            new_data(self.member(by), terms.price, terms.units, terms.split)
+        };
+        let done = match *op {
+            Op::Register(seller, terms) => {
+                let id = market.products.offer_data(data(seller, terms)).await;
+                if let Ok(id) = id {
+                    self.offers.push(number(id));
+                }
+                id.map(|_| Outcome::Registered(self.offers.len() - 1))
+            }
+            Op::Edit(by, offer, terms) => {
+                let edited = market.edit(self.offers[offer], data(by, terms)).await;
+                edited.map(|()| Outcome::Done)
+            }
+            Op::Delete(by, offer) => {
+                let (by, offer) = (member(self.member(by)), product(self.offers[offer]));
+                let deleted = market.products.delete(by, offer).await;
+                deleted.map(|()| Outcome::Done)
+            }
+            Op::Buy(buyer, order, key) => return self.buy(buyer, order, key).await,
+            Op::Open(nth, cash) => {
+                self.shop.give(self.member(nth), cash).await;
+                Ok(Outcome::Done)
+            }
+            Op::Wait(ms) => {
+                let time = Duration::from_millis(ms.try_into().unwrap());
+                market.base.clock.advance(time);
+                Ok(Outcome::Done)
+            }
+            Op::Expire => {
+                market.products.expire().await.unwrap();
+                Ok(Outcome::Done)
+            }
+        };
+        done.unwrap_or_else(|error| Outcome::Refused(refused_offer(error).unwrap()))
+    }
+
+    async fn buy(&mut self, buyer: usize, order: Order, key: Option<u8>) -> Outcome {
+        let id = self.offers[order.offer];
+        let item = u64::try_from(id).unwrap() + u64::from(order.is_item_wrong);
+        let wanted = DataOrder {
+            product: product(id),
+            item: ItemId::try_from(item).unwrap(),
+            units: order.units.map(Units::new),
+            price: order.price.map(Won::new),
+        };
+        let buyer = self.member(buyer);
+        let once = key.map(|key| {
+            let body = format!("{order:?}");
+            IdempotentRequest::new(member(buyer), "buy", key.to_string(), body.as_bytes())
+        });
+        let reply = match self.shop.buy_as(buyer, wanted, once).await {
+            Ok(reply) => reply,
+            Err(error) => return Outcome::Refused(refused_purchase(error).unwrap()),
+        };
+        let trade = trade_of(&reply);
+        match reply {
+            Reply::New(_) => {
+                let nth = self.purchases.len();
+                assert_eq!(self.purchases.insert(trade, nth), None);
+                Outcome::Bought(nth)
+            }
+            Reply::Replayed(_) => Outcome::Replayed(self.purchases[&trade]),
+        }
+    }
+
+    /// The cash of these members and the units of these offers are those of the model.
+    async fn compare(&self, model: &Model, members: &[usize], offers: &[usize]) {
+        for nth in members {
+            let cash = self.shop.cash(self.member(*nth)).await;
+            assert_eq!(cash, model.members[*nth].cash, "cash of member {nth}");
+        }
+        for nth in offers {
+            let (id, offer) = (self.offers[*nth], &model.offers[*nth]);
+            let text =
+                format!("select units_left, units_sold, price, state from product where id = {id}");
+            let row = &self.shop.market.rows(text).await[0];
+            let int = |column: usize| row.try_get::<i64, _>(column).unwrap();
+            let state: String = row.try_get(3).unwrap();
+            let expected = match offer.state {
+                State::Active => "ACTIVE",
+                State::SoldOut => "SOLD_OUT",
+                State::Hidden => "HIDDEN",
+                State::Deleted => "DELETED",
+            };
+            assert_eq!(
+                (int(0), int(1), int(2), state.as_str()),
+                (
+                    offer.left.into(),
+                    offer.sold.into(),
+                    offer.terms.price,
+                    expected
+                ),
+                "offer {nth}"
+            );
+        }
+    }
+
+    /// Everything of the sequence is as in the model.
+    async fn compare_all(&self, model: &Model) {
+        let members: Vec<_> = (0..model.members.len()).collect();
+        let offers: Vec<_> = (0..model.offers.len()).collect();
+        self.compare(model, &members, &offers).await;
+        let (first, last) = (self.first_member, self.member(members.len() - 1));
+        let text = format!(
+            "select member_id, month, bought from member_month \
+             where bought > 0 and member_id between {first} and {last} order by member_id, month"
+        );
+        let found = self.shop.market.rows(text).await;
+        let found = found.iter().map(|row| {
+            let int = |column: usize| row.try_get::<i64, _>(column).unwrap();
+            (int(0) - first, int(1), int(2))
+        });
+        let expected = model.members.iter().zip(0..).flat_map(|(member, nth)| {
+            let months = member.bought.iter();
+            months.map(move |(month, units)| (nth, month_name(*month), i64::from(*units)))
+        });
+        assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    }
+}
+
+/// Draws operations, mostly ones that succeed.
+struct Draw {
+    rng: StdRng,
+}
+
+impl Draw {
+    fn one_in(&mut self, count: u32) -> bool {
+        self.rng.random_range(0..count) == 0
+    }
+
+    fn member(&mut self) -> usize {
+        // The last one, without a plan, seldom.
+        if self.one_in(20) {
+            return PLANS.len() - 1;
+        }
+        self.rng.random_range(0..PLANS.len() - 1)
+    }
+
+    fn terms(&mut self) -> Terms {
+        let units = if self.one_in(4) {
+            20
+        } else {
+            self.rng.random_range(1..=12)
+        };
+        let price = match self.rng.random_range(0..4) {
+            0 => self.rng.random_range(1..=30),
+            1 => 101,
+            2 => self.rng.random_range(1_000..=4_000),
+            _ => 100 * i64::from(units),
+        };
+        Terms {
+            price,
+            units,
+            split: self.rng.random(),
+        }
+    }
+
+    /// An offer: the later ones more often, which are more often for sale.
+    fn offer(&mut self, model: &Model) -> Option<usize> {
+        let count = model.offers.len();
+        if count == 0 {
+            return None;
+        }
+        let active: Vec<_> = (0..count)
+            .filter(|nth| model.offers[*nth].state == State::Active)
+            .collect();
+        match active.choose(&mut self.rng) {
+            Some(nth) if !self.one_in(8) => Some(*nth),
+            _ => Some(self.rng.random_range(0..count)),
+        }
+    }
+
+    fn order(&mut self, model: &Model, nth: usize) -> Order {
+        let offer = &model.offers[nth];
+        let left = offer.left.max(1);
+        let units = match (offer.terms.split, self.rng.random_range(0..12)) {
+            (_, 0) => Some(self.rng.random_range(0..=21)),
+            (_, 1) => None,
+            (true, 2..=4) => Some(left),
+            (true, _) => Some(self.rng.random_range(1..=left)),
+            (false, 2..=6) => Some(offer.left),
+            (false, _) => None,
+        };
+        let mut order = Order {
+            offer: nth,
+            units,
+            price: None,
+            is_item_wrong: self.one_in(40),
+        };
+        if self.one_in(3) {
+            let right = model.quote(&order).map_or(1, |(price, _)| price);
+            order.price = Some(right + i64::from(self.one_in(4)));
+        }
+        order
+    }
+
+    fn op(&mut self, model: &Model, repeated: &[Op]) -> Op {
+        let kind = self.rng.random_range(0..100);
+        let Some(offer) = self.offer(model).filter(|_| kind >= 18) else {
+            return match kind % 6 {
+                0 => Op::Open(self.member(), self.rng.random_range(500..=12_000)),
+                _ => Op::Register(self.member(), self.terms()),
+            };
+        };
+        let seller = model.offers[offer].seller;
+        match kind {
+            18..=24 => Op::Open(self.member(), self.rng.random_range(500..=12_000)),
+            25..=31 => {
+                let by = if self.one_in(6) {
+                    self.member()
+                } else {
+                    seller
+                };
+                Op::Edit(by, offer, self.terms())
+            }
+            32..=36 => {
+                let by = if self.one_in(6) {
+                    self.member()
+                } else {
+                    seller
+                };
+                Op::Delete(by, offer)
+            }
+            37..=43 => Op::Wait(match self.rng.random_range(0..8) {
+                0 => 1,
+                1..=4 => self.rng.random_range(1..=60_000),
+                5 => 3_600_000,
+                6 => 86_400_000,
+                _ => 16 * 86_400_000,
+            }),
+            44..=46 => Op::Expire,
+            47..=52 if !repeated.is_empty() => *repeated.choose(&mut self.rng).unwrap(),
+            _ => {
+                let buyer = self.member();
+                let key = self.one_in(3).then(|| self.rng.random_range(0..4));
+                Op::Buy(buyer, self.order(model, offer), key)
+            }
+        }
+    }
+}
+
+/// One sequence on both databases; returns its number of operations.
+async fn run(sides: &mut [Side], seed: u64) -> usize {
+    let mut draw = Draw {
+        rng: StdRng::seed_from_u64(seed),
+    };
+    for side in &mut *sides {
+        side.begin().await;
+    }
+    let mut model = Model::new(sides[0].shop.market.now_ms(), &PLANS);
+    let (mut done, mut keyed) = (Vec::new(), Vec::new());
+    for _ in 0..draw.rng.random_range(1..=OPS_MAX) {
+        let op = draw.op(&model, &keyed);
+        let expected = model.apply(&op);
+        done.push((op, expected));
+        if let Op::Buy(_, _, Some(_)) = op {
+            keyed.push(op);
+        }
+        let is_verified = draw.one_in(40);
+        for side in &mut *sides {
+            let outcome = side.apply(&op).await;
+            let trace = || format!("sequence {seed}, {:?}: {done:#?}", side.shop.market.base.db);
+            assert_eq!(outcome, expected, "{}", trace());
+            side.compare(&model, &model.parties(&op), &model.touched(&op))
+                .await;
+            if is_verified {
+                side.shop.verify().await;
+            }
+        }
+    }
+    for side in &mut *sides {
+        side.compare_all(&model).await;
+        side.shop.verify().await;
+    }
+    done.len()
+}
+
+/// Each response, the cash of both parties and the offer are compared after each operation; the ledger is
+/// verified after one in forty and after each sequence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "a test that fails must say with what")]
+async fn both_databases_agree_with_the_model() {
+    let setting = |name: &str| std::env::var(name).ok();
+    let first: u64 = setting("TEST_SEED").map_or_else(rand::random, |seed| seed.parse().unwrap());
+    let count = setting("TEST_SEQUENCES").map_or(SEQUENCES, |count| count.parse().unwrap());
+    println!("TEST_SEED={first} TEST_SEQUENCES={count}");
+    let (begun, mut ops) = (Instant::now(), 0);
+    for batch in (0..count).collect::<Vec<_>>().chunks(PER_DATABASE) {
+        let mut sides = [Side::open(On::Sqlite).await, Side::open(On::Postgres).await];
+        for nth in batch {
+            ops += run(&mut sides, first.wrapping_add(u64::try_from(*nth).unwrap())).await;
+        }
+        for side in sides {
+            side.shop.close().await;
+        }
+    }
+    println!(
+        "{count} sequences, {ops} operations in {:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn months_of_the_model_are_those_of_seoul() {
+    use shared::clock::{LocalDateTime, UnixMillis};
+
+    for hour in 0..24 * 900 {
+        let ms = crate::support::NOON_MS + hour * 3_600_000;
+        let local = LocalDateTime::from_unix(UnixMillis::try_from(ms).unwrap());
+        assert_eq!(month_name(month_of(ms)), local.month().get());
+    }
+}
