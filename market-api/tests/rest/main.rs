@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod buyers;
 mod chats;
 mod contract;
 mod crowd;

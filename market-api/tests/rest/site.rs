@@ -40,7 +40,7 @@ pub(crate) struct Site {
     pub(crate) seen: Arc<Mutex<BTreeSet<Known>>>,
     documented: BTreeSet<Known>,
     client: reqwest::Client,
-    url: DbUrl,
+    pub(crate) url: DbUrl,
     drain: Drain,
     folder: Arc<TempDir>,
 }

@@ -16,7 +16,7 @@ mod history;
 mod ledger;
 mod model;
 mod purchases;
-mod scrap;
 mod races;
+mod scrap;
 mod sequences;
 mod shop;
