@@ -14,15 +14,32 @@ const RAISE_PROTECTED_MS: i64 = 60_000;
 pub(crate) const FEE: i64 = 333;
 
 /// An operation. Members and offers are numbered from 0 in each sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
     Register(usize, Terms),
     Edit(usize, usize, Terms),
     Delete(usize, usize),
-    Buy(usize, Order, Option<u8>),
+    Buy(usize, Wanted, Option<u8>),
     Open(usize, i64),
     Wait(i64),
     Expire,
+}
+
+/// What to buy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Data(Order),
+    /// Offers in ascending order with the units of each, and the price in all.
+    Combination(Vec<(usize, u16)>, i64),
+}
+
+impl Wanted {
+    pub(crate) fn offers(&self) -> Vec<usize> {
+        match self {
+            Self::Data(order) => vec![order.offer],
+            Self::Combination(parts, _) => parts.iter().map(|(offer, _)| *offer).collect(),
+        }
+    }
 }
 
 /// The terms of an offer.
@@ -78,6 +95,9 @@ pub(crate) enum Refusal {
     Remaining,
     /// The price now, won for 0.1 GB, and the units left.
     PriceChanged(i64, i64, u16),
+    QuoteSoldOut,
+    QuoteRemaining,
+    QuotePrice,
     CashShort,
     BuyLimit,
     KeyReused,
@@ -119,7 +139,7 @@ pub(crate) struct Model {
     now: i64,
     pub(crate) members: Vec<Member>,
     pub(crate) offers: Vec<Offer>,
-    keys: BTreeMap<(usize, u8), (Order, usize)>,
+    keys: BTreeMap<(usize, u8), (Wanted, usize)>,
     purchases: usize,
 }
 
@@ -159,7 +179,16 @@ impl Model {
     /// The members whose cash an operation may change.
     pub(crate) fn parties(&self, op: &Op) -> Vec<usize> {
         match op {
-            Op::Buy(buyer, order, _) => vec![*buyer, self.offers[order.offer].seller],
+            Op::Buy(buyer, wanted, _) => {
+                let mut parties = vec![*buyer];
+                parties.extend(
+                    wanted
+                        .offers()
+                        .iter()
+                        .map(|offer| self.offers[*offer].seller),
+                );
+                parties
+            }
             Op::Open(member, _) => vec![*member],
             Op::Register(..) | Op::Edit(..) | Op::Delete(..) | Op::Wait(_) | Op::Expire => vec![],
         }
@@ -168,7 +197,7 @@ impl Model {
     /// The offers that an operation may change.
     pub(crate) fn touched(&self, op: &Op) -> Vec<usize> {
         match op {
-            Op::Buy(_, order, _) => vec![order.offer],
+            Op::Buy(_, wanted, _) => wanted.offers(),
             Op::Edit(_, offer, _) | Op::Delete(_, offer) => vec![*offer],
             Op::Register(..) | Op::Open(..) | Op::Wait(_) | Op::Expire => vec![],
         }
@@ -176,10 +205,10 @@ impl Model {
 
     pub(crate) fn apply(&mut self, op: &Op) -> Outcome {
         let done = match *op {
+            Op::Buy(buyer, ref wanted, key) => self.buy_once(buyer, wanted, key),
             Op::Register(seller, terms) => self.register(seller, terms),
             Op::Edit(by, offer, terms) => self.edit(by, offer, terms),
             Op::Delete(by, offer) => self.delete(by, offer),
-            Op::Buy(buyer, order, key) => self.buy_once(buyer, order, key),
             Op::Open(member, cash) => {
                 let member = &mut self.members[member];
                 if !member.is_open {
@@ -284,18 +313,18 @@ impl Model {
     fn buy_once(
         &mut self,
         buyer: usize,
-        order: Order,
+        wanted: &Wanted,
         key: Option<u8>,
     ) -> Result<Outcome, Refusal> {
         let Some(key) = key else {
-            return self.buy(buyer, order).map(Outcome::Bought);
+            return self.buy(buyer, wanted).map(Outcome::Bought);
         };
         match self.keys.get(&(buyer, key)) {
-            Some((first, purchase)) if *first == order => Ok(Outcome::Replayed(*purchase)),
+            Some((first, purchase)) if first == wanted => Ok(Outcome::Replayed(*purchase)),
             Some(_) => Err(Refusal::KeyReused),
             None => {
-                let purchase = self.buy(buyer, order)?;
-                self.keys.insert((buyer, key), (order, purchase));
+                let purchase = self.buy(buyer, wanted)?;
+                self.keys.insert((buyer, key), (wanted.clone(), purchase));
                 Ok(Outcome::Bought(purchase))
             }
         }
@@ -316,7 +345,15 @@ impl Model {
         }
     }
 
-    fn buy(&mut self, buyer: usize, order: Order) -> Result<usize, Refusal> {
+    fn buy(&mut self, buyer: usize, wanted: &Wanted) -> Result<usize, Refusal> {
+        let lines = match wanted {
+            Wanted::Data(order) => vec![self.check_data(buyer, order)?],
+            Wanted::Combination(parts, price) => self.check_combination(buyer, parts, *price)?,
+        };
+        self.pay(buyer, &lines)
+    }
+
+    fn check_data(&self, buyer: usize, order: &Order) -> Result<Line, Refusal> {
         let offer = self.offers[order.offer];
         if order.is_item_wrong {
             return Err(Refusal::ItemUnknown);
@@ -330,14 +367,58 @@ impl Model {
         if offer.seller == buyer {
             return Err(Refusal::OwnProduct);
         }
-        let (price, units) = self.quote(&order)?;
-        let raised = offer
-            .raised_at
-            .is_some_and(|at| self.now < at + RAISE_PROTECTED_MS);
-        if order.price.map_or(raised, |seen| seen != price) {
+        let (price, units) = self.quote(order)?;
+        let raised_until = offer.raised_at.map(|at| at + RAISE_PROTECTED_MS);
+        let is_raised = raised_until.is_some_and(|until| self.now < until);
+        if order.price.map_or(is_raised, |seen| seen != price) {
             let unit_price = offer.terms.unit_price();
             return Err(Refusal::PriceChanged(price, unit_price, offer.left));
         }
+        Ok(Line {
+            offer: order.offer,
+            units,
+            price,
+        })
+    }
+
+    fn check_combination(
+        &self,
+        buyer: usize,
+        parts: &[(usize, u16)],
+        price: i64,
+    ) -> Result<Vec<Line>, Refusal> {
+        let mut lines = Vec::new();
+        for (nth, units) in parts {
+            let offer = self.offers[*nth];
+            if offer.seller == buyer {
+                return Err(Refusal::OwnProduct);
+            }
+            if !self.is_for_sale(&offer) {
+                return Err(Refusal::QuoteSoldOut);
+            }
+            let order = Order {
+                offer: *nth,
+                units: Some(*units),
+                price: None,
+                is_item_wrong: false,
+            };
+            let quote = self.quote(&order);
+            let (price, units) = quote.map_err(|_short| Refusal::QuoteRemaining)?;
+            lines.push(Line {
+                offer: *nth,
+                units,
+                price,
+            });
+        }
+        if lines.iter().map(|line| line.price).sum::<i64>() != price {
+            return Err(Refusal::QuotePrice);
+        }
+        Ok(lines)
+    }
+
+    fn pay(&mut self, buyer: usize, lines: &[Line]) -> Result<usize, Refusal> {
+        let price: i64 = lines.iter().map(|line| line.price).sum();
+        let units: u32 = lines.iter().map(|line| u32::from(line.units)).sum();
         let month = month_of(self.now);
         let member = &mut self.members[buyer];
         if member.cash < price {
@@ -346,20 +427,29 @@ impl Model {
         if member.plan.is_none() {
             return Err(Refusal::NoPlan);
         }
-        let bought = member.bought.get(&month).unwrap_or(&0) + u32::from(units);
+        let bought = member.bought.get(&month).unwrap_or(&0) + units;
         if bought > MONTH_UNITS_MAX {
             return Err(Refusal::BuyLimit);
         }
         member.bought.insert(month, bought);
         member.cash -= price;
-        self.members[offer.seller].cash += price - price * FEE / 10_000;
-        let offer = &mut self.offers[order.offer];
-        offer.left -= units;
-        offer.sold += units;
-        if offer.left == 0 {
-            offer.state = State::SoldOut;
+        for line in lines {
+            let offer = &mut self.offers[line.offer];
+            self.members[offer.seller].cash += line.price - line.price * FEE / 10_000;
+            offer.left -= line.units;
+            offer.sold += line.units;
+            if offer.left == 0 {
+                offer.state = State::SoldOut;
+            }
         }
         self.purchases += 1;
         Ok(self.purchases - 1)
     }
+}
+
+/// What a purchase takes from an offer.
+struct Line {
+    offer: usize,
+    units: u16,
+    price: i64,
 }

@@ -13,11 +13,11 @@ use sqlx::{Executor as _, Row as _};
 
 use crate::fixtures::{member, new_data, product, random};
 use crate::on_both;
-use crate::shop::{Shop, order, unless_busy};
+use crate::shop::{Shop, combination, order, unless_busy};
 use crate::support::{On, deadlocks, eventually};
 
 on_both!(
-    opposite_purchases_all_succeed,
+    opposite_purchases_and_combinations_all_succeed,
     one_key_in_parallel_has_one_effect,
     deletion_and_purchases_share_the_units,
     expiry_and_purchases_share_the_units,
@@ -27,35 +27,57 @@ on_both!(
 /// Milliseconds from the shop's first moment to the end of its month.
 const TO_MONTH_END: Duration = Duration::from_secs((15 * 24 + 12) * 3_600);
 
-async fn opposite_purchases_all_succeed(on: On) {
+/// Members 1 and 2 buy from each other, 3 and 4, …: 400 purchases. At the same time 200 others buy
+/// combinations of three of 40 of these offers, until nothing is left of them.
+async fn opposite_purchases_and_combinations_all_succeed(on: On) {
     const PAIRS: i64 = 40;
     const EACH: i64 = 5;
+    const COMBINATIONS: i64 = 200;
     let shop = Shop::open(on).await;
-    shop.crowd(1, 2 * PAIRS, 10_000).await;
+    shop.crowd(1, 2 * PAIRS + COMBINATIONS, 10_000).await;
     let mut offers = Vec::new();
     for seller in 1..=2 * PAIRS {
         offers.push(shop.market.offer_as(seller, 2_000, 20, true).await.unwrap());
     }
+    let offer = |nth: i64| offers[usize::try_from(nth).unwrap()];
     let mut purchases = Vec::new();
     for buyer in 1..=2 * PAIRS {
-        // 1 and 2 buy from each other, 3 and 4, …
         let seller = if buyer % 2 == 0 { buyer - 1 } else { buyer + 1 };
-        let offer = offers[usize::try_from(seller - 1).unwrap()];
-        purchases.extend((0..EACH).map(|_| (buyer, offer)));
+        purchases.extend((0..EACH).map(|_| (buyer, vec![offer(seller - 1)])));
     }
-    purchases.shuffle(&mut random());
-    assert_eq!(purchases.len(), 400);
-    let bought = purchases
-        .iter()
-        .map(|(buyer, offer)| shop.buy(*buyer, *offer, Some(1)));
+    for nth in 0..COMBINATIONS {
+        let parts = (0..3).map(|part| offer((3 * nth + part) % PAIRS));
+        purchases.push((2 * PAIRS + 1 + nth, parts.collect()));
+    }
+    let mut rng = random();
+    purchases.shuffle(&mut rng);
+    let bought = purchases.iter().map(async |(buyer, parts)| {
+        let parts: Vec<_> = parts.iter().map(|offer| (*offer, 1)).collect();
+        match parts[..] {
+            [(offer, units)] => shop.buy(*buyer, offer, Some(units)).await,
+            _ => {
+                let order = combination(&parts, 3, 300).unwrap();
+                shop.buy_scrap(*buyer, order).await
+            }
+        }
+    });
     for bought in join_all(bought).await {
         bought.unwrap();
     }
-    for id in 1..=2 * PAIRS {
-        assert_eq!(shop.cash(id).await, 10_000, "member {id}");
+    let cash = |member| match member {
+        1..=PAIRS => 10_000 + 15 * 100,
+        _ if member <= 2 * PAIRS => 10_000,
+        _ => 9_700,
+    };
+    for member in 1..=2 * PAIRS + COMBINATIONS {
+        assert_eq!(shop.cash(member).await, cash(member), "member {member}");
     }
-    let sold = "select count(*) from product where units_sold = 5";
-    assert_eq!(shop.market.int(sold).await, 2 * PAIRS);
+    for (units, state) in [(20, "SOLD_OUT"), (5, "ACTIVE")] {
+        let sold = format!(
+            "select count(*) from product where units_sold = {units} and state = '{state}'"
+        );
+        assert_eq!(shop.market.int(&sold).await, PAIRS);
+    }
     shop.close().await;
 }
 

@@ -7,7 +7,7 @@ use market_api::db::DbError;
 use market_api::idempotency::{IdempotencyError, IdempotentRequest, Reply};
 use market_api::plans::BuyError;
 use market_api::products::OfferError;
-use market_api::trades::{DataOrder, Fees, PurchaseError};
+use market_api::trades::{DataOrder, Fees, Outdated, PurchaseError};
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -17,8 +17,10 @@ use shared::money::{Units, Won};
 use sqlx::Row as _;
 
 use crate::fixtures::{member, new_data, number, product};
-use crate::model::{FEE, Model, Op, Order, Outcome, Refusal, State, Terms, month_name, month_of};
-use crate::shop::{Shop, trade_of};
+use crate::model::{
+    FEE, Model, Op, Order, Outcome, Refusal, State, Terms, Wanted, month_name, month_of,
+};
+use crate::shop::{Shop, combination, trade_of, unless_busy};
 use crate::support::On;
 
 /// Members of a sequence. The last has no plan.
@@ -68,6 +70,9 @@ fn refused_purchase(error: PurchaseError) -> Result<Refusal, DbError> {
             terms.unit_price.get(),
             terms.units_left.unwrap().get(),
         ),
+        PurchaseError::QuoteOutdated(Outdated::SoldOut) => Refusal::QuoteSoldOut,
+        PurchaseError::QuoteOutdated(Outdated::Remaining) => Refusal::QuoteRemaining,
+        PurchaseError::QuoteOutdated(Outdated::Price) => Refusal::QuotePrice,
         PurchaseError::CashShort(_) => Refusal::CashShort,
         PurchaseError::Plan(BuyError::NoPlan) => Refusal::NoPlan,
         PurchaseError::Plan(BuyError::Limit) => Refusal::BuyLimit,
@@ -121,22 +126,24 @@ impl Side {
         };
         let done = match *op {
             Op::Register(seller, terms) => {
-                let id = market.products.offer_data(data(seller, terms)).await;
-                if let Ok(id) = id {
+                let offer = data(seller, terms);
+                let id = unless_busy(async || market.products.offer_data(offer).await).await;
+                id.map(|id| {
                     self.offers.push(number(id));
-                }
-                id.map(|_| Outcome::Registered(self.offers.len() - 1))
+                    Outcome::Registered(self.offers.len() - 1)
+                })
             }
             Op::Edit(by, offer, terms) => {
-                let edited = market.edit(self.offers[offer], data(by, terms)).await;
+                let (offer, to) = (self.offers[offer], data(by, terms));
+                let edited = unless_busy(async || market.edit(offer, to).await).await;
                 edited.map(|()| Outcome::Done)
             }
             Op::Delete(by, offer) => {
                 let (by, offer) = (member(self.member(by)), product(self.offers[offer]));
-                let deleted = market.products.delete(by, offer).await;
+                let deleted = unless_busy(async || market.products.delete(by, offer).await).await;
                 deleted.map(|()| Outcome::Done)
             }
-            Op::Buy(buyer, order, key) => return self.buy(buyer, order, key).await,
+            Op::Buy(buyer, ref wanted, key) => return self.buy(buyer, wanted, key).await,
             Op::Open(nth, cash) => {
                 self.shop.give(self.member(nth), cash).await;
                 Ok(Outcome::Done)
@@ -147,28 +154,42 @@ impl Side {
                 Ok(Outcome::Done)
             }
             Op::Expire => {
-                market.products.expire().await.unwrap();
+                let expired = unless_busy(async || market.products.expire().await).await;
+                expired.unwrap();
                 Ok(Outcome::Done)
             }
         };
         done.unwrap_or_else(|error| Outcome::Refused(refused_offer(error).unwrap()))
     }
 
-    async fn buy(&mut self, buyer: usize, order: Order, key: Option<u8>) -> Outcome {
-        let id = self.offers[order.offer];
-        let item = u64::try_from(id).unwrap() + u64::from(order.is_item_wrong);
-        let wanted = DataOrder {
-            product: product(id),
-            item: ItemId::try_from(item).unwrap(),
-            units: order.units.map(Units::new),
-            price: order.price.map(Won::new),
-        };
+    async fn buy(&mut self, buyer: usize, wanted: &Wanted, key: Option<u8>) -> Outcome {
         let buyer = self.member(buyer);
         let once = key.map(|key| {
-            let body = format!("{order:?}");
+            let body = format!("{wanted:?}");
             IdempotentRequest::new(member(buyer), "buy", key.to_string(), body.as_bytes())
         });
-        let reply = match self.shop.buy_as(buyer, wanted, once).await {
+        let bought = match wanted {
+            Wanted::Data(order) => {
+                let id = self.offers[order.offer];
+                let item = u64::try_from(id).unwrap() + u64::from(order.is_item_wrong);
+                let wanted = DataOrder {
+                    product: product(id),
+                    item: ItemId::try_from(item).unwrap(),
+                    units: order.units.map(Units::new),
+                    price: order.price.map(Won::new),
+                };
+                self.shop.buy_as(buyer, wanted, once).await
+            }
+            Wanted::Combination(parts, price) => {
+                let ids = parts
+                    .iter()
+                    .map(|(offer, units)| (self.offers[*offer], *units));
+                let units = parts.iter().map(|(_, units)| units).sum();
+                let order = combination(&ids.collect::<Vec<_>>(), units, *price).unwrap();
+                self.shop.buy_scrap_as(buyer, order, once).await
+            }
+        };
+        let reply = match bought {
             Ok(reply) => reply,
             Err(error) => return Outcome::Refused(refused_purchase(error).unwrap()),
         };
@@ -314,6 +335,32 @@ impl Draw {
         order
     }
 
+    /// One to four offers, mostly with the right amounts and price.
+    fn combination(&mut self, model: &Model) -> Wanted {
+        let mut parts = BTreeMap::new();
+        for _ in 0..self.rng.random_range(1..=4) {
+            let Some(nth) = self.offer(model) else { break };
+            let offer = &model.offers[nth];
+            let units = if offer.terms.split {
+                self.rng.random_range(1..=offer.left.max(1))
+            } else {
+                offer.left.max(1)
+            };
+            parts.insert(nth, units + u16::from(self.one_in(15)));
+        }
+        let price = parts.iter().map(|(nth, units)| {
+            let order = Order {
+                offer: *nth,
+                units: Some(*units),
+                price: None,
+                is_item_wrong: false,
+            };
+            model.quote(&order).map_or(1, |(price, _)| price)
+        });
+        let price = price.sum::<i64>() + i64::from(self.one_in(10));
+        Wanted::Combination(parts.into_iter().collect(), price)
+    }
+
     fn op(&mut self, model: &Model, repeated: &[Op]) -> Op {
         let kind = self.rng.random_range(0..100);
         let Some(offer) = self.offer(model).filter(|_| kind >= 18) else {
@@ -349,18 +396,38 @@ impl Draw {
                 _ => 16 * 86_400_000,
             }),
             44..=46 => Op::Expire,
-            47..=52 if !repeated.is_empty() => *repeated.choose(&mut self.rng).unwrap(),
+            47..=52 if !repeated.is_empty() => repeated.choose(&mut self.rng).unwrap().clone(),
             _ => {
                 let buyer = self.member();
                 let key = self.one_in(3).then(|| self.rng.random_range(0..4));
-                Op::Buy(buyer, self.order(model, offer), key)
+                let wanted = if self.one_in(3) {
+                    self.combination(model)
+                } else {
+                    Wanted::Data(self.order(model, offer))
+                };
+                Op::Buy(buyer, wanted, key)
             }
         }
     }
 }
 
-/// One sequence on both databases; returns its number of operations.
-async fn run(sides: &mut [Side], seed: u64) -> usize {
+/// The kinds of responses, with the number of each.
+type Tally = BTreeMap<String, usize>;
+
+fn kind_of(op: &Op, outcome: Outcome) -> String {
+    let word = |text: String| text.split(['(', ' ']).next().unwrap().to_owned();
+    let op = match op {
+        Op::Buy(_, Wanted::Combination(..), _) => "Combination".to_owned(),
+        op => word(format!("{op:?}")),
+    };
+    match outcome {
+        Outcome::Refused(why) => format!("{op} {}", word(format!("{why:?}"))),
+        outcome => format!("{op} {}", word(format!("{outcome:?}"))),
+    }
+}
+
+/// One sequence on both databases.
+async fn run(sides: &mut [Side], seed: u64, tally: &mut Tally) {
     let mut draw = Draw {
         rng: StdRng::seed_from_u64(seed),
     };
@@ -372,9 +439,10 @@ async fn run(sides: &mut [Side], seed: u64) -> usize {
     for _ in 0..draw.rng.random_range(1..=OPS_MAX) {
         let op = draw.op(&model, &keyed);
         let expected = model.apply(&op);
-        done.push((op, expected));
+        *tally.entry(kind_of(&op, expected)).or_default() += 1;
+        done.push((op.clone(), expected));
         if let Op::Buy(_, _, Some(_)) = op {
-            keyed.push(op);
+            keyed.push(op.clone());
         }
         let is_verified = draw.one_in(40);
         for side in &mut *sides {
@@ -392,7 +460,6 @@ async fn run(sides: &mut [Side], seed: u64) -> usize {
         side.compare_all(&model).await;
         side.shop.verify().await;
     }
-    done.len()
 }
 
 /// Each response, the cash of both parties and the offer are compared after each operation; the ledger is
@@ -404,18 +471,20 @@ async fn both_databases_agree_with_the_model() {
     let first: u64 = setting("TEST_SEED").map_or_else(rand::random, |seed| seed.parse().unwrap());
     let count = setting("TEST_SEQUENCES").map_or(SEQUENCES, |count| count.parse().unwrap());
     println!("TEST_SEED={first} TEST_SEQUENCES={count}");
-    let (begun, mut ops) = (Instant::now(), 0);
+    let (begun, mut tally) = (Instant::now(), Tally::new());
     for batch in (0..count).collect::<Vec<_>>().chunks(PER_DATABASE) {
         let mut sides = [Side::open(On::Sqlite).await, Side::open(On::Postgres).await];
         for nth in batch {
-            ops += run(&mut sides, first.wrapping_add(u64::try_from(*nth).unwrap())).await;
+            let seed = first.wrapping_add(u64::try_from(*nth).unwrap());
+            run(&mut sides, seed, &mut tally).await;
         }
         for side in sides {
             side.shop.close().await;
         }
     }
+    let ops: usize = tally.values().sum();
     println!(
-        "{count} sequences, {ops} operations in {:?}",
+        "{count} sequences, {ops} operations in {:?}: {tally:?}",
         begun.elapsed()
     );
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use market_api::cache::{Cache, LocalCache};
 use market_api::cash;
-use market_api::db::{Abort, DbError, Tx};
+use market_api::db::{Abort, DbError, Tx, WriteError};
 use market_api::idempotency::{IdempotencyError, IdempotentRequest, Reply};
 use market_api::ledger;
 use market_api::products::OfferError;
@@ -50,8 +50,12 @@ impl Shop {
         if cash == 0 {
             return;
         }
-        let done = self.market.base.db.write((id, cash), |(id, cash), tx| {
-            Box::pin(give_in(*id, *cash, tx))
+        let db = &self.market.base.db;
+        let done = unless_busy(async || {
+            let given = db.write((id, cash), |(id, cash), tx| {
+                Box::pin(give_in(*id, *cash, tx))
+            });
+            given.await
         });
         done.await.unwrap();
     }
@@ -83,10 +87,19 @@ impl Shop {
         buyer: i64,
         order: ScrapOrder,
     ) -> Result<TradeId, PurchaseError> {
-        let (buyer, once) = (member(buyer), None);
-        let purchase = Purchase { buyer, once, order };
-        let reply = unless_busy(async || self.trades.buy_scrap(purchase.clone()).await).await?;
+        let reply = self.buy_scrap_as(buyer, order, None).await?;
         Ok(trade_of(&reply))
+    }
+
+    pub(crate) async fn buy_scrap_as(
+        &self,
+        buyer: i64,
+        order: ScrapOrder,
+        once: Option<IdempotentRequest>,
+    ) -> Result<Reply, PurchaseError> {
+        let buyer = member(buyer);
+        let purchase = Purchase { buyer, once, order };
+        unless_busy(async || self.trades.buy_scrap(purchase.clone()).await).await
     }
 
     /// What a member can spend.
@@ -106,18 +119,35 @@ pub(crate) trait Busy {
     fn is_busy(&self) -> bool;
 }
 
+impl Busy for DbError {
+    fn is_busy(&self) -> bool {
+        match self {
+            Self::Busy => true,
+            // SQLite's writer has rolled back: the machine stood still for a second.
+            Self::Unavailable(why) => why.starts_with("a closure took longer"),
+            Self::Defect(_) => false,
+        }
+    }
+}
+
 impl Busy for PurchaseError {
     fn is_busy(&self) -> bool {
-        matches!(
-            self,
-            Self::Db(DbError::Busy) | Self::Idempotency(IdempotencyError::KeyRunning)
-        )
+        match self {
+            Self::Db(error) => error.is_busy(),
+            error => *error == Self::Idempotency(IdempotencyError::KeyRunning),
+        }
     }
 }
 
 impl Busy for OfferError {
     fn is_busy(&self) -> bool {
-        *self == Self::Db(DbError::Busy)
+        matches!(self, Self::Db(error) if error.is_busy())
+    }
+}
+
+impl<E> Busy for WriteError<E> {
+    fn is_busy(&self) -> bool {
+        matches!(self, Self::Db(error) if error.is_busy())
     }
 }
 
