@@ -18,6 +18,7 @@ mod disk;
 mod forms;
 mod guard;
 mod images;
+mod killed;
 mod login;
 mod logs;
 mod matrix;
