@@ -31,6 +31,7 @@ use crate::members::{self, Members};
 use crate::metrics::Metrics;
 use crate::ops::{self, Ops};
 use crate::products::{self, Products};
+use crate::scrap::{self, Scrap};
 use crate::trades::{self, Trades};
 
 pub use shared::web::{listen, serve};
@@ -277,6 +278,7 @@ impl Market {
             .merge(cash::routes(Cash::new(db.clone())))
             .merge(images::routes(self.images.clone()))
             .merge(trades::routes(self.trades.clone()))
+            .merge(scrap::routes(Scrap::new(db.clone())))
             .merge(products::routes(self.products.clone(), self.images.clone()))
             .merge(chats::routes(self.chats.clone()))
             .merge(admin::routes(Admins::new(db.clone())))

@@ -21,4 +21,5 @@ mod optimizer;
 mod oracle;
 mod rest;
 mod rules;
+mod scrap;
 mod walks;

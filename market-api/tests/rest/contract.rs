@@ -53,7 +53,8 @@ pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
         (get.clone(), "/api/members/selling-data", None),
         (get.clone(), "/api/members/selling-data/sold", None),
         (get.clone(), "/api/members/export", None),
-        (get, "/api/plans/my-data", None),
+        (get.clone(), "/api/plans/my-data", None),
+        (get, "/api/trades/mobile-data/scrap?dataAmount=0.1", None),
         (post.clone(), "/api/members/role", None),
         (
             post.clone(),
@@ -150,6 +151,7 @@ async fn as_people(site: &Site, admin: &Cookies, blocked: &Cookies) {
     order("/api/admin/members/0/block").await.is(400, 1006);
     order("/api/admin/members/77/unblock").await.is(400, 2005);
     products::refusals(site, admin).await;
+    get("/api/trades/mobile-data/scrap").await.is(400, 1006);
     site.sql("delete from plan where member_id <> 1").await;
     get("/api/plans/my-data").await.is(400, 3011);
 }

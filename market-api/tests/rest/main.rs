@@ -26,6 +26,7 @@ mod members;
 mod products;
 mod program;
 mod raw;
+mod scrap;
 mod session;
 mod site;
 mod stopping;

@@ -313,16 +313,18 @@ async fn ownership_decides_about_access(on: On) {
 /// Fields of responses, except the export of one's own data. A new one must be added here, as public or as
 /// visible to the member only.
 #[rustfmt::skip]
-const KNOWN_FIELDS: [&str; 68] = [
-    "address", "averagePrice", "averageRate", "averageRating", "cash", "cashHistoryMonthlySummary",
-    "cashHistorySummary", "chatRoomId", "classification", "code", "content", "count", "createdAt",
-    "currentDataAmount", "data", "dataAmount", "description", "distanceKm", "endTime", "filename", "hasNext",
-    "imageUrl", "imageUrls", "itemId", "joinedAt", "key", "keys", "latitude", "longitude", "memberId",
-    "memberName", "message", "monthlyPrice", "myProduct", "name", "nextCursorId", "open", "pageInfo", "price",
-    "pricePer100MB", "productId", "productImageUrl", "productState", "profileImageUrl", "providingDataAmount",
-    "publicUrl", "recentPrice", "remainAmount", "reviewCount", "reviewed", "size", "splitType", "startTime",
-    "state", "timeAmount", "title", "total", "totalCharge", "totalPurchase", "totalRefund", "totalSelling",
-    "tradeCount", "tradeId", "tradeType", "trades", "type", "updatedAt", "url",
+const KNOWN_FIELDS: [&str; 80] = [
+    "address", "averagePrice", "averageRate", "averageRating", "candidates", "cash",
+    "cashHistoryMonthlySummary", "cashHistorySummary", "chatRoomId", "classification", "code", "combinations",
+    "content", "count", "createdAt", "currentDataAmount", "data", "dataAmount", "description", "distanceKm",
+    "endTime", "expiresAt", "filename", "greedy", "hasNext", "imageUrl", "imageUrls", "itemId", "joinedAt",
+    "key", "keys", "latitude", "longitude", "memberId", "memberName", "message", "mobileDataId",
+    "monthlyPrice", "myProduct", "name", "nearestAbove", "nearestBelow", "nextCursorId", "open", "pageInfo",
+    "price", "pricePer100MB", "productId", "productImageUrl", "productState", "profileImageUrl",
+    "providingDataAmount", "publicUrl", "purchaseAmount", "purchasePrice", "quoteId", "recentPrice",
+    "remainAmount", "reviewCount", "reviewed", "size", "splitType", "startTime", "state", "timeAmount",
+    "title", "total", "totalAmount", "totalCharge", "totalPrice", "totalPurchase", "totalRefund",
+    "totalSelling", "tradeCount", "tradeId", "tradeType", "trades", "type", "updatedAt", "url",
 ];
 
 async fn others_see_public_fields_only(on: On) {

@@ -1,0 +1,166 @@
+//! The SQL of quotes: few rows of an index each, however many offers there are.
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use shared::clock::{LocalDateTime, Month, UnixMillis};
+use shared::ids::{MemberId, ProductId};
+use shared::money::Units;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _, SqlSafeStr, query};
+
+use super::offers::{ANSWERS_MAX, Candidate, UNITS_MAX};
+use super::prune::Bounds;
+use crate::db::row::column;
+
+type Sql<T> = Result<T, sqlx::Error>;
+
+/// Which offers count: of the month, valid until the quote ends, of other members.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Eligible {
+    pub(super) month: Month,
+    pub(super) until: UnixMillis,
+    pub(super) buyer: MemberId,
+}
+
+/// The condition of eligible offers; `$1` is the month, `$2` the end of the quote, `$3` the buyer. An offer of
+/// the month expires with it at the latest.
+const ELIGIBLE: &str = "kind = 'MOBILE_DATA' and state = 'ACTIVE' and month = $1 and expires_at >= $2 \
+     and member_id <> $3";
+
+/// The columns of a candidate, from an index alone.
+const WHOLE: &str = "id, member_id, units_left, price, expires_at, split";
+const SPLIT: &str = "id, member_id, units_left, unit_price as price, expires_at, split";
+
+/// Reads the offers that the best combinations can use (see [`super::prune`]), for the largest request, so
+/// that there is one text: 146 whole offers, 24 split ones, and of those that cost as much as the last of these,
+/// 24 of each size.
+static CHEAPEST_OF_EACH_SIZE: LazyLock<String> = LazyLock::new(|| {
+    let bounds = Bounds {
+        up_to: usize::from(UNITS_MAX),
+        answers: ANSWERS_MAX,
+    };
+    let few = bounds.cheaper_split();
+    let mut text = format!(
+        "with first_split as (select {SPLIT} from product where {ELIGIBLE} and split = 1 \
+         order by unit_price, units_left, expires_at, id limit {few}), \
+         last_price as (select max(price) as price from first_split) \
+         select * from first_split"
+    );
+    for size in 1..=usize::from(UNITS_MAX) {
+        let whole = bounds.whole_of_size(size);
+        let written = write!(
+            text,
+            " union all select * from (select {WHOLE} from product where {ELIGIBLE} and split = 0 \
+             and units_left = {size} order by price, expires_at, id limit {whole}) w{size} \
+             union all select * from (select {SPLIT} from product where {ELIGIBLE} and split = 1 \
+             and unit_price = (select price from last_price) and units_left = {size} \
+             order by expires_at, id limit {few}) s{size}"
+        );
+        written.expect("a string takes all text");
+    }
+    text
+});
+
+/// The offers that the best combinations can use. Some may be listed twice.
+pub(super) async fn cheapest_of_each_size(
+    connection: &mut AnyConnection,
+    eligible: Eligible,
+) -> Sql<Vec<Candidate>> {
+    candidates(connection, CHEAPEST_OF_EACH_SIZE.as_str(), eligible).await
+}
+
+/// The first offers by unit price: those from which the first site would have chosen.
+pub(super) async fn cheapest(
+    connection: &mut AnyConnection,
+    eligible: Eligible,
+    limit: usize,
+) -> Sql<Vec<Candidate>> {
+    let text = format!(
+        "select id, member_id, units_left, case when split = 1 then unit_price else price end as price, \
+         expires_at, split from product where {ELIGIBLE} order by unit_price, id limit {limit}"
+    );
+    candidates(connection, AssertSqlSafe(text), eligible).await
+}
+
+async fn candidates(
+    connection: &mut AnyConnection,
+    text: impl SqlSafeStr,
+    eligible: Eligible,
+) -> Sql<Vec<Candidate>> {
+    let rows = query(text)
+        .bind(eligible.month.get())
+        .bind(eligible.until.get())
+        .bind(i64::from(eligible.buyer))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(candidate).collect()
+}
+
+fn candidate(row: &AnyRow) -> Sql<Candidate> {
+    Ok(Candidate {
+        product: column(row, "id")?,
+        seller: column(row, "member_id")?,
+        units: column(row, "units_left")?,
+        price: column(row, "price")?,
+        sale: column(row, "split")?,
+        expires_at: column(row, "expires_at")?,
+    })
+}
+
+/// What a member has bought in a month.
+pub(super) async fn bought(
+    connection: &mut AnyConnection,
+    member: MemberId,
+    month: Month,
+) -> Sql<Units> {
+    let row = query("select bought from member_month where member_id = $1 and month = $2")
+        .bind(i64::from(member))
+        .bind(month.get())
+        .fetch_optional(connection)
+        .await?;
+    row.map_or(Ok(Units::ZERO), |row| column(&row, "bought"))
+}
+
+/// How an offer is shown, apart from what the optimizer knows of it.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub(super) member_name: String,
+    pub(super) member_image: Option<String>,
+    pub(super) updated_at: LocalDateTime,
+}
+
+/// Bound of ids in one statement: the parts of all answers and of the first site's choice, 120.
+const IDS_MAX: usize = 128;
+
+/// Sellers and times of offers, in no order.
+pub(super) async fn shown(
+    connection: &mut AnyConnection,
+    products: &[ProductId],
+) -> Sql<Vec<(ProductId, Shown)>> {
+    let mut found = Vec::with_capacity(products.len());
+    for ids in products.chunks(IDS_MAX) {
+        // Only a few texts, so that each is prepared once: the last id fills the remaining parameters.
+        let places = ids.len().next_power_of_two().max(8);
+        let marks: Vec<_> = (1..=places).map(|n| format!("${n}")).collect();
+        let text = format!(
+            "select p.id, p.updated_at, m.name, m.image_url from product p \
+             join member m on m.id = p.member_id where p.id in ({})",
+            marks.join(", ")
+        );
+        let mut asked = query(AssertSqlSafe(text));
+        let filled = ids.iter().chain(ids.last().into_iter().cycle());
+        for id in filled.take(places) {
+            asked = asked.bind(i64::from(*id));
+        }
+        for row in asked.fetch_all(&mut *connection).await? {
+            let shown = Shown {
+                member_name: row.try_get("name")?,
+                member_image: row.try_get("image_url")?,
+                updated_at: column(&row, "updated_at")?,
+            };
+            found.push((column(&row, "id")?, shown));
+        }
+    }
+    Ok(found)
+}
