@@ -220,7 +220,7 @@ async fn serve(
             }
         }
         let ends = commit_group(&mut writing, &mut group, &*clock).await;
-        match ends {
+        match ends.map_err(of_the_group) {
             Ok(ends) => {
                 metrics.db.commits.inc();
                 for (job, end) in group.drain(..).zip(ends) {
@@ -243,6 +243,15 @@ async fn serve(
                 }
             }
         }
+    }
+}
+
+/// The error that all writers of a failed group get. Only one of them can be its cause, if any, so for the
+/// others it is no defect: they may retry.
+fn of_the_group(error: DbError) -> DbError {
+    match error {
+        DbError::Defect(why) => DbError::Unavailable(why),
+        DbError::Busy | DbError::Unavailable(_) => error,
     }
 }
 

@@ -14,7 +14,7 @@ use market_api::metrics::Metrics;
 use shared::clock::{ManualClock, UnixMillis};
 use shared::config::Secret;
 use shared::drain::Drain;
-use sqlx::{Connection as _, Executor as _, Row as _};
+use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
 use tempfile::TempDir;
 use tokio::time::{interval, timeout};
 
@@ -58,7 +58,7 @@ pub(crate) async fn fresh_url(on: On, folder: &TempDir) -> DbUrl {
                 .expect("PostgreSQL for tests: infra/services up postgres, then its env file");
             let name = format!("market_{:016x}", rand::random::<u64>());
             sqlx::any::install_default_drivers();
-            let mut connection = sqlx::AnyConnection::connect(&server).await.unwrap();
+            let mut connection = AnyConnection::connect(&server).await.unwrap();
             let create = format!("create database {name}");
             connection
                 .execute(sqlx::AssertSqlSafe(create))
@@ -125,12 +125,21 @@ pub(crate) fn crowd(first: i64, last: i64, cash: i64) -> Vec<String> {
     ]
 }
 
+/// A session beside the pool, without its settings.
+pub(crate) async fn session(url: &DbUrl) -> AnyConnection {
+    let url = match url {
+        DbUrl::Postgres(url) => url.expose().clone(),
+        DbUrl::Sqlite(path) => format!("sqlite:{}", path.display()),
+    };
+    AnyConnection::connect(&url).await.unwrap()
+}
+
 /// The deadlocks that PostgreSQL has counted in this database; none on SQLite. It closes the pool, since a
 /// session reports its counters at its end at the latest.
 pub(crate) async fn deadlocks(db: &Db, url: &DbUrl) -> i64 {
     db.close().await;
-    let DbUrl::Postgres(url) = url else { return 0 };
-    let mut connection = sqlx::AnyConnection::connect(url.expose()).await.unwrap();
+    let DbUrl::Postgres(_) = url else { return 0 };
+    let mut connection = session(url).await;
     eventually("the other sessions have ended", async || {
         let others = "select count(*) from pg_stat_activity \
             where datname = current_database() and pid <> pg_backend_pid()";

@@ -4,13 +4,13 @@ use std::process::{Output, Stdio};
 
 use market_api::db::{Db, DbUrl};
 use market_api::ledger;
-use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Executor as _, Row as _};
 use tokio::process::Command;
 
 use crate::fixtures::SEOUL;
 use crate::on_both;
 use crate::shop::Shop;
-use crate::support::On;
+use crate::support::{On, session};
 
 on_both!(
     each_invariant_reports_its_violations_only,
@@ -262,12 +262,7 @@ struct Vandal(AnyConnection);
 
 impl Vandal {
     async fn connect(on: On, url: &DbUrl) -> Self {
-        let url = match url {
-            DbUrl::Postgres(url) => url.expose().clone(),
-            DbUrl::Sqlite(path) => format!("sqlite:{}", path.display()),
-        };
-        let session = AnyConnection::connect(&url).await.unwrap();
-        let mut vandal = Self(session);
+        let mut vandal = Self(session(url).await);
         match on {
             On::Postgres => {
                 vandal.run("set session_replication_role = replica").await;
