@@ -12,6 +12,7 @@ mod fixtures;
 mod support;
 
 mod credits;
+mod defects;
 mod findings;
 mod history;
 mod ledger;

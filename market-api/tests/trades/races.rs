@@ -17,7 +17,7 @@ use crate::shop::{Shop, combination, order, unless_busy};
 use crate::support::{On, deadlocks, eventually};
 
 on_both!(
-    opposite_purchases_and_combinations_all_succeed,
+    defect_7_opposite_purchases_and_combinations_all_succeed,
     one_key_in_parallel_has_one_effect,
     deletion_and_purchases_share_the_units,
     expiry_and_purchases_share_the_units,
@@ -29,7 +29,7 @@ const TO_MONTH_END: Duration = Duration::from_secs((15 * 24 + 12) * 3_600);
 
 /// Members 1 and 2 buy from each other, 3 and 4, …: 400 purchases. At the same time 200 others buy
 /// combinations of three of 40 of these offers, until nothing is left of them.
-async fn opposite_purchases_and_combinations_all_succeed(on: On) {
+async fn defect_7_opposite_purchases_and_combinations_all_succeed(on: On) {
     const PAIRS: i64 = 40;
     const EACH: i64 = 5;
     const COMBINATIONS: i64 = 200;
