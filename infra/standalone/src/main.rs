@@ -13,6 +13,7 @@ mod offers;
 mod page;
 mod serve;
 mod settings;
+mod trades;
 
 use std::error::Error;
 use std::io::Write as _;

@@ -1,4 +1,4 @@
-//! The embedded market: settings, demo members and offers, and the stand-in of a login provider.
+//! The embedded market: settings, demo members, offers and trades, and the stand-in of a login provider.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -29,6 +29,7 @@ use crate::demo;
 use crate::keys::{SITE, developer_family};
 use crate::offers;
 use crate::settings::Serve;
+use crate::trades;
 
 /// Path of the login provider's stand-in.
 const PROVIDER: &str = "/fake";
@@ -153,7 +154,7 @@ pub(crate) async fn build(
     Ok(Arc::new(market))
 }
 
-/// Creates missing demo members and offers. On a fresh database the members get the ids that the
+/// Creates missing demo members, offers and trades. On a fresh database the members get the ids that the
 /// demo rooms use.
 ///
 /// # Errors
@@ -179,6 +180,7 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), ApiError> {
         sellers.push(Some(member));
     }
     offers::set_up(market.products(), &sellers).await?;
+    trades::set_up(market, &sellers).await?;
     for (buyer, product) in demo::ASKED {
         // The demo rooms are recorded before the market allocates their ids to other chats. On a
         // database where the offers differ or were removed, such a room has no members.
@@ -244,4 +246,36 @@ fn people() -> Vec<Person> {
         }
     };
     demo::members().map(person).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use shared::clock::SystemClock;
+    use shared::config::parse;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::keys::DevKey;
+
+    /// A market of this program in a folder of its own, without demo data.
+    pub(crate) async fn open() -> (Market, TempDir) {
+        let data = tempfile::tempdir().unwrap();
+        DevKey::open(data.path()).unwrap();
+        let folder = data.path().to_str().unwrap();
+        let settings: Serve = parse(["dapanda", "--data", folder]).unwrap();
+        let urls = Urls::of(SocketAddr::from(([127, 0, 0, 1], 8_080))).unwrap();
+        let config = config(&settings, &urls);
+        let market = Market::build(&config, Arc::new(SystemClock), &Drain::new()).await;
+        (market.unwrap(), data)
+    }
+
+    /// The demo members, created.
+    pub(crate) async fn demo_members(market: &Market) -> Vec<Option<MemberId>> {
+        let mut made = Vec::new();
+        for one in demo::members() {
+            let created = market.members().find_or_create(profile(one)).await;
+            made.push(Some(created.unwrap().0));
+        }
+        made
+    }
 }

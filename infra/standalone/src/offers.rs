@@ -1,4 +1,5 @@
-//! Demo offers: fifty of mobile data and fifty of Wi-Fi around Seoul.
+//! Demo offers: fifty of mobile data and fifty of Wi-Fi around Seoul, and a few of mobile data that
+//! are sold out after the first start (`trades.rs`).
 //!
 //! They are created at the first start through the rules for members, within the monthly limits.
 //! Later starts add only what an interrupted first start left out: changed, sold or deleted offers
@@ -10,7 +11,7 @@ use market_api::products::{
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use shared::clock::LocalDateTime;
-use shared::ids::MemberId;
+use shared::ids::{MemberId, ProductId};
 use shared::money::Units;
 use shared::web::{ApiError, ErrorCode, PageSize};
 use tracing::info;
@@ -34,6 +35,10 @@ const UNIT_PRICE_FIVES: std::ops::RangeInclusive<i64> = 16..=50;
 
 /// Fixed seed: the same offers on every computer.
 const SEED: u64 = 20_250_807;
+
+/// Offers of 0.1 GB that are sold out at the first start: the seller's position, and the price.
+/// These sellers can still offer another 0.1 GB.
+pub(crate) const SOLD_OUT: [(usize, i64); 5] = [(2, 160), (3, 140), (4, 175), (5, 150), (6, 165)];
 
 /// An offer, with its seller's position among the demo members.
 #[derive(Clone, Debug)]
@@ -66,7 +71,7 @@ pub(crate) async fn set_up(
             None => 0,
         });
     }
-    for offer in all(sellers.len()) {
+    for offer in made(sellers.len()) {
         let Some(member) = sellers[offer.seller] else {
             continue;
         };
@@ -84,6 +89,67 @@ pub(crate) async fn set_up(
         }
     }
     Ok(())
+}
+
+/// An offer of mobile data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DataOffer {
+    /// The seller's position among the demo members.
+    pub(crate) seller: usize,
+    /// Its place among the seller's offers of mobile data.
+    pub(crate) nth: usize,
+    /// The amount in units of 0.1 GB.
+    pub(crate) units: u16,
+    /// Whether it is sold whole or in parts.
+    pub(crate) sale: Sale,
+}
+
+/// The offers of mobile data in the order of creation; the last ones are [`SOLD_OUT`].
+pub(crate) fn of_data(sellers: usize) -> Vec<DataOffer> {
+    let mut counts = vec![0; sellers];
+    let mut found = Vec::new();
+    for Offer { seller, what } in made(sellers) {
+        if let What::Data { units, sale, .. } = what {
+            let nth = counts[seller];
+            counts[seller] += 1;
+            found.push(DataOffer {
+                seller,
+                nth,
+                units,
+                sale,
+            });
+        }
+    }
+    found
+}
+
+/// The ids of a member's offers of mobile data in any state, in the order of creation.
+pub(crate) async fn data_ids(
+    products: &Products,
+    member: MemberId,
+) -> Result<Vec<ProductId>, ApiError> {
+    let mut ids = Vec::new();
+    for state in State::ALL {
+        let mut after = None;
+        loop {
+            let query = SellingQuery {
+                seller: member,
+                reader: member,
+                state,
+                size: PageSize::HISTORY,
+                after,
+            };
+            let page = products.details().selling(&query).await?;
+            after = page.rows.last().map(|row| row.id);
+            let data = page.rows.iter().filter(|row| row.kind == Kind::MobileData);
+            ids.extend(data.map(|row| row.id));
+            if !page.has_next {
+                break;
+            }
+        }
+    }
+    ids.sort_unstable();
+    Ok(ids)
 }
 
 /// How many offers this member has created, in any state.
@@ -121,7 +187,20 @@ async fn make(products: &Products, member: MemberId, what: What) -> Result<(), A
     Ok(())
 }
 
-/// All offers in the order of creation: data and Wi-Fi in turns, of one seller after the other. On
+/// All offers in the order of creation, with those that are sold out last.
+fn made(sellers: usize) -> Vec<Offer> {
+    let sold_out = SOLD_OUT.into_iter().map(|(seller, price)| Offer {
+        seller: seller % sellers,
+        what: What::Data {
+            price,
+            units: 1,
+            sale: Sale::Whole,
+        },
+    });
+    all(sellers).into_iter().chain(sold_out).collect()
+}
+
+/// The offers that are for sale in the order of creation: data and Wi-Fi in turns, of one seller after the other. On
 /// a fresh database the first two are the products that the demo rooms are about.
 fn all(sellers: usize) -> Vec<Offer> {
     let mut rng = StdRng::seed_from_u64(SEED);
@@ -204,19 +283,10 @@ fn spot(line: &str) -> SpotForm {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::net::SocketAddr;
-    use std::sync::Arc;
-
-    use market_api::app::Market;
-    use shared::clock::SystemClock;
-    use shared::config::parse;
-    use shared::drain::Drain;
 
     use super::*;
-    use crate::demo::{self, talk};
-    use crate::keys::DevKey;
-    use crate::market::{self, Urls};
-    use crate::settings::Serve;
+    use crate::demo::talk;
+    use crate::market::tests::{demo_members, open};
 
     const SELLERS: usize = 8;
 
@@ -318,22 +388,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_interrupted_first_start_is_made_whole_by_the_next() {
-        let data = tempfile::tempdir().unwrap();
-        DevKey::open(data.path()).unwrap();
-        let folder = data.path().to_str().unwrap();
-        let settings: Serve = parse(["dapanda", "--data", folder]).unwrap();
-        let urls = Urls::of(SocketAddr::from(([127, 0, 0, 1], 8_080))).unwrap();
-        let config = market::config(&settings, &urls);
-        let drain = Drain::new();
-        let market = Market::build(&config, Arc::new(SystemClock), &drain);
-        let market = market.await.unwrap();
-        let mut sellers = Vec::new();
-        for one in demo::members() {
-            let profile = market::profile(one);
-            let (member, _) = market.members().find_or_create(profile).await.unwrap();
-            sellers.push(Some(member));
-        }
-
+        let (market, _data) = open().await;
+        let sellers = demo_members(&market).await;
         let products = market.products();
         for Offer { seller, what } in all(SELLERS).into_iter().take(33) {
             make(products, sellers[seller].unwrap(), what)
@@ -346,7 +402,7 @@ mod tests {
             for seller in &sellers {
                 sum += count(products, seller.unwrap()).await.unwrap();
             }
-            assert_eq!(sum, 100);
+            assert_eq!(sum, 100 + SOLD_OUT.len() as u64);
         }
     }
 }
