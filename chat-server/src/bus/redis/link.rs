@@ -9,12 +9,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::clients::{Client, WithOptions};
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::{ClientLike as _, KeysInterface, PubsubInterface as _};
+use fred::interfaces::{
+    ClientLike as _, ClusterInterface as _, EventInterface as _, KeysInterface,
+    PubsubInterface as _,
+};
 use fred::types::config::{Config, ConnectionConfig, Options, PerformanceConfig};
-use fred::types::{ConnectHandle, Expiration, RespVersion};
+use fred::types::{ClusterStateChange, ConnectHandle, Expiration, RespVersion};
 use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 use shared::ids::Seq;
 use shared::redis::{RedisKind, RedisUrl, connection_config};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -62,6 +67,27 @@ pub(super) enum LinkError {
     /// The sender met an answer that a new connection may cure.
     #[error("given up after a failed publish")]
     GivenUp,
+}
+
+impl LinkError {
+    /// Whether another connection may do better: no answer, or a demoted primary, which refuses
+    /// every key and delivers no message.
+    pub(super) fn needs_another_connection(&self) -> bool {
+        match self {
+            Self::Client(error) => {
+                error.details().starts_with("READONLY")
+                    || matches!(
+                        error.kind(),
+                        ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Auth
+                    )
+            }
+            Self::Ended
+            | Self::NoConnection(_)
+            | Self::Silent(_)
+            | Self::Muddled
+            | Self::GivenUp => true,
+        }
+    }
 }
 
 /// Configuration of connections.
@@ -210,7 +236,7 @@ impl Drop for Link {
 /// A session's connection for commands.
 #[derive(Clone, Debug)]
 pub(super) struct CommandConnection {
-    pub(super) client: Client,
+    client: Client,
     channels: WithOptions<Client>,
     pub(super) sharded: bool,
     /// Cancelled to end the session by the task that finds it broken, and when it has ended.
@@ -234,18 +260,36 @@ impl CommandConnection {
         }
     }
 
-    pub(super) async fn publish(&self, channel: String, message: Bytes) -> Result<(), Error> {
-        if self.sharded {
+    pub(super) async fn publish(&self, channel: String, message: Bytes) -> Result<(), LinkError> {
+        let published: Result<(), Error> = if self.sharded {
             self.channels.spublish(channel, message).await
         } else {
             self.client.publish(channel, message).await
+        };
+        Ok(published?)
+    }
+
+    /// `CLUSTER NODES` of each node that it is connected to, in the order of their addresses.
+    pub(super) async fn cluster_nodes(&self) -> Result<Vec<String>, LinkError> {
+        let mut servers = self.client.active_connections();
+        servers.sort();
+        let mut texts = Vec::with_capacity(servers.len());
+        for server in servers {
+            let node = self.client.with_cluster_node(server);
+            texts.push(node.cluster_nodes().await?);
         }
+        Ok(texts)
+    }
+
+    /// Redirections of commands from now on.
+    pub(super) fn redirections(&self) -> Redirections {
+        Redirections(self.client.cluster_change_rx())
     }
 
     /// The values of these keys, in order; none of those that are on their way to another node.
-    pub(super) async fn values(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, Error> {
+    pub(super) async fn values(&self, keys: Vec<String>) -> Result<Vec<Option<String>>, LinkError> {
         if !self.sharded {
-            return self.client.mget(keys).await;
+            return Ok(self.client.mget(keys).await?);
         }
         let ask = |key| async {
             match self.of_key(self.client.get(key)).await {
@@ -254,7 +298,7 @@ impl CommandConnection {
             }
         };
         let answers = iter(keys).map(ask).buffered(COMMANDS_AT_ONCE);
-        answers.try_collect().await
+        Ok(answers.try_collect::<Vec<_>>().await?)
     }
 
     /// The answer to a command about a key of a cluster.
@@ -273,12 +317,14 @@ impl CommandConnection {
     ///
     /// On a cluster each is sent by itself: of a pipeline, the client library gives no answer but
     /// the refusal if one command is refused.
-    pub(super) async fn carry_out(&self, commands: Vec<Command>) -> Vec<Result<(), Error>> {
+    pub(super) async fn carry_out(&self, commands: Vec<Command>) -> Vec<Result<(), LinkError>> {
         if self.sharded {
             let say = |command| async {
                 match command {
                     Command::Publish { channel, message } => self.publish(channel, message).await,
-                    Command::Note { key, head } => self.of_key(note(&self.client, key, head)).await,
+                    Command::Note { key, head } => {
+                        Ok(self.of_key(note(&self.client, key, head)).await?)
+                    }
                 }
             };
             let answers = iter(commands).map(say).buffered(COMMANDS_AT_ONCE);
@@ -293,7 +339,24 @@ impl CommandConnection {
             // It cannot fail; if it did, there would be an answer less.
             queued.ok();
         }
-        pipeline.try_all().await
+        let answers = pipeline.try_all().await;
+        answers
+            .into_iter()
+            .map(|answer: Result<(), Error>| Ok(answer?))
+            .collect()
+    }
+}
+
+/// Redirections of a cluster's commands to other nodes.
+pub(super) struct Redirections(Receiver<Vec<ClusterStateChange>>);
+
+impl Redirections {
+    /// Returns when commands were redirected. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Result<(), LinkError> {
+        match self.0.recv().await {
+            Ok(_) | Err(RecvError::Lagged(_)) => Ok(()),
+            Err(RecvError::Closed) => Err(LinkError::Ended),
+        }
     }
 }
 

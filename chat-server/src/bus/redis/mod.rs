@@ -12,7 +12,8 @@
 //! and not two: the library repeats commands on a connection that lacks their predecessors, keeps a
 //! frozen node of a cluster, and does not report what it dropped.
 //!
-//! It stores nothing and orders nothing; the store does.
+//! Only `link` and `pubsub` name the client library, fred. The bus stores nothing and orders nothing;
+//! the store does.
 
 mod events;
 mod link;
@@ -20,6 +21,7 @@ mod message;
 mod names;
 mod outbox;
 mod probe;
+mod pubsub;
 mod receive_loop;
 mod sender;
 mod session;

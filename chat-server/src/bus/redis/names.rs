@@ -3,9 +3,9 @@
 //! A topic is the hash tag of its names (the part in braces, Redis Cluster specification, "Hash
 //! tags"), so its channel and its head key lie on one node of a cluster.
 
-use fred::types::cluster::ClusterRouting;
 use shared::ids::{MemberId, RoomId};
 
+use super::pubsub::Slots;
 use crate::log::Topic;
 
 /// 64 characters: it goes with every message.
@@ -63,24 +63,13 @@ impl Names {
     }
 
     /// The channels of this node's probes: one, or on a cluster one per primary.
-    pub(super) fn probes(&self, routing: Option<&ClusterRouting>) -> Vec<String> {
-        let Some(routing) = routing else {
-            return vec![self.probe(0)];
-        };
-        let mut open = routing.unique_primary_nodes();
-        let mut names = Vec::with_capacity(open.len());
-        for name in (0..PROBE_NAMES_MAX).map(|number| self.probe(number)) {
-            if open.is_empty() {
-                break;
-            }
-            let owner = routing.get_server(ClusterRouting::hash_key(name.as_bytes()));
-            let place = open.iter().position(|server| Some(server) == owner);
-            if let Some(place) = place {
-                open.swap_remove(place);
-                names.push(name);
+    pub(super) fn probes(&self, slots: Option<&Slots>) -> Vec<String> {
+        match slots {
+            None => vec![self.probe(0)],
+            Some(slots) => {
+                slots.one_per_primary((0..PROBE_NAMES_MAX).map(|number| self.probe(number)))
             }
         }
-        names
     }
 
     /// What a channel of ours is for.

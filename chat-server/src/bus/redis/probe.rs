@@ -63,7 +63,7 @@ impl Probes {
             };
             let error = match timeout(self.tuning.probe_max, probe).await {
                 Ok(Ok(())) => continue,
-                Ok(Err(error)) => LinkError::Client(error),
+                Ok(Err(error)) => error,
                 Err(_) => LinkError::Silent(self.tuning.probe_max),
             };
             self.metrics.bus_probe_failures.inc();

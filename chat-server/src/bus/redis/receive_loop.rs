@@ -2,38 +2,32 @@
 
 use std::sync::Arc;
 
-use fred::types::Message;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
-
 use super::message::{self, BusMessage, Unreadable};
 use super::names::Channel;
+use super::pubsub::{Message, Messages, Received};
 use super::{BusDirection, Shared};
 use crate::bus::BusEvent;
 use crate::log::Topic;
 
 /// Runs until the connection is closed. It waits for nothing else: messages that are not taken out
 /// of the client's channel in time are dropped there.
-pub(super) async fn run(shared: Arc<Shared>, mut arriving: Receiver<Message>) {
-    loop {
-        match arriving.recv().await {
-            Ok(message) => receive(&shared, &message),
-            // The channel continues with the oldest message that it still has.
-            Err(RecvError::Lagged(count)) => {
+pub(super) async fn run(shared: Arc<Shared>, mut messages: Messages) {
+    while let Some(received) = messages.next().await {
+        match received {
+            Received::Message(message) => receive(&shared, &message),
+            Received::Dropped(count) => {
                 shared.metrics.bus_lagged.inc_by(count);
                 shared.events.push_lost();
             }
-            Err(RecvError::Closed) => return,
         }
     }
 }
 
 fn receive(shared: &Shared, message: &Message) {
-    let Some(channel) = shared.names.purpose(&message.channel) else {
+    let Some(channel) = shared.names.purpose(message.channel()) else {
         return;
     };
-    let bytes = message.value.as_bytes().unwrap_or_default();
-    let content = message::read(bytes);
+    let content = message::read(message.bytes());
     let own = match &content {
         Ok((node, _)) | Err(Unreadable::Header { node, .. }) => *node == shared.node,
         Err(Unreadable::Nothing) => false,

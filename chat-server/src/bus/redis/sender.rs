@@ -6,10 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fred::error::{Error, ErrorKind};
 use tokio::time::sleep;
 
-use super::link::{Command, CommandConnection};
+use super::link::{Command, CommandConnection, LinkError};
 use super::names::Names;
 use super::outbox::Item;
 use super::{BusDirection, Shared};
@@ -75,7 +74,7 @@ async fn send(shared: &Shared, connection: &CommandConnection, items: Vec<Item>)
     metrics.bus_publish_seconds.observe(took.as_secs_f64());
     let whole = answers.len() == commands_of.iter().sum::<usize>();
     let mut errors = answers.iter().flat_map(|answer| answer.as_ref().err());
-    if errors.any(is_fatal) || !whole {
+    if errors.any(LinkError::needs_another_connection) || !whole {
         connection.over.cancel();
     }
     let mut answers = answers.into_iter();
@@ -112,15 +111,4 @@ fn put(item: &Item, names: &Names, commands: &mut Vec<Command>) {
     };
     let message = message.clone();
     commands.push(Command::Publish { channel, message });
-}
-
-/// Whether another connection may do better: no answer, or a demoted primary, which refuses every
-/// key and delivers no message.
-fn is_fatal(error: &Error) -> bool {
-    let is_demoted = error.details().starts_with("READONLY");
-    is_demoted
-        || matches!(
-            error.kind(),
-            ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Auth
-        )
 }

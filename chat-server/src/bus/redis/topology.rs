@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-use fred::interfaces::{ClientLike as _, ClusterInterface as _, EventInterface as _};
-use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::link::{CommandConnection, LinkError};
@@ -33,17 +31,8 @@ struct View {
 
 impl Topology {
     pub(super) async fn look(connection: &CommandConnection) -> Result<Self, LinkError> {
-        let mut servers = connection.client.active_connections();
-        servers.sort();
-        let mut views = Vec::with_capacity(servers.len());
-        for server in servers {
-            let text: String = connection
-                .client
-                .with_cluster_node(server)
-                .cluster_nodes()
-                .await?;
-            views.push(View::read(&text));
-        }
+        let texts = connection.cluster_nodes().await?;
+        let views = texts.iter().map(|text| View::read(text)).collect();
         Ok(Self { views })
     }
 
@@ -58,16 +47,13 @@ impl Topology {
         connection: &CommandConnection,
         every: Duration,
     ) -> Result<(), LinkError> {
-        let mut redirections = connection.client.cluster_change_rx();
+        let mut redirections = connection.redirections();
         let mut due = interval(every);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         due.tick().await; // the first tick is at once
         loop {
             tokio::select! {
-                redirection = redirections.recv() => match redirection {
-                    Ok(_) | Err(RecvError::Lagged(_)) => {}
-                    Err(RecvError::Closed) => return Err(LinkError::Ended),
-                },
+                redirection = redirections.next() => redirection?,
                 _ = due.tick() => {}
             }
             if Self::look(connection).await? != *self {
