@@ -171,11 +171,15 @@ export const checks = [
       await isNamed(tab);
     }
     await tab.go('#/market/data');
+    // Until the list is there, other things are next to the choice of its order.
+    await tab.page.waitForSelector('#offers [data-offer][aria-current="true"]');
+    await tab.quiet();
     await tab.page.focus('#choice-sort');
     await tab.page.keyboard.press('Tab'); // The list,
     await tab.page.keyboard.press('Tab'); // and its first offer.
     await tab.page.keyboard.press('Tab');
     const second = await tab.page.evaluate(() => document.activeElement.dataset.offer);
+    assert.equal(second, await tab.page.getAttribute('#offers [data-offer] >> nth=1', 'data-offer'));
     await tab.page.keyboard.press('Enter');
     await until('the second offer is open', async () => tab.page.url().endsWith(`#/market/data/${second}`));
   }],

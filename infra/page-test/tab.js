@@ -76,8 +76,16 @@ export class Tab {
     return until('the page is quiet', async () => Date.now() - this.askedAt > 1_000);
   }
 
+  /** Follows an address of the page, and returns when the page has begun to show it. */
   go(hash) {
-    return this.page.evaluate((to) => (location.hash = to), hash);
+    const follow = (to) =>
+      new Promise((resolve) => {
+        if (location.hash === to) resolve();
+        // After the page's own listeners.
+        window.addEventListener('hashchange', () => setTimeout(resolve), { once: true });
+        location.hash = to;
+      });
+    return this.page.evaluate(follow, hash);
   }
 
   async send(text) {
