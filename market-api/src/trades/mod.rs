@@ -16,8 +16,12 @@ mod repo;
 mod scrap;
 mod settle;
 
+use shared::ids::MemberId;
+use shared::money::Units;
+
 use crate::cache::ListCache;
 use crate::db::{Abort, Db};
+use crate::scrap::{Conditions, QuoteError, Scrap, ScrapQuote};
 
 pub use data::DataOrder;
 pub use error::{NewTerms, Outdated, PurchaseError};
@@ -43,6 +47,7 @@ pub struct Trades {
     cache: ListCache,
     fees: Fees,
     histories: Histories,
+    scrap: Scrap,
 }
 
 impl Trades {
@@ -51,10 +56,20 @@ impl Trades {
     pub fn new(db: Db, cache: ListCache, fees: Fees) -> Self {
         Self {
             histories: Histories::new(db.clone()),
+            scrap: Scrap::new(db.clone()),
             db,
             cache,
             fees,
         }
+    }
+
+    /// A quote for a buyer whose quoted combination cannot be bought any more.
+    ///
+    /// # Errors
+    /// See [`QuoteError`].
+    pub async fn quote(&self, buyer: MemberId, units: Units) -> Result<ScrapQuote, QuoteError> {
+        let quote = self.scrap.quote(buyer, units, Conditions::default());
+        Ok(quote.await?.into())
     }
 
     /// Histories of trades.

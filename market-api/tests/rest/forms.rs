@@ -381,7 +381,14 @@ async fn only_shapes_of_the_contract_are_taken(on: On) {
 
 /// JSON values that a field of this type cannot hold.
 fn not_of_the_type(name: &str, value: &Value) -> Vec<String> {
-    let is_fraction = ["dataAmount", "changedAmount", "latitude", "longitude"].contains(&name);
+    let is_fraction = [
+        "dataAmount",
+        "totalAmount",
+        "changedAmount",
+        "latitude",
+        "longitude",
+    ]
+    .contains(&name);
     let mut odd = vec![json!([value]), json!({ "value": value }), json!(null)];
     match value {
         Value::Number(number) => odd.extend([json!(number.to_string()), json!(true)]),

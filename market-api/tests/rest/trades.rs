@@ -7,10 +7,17 @@ use crate::products;
 use crate::site::{Answer, Ask, Cookies, Site};
 
 const DATA: &str = "/api/trades/mobile-data/default";
+pub(crate) const SCRAP: &str = "/api/trades/mobile-data/scrap";
 
 /// A part of a split offer; see `products::data`.
 pub(crate) fn purchase(product: u32) -> Option<Value> {
     Some(json!({ "productId": product, "mobileDataId": product, "dataAmount": 0.1 }))
+}
+
+/// A combination of one part, for this price.
+pub(crate) fn combination(product: u32, price: i64) -> Option<Value> {
+    let part = json!({ "productId": product, "mobileDataId": product, "purchaseAmount": 0.1 });
+    Some(json!({ "totalAmount": 0.1, "totalPrice": price, "combinations": [part] }))
 }
 
 /// The products' requests, and before the last one, which deletes product 1, a valid request for each
@@ -20,6 +27,7 @@ pub(crate) fn with_offers(
 ) -> Vec<(Method, &'static str, Option<Value>)> {
     let own = [
         (Method::POST, DATA, purchase(1)),
+        (Method::POST, SCRAP, combination(1, 10)),
         (Method::GET, "/api/trades/purchase-history?size=2", None),
         (
             Method::GET,
@@ -68,6 +76,32 @@ pub(crate) async fn purchases(site: &Site, seller: &Cookies, buyer: &Cookies) {
     refused.is(409, 4008);
     assert_eq!(refused.json()["data"]["price"], 10);
     histories(site, buyer).await;
+    scrap(site, buyer, id).await;
+}
+
+/// The old body, and a fresh quote for one that is outdated.
+async fn scrap(site: &Site, buyer: &Cookies, id: u32) {
+    let keyed = |key: &'static str, form: Value| -> Ask<'_> {
+        let ask = site.ask(Method::POST, SCRAP).by(buyer);
+        ask.header("idempotency-key", key).json(&form)
+    };
+    let form = combination(id, 10).unwrap();
+    keyed("s", form.clone()).send().await.is(200, 0);
+    let mut outdated = form;
+    outdated["totalPrice"] = json!(11);
+    keyed("s", outdated.clone()).send().await.is(422, 5009);
+    let refused = keyed("t", outdated.clone()).send().await;
+    refused.is(409, 4008);
+    let quote = &refused.json()["data"];
+    assert_eq!(
+        (&quote["totalAmount"], &quote["totalPrice"]),
+        (&json!(0.1), &json!(10))
+    );
+    assert_eq!(quote["combinations"][0]["productId"], id);
+    // The quote is the body of the purchase.
+    keyed("t", quote.clone()).send().await.is(200, 0);
+    outdated["totalAmount"] = json!(0.25);
+    keyed("u", outdated).send().await.is(400, 1006);
 }
 
 /// One purchase for 10 won, field by field.
