@@ -307,6 +307,7 @@ impl Draw {
             .collect();
         match active.choose(&mut self.rng) {
             Some(nth) if !self.one_in(8) => Some(*nth),
+            None if !self.one_in(4) => None,
             _ => Some(self.rng.random_range(0..count)),
         }
     }
@@ -317,8 +318,8 @@ impl Draw {
         let units = match (offer.terms.split, self.rng.random_range(0..12)) {
             (_, 0) => Some(self.rng.random_range(0..=21)),
             (_, 1) => None,
-            (true, 2..=4) => Some(left),
-            (true, _) => Some(self.rng.random_range(1..=left)),
+            (true, 2..=3) => Some(left),
+            (true, _) => Some(self.rng.random_range(1..=left.min(5))),
             (false, 2..=6) => Some(offer.left),
             (false, _) => None,
         };
@@ -336,13 +337,17 @@ impl Draw {
     }
 
     /// One to four offers, mostly with the right amounts and price.
-    fn combination(&mut self, model: &Model) -> Wanted {
+    fn combination(&mut self, model: &Model, first: usize) -> Wanted {
         let mut parts = BTreeMap::new();
-        for _ in 0..self.rng.random_range(1..=4) {
-            let Some(nth) = self.offer(model) else { break };
+        for part in 0..self.rng.random_range(1..=4) {
+            let nth = match part {
+                0 => Some(first),
+                _ => self.offer(model),
+            };
+            let Some(nth) = nth else { break };
             let offer = &model.offers[nth];
             let units = if offer.terms.split {
-                self.rng.random_range(1..=offer.left.max(1))
+                self.rng.random_range(1..=offer.left.clamp(1, 5))
             } else {
                 offer.left.max(1)
             };
@@ -361,7 +366,10 @@ impl Draw {
         Wanted::Combination(parts.into_iter().collect(), price)
     }
 
-    fn op(&mut self, model: &Model, repeated: &[Op]) -> Op {
+    fn op(&mut self, model: &Model, nth: usize, repeated: &[Op]) -> Op {
+        if nth < PLANS.len() && !self.one_in(6) {
+            return Op::Open(nth, self.rng.random_range(500..=12_000));
+        }
         let kind = self.rng.random_range(0..100);
         let Some(offer) = self.offer(model).filter(|_| kind >= 18) else {
             return match kind % 6 {
@@ -371,8 +379,8 @@ impl Draw {
         };
         let seller = model.offers[offer].seller;
         match kind {
-            18..=24 => Op::Open(self.member(), self.rng.random_range(500..=12_000)),
-            25..=31 => {
+            18..=19 => Op::Open(self.member(), self.rng.random_range(500..=12_000)),
+            20..=26 => {
                 let by = if self.one_in(6) {
                     self.member()
                 } else {
@@ -380,7 +388,7 @@ impl Draw {
                 };
                 Op::Edit(by, offer, self.terms())
             }
-            32..=36 => {
+            27..=30 => {
                 let by = if self.one_in(6) {
                     self.member()
                 } else {
@@ -388,20 +396,23 @@ impl Draw {
                 };
                 Op::Delete(by, offer)
             }
-            37..=43 => Op::Wait(match self.rng.random_range(0..8) {
+            31..=36 => Op::Wait(match self.rng.random_range(0..16) {
                 0 => 1,
-                1..=4 => self.rng.random_range(1..=60_000),
-                5 => 3_600_000,
-                6 => 86_400_000,
+                1..=9 => self.rng.random_range(1..=60_000),
+                10..=11 => 3_600_000,
+                12..=13 => 86_400_000,
                 _ => 16 * 86_400_000,
             }),
-            44..=46 => Op::Expire,
-            47..=52 if !repeated.is_empty() => repeated.choose(&mut self.rng).unwrap().clone(),
+            37..=39 => Op::Expire,
+            40..=45 if !repeated.is_empty() => repeated.choose(&mut self.rng).unwrap().clone(),
             _ => {
-                let buyer = self.member();
+                let mut buyer = self.member();
+                if buyer == seller && !self.one_in(8) {
+                    buyer = (seller + 1) % (PLANS.len() - 1);
+                }
                 let key = self.one_in(3).then(|| self.rng.random_range(0..4));
                 let wanted = if self.one_in(3) {
-                    self.combination(model)
+                    self.combination(model, offer)
                 } else {
                     Wanted::Data(self.order(model, offer))
                 };
@@ -437,7 +448,7 @@ async fn run(sides: &mut [Side], seed: u64, tally: &mut Tally) {
     let mut model = Model::new(sides[0].shop.market.now_ms(), &PLANS);
     let (mut done, mut keyed) = (Vec::new(), Vec::new());
     for _ in 0..draw.rng.random_range(1..=OPS_MAX) {
-        let op = draw.op(&model, &keyed);
+        let op = draw.op(&model, done.len(), &keyed);
         let expected = model.apply(&op);
         *tally.entry(kind_of(&op, expected)).or_default() += 1;
         done.push((op.clone(), expected));
