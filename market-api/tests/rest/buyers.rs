@@ -20,10 +20,12 @@ on_both! {
     one_whole_offer_is_sold_once_to_a_thousand_buyers_over_http,
     split_offer_of_two_gigabytes_is_sold_once_as_a_whole,
     split_offer_of_two_gigabytes_is_sold_twice_in_halves,
+    split_offer_of_two_gigabytes_is_sold_once_as_a_combination,
     hundred_requests_with_one_key_have_one_effect_over_http,
 }
 
 const DATA: &str = "/api/trades/mobile-data/default";
+const SCRAP: &str = "/api/trades/mobile-data/scrap";
 
 /// The first buyer's id; the seller's is the one before.
 const FIRST: i64 = 1_001;
@@ -121,11 +123,11 @@ impl Crowd {
     }
 
     /// All buyers send this purchase at once; counts the responses by status and code.
-    async fn all_buy(&self, form: &Value) -> BTreeMap<(u16, u64), usize> {
+    async fn all_buy(&self, path: &str, form: &Value) -> BTreeMap<(u16, u64), usize> {
         let sent = self
             .buyers
             .iter()
-            .map(|buyer| self.post(buyer, DATA, form, None));
+            .map(|buyer| self.post(buyer, path, form, None));
         let mut counts = BTreeMap::new();
         for response in join_all(sent).await {
             let kind = (response.status.as_u16(), response.code);
@@ -153,7 +155,7 @@ async fn one_whole_offer(on: On, buyers: usize) {
     let crowd = Crowd::open(on, buyers.try_into().unwrap()).await;
     let offer = crowd.offer(3_000, 2.0, false).await;
     let form = json!({ "productId": offer, "mobileDataId": offer, "dataAmount": null });
-    let counts = crowd.all_buy(&form).await;
+    let counts = crowd.all_buy(DATA, &form).await;
     assert_eq!(
         counts,
         BTreeMap::from([((200, 0), 1), ((400, 4_003), buyers - 1)])
@@ -169,28 +171,47 @@ async fn one_whole_offer_is_sold_once_to_a_thousand_buyers_over_http(on: On) {
     one_whole_offer(on, 1_000).await;
 }
 
-/// A hundred buyers of a split offer of 2.0 GB for 3,000 won; each wants this part of it.
-async fn split_offer(on: On, gigabytes: f64, sold: usize) {
-    const BUYERS: usize = 100;
-    let crowd = Crowd::open(on, 100).await;
-    let offer = crowd.offer(3_000, 2.0, true).await;
-    let form = json!({ "productId": offer, "mobileDataId": offer, "dataAmount": gigabytes });
-    let mut counts = crowd.all_buy(&form).await;
+/// Buyers of a split offer of 2.0 GB for 3,000 won.
+const BUYERS: usize = 100;
+
+/// Of the buyers this many succeed; the others are refused with this status.
+async fn split_offer(crowd: Crowd, path: &str, form: Value, sold: usize, refused: u16) {
+    let mut counts = crowd.all_buy(path, &form).await;
     assert_eq!(counts.remove(&(200, 0)), Some(sold));
-    // Refused by the offer's state, or by what was left of it a moment before.
-    let refused = [(400, 4_003), (400, 4_005)].map(|kind| counts.remove(&kind).unwrap_or(0));
-    assert_eq!(refused.iter().sum::<usize>(), BUYERS - sold, "{counts:?}");
-    let left = format!("select units_left from product where id = {offer} and state = 'SOLD_OUT'");
-    assert_eq!(crowd.site.number(&left).await, 0);
+    // By the offer's state, or by what was left of it a moment before.
+    let others = [4_003, 4_005].map(|code| counts.remove(&(refused, code)).unwrap_or(0));
+    assert_eq!(others.iter().sum::<usize>(), BUYERS - sold, "{counts:?}");
+    let left = "select units_left from product where state = 'SOLD_OUT'";
+    assert_eq!(crowd.site.number(left).await, 0);
     crowd.close(sold.try_into().unwrap()).await;
 }
 
+/// Each wants this part of it.
+async fn parts(on: On, gigabytes: f64, sold: usize) {
+    let crowd = Crowd::open(on, BUYERS.try_into().unwrap()).await;
+    let offer = crowd.offer(3_000, 2.0, true).await;
+    let form = json!({ "productId": offer, "mobileDataId": offer, "dataAmount": gigabytes });
+    split_offer(crowd, DATA, form, sold, 400).await;
+}
+
 async fn split_offer_of_two_gigabytes_is_sold_once_as_a_whole(on: On) {
-    split_offer(on, 2.0, 1).await;
+    parts(on, 2.0, 1).await;
 }
 
 async fn split_offer_of_two_gigabytes_is_sold_twice_in_halves(on: On) {
-    split_offer(on, 1.0, 2).await;
+    parts(on, 1.0, 2).await;
+}
+
+async fn split_offer_of_two_gigabytes_is_sold_once_as_a_combination(on: On) {
+    let crowd = Crowd::open(on, BUYERS.try_into().unwrap()).await;
+    crowd.offer(3_000, 2.0, true).await;
+    let path = format!("{SCRAP}?dataAmount=2.0");
+    let quote = crowd.site.ask(http::Method::GET, &path);
+    let quote = quote.bearer(&crowd.buyers[0]).send().await;
+    quote.is(200, 0);
+    let quote = quote.json()["data"].clone();
+    assert_eq!(quote["totalPrice"], 3_000);
+    split_offer(crowd, SCRAP, quote, 1, 409).await;
 }
 
 async fn hundred_requests_with_one_key_have_one_effect_over_http(on: On) {
