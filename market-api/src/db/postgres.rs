@@ -30,6 +30,10 @@ const ATTEMPTS_MAX: u32 = 3;
 /// attempt would wait forever.
 const ATTEMPT_MAX: Duration = Duration::from_secs(30);
 
+/// A connection that was used within this time is taken for alive: a test would cost each read and write a
+/// round trip. One that the server has closed since fails its request, as it would a moment later.
+const UNTESTED_MAX: Duration = Duration::from_secs(1);
+
 /// Session settings: time-outs of locks, statements and idle transactions; the time zone.
 const SESSION: &str = "set lock_timeout = '2s'; set statement_timeout = '5s'; \
      set idle_in_transaction_session_timeout = '10s'; set time zone 'UTC'";
@@ -43,6 +47,16 @@ pub(super) async fn open(url: &str) -> Result<AnyPool, DbError> {
     let options = AnyPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_MAX)
+        // Instead of the pool's own test of each connection that it hands out, which is a round trip.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > UNTESTED_MAX {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(|connection, _| {
             Box::pin(async move {
                 connection.execute(SESSION).await?;
