@@ -6,12 +6,15 @@
 //!
 //! What this module does not do: send. A relay reads and deletes the rows.
 
-use shared::clock::LocalDateTime;
+use std::collections::BTreeMap;
+
+use shared::clock::{LocalDateTime, UnixMillis};
 use shared::event::{Aggregate, Envelope, Event, EventId, VERSION};
 use shared::ids::MemberId;
-use sqlx::{Row as _, query};
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row as _, query};
 
-use crate::db::row::column;
+use crate::db::row::{column, places};
 use crate::db::{Db, DbError, Lock, LockMode, Tx};
 
 /// An event to append.
@@ -39,52 +42,92 @@ impl NewEvent {
 
 /// Appends an event in this transaction. It locks the aggregate's number until the end, so events of one
 /// aggregate wait for each other: take an aggregate that few transactions share. It comes last in the lock
-/// order; several aggregates in ascending order.
+/// order.
 ///
 /// # Errors
 /// The database's.
 pub async fn append(tx: &mut Tx<'_>, new: &NewEvent) -> Result<(), sqlx::Error> {
-    let aggregate_seq = next_number(tx, &new.aggregate).await?;
-    let envelope = Envelope {
+    append_all(tx, std::slice::from_ref(new)).await
+}
+
+/// Appends events of different aggregates, all in two statements, in ascending order of their aggregates.
+///
+/// # Errors
+/// The database's; also two events of one aggregate, a defect.
+pub async fn append_all(tx: &mut Tx<'_>, events: &[NewEvent]) -> Result<(), sqlx::Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut events: Vec<&NewEvent> = events.iter().collect();
+    events.sort_by(|one, other| one.aggregate.cmp(&other.aggregate));
+    let numbers = next_numbers(tx, &events).await?;
+    let text = format!(
+        "insert into outbox (event_id, kind, aggregate, aggregate_seq, body, occurred_at) values {}",
+        places(events.len(), 6)
+    );
+    let now = tx.now();
+    let mut insert = query(AssertSqlSafe(text));
+    for new in events {
+        let number = numbers.get(new.aggregate.as_str()).copied();
+        let number = number.ok_or(sqlx::Error::RowNotFound)?;
+        let envelope = envelope_of(new, number, now);
+        let body =
+            serde_json::to_string(&envelope).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        insert = insert
+            .bind(envelope.id.as_str().to_owned())
+            .bind(new.event.kind().as_str().to_owned())
+            .bind(new.aggregate.as_str())
+            .bind(i64::try_from(number).map_err(|error| sqlx::Error::Encode(error.into()))?)
+            .bind(body)
+            .bind(now.get());
+    }
+    insert.execute(tx.connection()).await?;
+    Ok(())
+}
+
+fn envelope_of(new: &NewEvent, aggregate_seq: u64, now: UnixMillis) -> Envelope {
+    Envelope {
         version: VERSION,
         id: EventId::random(&mut rand::rng()),
         aggregate: new.aggregate.clone(),
         aggregate_seq,
-        occurred_at: LocalDateTime::from_unix(tx.now()),
+        occurred_at: LocalDateTime::from_unix(now),
         traceparent: None,
         members: new.members.clone(),
         event: new.event.clone(),
-    };
-    let number = i64::try_from(aggregate_seq).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let text =
-        serde_json::to_string(&envelope).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let now = tx.now().get();
-    query(
-        "insert into outbox (event_id, kind, aggregate, aggregate_seq, body, occurred_at) \
-         values ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(envelope.id.as_str())
-    .bind(new.event.kind().as_str())
-    .bind(new.aggregate.as_str())
-    .bind(number)
-    .bind(text)
-    .bind(now)
-    .execute(tx.connection())
-    .await?;
-    Ok(())
+    }
 }
 
-/// The next number of an aggregate. Numbers have a table of their own, since sent events are deleted.
-async fn next_number(tx: &mut Tx<'_>, aggregate: &Aggregate) -> Result<u64, sqlx::Error> {
-    tx.note_locks([Lock::OutboxNumber(aggregate.clone())], LockMode::Exclusive);
-    let row = query(
-        "insert into outbox_number (aggregate, last) values ($1, 1) \
-         on conflict (aggregate) do update set last = outbox_number.last + 1 returning last",
-    )
-    .bind(aggregate.as_str())
-    .fetch_one(tx.connection())
-    .await?;
-    column(&row, "last")
+/// The next number of each event's aggregate. Numbers have a table of their own, since sent events are
+/// deleted. The rows are locked in the order of `events`.
+async fn next_numbers(
+    tx: &mut Tx<'_>,
+    events: &[&NewEvent],
+) -> Result<BTreeMap<String, u64>, sqlx::Error> {
+    let locks = events
+        .iter()
+        .map(|new| Lock::OutboxNumber(new.aggregate.clone()));
+    tx.note_locks(locks, LockMode::Exclusive);
+    let values: Vec<_> = (1..=events.len())
+        .map(|place| format!("(${place}, 1)"))
+        .collect();
+    let text = format!(
+        "insert into outbox_number (aggregate, last) values {} \
+         on conflict (aggregate) do update set last = outbox_number.last + 1 \
+         returning aggregate, last",
+        values.join(", ")
+    );
+    let mut upsert = query(AssertSqlSafe(text));
+    for new in events {
+        upsert = upsert.bind(new.aggregate.as_str());
+    }
+    let rows = upsert.fetch_all(tx.connection()).await?;
+    let read = |row: &AnyRow| Ok((row.try_get("aggregate")?, column(row, "last")?));
+    let numbers: BTreeMap<_, _> = rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?;
+    if numbers.len() != events.len() {
+        return Err(sqlx::Error::Encode("two events of one aggregate".into()));
+    }
+    Ok(numbers)
 }
 
 /// The backlog of the outbox.

@@ -100,3 +100,28 @@ pub fn named<T: TextColumn>(row: &AnyRow, name: &str) -> Result<T, sqlx::Error> 
 fn refuse(name: &str, why: impl Display) -> sqlx::Error {
     sqlx::Error::Decode(format!("column {name}: {why}").into())
 }
+
+/// Placeholders of an insert of several rows: `($1, $2), ($3, $4)` for two rows of two columns.
+#[must_use]
+pub fn places(rows: usize, columns: usize) -> String {
+    let row = |row: usize| {
+        let first = row * columns + 1;
+        let places: Vec<_> = (first..first + columns)
+            .map(|place| format!("${place}"))
+            .collect();
+        format!("({})", places.join(", "))
+    };
+    let rows: Vec<_> = (0..rows).map(row).collect();
+    rows.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_numbered_through_all_rows() {
+        assert_eq!(places(2, 3), "($1, $2, $3), ($4, $5, $6)");
+        assert_eq!(places(1, 1), "($1)");
+    }
+}

@@ -66,7 +66,8 @@ pub async fn lock_month_in(
     row.map(read).transpose()
 }
 
-/// Adds purchased data to a member's plan, for the month of the transaction.
+/// Adds purchased data to a member's plan, for the month of the transaction. One conditional statement: it
+/// waits for concurrent purchases on the month's row, and needs no lock before it.
 ///
 /// # Errors
 /// [`BuyError`], or the database's.
@@ -75,19 +76,38 @@ pub async fn add_bought_in(
     member: MemberId,
     units: Units,
 ) -> Result<(), Abort<BuyError>> {
+    // More would break the CHECK of a month's first row.
+    if units <= MONTH_UNITS_MAX && try_add_bought(tx, member, units).await? {
+        return Ok(());
+    }
+    let plan = query("select 1 from plan where member_id = $1").bind(i64::from(member));
+    let plan = plan.fetch_optional(tx.connection()).await?;
+    Err(Abort::Refused(match plan {
+        Some(_) => BuyError::Limit,
+        None => BuyError::NoPlan,
+    }))
+}
+
+/// False without a plan, or if the month's purchases would exceed the limit.
+async fn try_add_bought(
+    tx: &mut Tx<'_>,
+    member: MemberId,
+    units: Units,
+) -> Result<bool, sqlx::Error> {
     let month = tx.month();
-    let Some(had) = lock_month_in(tx, member, month).await? else {
-        return Err(Abort::Refused(BuyError::NoPlan));
-    };
-    let bought = had.bought.checked_add(units);
-    let Some(bought) = bought.filter(|bought| *bought <= MONTH_UNITS_MAX) else {
-        return Err(Abort::Refused(BuyError::Limit));
-    };
-    query("update member_month set bought = $3 where member_id = $1 and month = $2")
-        .bind(i64::from(member))
-        .bind(month.get())
-        .bind(i64::from(bought.get()))
-        .execute(tx.connection())
-        .await?;
-    Ok(())
+    tx.note_locks([Lock::Month(member, month)], LockMode::Exclusive);
+    let added = query(
+        "insert into member_month (member_id, month, providing, bought) \
+         select member_id, cast($2 as bigint), providing, cast($3 as bigint) from plan \
+         where member_id = $1 on conflict (member_id, month) do update \
+         set bought = member_month.bought + excluded.bought \
+         where member_month.bought + excluded.bought <= $4 returning bought",
+    )
+    .bind(i64::from(member))
+    .bind(month.get())
+    .bind(i64::from(units.get()))
+    .bind(i64::from(MONTH_UNITS_MAX.get()))
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(added.is_some())
 }

@@ -67,6 +67,10 @@ pub(super) async fn settle_in(
     }
     let trade = record_purchase(tx, buyer, basket, paid).await?;
     let sales = record_sales(tx, trade, basket, fees).await?;
+    let bought = sales.iter().map(|sale| (trade, sale.line));
+    let sold = sales.iter().map(|sale| (sale.trade, sale.line));
+    let details: Vec<_> = bought.chain(sold).collect();
+    repo::insert_details(tx, &details).await?;
     post(tx, buyer, trade, paid, &sales).await?;
     append_events(tx, buyer, trade, basket, &sales).await?;
     Ok(trade)
@@ -89,9 +93,7 @@ async fn record_purchase(
         paid: Some(paid),
         purchase: None,
     };
-    let trade = repo::insert_trade(tx, &new).await?;
-    repo::insert_details(tx, trade, &basket.lines).await?;
-    Ok(trade)
+    repo::insert_trade(tx, &new).await
 }
 
 async fn record_sales(
@@ -114,7 +116,6 @@ async fn record_sales(
             purchase: Some(purchase),
         };
         let trade = repo::insert_trade(tx, &new).await?;
-        repo::insert_details(tx, trade, std::slice::from_ref(line)).await?;
         sales.push(Sale {
             line: *line,
             trade,
@@ -159,8 +160,7 @@ async fn post(
     Ok(())
 }
 
-/// Events last, since they lock the numbers of their aggregates, in ascending order of their names:
-/// products before trades.
+/// Events last, since they lock the numbers of their aggregates.
 async fn append_events(
     tx: &mut Tx<'_>,
     buyer: MemberId,
@@ -170,11 +170,7 @@ async fn append_events(
 ) -> Result<(), sqlx::Error> {
     let mut events: Vec<_> = basket.lines.iter().filter_map(sold_out).collect();
     events.push(completed(buyer, trade, basket, sales)?);
-    events.sort_by(|one, other| one.aggregate.cmp(&other.aggregate));
-    for event in &events {
-        outbox::append(tx, event).await?;
-    }
-    Ok(())
+    outbox::append_all(tx, &events).await
 }
 
 fn sold_out(line: &Line) -> Option<NewEvent> {

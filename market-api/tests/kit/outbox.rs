@@ -1,7 +1,7 @@
 //! The outbox: events are committed with their cause, and numbered without gaps.
 
 use market_api::db::{Abort, Db, WriteError};
-use market_api::outbox::{NewEvent, append};
+use market_api::outbox::{NewEvent, append, append_all};
 use serde_json::{Value, json};
 use shared::event::{Aggregate, Event, EventKind};
 use shared::ids::MemberId;
@@ -16,6 +16,7 @@ on_both! {
     events_of_an_aggregate_are_numbered_without_holes,
     aborted_write_appends_no_event,
     event_numbers_continue_after_sent_events_are_deleted,
+    events_of_several_aggregates_are_appended_together,
 }
 
 fn event(aggregate: &str) -> NewEvent {
@@ -108,4 +109,34 @@ async fn event_numbers_continue_after_sent_events_are_deleted(on: On) {
     removed.await.unwrap();
     tell(&base.db, "a").await;
     assert_eq!(bodies(&base.db).await[0]["aggregateSeq"], 2);
+}
+
+async fn events_of_several_aggregates_are_appended_together(on: On) {
+    let base = open(on).await;
+    tell(&base.db, "b").await;
+    let append = async |aggregates: &[&str]| {
+        let events: Vec<_> = aggregates.iter().map(|one| event(one)).collect();
+        let appended = base.db.write(events, |events, tx| {
+            Box::pin(async move {
+                append_all(tx, events).await?;
+                Ok::<_, Abort<()>>(())
+            })
+        });
+        appended.await
+    };
+    append(&["c", "b", "a"]).await.unwrap();
+    append(&[]).await.unwrap();
+    // Which number each of them has would be undefined.
+    assert!(append(&["a", "d", "a"]).await.is_err());
+    let bodies = bodies(&base.db).await;
+    let numbered: Vec<_> = bodies
+        .iter()
+        .map(|body| {
+            (
+                body["aggregate"].as_str().unwrap(),
+                body["aggregateSeq"].as_i64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(numbered, [("b", 1), ("a", 1), ("b", 2), ("c", 1)]);
 }

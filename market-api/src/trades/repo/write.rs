@@ -2,13 +2,13 @@
 
 use shared::ids::{MemberId, TradeId};
 use shared::money::{Units, Won};
-use sqlx::query;
+use sqlx::{AssertSqlSafe, query};
 
 use super::super::basket::Line;
 use super::super::kind::TradeKind;
 use crate::cash::Payment;
 use crate::db::Tx;
-use crate::db::row::column;
+use crate::db::row::{column, places};
 
 /// A trade to insert.
 #[derive(Clone, Copy, Debug)]
@@ -54,22 +54,26 @@ pub(in crate::trades) async fn insert_trade(
     column(&row, "id")
 }
 
-/// The offers of a trade: at most 20.
+/// The offers of trades, in one statement: at most 20 of a purchase, and those of its sales.
 pub(in crate::trades) async fn insert_details(
     tx: &mut Tx<'_>,
-    trade: TradeId,
-    lines: &[Line],
+    details: &[(TradeId, Line)],
 ) -> Result<(), sqlx::Error> {
-    for line in lines {
-        query(
-            "insert into trade_detail (trade_id, product_id, units, price) values ($1, $2, $3, $4)",
-        )
-        .bind(i64::from(trade))
-        .bind(i64::from(line.product))
-        .bind(line.amount.units().map(|units| i64::from(units.get())))
-        .bind(line.price.get())
-        .execute(tx.connection())
-        .await?;
+    if details.is_empty() {
+        return Ok(());
     }
+    let text = format!(
+        "insert into trade_detail (trade_id, product_id, units, price) values {}",
+        places(details.len(), 4)
+    );
+    let mut insert = query(AssertSqlSafe(text));
+    for (trade, line) in details {
+        insert = insert
+            .bind(i64::from(*trade))
+            .bind(i64::from(line.product))
+            .bind(line.amount.units().map(|units| i64::from(units.get())))
+            .bind(line.price.get());
+    }
+    insert.execute(tx.connection()).await?;
     Ok(())
 }
