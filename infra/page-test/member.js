@@ -25,7 +25,11 @@ export class Member {
   }
 
   post(path, body) {
-    return call(this.server, path, body, { authorization: `Bearer ${this.login.accessToken}` });
+    return this.call('POST', path, body);
+  }
+
+  call(method, path, body) {
+    return call(this.server, path, body, { authorization: `Bearer ${this.login.accessToken}` }, method);
   }
 
   offerData(offer) {
@@ -48,9 +52,9 @@ export class Member {
   }
 }
 
-async function call(server, path, body, headers = {}) {
+async function call(server, path, body, headers = {}, method = 'POST') {
   const response = await fetch(server.url + path, {
-    method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body),
+    method, headers: { ...(body && { 'content-type': 'application/json' }), ...headers }, body: body && JSON.stringify(body),
   });
   const answer = await response.json();
   assert.equal(answer.code, 0, `${path}: ${JSON.stringify(answer)}`);

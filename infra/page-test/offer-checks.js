@@ -121,11 +121,11 @@ export const checks = [
     await tab.page.waitForSelector('button.ask-seller');
     await tab.page.route(ask, (route) => route.fulfill({ status: 503, json: { code: 1, message: 'away' } }));
     await tab.page.click('button.ask-seller');
-    await until('that it is away is said', async () => /지금은 채팅을 시작할 수 없어요/.test(await tab.text('.offer-actions [role="alert"]')));
+    await until('that it is away is said', async () => /지금은 채팅을 시작할 수 없어요/.test(await tab.text('#offer .offer-actions [role="alert"]')));
     await tab.page.unroute(ask);
     await tab.page.route(ask, (route) => route.abort());
     await tab.page.click('button.ask-seller');
-    await until('that nobody answers, too', async () => /서버에 연결하지 못했어요/.test(await tab.text('.offer-actions [role="alert"]')));
+    await until('that nobody answers, too', async () => /서버에 연결하지 못했어요/.test(await tab.text('#offer .offer-actions [role="alert"]')));
     await tab.page.unroute(ask);
     await tab.page.click('button.ask-seller');
     await tab.page.waitForSelector('#conversation:not([hidden])');
@@ -145,7 +145,7 @@ export const checks = [
     await tab.go('#/market/wifi/2');
     await tab.page.waitForSelector('.edit-offer');
     assert.equal(await tab.page.locator('.ask-seller').count(), 0);
-    assert.match(await tab.text('.offer-actions'), /박도윤 님과 대화하기/);
+    assert.match(await tab.text('#offer .offer-actions'), /박도윤 님과 대화하기/);
   }],
 
   ['nothing moves by itself while it loads', async (world) => {
@@ -175,7 +175,8 @@ export const checks = [
     await tab.page.waitForSelector('#offers [data-offer][aria-current="true"]');
     await tab.quiet();
     await tab.page.focus('#choice-sort');
-    await tab.page.keyboard.press('Tab'); // The list,
+    await tab.page.keyboard.press('Tab'); // The scrap finder,
+    await tab.page.keyboard.press('Tab'); // the list,
     await tab.page.keyboard.press('Tab'); // and its first offer.
     await tab.page.keyboard.press('Tab');
     const second = await tab.page.evaluate(() => document.activeElement.dataset.offer);

@@ -14,12 +14,13 @@ const OFFERS_PAGE = 20;
 /** Request timeout: longer than the server's own. */
 const ANSWER_MAX_MS = 15_000;
 
-/** An error of the server: a code for programs, a text for people. */
+/** An error of the server: a code for programs, a text for people; `data` has the present price where it changed. */
 export class ApiError extends Error {
-  constructor(code, message, status) {
+  constructor(code, message, status, data = null) {
     super(message);
     this.code = code;
     this.status = status;
+    this.data = data;
   }
 }
 
@@ -124,6 +125,34 @@ export class Api {
     return (await this.call('GET', `/api/members/${what}`)).data;
   }
 
+  /** Won that the signed-in member can spend. */
+  async cash() {
+    return (await this.call('GET', '/api/members/cash')).cash;
+  }
+
+  /** Buys; the same request under the same key is done once. `path` is `mobile-data/default`, `wifi` and so on. */
+  buy(path, order, key) {
+    return this.call('POST', `/api/trades/${path}`, order, { 'idempotency-key': key });
+  }
+
+  /** The cheapest combinations of offers of exactly so many gigabytes. */
+  scrap(gigabytes) {
+    return this.call('GET', `/api/trades/mobile-data/scrap?dataAmount=${gigabytes}`);
+  }
+
+  /** A page of purchases, newest first, and how many there are. */
+  async purchases(size, cursorId = null) {
+    const { tradeCount, trades } = await this.call('GET', `/api/trades/purchase-history?${pageOf(size, cursorId)}`);
+    return { count: tradeCount, rows: trades.data, next: trades.pageInfo.hasNext ? trades.pageInfo.nextCursorId : null };
+  }
+
+  /** A page of a month's changes of cash, newest first, and the month's totals. */
+  async cashHistory({ year, month }, size, cursorId = null) {
+    const answer = await this.call('GET', `/api/trades/cash-history?year=${year}&month=${month}&${pageOf(size, cursorId)}`);
+    const { data, pageInfo } = answer.cashHistorySummary;
+    return { totals: answer.cashHistoryMonthlySummary, rows: data, next: pageInfo.hasNext ? pageInfo.nextCursorId : null };
+  }
+
   setLanguage(language) {
     return this.call('POST', '/api/members/language', { language });
   }
@@ -137,21 +166,25 @@ export class Api {
     return this.call('POST', '/api/images/presign', { filenames });
   }
 
-  async call(method, path, body) {
-    let response = await this.ask(method, path, body);
+  async call(method, path, body, more = {}) {
+    let response = await this.ask(method, path, body, more);
     if (response.status === 401) {
       await this.session.renew();
-      response = await this.ask(method, path, body);
+      response = await this.ask(method, path, body, more);
     }
     const answer = await response.json();
-    if (answer.code !== 0) throw new ApiError(answer.code, answer.message, response.status);
+    if (answer.code !== 0) throw new ApiError(answer.code, answer.message, response.status, answer.data);
     return answer.data;
   }
 
-  ask(method, path, body) {
+  ask(method, path, body, more) {
     const { headers, credentials } = this.session.proof;
-    const all = { ...headers, 'accept-language': language, ...(body && { 'content-type': 'application/json' }) };
+    const all = { ...headers, ...more, 'accept-language': language, ...(body && { 'content-type': 'application/json' }) };
     const signal = AbortSignal.timeout(ANSWER_MAX_MS);
     return fetch(path, { method, credentials, headers: all, body: body && JSON.stringify(body), signal });
   }
+}
+
+function pageOf(size, cursorId) {
+  return new URLSearchParams({ size, ...(cursorId != null && { cursorId }) });
 }

@@ -10,13 +10,19 @@ import { chooseMember, comeBack } from './login-view.js';
 import { MarketView } from './market-view.js';
 import { Market } from './market.js';
 import { MineView } from './mine-view.js';
-import { Mine } from './mine.js';
+import { MONTH_MAX, Mine, round } from './mine.js';
 import { OfferView } from './offer-view.js';
 import { ProfileView } from './profile-view.js';
+import { Purchases } from './purchase.js';
 import { RoomsView } from './rooms-view.js';
 import { route } from './route.js';
+import { AMOUNT_FIRST, Scrap } from './scrap.js';
+import { ScrapView } from './scrap-view.js';
 import { fetchDemo, restore } from './session.js';
 import { Shell } from './shell.js';
+import { Trades } from './trades.js';
+import { TradesView } from './trades-view.js';
+import { Wallet } from './wallet.js';
 
 /** Longest message, used if the server's limit cannot be fetched. */
 const CHARS_MAX = 250;
@@ -30,12 +36,18 @@ const WIDE = matchMedia('(min-width: 720px)');
 async function run(session) {
   byId('app').hidden = false;
   const chat = new Chat(session);
-  const shell = new Shell(chat, { leave: () => leave(chat) });
+  const wallet = new Wallet(chat.api);
+  const shell = new Shell(chat, wallet, { leave: () => leave(chat) });
   const market = new Market(chat.api);
   const mine = new Mine(chat.api);
+  const scrap = new Scrap(chat.api, wallet);
+  const trades = new Trades(chat.api);
+  const purchases = new Purchases(chat.api, wallet, { bought: () => traded({ wallet, market, trades }) });
   new MarketView(market);
-  new OfferView(market, chat, { ask: (productId) => ask(chat, productId) });
-  new MineView(mine, {
+  new OfferView(market, chat, purchases, { ask: (productId) => ask(chat, productId) });
+  new ScrapView(scrap, purchases);
+  new TradesView(trades, wallet);
+  new MineView(mine, wallet, {
     changed: () => {
       market.forget();
       mine.open(null);
@@ -43,11 +55,20 @@ async function run(session) {
     },
   });
   const profile = new ProfileView(mine, chat, { shown: (url) => shell.showPicture(url), leave: () => leave(chat) });
-  const follow = () => followAddress({ chat, shell, market, mine, profile });
+  const follow = () => followAddress({ chat, shell, market, mine, profile, scrap, trades, wallet });
   market.addEventListener('change', ({ detail }) => detail === 'list' && preview(market, route()));
   window.addEventListener('hashchange', follow);
   WIDE.addEventListener('change', follow);
+  wallet.refresh();
   await startChat(chat, { shell, follow });
+}
+
+/** Something was bought: balance, histories, and what is for sale. */
+function traded({ wallet, market, trades }) {
+  trades.forget();
+  wallet.refresh();
+  if (route().scrap) market.restart();
+  else market.reread();
 }
 
 /** The chat runs also while the market shows: unread messages are counted. */
@@ -102,13 +123,19 @@ function flush(due, show) {
   for (const what of now) show[what]();
 }
 
-function followAddress({ chat, shell, market, mine, profile }) {
+function followAddress({ chat, shell, market, mine, profile, scrap, trades, wallet }) {
   const to = route();
   if (to.pane === 'chat' && to.room == null && showFirstRoom(chat)) return;
   const isNew = shell.show(to);
   // A room that is not visible is not open: its new messages are unread.
   chat.open(to.room ?? null);
-  if (to.pane === 'market') {
+  if (to.scrap) {
+    market.show('data', {});
+    scrap.show(amountOf(to.choice.amount));
+  } else {
+    scrap.hide();
+  }
+  if (to.pane === 'market' && !to.scrap) {
     market.show(to.kind, to.choice);
     if (to.offer || !WIDE.matches) market.open(to.kind, to.offer);
     else preview(market, to);
@@ -118,13 +145,22 @@ function followAddress({ chat, shell, market, mine, profile }) {
     else mine.show(mine.state);
     mine.open(to.form);
   }
+  if (to.pane === 'trades') trades.show(to.choice.month);
   if (to.pane === 'me' && isNew) profile.open();
+  // Sales change the balance, too: it is read again with each pane.
+  if (isNew) wallet.refresh();
   shell.focus(to);
+}
+
+/** Of the address: tenths of a gigabyte that may be bought in a month. */
+function amountOf(text) {
+  const amount = round(Number(text));
+  return amount >= 0.1 && amount <= MONTH_MAX ? amount : AMOUNT_FIRST;
 }
 
 /** Beside a list an offer is always open: the first one, until another is chosen. */
 function preview(market, to) {
-  if (to.pane !== 'market' || to.offer || !WIDE.matches) return;
+  if (to.pane !== 'market' || to.scrap || to.offer || !WIDE.matches) return;
   const [first] = market.rows.keys();
   if (first) market.open(market.kind, first);
   else if (market.complete) market.open(market.kind, null);

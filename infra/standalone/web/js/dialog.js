@@ -5,8 +5,8 @@ import { t } from './i18n.js';
 
 const NOTE_MS = 4_000;
 
-/** Whether the member confirmed; closing the dialog in any way means no. */
-export function confirm({ title, text, yes }) {
+/** Whether the member confirmed; closing the dialog in any way means no. `more` are elements below the text. */
+export function confirm({ title, text, yes, more = [], look = 'danger' }) {
   return new Promise((resolve) => {
     const close = (value) => () => dialog.close(value);
     const dialog = element(
@@ -14,11 +14,12 @@ export function confirm({ title, text, yes }) {
       { class: 'dialog', 'aria-labelledby': 'dialog-title', 'aria-describedby': 'dialog-text' },
       element('h2', { id: 'dialog-title' }, title),
       element('p', { id: 'dialog-text' }, text),
+      ...more,
       element(
         'div',
         { class: 'dialog-end' },
         element('button', { type: 'button', class: 'button', onclick: close('') }, t('cancel')),
-        element('button', { type: 'button', class: 'button danger', id: 'dialog-yes', onclick: close('yes') }, yes),
+        element('button', { type: 'button', class: `button ${look}`, id: 'dialog-yes', onclick: close('yes') }, yes),
       ),
     );
     dialog.addEventListener('close', () => {

@@ -16,6 +16,20 @@ export function dataText(gigabytes) {
   return t('gigabytes', { number: amounts.format(gigabytes) });
 }
 
+/** +1,200원, −500원, 0원 */
+export function changeText(amount) {
+  if (amount === 0) return wonText(0);
+  return `${amount < 0 ? '−' : '+'}${wonText(Math.abs(amount))}`;
+}
+
+/** 1시간 30분 */
+export function durationText(minutes) {
+  const hours = Math.floor(minutes / 60);
+  const rest = minutes % 60;
+  if (hours === 0) return t('minutes', { count: rest });
+  return rest === 0 ? t('hoursLong', { count: hours }) : t('hoursAndMinutes', { hours, minutes: rest });
+}
+
 /** 0.8 */
 export function numberText(number) {
   return amounts.format(number);

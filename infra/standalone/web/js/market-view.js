@@ -20,6 +20,7 @@ export class MarketView {
   constructor(market) {
     this.market = market;
     byId('kinds').replaceChildren(...Object.keys(TABS).map((kind) => this.tab(kind)));
+    byId('to-scrap').append(icon('mix'), element('span', {}, t('toScrap')), icon('next'));
     this.end = element('li', { class: 'list-end', role: 'status' });
     const list = byId('offers');
     // Watched anew after each page: an end that stays in sight is reported only once. A busy browser reports several
@@ -44,6 +45,7 @@ export class MarketView {
     for (const tab of byId('kinds').children) {
       tab.setAttribute('aria-current', String(tab.dataset.kind === market.kind));
     }
+    byId('to-scrap').hidden = market.kind !== 'data';
     const sorts = Object.entries(KINDS[market.kind].sorts).map(([value, text]) => [value, t(text)]);
     const sort = this.select('sort', t('sortLabel'), sorts, market.sort);
     byId('choices').replaceChildren(...(market.kind === 'data' ? [this.amount(), sort] : [this.place(), sort, this.openNow()]));

@@ -122,7 +122,9 @@ export class Market extends EventTarget {
   async open(kind, productId) {
     const isOpen = this.offer?.kind === kind && this.offer?.productId === productId && !this.offer.problem;
     if (isOpen || (productId == null && this.offer == null)) return;
-    const offer = productId == null ? null : { kind, productId, detail: null, seller: null, others: null, problem: null };
+    // `order` is what is chosen to buy, `outcome` what came of the last purchase.
+    const offer =
+      productId == null ? null : { kind, productId, detail: null, seller: null, others: null, problem: null, order: {}, outcome: null };
     this.offer = offer;
     this.changed('offer');
     if (offer) await this.loadOffer(offer);
@@ -148,6 +150,27 @@ export class Market extends EventTarget {
     offer.seller = seller.value ?? null;
     offer.others = (others.value?.rows ?? []).filter((row) => row.productId !== productId).slice(0, OTHERS);
     show();
+  }
+
+  /** Something was bought, here or by others: reads the open offer again, and updates its row. */
+  async reread() {
+    const { offer } = this;
+    if (!offer?.detail) return;
+    try {
+      offer.detail = await this.api.offer(KINDS[offer.kind].path, offer.productId);
+    } catch (error) {
+      // Without an answer the last one stays.
+      if (error.code == null) return;
+      [offer.detail, offer.problem] = [null, error];
+    }
+    if (offer !== this.offer) return;
+    this.changed('offer');
+    const row = this.rows.get(offer.productId);
+    if (this.kind !== offer.kind || !row) return;
+    const { price, remainAmount, pricePer100MB, productState } = offer.detail ?? { productState: 'SOLD_OUT' };
+    if (productState === 'SOLD_OUT') this.rows.delete(offer.productId);
+    else this.rows.set(offer.productId, { ...row, price, remainAmount, pricePer100MB });
+    this.changed('rows');
   }
 
   /** Own offers have changed: invalidates what is shown of them. */

@@ -1,5 +1,6 @@
 // View of the member's offers: the list with its tabs, the remaining limits, and the form.
 
+import { balanceLink } from './balance.js';
 import { byId, element, icon, picture, skeletons } from './dom.js';
 import { dataForm } from './data-form.js';
 import { confirm, note } from './dialog.js';
@@ -15,8 +16,9 @@ import { shortText } from './time.js';
 
 export class MineView {
   /** `changed()`: an offer of the member's was made, changed or withdrawn. */
-  constructor(mine, { changed }) {
+  constructor(mine, wallet, { changed }) {
     this.mine = mine;
+    this.wallet = wallet;
     this.onChanged = changed;
     mine.addEventListener('change', ({ detail }) => {
       if (detail === 'list') this.renderList();
@@ -92,7 +94,7 @@ export class MineView {
     const { kind, id, detail, problem } = opened;
     const title = element('h2', { tabindex: -1 }, id ? t('editTitle') : t(kind === 'data' ? 'newData' : 'newWifi'));
     const back = element('a', { class: 'icon-button back', href: mineHref(), 'aria-label': t('toMine') }, icon('back'));
-    const head = element('header', { class: 'pane-head' }, back, title);
+    const head = element('header', { class: 'pane-head' }, back, title, balanceLink(this.wallet));
     if (problem) return [head, element('p', { class: 'offer-note', role: 'alert' }, describe(problem))];
     if (detail && !detail.myProduct) return [head, element('p', { class: 'offer-note', role: 'alert' }, t('error3004'))];
     if ((id && !detail) || !this.mine.limits) {
@@ -141,7 +143,7 @@ export function limitsOf(limits) {
   return [month, ofPlan];
 }
 
-function limit(title, left, used, max, why) {
+export function limit(title, left, used, max, why) {
   return element(
     'li',
     { class: 'limit' },

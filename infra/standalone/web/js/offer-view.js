@@ -1,11 +1,15 @@
-// View of an offer: details, seller, and the button to ask.
+// View of an offer: details, seller, what to buy of it, and the buttons to buy and to ask.
 
+import { balanceLink } from './balance.js';
+import { buyForm } from './buy-form.js';
+import { note } from './dialog.js';
 import { avatar, byId, element, icon, picture } from './dom.js';
 import { describe } from './errors.js';
 import { dataText, distanceKm, distanceText, hoursText, wonText } from './format.js';
 import { t } from './i18n.js';
 import { amountOf, openTag } from './market-view.js';
 import { kindOf } from './market.js';
+import { describePurchase, isUncertain } from './purchase.js';
 import { marketHref } from './route.js';
 import { dateText, shortText } from './time.js';
 
@@ -13,10 +17,14 @@ const KIND_TEXTS = { data: 'kindData', wifi: 'kindWifi', hotspot: 'kindHotspot' 
 
 export class OfferView {
   /** `ask(productId)` opens the conversation with the seller. */
-  constructor(market, chat, { ask }) {
+  constructor(market, chat, purchases, { ask }) {
     this.market = market;
     this.chat = chat;
+    this.purchases = purchases;
     this.ask = ask;
+    /** Shows anew what the order comes to; none for an offer that cannot be bought. */
+    this.showOrder = () => {};
+    purchases.wallet.addEventListener('change', () => this.showOrder());
     market.addEventListener('change', ({ detail }) => {
       // A distance is one from the chosen place.
       if (detail === 'offer' || detail === 'restart') this.render();
@@ -50,7 +58,8 @@ export class OfferView {
     const { kind, detail, problem } = offer;
     const back = element('a', { class: 'icon-button back', href: marketHref(kind, null, choice), 'aria-label': t('toList') }, icon('back'));
     const title = element('h2', { tabindex: -1 }, t(KIND_TEXTS[kind]));
-    const head = element('header', { class: 'pane-head' }, back, title);
+    const head = element('header', { class: 'pane-head' }, back, title, balanceLink(this.purchases.wallet));
+    this.showOrder = () => {};
     if (problem && !detail) return [head, this.gone(problem)];
     if (!detail) return [head, element('p', { class: 'offer-note', role: 'status' }, t('loading'))];
     const parts = kind === 'data' ? dataParts(detail) : this.spotParts(detail);
@@ -135,7 +144,7 @@ export class OfferView {
       return element('div', { class: 'offer-actions' }, ...links, edit);
     }
     const problem = element('p', { class: 'problem', role: 'alert' });
-    const known = rooms.length > 0;
+    const look = detail.productState === 'SOLD_OUT' || kind !== 'data' ? 'button main ask-seller' : 'button ask-seller';
     const ask = async () => {
       button.disabled = true;
       problem.textContent = '';
@@ -147,11 +156,81 @@ export class OfferView {
         button.disabled = false;
       }
     };
-    const button = known
-      ? element('a', { class: 'button main ask-seller', href: `#/room/${rooms[0].id}` }, icon('chat'), t('openTalk'))
-      : element('button', { type: 'button', class: 'button main ask-seller', onclick: ask }, icon('chat'), t('askSeller'));
-    return element('div', { class: 'offer-actions' }, problem, button);
+    const button =
+      rooms.length > 0
+        ? element('a', { class: look, href: `#/room/${rooms[0].id}` }, icon('chat'), t('openTalk'))
+        : element('button', { type: 'button', class: look, onclick: ask }, icon('chat'), t('askSeller'));
+    const [choice, buy] = this.buying();
+    return element('div', { class: 'offer-actions' }, choice, problem, element('div', { class: 'offer-buttons' }, button, buy));
   }
+
+  /** What to buy of this offer, with what came of it last, and the button. */
+  buying() {
+    const { offer } = this.market;
+    const { wallet } = this.purchases;
+    const outcome = outcomeOf(offer.outcome);
+    // Time on spots is not sold yet.
+    if (offer.kind !== 'data') return [null, null];
+    if (offer.detail.productState === 'SOLD_OUT') return [element('section', { class: 'buy', 'aria-label': t('buy') }, outcome), null];
+    const form = buyForm(offer, () => {
+      offer.outcome = null;
+      outcome.replaceChildren();
+      this.showOrder();
+    });
+    const hint = element('p', { class: 'field-hint buy-hint', id: 'buy-hint', 'aria-live': 'polite' });
+    const button = element('button', { type: 'button', class: 'button main', id: 'buy', 'aria-describedby': 'buy-hint' });
+    button.onclick = () => this.buy(offer, form, button);
+    this.showOrder = () => {
+      button.textContent = t('buyFor', { price: wonText(form.price()) });
+      const [text, isOver] = hintOf(wallet, form, offer.kind);
+      // What was refused is said below.
+      hint.textContent = offer.outcome?.problem ? '' : text;
+      hint.classList.toggle('over', isOver);
+    };
+    this.showOrder();
+    return [element('section', { class: 'buy', 'aria-label': t('buy') }, form.node, hint, outcome), button];
+  }
+
+  async buy(offer, form, button) {
+    button.disabled = true;
+    offer.outcome = null;
+    const what = form.what();
+    try {
+      const order = form.order();
+      const bought = await this.purchases.buy({ what, price: form.price(), path: form.path, order: (price) => ({ ...order, price }) });
+      form.settle();
+      if (bought) offer.outcome = { bought: t('boughtWhat', { what }) };
+    } catch (error) {
+      if (!isUncertain(error)) form.settle();
+      offer.outcome = { problem: describePurchase(error, this.purchases.wallet, form.price()) };
+    }
+    if (offer !== this.market.offer) {
+      // Another offer is shown meanwhile.
+      if (offer.outcome) note(offer.outcome.bought ?? offer.outcome.problem);
+      return;
+    }
+    this.render();
+    byId('offer').querySelector(offer.outcome?.bought ? '.bought a' : '#buy, .ask-seller')?.focus();
+  }
+}
+
+/** What came of the last purchase of this offer. */
+function outcomeOf(outcome) {
+  const line = element('div', { class: 'buy-outcome', 'aria-live': 'assertive' });
+  if (outcome?.problem) line.append(element('p', { class: 'problem' }, outcome.problem));
+  if (outcome?.bought) {
+    line.append(element('p', { class: 'bought' }, icon('check'), element('span', {}, outcome.bought), element('a', { class: 'action', href: '#/trades' }, t('toPurchases'))));
+  }
+  return line;
+}
+
+/** What the order means for balance and limit, and whether it is beyond one of them. */
+function hintOf(wallet, form, kind) {
+  const { cash, left } = wallet;
+  if (kind === 'data' && left != null && form.amount() > left) return [t('limitReached', { left: dataText(left) }), true];
+  if (cash != null && form.price() > cash) return [t('cashShortBy', { short: wonText(form.price() - cash) }), true];
+  if (kind === 'data') return [left == null ? '' : t('buyLimitLeft', { left: dataText(left) }), false];
+  return [t('bookingHint'), false];
 }
 
 function mineTag({ myProduct }) {

@@ -103,7 +103,7 @@ export class Outbox {
 }
 
 /** 128 random bits. `crypto.randomUUID` would need HTTPS on other hosts than localhost. */
-function randomId() {
+export function randomId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

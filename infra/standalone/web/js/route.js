@@ -1,7 +1,8 @@
 // Routes: all state that a reload or the back button should keep is in the hash of the address:
 //
 //   #/market/data?sort=PRICE_ASC   #/market/wifi/12?place=2&open=1   #/chat   #/room/7   #/me
-//   #/mine?state=SOLD_OUT   #/mine/new/data   #/mine/edit/wifi/12
+//   #/mine?state=SOLD_OUT   #/mine/new/data   #/mine/edit/wifi/12   #/scrap?amount=0.7
+//   #/trades   #/trades/cash?month=2025-08
 
 const KIND = '(data|wifi|hotspot)';
 const MARKET = new RegExp(`^/market/${KIND}(?:/(\\d+))?$`);
@@ -9,7 +10,7 @@ const NEW = new RegExp(`^/mine/new/${KIND}$`);
 const EDIT = new RegExp(`^/mine/edit/${KIND}/(\\d+)$`);
 const ROOM = /^\/room\/(\d+)$/;
 
-/** `pane` is `market`, `chat`, `mine` or `me`; `detail`: whether a phone shows the right part. */
+/** `pane` is `market`, `chat`, `trades`, `mine` or `me`; `detail`: whether a phone shows the right part. */
 export function route(hash = location.hash) {
   const [path, query = ''] = hash.replace(/^#/, '').split('?');
   const choice = Object.fromEntries(new URLSearchParams(query));
@@ -17,6 +18,9 @@ export function route(hash = location.hash) {
   if (room) return { pane: 'chat', room: Number(room), detail: true };
   if (path === '/chat') return { pane: 'chat', room: null, detail: false };
   if (path === '/me') return { pane: 'me', detail: false };
+  if (path === '/scrap') return { pane: 'market', kind: 'data', offer: null, scrap: true, choice, detail: true };
+  if (path === '/trades') return { pane: 'trades', choice, detail: false };
+  if (path === '/trades/cash') return { pane: 'trades', choice, detail: true };
   if (path === '/mine') return { pane: 'mine', form: null, choice, detail: false };
   const make = path.match(NEW)?.[1];
   if (make) return { pane: 'mine', form: { kind: make, id: null }, choice, detail: true };
@@ -33,6 +37,15 @@ export function marketHref(kind, id, choice = {}) {
 
 export function mineHref(choice = {}) {
   return `#/mine${queryOf(choice)}`;
+}
+
+export function scrapHref(choice = {}) {
+  return `#/scrap${queryOf(choice)}`;
+}
+
+/** The changes of cash of a month; by default this one. */
+export function cashHref(choice = {}) {
+  return `#/trades/cash${queryOf(choice)}`;
 }
 
 function queryOf(choice) {

@@ -1,5 +1,6 @@
 // Frame around the panes: menu, window title, and the state of the connection.
 
+import { balanceLink, showBalance } from './balance.js';
 import { avatar, byId, element, icon } from './dom.js';
 import { t } from './i18n.js';
 import { languageSwitch } from './profile-view.js';
@@ -10,21 +11,23 @@ const STATUS_AFTER_MS = 700;
 
 const STATUS = { open: '', connecting: 'connecting', waiting: 'reconnecting', blocked: 'blocked', unauthorized: 'comeAgain' };
 
-const PANES = ['market', 'chat', 'mine', 'me'];
+const PANES = ['market', 'chat', 'trades', 'mine', 'me'];
 
-const TITLES = { market: 'market', chat: 'chat', mine: 'myOffers', me: 'myPage' };
+const TITLES = { market: 'market', chat: 'chat', trades: 'tradesTitle', mine: 'myOffers', me: 'myPage' };
 
 /** Where the focus goes when a pane opens, and when its detail does. */
 const HEADS = {
   market: ['#market h1', '#offer h2'],
   chat: ['#chat h1', '#title'],
+  trades: ['#trades h1', '#cash h2'],
   mine: ['#mine h1', '#mine-form h2'],
   me: ['#me h1', '#me h1'],
 };
 
 export class Shell {
-  constructor(chat, { leave }) {
+  constructor(chat, wallet, { leave }) {
     this.chat = chat;
+    this.wallet = wallet;
     this.imageUrl = null;
     this.statusTimer = null;
     this.shown = null;
@@ -37,6 +40,8 @@ export class Shell {
     byId('nav-language').replaceChildren(languageSwitch());
     byId('to-data').replaceChildren(icon('data'), t('newData'));
     byId('to-wifi').replaceChildren(icon('wifi'), t('newWifi'));
+    for (const place of document.querySelectorAll('[data-balance]')) place.replaceWith(balanceLink(wallet));
+    wallet.addEventListener('change', () => showBalance(document, wallet));
     this.loadPicture();
   }
 
@@ -56,8 +61,9 @@ export class Shell {
     byId('app').dataset.route = to.pane;
     byId('app').dataset.detail = String(to.detail);
     this.render();
-    const isNew = this.shown?.pane !== to.pane;
-    return isNew;
+    byId('offer').hidden = Boolean(to.scrap);
+    byId('scrap').hidden = !to.scrap;
+    return this.shown?.pane !== to.pane;
   }
 
   render() {
@@ -68,6 +74,7 @@ export class Shell {
     const badge = unread > 0 ? element('span', { class: 'badge' }, element('span', { class: 'hidden' }, `${t('unreadMessages')} `), count) : null;
     link('market', pane, icon('market'), t('market'));
     link('chat', pane, icon('chat'), t('chat'), badge);
+    link('trades', pane, icon('list'), t('tradesTitle'));
     link('mine', pane, icon('tag'), t('myOffers'));
     link('me', pane, avatar(name, 'small', this.imageUrl), element('span', { class: 'nav-name' }, name));
     const title = [t(TITLES[pane]), name, t('appName')].join(' · ');
@@ -78,7 +85,8 @@ export class Shell {
   focus(to) {
     const before = this.shown;
     this.shown = to;
-    if (!before || (before.pane === to.pane && before.detail === to.detail)) return;
+    const isSame = before && before.pane === to.pane && before.detail === to.detail && before.scrap === to.scrap;
+    if (!before || isSame) return;
     if (to.pane === 'chat' && to.room) return; // There the focus is where one writes.
     const head = document.querySelector(HEADS[to.pane][Number(to.detail)]) ?? document.querySelector(HEADS[to.pane][0]);
     head?.focus({ preventScroll: true });

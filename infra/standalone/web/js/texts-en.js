@@ -1,5 +1,7 @@
 // The texts of the page in English. `texts-ko.js` has the same keys; a check of `infra/page-test` holds them together.
 
+import { texts as trade } from './texts-trade-en.js';
+
 /** Kim, Lee and 1 more */
 function typists(names) {
   if (names.length > 2) return `${names[0]} and ${names.length - 1} more are`;
@@ -11,6 +13,8 @@ function counted(count, one, many) {
 }
 
 export const texts = {
+  ...trade,
+
   // Everywhere
   appName: 'DaPanDa',
   loading: 'Loading…',

@@ -1,5 +1,7 @@
 // The texts of the page in Korean. `texts-en.js` has the same keys; a check of `infra/page-test` holds them together.
 
+import { texts as trade } from './texts-trade-ko.js';
+
 /** 김바다 님, 이하늘 님 외 1명 */
 function typists(names) {
   if (names.length > 2) return `${names[0]} 님 외 ${names.length - 1}명`;
@@ -7,6 +9,8 @@ function typists(names) {
 }
 
 export const texts = {
+  ...trade,
+
   // Everywhere
   appName: '다판다',
   loading: '불러오는 중…',

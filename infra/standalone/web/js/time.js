@@ -11,6 +11,8 @@ const format = (options) => new Intl.DateTimeFormat(locale, { timeZone: 'UTC', .
 const FULL_DAY = format({ year: 'numeric', month: 'long', day: 'numeric', weekday: 'long' });
 const DATE = format({ year: 'numeric', month: 'long', day: 'numeric' });
 const DAY_OF_YEAR = format({ month: locale === 'ko-KR' ? 'long' : 'short', day: 'numeric' });
+const WEEKDAY = format({ month: locale === 'ko-KR' ? 'long' : 'short', day: 'numeric', weekday: 'short' });
+const MONTH = format({ year: 'numeric', month: 'long' });
 const SHORT_DATE = format({ year: 'numeric', month: 'short', day: 'numeric' });
 
 /** This moment as the wire has it. */
@@ -46,6 +48,28 @@ export function shortText(wire, now = Date.now()) {
   if (day === today) return clockText(wire);
   if (day === dayOf(nowOnWire(now - DAY_MS))) return t('yesterday');
   return (day.slice(0, 4) === today.slice(0, 4) ? DAY_OF_YEAR : SHORT_DATE).format(dateOf(wire));
+}
+
+/** 8월 7일 (목) */
+export function weekdayText(wire) {
+  return WEEKDAY.format(dateOf(wire));
+}
+
+/** 2025년 8월, of `2025-08` */
+export function monthText(month) {
+  return MONTH.format(dateOf(`${month}-01`));
+}
+
+/** The month so many months later: `2025-08`. */
+export function monthAfter(month, count) {
+  const [year, number] = month.split('-').map(Number);
+  return new Date(Date.UTC(year, number - 1 + count, 1)).toISOString().slice(0, 7);
+}
+
+/** So many minutes later, to the minute: 2025-08-07T12:34:00 */
+export function minutesAfter(wire, minutes) {
+  const at = Date.parse(`${wire.slice(0, 16)}:00Z`) + minutes * 60_000;
+  return new Date(at).toISOString().slice(0, 19);
 }
 
 /** How long ago that was, in milliseconds. */

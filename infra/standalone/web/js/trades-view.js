@@ -1,0 +1,150 @@
+// View of the histories: balance, this month's limit and purchases on one side; on the other what moved cash in a
+// month, with the month's totals.
+
+import { balanceLink } from './balance.js';
+import { byId, element, icon, picture, skeletons } from './dom.js';
+import { describe } from './errors.js';
+import { changeText, dataText, durationText, wonText } from './format.js';
+import { language, t } from './i18n.js';
+import { limit } from './mine-view.js';
+import { MONTH_MAX } from './mine.js';
+import { cashHref } from './route.js';
+import { monthAfter, monthText, shortText } from './time.js';
+import { thisMonth } from './trades.js';
+
+/** Types of trades with their icons. */
+const ICONS = {
+  PURCHASE_MOBILE_SINGLE: 'data',
+  PURCHASE_MOBILE_COMPOSITE: 'mix',
+  PURCHASE_WIFI: 'wifi',
+  PURCHASE_HOTSPOT: 'hotspot',
+  SALE_MOBILE_DATA: 'data',
+  SALE_WIFI: 'wifi',
+  SALE_HOTSPOT: 'hotspot',
+};
+
+export class TradesView {
+  constructor(trades, wallet) {
+    this.trades = trades;
+    this.wallet = wallet;
+    trades.addEventListener('change', ({ detail }) => (detail === 'purchases' ? this.renderPurchases() : this.renderCash()));
+    wallet.addEventListener('change', () => this.renderLimits());
+    this.renderLimits();
+    this.renderPurchases();
+    this.renderCash();
+  }
+
+  renderLimits() {
+    const { cash, bought, left } = this.wallet;
+    if (cash == null || bought == null) {
+      byId('trades-limits').replaceChildren(...skeletons(2, 'limit'));
+      return;
+    }
+    const balance = element(
+      'li',
+      { class: 'limit' },
+      element('span', { class: 'limit-title' }, t('balance')),
+      element('strong', { class: 'limit-left trades-balance' }, wonText(cash)),
+      element('a', { class: 'button trades-to-cash', href: cashHref() }, t('toCash')),
+    );
+    const month = limit(t('buyLimit'), t('buyLimitLeftShort', { left: dataText(left) }), bought, MONTH_MAX, t('buyLimitWhy', { used: dataText(bought), max: dataText(MONTH_MAX) }));
+    byId('trades-limits').replaceChildren(balance, month);
+  }
+
+  renderPurchases() {
+    const { purchases } = this.trades;
+    const list = byId('purchases');
+    list.setAttribute('aria-busy', String(!purchases.first && !purchases.problem));
+    byId('purchases-count').textContent = purchases.first ? t('purchaseCount', { count: purchases.first.count }) : '';
+    list.replaceChildren(...rowsOf(purchases, purchaseRow, t('nonePurchases')));
+  }
+
+  renderCash() {
+    const { cash, month } = this.trades;
+    const title = element('h2', { tabindex: -1 }, t('cashHistory'));
+    const back = element('a', { class: 'icon-button back', href: '#/trades', 'aria-label': t('toPurchases') }, icon('back'));
+    const head = element('header', { class: 'pane-head' }, back, title, balanceLink(this.wallet));
+    const focused = document.activeElement?.dataset.month;
+    const rows = element('ul', { class: 'mine-list cash-rows', 'aria-busy': String(!cash.first && !cash.problem) }, ...rowsOf(cash, cashRow, t('noneCash')));
+    const body = element('div', { class: 'offer-body' }, this.months(month), totals(cash.first?.totals), rows);
+    byId('cash').replaceChildren(head, body);
+    if (focused) byId('cash').querySelector(`[data-month="${focused}"]`)?.focus();
+  }
+
+  /** The month, and the ways to the one before and after it. */
+  months(month) {
+    const present = thisMonth();
+    const way = (count, name, image) => {
+      const to = monthAfter(month, count);
+      if (to > present) return element('span', { class: 'icon-button', 'aria-hidden': 'true' });
+      return element('a', { class: 'icon-button', href: cashHref({ month: to === present ? '' : to }), 'data-month': count < 0 ? 'before' : 'after', 'aria-label': name }, icon(image));
+    };
+    return element(
+      'div',
+      { class: 'months', role: 'group', 'aria-label': t('month') },
+      way(-1, t('monthBefore'), 'back'),
+      element('strong', { id: 'cash-month', 'aria-live': 'polite' }, monthText(month)),
+      way(1, t('monthAfter'), 'next'),
+    );
+  }
+}
+
+/** The rows of a history, or why there are none, and the way to more. */
+function rowsOf(history, row, none) {
+  const end = (text, button) =>
+    element('li', { class: 'list-end', role: 'status' }, text, element('button', { type: 'button', class: 'action', onclick: () => history.more() }, button));
+  if (history.problem && !history.first) return [end(describe(history.problem), t('tryAgain'))];
+  if (!history.first) return skeletons(4, 'mine-row');
+  if (history.rows.length === 0) return [element('li', { class: 'list-end' }, none)];
+  const rows = history.rows.map(row);
+  if (history.problem) rows.push(end(describe(history.problem), t('tryAgain')));
+  else if (history.next != null) rows.push(end('', t('more')));
+  return rows;
+}
+
+function emblem(type, image = null) {
+  return image ? picture(image, '', 'mine-picture') : element('span', { class: 'mine-icon' }, icon(ICONS[type] ?? 'cash'));
+}
+
+function purchaseRow(row) {
+  const isData = row.dataAmount > 0;
+  const title = isData ? dataText(row.dataAmount) : row.title;
+  const facts = [t(`trade${row.tradeType}`), row.timeAmount > 0 ? durationText(row.timeAmount) : null];
+  return element(
+    'li',
+    { class: 'mine-row', 'data-trade': row.tradeId },
+    emblem(row.tradeType, row.productImageUrl),
+    element('span', { class: 'mine-texts' }, element('strong', {}, title), element('span', { class: 'tile-unit' }, facts.filter(Boolean).join(' · '))),
+    element('span', { class: 'mine-date' }, shortText(row.createdAt)),
+  );
+}
+
+/** What a trade does to the member's cash. */
+function signOf(type) {
+  return type.startsWith('PURCHASE') || type === 'REFUND' ? -1 : 1;
+}
+
+function cashRow(row) {
+  const amount = signOf(row.tradeType) * row.price;
+  // The server's label also has the amount, but only in Korean.
+  const label = language === 'ko' ? row.description : t(`trade${row.tradeType}`);
+  return element(
+    'li',
+    { class: 'mine-row', 'data-trade': row.tradeId },
+    emblem(row.tradeType),
+    element('span', { class: 'mine-texts' }, element('strong', {}, label), element('span', { class: 'tile-unit' }, shortText(row.createdAt))),
+    element('strong', { class: amount < 0 ? 'cash-change' : 'cash-change gain' }, changeText(amount)),
+  );
+}
+
+function totals(sums) {
+  if (!sums) return element('div', { class: 'skeleton totals-skeleton', 'aria-hidden': 'true' });
+  const rows = [
+    [t('totalCharge'), changeText(sums.totalCharge)],
+    [t('totalSelling'), changeText(sums.totalSelling)],
+    [t('totalPurchase'), changeText(-sums.totalPurchase)],
+    [t('totalRefund'), changeText(-sums.totalRefund)],
+    [t('total'), changeText(sums.total)],
+  ];
+  return element('dl', { class: 'facts totals' }, ...rows.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, value))));
+}
