@@ -169,12 +169,58 @@ const INVARIANTS: &[Invariant] = &[
     ),
     rule(
         "time-bought-has-its-booking",
-        "select 'trade ' || t.id || ': minutes ' || coalesce(t.minutes, 0) from trade t \
-         left join booking b on b.trade_id = t.id \
+        "select 'trade ' || t.id || ': minutes ' || coalesce(t.minutes, 0) || ', price ' || t.price \
+         from trade t left join booking b on b.trade_id = t.id \
+         left join trade_detail d on d.trade_id = t.id and d.product_id = b.product_id \
+         left join product p on p.id = d.product_id \
          where t.kind in ('PURCHASE_WIFI', 'PURCHASE_HOTSPOT') \
-         and (b.trade_id is null or t.minutes is null \
+         and (p.id is null or t.minutes is null or t.kind <> 'PURCHASE_' || p.kind \
+         or b.buyer_id <> t.member_id or p.member_id = b.buyer_id \
          or b.ends_at - b.starts_at <= (t.minutes - 1) * 60000 \
-         or b.ends_at - b.starts_at > t.minutes * 60000 or b.buyer_id <> t.member_id) limit 101",
+         or b.ends_at - b.starts_at > t.minutes * 60000 \
+         or t.price % ((t.minutes + 9) / 10) <> 0) limit 101",
+    ),
+    rule(
+        "booking-has-its-purchase-and-sale",
+        "select 'booking ' || b.trade_id from booking b \
+         join trade t on t.id = b.trade_id join product p on p.id = b.product_id \
+         where t.kind not in ('PURCHASE_WIFI', 'PURCHASE_HOTSPOT') or 1 <> \
+         (select count(*) from trade s where s.purchase_id = t.id and s.member_id = p.member_id \
+         and s.kind = 'SALE_' || p.kind and s.minutes = t.minutes and s.price = t.price) limit 101",
+    ),
+    rule(
+        "booking-is-of-its-request",
+        "select 'booking ' || b.trade_id || ': wanted ' || b.wanted_start || ' to ' || b.wanted_end \
+         || ', booked ' || b.starts_at || ' to ' || b.ends_at || ', bought ' || t.created_at \
+         from booking b join trade t on t.id = b.trade_id \
+         where b.ends_at - b.wanted_end not in (0, 86400000) \
+         or (b.starts_at - b.wanted_start <> b.ends_at - b.wanted_end \
+         and not (b.starts_at = t.created_at and b.ends_at = b.wanted_end \
+         and b.wanted_start < t.created_at)) \
+         or b.ends_at - b.starts_at >= 86400000 or b.ends_at <= t.created_at \
+         or b.starts_at < t.created_at - 600000 or b.starts_at > t.created_at + 604800000 limit 101",
+    ),
+    // The greatest overlap is at some booking's start. Of those present there, the nth that was bought had a
+    // capacity of n at least: bookings of one offer are bought one after the other.
+    rule(
+        "bookings-fit-the-capacity",
+        "select 'booking ' || trade_id || ': number ' || nth || ' at ' || moment || ', capacity ' || capacity \
+         from (select c.trade_id, c.capacity, a.starts_at as moment, \
+         row_number() over (partition by a.trade_id order by c.trade_id) as nth \
+         from booking a join booking c on c.product_id = a.product_id \
+         and c.starts_at <= a.starts_at and c.ends_at > a.starts_at) as present \
+         where nth > capacity limit 101",
+    ),
+    // Numbered 1: the purchase, 2 and 3: start and end.
+    rule(
+        "booking-is-announced-once-or-scheduled",
+        "select 'booking ' || b.trade_id || ': events ' || coalesce(n.last, 0) || ', jobs ' \
+         || (select count(*) from schedule s where s.name in ('booking-start', 'booking-end') \
+         and s.key = cast(b.trade_id as text)) \
+         from booking b left join outbox_number n on n.aggregate = 'trade:' || b.trade_id \
+         where coalesce(n.last, 0) + (select count(*) from schedule s \
+         where s.name in ('booking-start', 'booking-end') and s.key = cast(b.trade_id as text)) <> 3 \
+         limit 101",
     ),
     rule(
         "purchase-has-its-event",

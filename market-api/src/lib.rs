@@ -49,6 +49,7 @@ pub mod account;
 pub mod admin;
 pub mod app;
 pub mod auth;
+pub mod bookings;
 pub mod cache;
 pub mod cash;
 pub mod chats;

@@ -35,6 +35,8 @@ create table booking (
     wanted_end bigint not null,
     starts_at bigint not null,
     ends_at bigint not null,
+    -- What the spot's capacity was: a later edit may lower it.
+    capacity bigint not null check (capacity between 1 and 1000),
     check (starts_at < ends_at),
     unique (buyer_id, product_id, wanted_start, wanted_end)
 );

@@ -14,7 +14,7 @@ use crate::login;
 use crate::metrics::Metrics;
 use crate::products::Products;
 use crate::schedule::{self, Handler, HandlerError, Outcome, Schedule, Worker};
-use crate::{auth, idempotency};
+use crate::{auth, bookings, idempotency};
 
 /// The job that deletes expired rows.
 const HOUSEKEEPING: &str = "housekeeping";
@@ -90,12 +90,13 @@ pub(super) async fn start(
         at_once: 1,
         handler,
     };
-    let workers = vec![
+    let mut workers = vec![
         alone(HOUSEKEEPING, handler),
         alone(SWEEPING, sweeper),
         alone(CHAT_ROOMS, refresher),
         alone(FOLDING, folder),
     ];
+    workers.extend(bookings::workers(db));
     let schedule = Schedule::new(db.clone(), Arc::clone(metrics), workers);
     Arc::new(schedule).start(drain);
     Ok(())

@@ -46,13 +46,14 @@ pub use data::{DataChange, NewData};
 pub use error::{FormError, ListError, OfferError, SellingError};
 pub use form::{NewSpot, Price, SpotForm, listed_units};
 pub use geo::Position;
+pub use hours::Hours;
 pub use http::routes;
 pub use lists::{ListQuery, Lists};
 pub use read::{DataDetail, Details, Seller, SellingPage, SellingQuery, SellingRow, SpotDetail};
-pub use repo::stock::{lock_stock_in, stock, stock_in, stocks, take_in};
+pub use repo::stock::{lock_stock_in, spot_terms, stock, stock_in, stocks, take_in};
 pub use rows::{ListedOffer, OfferPage};
 pub use sort::{Cursor, Filter, Sort};
-pub use stock::{Stock, Taken};
+pub use stock::{SpotTerms, Stock, Taken};
 
 /// The kind of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

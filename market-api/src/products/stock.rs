@@ -6,7 +6,7 @@ use shared::clock::UnixMillis;
 use shared::ids::{MemberId, ProductId};
 use shared::money::{Units, Won};
 
-use super::{Kind, Sale, State};
+use super::{Hours, Kind, Sale, State};
 
 /// For so long after a raise of its price an offer is sold only to a buyer who sends the new price: pages
 /// that show the old one are open still.
@@ -66,4 +66,13 @@ impl Stock {
 pub struct Taken {
     /// True if nothing is left of the offer.
     pub is_sold_out: bool,
+}
+
+/// What a purchase of time reads of a spot, besides its [`Stock`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpotTerms {
+    /// When it is open.
+    pub hours: Hours,
+    /// Concurrent guests at most.
+    pub capacity: u16,
 }

@@ -122,17 +122,18 @@ pub async fn is_put(db: &Db, name: &str, key: &str) -> Result<bool, DbError> {
     Ok(row.is_some())
 }
 
-/// Cancels a job, if it is not done yet.
+/// Cancels a job; false if it is done or cancelled already. A handler that runs it now cannot finish it any
+/// more ([`Due::finish_in`]).
 ///
 /// # Errors
 /// The database's.
-pub async fn remove(tx: &mut Tx<'_>, name: &str, key: &str) -> Result<(), sqlx::Error> {
-    query("delete from schedule where name = $1 and key = $2")
+pub async fn remove(tx: &mut Tx<'_>, name: &str, key: &str) -> Result<bool, sqlx::Error> {
+    let removed = query("delete from schedule where name = $1 and key = $2")
         .bind(name)
         .bind(key)
         .execute(tx.connection())
         .await?;
-    Ok(())
+    Ok(removed.rows_affected() == 1)
 }
 
 impl Due {

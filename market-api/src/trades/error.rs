@@ -3,6 +3,7 @@
 use shared::ids::ProductId;
 use shared::money::{Units, Won};
 
+use crate::bookings::NoPlace;
 use crate::cash::CashShort;
 use crate::db::DbError;
 use crate::idempotency::IdempotencyError;
@@ -17,6 +18,9 @@ pub enum PurchaseError {
     /// The item does not belong to the product, or the product is of another kind.
     #[error("the item is not the product's")]
     ItemUnknown,
+    /// As [`Self::ItemUnknown`], of a spot.
+    #[error("the item is not the product's spot")]
+    SpotUnknown,
     /// Hidden, deleted or expired.
     #[error("the product is no longer available")]
     Unavailable,
@@ -32,6 +36,9 @@ pub enum PurchaseError {
     /// Less is left, or the amount is not the whole of a whole offer.
     #[error("another amount is left")]
     Remaining,
+    /// No time, not a time of the spot's, or fully booked.
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
     /// The price is another than the one that the buyer saw.
     #[error("the price has changed")]
     PriceChanged(NewTerms),

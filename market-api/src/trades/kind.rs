@@ -69,6 +69,16 @@ impl TradeKind {
         }
     }
 
+    /// The type of a purchase from one offer of this kind.
+    #[must_use]
+    pub const fn purchase_of(kind: Kind) -> Self {
+        match kind {
+            Kind::MobileData => Self::PurchaseSingle,
+            Kind::Wifi => Self::PurchaseWifi,
+            Kind::Hotspot => Self::PurchaseHotspot,
+        }
+    }
+
     /// The type of a sale of this kind of offer.
     #[must_use]
     pub const fn sale_of(kind: Kind) -> Self {

@@ -15,6 +15,7 @@ mod purchase;
 mod repo;
 mod scrap;
 mod settle;
+mod spot;
 
 use shared::ids::MemberId;
 use shared::money::Units;
@@ -32,6 +33,7 @@ pub use price::MarketPrice;
 pub use purchase::Purchase;
 pub use scrap::{ScrapOrder, ScrapPart};
 pub use settle::Fees;
+pub use spot::SpotOrder;
 
 /// The result of a step inside a purchase's transaction.
 type TxResult<T> = Result<T, Abort<PurchaseError>>;

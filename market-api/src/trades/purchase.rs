@@ -5,12 +5,13 @@
 //!     ─► response stored under the key ─► COMMIT ─► lists invalidated
 //! ```
 
-use shared::ids::{MemberId, TradeId};
+use shared::ids::MemberId;
 
 use super::data::{self, DataOrder};
 use super::error::PurchaseError;
 use super::scrap::{self, ScrapOrder};
 use super::settle::{Fees, settle_in};
+use super::spot::{self, SpotOrder, Taken};
 use super::{Trades, TxResult, answer};
 use crate::cache::Namespace;
 use crate::db::{Abort, Tx, WriteError};
@@ -33,6 +34,7 @@ pub struct Purchase<O> {
 enum Order {
     Data(DataOrder, Stock),
     Scrap(ScrapOrder),
+    Spot(SpotOrder),
 }
 
 /// The input of the transaction.
@@ -71,6 +73,25 @@ impl Trades {
         let order = Order::Scrap(purchase.order);
         self.purchase(purchase.buyer, purchase.once, order, Kind::MobileData)
             .await
+    }
+
+    /// Buys time on a spot. The same times of the same buyer again are answered with the first purchase.
+    ///
+    /// # Errors
+    /// See [`PurchaseError`].
+    pub async fn buy_time(&self, purchase: Purchase<SpotOrder>) -> Result<Reply, PurchaseError> {
+        if let Some(reply) = self.replay(purchase.once.as_ref()).await? {
+            return Ok(reply);
+        }
+        let Purchase { buyer, once, order } = purchase;
+        match (spot::read(&self.db, buyer, &order).await?, &once) {
+            (Some(before), None) => Ok(Reply::Replayed(answer::of_time(&before)?)),
+            // With a key: the transaction finds the booking too, and stores the response under the key.
+            (Some(_), Some(_)) | (None, _) => {
+                self.purchase(buyer, once, Order::Spot(order), order.kind)
+                    .await
+            }
+        }
     }
 
     /// The stored response of a request that was done before.
@@ -122,18 +143,33 @@ async fn purchase_in(context: &Context, tx: &mut Tx<'_>) -> TxResult<Reply> {
             KeyState::New => {}
         }
     }
-    let trade = trade_in(context, tx).await?;
-    let answer = answer::of(trade)?;
+    let reply = trade_in(context, tx).await?;
     if let Some(once) = &context.once {
-        idempotency::finish_in(tx, once, &answer).await?;
+        idempotency::finish_in(tx, once, reply.answer()).await?;
     }
-    Ok(Reply::New(answer))
+    Ok(reply)
 }
 
-async fn trade_in(context: &Context, tx: &mut Tx<'_>) -> TxResult<TradeId> {
-    let basket = match &context.order {
-        Order::Data(order, read) => data::take_in(tx, context.buyer, order, read).await?,
-        Order::Scrap(order) => scrap::take_in(tx, context.buyer, order).await?,
-    };
-    settle_in(tx, context.buyer, &basket, context.fees).await
+async fn trade_in(context: &Context, tx: &mut Tx<'_>) -> TxResult<Reply> {
+    let (buyer, fees) = (context.buyer, context.fees);
+    match &context.order {
+        Order::Data(order, read) => {
+            let basket = data::take_in(tx, buyer, order, read).await?;
+            let trade = settle_in(tx, buyer, &basket, fees).await?;
+            Ok(Reply::New(answer::of(trade)?))
+        }
+        Order::Scrap(order) => {
+            let basket = scrap::take_in(tx, buyer, order).await?;
+            let trade = settle_in(tx, buyer, &basket, fees).await?;
+            Ok(Reply::New(answer::of(trade)?))
+        }
+        Order::Spot(order) => match spot::take_in(tx, buyer, order).await? {
+            Taken::Before(booked) => Ok(Reply::Replayed(answer::of_time(&booked)?)),
+            Taken::Now(time) => {
+                let trade = settle_in(tx, buyer, &time.basket, fees).await?;
+                let booked = spot::book_in(tx, buyer, order, &time, trade).await?;
+                Ok(Reply::New(answer::of_time(&booked)?))
+            }
+        },
+    }
 }

@@ -2,6 +2,7 @@
 //! document.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::Method;
 use serde_json::{Value, json};
@@ -53,7 +54,7 @@ type Operation = (&'static str, &'static str, Thing, Right);
 /// Every operation with an id: method, path and query, resource, right. An operation of the document that is
 /// missing here fails the test: a new one must be added with its right.
 #[rustfmt::skip]
-const OPERATIONS: [Operation; 19] = [
+const OPERATIONS: [Operation; 21] = [
     ("GET", "/api/members/info?memberId={id}", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=ACTIVE", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=SOLD_OUT", Member, Everybody),
@@ -70,6 +71,8 @@ const OPERATIONS: [Operation; 19] = [
     ("PUT", "/api/products/hotspot", Hotspot, NOT_MINE),
     ("POST", "/api/trades/mobile-data/default", Data, BUYERS),
     ("POST", "/api/trades/mobile-data/scrap", Data, BUYERS),
+    ("POST", "/api/trades/wifi", Wifi, BUYERS),
+    ("POST", "/api/trades/hotspot", Hotspot, BUYERS),
     ("DELETE", "/api/products/{id}", Data, NOT_MINE),
     ("DELETE", "/api/products/{id}", Wifi, NOT_MINE),
     ("DELETE", "/api/products/{id}", Hotspot, NOT_MINE),
@@ -145,6 +148,7 @@ struct Stage {
     blocked: Cookies,
     admin: Cookies,
     owner_id: u64,
+    minute: AtomicU32,
     _chat: Chat,
 }
 
@@ -187,6 +191,7 @@ impl Stage {
             blocked,
             admin,
             owner_id,
+            minute: AtomicU32::new(9),
             _chat: chat,
         }
     }
@@ -217,13 +222,17 @@ impl Stage {
             Some(cookies) => ask.by(cookies),
             None => ask,
         };
-        if let ("POST", Data) = (method, thing) {
-            let form = match path == trades::SCRAP {
-                // The offer's last change made it 77 won for 1.0 GB.
-                true => trades::combination(1, 8),
-                false => trades::purchase(1),
-            };
-            return ask.json(&form.unwrap()).send().await;
+        let purchase = match path {
+            "/api/trades/mobile-data/default" => trades::purchase(1),
+            // The offer's last change made it 77 won for 1.0 GB.
+            trades::SCRAP => trades::combination(1, 8),
+            // Other times in every request: the same are answered with the first purchase.
+            trades::WIFI => trades::time(path, 2, self.next_minute()),
+            trades::HOTSPOT => trades::time(path, 3, self.next_minute()),
+            _ => None,
+        };
+        if let Some(form) = purchase {
+            return ask.json(&form).send().await;
         }
         let form = match (method, thing) {
             ("PUT", Data) => data(1),
@@ -236,6 +245,11 @@ impl Stage {
         };
         form["price"] = json!(77);
         ask.json(&form).send().await
+    }
+
+    /// The end of the next booking, after noon.
+    fn next_minute(&self) -> u32 {
+        self.minute.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Unblocks the member for the next operations.

@@ -7,6 +7,7 @@ use market_api::ledger;
 use sqlx::{AnyConnection, AssertSqlSafe, Executor as _, Row as _};
 use tokio::process::Command;
 
+use crate::bookings;
 use crate::fixtures::SEOUL;
 use crate::on_both;
 use crate::shop::Shop;
@@ -193,13 +194,54 @@ const SPOILINGS: &[Spoiling] = &[
     ),
     spoiling(
         "time-bought-has-its-booking",
-        "trade 7: minutes 30",
+        "trade 7: minutes 30, price 1500",
         &["delete from booking"],
     ),
     spoiling(
         "time-bought-has-its-booking",
-        "trade 7: minutes 30",
-        &["update booking set ends_at = ends_at + 1"],
+        "trade 7: minutes 20, price 1500",
+        &["update trade set minutes = 20 where id in (7, 8)"],
+    ),
+    spoiling(
+        "time-bought-has-its-booking",
+        "trade 7: minutes 30, price 1500",
+        &["update booking set buyer_id = 4"],
+    ),
+    spoiling(
+        "booking-has-its-purchase-and-sale",
+        "booking 7",
+        &["update trade set minutes = 29 where id = 8"],
+    ),
+    // An hour later than the request.
+    spoiling(
+        "booking-is-of-its-request",
+        "booking 7: wanted 1794711600000 to 1794713400000, booked 1794715200000 to 1794717000000, \
+         bought 1794711600000",
+        &[
+            "update booking set wanted_start = wanted_start - 3600000, wanted_end = wanted_end - 3600000",
+        ],
+    ),
+    // Bought when it was over.
+    spoiling(
+        "booking-is-of-its-request",
+        "booking 7: wanted 1794715200000 to 1794717000000, booked 1794715200000 to 1794717000000, \
+         bought 1794718800000",
+        &["update trade set created_at = created_at + 7200000 where id = 7"],
+    ),
+    spoiling(
+        "bookings-fit-the-capacity",
+        "booking 7: number 1 at 1794715200000, capacity 0",
+        &["update booking set capacity = 0"],
+    ),
+    spoiling(
+        "booking-is-announced-once-or-scheduled",
+        "booking 7: events 2, jobs 2",
+        &["update outbox_number set last = 2 where aggregate = 'trade:7'"],
+    ),
+    spoiling(
+        "booking-is-announced-once-or-scheduled",
+        "booking 7: events 1, jobs 1",
+        &["delete from schedule where name = 'booking-end'"],
     ),
     spoiling(
         "purchase-has-its-event",
@@ -209,7 +251,7 @@ const SPOILINGS: &[Spoiling] = &[
 ];
 
 /// The tables that spoilings change.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "member",
     "wallet",
     "member_month",
@@ -221,9 +263,10 @@ const TABLES: [&str; 11] = [
     "trade_detail",
     "booking",
     "outbox_number",
+    "schedule",
 ];
 
-/// Three purchases: 2 buys product 1 as a whole (trades 1 and 2, journal 5), 3 and 4 parts of product 2
+/// Four purchases: 2 buys product 1 as a whole (trades 1 and 2, journal 5), 3 and 4 parts of product 2
 /// (trades 3 to 6, journals 6 and 7), and 3 time on product 3 (trades 7 and 8, journal 8).
 async fn open(on: On) -> Shop {
     let shop = Shop::open(on).await;
@@ -235,24 +278,8 @@ async fn open(on: On) -> Shop {
     shop.buy(2, 1, None).await.unwrap();
     shop.buy(3, 2, Some(2)).await.unwrap();
     shop.buy(4, 2, Some(1)).await.unwrap();
-    let mut booked = vec![
-        "insert into trade (id, member_id, kind, price, minutes, earned, month, created_at) \
-         values (7, 3, 'PURCHASE_WIFI', 1500, 30, 1500, 202611, 1)",
-        "insert into trade (id, member_id, kind, price, minutes, purchase_id, month, created_at) \
-         values (8, 1, 'SALE_WIFI', 1500, 30, 7, 202611, 1)",
-        "insert into trade_detail (trade_id, product_id, price) values (7, 3, 1500), (8, 3, 1500)",
-        "insert into booking (trade_id, product_id, buyer_id, wanted_start, wanted_end, starts_at, \
-         ends_at) values (7, 3, 3, 0, 1800000, 0, 1800000)",
-        "insert into journal (id, kind, ref_id, created_at) values (8, 'trade', 7, 1)",
-        "insert into posting (journal_id, line, account, owner, amount) \
-         values (8, 0, 'wallet_earned', 3, 1500), (8, 1, 'wallet_earned', 1, -1500)",
-        "insert into credit (journal_id, member_id, amount) values (8, 1, 1500)",
-        "update wallet set earned = earned - 1500 where member_id = 3",
-        "insert into outbox_number (aggregate, last) values ('trade:7', 1)",
-    ];
-    market
-        .sql(booked.drain(..).map(str::to_owned).collect())
-        .await;
+    let time = bookings::order(3, "13:00", "13:30");
+    shop.buy_time(3, time, None).await.unwrap();
     shop.verify().await;
     shop
 }

@@ -11,6 +11,7 @@ mod fixtures;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bookings;
 mod credits;
 mod defects;
 mod findings;

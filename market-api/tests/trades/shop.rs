@@ -9,7 +9,9 @@ use market_api::db::{Abort, DbError, Tx, WriteError};
 use market_api::idempotency::{IdempotencyError, IdempotentRequest, Reply};
 use market_api::ledger;
 use market_api::products::OfferError;
-use market_api::trades::{DataOrder, Fees, Purchase, PurchaseError, ScrapOrder, ScrapPart, Trades};
+use market_api::trades::{
+    DataOrder, Fees, Purchase, PurchaseError, ScrapOrder, ScrapPart, SpotOrder, Trades,
+};
 use shared::ids::{ItemId, TradeId};
 use shared::money::{Units, Won};
 
@@ -100,6 +102,17 @@ impl Shop {
         let buyer = member(buyer);
         let purchase = Purchase { buyer, once, order };
         unless_busy(async || self.trades.buy_scrap(purchase.clone()).await).await
+    }
+
+    pub(crate) async fn buy_time(
+        &self,
+        buyer: i64,
+        order: SpotOrder,
+        once: Option<IdempotentRequest>,
+    ) -> Result<Reply, PurchaseError> {
+        let buyer = member(buyer);
+        let purchase = Purchase { buyer, once, order };
+        unless_busy(async || self.trades.buy_time(purchase.clone()).await).await
     }
 
     /// What a member can spend.
@@ -194,7 +207,7 @@ pub(crate) fn combination(
     ScrapOrder::new(parts, Units::new(units), Won::new(price))
 }
 
-fn item(offer: i64) -> ItemId {
+pub(crate) fn item(offer: i64) -> ItemId {
     ItemId::try_from(u64::from(product(offer).get())).unwrap()
 }
 

@@ -5,8 +5,8 @@ use shared::money::{Units, Won};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, query};
 
-use super::super::stock::{Stock, Taken};
-use super::super::{Sale, State};
+use super::super::stock::{SpotTerms, Stock, Taken};
+use super::super::{Hours, Sale, State};
 use crate::db::row::{column, named, optional};
 use crate::db::{Db, DbError, Dialect, Lock, LockMode, Tx};
 
@@ -56,6 +56,29 @@ async fn read(connection: &mut AnyConnection, id: ProductId) -> Sql<Option<Stock
         .fetch_optional(connection)
         .await?;
     row.as_ref().map(stock_of).transpose()
+}
+
+/// Reads the terms of a spot on a connection: a transaction's, after it has locked the offer. `None` for an
+/// offer that is no spot.
+///
+/// # Errors
+/// The database's.
+pub async fn spot_terms(connection: &mut AnyConnection, id: ProductId) -> Sql<Option<SpotTerms>> {
+    let text = "select open_minute, close_minute, capacity from spot where product_id = $1";
+    let row = query(text)
+        .bind(i64::from(id))
+        .fetch_optional(connection)
+        .await?;
+    let terms = |row: &AnyRow| {
+        Ok(SpotTerms {
+            hours: Hours {
+                opens: column(row, "open_minute")?,
+                closes: column(row, "close_minute")?,
+            },
+            capacity: column(row, "capacity")?,
+        })
+    };
+    row.as_ref().map(terms).transpose()
 }
 
 /// Reads offers outside a transaction, at most 20, in ascending order; those that do not exist are missing in

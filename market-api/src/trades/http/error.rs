@@ -5,6 +5,7 @@ use serde_json::json;
 use shared::web::{ApiError, ErrorCode};
 
 use super::super::{NewTerms, Outdated, PurchaseError};
+use crate::bookings::{NoPlace, SlotError};
 use crate::plans::BuyError;
 
 impl From<PurchaseError> for ApiError {
@@ -12,11 +13,17 @@ impl From<PurchaseError> for ApiError {
         Self::from(match error {
             PurchaseError::ProductUnknown => ErrorCode::ProductUnknown,
             PurchaseError::ItemUnknown => ErrorCode::MobileDataUnknown,
+            PurchaseError::SpotUnknown => ErrorCode::WifiUnknown,
             PurchaseError::Unavailable => ErrorCode::ProductUnavailable,
             PurchaseError::SoldOut => ErrorCode::SoldOut,
             PurchaseError::OwnProduct => ErrorCode::OwnProduct,
             PurchaseError::Amount => ErrorCode::DataAmount,
             PurchaseError::Remaining => ErrorCode::RemainingAmount,
+            PurchaseError::NoPlace(NoPlace::Slot(SlotError::NoTime)) => ErrorCode::StartAfterEnd,
+            PurchaseError::NoPlace(NoPlace::Slot(SlotError::OutsideHours)) => {
+                ErrorCode::OutsideHours
+            }
+            PurchaseError::NoPlace(NoPlace::Full) => ErrorCode::SlotTaken,
             PurchaseError::PriceChanged(terms) => {
                 return Self::from(ErrorCode::PriceChanged).with_data(data_of(&terms));
             }
