@@ -47,6 +47,10 @@ const BUYERS_PER_KILL: i64 = 3;
 /// Bound of the pause between the first purchase of a round and its kill.
 const PAUSE_MAX_MS: u64 = 300;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the number of kills is in the environment"
+)]
 fn kills() -> usize {
     std::env::var("TEST_KILLS").map_or(KILLS, |kills| kills.parse().unwrap())
 }

@@ -2,7 +2,12 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "a test fails by panicking, also in its helpers"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the seed and the number of sequences are in the environment"
 )]
 
 #[path = "../products/fixtures.rs"]

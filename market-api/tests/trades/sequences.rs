@@ -427,14 +427,17 @@ type Tally = BTreeMap<String, usize>;
 
 fn kind_of(op: &Op, outcome: Outcome) -> String {
     let word = |text: String| text.split(['(', ' ']).next().unwrap().to_owned();
-    let op = match op {
-        Op::Buy(_, Wanted::Combination(..), _) => "Combination".to_owned(),
-        op => word(format!("{op:?}")),
+    let op = if let Op::Buy(_, Wanted::Combination(..), _) = op {
+        "Combination".to_owned()
+    } else {
+        word(format!("{op:?}"))
     };
-    match outcome {
-        Outcome::Refused(why) => format!("{op} {}", word(format!("{why:?}"))),
-        outcome => format!("{op} {}", word(format!("{outcome:?}"))),
-    }
+    let outcome = if let Outcome::Refused(why) = outcome {
+        format!("{why:?}")
+    } else {
+        format!("{outcome:?}")
+    };
+    format!("{op} {}", word(outcome))
 }
 
 /// One sequence on both databases.
@@ -476,7 +479,6 @@ async fn run(sides: &mut [Side], seed: u64, tally: &mut Tally) {
 /// Each response, the cash of both parties and the offer are compared after each operation; the ledger is
 /// verified after one in forty and after each sequence.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stdout, reason = "a test that fails must say with what")]
 async fn both_databases_agree_with_the_model() {
     let setting = |name: &str| std::env::var(name).ok();
     let first: u64 = setting("TEST_SEED").map_or_else(rand::random, |seed| seed.parse().unwrap());
