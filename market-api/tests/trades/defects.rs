@@ -1,17 +1,18 @@
 //! Defects of the first site that concern purchases, by their numbers in the domain specification. Others: 1
-//! and 18 beside combinations and histories, 7 also in `races`.
+//! in `scrap`, 7 also in `races`, 13 in `bookings`, 16 with the quotes.
 
 use futures_util::future::join_all;
 use market_api::cash::{self, Account, CashShort, JournalKind, Posting};
 use market_api::db::Abort;
 use market_api::idempotency::{IdempotentRequest, Reply};
 use market_api::plans::BuyError;
-use market_api::trades::PurchaseError;
-use shared::money::Won;
+use market_api::trades::{HistoryQuery, PurchaseError};
+use shared::clock::Month;
+use shared::money::{Units, Won};
 
-use crate::fixtures::member;
+use crate::fixtures::{member, page_size};
 use crate::on_both;
-use crate::shop::{Shop, order};
+use crate::shop::{Shop, combination, order};
 use crate::support::On;
 
 on_both!(
@@ -22,6 +23,7 @@ on_both!(
     defect_7_monthly_limit_is_not_spent_twice,
     defect_8_unit_price_stays_and_adds_up,
     defect_12_rest_is_bought_not_the_registered_amount,
+    defect_18_combination_is_one_row_of_the_histories,
 );
 
 async fn defect_2_no_purchase_adds_to_the_buyers_cash(on: On) {
@@ -167,5 +169,42 @@ async fn defect_12_rest_is_bought_not_the_registered_amount(on: On) {
     assert_eq!(shop.market.int(sold_out).await, 1);
     let bought = "select bought from member_month where member_id = 3";
     assert_eq!(shop.market.int(bought).await, 3);
+    shop.close().await;
+}
+
+async fn defect_18_combination_is_one_row_of_the_histories(on: On) {
+    let shop = Shop::open(on).await;
+    shop.members(4, 10_000).await;
+    let mut parts = Vec::new();
+    for seller in 1..=3 {
+        parts.push((
+            shop.market.offer_as(seller, 1_000, 10, true).await.unwrap(),
+            2,
+        ));
+    }
+    let order = combination(&parts, 6, 600).unwrap();
+    let trade = shop.buy_scrap(4, order).await.unwrap();
+    let histories = shop.trades.histories();
+    let query = |id| HistoryQuery {
+        member: member(id),
+        size: page_size(10),
+        after: None,
+    };
+    let bought = histories.purchases(&query(4)).await.unwrap();
+    let rows: Vec<_> = bought
+        .rows
+        .iter()
+        .map(|row| (row.trade, row.units))
+        .collect();
+    assert_eq!(rows, [(trade, Some(Units::new(6)))]);
+    assert_eq!(histories.purchase_count(member(4)).await.unwrap(), 1);
+    let month = Month::try_from(202_611).unwrap();
+    for (id, amount) in [(4, 600), (1, 200), (2, 200), (3, 200)] {
+        let rows = histories.cash_rows(&query(id), month).await.unwrap().rows;
+        let amounts: Vec<_> = rows.iter().map(|row| row.amount.get()).collect();
+        assert_eq!(amounts, [amount], "member {id}");
+    }
+    let totals = histories.month_totals(member(4), month).await.unwrap();
+    assert_eq!(totals.purchase, Won::new(600));
     shop.close().await;
 }
