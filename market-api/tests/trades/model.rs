@@ -31,6 +31,24 @@ pub(crate) enum Wanted {
     Data(Order),
     /// Offers in ascending order with the units of each, and the price in all.
     Combination(Vec<(usize, u16)>, i64),
+    Time(Time),
+}
+
+/// Time on a spot that is open all day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time {
+    pub(crate) spot: usize,
+    /// Milliseconds since 1970, a whole minute.
+    pub(crate) start: i64,
+    /// Less than a day.
+    pub(crate) minutes: i64,
+    pub(crate) price: Option<i64>,
+}
+
+impl Time {
+    fn end(&self) -> i64 {
+        self.start + self.minutes * 60_000
+    }
 }
 
 impl Wanted {
@@ -38,6 +56,7 @@ impl Wanted {
         match self {
             Self::Data(order) => vec![order.offer],
             Self::Combination(parts, _) => parts.iter().map(|(offer, _)| *offer).collect(),
+            Self::Time(_) => vec![],
         }
     }
 }
@@ -98,6 +117,7 @@ pub(crate) enum Refusal {
     QuoteSoldOut,
     QuoteRemaining,
     QuotePrice,
+    Full,
     CashShort,
     BuyLimit,
     KeyReused,
@@ -132,13 +152,52 @@ pub(crate) struct Member {
     pub(crate) bought: BTreeMap<i64, u32>,
 }
 
+/// A spot, which each sequence begins with. Its price is per started ten minutes.
+#[derive(Clone, Debug)]
+pub(crate) struct Spot {
+    pub(crate) seller: usize,
+    pub(crate) price: i64,
+    pub(crate) capacity: usize,
+    bookings: Vec<Booking>,
+}
+
+impl Spot {
+    pub(crate) const fn new(seller: usize, price: i64, capacity: usize) -> Self {
+        Self {
+            seller,
+            price,
+            capacity,
+            bookings: Vec::new(),
+        }
+    }
+
+    /// The most guests at any moment of this time.
+    fn guests(&self, time: &Time) -> usize {
+        let minutes = (0..time.minutes).map(|minute| time.start + minute * 60_000);
+        let at = |moment: i64| {
+            let there = |booking: &&Booking| booking.start <= moment && moment < booking.end;
+            self.bookings.iter().filter(there).count()
+        };
+        minutes.map(at).max().unwrap_or(0)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Booking {
+    buyer: usize,
+    start: i64,
+    end: i64,
+    purchase: usize,
+}
+
 /// The state of one sequence.
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     /// Milliseconds since 1970.
-    now: i64,
+    pub(crate) now: i64,
     pub(crate) members: Vec<Member>,
     pub(crate) offers: Vec<Offer>,
+    pub(crate) spots: Vec<Spot>,
     keys: BTreeMap<(usize, u8), (Wanted, usize)>,
     purchases: usize,
 }
@@ -162,7 +221,7 @@ pub(crate) fn month_name(month: i64) -> i64 {
 }
 
 impl Model {
-    pub(crate) fn new(now: i64, plans: &[Option<u32>]) -> Self {
+    pub(crate) fn new(now: i64, plans: &[Option<u32>], spots: &[Spot]) -> Self {
         let member = |plan: &Option<u32>| Member {
             plan: *plan,
             ..Member::default()
@@ -171,6 +230,7 @@ impl Model {
             now,
             members: plans.iter().map(member).collect(),
             offers: Vec::new(),
+            spots: spots.to_vec(),
             keys: BTreeMap::new(),
             purchases: 0,
         }
@@ -181,12 +241,11 @@ impl Model {
         match op {
             Op::Buy(buyer, wanted, _) => {
                 let mut parties = vec![*buyer];
-                parties.extend(
-                    wanted
-                        .offers()
-                        .iter()
-                        .map(|offer| self.offers[*offer].seller),
-                );
+                let sellers = wanted.offers().into_iter();
+                parties.extend(sellers.map(|offer| self.offers[offer].seller));
+                if let Wanted::Time(time) = wanted {
+                    parties.push(self.spots[time.spot].seller);
+                }
                 parties
             }
             Op::Open(member, _) => vec![*member],
@@ -316,18 +375,25 @@ impl Model {
         wanted: &Wanted,
         key: Option<u8>,
     ) -> Result<Outcome, Refusal> {
-        let Some(key) = key else {
-            return self.buy(buyer, wanted).map(Outcome::Bought);
-        };
-        match self.keys.get(&(buyer, key)) {
-            Some((first, purchase)) if first == wanted => Ok(Outcome::Replayed(*purchase)),
-            Some(_) => Err(Refusal::KeyReused),
+        let first = key.and_then(|key| self.keys.get(&(buyer, key)));
+        if let Some((first, purchase)) = first {
+            return if first == wanted {
+                Ok(Outcome::Replayed(*purchase))
+            } else {
+                Err(Refusal::KeyReused)
+            };
+        }
+        let (purchase, outcome) = match self.booked(buyer, wanted) {
+            Some(purchase) => (purchase, Outcome::Replayed(purchase)),
             None => {
                 let purchase = self.buy(buyer, wanted)?;
-                self.keys.insert((buyer, key), (wanted.clone(), purchase));
-                Ok(Outcome::Bought(purchase))
+                (purchase, Outcome::Bought(purchase))
             }
+        };
+        if let Some(key) = key {
+            self.keys.insert((buyer, key), (wanted.clone(), purchase));
         }
+        Ok(outcome)
     }
 
     /// What an order costs now, and its units.
@@ -349,8 +415,46 @@ impl Model {
         let lines = match wanted {
             Wanted::Data(order) => vec![self.check_data(buyer, order)?],
             Wanted::Combination(parts, price) => self.check_combination(buyer, parts, *price)?,
+            Wanted::Time(time) => return self.buy_time(buyer, time),
         };
-        self.pay(buyer, &lines)
+        self.buy_data(buyer, &lines)
+    }
+
+    fn buy_time(&mut self, buyer: usize, time: &Time) -> Result<usize, Refusal> {
+        let spot = &self.spots[time.spot];
+        if spot.seller == buyer {
+            return Err(Refusal::OwnProduct);
+        }
+        if spot.guests(time) >= spot.capacity {
+            return Err(Refusal::Full);
+        }
+        let (seller, price) = (spot.seller, spot.price * ((time.minutes + 9) / 10));
+        if time.price.is_some_and(|seen| seen != price) {
+            return Err(Refusal::PriceChanged(price, spot.price, 0));
+        }
+        if self.members[buyer].cash < price {
+            return Err(Refusal::CashShort);
+        }
+        let purchase = self.pay(buyer, &[(seller, price)]);
+        self.spots[time.spot].bookings.push(Booking {
+            buyer,
+            start: time.start,
+            end: time.end(),
+            purchase,
+        });
+        Ok(purchase)
+    }
+
+    /// The purchase of the same times by the same buyer, whose repetition is not another one.
+    fn booked(&self, buyer: usize, wanted: &Wanted) -> Option<usize> {
+        let Wanted::Time(time) = wanted else {
+            return None;
+        };
+        let mut bookings = self.spots[time.spot].bookings.iter();
+        let same = |booking: &&Booking| {
+            (booking.buyer, booking.start, booking.end) == (buyer, time.start, time.end())
+        };
+        bookings.find(same).map(|booking| booking.purchase)
     }
 
     fn check_data(&self, buyer: usize, order: &Order) -> Result<Line, Refusal> {
@@ -416,7 +520,7 @@ impl Model {
         Ok(lines)
     }
 
-    fn pay(&mut self, buyer: usize, lines: &[Line]) -> Result<usize, Refusal> {
+    fn buy_data(&mut self, buyer: usize, lines: &[Line]) -> Result<usize, Refusal> {
         let price: i64 = lines.iter().map(|line| line.price).sum();
         let units: u32 = lines.iter().map(|line| u32::from(line.units)).sum();
         let month = month_of(self.now);
@@ -432,18 +536,27 @@ impl Model {
             return Err(Refusal::BuyLimit);
         }
         member.bought.insert(month, bought);
-        member.cash -= price;
+        let mut sales = Vec::new();
         for line in lines {
             let offer = &mut self.offers[line.offer];
-            self.members[offer.seller].cash += line.price - line.price * FEE / 10_000;
+            sales.push((offer.seller, line.price));
             offer.left -= line.units;
             offer.sold += line.units;
             if offer.left == 0 {
                 offer.state = State::SoldOut;
             }
         }
+        Ok(self.pay(buyer, &sales))
+    }
+
+    /// Moves the price of each sale to its seller, less the fee; returns the number of the purchase.
+    fn pay(&mut self, buyer: usize, sales: &[(usize, i64)]) -> usize {
+        for (seller, price) in sales {
+            self.members[buyer].cash -= price;
+            self.members[*seller].cash += price - price * FEE / 10_000;
+        }
         self.purchases += 1;
-        Ok(self.purchases - 1)
+        self.purchases - 1
     }
 }
 

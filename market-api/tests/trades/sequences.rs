@@ -3,28 +3,33 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use market_api::bookings::{self, NoPlace};
 use market_api::db::DbError;
 use market_api::idempotency::{IdempotencyError, IdempotentRequest, Reply};
 use market_api::plans::BuyError;
-use market_api::products::OfferError;
-use market_api::trades::{DataOrder, Fees, Outdated, PurchaseError};
+use market_api::products::{Kind, NewSpot, OfferError};
+use market_api::trades::{DataOrder, Fees, Outdated, PurchaseError, SpotOrder};
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
+use shared::clock::{LocalDateTime, UnixMillis};
 use shared::ids::{ItemId, TradeId};
 use shared::money::{Units, Won};
 use sqlx::Row as _;
 
-use crate::fixtures::{member, new_data, number, product};
+use crate::fixtures::{SEOUL, member, new_data, number, product, spot_form};
 use crate::model::{
-    FEE, Model, Op, Order, Outcome, Refusal, State, Terms, Wanted, month_name, month_of,
+    FEE, Model, Op, Order, Outcome, Refusal, Spot, State, Terms, Time, Wanted, month_name, month_of,
 };
-use crate::shop::{Shop, combination, trade_of, unless_busy};
+use crate::shop::{Shop, combination, item, trade_of, unless_busy};
 use crate::support::On;
 
 /// Members of a sequence. The last has no plan.
 const PLANS: [Option<u32>; 4] = [Some(100), Some(30), Some(8), None];
+
+/// Spots of a sequence, open all day.
+const SPOTS: [Spot; 2] = [Spot::new(0, 150, 1), Spot::new(1, 70, 2)];
 
 /// Bound of the operations of a sequence.
 const OPS_MAX: usize = 60;
@@ -40,6 +45,7 @@ struct Side {
     shop: Shop,
     first_member: i64,
     offers: Vec<i64>,
+    spots: Vec<i64>,
     purchases: BTreeMap<TradeId, usize>,
 }
 
@@ -68,17 +74,24 @@ fn refused_purchase(error: PurchaseError) -> Result<Refusal, DbError> {
         PurchaseError::PriceChanged(terms) => Refusal::PriceChanged(
             terms.price.get(),
             terms.unit_price.get(),
-            terms.units_left.unwrap().get(),
+            terms.units_left.map_or(0, Units::get),
         ),
         PurchaseError::QuoteOutdated(Outdated::SoldOut) => Refusal::QuoteSoldOut,
         PurchaseError::QuoteOutdated(Outdated::Remaining) => Refusal::QuoteRemaining,
         PurchaseError::QuoteOutdated(Outdated::Price) => Refusal::QuotePrice,
+        PurchaseError::NoPlace(NoPlace::Full) => Refusal::Full,
         PurchaseError::CashShort(_) => Refusal::CashShort,
         PurchaseError::Plan(BuyError::NoPlan) => Refusal::NoPlan,
         PurchaseError::Plan(BuyError::Limit) => Refusal::BuyLimit,
         PurchaseError::Idempotency(IdempotencyError::KeyReused) => Refusal::KeyReused,
         PurchaseError::Db(error) => return Err(error),
-        error => panic!("{error:?}"),
+        PurchaseError::ProductUnknown
+        | PurchaseError::SpotUnknown
+        | PurchaseError::Combination
+        | PurchaseError::NoPlace(NoPlace::Slot(_))
+        | PurchaseError::Idempotency(IdempotencyError::KeyRunning | IdempotencyError::Db(_)) => {
+            panic!("{error:?}")
+        }
     })
 }
 
@@ -86,12 +99,13 @@ impl Side {
     async fn open(on: On) -> Self {
         let fees = Fees {
             data: u16::try_from(FEE).unwrap(),
-            spots: 0,
+            spots: u16::try_from(FEE).unwrap(),
         };
         Self {
             shop: Shop::with_fees(on, fees).await,
             first_member: 1,
             offers: Vec::new(),
+            spots: Vec::new(),
             purchases: BTreeMap::new(),
         }
     }
@@ -105,6 +119,7 @@ impl Side {
         let count = i64::try_from(PLANS.len()).unwrap();
         self.first_member += count;
         self.offers.clear();
+        self.spots.clear();
         self.purchases.clear();
         let last = self.first_member + count - 1;
         self.shop.crowd(self.first_member, last, 0).await;
@@ -116,6 +131,16 @@ impl Side {
                 None => format!("delete from plan where member_id = {id}"),
             };
             self.shop.market.sql(vec![changed]).await;
+        }
+        for spot in SPOTS {
+            let mut form = spot_form(spot.price, SEOUL);
+            form.closes_at = form.opens_at;
+            form.capacity = Some(spot.capacity.try_into().unwrap());
+            let seller = member(self.member(spot.seller));
+            let spot = NewSpot::parse(seller, Kind::Wifi, form).unwrap();
+            let products = &self.shop.market.products;
+            let offered = unless_busy(async || products.offer_spot(spot.clone()).await).await;
+            self.spots.push(number(offered.unwrap()));
         }
     }
 
@@ -187,6 +212,20 @@ impl Side {
                 let units = parts.iter().map(|(_, units)| units).sum();
                 let order = combination(&ids.collect::<Vec<_>>(), units, *price).unwrap();
                 self.shop.buy_scrap_as(buyer, order, once).await
+            }
+            Wanted::Time(time) => {
+                let local = |ms: i64| LocalDateTime::from_unix(UnixMillis::try_from(ms).unwrap());
+                let spot = self.spots[time.spot];
+                // The first site's page sends the end with the date of the day after.
+                let end = time.start + time.minutes * 60_000 + 86_400_000;
+                let order = SpotOrder {
+                    kind: Kind::Wifi,
+                    product: product(spot),
+                    item: item(spot),
+                    wanted: bookings::Wanted::new(local(time.start), local(end)),
+                    price: time.price.map(Won::new),
+                };
+                self.shop.buy_time(buyer, order, once).await
             }
         };
         let reply = match bought {
@@ -366,6 +405,21 @@ impl Draw {
         Wanted::Combination(parts.into_iter().collect(), price)
     }
 
+    /// Time that begins within the next half hour.
+    fn time(&mut self, model: &Model) -> Wanted {
+        let spot = self.rng.random_range(0..SPOTS.len());
+        let minute = (model.now + 59_999) / 60_000;
+        let minutes = self.rng.random_range(1..=50);
+        let parts = (minutes + 9) / 10;
+        let price = SPOTS[spot].price * parts + i64::from(self.one_in(6));
+        Wanted::Time(Time {
+            spot,
+            start: (minute + 10 * self.rng.random_range(0..4)) * 60_000,
+            minutes,
+            price: self.one_in(3).then_some(price),
+        })
+    }
+
     fn op(&mut self, model: &Model, nth: usize, repeated: &[Op]) -> Op {
         if nth < PLANS.len() && !self.one_in(6) {
             return Op::Open(nth, self.rng.random_range(500..=12_000));
@@ -404,7 +458,12 @@ impl Draw {
                 _ => 16 * 86_400_000,
             }),
             37..=39 => Op::Expire,
-            40..=45 if !repeated.is_empty() => repeated.choose(&mut self.rng).unwrap().clone(),
+            40..=49 => Op::Buy(
+                self.member(),
+                self.time(model),
+                self.one_in(3).then(|| self.rng.random_range(0..4)),
+            ),
+            50..=55 if !repeated.is_empty() => repeated.choose(&mut self.rng).unwrap().clone(),
             _ => {
                 let mut buyer = self.member();
                 if buyer == seller && !self.one_in(8) {
@@ -427,17 +486,17 @@ type Tally = BTreeMap<String, usize>;
 
 fn kind_of(op: &Op, outcome: Outcome) -> String {
     let word = |text: String| text.split(['(', ' ']).next().unwrap().to_owned();
-    let op = if let Op::Buy(_, Wanted::Combination(..), _) = op {
-        "Combination".to_owned()
+    let op = if let Op::Buy(_, wanted, _) = op {
+        format!("{wanted:?}")
     } else {
-        word(format!("{op:?}"))
+        format!("{op:?}")
     };
     let outcome = if let Outcome::Refused(why) = outcome {
         format!("{why:?}")
     } else {
         format!("{outcome:?}")
     };
-    format!("{op} {}", word(outcome))
+    format!("{} {}", word(op), word(outcome))
 }
 
 /// One sequence on both databases.
@@ -448,15 +507,22 @@ async fn run(sides: &mut [Side], seed: u64, tally: &mut Tally) {
     for side in &mut *sides {
         side.begin().await;
     }
-    let mut model = Model::new(sides[0].shop.market.now_ms(), &PLANS);
-    let (mut done, mut keyed) = (Vec::new(), Vec::new());
+    let mut model = Model::new(sides[0].shop.market.now_ms(), &PLANS, &SPOTS);
+    let (mut done, mut repeatable) = (Vec::new(), Vec::new());
     for _ in 0..draw.rng.random_range(1..=OPS_MAX) {
-        let op = draw.op(&model, done.len(), &keyed);
+        let op = draw.op(&model, done.len(), &repeatable);
         let expected = model.apply(&op);
         *tally.entry(kind_of(&op, expected)).or_default() += 1;
         done.push((op.clone(), expected));
-        if let Op::Buy(_, _, Some(_)) = op {
-            keyed.push(op.clone());
+        let is_repeatable = match &op {
+            // A start in the past means another time.
+            Op::Buy(_, Wanted::Time(_), _) => matches!(expected, Outcome::Bought(_)),
+            Op::Buy(_, Wanted::Data(_) | Wanted::Combination(..), key) => key.is_some(),
+            Op::Register(..) | Op::Edit(..) | Op::Delete(..) => false,
+            Op::Open(..) | Op::Wait(_) | Op::Expire => false,
+        };
+        if is_repeatable {
+            repeatable.push(op.clone());
         }
         let is_verified = draw.one_in(40);
         for side in &mut *sides {
@@ -504,8 +570,6 @@ async fn both_databases_agree_with_the_model() {
 
 #[test]
 fn months_of_the_model_are_those_of_seoul() {
-    use shared::clock::{LocalDateTime, UnixMillis};
-
     for hour in 0..24 * 900 {
         let ms = crate::support::NOON_MS + hour * 3_600_000;
         let local = LocalDateTime::from_unix(UnixMillis::try_from(ms).unwrap());
