@@ -13,7 +13,7 @@ use market_api::metrics::Metrics;
 use rand::RngExt as _;
 use reqwest::Client;
 use serde_json::{Value, json};
-use shared::clock::{LocalDateTime, SystemClock};
+use shared::clock::{Clock as _, LocalDateTime, SystemClock};
 use shared::config::{Secret, parse};
 use shared::drain::Drain;
 use shared::ids::MemberId;
@@ -41,8 +41,14 @@ const CLIENTS: usize = 8;
 /// Sellers have the ids 1 to this, and an offer of 2.0 GB in parts each, of the same id. Buyers follow.
 const SELLERS: i64 = 300;
 
-/// Buyers of one client for each kill: a member buys 20 parts in a month.
-const BUYERS_PER_KILL: i64 = 3;
+/// The id of a Wi-Fi spot of the first seller, open all day.
+const SPOT: i64 = 1_000;
+
+/// Purchases of one buyer: some are of two parts, and a member buys 20 parts in a month.
+const PURCHASES_EACH: usize = 12;
+
+/// Buyers of one client for each kill.
+const BUYERS_PER_KILL: i64 = 4;
 
 /// Bound of the pause between the first purchase of a round and its kill.
 const PAUSE_MAX_MS: u64 = 300;
@@ -75,6 +81,15 @@ async fn fill(url: &DbUrl, folder: &TempDir, buyers: i64) -> Vec<String> {
         "insert into member_month (member_id, month, providing) \
          select id, {month}, 100 from member where id <= {SELLERS}"
     ));
+    texts.push(format!(
+        "insert into product (id, member_id, kind, state, price, created_at, updated_at) \
+         values ({SPOT}, 1, 'WIFI', 'ACTIVE', 50, 1, 1)"
+    ));
+    texts.push(format!(
+        "insert into spot (product_id, title, content, latitude, longitude, address, opens_at, \
+         closes_at, open_minute, close_minute, capacity) \
+         values ({SPOT}, 't', '', 37.5, 127.0, '', 0, 0, 0, 0, 1000)"
+    ));
     for text in texts {
         let done = market.db().write(text, |text, tx| {
             Box::pin(async move {
@@ -98,6 +113,38 @@ async fn fill(url: &DbUrl, folder: &TempDir, buyers: i64) -> Vec<String> {
     tokens
 }
 
+/// The path and the form of a random purchase: a part of an offer, parts of two, or time on the spot.
+fn purchase() -> (&'static str, Value) {
+    let mut rng = rand::rng();
+    let mut offer = || rng.random_range(1..=SELLERS / 2);
+    let (one, other) = (offer(), SELLERS / 2 + offer());
+    match rng.random_range(0..4) {
+        0 => {
+            let part = |offer: i64| json!({ "productId": offer, "mobileDataId": offer, "purchaseAmount": 0.1 });
+            let form = json!({
+                "totalAmount": 0.2, "totalPrice": 10, "combinations": [part(other), part(one)],
+            });
+            ("/api/trades/mobile-data/scrap", form)
+        }
+        1 => {
+            let minutes = rng.random_range(60..1_200);
+            let at = |minutes: u64| {
+                let now = SystemClock.unix_millis();
+                LocalDateTime::from_unix(now.saturating_add(Duration::from_secs(60 * minutes)))
+            };
+            let form = json!({
+                "productId": SPOT, "wifiId": SPOT, "startTime": at(minutes),
+                "endTime": at(minutes + 10),
+            });
+            ("/api/trades/wifi", form)
+        }
+        _ => {
+            let form = json!({ "productId": one, "mobileDataId": one, "dataAmount": 0.1 });
+            ("/api/trades/mobile-data/default", form)
+        }
+    }
+}
+
 /// What clients share with the test that kills.
 #[derive(Clone)]
 struct Load {
@@ -110,17 +157,16 @@ struct Load {
 }
 
 impl Load {
-    /// Buys one part after the other; returns the trades that the server acknowledged.
+    /// Buys one thing after the other; returns the trades that the server acknowledged.
     async fn buy(self, nth: usize, tokens: Vec<String>) -> Vec<u64> {
         let mut trades = Vec::new();
         for (buyer, token) in tokens.iter().enumerate() {
-            for purchase in 0..20 {
+            for purchase in 0..PURCHASES_EACH {
                 if self.base.borrow().is_empty() {
                     return trades;
                 }
                 let key = format!("{nth}-{buyer}-{purchase}");
-                let offer = rand::random_range(1..=SELLERS);
-                if let Some(trade) = self.decided(token, &key, offer).await {
+                if let Some(trade) = self.decided(token, &key).await {
                     trades.push(trade);
                     self.bought.fetch_add(1, Ordering::Relaxed);
                 }
@@ -130,21 +176,22 @@ impl Load {
     }
 
     /// Sends a purchase until it is acknowledged or refused, always with the same key.
-    async fn decided(&self, token: &str, key: &str, offer: i64) -> Option<u64> {
-        let form = json!({ "productId": offer, "mobileDataId": offer, "dataAmount": 0.1 });
+    async fn decided(&self, token: &str, key: &str) -> Option<u64> {
+        let (path, form) = purchase();
         let last = self.base.borrow().clone();
         for _ in 0..3_000 {
             let base = self.base.borrow().clone();
             // At the end the last server is still there.
             let base = if base.is_empty() { last.clone() } else { base };
-            match send(&base, token, key, &form).await {
+            match send(&format!("{base}{path}"), token, key, &form).await {
                 Some((200, body)) => return Some(body["data"]["tradeId"].as_u64().unwrap()),
-                Some((400, body)) => {
-                    assert_eq!(body["code"], 4_003, "{body}");
+                // Sold out.
+                Some((400 | 409, body)) if body["code"] == 4_003 => {
                     self.refused.fetch_add(1, Ordering::Relaxed);
                     return None;
                 }
-                Some((409 | 503, _)) | None => {}
+                Some((409, body)) if body["code"] == 5_010 => {}
+                Some((503, _)) | None => {}
                 Some(other) => panic!("{other:?}"),
             }
             self.unknown.fetch_add(1, Ordering::Relaxed);
@@ -155,11 +202,11 @@ impl Load {
 }
 
 /// Sends a request once; `None` without a complete response.
-async fn send(base: &str, token: &str, key: &str, form: &Value) -> Option<(u16, Value)> {
+async fn send(url: &str, token: &str, key: &str, form: &Value) -> Option<(u16, Value)> {
     let client = Client::builder().no_proxy().tls_certs_only([]);
     let request = client.timeout(PATIENCE).build().unwrap();
     let request = request
-        .post(format!("{base}/api/trades/mobile-data/default"))
+        .post(url)
         .bearer_auth(token)
         .header("idempotency-key", key)
         .json(form);
@@ -232,7 +279,7 @@ impl Clients {
         let db = Db::open(url, Arc::new(SystemClock), metrics, &drain);
         let db = db.await.unwrap();
         let mut connection = db.read().await.unwrap();
-        let rows = query("select id from trade where kind = 'PURCHASE_MOBILE_SINGLE'");
+        let rows = query("select id from trade where kind like 'PURCHASE_%'");
         let rows = rows.fetch_all(&mut *connection).await.unwrap();
         let stored = rows.iter().map(|row| row.try_get::<i64, _>(0).unwrap());
         let stored: BTreeSet<u64> = stored.map(|id| id.try_into().unwrap()).collect();
