@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{Account as Accounts, AccountError};
 use crate::db::DbError;
-use crate::db::row::column;
+use crate::db::row::{column, optional};
 
 /// Bound of rows of each kind, newest first: several years of a busy member.
 const ROWS_MAX: i64 = 10_000;
@@ -76,6 +76,11 @@ struct Trade {
     price: i64,
     units: Option<i64>,
     minutes: Option<i64>,
+    /// Start and end of bought time.
+    #[schema(value_type = Option<String>)]
+    start_time: Option<LocalDateTime>,
+    #[schema(value_type = Option<String>)]
+    end_time: Option<LocalDateTime>,
     #[schema(value_type = String)]
     created_at: LocalDateTime,
 }
@@ -131,8 +136,9 @@ impl Accounts {
                 read_offer
             ),
             trades: rows!(
-                "select id, kind, price, units, minutes, created_at from trade \
-                 where member_id = $1 order by id desc",
+                "select t.id, t.kind, t.price, t.units, t.minutes, t.created_at, b.starts_at, \
+                 b.ends_at from trade t left join booking b on b.trade_id = t.id \
+                 where t.member_id = $1 order by t.id desc",
                 read_trade
             ),
             uploads: rows!(
@@ -185,6 +191,8 @@ fn read_trade(row: &AnyRow) -> Result<Trade, sqlx::Error> {
         price: row.try_get("price")?,
         units: row.try_get("units")?,
         minutes: row.try_get("minutes")?,
+        start_time: optional(row, "starts_at")?,
+        end_time: optional(row, "ends_at")?,
         created_at: column(row, "created_at")?,
     })
 }

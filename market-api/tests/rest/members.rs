@@ -282,11 +282,19 @@ async fn export_contains_all_stored_data(on: On) {
          values ({id}, 'SALE_MOBILE_DATA', 10, 1, 202611, 1)"
     ))
     .await;
+    site.sql(&format!(
+        "insert into booking (trade_id, product_id, buyer_id, wanted_start, wanted_end, starts_at, \
+         ends_at, capacity) values (1, 1, {id}, 0, 600000, 0, 600000, 1)"
+    ))
+    .await;
     let places = json!({"filenames": ["a.png"]});
     post(&site, &one, "/api/images/presign", &places)
         .await
         .is(200, 0);
     let export = site.data(&one, "/api/members/export").await;
+    let times = ["startTime", "endTime"].map(|name| &export["trades"][0][name]);
+    let expected = ["1970-01-01T09:00:00.000", "1970-01-01T09:10:00.000"];
+    assert_eq!(times, expected);
     assert_eq!(export["account"]["email"], "person1@example.com");
     assert_eq!(export["account"]["provider"], "KAKAO");
     assert_eq!(export["offers"][0]["kind"], "MOBILE_DATA");
