@@ -155,35 +155,8 @@ fn values_are_as_agreed() {
     check("values.json", &serde_json::to_string(&values).unwrap());
 }
 
-#[test]
-fn events_are_as_agreed_in_both_directions() {
-    #[derive(Serialize, Deserialize)]
-    struct Body {
-        events: Vec<Envelope>,
-    }
-
-    let member: MemberId = "42".parse().unwrap();
-    let envelope = |id: &str, aggregate_seq, event| Envelope {
-        version: VERSION,
-        id: EventId::try_from(id.to_owned()).unwrap(),
-        aggregate: Aggregate::from(member),
-        aggregate_seq,
-        occurred_at: LocalDateTime::from_unix(now()),
-        traceparent: None,
-        members: vec![member],
-        event,
-    };
-    let updated = Event::MemberUpdated(MemberUpdated {
-        name: "김바다".to_owned(),
-        image_url: Some("https://pictures.example/1.png".to_owned()),
-    });
-    let revoked = Event::SessionRevoked(SessionRevoked {
-        sid: "Zm9yIGEgZ29sZGVuIGZpbA".parse().unwrap(),
-    });
-    let later = Event::Untyped {
-        kind: EventKind::Other("later.kind".to_owned()),
-        data: serde_json::from_str(r#"{"later":[1,{"a":null}]}"#).unwrap(),
-    };
+/// A purchase, an offer that it sold out, and the start of bought time.
+fn trade_events(member: MemberId) -> [Event; 3] {
     let (seller, product) = ("43".parse().unwrap(), "7".parse().unwrap());
     let completed = Event::TradeCompleted(TradeCompleted {
         trade_id: "9".parse().unwrap(),
@@ -213,6 +186,39 @@ fn events_are_as_agreed_in_both_directions() {
         start_time: "2025-08-07T12:30:00".parse().unwrap(),
         end_time: "2025-08-07T13:00:00".parse().unwrap(),
     });
+    [completed, sold_out, started]
+}
+
+#[test]
+fn events_are_as_agreed_in_both_directions() {
+    #[derive(Serialize, Deserialize)]
+    struct Body {
+        events: Vec<Envelope>,
+    }
+
+    let member: MemberId = "42".parse().unwrap();
+    let envelope = |id: &str, aggregate_seq, event| Envelope {
+        version: VERSION,
+        id: EventId::try_from(id.to_owned()).unwrap(),
+        aggregate: Aggregate::from(member),
+        aggregate_seq,
+        occurred_at: LocalDateTime::from_unix(now()),
+        traceparent: None,
+        members: vec![member],
+        event,
+    };
+    let updated = Event::MemberUpdated(MemberUpdated {
+        name: "김바다".to_owned(),
+        image_url: Some("https://pictures.example/1.png".to_owned()),
+    });
+    let revoked = Event::SessionRevoked(SessionRevoked {
+        sid: "Zm9yIGEgZ29sZGVuIGZpbA".parse().unwrap(),
+    });
+    let later = Event::Untyped {
+        kind: EventKind::Other("later.kind".to_owned()),
+        data: serde_json::from_str(r#"{"later":[1,{"a":null}]}"#).unwrap(),
+    };
+    let [completed, sold_out, started] = trade_events(member);
 
     let events = vec![
         envelope("Zm9yIGEgZ29sZGVuIGZpbA", 1, updated),
