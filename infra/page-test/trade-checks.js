@@ -13,6 +13,7 @@ const BUYER = 7;
 
 const DATA = '/api/products/mobile-data';
 const PURCHASE = '/api/trades/mobile-data/default';
+const WIFI_PURCHASE = '/api/trades/wifi';
 const SCRAP = '/api/trades/mobile-data/scrap';
 
 /** The opening balance of every demo member. */
@@ -140,6 +141,50 @@ export const checks = [
     await until('it is paid once', async () => (await balance(tab)) === before - 300);
   }],
 
+  ['time on Wi-Fi is booked for the price of its length', async (world) => {
+    const { tab, productId } = await spot(world);
+    const before = await balance(tab);
+    await chooseTime(tab);
+    assert.match(await tab.text('#offer .buy-shown'), /10:00~10:30\s+900원/);
+    await tab.page.selectOption('#buy-length', '60');
+    assert.match(await tab.text('#buy'), /^1,800원에 구매하기$/);
+    await tab.page.selectOption('#buy-length', '30');
+    const orders = ordersOf(tab, WIFI_PURCHASE);
+    await tab.page.click('#buy');
+    await tab.page.click('#dialog-yes');
+    await until('it is said', async () => /조용한 서재 30분 구매했어요/.test(await tab.text('#offer .bought')));
+    await until('it is paid', async () => (await balance(tab)) === before - 900);
+    await tab.shot(world.shots, '88-booked');
+    const [{ key, body }] = orders;
+    assert.ok(key.length >= 16);
+    assert.deepEqual([body.productId, body.wifiId, body.price], [productId, productId, 900]);
+    assert.match(`${body.startTime} ${body.endTime}`, /^\d{4}-\d\d-\d\dT10:00:00 \d{4}-\d\d-\d\dT10:30:00$/);
+    await tab.page.click('#to-trades');
+    await until('it is the newest purchase', async () => /^조용한 서재\s+와이파이 구매 · 30분/.test(await tab.text('#purchases [data-trade] >> nth=0')));
+  }],
+
+  ['a taken time and another price of a spot are said', async (world) => {
+    const { tab, seller, productId, form } = await spot(world);
+    await chooseTime(tab);
+    const day = await tab.page.inputValue('#buy-day');
+    const other = await Member.logIn(world.server, 6);
+    await other.post(WIFI_PURCHASE, { productId, wifiId: productId, startTime: `${day}T10:20:00`, endTime: `${day}T10:40:00` });
+    await tab.page.click('#buy');
+    await tab.page.click('#dialog-yes');
+    await until('the time is taken', async () => /그 시간은 자리가 모두 찼어요/.test(await tab.text('#offer .buy-outcome')));
+    await tab.shot(world.shots, '89-slot-taken');
+    await tab.page.selectOption('#buy-start', '11:00');
+    const { images, ...fields } = form;
+    await seller.call('PUT', '/api/products/wifi', { ...fields, productId, price: 350, imageUrls: images });
+    const before = await balance(tab);
+    await tab.page.click('#buy');
+    await tab.page.click('#dialog-yes');
+    await until('the new price is shown', async () => /900원에서 1,050원으로 바뀌었어요/.test(await tab.text('#dialog-text')));
+    await tab.page.click('#dialog-yes');
+    await until('it is bought for that', async () => (await balance(tab)) === before - 1_050);
+    assert.equal(tab.complaints.splice(0).length, 2);
+  }],
+
   ['the balance is at every place, on a desktop and a phone', async (world) => {
     for (const options of [DESKTOP, phone(360)]) {
       const tab = await world.member(FRESH, options);
@@ -264,6 +309,30 @@ async function offered(world, offer, sellerId = FRESH, buyerId = BUYER) {
   await tab.page.waitForSelector('#offer .seller');
   const productId = Number(await tab.page.getAttribute('#offers [data-offer] >> nth=0', 'data-offer'));
   return { tab, seller, productId };
+}
+
+/** A spot of member 8 with one place, before a buyer's eyes: it is the nearest of the list. */
+async function spot(world) {
+  const seller = await Member.logIn(world.server, FRESH);
+  const form = {
+    price: 300, title: '조용한 서재', content: '', address: '서울 중구', latitude: 37.5657, longitude: 126.9769,
+    startTime: '2025-08-01T00:00:00', endTime: '2025-08-01T23:55:00', images: [], capacity: 1,
+  };
+  await seller.offerWifi(form);
+  const tab = await world.member(BUYER, DESKTOP);
+  await until('the balance', async () => (await balance(tab)) > 0);
+  await tab.page.click('[data-kind="wifi"]');
+  await tab.page.click('.tile:has-text("조용한 서재")');
+  await tab.page.waitForSelector('#buy-day');
+  const productId = Number(await tab.page.getAttribute('.tile:has-text("조용한 서재")', 'data-offer'));
+  return { tab, seller, productId, form };
+}
+
+/** Tomorrow from 10:00 on, for half an hour. */
+async function chooseTime(tab) {
+  await tab.page.selectOption('#buy-day', { index: 1 });
+  await tab.page.selectOption('#buy-start', '10:00');
+  await tab.page.selectOption('#buy-length', '30');
 }
 
 async function sellerOf(world, productId) {

@@ -123,10 +123,11 @@ pub(crate) fn of_data(sellers: usize) -> Vec<DataOffer> {
     found
 }
 
-/// The ids of a member's offers of mobile data in any state, in the order of creation.
-pub(crate) async fn data_ids(
+/// The ids of a member's offers of a kind in any state, in the order of creation.
+pub(crate) async fn ids(
     products: &Products,
     member: MemberId,
+    kind: Kind,
 ) -> Result<Vec<ProductId>, ApiError> {
     let mut ids = Vec::new();
     for state in State::ALL {
@@ -141,8 +142,8 @@ pub(crate) async fn data_ids(
             };
             let page = products.details().selling(&query).await?;
             after = page.rows.last().map(|row| row.id);
-            let data = page.rows.iter().filter(|row| row.kind == Kind::MobileData);
-            ids.extend(data.map(|row| row.id));
+            let of_kind = page.rows.iter().filter(|row| row.kind == kind);
+            ids.extend(of_kind.map(|row| row.id));
             if !page.has_next {
                 break;
             }

@@ -26,7 +26,7 @@ const LENGTHS = [10, 20, 30, 40, 50, 60, 90, 120, 150, 180, 240, 300, 360, 480, 
 
 const LENGTH_FIRST = 60;
 
-/** `offer` of the market; `changed()`: another price or amount is chosen. */
+/** `offer` of the market; `changed()`: another price or amount is chosen. `null`: it is never open long enough. */
 export function buyForm(offer, changed) {
   return offer.kind === 'data' ? dataForm(offer, changed) : bookingForm(offer, changed);
 }
@@ -66,6 +66,7 @@ function bookingForm(offer, changed) {
   const { kind, detail, order } = offer;
   const days = Array.from({ length: DAYS }, (_, nth) => dayOf(nowOnWire(Date.now() + nth * DAY_MINUTES * 60_000)));
   const open = days.filter((day) => startsOf(day, detail).length > 0);
+  if (open.length === 0) return null;
   if (!open.includes(order.day)) order.day = open[0];
   const day = chooser('buy-day', t('buyDay'), () => choose('day', day.value));
   const start = chooser('buy-start', t('buyStart'), () => choose('start', start.value));
@@ -92,7 +93,7 @@ function bookingForm(offer, changed) {
     const hours = t('hours', { from: clockOf(from), to: clockOf(minutesAfter(from, order.length)) });
     shown.replaceChildren(element('span', { class: 'buy-hours' }, hours), element('strong', { class: 'buy-price' }, wonText(price())));
   };
-  if (order.day) show();
+  show();
   return {
     node: element('div', { class: 'buy-choice' }, shown, element('div', { class: 'buy-selects' }, day, start, length)),
     path: kind,

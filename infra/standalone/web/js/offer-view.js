@@ -144,7 +144,7 @@ export class OfferView {
       return element('div', { class: 'offer-actions' }, ...links, edit);
     }
     const problem = element('p', { class: 'problem', role: 'alert' });
-    const look = detail.productState === 'SOLD_OUT' || kind !== 'data' ? 'button main ask-seller' : 'button ask-seller';
+    const look = detail.productState === 'SOLD_OUT' ? 'button main ask-seller' : 'button ask-seller';
     const ask = async () => {
       button.disabled = true;
       problem.textContent = '';
@@ -169,14 +169,13 @@ export class OfferView {
     const { offer } = this.market;
     const { wallet } = this.purchases;
     const outcome = outcomeOf(offer.outcome);
-    // Time on spots is not sold yet.
-    if (offer.kind !== 'data') return [null, null];
     if (offer.detail.productState === 'SOLD_OUT') return [element('section', { class: 'buy', 'aria-label': t('buy') }, outcome), null];
     const form = buyForm(offer, () => {
       offer.outcome = null;
       outcome.replaceChildren();
       this.showOrder();
     });
+    if (!form) return [null, null];
     const hint = element('p', { class: 'field-hint buy-hint', id: 'buy-hint', 'aria-live': 'polite' });
     const button = element('button', { type: 'button', class: 'button main', id: 'buy', 'aria-describedby': 'buy-hint' });
     button.onclick = () => this.buy(offer, form, button);
