@@ -12,6 +12,7 @@
 //! ours is measured there.
 
 #![expect(
+    clippy::panic,
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::disallowed_methods,

@@ -115,6 +115,12 @@ impl Wanted {
         if self.start < midnight_before(now) {
             return None;
         }
+        if self.end > now {
+            return Some(Slot {
+                starts_at: now,
+                ends_at: self.end,
+            });
+        }
         let next = Slot {
             starts_at: self.start.saturating_add(DAY),
             ends_at: self.end.saturating_add(DAY),
@@ -122,12 +128,6 @@ impl Wanted {
         let is_open = hours.since_opening(minute_of_day(self.start)) < hours.length();
         if hours.is_over_midnight() && is_open {
             return Some(next);
-        }
-        if self.end > now {
-            return Some(Slot {
-                starts_at: now,
-                ends_at: self.end,
-            });
         }
         // Open at midnight too: at 23:50 an old page sends 00:10 with the date of the day that ends.
         hours.is_all_day().then_some(next)
@@ -255,6 +255,8 @@ mod tests {
         check("23:50", "16T00:10 01:00", Ok("16T00:10 16T01:00"));
         check("23:50", "18:00 19:00", Ok("16T18:00 16T19:00"));
         check("23:50", "23:45 00:30", Ok("23:45 16T00:30"));
+        // It has not ended yet: tonight, not tomorrow.
+        check("20:20", "20:05 21:00", Ok("20:20 21:00"));
         check("12:00", "01:30 02:00", Ok("16T01:30 16T02:00"));
         check("12:00", "01:30 02:10", Err(OutsideHours));
         // The start is not inside the hours.

@@ -145,10 +145,10 @@ impl Busy for DbError {
 
 impl Busy for PurchaseError {
     fn is_busy(&self) -> bool {
-        match self {
-            Self::Db(error) => error.is_busy(),
-            error => *error == Self::Idempotency(IdempotencyError::KeyRunning),
+        if let Self::Db(error) = self {
+            return error.is_busy();
         }
+        *self == Self::Idempotency(IdempotencyError::KeyRunning)
     }
 }
 
