@@ -21,7 +21,8 @@ macro_rules! files {
     ($folder:literal) => {
         files!(
             $folder: "0001_members", "0002_products", "0003_kit", "0004_money",
-            "0005_uploads", "0006_chat_rooms", "0007_login_outcomes", "0008_list_changes", "0009_purchases",
+            "0005_uploads", "0006_chat_rooms", "0007_login_outcomes", "0008_list_changes",
+            "0009_purchases", "0010_scrap_indexes",
         )
     };
     ($folder:literal: $($name:literal),+ $(,)?) => {

@@ -29,8 +29,9 @@ const ELIGIBLE: &str = "kind = 'MOBILE_DATA' and state = 'ACTIVE' and month = $1
      and member_id <> $3";
 
 /// The columns of a candidate, from an index alone.
-const WHOLE: &str = "id, member_id, units_left, price, expires_at, split";
-const SPLIT: &str = "id, member_id, units_left, unit_price as price, expires_at, split";
+const WHOLE: &str = "id, member_id, units_left, price, expires_at, cast(0 as bigint) as split";
+const SPLIT: &str =
+    "id, member_id, units_left, unit_price as price, expires_at, cast(1 as bigint) as split";
 
 /// Reads the offers that the best combinations can use (see [`super::prune`]), for the largest request, so
 /// that there is one text: 146 whole offers, 24 split ones, and of those that cost as much as the last of these,

@@ -656,7 +656,8 @@ async fn every_migration_is_applied_in_its_order(on: On) {
             "0006_chat_rooms",
             "0007_login_outcomes",
             "0008_list_changes",
-            "0009_purchases"
+            "0009_purchases",
+            "0010_scrap_indexes"
         ]
     );
 }
