@@ -19,6 +19,31 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
+    /// The columns of [`Self::row`].
+    pub(crate) const COLUMNS: &str = "id, member_id, kind, state, price, unit_price, split, units_listed, \
+         units_left, units_sold, units_returned, month, expires_at, created_at, updated_at";
+
+    /// The offer as a row of `product`, in November 2026.
+    pub(crate) fn row(self) -> String {
+        let Self {
+            id,
+            seller,
+            units,
+            price,
+            split,
+            expires_at,
+        } = self;
+        let (total, unit_price) = match split {
+            true => (price * i64::from(units), price),
+            false => (price, (price + i64::from(units) - 1) / i64::from(units)),
+        };
+        format!(
+            "({id}, {seller}, 'MOBILE_DATA', 'ACTIVE', {total}, {unit_price}, {}, {units}, {units}, 0, 0, 202611, \
+             {expires_at}, 1, 1)",
+            i64::from(split)
+        )
+    }
+
     pub(crate) fn candidate(self) -> Candidate {
         Candidate {
             product: ProductId::try_from(self.id).unwrap(),

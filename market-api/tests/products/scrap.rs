@@ -58,36 +58,15 @@ impl Shop {
 
     /// Inserts offers as they are, beyond what one seller may list.
     async fn insert(&self, offers: &[Offer]) {
-        let rows: Vec<_> = offers.iter().map(row).collect();
+        let rows: Vec<_> = offers.iter().map(|offer| offer.row()).collect();
         self.market
             .sql(vec![format!(
-                "insert into product (id, member_id, kind, state, price, unit_price, split, units_listed, \
-                 units_left, units_sold, units_returned, month, expires_at, created_at, updated_at) \
-                 values {}",
+                "insert into product ({}) values {}",
+                Offer::COLUMNS,
                 rows.join(", ")
             )])
             .await;
     }
-}
-
-fn row(offer: &Offer) -> String {
-    let Offer {
-        id,
-        seller,
-        units,
-        price,
-        split,
-        expires_at,
-    } = *offer;
-    let (total, unit_price) = match split {
-        true => (price * i64::from(units), price),
-        false => (price, (price + i64::from(units) - 1) / i64::from(units)),
-    };
-    format!(
-        "({id}, {seller}, 'MOBILE_DATA', 'ACTIVE', {total}, {unit_price}, {}, {units}, {units}, 0, 0, 202611, \
-         {expires_at}, 1, 1)",
-        i64::from(split)
-    )
 }
 
 fn shape(found: &QuotedCombination) -> Vec<(i64, u16)> {
