@@ -163,6 +163,21 @@ export const checks = [
     await until('it is the newest purchase', async () => /^조용한 서재\s+와이파이 구매 · 30분/.test(await tab.text('#purchases [data-trade] >> nth=0')));
   }],
 
+  ['time on a hotspot is booked, too', async (world) => {
+    const tab = await world.member(FRESH, DESKTOP);
+    await tab.page.click('[data-kind="hotspot"]');
+    await tab.page.click('.tile:has-text("시청 광장 핫스팟")');
+    await tab.page.waitForSelector('#buy-day');
+    await chooseTime(tab);
+    const orders = ordersOf(tab, '/api/trades/hotspot');
+    await tab.page.click('#buy');
+    await tab.page.click('#dialog-yes');
+    await until('it is paid', async () => (await balance(tab)) === OPENING - 360);
+    assert.equal(orders[0].body.hotspotId, orders[0].body.productId);
+    await tab.page.click('#to-trades');
+    await until('it is the newest purchase', async () => /^시청 광장 핫스팟\s+핫스팟 구매 · 30분/.test(await tab.text('#purchases [data-trade] >> nth=0')));
+  }],
+
   ['a taken time and another price of a spot are said', async (world) => {
     const { tab, seller, productId, form } = await spot(world);
     await chooseTime(tab);

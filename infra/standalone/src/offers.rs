@@ -1,5 +1,5 @@
-//! Demo offers: fifty of mobile data and fifty of Wi-Fi around Seoul, and a few of mobile data that
-//! are sold out after the first start (`trades.rs`).
+//! Demo offers: fifty of mobile data and fifty of Wi-Fi around Seoul, a few of mobile data that are
+//! sold out after the first start (`trades.rs`), and a few hotspots.
 //!
 //! They are created at the first start through the rules for members, within the monthly limits.
 //! Later starts add only what an interrupted first start left out: changed, sold or deleted offers
@@ -40,6 +40,26 @@ const SEED: u64 = 20_250_807;
 /// These sellers can still offer another 0.1 GB.
 pub(crate) const SOLD_OUT: [(usize, i64); 5] = [(2, 160), (3, 140), (4, 175), (5, 150), (6, 165)];
 
+/// Hotspots with the positions of their sellers, in lines as those of [`SPOTS`].
+const HOTSPOTS: [(usize, &str); 4] = [
+    (
+        2,
+        "시청 광장 핫스팟|무제한 요금제예요. 광장 벤치 근처에서 잘 잡혀요.|중구 광장길 3|37.5660|126.9779|09:00-21:00|120",
+    ),
+    (
+        3,
+        "강남역 10번 출구 핫스팟|점심시간에 자리를 지켜요. 5G로 연결돼요.|강남구 판다로 22|37.4984|127.0281|11:00-20:00|150",
+    ),
+    (
+        4,
+        "한강공원 핫스팟|밤 산책하는 동안 켜 둘게요.|영등포구 물빛로 8|37.5284|126.9330|19:00-01:00|100",
+    ),
+    (
+        5,
+        "심야버스 핫스팟|새벽까지 이동하며 켜 두는 핫스팟이에요.|마포구 달빛로 40|37.5560|126.9240|22:00-05:00|90",
+    ),
+];
+
 /// An offer, with its seller's position among the demo members.
 #[derive(Clone, Debug)]
 struct Offer {
@@ -51,6 +71,7 @@ struct Offer {
 enum What {
     Data { price: i64, units: u16, sale: Sale },
     Spot(SpotForm),
+    Hotspot(SpotForm),
 }
 
 /// The month's limits of a seller.
@@ -184,11 +205,15 @@ async fn make(products: &Products, member: MemberId, what: What) -> Result<(), A
             let spot = NewSpot::parse(member, Kind::Wifi, form)?;
             products.offer_spot(spot).await?;
         }
+        What::Hotspot(form) => {
+            let spot = NewSpot::parse(member, Kind::Hotspot, form)?;
+            products.offer_spot(spot).await?;
+        }
     }
     Ok(())
 }
 
-/// All offers in the order of creation, with those that are sold out last.
+/// All offers in the order of creation, with those that are sold out and hotspots last.
 fn made(sellers: usize) -> Vec<Offer> {
     let sold_out = SOLD_OUT.into_iter().map(|(seller, price)| Offer {
         seller: seller % sellers,
@@ -198,7 +223,12 @@ fn made(sellers: usize) -> Vec<Offer> {
             sale: Sale::Whole,
         },
     });
-    all(sellers).into_iter().chain(sold_out).collect()
+    let hotspots = HOTSPOTS.into_iter().map(|(seller, line)| Offer {
+        seller: seller % sellers,
+        what: What::Hotspot(spot(line)),
+    });
+    let for_sale = all(sellers).into_iter();
+    for_sale.chain(sold_out).chain(hotspots).collect()
 }
 
 /// The offers that are for sale in the order of creation: data and Wi-Fi in turns, of one seller after the other. On
@@ -313,6 +343,7 @@ mod tests {
                     NewSpot::parse(member, Kind::Wifi, form).unwrap();
                     spots += 1;
                 }
+                What::Hotspot(form) => panic!("beside the fifty: {}", form.title),
             }
         }
         assert_eq!((data, spots), (50, 50));
@@ -403,7 +434,7 @@ mod tests {
             for seller in &sellers {
                 sum += count(products, seller.unwrap()).await.unwrap();
             }
-            assert_eq!(sum, 100 + SOLD_OUT.len() as u64);
+            assert_eq!(sum, 100 + (SOLD_OUT.len() + HOTSPOTS.len()) as u64);
         }
     }
 }

@@ -14,7 +14,7 @@ const AHEAD = '600px';
 /** Placeholder tiles of the first page. */
 const SKELETONS = 8;
 
-const TABS = { data: 'kindData', wifi: 'kindWifi' };
+const TABS = { data: 'kindData', wifi: 'kindWifi', hotspot: 'kindHotspot' };
 
 export class MarketView {
   constructor(market) {
