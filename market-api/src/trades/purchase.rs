@@ -1,8 +1,8 @@
 //! Purchases: one transaction each, immediate and final (`money.md`, "Purchases").
 //!
 //! ```text
-//! key looked up ─► offers read (refusals end here) ─► BEGIN ─► key ─► offers taken ─► paid and recorded
-//!     ─► response stored under the key ─► COMMIT ─► lists invalidated
+//! offers read (a refusal ends here, unless the key has a response) ─► BEGIN ─► key ─► offers taken
+//!     ─► paid and recorded ─► response stored under the key ─► COMMIT ─► lists invalidated
 //! ```
 
 use shared::ids::MemberId;
@@ -52,13 +52,14 @@ impl Trades {
     /// # Errors
     /// See [`PurchaseError`].
     pub async fn buy_data(&self, purchase: Purchase<DataOrder>) -> Result<Reply, PurchaseError> {
-        if let Some(reply) = self.replay(purchase.once.as_ref()).await? {
-            return Ok(reply);
+        let Purchase { buyer, once, order } = purchase;
+        match data::read(&self.db, buyer, &order).await {
+            Ok(read) => {
+                let order = Order::Data(order, read);
+                self.purchase(buyer, once, order, Kind::MobileData).await
+            }
+            Err(refused) => self.replay_or(once.as_ref(), refused).await,
         }
-        let read = data::read(&self.db, purchase.buyer, &purchase.order).await?;
-        let order = Order::Data(purchase.order, read);
-        self.purchase(purchase.buyer, purchase.once, order, Kind::MobileData)
-            .await
     }
 
     /// Buys a quoted combination of offers of mobile data.
@@ -66,13 +67,14 @@ impl Trades {
     /// # Errors
     /// See [`PurchaseError`]; [`PurchaseError::QuoteOutdated`] if it cannot be bought exactly as quoted.
     pub async fn buy_scrap(&self, purchase: Purchase<ScrapOrder>) -> Result<Reply, PurchaseError> {
-        if let Some(reply) = self.replay(purchase.once.as_ref()).await? {
-            return Ok(reply);
+        let Purchase { buyer, once, order } = purchase;
+        match scrap::pre_check(&self.db, buyer, &order).await {
+            Ok(()) => {
+                let order = Order::Scrap(order);
+                self.purchase(buyer, once, order, Kind::MobileData).await
+            }
+            Err(refused) => self.replay_or(once.as_ref(), refused).await,
         }
-        scrap::pre_check(&self.db, purchase.buyer, &purchase.order).await?;
-        let order = Order::Scrap(purchase.order);
-        self.purchase(purchase.buyer, purchase.once, order, Kind::MobileData)
-            .await
     }
 
     /// Buys time on a spot. The same times of the same buyer again are answered with the first purchase.
@@ -80,31 +82,30 @@ impl Trades {
     /// # Errors
     /// See [`PurchaseError`].
     pub async fn buy_time(&self, purchase: Purchase<SpotOrder>) -> Result<Reply, PurchaseError> {
-        if let Some(reply) = self.replay(purchase.once.as_ref()).await? {
-            return Ok(reply);
-        }
         let Purchase { buyer, once, order } = purchase;
-        match (spot::read(&self.db, buyer, &order).await?, &once) {
-            (Some(before), None) => Ok(Reply::Replayed(answer::of_time(&before)?)),
+        match (spot::read(&self.db, buyer, &order).await, &once) {
+            (Ok(Some(before)), None) => Ok(Reply::Replayed(answer::of_time(&before)?)),
             // With a key: the transaction finds the booking too, and stores the response under the key.
-            (Some(_), Some(_)) | (None, _) => {
-                self.purchase(buyer, once, Order::Spot(order), order.kind)
-                    .await
+            (Ok(Some(_)), Some(_)) | (Ok(None), _) => {
+                let kind = order.kind;
+                self.purchase(buyer, once, Order::Spot(order), kind).await
             }
+            (Err(refused), once) => self.replay_or(once.as_ref(), refused).await,
         }
     }
 
-    /// The stored response of a request that was done before.
-    async fn replay(
+    /// The stored response if the request was done before, else the refusal. Read after the offers: a request
+    /// that they refuse because it was done meanwhile finds its response.
+    async fn replay_or(
         &self,
         once: Option<&IdempotentRequest>,
-    ) -> Result<Option<Reply>, PurchaseError> {
-        match once {
-            Some(once) => Ok(idempotency::look_up(&self.db, once)
-                .await?
-                .map(Reply::Replayed)),
-            None => Ok(None),
-        }
+        refused: PurchaseError,
+    ) -> Result<Reply, PurchaseError> {
+        let stored = match once {
+            Some(once) => idempotency::look_up(&self.db, once).await?,
+            None => None,
+        };
+        stored.map(Reply::Replayed).ok_or(refused)
     }
 
     async fn purchase(

@@ -536,7 +536,8 @@ async fn overdue_start_is_announced_before_its_end(on: On) {
     let (one, two) = (schedule(&first), schedule(&second));
     for _ in 0..8 {
         let (one, two) = tokio::join!(one.work(), two.work());
-        (one.unwrap(), two.unwrap());
+        one.unwrap();
+        two.unwrap();
     }
     assert_eq!(announced(&first).await, expected);
     assert_eq!(shop.market.int("select count(*) from schedule").await, 0);

@@ -19,6 +19,7 @@ use crate::support::{On, deadlocks, eventually};
 on_both!(
     defect_7_opposite_purchases_and_combinations_all_succeed,
     one_key_in_parallel_has_one_effect,
+    purchase_that_sells_out_is_replayed_not_refused,
     deletion_and_purchases_share_the_units,
     expiry_and_purchases_share_the_units,
     purchase_pays_the_price_that_the_offer_has_then,
@@ -100,6 +101,24 @@ async fn one_key_in_parallel_has_one_effect(on: On) {
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
     assert_eq!(shop.cash(2).await, 10_000 - 300);
+    shop.close().await;
+}
+
+/// The repetitions find the offer sold out by their own first request.
+async fn purchase_that_sells_out_is_replayed_not_refused(on: On) {
+    let shop = Shop::open(on).await;
+    shop.members(22, 10_000).await;
+    for seller in 1..=20 {
+        let offer = shop.market.offer_as(seller, 100, 1, false).await.unwrap();
+        let once = || {
+            let (key, buyer) = (offer.to_string(), member(22));
+            IdempotentRequest::new(buyer, "POST /trades", key, b"{}")
+        };
+        let bought = (0..10).map(|_| shop.buy_as(22, order(offer, None), Some(once())));
+        let replies = join_all(bought).await.into_iter().map(Result::unwrap);
+        let new = replies.filter(|reply| matches!(reply, Reply::New(_)));
+        assert_eq!(new.count(), 1);
+    }
     shop.close().await;
 }
 
