@@ -432,7 +432,7 @@ mod tests {
         let data = json!({ "x": [1, { "y": null }] });
         for (version, kind) in [
             (1, "moon.landed"),
-            (1, "trade.completed"),
+            (1, "cash.charged"),
             (2, "member.blocked"),
         ] {
             let mut body = body();

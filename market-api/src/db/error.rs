@@ -128,7 +128,7 @@ pub(super) fn collision(error: &sqlx::Error) -> Option<&'static str> {
 /// True if only this statement failed and the connection is still usable.
 pub(super) fn is_about_the_statement(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(database) = error else {
-        return false;
+        return is_about_a_value(error);
     };
     // PostgreSQL: classes 22 (data) and 23 (constraints), and 42, invalid SQL. SQLite: 1, invalid SQL; 19, a
     // constraint, in the low byte of the extended codes.
@@ -141,6 +141,19 @@ pub(super) fn is_about_the_statement(error: &sqlx::Error) -> bool {
         .parse::<u32>()
         .is_ok_and(|code| [1, 19].contains(&(code & 0xff)));
     of_postgres || (code.len() != 5 && of_sqlite)
+}
+
+/// True if a value could not be sent or read: the server has refused nothing.
+const fn is_about_a_value(error: &sqlx::Error) -> bool {
+    matches!(
+        error,
+        sqlx::Error::RowNotFound
+            | sqlx::Error::Encode(_)
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::ColumnIndexOutOfBounds { .. }
+    )
 }
 
 fn code_of(error: &sqlx::Error) -> Option<String> {
