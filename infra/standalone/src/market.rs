@@ -21,7 +21,8 @@ use shared::clock::Clock;
 use shared::config::Secret;
 use shared::drain::Drain;
 use shared::ids::{MemberId, ProductId};
-use shared::web::ApiError;
+use shared::web::{ApiError, ErrorCode};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::chats::RoomsInside;
@@ -30,6 +31,13 @@ use crate::keys::{SITE, developer_family};
 use crate::offers;
 use crate::settings::Serve;
 use crate::trades;
+
+/// Attempts to create the demo data, and the pause between two.
+const SET_UP_ATTEMPTS: u32 = 5;
+const SET_UP_PAUSE: Duration = Duration::from_secs(1);
+
+/// Errors that may be gone at the next attempt.
+const RETRIED: [ErrorCode; 2] = [ErrorCode::Busy, ErrorCode::Unavailable];
 
 /// Path of the login provider's stand-in.
 const PROVIDER: &str = "/fake";
@@ -154,12 +162,26 @@ pub(crate) async fn build(
     Ok(Arc::new(market))
 }
 
-/// Creates missing demo members, offers and trades. On a fresh database the members get the ids that the
-/// demo rooms use.
+/// Creates missing demo members, offers and trades. A database that is busy for a moment, as on a loaded
+/// computer, is tried again: each attempt adds what is missing.
 ///
 /// # Errors
 /// The market's.
 pub(crate) async fn set_up(market: &Market) -> Result<(), ApiError> {
+    for _ in 1..SET_UP_ATTEMPTS {
+        match add_missing(market).await {
+            Err(error) if RETRIED.contains(&error.code()) => {
+                warn!("the demo data is not complete yet: {:?}", error.code());
+                sleep(SET_UP_PAUSE).await;
+            }
+            done => return done,
+        }
+    }
+    add_missing(market).await
+}
+
+/// On a fresh database the members get the ids that the demo rooms use.
+async fn add_missing(market: &Market) -> Result<(), ApiError> {
     let mut sellers = Vec::new();
     for demo in demo::members() {
         let id = demo.member_id;
