@@ -7,8 +7,8 @@
 use shared::event::{BookedTime, Event};
 use shared::ids::TradeId;
 
-use super::{Slot, defect, repo};
-use crate::db::{Abort, Db, Tx, WriteError};
+use super::{Slot, repo};
+use crate::db::{Abort, Db, Tx, WriteError, defect};
 use crate::outbox::{self, NewEvent};
 use crate::schedule::{self, Due, HandlerError, Lost, Outcome, Worker};
 

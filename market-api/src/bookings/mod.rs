@@ -19,7 +19,7 @@ use shared::ids::{MemberId, ProductId, TradeId};
 use shared::money::Won;
 use sqlx::AnyConnection;
 
-use crate::db::{DbError, Tx};
+use crate::db::{Tx, defect};
 use crate::products;
 
 pub use announce::workers;
@@ -105,8 +105,4 @@ pub async fn place(
 pub async fn book_in(tx: &mut Tx<'_>, new: &NewBooking) -> Result<(), sqlx::Error> {
     repo::insert(tx, new).await?;
     announce::put_in(tx, new.trade, new.place.slot).await
-}
-
-fn defect(why: String) -> sqlx::Error {
-    sqlx::Error::Encode(DbError::Defect(why).into())
 }

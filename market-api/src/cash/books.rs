@@ -5,8 +5,8 @@ use shared::ids::MemberId;
 use shared::money::Won;
 use sqlx::{AssertSqlSafe, query};
 
-use crate::db::Tx;
-use crate::db::row::column;
+use crate::db::row::{column, places};
+use crate::db::{Tx, defect, overflow};
 
 /// An account of the books, with its owner where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ pub async fn post_in(
     let sum = Won::checked_sum(postings.iter().map(|posting| posting.amount));
     if sum != Some(Won::ZERO) {
         let why = format!("the postings of {} {reference} sum to {sum:?}", kind.name());
-        return Err(sqlx::Error::Encode(why.into()));
+        return Err(defect(why));
     }
     let now = tx.now().get();
     let journal = query(
@@ -135,19 +135,14 @@ async fn insert_postings(
     if lines.is_empty() {
         return Ok(());
     }
-    let values: Vec<_> = (0..lines.len())
-        .map(|nth| {
-            let at = nth * 4 + 1;
-            format!("($1, ${}, ${}, ${}, ${})", at + 1, at + 2, at + 3, at + 4)
-        })
-        .collect();
     let text = format!(
         "insert into posting (journal_id, line, account, owner, amount) values {}",
-        values.join(", ")
+        places(lines.len(), 5)
     );
-    let mut insert = query(AssertSqlSafe(text)).bind(journal);
+    let mut insert = query(AssertSqlSafe(text));
     for (line, posting) in lines {
         insert = insert
+            .bind(journal)
             .bind(line)
             .bind(posting.account.name())
             .bind(posting.account.owner())
@@ -196,9 +191,4 @@ pub async fn open_balance_in(
         Some(journal) => credit_in(tx, journal, member, amount).await,
         None => Ok(()),
     }
-}
-
-/// An amount beyond the type's range. Caps on all amounts make that a defect.
-pub(super) fn overflow() -> sqlx::Error {
-    sqlx::Error::Encode("an amount beyond its range".into())
 }

@@ -4,9 +4,8 @@ use shared::ids::MemberId;
 use shared::money::Won;
 use sqlx::query;
 
-use super::books::overflow;
 use crate::db::row::column;
-use crate::db::{Abort, Lock, Tx, locking};
+use crate::db::{Abort, Lock, Tx, locking, overflow};
 
 /// The buckets that a payment came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -112,6 +112,18 @@ impl From<sqlx::Error> for DbError {
     }
 }
 
+/// A defect of ours that a step of a transaction finds: rolled back, and reported as [`DbError::Defect`].
+#[must_use]
+pub fn defect(why: String) -> sqlx::Error {
+    sqlx::Error::Encode(DbError::Defect(why).into())
+}
+
+/// The defect of an amount beyond its type's range, which the caps on all amounts exclude.
+#[must_use]
+pub fn overflow() -> sqlx::Error {
+    defect("an amount beyond its range".to_owned())
+}
+
 /// True if another transaction held a lock beyond the lock time-out.
 #[must_use]
 pub fn is_lock_timeout(error: &sqlx::Error) -> bool {

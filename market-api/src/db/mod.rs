@@ -36,7 +36,7 @@ use tokio::sync::oneshot;
 
 use crate::metrics::Metrics;
 
-pub use error::{Abort, DbError, WriteError, is_lock_timeout};
+pub use error::{Abort, DbError, WriteError, defect, is_lock_timeout, overflow};
 use job::{Counted, Job, Pending};
 use locks::HeldLocks;
 pub use locks::{Lock, LockMode};

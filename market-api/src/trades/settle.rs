@@ -12,7 +12,7 @@ use super::basket::{Basket, Line};
 use super::kind::TradeKind;
 use super::repo::{self, NewTrade};
 use crate::cash::{self, Account, JournalKind, Payment, Posting};
-use crate::db::{Abort, DbError, Tx};
+use crate::db::{Abort, Tx, defect, overflow};
 use crate::outbox::{self, NewEvent};
 use crate::plans;
 use crate::products::Kind;
@@ -218,13 +218,4 @@ fn completed(
         aggregate: trade.into(),
         members,
     })
-}
-
-/// An amount beyond its type, which the caps exclude.
-fn overflow() -> sqlx::Error {
-    defect("an amount beyond its range".to_owned())
-}
-
-fn defect(why: String) -> sqlx::Error {
-    sqlx::Error::Encode(DbError::Defect(why).into())
 }

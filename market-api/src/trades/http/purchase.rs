@@ -65,8 +65,14 @@ pub(super) async fn buy_data(
         units: units.map_err(|_invalid| ErrorCode::DataAmount)?,
         price: value.price,
     };
-    const ROUTE: &str = "POST /api/trades/mobile-data/default";
-    let once = key.map(|key| IdempotentRequest::new(caller.member, ROUTE, key, &bytes));
+    let once = key.map(|key| {
+        IdempotentRequest::new(
+            caller.member,
+            "POST /api/trades/mobile-data/default",
+            key,
+            &bytes,
+        )
+    });
     let purchase = Purchase {
         buyer: caller.member,
         once,
