@@ -25,8 +25,8 @@ pub(super) struct WifiPurchase {
     /// Its item.
     #[schema(value_type = u32, minimum = 1)]
     wifi_id: ItemId,
-    /// The start, to the minute. One that has passed today means now, or, at a spot that is open over
-    /// midnight, the next day.
+    /// The start, to the minute. One that has passed today means now while the time lasts, then, at a spot
+    /// that is open over midnight or all day, the next day.
     #[schema(value_type = String, example = "2025-08-07T12:30:00.000")]
     start_time: LocalDateTime,
     /// The end, to the minute; only the time of day counts.
@@ -48,8 +48,8 @@ pub(super) struct HotspotPurchase {
     /// Its item.
     #[schema(value_type = u32, minimum = 1)]
     hotspot_id: ItemId,
-    /// The start, to the minute. One that has passed today means now, or, at a spot that is open over
-    /// midnight, the next day.
+    /// The start, to the minute. One that has passed today means now while the time lasts, then, at a spot
+    /// that is open over midnight or all day, the next day.
     #[schema(value_type = String, example = "2025-08-07T12:30:00.000")]
     start_time: LocalDateTime,
     /// The end, to the minute; only the time of day counts.
@@ -95,8 +95,8 @@ pub(super) async fn buy_wifi(
         wanted: Wanted::new(value.start_time, value.end_time),
         price: value.price,
     };
-    const ROUTE: &str = "POST /api/trades/wifi";
-    let once = key.map(|key| IdempotentRequest::new(caller.member, ROUTE, key, &bytes));
+    let once =
+        key.map(|key| IdempotentRequest::new(caller.member, "POST /api/trades/wifi", key, &bytes));
     let purchase = Purchase {
         buyer: caller.member,
         once,
@@ -139,8 +139,8 @@ pub(super) async fn buy_hotspot(
         wanted: Wanted::new(value.start_time, value.end_time),
         price: value.price,
     };
-    const ROUTE: &str = "POST /api/trades/hotspot";
-    let once = key.map(|key| IdempotentRequest::new(caller.member, ROUTE, key, &bytes));
+    let once = key
+        .map(|key| IdempotentRequest::new(caller.member, "POST /api/trades/hotspot", key, &bytes));
     let purchase = Purchase {
         buyer: caller.member,
         once,
