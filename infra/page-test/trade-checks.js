@@ -1,4 +1,4 @@
-// Buying: what is chosen and paid, what a refusal says, the scrap finder, balance, limits and histories.
+// Purchases: order, payment, texts of refusals, the scrap finder, balance, limits and histories.
 
 import assert from 'node:assert/strict';
 import { fits, isNamed, isTouchable } from './layout.js';

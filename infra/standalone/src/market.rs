@@ -162,8 +162,8 @@ pub(crate) async fn build(
     Ok(Arc::new(market))
 }
 
-/// Creates missing demo members, offers and trades. A database that is busy for a moment, as on a loaded
-/// computer, is tried again: each attempt adds what is missing.
+/// Creates missing demo members, offers and trades. Retries while the database is busy or unavailable, as
+/// on a loaded computer; each attempt adds the missing part.
 ///
 /// # Errors
 /// The market's.

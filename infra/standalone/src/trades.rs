@@ -211,8 +211,8 @@ async fn missing(market: &Market, members: &[Option<MemberId>]) -> Result<Vec<Or
     Ok(missing)
 }
 
-/// All purchases in their order: a part of every larger split offer but the first, which a demo
-/// chat is about, then what is sold out, and bookings.
+/// All purchases in their order: a part of every larger split offer but the first, the topic of a demo
+/// chat, then the offers that sell out, and bookings.
 fn orders(members: usize) -> Vec<Order> {
     let data = offers::of_data(members);
     let (for_sale, sold_out) = data.split_at(data.len() - SOLD_OUT.len());

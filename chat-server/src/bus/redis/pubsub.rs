@@ -1,7 +1,7 @@
 //! Connection for subscriptions: subscribes channels until Redis has confirmed them, and receives
 //! their messages.
 //!
-//! `session` decides what is subscribed; `receive_loop` decodes what arrives.
+//! `session` chooses the subscriptions; `receive_loop` decodes the messages.
 
 use std::time::Duration;
 

@@ -198,7 +198,7 @@ async fn begin(
     }
 }
 
-/// Carries out what is wanted, for ever.
+/// Subscribes and unsubscribes as requested, until the session ends.
 async fn follow(pubsub: &PubSubConnection, shared: &Shared) -> Result<Infallible, LinkError> {
     loop {
         shared.subscriptions.changed().await;

@@ -122,7 +122,7 @@ export class Market extends EventTarget {
   async open(kind, productId) {
     const isOpen = this.offer?.kind === kind && this.offer?.productId === productId && !this.offer.problem;
     if (isOpen || (productId == null && this.offer == null)) return;
-    // `order` is what is chosen to buy, `outcome` what came of the last purchase.
+    // `order`: the purchase being prepared. `outcome`: the result of the last purchase.
     const offer =
       productId == null ? null : { kind, productId, detail: null, seller: null, others: null, problem: null, order: {}, outcome: null };
     this.offer = offer;

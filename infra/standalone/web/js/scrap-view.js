@@ -160,7 +160,7 @@ export class ScrapView {
       }
     } catch (error) {
       scrap.outcome = { problem: this.problemOf(error, one) };
-      // Somebody was faster, or a price is another now: the refusal brings what is there instead.
+      // An offer was sold or its price changed: the refusal contains a new quote.
       if (error.data?.combinations) {
         scrap.take(error.data);
         return;
