@@ -7,6 +7,7 @@
 //! What this module does not do: store, send or act on events.
 
 mod data;
+mod post;
 
 use std::fmt;
 
@@ -22,6 +23,7 @@ use crate::ids::{MemberId, ProductId, TradeId};
 pub use data::{
     BookedTime, CompletedSale, MemberUpdated, ProductSoldOut, SessionRevoked, TradeCompleted,
 };
+pub use post::{EventPost, NoEventId, RefusedEvent, RefusedEvents};
 
 /// The version of the envelope; raised when a reader of the old one could go wrong.
 pub const VERSION: u32 = 1;
