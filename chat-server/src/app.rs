@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::stopping::{Stop, Stopping};
 use crate::store::embedded::{EmbeddedStore, NodeContext};
 use crate::store::scylla::ScyllaStore;
-use crate::store::{MemberStore, MessageStore, RoomStore, StoreError};
+use crate::store::{MemberStore, MessageStore, RecordStore, RoomStore, StoreError};
 use crate::transport::websocket::{self, Upgrades};
 use parts::Parts;
 
@@ -259,7 +259,7 @@ pub async fn begin_epoch(
     }
 }
 
-/// What keeps everything: three views of one store.
+/// What keeps everything: four views of one store.
 #[derive(Debug)]
 pub struct Stores {
     /// The logs.
@@ -268,6 +268,8 @@ pub struct Stores {
     pub rooms: Arc<dyn RoomStore>,
     /// The members.
     pub members: Arc<dyn MemberStore>,
+    /// Their records.
+    pub records: Arc<dyn RecordStore>,
     /// The one that has something to write out at the end.
     embedded: Option<Arc<EmbeddedStore>>,
 }
@@ -299,12 +301,13 @@ impl Stores {
     #[must_use]
     pub fn of<S>(store: &Arc<S>) -> Self
     where
-        S: MessageStore + RoomStore + MemberStore + 'static,
+        S: MessageStore + RoomStore + MemberStore + RecordStore + 'static,
     {
         Self {
             messages: Arc::clone(store) as Arc<dyn MessageStore>,
             rooms: Arc::clone(store) as Arc<dyn RoomStore>,
             members: Arc::clone(store) as Arc<dyn MemberStore>,
+            records: Arc::clone(store) as Arc<dyn RecordStore>,
             embedded: None,
         }
     }
@@ -314,9 +317,10 @@ impl Stores {
             messages,
             rooms,
             members,
+            records,
             embedded,
         } = self;
-        drop((messages, rooms, members));
+        drop((messages, rooms, members, records));
         match embedded.map(Arc::try_unwrap) {
             Some(Ok(store)) => store.close(),
             // It is still in use, and its Drop does the same; the others have nothing to write out:

@@ -33,10 +33,14 @@ pub enum StoreOp {
     AccountStatus,
     /// Set a member's account status.
     SetAccountStatus,
+    /// Records of a member.
+    Record,
+    /// Write a record.
+    PutRecord,
 }
 
 impl StoreOp {
-    const ALL: [(Self, &'static str); 13] = [
+    const ALL: [(Self, &'static str); 15] = [
         (Self::Append, "append"),
         (Self::Head, "head"),
         (Self::Read, "read"),
@@ -50,6 +54,8 @@ impl StoreOp {
         (Self::NoteHead, "note_head"),
         (Self::AccountStatus, "status"),
         (Self::SetAccountStatus, "set_account_status"),
+        (Self::Record, "record"),
+        (Self::PutRecord, "put_record"),
     ];
 }
 

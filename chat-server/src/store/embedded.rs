@@ -32,6 +32,7 @@ mod lock;
 mod opened;
 mod outage;
 mod queue;
+mod records;
 mod round;
 mod tables;
 mod writer;

@@ -1,8 +1,8 @@
-//! Store: the source of truth for logs, rooms, read marks and members, behind three traits.
+//! Store: the source of truth for logs, rooms, read marks and members, behind four traits.
 //!
 //! [`MessageStore`] has the logs; its central operation is compare-and-append. [`RoomStore`] has
-//! the rooms, their members and read marks, [`MemberStore`] the account status of members. Each has
-//! an embedded and a distributed implementation; the contract tests run against both.
+//! the rooms, their members and read marks, [`MemberStore`] the account status of members,
+//! [`RecordStore`] small records of members by key. Each has an embedded and a distributed implementation; the contract tests run against both.
 
 pub mod embedded;
 pub mod epoch;
@@ -20,11 +20,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 
 use crate::log::{Entry, Topic};
-pub use member::AccountStatus;
+pub use member::{
+    AccountStatus, NewRecord, RECORD_BYTES_MAX, RECORD_KEY_BYTES_MAX, RECORDS_MAX, Record,
+};
 pub use room::{ItemType, Membership, Product, Role, Room, RoomHead, RoomMember};
 
 /// Entries that one [`MessageStore::append`] takes at most.
@@ -217,6 +220,26 @@ pub trait MemberStore: Send + Sync + fmt::Debug {
         status: AccountStatus,
         at: UnixMillis,
     ) -> Result<(), StoreError>;
+}
+
+/// Small records of members by key: what a feature stores per member without an index or an order.
+///
+/// Contract:
+/// * Of two writes of a key the one with the greater stamp wins, whatever the order of calls; of the
+///   same stamp, either. This also holds for removals, for ten days.
+/// * `records` returns those whose key starts with the prefix, in the order of the keys, at most
+///   [`RECORDS_MAX`].
+/// * A record with a time to live is gone when that has passed on the store's own clock.
+#[async_trait]
+pub trait RecordStore: Send + Sync + fmt::Debug {
+    /// The record of this key, if there is one.
+    async fn record(&self, member: MemberId, key: &str) -> Result<Option<Bytes>, StoreError>;
+
+    /// The records whose key starts with `prefix`.
+    async fn records(&self, member: MemberId, prefix: &str) -> Result<Vec<Record>, StoreError>;
+
+    /// Writes or removes a record.
+    async fn put_record(&self, member: MemberId, record: NewRecord) -> Result<(), StoreError>;
 }
 
 /// How often writes reach the disk itself.

@@ -209,6 +209,39 @@ pub(super) fn decode_account_status(
     Ok((status, moment(WHAT, i64::from_be_bytes(at))?))
 }
 
+/// A member's record: its stamp, when it expires (0: never), its value.
+pub(super) fn encode_member_record(
+    stamp: u64,
+    expires_at: Option<UnixMillis>,
+    value: &[u8],
+) -> Vec<u8> {
+    let expires_at = expires_at.map_or(0, UnixMillis::get);
+    let mut bytes = Vec::with_capacity(17 + value.len());
+    bytes.push(VERSION);
+    bytes.extend_from_slice(&stamp.to_be_bytes());
+    bytes.extend_from_slice(&expires_at.to_be_bytes());
+    bytes.extend_from_slice(value);
+    bytes
+}
+
+pub(super) fn decode_member_record(
+    bytes: &[u8],
+) -> Result<(u64, Option<UnixMillis>, &[u8]), StoreError> {
+    const WHAT: &str = "member record";
+    let body = body_of(WHAT, bytes)?;
+    let (Some((stamp, rest)), true) = (body.split_first_chunk(), body.len() >= 16) else {
+        return Err(corrupt(WHAT, "too short"));
+    };
+    let Some((expires_at, value)) = rest.split_first_chunk() else {
+        return Err(corrupt(WHAT, "too short"));
+    };
+    let expires_at = match i64::from_be_bytes(*expires_at) {
+        0 => None,
+        millis => Some(moment(WHAT, millis)?),
+    };
+    Ok((u64::from_be_bytes(*stamp), expires_at, value))
+}
+
 fn encode(value: &impl Serialize, capacity: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(capacity);
     bytes.push(VERSION);
@@ -417,6 +450,16 @@ mod tests {
             let written = encode_account_status(status, at);
             check(&(status, at), &written, golden, decode_account_status);
         }
+        let expires_at = Some(UnixMillis::try_from(1_000_i64).unwrap());
+        let written = encode_member_record(258, expires_at, b"v");
+        let hex: String = written.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "01000000000000010200000000000003e876");
+        let read = decode_member_record(&written).unwrap();
+        assert_eq!(read, (258, expires_at, &b"v"[..]));
+        assert!(matches!(
+            decode_member_record(&written[..16]),
+            Err(StoreError::Corrupt(_))
+        ));
         let head = RoomHead {
             room: room_id(),
             seq: seq(300),
@@ -463,6 +506,7 @@ mod tests {
                 drop(decode_membership(&bytes));
                 drop(decode_mark(&bytes));
                 drop(decode_account_status(&bytes));
+                drop(decode_member_record(&bytes).map(|_| ()));
             }
         }
 

@@ -41,6 +41,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use shared::clock::{Clock, UnixMillis};
 use shared::ids::{MemberId, RoomId, Seq};
 
@@ -54,8 +55,8 @@ use self::rooms::RoomTables;
 use self::schema::Missing;
 use self::settings::ScyllaSettings;
 use super::{
-    AccountStatus, Append, MemberStore, Membership, MessageStore, ReadConsistency, Room, RoomHead,
-    RoomStore, StoreError,
+    AccountStatus, Append, MemberStore, Membership, MessageStore, NewRecord, ReadConsistency,
+    Record, RecordStore, Room, RoomHead, RoomStore, StoreError,
 };
 use crate::log::{Entry, Topic};
 use crate::metrics::{Metrics, StoreOp};
@@ -255,6 +256,24 @@ impl MemberStore for ScyllaStore {
     ) -> Result<(), StoreError> {
         let set = self.members.set_status(member, status, at);
         self.client.timed(StoreOp::SetAccountStatus, set).await
+    }
+}
+
+#[async_trait]
+impl RecordStore for ScyllaStore {
+    async fn record(&self, member: MemberId, key: &str) -> Result<Option<Bytes>, StoreError> {
+        let record = self.members.record(member, key);
+        self.client.timed(StoreOp::Record, record).await
+    }
+
+    async fn records(&self, member: MemberId, prefix: &str) -> Result<Vec<Record>, StoreError> {
+        let records = self.members.records(member, prefix);
+        self.client.timed(StoreOp::Record, records).await
+    }
+
+    async fn put_record(&self, member: MemberId, record: NewRecord) -> Result<(), StoreError> {
+        let put = self.members.put_record(member, record);
+        self.client.timed(StoreOp::PutRecord, put).await
     }
 }
 

@@ -23,11 +23,12 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chat_server::log::{Entry, Topic};
 use chat_server::store::embedded::EmbeddedStore;
 use chat_server::store::{
-    AccountStatus, Append, MemberStore, Membership, MessageStore, ReadConsistency, Room, RoomHead,
-    RoomStore, StoreError,
+    AccountStatus, Append, MemberStore, Membership, MessageStore, NewRecord, ReadConsistency,
+    Record, RecordStore, Room, RoomHead, RoomStore, StoreError,
 };
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
@@ -54,10 +55,12 @@ pub enum Operation {
     NoteHead,
     Status,
     SetAccountStatus,
+    Record,
+    PutRecord,
 }
 
 /// All of them.
-pub const EVERY: [Operation; 13] = [
+pub const EVERY: [Operation; 15] = [
     Operation::Append,
     Operation::Head,
     Operation::Read,
@@ -71,6 +74,8 @@ pub const EVERY: [Operation; 13] = [
     Operation::NoteHead,
     Operation::Status,
     Operation::SetAccountStatus,
+    Operation::Record,
+    Operation::PutRecord,
 ];
 
 /// Fate of a request.
@@ -474,5 +479,26 @@ impl MemberStore for FaultyStore {
         let store = self.store();
         let set = store.set_account_status(member, status, at);
         self.request(Operation::SetAccountStatus, set).await
+    }
+}
+
+#[async_trait]
+impl RecordStore for FaultyStore {
+    async fn record(&self, member: MemberId, key: &str) -> Result<Option<Bytes>, StoreError> {
+        let store = self.store();
+        self.request(Operation::Record, store.record(member, key))
+            .await
+    }
+
+    async fn records(&self, member: MemberId, prefix: &str) -> Result<Vec<Record>, StoreError> {
+        let store = self.store();
+        self.request(Operation::Record, store.records(member, prefix))
+            .await
+    }
+
+    async fn put_record(&self, member: MemberId, record: NewRecord) -> Result<(), StoreError> {
+        let store = self.store();
+        self.request(Operation::PutRecord, store.put_record(member, record))
+            .await
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::NodeContext;
 use super::outage::Pulse;
 use crate::log::Topic;
-use crate::store::{AccountStatus, Append, Room, RoomHead, StoreError};
+use crate::store::{AccountStatus, Append, NewRecord, Room, RoomHead, StoreError};
 
 /// Writes waiting and in hand: 32 MiB, thirty-two of the largest appends. One round of a disk that
 /// writes 100 MB/s takes a third of a second then.
@@ -56,6 +56,10 @@ pub(super) enum Write {
         member: MemberId,
         status: AccountStatus,
         at: UnixMillis,
+    },
+    PutRecord {
+        member: MemberId,
+        record: NewRecord,
     },
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use fjall::{Keyspace, OwnedWriteBatch, Slice};
-use shared::clock::UnixMillis;
+use shared::clock::{Clock as _, SystemClock, UnixMillis};
 use shared::ids::{MemberId, RoomId, Seq};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::error;
@@ -15,10 +15,11 @@ use tracing::error;
 use super::epochs::Jump;
 use super::heads::Heads;
 use super::queue::{Answer, Request, Write};
+use super::records::{StoredRecord, record_key};
 use super::tables::{Tables, at, log_key, member_key, room_key, store_error};
 use crate::log::Topic;
 use crate::store::epoch::{before, jump_target};
-use crate::store::{AccountStatus, Append, Room, RoomHead, StoreError, record};
+use crate::store::{AccountStatus, Append, NewRecord, Room, RoomHead, StoreError, record};
 
 /// A planned round.
 #[derive(Default)]
@@ -30,6 +31,9 @@ pub(super) struct Round {
     marks: HashMap<(MemberId, RoomId), Seq>,
     room_heads: HashMap<RoomId, RoomHead>,
     account_statuses: HashMap<MemberId, (AccountStatus, UnixMillis)>,
+    records: HashMap<Slice, StoredRecord>,
+    /// Keys of records that expired long ago.
+    expired_records: HashSet<Slice>,
     jumps: HashMap<Topic, Jump>,
     answers: Vec<(Reply, Answer)>,
     must_last: bool,
@@ -69,7 +73,8 @@ impl Round {
             | Write::MarkRead { .. }
             | Write::NoteHead(_)
             | Write::Enter(_)
-            | Write::SetAccountStatus { .. } => false,
+            | Write::SetAccountStatus { .. }
+            | Write::PutRecord { .. } => false,
         }
     }
 
@@ -94,6 +99,7 @@ impl Round {
             Write::SetAccountStatus { member, status, at } => {
                 self.set_account_status(member, status, at, tables)
             }
+            Write::PutRecord { member, record } => self.put_record(member, record, tables),
         };
         self.answers.push((
             Reply {
@@ -227,6 +233,25 @@ impl Round {
         Ok(Append::Applied)
     }
 
+    fn put_record(&mut self, member: MemberId, record: NewRecord, tables: &Tables) -> Answer {
+        let now = SystemClock.unix_millis();
+        if record.time_to_live.is_some() || record.value.is_empty() {
+            self.expired_records
+                .extend(tables.expired_records(member, now)?);
+        }
+        let key = Slice::from(record_key(member, &record.key));
+        let before = match self.records.get(&key) {
+            Some(planned) => Some(planned.stamp),
+            None => tables.stored_record(&key)?.map(|stored| stored.stamp),
+        };
+        if before.is_none_or(|before| record.stamp >= before) {
+            self.expired_records.remove(&key);
+            self.records.insert(key, StoredRecord::new(record, now));
+            self.must_last = true;
+        }
+        Ok(Append::Applied)
+    }
+
     /// Moves a log into the store's epoch, if it is not there yet. Answers with its head.
     fn enter(&mut self, topic: Topic, tables: &Tables, heads: &Heads) -> Answer {
         let from = match self.heads.get(&topic) {
@@ -253,7 +278,8 @@ impl Round {
         tables: &Tables,
     ) -> (OwnedWriteBatch, HashMap<Topic, Seq>, Vec<(Reply, Answer)>) {
         let heads = self.room_heads.len() + self.account_statuses.len() + self.jumps.len();
-        let others = self.room_changes.len() + self.marks.len() + heads;
+        let records = self.records.len() + self.expired_records.len();
+        let others = self.room_changes.len() + self.marks.len() + heads + records;
         let rows = self.log.len() + others;
         let mut batch = OwnedWriteBatch::with_capacity(tables.db.clone(), rows);
         for (key, value) in self.log {
@@ -286,6 +312,12 @@ impl Round {
                 key,
                 record::encode_account_status(status, at),
             );
+        }
+        for key in self.expired_records {
+            batch.remove(&tables.records, key);
+        }
+        for (key, stored) in self.records {
+            batch.insert(&tables.records, key, stored.encode());
         }
         for (topic, jump) in self.jumps {
             let (key, value) = jump.row(topic);

@@ -2,7 +2,7 @@
 //!
 //! Keys are big-endian, so that their order is the order of positions: `log` is kind, owner,
 //! position; `memberships` and `marks` are member, room; `rooms` and `room_heads` the room;
-//! `members` the member; `epochs` see there.
+//! `members` the member; `records` the member, then the record's key; `epochs` see there.
 //!
 //! It does not write; all writes are the writer's.
 
@@ -34,7 +34,7 @@ const JOURNAL_BYTES_MAX: u64 = 128 << 20;
 /// Write buffer of the log. Up to five of them exist while flushes lag, 80 MiB.
 const LOG_BUFFER_BYTES: u64 = 16 << 20;
 
-/// Write buffer of each of the six small keyspaces.
+/// Write buffer of each of the seven small keyspaces.
 const SMALL_BUFFER_BYTES: u64 = 4 << 20;
 
 /// One flushes, one compacts: with a single one a long compaction would hold up the flushes, and
@@ -50,6 +50,7 @@ pub(super) struct Tables {
     pub(super) marks: Keyspace,
     pub(super) room_heads: Keyspace,
     pub(super) members: Keyspace,
+    pub(super) records: Keyspace,
     pub(super) epochs: Keyspace,
     /// See `store::epoch`; 0 until a backup was put back.
     pub(super) epoch: u64,
@@ -80,6 +81,7 @@ impl Tables {
                 marks: table("marks", SMALL_BUFFER_BYTES)?,
                 room_heads: table("room_heads", SMALL_BUFFER_BYTES)?,
                 members: table("members", SMALL_BUFFER_BYTES)?,
+                records: table("records", SMALL_BUFFER_BYTES)?,
                 epochs: table("epochs", SMALL_BUFFER_BYTES)?,
                 epoch: 0,
                 db,

@@ -14,7 +14,7 @@
 /// waits. With one of three frozen or just dead that made all appends fail until the others had
 /// noticed, which takes ten seconds; the driver cannot help, as conditional requests go to one
 /// server alone.
-pub(super) const TABLES: [(&str, &str); 8] = [
+pub(super) const TABLES: [(&str, &str); 9] = [
     (
         "messages",
         "CREATE TABLE IF NOT EXISTS {keyspace}.messages (room_id int, bucket int, seq int, \
@@ -53,6 +53,11 @@ pub(super) const TABLES: [(&str, &str); 8] = [
         "members",
         "CREATE TABLE IF NOT EXISTS {keyspace}.members (member_id int PRIMARY KEY, name text, image text, \
          blocked boolean) WITH speculative_retry = '50ms'",
+    ),
+    (
+        "member_records",
+        "CREATE TABLE IF NOT EXISTS {keyspace}.member_records (member_id int, key text, value blob, \
+         PRIMARY KEY ((member_id), key)) WITH speculative_retry = '50ms'",
     ),
     (
         "epochs",
@@ -261,6 +266,18 @@ pub(super) const ACCOUNT_STATUS: &str =
 pub(super) const SET_ACCOUNT_STATUS: &str =
     "UPDATE {keyspace}.members USING TIMESTAMP ? SET blocked = ? WHERE member_id = ?";
 
+/// A record of a member.
+pub(super) const RECORD: &str =
+    "SELECT value FROM {keyspace}.member_records WHERE member_id = ? AND key = ?";
+
+/// The records of a member between two keys, at most so many.
+pub(super) const RECORDS: &str = "SELECT key, value FROM {keyspace}.member_records \
+     WHERE member_id = ? AND key >= ? AND key < ? LIMIT ?";
+
+/// Writes one; the greatest timestamp wins. A row exists while its value does.
+pub(super) const PUT_RECORD: &str = "UPDATE {keyspace}.member_records USING TIMESTAMP ? AND TTL ? \
+     SET value = ? WHERE member_id = ? AND key = ?";
+
 /// The store's epoch.
 pub(super) const EPOCH: &str = "SELECT epoch FROM {keyspace}.epochs WHERE id = ?";
 
@@ -316,6 +333,9 @@ mod tests {
             NOTE_HEAD,
             ACCOUNT_STATUS,
             SET_ACCOUNT_STATUS,
+            RECORD,
+            RECORDS,
+            PUT_RECORD,
             EPOCH,
             SET_EPOCH,
             JUMPS,
@@ -487,7 +507,7 @@ mod tests {
         let here = include_str!("cql.rs");
         let code = here.split("#[cfg(test)]").next().unwrap();
         let written = code.matches("pub(super) const ").count();
-        let in_all = ["TABLES", "MESSAGES", "INBOX"].len() + 19;
+        let in_all = ["TABLES", "MESSAGES", "INBOX"].len() + 22;
         assert_eq!(written, in_all, "a new constant has to be added to `all`");
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod make;
 pub(crate) mod member_store;
 pub(crate) mod model;
 pub(crate) mod reads;
+pub(crate) mod record_store;
 pub(crate) mod room_store;
 pub(crate) mod rooms;
 pub(crate) mod store;

@@ -1,20 +1,20 @@
-//! The contract of `MessageStore`, `RoomStore` and `MemberStore`: the list of its tests, and what they share.
+//! The contract of `MessageStore`, `RoomStore`, `MemberStore` and `RecordStore`: the list of its tests, and what they share.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chat_server::log::{Entry, Topic};
 use chat_server::store::{
-    Append, MemberStore, MessageStore, ReadConsistency, RoomStore, StoreError,
+    Append, MemberStore, MessageStore, ReadConsistency, RecordStore, RoomStore, StoreError,
 };
 use shared::ids::Seq;
 
 use super::make::{batch, seq};
 
 /// All parts of a store.
-pub(crate) trait Store: MessageStore + RoomStore + MemberStore {}
+pub(crate) trait Store: MessageStore + RoomStore + MemberStore + RecordStore {}
 
-impl<S: MessageStore + RoomStore + MemberStore> Store for S {}
+impl<S: MessageStore + RoomStore + MemberStore + RecordStore> Store for S {}
 
 /// An open store, and what must outlive it: a folder, a server.
 pub(crate) struct Subject {
@@ -22,7 +22,7 @@ pub(crate) struct Subject {
     pub(crate) _kept: Box<dyn std::any::Any + Send>,
 }
 
-/// Runs every test of the four parts against what `$open` opens.
+/// Runs every test of the five parts against what `$open` opens.
 #[macro_export]
 macro_rules! store_contract {
     ($open:path) => {
@@ -74,6 +74,12 @@ macro_rules! store_contract {
             later_decision_wins_in_any_order,
             decisions_at_once_leave_the_latest,
             account_statuses_of_members_do_not_mix,
+        }
+        $crate::store_contract! { @ $open, record_store:
+            record_is_what_was_put,
+            record_of_the_greatest_stamp_wins_in_any_order,
+            records_of_a_prefix_are_listed_by_key,
+            record_expires,
         }
     };
     (@ $open:path, $part:ident: $($name:ident),+ $(,)?) => {
