@@ -66,8 +66,18 @@ pub enum AppendError {
     Corrupt,
 }
 
-/// Outcome of a send: the positions of its drafts, in their order.
-pub type Outcome = Result<Vec<Seq>, AppendError>;
+/// A draft that is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Its position.
+    pub seq: Seq,
+    /// Whether this send stored it; otherwise it repeats one stored before. Of all sends of one
+    /// draft, on all nodes, at most one gets `true`.
+    pub is_new: bool,
+}
+
+/// Outcome of a send: what became of its drafts, in their order.
+pub type Outcome = Result<Vec<Placed>, AppendError>;
 
 /// Receives the outcome of a send; called once, and must not block.
 pub type Done = Box<dyn FnOnce(Outcome) + Send>;

@@ -10,7 +10,7 @@ use shared::ids::{MemberId, Seq};
 use super::log_tail::LogTail;
 use super::queue::{Job, TopicQueue};
 use super::window::Repeated;
-use super::{AppendError, AppenderParts, Outcome, SEND_DEADLINE};
+use super::{AppendError, AppenderParts, Outcome, Placed, SEND_DEADLINE};
 use crate::log::{Draft, Entry};
 use crate::metrics::SendOutcome;
 
@@ -19,6 +19,8 @@ pub(super) struct PendingSend {
     pub(super) job: Job,
     /// Its drafts that were found in the log so far.
     pub(super) found: Vec<Option<Found>>,
+    /// Its drafts that repeat one of another send in the same batch.
+    joined: Vec<bool>,
 }
 
 /// A draft that is in the log already.
@@ -41,7 +43,8 @@ impl Found {
 impl PendingSend {
     pub(super) fn new(job: Job) -> Self {
         let found = vec![None; job.drafts.len()];
-        Self { job, found }
+        let joined = vec![false; job.drafts.len()];
+        Self { job, found, joined }
     }
 
     /// Whether all of it is in the log.
@@ -120,17 +123,18 @@ impl SeqAssignment {
     }
 
     fn add(&mut self, tail: &LogTail, send: &mut PendingSend) -> Result<(), AppendError> {
-        for (draft, found) in send.job.drafts.iter_mut().zip(&send.found) {
+        let drafts = send.job.drafts.iter_mut().zip(&mut send.joined);
+        for ((draft, joined), found) in drafts.zip(&send.found) {
             match found {
                 Some(Found::Repeated(seq)) => drop(self.repeated.insert(*seq)),
                 Some(Found::Own(_)) => {}
-                None => self.add_draft(tail, draft)?,
+                None => *joined = self.add_draft(tail, draft)? == Added::Joined,
             }
         }
         Ok(())
     }
 
-    fn add_draft(&mut self, tail: &LogTail, draft: &mut Draft) -> Result<(), AppendError> {
+    fn add_draft(&mut self, tail: &LogTail, draft: &mut Draft) -> Result<Added, AppendError> {
         if let Some(id) = &draft.client_message_id {
             let name = (draft.sender, id.clone());
             let first = self.named.get(&name).and_then(|at| self.entries.get(*at));
@@ -141,7 +145,7 @@ impl SeqAssignment {
                     .is_none_or(|window| window.same(first, draft));
                 draft.uid = first.uid; // joined: one outcome for both
                 return if is_same {
-                    Ok(())
+                    Ok(Added::Joined)
                 } else {
                     Err(AppendError::NameTaken)
                 };
@@ -161,8 +165,17 @@ impl SeqAssignment {
             deleted: false,
             draft,
         }));
-        Ok(())
+        Ok(Added::Entry)
     }
+}
+
+/// How a draft was numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Added {
+    /// As an entry of its own.
+    Entry,
+    /// It shares the entry of a draft before it.
+    Joined,
 }
 
 /// Gives up on sends whose time is over, and on those of their origins behind them.
@@ -210,8 +223,12 @@ pub(super) fn finish(parts: &AppenderParts, open: &mut Vec<PendingSend>) {
             SendOutcome::Ok
         };
         parts.metrics.sends.count(label);
-        let seqs = send.found.iter().flatten().map(|found| found.seq());
-        let seqs = seqs.collect();
-        send.finish(Ok(seqs));
+        let found = send.found.iter().flatten().zip(&send.joined);
+        let placed = found.map(|(found, joined)| Placed {
+            seq: found.seq(),
+            is_new: matches!(found, Found::Own(_)) && !joined,
+        });
+        let placed = placed.collect();
+        send.finish(Ok(placed));
     }
 }

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, timeout};
 
-use super::{Appender, AppenderParts, Origin, Outcome, RoomHeads, RoomHeadsParts};
+use super::{Appender, AppenderParts, Origin, Outcome, Placed, RoomHeads, RoomHeadsParts};
 use crate::bus::local::{LocalBus, LocalNode};
 use crate::bus::{Bus, BusEvent};
 use crate::log::{Draft, Entry, Kind, Topic, Uid};
@@ -115,7 +115,7 @@ impl Fixture {
             }
             events.lock().unwrap().push(match &outcome {
                 Ok(seqs) => {
-                    let seqs: Vec<u32> = seqs.iter().map(|seq| seq.get()).collect();
+                    let seqs: Vec<u32> = seqs.iter().map(|placed| placed.seq.get()).collect();
                     format!("receipt {seqs:?}")
                 }
                 Err(error) => format!("{error:?}"),
@@ -177,8 +177,16 @@ fn seq(seq: u32) -> Seq {
     Seq::try_from(u64::from(seq)).unwrap()
 }
 
+/// Stored by this send.
 fn at(first: u32) -> Outcome {
-    Ok(vec![seq(first)])
+    let seq = seq(first);
+    Ok(vec![Placed { seq, is_new: true }])
+}
+
+/// Stored before.
+fn again_at(first: u32) -> Outcome {
+    let seq = seq(first);
+    Ok(vec![Placed { seq, is_new: false }])
 }
 
 fn seqs(entries: &[Arc<Entry>]) -> Vec<u32> {

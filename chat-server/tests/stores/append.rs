@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chat_server::append::{
-    AppendError, Appender, AppenderParts, Outcome, RoomHeads, RoomHeadsParts, SEND_DEADLINE,
+    AppendError, Appender, AppenderParts, Outcome, Placed, RoomHeads, RoomHeadsParts, SEND_DEADLINE,
 };
 use chat_server::bus::local::LocalBus;
 use chat_server::log::{Draft, Kind, Topic, Uid};
@@ -157,8 +157,19 @@ async fn texts(store: &EmbeddedStore) -> Vec<String> {
     texts
 }
 
+/// Stored by this send.
 fn at(seq: u64) -> Outcome {
-    Ok(vec![Seq::try_from(seq).unwrap()])
+    placed(seq, true)
+}
+
+/// Stored before.
+fn again_at(seq: u64) -> Outcome {
+    placed(seq, false)
+}
+
+fn placed(seq: u64, is_new: bool) -> Outcome {
+    let seq = Seq::try_from(seq).unwrap();
+    Ok(vec![Placed { seq, is_new }])
 }
 
 fn folder() -> TempDir {
@@ -189,15 +200,15 @@ async fn a_name_is_one_entry_over_nodes_and_restarts() {
     let store = open(folder.path());
     let (one, other) = (node(&store), node(&store));
     assert_eq!(one.send("hello", Some("a")).await, at(1));
-    assert_eq!(one.send("hello", Some("a")).await, at(1));
-    assert_eq!(other.send("hello", Some("a")).await, at(1));
+    assert_eq!(one.send("hello", Some("a")).await, again_at(1));
+    assert_eq!(other.send("hello", Some("a")).await, again_at(1));
     assert_eq!(
         other.send("other", Some("a")).await,
         Err(AppendError::NameTaken)
     );
     // Whoever sends it again after a restart, and after others wrote meanwhile.
     assert_eq!(other.send("between", None).await, at(2));
-    assert_eq!(one.send("hello", Some("a")).await, at(1));
+    assert_eq!(one.send("hello", Some("a")).await, again_at(1));
     drop((one, other));
     // Their last tasks end just after the last answer.
     let alone = async {
@@ -210,7 +221,7 @@ async fn a_name_is_one_entry_over_nodes_and_restarts() {
         .expect("nobody has the store any more");
     Arc::into_inner(store).unwrap().close().unwrap();
     let store = open(folder.path());
-    assert_eq!(node(&store).send("hello", Some("a")).await, at(1));
+    assert_eq!(node(&store).send("hello", Some("a")).await, again_at(1));
     assert_eq!(texts(&store).await, ["hello", "between"]);
 }
 
@@ -240,7 +251,8 @@ async fn write_many(node: Arc<Node>, writer: String) -> Vec<Seq> {
     let mut seqs = Vec::new();
     for number in 0..SENDS {
         let text = format!("{writer}-{number}");
-        seqs.extend(node.send(&text, Some(&text)).await.unwrap());
+        let placed = node.send(&text, Some(&text)).await.unwrap();
+        seqs.extend(placed.iter().map(|placed| placed.seq));
     }
     seqs
 }
@@ -389,7 +401,7 @@ async fn sends_that_wait_go_together_as_far_as_a_batch_reaches() {
     node.release();
     let mut next = 1;
     for send in sent {
-        for seq in send.outcome().await.unwrap() {
+        for Placed { seq, .. } in send.outcome().await.unwrap() {
             assert_eq!(seq.get(), next, "in the order of the calls");
             next += 1;
         }
@@ -411,9 +423,9 @@ async fn a_name_is_one_entry_while_it_waits_and_while_it_is_under_way() {
     let other = node.submit(vec![draft("other", Some("b"))]);
     node.release();
     assert_eq!(in_flight.outcome().await, at(1));
-    assert_eq!(again.outcome().await, at(1));
+    assert_eq!(again.outcome().await, again_at(1));
     assert_eq!(waiting.outcome().await, at(2));
-    assert_eq!(joined.outcome().await, at(2));
+    assert_eq!(joined.outcome().await, again_at(2));
     assert_eq!(other.outcome().await, Err(AppendError::NameTaken));
     assert_eq!(texts(&store).await, ["hello", "queued"]);
 }

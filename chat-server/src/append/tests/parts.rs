@@ -20,7 +20,11 @@ fn drafts(count: usize) -> Vec<Draft> {
 }
 
 fn all(seqs: std::ops::RangeInclusive<u32>) -> Outcome {
-    Ok(seqs.map(seq).collect())
+    let placed = seqs.map(|at| Placed {
+        seq: seq(at),
+        is_new: true,
+    });
+    Ok(placed.collect())
 }
 
 #[tokio::test]

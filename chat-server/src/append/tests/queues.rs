@@ -119,7 +119,7 @@ async fn what_is_idle_is_forgotten_and_what_works_is_not() {
     fixture.appender.sweep();
     assert_eq!(topics.len(), 0);
     // It still is the same message, which the log tells now.
-    assert_eq!(fixture.send("1", Some("a")).await, at(1));
+    assert_eq!(fixture.send("1", Some("a")).await, again_at(1));
     // At work, however long it takes.
     fixture
         .faulty
@@ -161,7 +161,7 @@ async fn what_is_sent_again_is_shown_again() {
     let mut fixture = Fixture::new().await;
     assert_eq!(fixture.send("hello", Some("a")).await, at(1));
     until("it is published", || fixture.heard.len() == 1).await;
-    assert_eq!(fixture.send("hello", Some("a")).await, at(1));
+    assert_eq!(fixture.send("hello", Some("a")).await, again_at(1));
     until("it is published again", || fixture.heard.len() == 2).await;
     assert_eq!(fixture.heard(), [[1], [1]]);
     let shown = |event: &String| event == "shown [1]";

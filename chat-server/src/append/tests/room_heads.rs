@@ -57,7 +57,7 @@ async fn a_send_that_is_repeated_is_noted() {
     }
     let append = fixture.store.append(room(1), Seq::ZERO, entries);
     append.await.unwrap();
-    assert_eq!(fixture.send("a", Some("a")).await, at(1));
+    assert_eq!(fixture.send("a", Some("a")).await, again_at(1));
     assert_eq!(
         noted(&fixture, 2).await,
         "b",

@@ -65,7 +65,7 @@ async fn logs_of_a_store_that_was_put_back_jump_once_to_one_place() {
     let mut assigned: Vec<u32> = join_all(sends)
         .await
         .into_iter()
-        .map(|one| one.unwrap()[0].get())
+        .map(|one| one.unwrap()[0].seq.get())
         .collect();
     assigned.sort_unstable();
     for (topic, before) in [(room, 4_100), (young, 0)] {

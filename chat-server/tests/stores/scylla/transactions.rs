@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chat_server::append::{Appender, AppenderParts, RoomHeads, RoomHeadsParts};
+use chat_server::append::{Appender, AppenderParts, Placed, RoomHeads, RoomHeadsParts};
 use chat_server::bus::local::LocalBus;
 use chat_server::log::{Draft, Kind, Uid};
 use chat_server::metrics::Metrics;
@@ -50,12 +50,15 @@ async fn send_over_a_border_has_one_receipt_for_all_of_it() {
     });
     let drafts: Vec<Draft> = (0..12).map(|nth| draft(format!("part {nth}"))).collect();
     let assigned = appender.send(topic, drafts.clone()).await.unwrap();
-    let expected: Vec<_> = (4_091..=4_102).map(seq).collect();
-    assert_eq!(assigned, expected);
+    let expected = |is_new| -> Vec<_> {
+        let seqs = (4_091..=4_102).map(seq);
+        seqs.map(|seq| Placed { seq, is_new }).collect()
+    };
+    assert_eq!(assigned, expected(true));
     // Sent again under the same names, it is the same.
     assert_eq!(
         appender.send(topic, drafts.clone()).await.unwrap(),
-        expected
+        expected(false)
     );
     assert_eq!(head(&store, topic).await, 4_102);
     let stored = read(&store, topic, 4_091, 4_102).await;
