@@ -270,7 +270,7 @@ impl Site {
     pub(crate) async fn store_draft(&self, room: u64, draft: Draft) -> Seq {
         let room = room_id(room);
         let sent = self.appender.send(Topic::Room(room), vec![draft]);
-        let seq = sent.await.unwrap()[0];
+        let seq = sent.await.unwrap()[0].seq;
         self.store.wait_for_note(room, seq).await;
         seq
     }
