@@ -1,15 +1,15 @@
 //! The chat server: STOMP over WebSocket on a log per topic.
 //!
 //! A module uses only modules of lower rank; the tidy test (`shared/tests/tidy`) reads this table.
-//! Each stands as low as its imports allow; `events`, `inbox` and `push` do not exist yet.
+//! Each stands as low as its imports allow; `events` and `inbox` do not exist yet.
 //!
 //! | rank | modules | do |
 //! |---|---|---|
 //! | 11 | main | telemetry, settings, exit code |
 //! | 10 | app | builds everything and serves until the drain is over; alone names concrete adapters |
 //! | 9 | http | REST for the site, for the market, for operators |
-//! | 8 | transport, stopping | sockets from the upgrade on; the phases of a stop |
-//! | 7 | connection, events, push | one task per connection; events of the market in; push notifications out |
+//! | 8 | transport, stopping, events | sockets from the upgrade on; the phases of a stop; events of the market in |
+//! | 7 | connection, push | one task per connection; push notifications out |
 //! | 6 | rooms, inbox | rooms, their lists and read marks; permission to read and write |
 //! | 5 | hub | topics with subscribers here: cache, fan-out, reconciliation |
 //! | 4 | wake_queue | events queued for a connection |
@@ -35,6 +35,7 @@ pub mod hub;
 pub mod log;
 pub mod members;
 pub mod metrics;
+pub mod push;
 pub mod rooms;
 pub mod stopping;
 pub mod store;

@@ -16,6 +16,7 @@ mod model;
 mod nodes;
 #[path = "../support/program.rs"]
 mod program;
+mod push;
 mod rest;
 #[path = "../support/mod.rs"]
 mod support;

@@ -11,7 +11,7 @@ struct Seam {
     adapters: &'static [&'static str],
 }
 
-const SEAMS: [Seam; 6] = [
+const SEAMS: [Seam; 7] = [
     Seam {
         server: "chat-server",
         home: "bus",
@@ -35,6 +35,12 @@ const SEAMS: [Seam; 6] = [
         home: "store",
         contract: "MemberStore",
         adapters: &["EmbeddedStore", "ScyllaStore"],
+    },
+    Seam {
+        server: "chat-server",
+        home: "push",
+        contract: "PushService",
+        adapters: &["Fcm", "WebPush"],
     },
     Seam {
         server: "market-api",

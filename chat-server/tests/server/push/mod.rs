@@ -1,0 +1,4 @@
+//! Push notifications towards stand-ins of the push services, over HTTP.
+
+mod adapters;
+mod outside;
