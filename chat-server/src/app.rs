@@ -24,6 +24,8 @@ use crate::connection::{NodeControl, Services};
 use crate::health::Health;
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
+use crate::presence::local::{LocalPresence, LocalPresenceParts};
+use crate::presence::{GRACE, Presence, PresenceChange};
 use crate::stopping::{Stop, Stopping};
 use crate::store::embedded::{EmbeddedStore, NodeContext};
 use crate::store::scylla::ScyllaStore;
@@ -61,6 +63,7 @@ pub struct Node {
     /// Carries out control messages of operators and other nodes.
     pub node_control: Arc<NodeControl>,
     bus: Arc<dyn Bus>,
+    presence: Arc<dyn Presence>,
     stores: Stores,
     http: HttpState,
     stop_times: StopTimes,
@@ -75,6 +78,10 @@ pub struct Adapters {
     pub bus: Arc<dyn Bus>,
     /// Events of the bus.
     pub heard: mpsc::Receiver<BusEvent>,
+    /// The registry of members that are online.
+    pub presence: Arc<dyn Presence>,
+    /// Members that came online or went offline.
+    pub presence_changes: mpsc::Receiver<PresenceChange>,
     /// Metrics of the adapters and the node.
     pub metrics: Arc<Metrics>,
     /// Readiness, to which the adapters report faults.
@@ -106,10 +113,19 @@ impl Node {
             }
             BusUrl::Redis(url) => join_redis(url, config, &clock, &metrics).await?,
         };
+        let local = LocalPresenceParts {
+            grace: GRACE,
+            clock: Arc::clone(&clock),
+            drain: drain.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let (presence, presence_changes) = LocalPresence::new().attach(local);
         let adapters = Adapters {
             stores,
             bus,
             heard,
+            presence: Arc::new(presence),
+            presence_changes,
             metrics,
             health,
         };
@@ -135,6 +151,7 @@ impl Node {
         let parts = Parts {
             stores: &adapters.stores,
             bus: Arc::clone(&adapters.bus),
+            presence: Arc::clone(&adapters.presence),
             auth: Arc::new(auth),
             clock,
             drain,
@@ -143,10 +160,12 @@ impl Node {
         let (services, node_control, checks) = parts.services(config);
         let (services, node_control) = (Arc::new(services), Arc::new(node_control));
         let health = adapters.health;
-        tasks::start(&services, &node_control, checks, &health, adapters.heard);
+        let events = (adapters.heard, adapters.presence_changes);
+        tasks::start(&services, &node_control, checks, &health, events);
         let http = HttpState {
             rooms: Arc::clone(&services.rooms),
             members: Arc::clone(&services.members),
+            presence: Arc::clone(&services.presence),
             connections: Arc::clone(&services.connections),
             node_control: Arc::clone(&node_control),
             hub: services.hub.clone(),
@@ -163,6 +182,7 @@ impl Node {
             services,
             node_control,
             bus: adapters.bus,
+            presence: adapters.presence,
             stores: adapters.stores,
             http,
             stop_times: config.stop.clone(),
@@ -214,9 +234,12 @@ impl Node {
         self.http.health.set_started();
     }
 
-    /// Publishes the rest of the outbox and closes the bus. To be called after all tasks have ended.
+    /// Publishes the rest of the outbox, and leaves the bus and the registry of presence. To be called after all tasks have ended.
     pub async fn leave_bus(&self) {
-        self.bus.close(BUS_CLOSE_MAX).await;
+        tokio::join!(
+            self.bus.close(BUS_CLOSE_MAX),
+            self.presence.close(BUS_CLOSE_MAX)
+        );
     }
 
     /// Writes out what the store still has to write. Call it last.
@@ -228,12 +251,13 @@ impl Node {
             services,
             node_control,
             bus,
+            presence,
             stores,
             http,
             stop_times: _,
         } = self;
         // They have the store, too.
-        drop((services, node_control, bus, http));
+        drop((services, node_control, bus, presence, http));
         stores.close()
     }
 }

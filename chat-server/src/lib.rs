@@ -14,7 +14,7 @@
 //! | 5 | hub | topics with subscribers here: cache, fan-out, reconciliation |
 //! | 4 | wake_queue | events queued for a connection |
 //! | 3 | append, members, config | sends to log entries; blocked members; settings |
-//! | 2 | bus, store | traits and their adapters |
+//! | 2 | bus, presence, store | traits and their adapters |
 //! | 1 | auth, destination, dev_token, health, log, metrics, tls, websocket_frame, wire | tokens, counters, words of the log, bytes on the wire |
 
 // For the file that unit tests share with the programs in `tests` (`store/mod.rs`).
@@ -35,6 +35,7 @@ pub mod hub;
 pub mod log;
 pub mod members;
 pub mod metrics;
+pub mod presence;
 pub mod push;
 pub mod rooms;
 pub mod stopping;

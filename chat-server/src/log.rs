@@ -139,7 +139,7 @@ pub struct Entry {
 }
 
 /// A room event beside the log. Not stored, may be lost, never has a position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(
     tag = "type",
     rename_all = "lowercase",
@@ -168,6 +168,18 @@ pub enum RoomEvent {
         /// The member.
         member_id: MemberId,
     },
+    /// A member came online for the whole site; nothing about membership.
+    #[serde(rename = "joined")]
+    Online {
+        /// The member.
+        member_id: MemberId,
+    },
+    /// A member went offline for the whole site; the membership goes on.
+    #[serde(rename = "left")]
+    Offline {
+        /// The member.
+        member_id: MemberId,
+    },
     /// A member deleted a message.
     Deleted {
         /// The message's sender.
@@ -175,4 +187,20 @@ pub enum RoomEvent {
         /// The message.
         chat_message_id: MessageId,
     },
+}
+
+impl RoomEvent {
+    /// The field `presence` of its JSON, which tells it from an event about membership.
+    #[must_use]
+    pub const fn presence(self) -> Option<&'static str> {
+        match self {
+            Self::Online { .. } => Some("online"),
+            Self::Offline { .. } => Some("offline"),
+            Self::Typing { .. }
+            | Self::Read { .. }
+            | Self::Joined { .. }
+            | Self::Left { .. }
+            | Self::Deleted { .. } => None,
+        }
+    }
 }

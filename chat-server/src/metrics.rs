@@ -5,6 +5,7 @@
 //! counted.
 
 mod labels;
+mod presence;
 mod store;
 
 use prometheus::core::Collector as _;
@@ -17,6 +18,7 @@ use stomp::Command;
 
 pub use labels::{BlockedAt, BusDirection, ControlKind, CountersBy, HeadRead, SendOutcome};
 use labels::{CONTROL_KINDS, COUNTED, HEAD_READS, by_label};
+pub use presence::PresenceMetrics;
 pub use store::{StoreErrorKind, StoreOp, StoreSeconds};
 
 /// From 1 ms to 10 s, about doubling: a wake-up is under the first, a deadline at the last.
@@ -126,6 +128,8 @@ pub struct Metrics {
     pub bus_probe_failures: IntCounter,
     /// From sending a batch to the bus to its last answer.
     pub bus_publish_seconds: Histogram,
+    /// Presence of members.
+    pub presence: PresenceMetrics,
 }
 
 impl Metrics {
@@ -360,6 +364,7 @@ impl Metrics {
                 "chat_bus_publish_duration_seconds",
                 "From sending a batch to the bus to its last answer",
             ),
+            presence: PresenceMetrics::new(counter),
             registry,
         }
     }

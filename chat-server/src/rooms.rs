@@ -8,6 +8,7 @@
 //! | `list` | a member's rooms, the newest message first |
 //! | `marks` | read marks; deletion of a message |
 //! | `compare` | periodic reconciliation of subscriptions with memberships |
+//! | `presence` | members that come online or go offline, shown in their rooms |
 //!
 //! What this module does not do: send. A connection hands messages to the appender.
 
@@ -18,6 +19,7 @@ mod history;
 mod list;
 mod log;
 mod marks;
+mod presence;
 mod tail;
 
 use std::fmt;
@@ -43,6 +45,7 @@ use list::RoomLists;
 pub use list::{ListCursor, ListedRoom, RoomFilter, RoomPage};
 use log::RoomLog;
 pub use marks::{DELETE_AGE_MAX, DeleteError, MarkError};
+pub use presence::PresenceFeed;
 pub use tail::UNREAD_MAX;
 
 /// Changes of rooms that share a gate wait for each other.
@@ -100,6 +103,7 @@ pub struct Rooms {
     log: RoomLog,
     lists: RoomLists,
     reconciler: Reconciler,
+    presence_feed: PresenceFeed,
     hub: Hub,
     bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
@@ -154,12 +158,19 @@ impl Rooms {
             clock: Arc::clone(&parts.clock),
             metrics: Arc::clone(&parts.metrics),
         };
+        let presence_feed = PresenceFeed {
+            store: Arc::clone(&parts.rooms),
+            hub: parts.hub.clone(),
+            metrics: Arc::clone(&parts.metrics),
+            errors: errors.clone(),
+        };
         Self {
             lists: RoomLists::new(Arc::clone(&parts.rooms), cache.clone(), log.clone()),
             store: parts.rooms,
             cache,
             log,
             reconciler,
+            presence_feed,
             hub: parts.hub,
             bus: parts.bus,
             clock: parts.clock,
@@ -214,6 +225,12 @@ impl Rooms {
     #[must_use]
     pub fn reconciler(&self) -> &Reconciler {
         &self.reconciler
+    }
+
+    /// The publisher of members that come online or go offline.
+    #[must_use]
+    pub fn presence_feed(&self) -> &PresenceFeed {
+        &self.presence_feed
     }
 
     /// Whether the store answers: one small read past the cache.

@@ -19,12 +19,14 @@ use crate::connection::{
 use crate::hub::{Hub, HubParts};
 use crate::members::{Members, MembersParts};
 use crate::metrics::Metrics;
+use crate::presence::Presence;
 use crate::rooms::{Rooms, RoomsParts};
 
 /// The adapters of a node.
 pub(super) struct Parts<'s> {
     pub(super) stores: &'s Stores,
     pub(super) bus: Arc<dyn Bus>,
+    pub(super) presence: Arc<dyn Presence>,
     pub(super) auth: Arc<Authenticator>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) drain: Drain,
@@ -36,6 +38,7 @@ impl Parts<'_> {
         let Self {
             stores,
             bus,
+            presence,
             auth,
             clock,
             drain,
@@ -94,6 +97,7 @@ impl Parts<'_> {
             appender: Arc::new(appender),
             rooms,
             members,
+            presence,
             auth,
             store: messages,
             clock,

@@ -12,6 +12,7 @@ use crate::bus::BusEvent;
 use crate::connection::{MEMBERS_TICK, NodeControl, PendingChecks, Services};
 use crate::health::{Health, Phase};
 use crate::hub::WATCH_TICK;
+use crate::presence::PresenceChange;
 use crate::rooms::COMPARE_TICK;
 use crate::wake_queue::CloseReason;
 
@@ -24,7 +25,7 @@ pub(super) fn start(
     node_control: &Arc<NodeControl>,
     checks: PendingChecks,
     health: &Arc<Health>,
-    heard: mpsc::Receiver<BusEvent>,
+    (heard, presence): (mpsc::Receiver<BusEvent>, mpsc::Receiver<PresenceChange>),
 ) {
     let drain = &services.drain;
     let soft = || drain.soft();
@@ -44,6 +45,11 @@ pub(super) fn start(
         rooms.reconciler().compare_due().await
     });
     drop(drain.spawn_vital("rooms", soft().run_until_cancelled_owned(compare)));
+
+    let feed = services.rooms.presence_feed().clone();
+    let show = async move { feed.follow(presence).await };
+    // Not vital: what it shows is a hint.
+    drop(drain.spawn("presence-rooms", soft().run_until_cancelled_owned(show)));
 
     let own = Arc::clone(node_control);
     let check = every(MEMBERS_TICK, async move |number| {

@@ -118,5 +118,9 @@ pub(super) async fn log_in(
         return Err(ClientError::CONNECTIONS);
     }
     services.members.check_now(identity.member).await?;
+    // A member that may not go on is not shown as online.
+    services
+        .connections
+        .note_presence(entry, &*services.presence);
     Ok(identity)
 }

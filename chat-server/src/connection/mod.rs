@@ -123,6 +123,9 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.permit.services.connections.remove(&self.entry);
+        let services = &self.permit.services;
+        services
+            .connections
+            .remove(&self.entry, &*services.presence);
     }
 }

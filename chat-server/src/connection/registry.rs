@@ -1,6 +1,6 @@
 //! The list of a node's connections: their members, their counters, and their moves to other nodes.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::drain_schedule::{DrainSchedule, Purpose, draw, places};
 use crate::auth::{Identity, Origin};
+use crate::presence::Presence;
 use crate::wake_queue::{CloseReason, ConnectionEvent, Owner, WakeQueue};
 
 /// The connections of this node.
@@ -36,6 +37,8 @@ pub(super) struct ConnectionEntry {
     wake_queue: Arc<WakeQueue>,
     opened_at: Instant,
     login: OnceLock<(MemberId, Origin)>,
+    /// Whether the login was accepted: what counts for the member's presence.
+    is_present: AtomicBool,
     /// 1, 2, 3 for STOMP 1.0, 1.1, 1.2; 0 before the login.
     version: AtomicU8,
     subscriptions: AtomicU32,
@@ -185,6 +188,22 @@ impl Connections {
         true
     }
 
+    /// The login of a connection noted before was accepted: its member is present.
+    pub(super) fn note_presence(&self, entry: &ConnectionEntry, presence: &dyn Presence) {
+        let Some((member, _)) = entry.login.get() else {
+            return;
+        };
+        // The lock on the member's entries keeps the calls for a member in order.
+        let Some(entries) = self.members.get_mut(member) else {
+            return;
+        };
+        let was_present = entries.iter().any(|entry| entry.is_present());
+        entry.is_present.store(true, Ordering::Relaxed);
+        if !was_present {
+            presence.connected(*member);
+        }
+    }
+
     /// Makes room for one more connection, unless there are `max`.
     pub(super) fn reserve(&self, max: usize) -> bool {
         let one_more = |count: usize| (count < max).then_some(count + 1);
@@ -237,6 +256,7 @@ impl Connections {
             wake_queue: Arc::default(),
             opened_at: now,
             login: OnceLock::new(),
+            is_present: AtomicBool::new(false),
             version: AtomicU8::new(0),
             subscriptions: AtomicU32::new(0),
             waiting_bytes: AtomicUsize::new(0),
@@ -245,13 +265,17 @@ impl Connections {
         entry
     }
 
-    pub(super) fn remove(&self, entry: &ConnectionEntry) {
+    pub(super) fn remove(&self, entry: &ConnectionEntry, presence: &dyn Presence) {
         self.open.remove(&entry.id);
         let Some((member, _)) = entry.login.get() else {
             return;
         };
         if let Entry::Occupied(mut entries) = self.members.entry(*member) {
             entries.get_mut().retain(|other| other.id != entry.id);
+            let still_present = entries.get().iter().any(|entry| entry.is_present());
+            if entry.is_present() && !still_present {
+                presence.disconnected(*member);
+            }
             if entries.get().is_empty() {
                 entries.remove();
             }
@@ -266,6 +290,10 @@ impl ConnectionEntry {
 
     pub(super) fn wake_queue(&self) -> &Arc<WakeQueue> {
         &self.wake_queue
+    }
+
+    fn is_present(&self) -> bool {
+        self.is_present.load(Ordering::Relaxed)
     }
 
     fn migrate(&self, schedule: DrainSchedule, place: f64) {

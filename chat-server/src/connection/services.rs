@@ -15,6 +15,7 @@ use crate::auth::Authenticator;
 use crate::hub::Hub;
 use crate::members::Members;
 use crate::metrics::Metrics;
+use crate::presence::Presence;
 use crate::rooms::Rooms;
 use crate::store::MessageStore;
 
@@ -63,6 +64,8 @@ pub struct Services {
     pub rooms: Arc<Rooms>,
     /// Account status.
     pub members: Arc<Members>,
+    /// Members with connections, on all nodes.
+    pub presence: Arc<dyn Presence>,
     /// Verifies tokens.
     pub auth: Arc<Authenticator>,
     /// Read by subscriptions that are behind the ring.

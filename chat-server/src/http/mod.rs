@@ -26,6 +26,7 @@ use crate::health::Health;
 use crate::hub::Hub;
 use crate::members::Members;
 use crate::metrics::Metrics;
+use crate::presence::Presence;
 use crate::rooms::Rooms;
 use crate::stopping::Stop;
 
@@ -42,6 +43,8 @@ pub struct HttpState {
     pub rooms: Arc<Rooms>,
     /// Account status of members.
     pub members: Arc<Members>,
+    /// Members with connections, on all nodes.
+    pub presence: Arc<dyn Presence>,
     /// Open connections.
     pub connections: Arc<Connections>,
     /// Carries out control messages of operators.

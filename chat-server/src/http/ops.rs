@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::HttpState;
 use crate::bus::BusState;
 use crate::health::Health;
+use crate::presence::PresenceState;
 use crate::stopping::Stop;
 
 /// How long the store may take to answer. Balancers give up after a second or two.
@@ -65,6 +66,8 @@ pub(super) struct Ready {
     store: StoreState,
     /// Whether the bus carries anything. All nodes share it, too.
     bus: BusReport,
+    /// Whether the registry of members that are online answers. All nodes share it, too.
+    presence: PresenceReport,
 }
 
 /// Whether the store answers.
@@ -87,6 +90,16 @@ enum BusReport {
     Away,
 }
 
+/// Whether the registry of members that are online answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum PresenceReport {
+    /// It does, as far as is known.
+    Ok,
+    /// It does not: a node has its own connections only.
+    Away,
+}
+
 /// Whether to send clients here.
 #[utoipa::path(
     get, path = "/readyz", tag = "operation",
@@ -105,6 +118,10 @@ pub(super) async fn ready(State(state): State<HttpState>) -> (StatusCode, Json<R
         BusState::Up => BusReport::Ok,
         BusState::Away => BusReport::Away,
     };
+    let presence = match state.presence.state() {
+        PresenceState::Up => PresenceReport::Ok,
+        PresenceState::Away => PresenceReport::Away,
+    };
     let reasons = state.health.reasons();
     let ready = reasons.is_empty();
     let draining = state.health.is_draining();
@@ -115,6 +132,7 @@ pub(super) async fn ready(State(state): State<HttpState>) -> (StatusCode, Json<R
         reasons,
         store,
         bus,
+        presence,
     };
     (status(ready), Json(body))
 }

@@ -204,20 +204,24 @@ pub(super) struct MemberRow {
     /// The member's picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     profile_image_url: Option<String>,
+    /// Whether the member is connected to the site now; missing while that is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    online: Option<bool>,
 }
 
-impl From<&RoomMember> for MemberRow {
-    fn from(member: &RoomMember) -> Self {
+impl MemberRow {
+    fn new(member: &RoomMember, online: Option<bool>) -> Self {
         Self {
             member_id: member.member_id,
             role: member.role,
             name: member.name.clone(),
             profile_image_url: member.image_url.clone(),
+            online,
         }
     }
 }
 
-/// Members of a room.
+/// Members of a room, and which of them are online.
 #[utoipa::path(
     get, path = "/api/chat-room/{id}/members", tag = "rooms",
     params(("id" = u32, Path, description = "The room")),
@@ -237,5 +241,11 @@ pub(super) async fn members(
     InPath(room): InPath<RoomId>,
 ) -> Result<Json<Envelope<Vec<MemberRow>>>, ApiError> {
     let room = state.rooms.access(room, caller.member).await?;
-    Ok(success(room.members.iter().map(MemberRow::from).collect()))
+    let members: Vec<_> = room.members.iter().map(|one| one.member_id).collect();
+    // Without an answer the members are shown all the same.
+    let online = state.presence.online(&members).await.ok();
+    let online_at = |at: usize| online.as_ref().and_then(|all| all.get(at).copied());
+    let rows = room.members.iter().enumerate();
+    let rows = rows.map(|(at, member)| MemberRow::new(member, online_at(at)));
+    Ok(success(rows.collect()))
 }

@@ -294,6 +294,9 @@ impl Hub {
         let at = LocalDateTime::from_unix(parts.clock.unix_millis());
         let body = match serde_json::to_value(event) {
             Ok(serde_json::Value::Object(mut fields)) => {
+                if let Some(presence) = event.presence() {
+                    fields.insert("presence".into(), presence.into());
+                }
                 fields.insert("at".into(), at.to_string().into());
                 Bytes::from(serde_json::Value::Object(fields).to_string())
             }

@@ -22,6 +22,7 @@ use chat_server::app::{self, Adapters, Node, Stores};
 use chat_server::bus::local::LocalBus;
 use chat_server::config::Config;
 use chat_server::metrics::Metrics;
+use chat_server::presence::local::{LocalPresence, LocalPresenceParts};
 use chat_server::rooms::RoomSpec;
 use chat_server::stopping::Stop;
 use chat_server::store::embedded::EmbeddedStore;
@@ -38,6 +39,9 @@ use tempfile::TempDir;
 
 /// No step of a test takes this long; what does has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Time of a member to come back without going offline; longer than a busy machine takes for that.
+pub const PRESENCE_GRACE: Duration = Duration::from_secs(20);
 
 /// A chat node in this process.
 pub struct TestNode {
@@ -82,21 +86,29 @@ impl TestNode {
     /// A node on a store that is open already, by this clock.
     pub async fn start_on(
         folder: &Arc<TempDir>,
-        (stores, bus): (Stores, &LocalBus),
+        (stores, bus, presence): (Stores, &LocalBus, &LocalPresence),
         clock: Arc<dyn Clock>,
         settings: &[&str],
     ) -> Self {
         let signer = key_in(folder.path());
         let config = config_in(folder.path(), settings);
         let (bus, heard) = bus.attach(1_024);
+        let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
+        let (presence, presence_changes) = presence.attach(LocalPresenceParts {
+            grace: PRESENCE_GRACE,
+            clock: Arc::clone(&clock),
+            drain: drain.clone(),
+            metrics: Arc::clone(&metrics),
+        });
         let adapters = Adapters {
             stores,
             bus: Arc::new(bus),
             heard,
-            metrics: Arc::new(Metrics::new()),
+            presence: Arc::new(presence),
+            presence_changes,
+            metrics,
             health: Arc::default(),
         };
-        let drain = Drain::new();
         let node = Node::assemble(&config, adapters, Arc::clone(&clock), drain.clone());
         let node = node.await.unwrap();
         Self::serve(node, &config, (Arc::clone(folder), signer), (clock, drain))
@@ -219,6 +231,7 @@ pub struct Site {
     folder: Arc<TempDir>,
     store: Arc<EmbeddedStore>,
     bus: LocalBus,
+    presence: LocalPresence,
 }
 
 impl Site {
@@ -232,6 +245,7 @@ impl Site {
             folder,
             store: Arc::new(store),
             bus: LocalBus::new(),
+            presence: LocalPresence::new(),
         }
     }
 
@@ -247,7 +261,7 @@ impl Site {
 
     async fn node_on(&self, bus: &LocalBus, settings: &[&str]) -> TestNode {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let adapters = (Stores::of(&self.store), bus);
+        let adapters = (Stores::of(&self.store), bus, &self.presence);
         TestNode::start_on(&self.folder, adapters, clock, settings).await
     }
 }

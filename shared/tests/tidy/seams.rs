@@ -20,6 +20,12 @@ const SEAMS: [Seam; 7] = [
     },
     Seam {
         server: "chat-server",
+        home: "presence",
+        contract: "Presence",
+        adapters: &["LocalPresence", "LocalMembers", "RedisPresence"],
+    },
+    Seam {
+        server: "chat-server",
         home: "store",
         contract: "MessageStore",
         adapters: &["EmbeddedStore", "ScyllaStore"],

@@ -111,6 +111,8 @@ enum SentEvent {
     Joined(u32),
     Left(u32),
     Deleted(u32, u64),
+    Online(u32),
+    Offline(u32),
 }
 
 /// Version 1 of an order. New ones go to the end.
@@ -164,6 +166,8 @@ pub(super) fn event(node: u64, event: RoomEvent) -> Bytes {
         RoomEvent::Read { member_id, up_to } => SentEvent::Read(member_id.get(), up_to.get()),
         RoomEvent::Joined { member_id } => SentEvent::Joined(member_id.get()),
         RoomEvent::Left { member_id } => SentEvent::Left(member_id.get()),
+        RoomEvent::Online { member_id } => SentEvent::Online(member_id.get()),
+        RoomEvent::Offline { member_id } => SentEvent::Offline(member_id.get()),
         RoomEvent::Deleted {
             member_id,
             chat_message_id,
@@ -322,6 +326,12 @@ fn read_event(sent: SentEvent) -> Option<RoomEvent> {
         SentEvent::Left(id) => RoomEvent::Left {
             member_id: member(id)?,
         },
+        SentEvent::Online(id) => RoomEvent::Online {
+            member_id: member(id)?,
+        },
+        SentEvent::Offline(id) => RoomEvent::Offline {
+            member_id: member(id)?,
+        },
         SentEvent::Deleted(id, message) => RoomEvent::Deleted {
             member_id: member(id)?,
             chat_message_id: MessageId::try_from(message).ok()?,
@@ -456,6 +466,8 @@ mod tests {
                 },
                 "04ac0283808054",
             ),
+            (RoomEvent::Online { member_id }, "05ac02"),
+            (RoomEvent::Offline { member_id }, "06ac02"),
         ] {
             let golden = format!("0101020304050607080000000002{golden}");
             check(&event(NODE, sent), &golden, &BusMessage::Event(sent));

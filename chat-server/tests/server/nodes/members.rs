@@ -20,7 +20,7 @@ async fn ends_with(client: &mut Client, code: u16) {
 }
 
 /// The answer to CONNECT with a good token of a blocked member.
-async fn is_turned_away(node: &TestNode, member: i64) {
+pub(super) async fn is_turned_away(node: &TestNode, member: i64) {
     let mut raw = Raw::open(node.address).await;
     let token = node.token(member);
     raw.text(&format!(

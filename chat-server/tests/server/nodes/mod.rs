@@ -3,6 +3,7 @@
 
 mod members;
 mod moving;
+mod presence;
 mod reports;
 mod rooms;
 
@@ -28,11 +29,17 @@ async fn admin(node: &TestNode, method: Method, path: &str) -> Value {
 
 /// Status and code of a member's GET.
 async fn get(node: &TestNode, member: i64, path: &str) -> (u16, u64) {
+    let (status, body) = answer(node, member, path).await;
+    (status, body["code"].as_u64().unwrap())
+}
+
+/// Status and body of a member's GET.
+async fn answer(node: &TestNode, member: i64, path: &str) -> (u16, Value) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client.get(format!("http://{}{path}", node.address));
     let request = request.bearer_auth(node.token(member)).timeout(PATIENCE);
     let answer = request.send().await.unwrap();
     let status = answer.status().as_u16();
-    let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-    (status, body["code"].as_u64().unwrap())
+    let body = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    (status, body)
 }

@@ -17,6 +17,8 @@ use chat_server::hub::{Hub, HubParts};
 use chat_server::log::{Draft, Kind, Topic, Uid};
 use chat_server::members::{Members, MembersParts};
 use chat_server::metrics::Metrics;
+use chat_server::presence::GRACE;
+use chat_server::presence::local::{LocalPresence, LocalPresenceParts};
 use chat_server::rooms::{Rooms, RoomsParts};
 use chat_server::stopping::Stop;
 use chat_server::store::SyncMode;
@@ -160,10 +162,18 @@ impl Site {
             random: StdRng::seed_from_u64(7),
         }));
         let (members, connections, node_control) = members(&store, (&rooms, bus), &clock, &metrics);
+        let presence = LocalPresenceParts {
+            grace: GRACE,
+            clock: clock.clone(),
+            drain: drain.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let (presence, _changes) = LocalPresence::new().attach(presence);
         let health = Arc::new(Health::new());
         let state = HttpState {
             rooms,
             members,
+            presence: Arc::new(presence),
             connections,
             node_control,
             hub: hub.clone(),

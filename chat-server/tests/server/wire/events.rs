@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_server::log::RoomEvent;
 use http::Method;
 use serde_json::{Value, json as value};
 use shared::clock::{Clock as _, ManualClock};
@@ -91,6 +92,30 @@ async fn events_look_as_agreed() {
 }
 
 #[tokio::test]
+async fn changes_of_presence_look_as_agreed_and_end_no_subscription() {
+    let clock = Arc::new(MovableClock::new());
+    let node = TestNode::start_by(clock, &[]).await;
+    rooms(&node).await;
+    let mut raw = session(&node, 2).await;
+    subscribe(&mut raw, "s", "/sub/1/events", "").await;
+    let (room, member_id) = (1_u64.try_into().unwrap(), 1_u64.try_into().unwrap());
+    for (event, golden) in [
+        (RoomEvent::Offline { member_id }, "event_offline.json"),
+        (RoomEvent::Online { member_id }, "event_online.json"),
+    ] {
+        node.node.services.hub.publish_event(room, event);
+        let event = loop {
+            let event = raw.expect(Command::Message).await;
+            // Its own login may be shown late.
+            if json(&event)["memberId"] != 2 {
+                break event;
+            }
+        };
+        check_golden(golden, body(&event));
+    }
+}
+
+#[tokio::test]
 async fn a_message_looks_as_agreed() {
     let node = TestNode::start_by(Arc::new(MovableClock::new()), &[]).await;
     rooms(&node).await;
@@ -122,7 +147,7 @@ async fn typing_is_passed_on_at_most_every_two_seconds() {
         type_in(&mut writer, 1).await;
         node.node.services.hub.publish_event(
             1_i64.try_into().unwrap(),
-            chat_server::log::RoomEvent::Joined {
+            RoomEvent::Joined {
                 member_id: 9_i64.try_into().unwrap(),
             },
         );

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chat_server::app::Stores;
 use chat_server::bus::local::LocalBus;
+use chat_server::presence::local::LocalPresence;
 use chat_server::store::SyncMode;
 use chat_server::store::embedded::EmbeddedStore;
 use chat_server::wake_queue::CloseReason;
@@ -71,9 +72,9 @@ pub(crate) async fn freezable() -> (TestNode, Arc<FaultyStore>, Arc<MovableClock
     let store = Arc::new(FaultyStore::new(Arc::new(store)));
     let clock = Arc::new(MovableClock::new());
     let (stores, bus) = (Stores::of(&store), LocalBus::new());
+    let shared = (stores, &bus, &LocalPresence::new());
     let by = Arc::clone(&clock) as Arc<dyn Clock>;
-    let node =
-        TestNode::start_on(&folder, (stores, &bus), by, &["--heart-beat", "100,25000"]).await;
+    let node = TestNode::start_on(&folder, shared, by, &["--heart-beat", "100,25000"]).await;
     rooms(&node).await;
     (node, store, clock)
 }

@@ -6,6 +6,7 @@ use chat_server::app::Stores;
 use chat_server::bus::local::LocalBus;
 use chat_server::log::Topic;
 use chat_server::metrics::Metrics;
+use chat_server::presence::local::LocalPresence;
 use chat_server::store::scylla::ScyllaStore;
 use chat_server::store::{Append, MessageStore, RoomStore};
 use shared::clock::SystemClock;
@@ -125,7 +126,8 @@ async fn node(folder: &Arc<TempDir>) -> (TestNode, Arc<Metrics>) {
     let store = ScyllaStore::connect(&settings, Arc::new(SystemClock), Arc::clone(&metrics));
     let stores = Stores::of(&Arc::new(store.await.unwrap()));
     let clock = Arc::new(SystemClock);
-    let node = TestNode::start_on(folder, (stores, &LocalBus::new()), clock, &[]).await;
+    let shared = (stores, &LocalBus::new(), &LocalPresence::new());
+    let node = TestNode::start_on(folder, shared, clock, &[]).await;
     (node, metrics)
 }
 

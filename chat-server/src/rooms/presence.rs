@@ -1,0 +1,96 @@
+//! Presence in rooms: publishes to a member's rooms that the member came online or went offline.
+//!
+//! It runs beside logins, a few members at a time, and may drop changes: whoever opens a room reads
+//! who is online.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use shared::ids::{MemberId, RoomId};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::StoreErrors;
+use crate::hub::Hub;
+use crate::log::RoomEvent;
+use crate::metrics::Metrics;
+use crate::presence::PresenceChange;
+use crate::store::RoomStore;
+
+/// Members whose rooms are read from the store at a time.
+const READS_AT_ONCE: usize = 4;
+
+/// Rooms of a member that are shown the change. The others find it when they are opened.
+const ROOMS_MAX: usize = 500;
+
+/// Events published without a pause: a tenth of what the bus can have waiting, so that entries are
+/// not delayed behind them.
+const BURST: usize = 1_600;
+
+/// After a burst: what the bus sends within this time is several times a burst.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Publisher of changes of presence.
+#[derive(Clone)]
+pub struct PresenceFeed {
+    pub(super) store: Arc<dyn RoomStore>,
+    pub(super) hub: Hub,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) errors: StoreErrors,
+}
+
+impl PresenceFeed {
+    /// Publishes changes to the rooms of their members, in order, until there is no sender.
+    pub async fn follow(&self, changes: mpsc::Receiver<PresenceChange>) {
+        let each = stream::unfold(changes, async |mut changes| {
+            let change = changes.recv().await?;
+            Some((change, changes))
+        });
+        let read = each.map(async |change| {
+            let (member, event) = event(change);
+            (self.rooms_shown(member).await, event)
+        });
+        let mut read = std::pin::pin!(read.buffered(READS_AT_ONCE));
+        let mut published = 0;
+        while let Some((rooms, event)) = read.next().await {
+            published += rooms.len();
+            for room in rooms {
+                self.hub.publish_event(room, event);
+            }
+            if published >= BURST {
+                published = 0;
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// The member's rooms that are shown a change; none while the store does not answer.
+    async fn rooms_shown(&self, member: MemberId) -> Vec<RoomId> {
+        match self.store.memberships(member).await {
+            Ok(memberships) => {
+                let rooms = memberships.into_iter().map(|membership| membership.room);
+                rooms.take(ROOMS_MAX).collect()
+            }
+            Err(error) => {
+                self.errors.note("memberships", &error);
+                self.metrics.presence.dropped.inc();
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn event(change: PresenceChange) -> (MemberId, RoomEvent) {
+    match change {
+        PresenceChange::Online(member_id) => (member_id, RoomEvent::Online { member_id }),
+        PresenceChange::Offline(member_id) => (member_id, RoomEvent::Offline { member_id }),
+    }
+}
+
+impl fmt::Debug for PresenceFeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PresenceFeed").finish_non_exhaustive()
+    }
+}
