@@ -256,12 +256,7 @@ impl Event {
     fn into_data(self) -> Map<String, Value> {
         let mut fields = Map::new();
         match self {
-            Self::MemberUpdated(MemberUpdated { name, image_url }) => {
-                fields.insert("name".to_owned(), name.into());
-                if let Some(image_url) = image_url {
-                    fields.insert("imageUrl".to_owned(), image_url.into());
-                }
-            }
+            Self::MemberUpdated(member) => fields = object_of(&member),
             Self::TradeCompleted(trade) => fields = object_of(&trade),
             Self::ProductSoldOut(product) => fields = object_of(&product),
             Self::WifiStarted(time) | Self::WifiEnded(time) => fields = object_of(&time),
@@ -473,6 +468,7 @@ mod tests {
             ("session.revoked", json!({})),
             ("session.revoked", json!({ "sid": "a b" })),
             ("member.updated", json!({ "name": 1 })),
+            ("member.updated", json!({ "name": "x", "language": "de" })),
         ] {
             let mut body = body();
             body["kind"] = kind.into();

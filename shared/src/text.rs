@@ -1,4 +1,4 @@
-//! Rules about text that people write.
+//! Rules about text that people write, and the languages of the site's own texts.
 //!
 //! A message or title of invisible characters passes every check of its length. Both servers refuse
 //! such texts, so the rule is shared.
@@ -6,6 +6,42 @@
 //! What this module does not do: check lengths, or other rules of a field.
 
 use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+/// A language of error texts and notifications.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Language {
+    /// Korean, the default.
+    #[default]
+    #[serde(rename = "ko")]
+    Korean,
+    /// English.
+    #[serde(rename = "en")]
+    English,
+}
+
+impl Language {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Korean, Self::English];
+
+    /// The language tag in requests, in events and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Korean => "ko",
+            Self::English => "en",
+        }
+    }
+
+    /// The language with this tag.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|language| language.as_str() == name)
+    }
+}
 
 /// Unicode's `Default_Ignorable_Code_Point`, whole: characters that are not displayed unless a font
 /// supports them. The ranges cover what is reserved for the same use, so they change rarely
@@ -55,6 +91,16 @@ fn shows_nothing(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn language_has_one_tag_everywhere() {
+        for language in Language::ALL {
+            let json = serde_json::to_value(language).unwrap();
+            assert_eq!(json, language.as_str());
+            assert_eq!(Language::parse(language.as_str()), Some(language));
+        }
+        assert_eq!(Language::parse("KO"), None);
+    }
 
     #[test]
     fn what_shows_nothing_is_blank() {

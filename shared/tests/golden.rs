@@ -22,6 +22,7 @@ use shared::event::{
 };
 use shared::ids::{MemberId, MessageId, RoomId, Seq};
 use shared::money::{Units, Won};
+use shared::text::Language;
 
 /// The example key of RFC 7515, appendix A.3: public since 2015, good for nothing but tests.
 const RFC_7515_KEY: &str = "-----BEGIN PRIVATE KEY-----
@@ -210,6 +211,12 @@ fn events_are_as_agreed_in_both_directions() {
     let updated = Event::MemberUpdated(MemberUpdated {
         name: "김바다".to_owned(),
         image_url: Some("https://pictures.example/1.png".to_owned()),
+        language: Some(Language::English),
+    });
+    let updated_before_languages = Event::MemberUpdated(MemberUpdated {
+        name: "김바다".to_owned(),
+        image_url: None,
+        language: None,
     });
     let revoked = Event::SessionRevoked(SessionRevoked {
         sid: "Zm9yIGEgZ29sZGVuIGZpbA".parse().unwrap(),
@@ -247,6 +254,7 @@ fn events_are_as_agreed_in_both_directions() {
             members: vec![member, "43".parse().unwrap()],
             ..envelope("Zm9yIGEgc2V2ZW50aCBldg", 1, started)
         },
+        envelope("Zm9yIGFuIGVpZ2h0aCBldg", 4, updated_before_languages),
     ];
     let read: Body = serde_json::from_str(&read("events.json")).unwrap();
     assert_eq!(read.events, events);

@@ -30,10 +30,10 @@ use shared::claims::{
 use shared::clock::{Clock, UnixMillis};
 use shared::config::Secret;
 use shared::ids::MemberId;
+use shared::text::Language;
 use shared::web::Credentials;
 
 use crate::db::{Abort, Db, DbError};
-use crate::http::Language;
 use crate::metrics::Metrics;
 
 pub use caller::{Admin, Caller, InfoCaller};

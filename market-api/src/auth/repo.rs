@@ -6,13 +6,13 @@ use shared::claims::{FamilyId, MemberClaims, REFRESH_LIFETIME, TokenId};
 use shared::clock::UnixMillis;
 use shared::event::{Aggregate, Event, SessionRevoked};
 use shared::ids::MemberId;
+use shared::text::Language;
 use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 
 use super::session::{FAMILY_LIFETIME, Session};
 use crate::db::row::{TextColumn, column, named, optional};
 use crate::db::{Db, DbError, Lock, LockMode, Tx, locking};
-use crate::http::Language;
 use crate::outbox::{self, NewEvent};
 
 /// Inserts a session with its first refresh token.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use shared::claims::{Role, TokenId};
 use shared::clock::UnixMillis;
+use shared::text::Language;
 
 use super::REFRESH_LIFETIME;
-use crate::http::Language;
 
 /// Absolute lifetime of a session: 90 days. A refresh token whose successor would outlive it is not
 /// rotated any more, so the session does not end in the middle of a visit.

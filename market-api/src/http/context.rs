@@ -9,37 +9,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{ACCEPT_LANGUAGE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
+use shared::text::Language;
 use shared::web::ApiError;
 use shared::web::headers::weighted;
-
-/// A language of error texts and notifications.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Language {
-    /// Korean, the default.
-    #[default]
-    Korean,
-    /// English.
-    English,
-}
-
-impl Language {
-    /// The language tag in requests and in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Korean => "ko",
-            Self::English => "en",
-        }
-    }
-
-    /// The language with this tag.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Korean, Self::English]
-            .into_iter()
-            .find(|language| language.as_str() == name)
-    }
-}
 
 /// Context of one request and its response, shared through the request's extensions.
 #[derive(Clone, Debug, Default)]
@@ -98,7 +70,7 @@ fn asked_for(headers: &HeaderMap) -> Option<Language> {
     let place = |name: &str| ranges.iter().position(|(range, _)| primary(range) == name);
     let any = place("*").and_then(|place| ranges.get(place));
     let any = any.map_or(0, |(_, weight)| *weight);
-    let languages = [Language::Korean, Language::English];
+    let languages = Language::ALL;
     let is_named = |language: &Language| place(language.as_str()).is_some();
     if !languages.iter().any(is_named) {
         return None;

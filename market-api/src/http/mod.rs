@@ -33,7 +33,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::metrics::Metrics;
 
 pub use address::ClientAddress;
-pub use context::{Language, ResponseContext};
+pub use context::ResponseContext;
 pub use docs::{document, internal_document};
 pub use error::{db_code, log_db_error};
 pub use limit::{Limits, Rate};

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
+use shared::text::Language;
 use shared::web::{ApiError, Done, ErrorBody, ErrorCode, InBody, done};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -11,7 +12,6 @@ use utoipa_axum::routes;
 
 use super::{MemberError, Members};
 use crate::auth::Caller;
-use crate::http::Language;
 
 /// The routes.
 pub fn routes(members: Members) -> OpenApiRouter {

@@ -8,6 +8,7 @@ use crate::claims::FamilyId;
 use crate::clock::LocalDateTime;
 use crate::ids::{MemberId, ProductId, TradeId};
 use crate::money::{Units, Won};
+use crate::text::Language;
 
 /// A purchase, with the sales that it consists of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,14 +79,18 @@ pub struct BookedTime {
     pub end_time: LocalDateTime,
 }
 
-/// What others are shown of a member.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// What others are shown of a member, and the member's language.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberUpdated {
     /// The name.
     pub name: String,
     /// The profile image, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
+    /// The language of notifications; events of older programs have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
 }
 
 /// Which session ended. The reader keeps it until that session's refresh token would have expired.
