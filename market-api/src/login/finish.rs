@@ -6,7 +6,6 @@ use std::time::Duration;
 use http::HeaderMap;
 use shared::claims::Role;
 use shared::ids::MemberId;
-use shared::trace::in_current_trace;
 use tokio::time::sleep;
 
 use super::repo::{self, Attempt, Back, Outcome, Wanted};
@@ -65,7 +64,7 @@ impl Logins {
         // the result.
         let redirect_uri = self.redirect_uri(at.provider, headers);
         let (logins, at) = (self.clone(), at.clone());
-        let finish = in_current_trace(async move {
+        let task = self.drain.spawn("login", async move {
             match logins.take(wanted.clone()).await? {
                 Back::Taken(attempt) => {
                     let redirected = Redirected {
@@ -78,7 +77,6 @@ impl Logins {
                 Back::Unknown => Err(LoginError::Unknown),
             }
         });
-        let task = self.drain.spawn("login", finish);
         task.await.unwrap_or_else(|lost| {
             tracing::error!("login task failed: {lost}");
             Err(LoginError::Lost)

@@ -11,11 +11,11 @@ use std::convert::Infallible;
 use shared::claims::Role;
 use shared::event::{Event, MemberUpdated};
 use shared::ids::MemberId;
+use shared::text::Language;
 
 use crate::cache::{ListCache, Namespace};
 use crate::cash;
-use crate::db::{Abort, Db, DbError, WriteError};
-use crate::http::Language;
+use crate::db::{Abort, Db, DbError, Tx, WriteError};
 use crate::outbox::{self, NewEvent};
 use crate::plans::{self, Plan};
 
@@ -105,6 +105,12 @@ impl Members {
                 if let Some(member) = repo::insert_member(tx, profile).await? {
                     cash::open_in(tx, member).await?;
                     plans::insert_in(tx, member, plan).await?;
+                    let updated = MemberUpdated {
+                        name: profile.name.clone(),
+                        image_url: profile.image_url.clone(),
+                        language: Some(Language::default()),
+                    };
+                    append_updated(tx, member, updated).await?;
                     return Ok((member, Role::NewMember));
                 }
                 let known = repo::update_from_profile(tx, profile).await?;
@@ -151,7 +157,8 @@ impl Members {
     pub async fn set_language(&self, member: MemberId, language: Language) -> Result<(), DbError> {
         let changed = self.db.write((member, language), |(member, language), tx| {
             Box::pin(async move {
-                repo::set_language(tx, *member, *language).await?;
+                let updated = repo::set_language(tx, *member, *language).await?;
+                append_updated(tx, *member, updated).await?;
                 Ok::<_, Abort<Infallible>>(())
             })
         });
@@ -171,12 +178,8 @@ impl Members {
         let write = async move {
             let changed = db.write((member, image_url), |(member, image_url), tx| {
                 Box::pin(async move {
-                    let name = repo::set_image(tx, *member, image_url).await?;
-                    let updated = Event::MemberUpdated(MemberUpdated {
-                        name,
-                        image_url: Some(image_url.clone()),
-                    });
-                    outbox::append(tx, &NewEvent::of_member(*member, updated)).await?;
+                    let updated = repo::set_image(tx, *member, image_url).await?;
+                    append_updated(tx, *member, updated).await?;
                     Ok::<_, Abort<Infallible>>(())
                 })
             });
@@ -184,4 +187,14 @@ impl Members {
         };
         Ok(self.cache.change(write).await?)
     }
+}
+
+/// Reports a new member, or one whose name, picture or language has changed.
+async fn append_updated(
+    tx: &mut Tx<'_>,
+    member: MemberId,
+    updated: MemberUpdated,
+) -> Result<(), sqlx::Error> {
+    let updated = Event::MemberUpdated(updated);
+    outbox::append(tx, &NewEvent::of_member(member, updated)).await
 }

@@ -1,14 +1,15 @@
 //! The SQL of members.
 
 use shared::claims::Role;
+use shared::event::MemberUpdated;
 use shared::ids::MemberId;
+use shared::text::Language;
 use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 
 use super::{AccountStatus, Profile, mean_rate};
 use crate::db::row::{TextColumn, column, named};
 use crate::db::{Db, DbError, Lock, LockMode, Tx, locking};
-use crate::http::Language;
 
 /// A member found by a login.
 #[derive(Debug)]
@@ -205,36 +206,50 @@ pub(super) async fn become_member(tx: &mut Tx<'_>, member: MemberId) -> Result<(
     Ok(())
 }
 
+/// Sets the language; returns what the domain event carries.
 pub(super) async fn set_language(
     tx: &mut Tx<'_>,
     member: MemberId,
     language: Language,
-) -> Result<(), sqlx::Error> {
+) -> Result<MemberUpdated, sqlx::Error> {
     note_update(tx, member);
     let now = tx.now().get();
-    query("update member set language = $2, updated_at = $3 where id = $1")
-        .bind(i64::from(member))
-        .bind(language.as_str())
-        .bind(now)
-        .execute(tx.connection())
-        .await?;
-    Ok(())
+    let row = query(
+        "update member set language = $2, updated_at = $3 where id = $1 \
+         returning name, image_url, language",
+    )
+    .bind(i64::from(member))
+    .bind(language.as_str())
+    .bind(now)
+    .fetch_one(tx.connection())
+    .await?;
+    read_updated(&row)
 }
 
-/// Sets the picture; returns the member's name for the domain event, which carries both.
+/// Sets the picture; returns what the domain event carries.
 pub(super) async fn set_image(
     tx: &mut Tx<'_>,
     member: MemberId,
     image_url: &str,
-) -> Result<String, sqlx::Error> {
+) -> Result<MemberUpdated, sqlx::Error> {
     note_update(tx, member);
     let now = tx.now().get();
-    let row =
-        query("update member set image_url = $2, updated_at = $3 where id = $1 returning name")
-            .bind(i64::from(member))
-            .bind(image_url)
-            .bind(now)
-            .fetch_one(tx.connection())
-            .await?;
-    row.try_get(0)
+    let row = query(
+        "update member set image_url = $2, updated_at = $3 where id = $1 \
+         returning name, image_url, language",
+    )
+    .bind(i64::from(member))
+    .bind(image_url)
+    .bind(now)
+    .fetch_one(tx.connection())
+    .await?;
+    read_updated(&row)
+}
+
+fn read_updated(row: &AnyRow) -> Result<MemberUpdated, sqlx::Error> {
+    Ok(MemberUpdated {
+        name: row.try_get("name")?,
+        image_url: row.try_get("image_url")?,
+        language: Some(named(row, "language")?),
+    })
 }

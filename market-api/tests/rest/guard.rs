@@ -275,14 +275,14 @@ async fn health_and_metrics_are_served_apart(on: On) {
     assert_eq!(get("/startupz").await.status, 200);
     assert_eq!(get("/readyz").await.status, 200);
     let one = site.log_in("kakao", 1).await;
-    let nothing = get("/metrics").await.text;
-    assert!(nothing.contains("market_outbox_pending 0"), "{nothing}");
+    let page = get("/metrics").await.text;
+    assert!(page.contains("market_outbox_pending 1"), "{page}");
     let logout = site.ask(Method::POST, "/api/auth/logout").by(&one);
     logout.send().await.is(200, 0);
     site.wait(Duration::from_secs(7));
     let page = get("/metrics").await.text;
     for line in [
-        "market_outbox_pending 1",
+        "market_outbox_pending 2",
         "market_outbox_oldest_age_seconds 7",
         r#"market_db_connections{state="used"} "#,
         r#"market_db_writes_total{outcome="kept"} "#,

@@ -31,5 +31,4 @@ mod session;
 mod site;
 mod stopping;
 mod tokens;
-mod trace;
 mod trades;

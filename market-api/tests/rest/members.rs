@@ -15,6 +15,7 @@ on_both! {
     plan_balance_counts_purchases_and_offers,
     only_the_public_profile_of_a_member_is_shown_to_others,
     messages_come_in_the_readers_language,
+    profile_and_language_are_reported_whole_at_every_change,
     export_contains_all_stored_data,
     text_comes_back_as_it_was,
 }
@@ -223,6 +224,29 @@ async fn only_the_public_profile_of_a_member_is_shown_to_others(on: On) {
         let path = format!("/api/members/{path}?memberId={id}&id={id}");
         let answer = site.ask(Method::GET, &path).by(&other).send().await;
         assert!(!answer.text.contains("person1@example.com"), "{answer:?}");
+    }
+}
+
+async fn profile_and_language_are_reported_whole_at_every_change(on: On) {
+    let site = Site::start(on).await;
+    let one = site.log_in("kakao", 1).await;
+    let id = site.id(&one).await;
+    let english = json!({"language": "en"});
+    post(&site, &one, "/api/members/language", &english)
+        .await
+        .is(200, 0);
+    // A login that changes nothing reports nothing.
+    site.log_in("kakao", 1).await;
+    let all = format!(
+        "select count(*) from outbox where kind = 'member.updated' and aggregate = 'member:{id}'"
+    );
+    assert_eq!(site.number(&all).await, 2);
+    for (number, language) in [(1, "ko"), (2, "en")] {
+        let count = format!(
+            "{all} and aggregate_seq = {number} \
+             and body like '%\"data\":{{\"language\":\"{language}\",\"name\":\"사람 1\"}}%'"
+        );
+        assert_eq!(site.number(&count).await, 1, "{language}");
     }
 }
 
