@@ -3,11 +3,12 @@
 //! Keys are fetched when a token names an unknown one, and periodically; while the market is away
 //! the present keys stay valid. A token is never accepted beyond its expiry.
 //!
-//! It does not renew tokens, which the market does, and does not revoke them: the caller has the
-//! token's family.
+//! It does not renew tokens, which the market does, and does not revoke them: [`members`](crate::members)
+//! has the token families that have ended.
 
 mod keys;
 
+use std::cmp::Reverse;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,38 +97,49 @@ impl Authenticator {
         Ok(Self { keys, clock })
     }
 
-    /// The member that the credentials belong to: of the bearer token if there is one, else of the
-    /// access cookie, else of the refresh cookie.
+    /// The member that the credentials belong to: the first of [`Authenticator::candidates`].
     ///
     /// # Errors
     /// See [`AuthError`].
     pub async fn member(&self, credentials: &Credentials) -> Result<Identity, AuthError> {
+        let candidates = self.candidates(credentials).await?;
+        candidates.into_iter().next().ok_or(AuthError::Missing)
+    }
+
+    /// The logins that the credentials have valid tokens of, at least one: of the bearer token alone
+    /// if there is one, else of the access cookies, then of the refresh cookies; of two of a kind
+    /// first the one that lasts longer. The caller takes the first that was not revoked.
+    ///
+    /// # Errors
+    /// See [`AuthError`].
+    pub async fn candidates(&self, credentials: &Credentials) -> Result<Vec<Identity>, AuthError> {
         if let Some(bearer) = &credentials.bearer {
             let claims = self.member_token(bearer, MemberToken::Access).await?;
             let ends_at = claims.expires_at;
-            return Ok(identity(claims, ends_at, Origin::Bearer));
+            return Ok(vec![identity(claims, ends_at, Origin::Bearer)]);
         }
         let access = self.cookies(&credentials.access_cookies, MemberToken::Access);
         let access = access.await;
         let refresh = self.cookies(&credentials.refresh_cookies, MemberToken::Refresh);
-        let refresh = refresh.await;
-        match (access, refresh) {
-            (Ok(mut access), Ok(refresh)) => {
-                // Any good one of a name counts; the pair that belongs together lasts longest.
-                let access = access.swap_remove(0);
-                let same = refresh.iter().filter(|one| one.member == access.member);
-                let ends_at = same.map(|one| one.expires_at).max();
-                let ends_at = ends_at.unwrap_or(access.expires_at);
-                Ok(identity(access, ends_at, Origin::Cookie))
+        let all = match (access, refresh.await) {
+            (Ok(access), Ok(refresh)) => [access, refresh].concat(),
+            (Ok(claims), Err(_)) | (Err(_), Ok(claims)) => claims,
+            (Err(access), Err(refresh)) => return Err(worse(access, refresh)),
+        };
+        let mut candidates: Vec<Identity> = Vec::new();
+        for claims in all {
+            let (member, family) = (claims.member, &claims.family);
+            let mut known = candidates.iter_mut();
+            match known.find(|one| one.member == member && one.family == *family) {
+                // The access and the refresh token of one login end with the later of the two.
+                Some(known) => known.ends_at = known.ends_at.max(claims.expires_at),
+                None => {
+                    let ends_at = claims.expires_at;
+                    candidates.push(identity(claims, ends_at, Origin::Cookie));
+                }
             }
-            (Ok(claims), Err(_)) | (Err(_), Ok(claims)) => {
-                let longest = claims.into_iter().max_by_key(|one| one.expires_at);
-                let claims = longest.ok_or(AuthError::Missing)?;
-                let ends_at = claims.expires_at;
-                Ok(identity(claims, ends_at, Origin::Cookie))
-            }
-            (Err(access), Err(refresh)) => Err(worse(access, refresh)),
         }
+        Ok(candidates)
     }
 
     /// The service that a bearer token belongs to.
@@ -149,7 +161,7 @@ impl Authenticator {
         self.keys.fetch_now().await;
     }
 
-    /// The claims of all valid tokens, at least one; otherwise the error of the invalid ones.
+    /// The claims of all valid tokens, at least one, the longest first; otherwise the error of the invalid ones.
     async fn cookies(
         &self,
         cookies: &[Secret<String>],
@@ -162,6 +174,7 @@ impl Authenticator {
                 Err(error) => wrong = worse(wrong, error),
             }
         }
+        good.sort_by_key(|claims: &MemberClaims| Reverse(claims.expires_at));
         if good.is_empty() {
             Err(wrong)
         } else {

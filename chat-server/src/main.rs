@@ -14,7 +14,6 @@ use shared::clock::{Clock as _, SystemClock};
 use shared::config::parse_or_exit;
 use shared::drain::{self, Drain};
 use shared::limits::OpenFiles;
-use shared::trace::export;
 use shared::{files, telemetry};
 use tracing::{error, info};
 
@@ -72,14 +71,12 @@ fn begin_epoch(store: &StoreUrl, scylla: &ScyllaFlags) -> Result<(), Box<dyn Err
 }
 
 fn serve(mut config: Config) -> Result<(), Box<dyn Error>> {
-    let build = shared::build_info!();
-    telemetry::log_build_info(&build);
+    telemetry::log_build_info(&shared::build_info!());
     let files = OpenFiles::raise()?;
     config.limits.fit(files);
     drain::run(async {
         let (longest, budget) = (config.stop.longest(), config.stop.stop_budget);
         info!("stopping takes {longest:?} at most, and may take {budget:?}");
-        let traces = export::start(&config.traces, &build)?;
         let drain = Drain::new();
         let stop = Stop::new(drain.clone());
         stop.listen_to_signals()?;
@@ -109,7 +106,7 @@ fn serve(mut config: Config) -> Result<(), Box<dyn Error>> {
         if let Err(still) = drain.wait(config.stop.stop_grace).await {
             error!("{still}");
         }
-        tokio::join!(node.leave_bus(), traces.end());
+        node.leave_bus().await;
         node.close()?;
         drain.outcome()?;
         info!("stopped");

@@ -1,28 +1,40 @@
-//! Account status of members: whether one may use the site, read through a cache.
+//! Members: whether one may use the site, which of their sessions have ended, and their profiles;
+//! read through caches.
 //!
-//! A blocked member may go on for [`CACHE_AGE_MAX`] at most, as a cached status expires then; a
-//! login reads the store itself. `connection` checks the members of open connections within the
-//! same time.
+//! A blocked member, or one whose session has ended, may go on for [`CACHE_AGE_MAX`] at most, as a
+//! cached value expires then; a login reads the store itself. `connection` checks the members of
+//! open connections within the same time.
 //!
-//! It does not decide to block a member: the market and operators do.
+//! | file | contents |
+//! |---|---|
+//! | `standing` | account status and ended sessions |
+//! | `profile` | profiles |
+//! | `aged_cache` | a value per member, not older than a minute |
+//!
+//! It does not decide to block a member or to end a session: the market and operators do.
+
+mod aged_cache;
+mod profile;
+mod standing;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use moka::future::Cache;
+use shared::claims::FamilyId;
 use shared::clock::{Clock, UnixMillis};
 use shared::ids::MemberId;
 
+use crate::auth::Identity;
 use crate::bus::{Bus, Control};
 use crate::metrics::{ControlKind, Metrics};
-use crate::store::{AccountStatus, MemberStore, StoreError};
+use crate::store::{AccountStatus, MemberStore, NewRecord, RecordStore, StoreError};
+use aged_cache::AgedCache;
+pub use profile::Profile;
+use standing::{ENDED_FOR, SESSION_PREFIX, SessionState, Standing, session_key};
 
-/// How old a cached status may be. A bound on how long a blocked member may go on.
+/// How old a cached value may be. A bound on how long a blocked member may go on.
 pub const CACHE_AGE_MAX: Duration = Duration::from_secs(60);
-
-/// Some 100 bytes each: 20 MiB, more members than a node has connections.
-const CACHED_MAX: u64 = 200_000;
 
 /// Why a member may not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,72 +42,132 @@ pub enum MemberError {
     /// The account is blocked.
     #[error("member {0} is blocked")]
     Blocked(MemberId),
+    /// The session has ended: a logout, or its refresh token was stolen. Others may go on.
+    #[error("the session of member {0} has ended")]
+    SessionEnded(MemberId),
     /// The store does not answer now. A retry later may succeed.
     #[error("members cannot be read now")]
     Unavailable,
+}
+
+/// What may not go on from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The member was blocked.
+    Member(MemberId),
+    /// The member's session of this token family has ended.
+    Session(MemberId, FamilyId),
 }
 
 /// Dependencies of [`Members`].
 pub struct MembersParts {
     /// Account status of all members.
     pub store: Arc<dyn MemberStore>,
+    /// Their profiles and ended sessions.
+    pub records: Arc<dyn RecordStore>,
     /// Publishes changes to the other nodes.
     pub bus: Arc<dyn Bus>,
     /// Ages, and the times of changes.
     pub clock: Arc<dyn Clock>,
     /// Counters of failed store requests and control messages.
     pub metrics: Arc<Metrics>,
+    /// Closes this node's connections of what has ended; returns how many there were.
+    pub close: Box<dyn Fn(Ended) -> usize + Send + Sync>,
 }
 
-/// The members of the site, with a cache of this node.
+/// The members of the site, with caches of this node.
 pub struct Members {
     parts: MembersParts,
-    cache: Cache<MemberId, Known>,
+    standings: AgedCache<Arc<Standing>>,
+    profiles: AgedCache<Option<Arc<Profile>>>,
 }
 
-/// A status with the time it was read at.
-#[derive(Clone, Copy)]
-struct Known {
-    status: AccountStatus,
-    read_at: Instant,
+/// The outcome of a change of a member's account status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusChange {
+    /// The status that counts now: of two changes the later one, whatever their order here.
+    pub status: AccountStatus,
+    /// How many connections were closed on this node.
+    pub closed: usize,
 }
 
 impl Members {
-    /// An empty cache.
+    /// Empty caches.
     #[must_use]
     pub fn new(parts: MembersParts) -> Self {
-        let cache = Cache::builder()
-            .time_to_live(CACHE_AGE_MAX)
-            .max_capacity(CACHED_MAX)
-            .build();
-        Self { parts, cache }
+        Self {
+            standings: AgedCache::new(Arc::clone(&parts.clock)),
+            profiles: AgedCache::new(Arc::clone(&parts.clock)),
+            parts,
+        }
     }
 
-    /// Whether the member may use the site, by a status not older than [`CACHE_AGE_MAX`].
+    // ---- who may go on ------------------------------------------------------------------------
+
+    /// Whether the member may use the site with this login, by what was read within the last
+    /// [`CACHE_AGE_MAX`].
     ///
     /// # Errors
     /// See [`MemberError`].
-    pub async fn check(&self, member: MemberId) -> Result<(), MemberError> {
-        let known = self.known(member).await?;
-        let age = self.now().saturating_duration_since(known.read_at);
-        let status = if age < CACHE_AGE_MAX {
-            known.status
-        } else {
-            self.refresh(member).await?
-        };
-        may_go_on(member, status)
+    pub async fn check(&self, identity: &Identity) -> Result<(), MemberError> {
+        let read = || self.read_standing(identity.member);
+        let standing = self.standings.get(identity.member, read).await?;
+        self.admit(&standing, identity.member, &identity.family)
+            .await
     }
 
-    /// Whether the member may use the site, read from the store now.
+    /// The first of these logins whose session has not ended, checked like [`Members::check`].
     ///
     /// # Errors
     /// See [`MemberError`].
-    pub async fn check_now(&self, member: MemberId) -> Result<(), MemberError> {
-        may_go_on(member, self.refresh(member).await?)
+    pub async fn pick(&self, candidates: Vec<Identity>) -> Result<Identity, MemberError> {
+        let mut refused = MemberError::Unavailable; // never: there is a candidate
+        for identity in candidates {
+            match self.check(&identity).await {
+                Ok(()) => return Ok(identity),
+                Err(error @ MemberError::SessionEnded(_)) => refused = error,
+                Err(error @ (MemberError::Blocked(_) | MemberError::Unavailable)) => {
+                    return Err(error);
+                }
+            }
+        }
+        Err(refused)
     }
 
-    /// The member may, or may not, use the site from `at` on. Publishes that to all nodes.
-    /// Returns the status that counts now: of two changes the later one, whatever their order here.
+    /// Whether the member may use the site with this login, read from the store now.
+    ///
+    /// # Errors
+    /// See [`MemberError`].
+    pub async fn check_now(&self, identity: &Identity) -> Result<(), MemberError> {
+        let standing = self.refresh(identity.member).await?;
+        self.admit(&standing, identity.member, &identity.family)
+            .await
+    }
+
+    /// What of these sessions of a member must not go on, read from the store now.
+    ///
+    /// # Errors
+    /// [`MemberError::Unavailable`].
+    pub async fn ended(
+        &self,
+        member: MemberId,
+        sessions: Vec<FamilyId>,
+    ) -> Result<Vec<Ended>, MemberError> {
+        let standing = self.refresh(member).await?;
+        let mut ended = Vec::new();
+        for session in sessions {
+            match self.admit(&standing, member, &session).await {
+                Ok(()) => {}
+                Err(MemberError::Blocked(_)) => return Ok(vec![Ended::Member(member)]),
+                Err(MemberError::SessionEnded(_)) => ended.push(Ended::Session(member, session)),
+                Err(error @ MemberError::Unavailable) => return Err(error),
+            }
+        }
+        Ok(ended)
+    }
+
+    /// The member may, or may not, use the site from `at` on. Publishes that to all nodes and closes
+    /// a blocked member's connections here.
     ///
     /// # Errors
     /// [`MemberError::Unavailable`]: the store did not take it, or may have. Again is harmless.
@@ -104,20 +176,22 @@ impl Members {
         member: MemberId,
         status: AccountStatus,
         at: UnixMillis,
-    ) -> Result<AccountStatus, MemberError> {
+    ) -> Result<StatusChange, MemberError> {
         let set = self
             .parts
             .store
             .set_account_status(member, status, at)
             .await;
         set.map_err(|error| self.unavailable("set_account_status", &error))?;
+        self.standings.forget(member).await;
         let control = Control::AccountStatusChanged { member_id: member };
-        self.parts
-            .metrics
-            .control_sent
-            .count(ControlKind::AccountStatusChanged);
-        self.parts.bus.publish_control(control);
-        self.refresh(member).await
+        self.publish(ControlKind::AccountStatusChanged, control);
+        let status = self.refresh(member).await?.status;
+        let closed = match status {
+            AccountStatus::Good => 0,
+            AccountStatus::Blocked => (self.parts.close)(Ended::Member(member)),
+        };
+        Ok(StatusChange { status, closed })
     }
 
     /// The same, from now on.
@@ -128,45 +202,100 @@ impl Members {
         &self,
         member: MemberId,
         status: AccountStatus,
-    ) -> Result<AccountStatus, MemberError> {
+    ) -> Result<StatusChange, MemberError> {
         let now = self.parts.clock.unix_millis();
         self.set(member, status, now).await
     }
 
-    /// Invalidates the cached status of a member: it has changed.
-    pub async fn forget(&self, member: MemberId) {
-        self.cache.invalidate(&member).await;
+    /// Ends a session of the member for good: stores that as long as its tokens could be valid,
+    /// publishes it to all nodes and closes the session's connections here. Idempotent.
+    ///
+    /// # Errors
+    /// [`MemberError::Unavailable`]: the store did not take it, or may have. Again is harmless.
+    pub async fn revoke_session(
+        &self,
+        member: MemberId,
+        sid: FamilyId,
+        at: UnixMillis,
+    ) -> Result<(), MemberError> {
+        let record = NewRecord {
+            key: session_key(&sid).into(),
+            value: "{}".into(),
+            stamp: stamp(at),
+            time_to_live: Some(ENDED_FOR),
+        };
+        let put = self.parts.records.put_record(member, record).await;
+        put.map_err(|error| self.unavailable("put_record", &error))?;
+        self.standings.forget(member).await;
+        let control = Control::SessionRevoked { member_id: member };
+        self.publish(ControlKind::SessionRevoked, control);
+        (self.parts.close)(Ended::Session(member, sid));
+        Ok(())
     }
 
-    /// Invalidates the cache: changes may have been missed.
+    // ---- caches -------------------------------------------------------------------------------
+
+    /// Invalidates the member's cached status and ended sessions: they have changed.
+    pub async fn forget_standing(&self, member: MemberId) {
+        self.standings.forget(member).await;
+    }
+
+    /// Invalidates the member's cached profile: it has changed.
+    pub async fn forget_profile(&self, member: MemberId) {
+        self.profiles.forget(member).await;
+    }
+
+    /// Invalidates the caches: changes may have been missed.
     pub fn forget_all(&self) {
-        self.cache.invalidate_all();
+        self.standings.forget_all();
+        self.profiles.forget_all();
     }
 
-    /// From the cache or the store; concurrent callers share one request.
-    async fn known(&self, member: MemberId) -> Result<Known, MemberError> {
-        let known = self.cache.try_get_with(member, self.read(member)).await;
-        known.map_err(|error| *error)
+    async fn admit(
+        &self,
+        standing: &Standing,
+        member: MemberId,
+        session: &FamilyId,
+    ) -> Result<(), MemberError> {
+        standing.account()?;
+        let is_ended = match standing.session(session) {
+            SessionState::Open => false,
+            SessionState::Ended => true,
+            SessionState::Unlisted => self.record(member, &session_key(session)).await?,
+        };
+        if is_ended {
+            return Err(MemberError::SessionEnded(member));
+        }
+        Ok(())
     }
 
     /// From the store, whatever is cached.
-    async fn refresh(&self, member: MemberId) -> Result<AccountStatus, MemberError> {
-        let known = self.read(member).await?;
-        self.cache.insert(member, known).await;
-        Ok(known.status)
+    async fn refresh(&self, member: MemberId) -> Result<Arc<Standing>, MemberError> {
+        let read = self.read_standing(member);
+        self.standings.refresh(member, read).await
     }
 
-    async fn read(&self, member: MemberId) -> Result<Known, MemberError> {
-        // Before the request: a copy is as old as the request.
-        let read_at = self.now();
-        match self.parts.store.status(member).await {
-            Ok(status) => Ok(Known { status, read_at }),
-            Err(error) => Err(self.unavailable("status", &error)),
-        }
+    async fn read_standing(&self, member: MemberId) -> Result<Arc<Standing>, MemberError> {
+        let MembersParts { store, records, .. } = &self.parts;
+        let (status, ended) = tokio::join!(
+            store.status(member),
+            records.records(member, SESSION_PREFIX)
+        );
+        let status = status.map_err(|error| self.unavailable("status", &error))?;
+        let ended = ended.map_err(|error| self.unavailable("records", &error))?;
+        Ok(Arc::new(Standing::new(member, status, ended)))
     }
 
-    fn now(&self) -> Instant {
-        self.parts.clock.now()
+    /// Whether there is such a record.
+    async fn record(&self, member: MemberId, key: &str) -> Result<bool, MemberError> {
+        let record = self.parts.records.record(member, key).await;
+        let record = record.map_err(|error| self.unavailable("record", &error))?;
+        Ok(record.is_some())
+    }
+
+    fn publish(&self, kind: ControlKind, control: Control) {
+        self.parts.metrics.control_sent.count(kind);
+        self.parts.bus.publish_control(control);
     }
 
     /// The caller may retry; the reason is logged here.
@@ -183,17 +312,16 @@ impl Members {
     }
 }
 
-fn may_go_on(member: MemberId, status: AccountStatus) -> Result<(), MemberError> {
-    match status {
-        AccountStatus::Good => Ok(()),
-        AccountStatus::Blocked => Err(MemberError::Blocked(member)),
-    }
+/// The stamp of a record that a change of this time writes.
+fn stamp(at: UnixMillis) -> u64 {
+    u64::try_from(at.get()).unwrap_or(0)
 }
 
 impl fmt::Debug for Members {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Members")
-            .field("cached", &self.cache.entry_count())
+            .field("standings", &self.standings.count())
+            .field("profiles", &self.profiles.count())
             .finish_non_exhaustive()
     }
 }

@@ -76,13 +76,16 @@ impl Parts<'_> {
             metrics: Arc::clone(&metrics),
             random: StdRng::from_rng(&mut rand::rng()),
         });
+        let (rooms, connections) = (Arc::new(rooms), Arc::<Connections>::default());
+        let own_connections = Arc::clone(&connections);
         let members = Arc::new(Members::new(MembersParts {
             store: members,
+            records: Arc::clone(&stores.records),
             bus: Arc::clone(&bus),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
+            close: Box::new(move |ended| own_connections.end(&ended)),
         }));
-        let (rooms, connections) = (Arc::new(rooms), Arc::<Connections>::default());
         let (node_control, checks) = NodeControl::new(NodeControlParts {
             rooms: Arc::clone(&rooms),
             members: Arc::clone(&members),

@@ -23,6 +23,16 @@ pub enum Control {
         /// The member.
         member_id: MemberId,
     },
+    /// A session of a member has ended: what is cached of them is old.
+    SessionRevoked {
+        /// The member.
+        member_id: MemberId,
+    },
+    /// A member's name, picture or language was changed: what is cached of them is old.
+    ProfileChanged {
+        /// The member.
+        member_id: MemberId,
+    },
     /// A member's connections are to be closed. They may come back at once.
     Disconnect {
         /// The member.

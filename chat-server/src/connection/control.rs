@@ -1,5 +1,5 @@
 //! Commands of administrators and of other nodes for the connections of this node, and the periodic
-//! check of account statuses that makes up for commands that were lost.
+//! check of account statuses and ended sessions that makes up for commands that were lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use futures_util::{StreamExt as _, stream};
 use shared::ids::{MemberId, RoomId};
 use stomp::CloseCode;
 use tokio::sync::mpsc;
+use tracing::debug;
 
-use super::error::BLOCKED;
 use super::registry::Connections;
 use crate::bus::{Bus, Control};
-use crate::members::{MemberError, Members};
+use crate::members::{MemberError, Members, StatusChange};
 use crate::metrics::{ControlKind, Metrics};
 use crate::rooms::Rooms;
 use crate::store::AccountStatus;
@@ -95,10 +95,21 @@ impl NodeControl {
                     .metrics
                     .control_received
                     .count(ControlKind::AccountStatusChanged);
-                parts.members.forget(member_id).await;
-                if parts.connections.has_member(member_id) {
-                    self.check_later(Check::Member(member_id));
-                }
+                self.take_standing(member_id).await;
+            }
+            Control::SessionRevoked { member_id } => {
+                parts
+                    .metrics
+                    .control_received
+                    .count(ControlKind::SessionRevoked);
+                self.take_standing(member_id).await;
+            }
+            Control::ProfileChanged { member_id } => {
+                parts
+                    .metrics
+                    .control_received
+                    .count(ControlKind::ProfileChanged);
+                parts.members.forget_profile(member_id).await;
             }
             Control::Disconnect { member_id } => {
                 parts
@@ -107,6 +118,14 @@ impl NodeControl {
                     .count(ControlKind::Disconnect);
                 parts.connections.close_member(member_id, DISCONNECTED);
             }
+        }
+    }
+
+    /// Another node has blocked the member, or ended one of their sessions.
+    async fn take_standing(&self, member: MemberId) {
+        self.parts.members.forget_standing(member).await;
+        if self.parts.connections.has_member(member) {
+            self.check_later(Check::Member(member));
         }
     }
 
@@ -147,8 +166,7 @@ impl NodeControl {
     }
 
     /// Sets a member's account status. The connections of a blocked member are closed, here at once;
-    /// other nodes get the command, or detect the status within a minute. Returns the status that
-    /// counts now and how many connections were closed here.
+    /// other nodes get the command, or detect the status within a minute.
     ///
     /// # Errors
     /// [`MemberError::Unavailable`]: the store has not stored it, or may have. A retry is harmless.
@@ -156,19 +174,15 @@ impl NodeControl {
         &self,
         member: MemberId,
         status: AccountStatus,
-    ) -> Result<(AccountStatus, usize), MemberError> {
+    ) -> Result<StatusChange, MemberError> {
         tracing::info!(%member, "an administrator sets the status of member {member}: {status:?}");
-        let counts = self.parts.members.set_now(member, status).await?;
-        let closed = match counts {
-            AccountStatus::Good => 0,
-            AccountStatus::Blocked => self.close_blocked(member),
-        };
-        Ok((counts, closed))
+        self.parts.members.set_now(member, status).await
     }
 
-    /// Reads the account status of a twelfth of the members connected here. Called every
-    /// [`MEMBERS_TICK`] with the next number, it leaves no blocked member connected for more than a
-    /// minute, however idle. While the store is unavailable no member is disconnected.
+    /// Reads the account status and the ended sessions of a twelfth of the members connected here.
+    /// Called every [`MEMBERS_TICK`] with the next number, it leaves no blocked member and no ended
+    /// session connected for more than a minute, however idle. While the store is unavailable no
+    /// member is disconnected.
     pub async fn check_slice(&self, number: u32) {
         let slice = number % SLICES;
         let is_in = |member: MemberId| member.get() % SLICES == slice;
@@ -179,18 +193,17 @@ impl NodeControl {
             .await;
     }
 
-    /// Closes the member's connections if the store has them blocked.
+    /// Closes those of the member's connections that the store says must not go on.
     async fn check(&self, member: MemberId) {
-        match self.parts.members.check_now(member).await {
-            Err(MemberError::Blocked(_)) => {
-                self.close_blocked(member);
+        let sessions = self.parts.connections.sessions(member);
+        match self.parts.members.ended(member, sessions).await {
+            Ok(ended) => {
+                for ended in ended {
+                    self.parts.connections.end(&ended);
+                }
             }
-            Ok(()) | Err(MemberError::Unavailable) => {}
+            Err(error) => debug!(%member, "member {member} is checked again later: {error}"),
         }
-    }
-
-    fn close_blocked(&self, member: MemberId) -> usize {
-        self.parts.connections.close_member(member, BLOCKED)
     }
 
     fn check_later(&self, check: Check) {

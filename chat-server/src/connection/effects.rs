@@ -12,7 +12,7 @@ use tracing::debug;
 
 use super::actor::Actor;
 use super::delivery::{Subscription, SubscriptionTerms};
-use super::error::{BLOCKED, ClientError, ErrorSubject};
+use super::error::{BLOCKED, ClientError, ErrorSubject, SESSION_ENDED};
 use super::in_flight::WorkDone;
 use super::login::{Accepted, log_in};
 use super::registry::Change;
@@ -122,13 +122,24 @@ impl Actor {
         }
     }
 
-    /// Ends the session with an ERROR; that of a blocked member without: its frame was not wrong.
+    /// Ends the session with an ERROR, unless the frame was not wrong.
     fn refuse(&mut self, failure: ClientError, receipt: Option<Receipt>) {
-        if failure == ClientError::BLOCKED {
-            self.close_blocked();
-        } else {
+        if !self.ends_member(failure) {
             self.session.refuse(failure.refusal(receipt));
         }
+    }
+
+    /// Ends the session, without an ERROR, if the failure is the member's and not the frame's; whether
+    /// it did.
+    pub(super) fn ends_member(&mut self, failure: ClientError) -> bool {
+        if failure == ClientError::BLOCKED {
+            self.close_blocked();
+        } else if failure == ClientError::SESSION_ENDED {
+            self.close_gracefully(SESSION_ENDED);
+        } else {
+            return false;
+        }
+        true
     }
 
     /// Ends the session of a blocked member, after the sends in flight.
@@ -221,7 +232,9 @@ impl Actor {
     // ---- subscriptions ------------------------------------------------------------------------
 
     fn on_subscribe(&mut self, subscribe: Subscribe) {
-        let request = match SubscribeRequest::read(&subscribe, self.login.member()) {
+        let reader = self.login.identity().ok_or(ClientError::FORBIDDEN);
+        let request = reader.and_then(|reader| SubscribeRequest::read(&subscribe, reader));
+        let request = match request {
             Ok(request) => request,
             Err(failure) => return self.session.refuse(failure.refusal(subscribe.receipt)),
         };

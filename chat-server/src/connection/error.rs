@@ -58,6 +58,8 @@ impl ClientError {
         Self::parameter("resume-after names another destination's message");
     pub(super) const REJECTED: Self = Self::parameter("refused by its receiver twice");
     pub(super) const TOKEN: Self = permanent(ErrorCode::TokenInvalid, "TOKEN_INVALID");
+    /// Never sent: the connection is closed without an ERROR, as the frame was not wrong.
+    pub(super) const SESSION_ENDED: Self = permanent(ErrorCode::TokenInvalid, "SESSION_ENDED");
     pub(super) const BLOCKED: Self = permanent(ErrorCode::MemberBlocked, "MEMBER_BLOCKED");
     pub(super) const ROOM_UNKNOWN: Self = permanent(ErrorCode::RoomUnknown, "CHAT_ROOM_NOT_FOUND");
     pub(super) const NOT_PARTICIPANT: Self =
@@ -82,6 +84,15 @@ impl ClientError {
 
     const fn parameter(rule: &'static str) -> Self {
         permanent(ErrorCode::InvalidParameter, "BAD_PARAMETER").because(rule)
+    }
+
+    /// This error where the token itself is what the client has sent.
+    pub(super) fn of_token(self) -> Self {
+        if self == Self::SESSION_ENDED {
+            Self::TOKEN
+        } else {
+            self
+        }
     }
 
     /// This error with the rule that was broken as its text, where one code stands for several.
@@ -128,6 +139,12 @@ pub(super) const BLOCKED: CloseReason = CloseReason {
     text: "blocked",
 };
 
+/// How the connections of an ended session end; reconnecting with its tokens is in vain.
+pub(super) const SESSION_ENDED: CloseReason = CloseReason {
+    code: CloseCode(4401),
+    text: "session ended",
+};
+
 /// What an error is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ErrorSubject<'a> {
@@ -163,6 +180,7 @@ impl From<MemberError> for ClientError {
     fn from(error: MemberError) -> Self {
         match error {
             MemberError::Blocked(_) => Self::BLOCKED,
+            MemberError::SessionEnded(_) => Self::SESSION_ENDED,
             MemberError::Unavailable => Self::UNAVAILABLE,
         }
     }

@@ -24,7 +24,7 @@ pub(super) struct Login {
 /// An identity and its end.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    identity: Identity,
+    identity: Arc<Identity>,
     /// When the connection ends unless a fresh token comes.
     ends_at: Instant,
     /// It ends then because the connection is old, not because the token has run out.
@@ -40,7 +40,7 @@ impl Accepted {
         let by_age = identity.origin == Origin::Cookie && age_max < left;
         let left = if by_age { age_max } else { left };
         Self {
-            identity,
+            identity: Arc::new(identity),
             ends_at: now.checked_add(left).unwrap_or(now),
             by_age,
         }
@@ -86,6 +86,12 @@ impl Login {
             .map(|accepted| accepted.identity.member)
     }
 
+    /// The same with the session that the member's token belongs to.
+    pub(super) fn identity(&self) -> Option<Arc<Identity>> {
+        let accepted = self.accepted.as_ref()?;
+        Some(Arc::clone(&accepted.identity))
+    }
+
     pub(super) fn ends_at(&self) -> Option<Instant> {
         self.accepted.as_ref().map(|accepted| accepted.ends_at)
     }
@@ -110,17 +116,43 @@ pub(super) async fn log_in(
     entry: &Arc<ConnectionEntry>,
     credentials: &Credentials,
 ) -> Result<Identity, ClientError> {
-    let identity = services.auth.member(credentials).await?;
-    // First the list of the member's connections, then the account status: a block that comes
-    // afterwards finds this connection in the list.
+    let members = &services.members;
+    let candidates = services.auth.candidates(credentials).await?;
+    let identity = members.pick(candidates).await;
+    let identity = identity.map_err(|error| ClientError::from(error).of_token())?;
+    // First the list of the member's connections, then the store: a block or the end of the session
+    // that comes afterwards finds this connection in the list.
     let max = services.config.member_connections_max;
     if !services.connections.note_login(entry, &identity, max) {
         return Err(ClientError::CONNECTIONS);
     }
-    services.members.check_now(identity.member).await?;
+    let checked = members.check_now(&identity).await;
+    checked.map_err(|error| ClientError::from(error).of_token())?;
     // A member that may not go on is not shown as online.
     services
         .connections
         .note_presence(entry, &*services.presence);
     Ok(identity)
+}
+
+/// Verifies a fresh token for the connection of this member.
+pub(super) async fn renew(
+    services: &Services,
+    entry: &ConnectionEntry,
+    member: MemberId,
+    token: Secret<String>,
+) -> Result<Identity, ClientError> {
+    let credentials = Credentials {
+        bearer: Some(token),
+        ..Credentials::default()
+    };
+    let fresh = services.auth.member(&credentials).await?;
+    if fresh.member != member {
+        return Err(ClientError::TOKEN);
+    }
+    // In this order for the same reason as at a login. A token that is refused ends the connection.
+    entry.note_session(fresh.family.clone());
+    let checked = services.members.check_now(&fresh).await;
+    checked.map_err(|error| ClientError::from(error).of_token())?;
+    Ok(fresh)
 }

@@ -1,17 +1,20 @@
 //! The list of a node's connections: their members, their counters, and their moves to other nodes.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use shared::claims::FamilyId;
 use shared::ids::MemberId;
 use stomp::Version;
 use tokio::sync::Notify;
 
 use super::drain_schedule::{DrainSchedule, Purpose, draw, places};
+use super::error::{BLOCKED, SESSION_ENDED};
 use crate::auth::{Identity, Origin};
+use crate::members::Ended;
 use crate::presence::Presence;
 use crate::wake_queue::{CloseReason, ConnectionEvent, Owner, WakeQueue};
 
@@ -39,6 +42,8 @@ pub(super) struct ConnectionEntry {
     login: OnceLock<(MemberId, Origin)>,
     /// Whether the login was accepted: what counts for the member's presence.
     is_present: AtomicBool,
+    /// The token family of the login, or of the fresh token that came after it.
+    session: Mutex<Option<FamilyId>>,
     /// 1, 2, 3 for STOMP 1.0, 1.1, 1.2; 0 before the login.
     version: AtomicU8,
     subscriptions: AtomicU32,
@@ -106,13 +111,46 @@ impl Connections {
 
     /// Closes a member's connections, each after its sends in flight; how many there were.
     pub fn close_member(&self, member: MemberId, reason: CloseReason) -> usize {
-        let Some(entries) = self.members.get(&member).map(|entries| entries.clone()) else {
-            return 0;
-        };
+        let entries = self.of_member(member);
         for entry in &entries {
             entry.wake_queue.post(ConnectionEvent::Close(reason));
         }
         entries.len()
+    }
+
+    fn of_member(&self, member: MemberId) -> Vec<Arc<ConnectionEntry>> {
+        let entries = self.members.get(&member);
+        entries.map(|entries| entries.clone()).unwrap_or_default()
+    }
+
+    /// Closes the connections of what has ended, each after its sends in flight; how many there were.
+    pub fn end(&self, ended: &Ended) -> usize {
+        let (member, session) = match ended {
+            Ended::Member(member) => return self.close_member(*member, BLOCKED),
+            Ended::Session(member, session) => (member, session),
+        };
+        let entries = self.of_member(*member);
+        let of_session = entries
+            .iter()
+            .filter(|entry| entry.session().as_ref() == Some(session));
+        let close = |entry: &Arc<ConnectionEntry>| {
+            let close = ConnectionEvent::Close(SESSION_ENDED);
+            entry.wake_queue.post(close);
+        };
+        of_session.inspect(|entry| close(entry)).count()
+    }
+
+    /// The sessions that the member's connections belong to.
+    #[must_use]
+    pub fn sessions(&self, member: MemberId) -> Vec<FamilyId> {
+        let entries = self.of_member(member);
+        let mut sessions: Vec<FamilyId> = entries
+            .iter()
+            .filter_map(|entry| entry.session().clone())
+            .collect();
+        sessions.sort_unstable();
+        sessions.dedup();
+        sessions
     }
 
     /// Whether the member has a connection here.
@@ -177,6 +215,7 @@ impl Connections {
         max: usize,
     ) -> bool {
         let (member, connection) = (identity.member, entry.id);
+        entry.note_session(identity.family.clone());
         let mut entries = self.members.entry(member).or_default();
         if entries.len() >= max {
             return false;
@@ -257,6 +296,7 @@ impl Connections {
             opened_at: now,
             login: OnceLock::new(),
             is_present: AtomicBool::new(false),
+            session: Mutex::default(),
             version: AtomicU8::new(0),
             subscriptions: AtomicU32::new(0),
             waiting_bytes: AtomicUsize::new(0),
@@ -294,6 +334,15 @@ impl ConnectionEntry {
 
     fn is_present(&self) -> bool {
         self.is_present.load(Ordering::Relaxed)
+    }
+
+    /// The connection belongs to this session from now on.
+    pub(super) fn note_session(&self, session: FamilyId) {
+        *self.session() = Some(session);
+    }
+
+    fn session(&self) -> MutexGuard<'_, Option<FamilyId>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn migrate(&self, schedule: DrainSchedule, place: f64) {

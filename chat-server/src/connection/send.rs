@@ -7,16 +7,17 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use shared::config::Secret;
 use shared::ids::{MemberId, RoomId};
-use shared::web::Credentials;
 use stomp::{Commit, Receipt, Send};
 
 use super::actor::Actor;
 use super::error::{ClientError, ErrorSubject};
 use super::in_flight::{PendingSend, WorkDone};
+use super::login::renew;
 use super::message::{MessageRules, read_message};
 use super::services::Services;
 use super::transaction::{self, Sender};
 use crate::append::{Outcome, Turn};
+use crate::auth::Identity;
 use crate::destination::SendTo;
 use crate::log::{Draft, RoomEvent, Topic};
 use crate::metrics::SendOutcome;
@@ -25,25 +26,25 @@ use crate::wake_queue::ConnectionEvent;
 
 impl Actor {
     pub(super) fn on_send(&mut self, send: Send) {
-        let (Some(member), Some(to)) = (self.login.member(), SendTo::parse(send.destination()))
+        let (Some(sender), Some(to)) = (self.login.identity(), SendTo::parse(send.destination()))
         else {
             return self.fail_send(&send, ClientError::DESTINATION);
         };
         let services = Arc::clone(&self.services);
         match to {
-            SendTo::Room(room) => self.on_message(send, room, member),
+            SendTo::Room(room) => self.on_message(send, room, sender),
             SendTo::Typing(_) if !self.may_send_now(1) => self.fail_send(&send, ClientError::RATE),
             SendTo::Typing(room) => {
                 self.in_flight.start(async move {
-                    WorkDone::Typing(send, room, may_write(&services, room, member).await)
+                    WorkDone::Typing(send, room, may_write(&services, room, &sender).await)
                 });
             }
-            SendTo::Token => self.on_token(send, member),
+            SendTo::Token => self.on_token(send, sender.member),
         }
     }
 
     /// A message to a room, unless one before it was refused for now and must be repeated first.
-    fn on_message(&mut self, send: Send, room: RoomId, member: MemberId) {
+    fn on_message(&mut self, send: Send, room: RoomId, sender: Arc<Identity>) {
         let turn = self.take_turn(&send, room);
         if turn.has_to_wait() {
             return self.fail_message(&send, &turn, ClientError::BEHIND);
@@ -53,14 +54,14 @@ impl Actor {
         }
         let services = Arc::clone(&self.services);
         // Nearly always all is cached, and the next frames need not wait.
-        if let Some(cached) = may_write(&services, room, member).now_or_never() {
+        if let Some(cached) = may_write(&services, room, &sender).now_or_never() {
             return match cached {
                 Ok(room) => self.submit(send, turn, &room),
                 Err(failure) => self.fail_message(&send, &turn, failure),
             };
         }
         self.in_flight.start(async move {
-            WorkDone::Send(send, turn, may_write(&services, room, member).await)
+            WorkDone::Send(send, turn, may_write(&services, room, &sender).await)
         });
     }
 
@@ -82,17 +83,10 @@ impl Actor {
 
     fn on_token(&mut self, send: Send, member: MemberId) {
         let token = String::from_utf8_lossy(send.frame.body()).trim().to_owned();
-        let credentials = Credentials {
-            bearer: Some(Secret::new(token)),
-            ..Credentials::default()
-        };
-        let services = Arc::clone(&self.services);
+        let (services, entry) = (Arc::clone(&self.services), Arc::clone(&self.entry));
         self.in_flight.start(async move {
-            let fresh = async {
-                services.members.check(member).await?;
-                Ok(services.auth.member(&credentials).await?)
-            };
-            WorkDone::Token(send.receipt, fresh.await)
+            let fresh = renew(&services, &entry, member, Secret::new(token)).await;
+            WorkDone::Token(send.receipt, fresh)
         });
     }
 
@@ -168,8 +162,8 @@ impl Actor {
                 Some(SendTo::Typing(_) | SendTo::Token) | None => Err(ClientError::DESTINATION),
             });
         let rooms: Result<Vec<RoomId>, ClientError> = rooms.collect();
-        let (rooms, member) = match (rooms, self.login.member()) {
-            (Ok(rooms), Some(member)) => (rooms, member),
+        let (rooms, identity) = match (rooms, self.login.identity()) {
+            (Ok(rooms), Some(identity)) => (rooms, identity),
             (Err(failure), _) => return self.fail_commit(&commit, failure),
             (_, None) => return self.fail_commit(&commit, ClientError::FORBIDDEN),
         };
@@ -188,7 +182,7 @@ impl Actor {
         }
         let services = Arc::clone(&self.services);
         self.in_flight.start(async move {
-            let sender = Sender { member, turns };
+            let sender = Sender { identity, turns };
             let stored = transaction::store(&services, &sender, &rooms, &commit).await;
             WorkDone::Commit(commit, all, stored)
         });
@@ -234,9 +228,7 @@ impl Actor {
             receipt_id: send.receipt.as_ref().map(Receipt::as_str),
             client_message_id: send.frame.header("client-message-id"),
         };
-        if failure == ClientError::BLOCKED {
-            self.close_blocked();
-        } else if !self.report(&failure.describe(subject)) {
+        if !self.ends_member(failure) && !self.report(&failure.describe(subject)) {
             self.session.refuse(failure.refusal(send.receipt.clone()));
         }
     }
@@ -248,9 +240,7 @@ impl Actor {
             receipt_id: commit.receipt.as_ref().map(Receipt::as_str),
             client_message_id: None,
         };
-        if failure == ClientError::BLOCKED {
-            self.close_blocked();
-        } else if !self.report(&failure.describe(subject)) {
+        if !self.ends_member(failure) && !self.report(&failure.describe(subject)) {
             self.session.refuse(failure.refusal(commit.receipt.clone()));
         }
     }
@@ -260,8 +250,8 @@ impl Actor {
 async fn may_write(
     services: &Services,
     room: RoomId,
-    member: MemberId,
+    sender: &Identity,
 ) -> Result<Arc<Room>, ClientError> {
-    services.members.check(member).await?;
-    Ok(services.rooms.access(room, member).await?)
+    services.members.check(sender).await?;
+    Ok(services.rooms.access(room, sender.member).await?)
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use shared::ids::{MemberId, MessageId, Seq};
+use shared::ids::{MessageId, Seq};
 use stomp::{AckMode, Subscribe};
 
 use super::error::ClientError;
 use super::services::Services;
+use crate::auth::Identity;
 use crate::destination::SubscribeTo;
 use crate::hub::{DestinationView, Following, LiveTopic, Part};
 use crate::log::Topic;
@@ -48,22 +49,18 @@ pub(super) struct Begun {
 }
 
 /// The content of a SUBSCRIBE.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct SubscribeRequest {
     destination: SubscribeTo,
-    member: MemberId,
+    reader: Arc<Identity>,
     start: StartAt,
 }
 
 impl SubscribeRequest {
     /// Reads a SUBSCRIBE of this member.
-    pub(super) fn read(
-        subscribe: &Subscribe,
-        member: Option<MemberId>,
-    ) -> Result<Self, ClientError> {
+    pub(super) fn read(subscribe: &Subscribe, reader: Arc<Identity>) -> Result<Self, ClientError> {
         let destination = SubscribeTo::parse(subscribe.destination());
         let destination = destination.ok_or(ClientError::DESTINATION)?;
-        let member = member.ok_or(ClientError::FORBIDDEN)?;
         let is_log = matches!(
             destination,
             SubscribeTo::Room(_) | SubscribeTo::Alarms(_) | SubscribeTo::Notices
@@ -73,7 +70,7 @@ impl SubscribeRequest {
         }
         Ok(Self {
             destination,
-            member,
+            reader,
             start: StartAt::read(&subscribe.frame)?,
         })
     }
@@ -103,9 +100,10 @@ impl Target {
     async fn authorise(
         services: &Services,
         destination: SubscribeTo,
-        member: MemberId,
+        reader: &Identity,
     ) -> Result<Self, ClientError> {
-        services.members.check(member).await?;
+        services.members.check(reader).await?;
+        let member = reader.member;
         match destination {
             SubscribeTo::Room(room) => {
                 services.rooms.access(room, member).await?;
@@ -133,10 +131,11 @@ pub(super) async fn begin(
 ) -> Result<Begun, ClientError> {
     let SubscribeRequest {
         destination,
-        member,
+        reader,
         start,
     } = request;
-    let target = Target::authorise(&services, destination, member).await?;
+    let member = reader.member;
+    let target = Target::authorise(&services, destination, &reader).await?;
     let (topic, part) = match target {
         Target::Log(topic, _) => (topic, Part::Log),
         Target::Events(topic) => (topic, Part::Events),

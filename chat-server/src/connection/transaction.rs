@@ -1,20 +1,22 @@
 //! Stores the messages of a committed transaction.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use shared::ids::{MemberId, RoomId};
+use shared::ids::RoomId;
 use stomp::Commit;
 
 use super::error::ClientError;
 use super::message::{MessageRules, read_message};
 use super::services::Services;
 use crate::append::Turn;
+use crate::auth::Identity;
 use crate::log::{Draft, Topic};
 
 /// The sender of a transaction.
 #[derive(Debug)]
 pub(super) struct Sender {
-    pub(super) member: MemberId,
+    pub(super) identity: Arc<Identity>,
     /// Its turn in each room.
     pub(super) turns: BTreeMap<RoomId, Turn>,
 }
@@ -31,18 +33,19 @@ pub(super) async fn store(
     rooms: &[RoomId],
     commit: &Commit,
 ) -> Result<(), ClientError> {
-    let Sender { member, turns } = sender;
-    services.members.check(*member).await?;
+    let Sender { identity, turns } = sender;
+    services.members.check(identity).await?;
+    let member = identity.member;
     let mut by_room: BTreeMap<RoomId, Vec<Draft>> = BTreeMap::new();
     for (room_id, send) in rooms.iter().zip(&commit.sends) {
-        let room = services.rooms.access(*room_id, *member).await?;
+        let room = services.rooms.access(*room_id, member).await?;
         let chars_max = services.config.message_chars_max;
         let rules = MessageRules {
             chars_max,
             opaque: room.opaque,
         };
         let now = services.clock.unix_millis();
-        let draft = read_message(&send.frame, *member, rules, now)?;
+        let draft = read_message(&send.frame, member, rules, now)?;
         by_room.entry(*room_id).or_default().push(draft);
     }
     for (room, drafts) in by_room {

@@ -13,6 +13,7 @@ use super::HttpState;
 use super::extract::Operator;
 use crate::connection::SlowConnection;
 use crate::hub::{BehindTopic, RingSize};
+use crate::members::StatusChange;
 use crate::store::AccountStatus;
 
 /// Rows of a list by default.
@@ -125,13 +126,11 @@ async fn set_account_status(
     member_id: MemberId,
     status: AccountStatus,
 ) -> Result<Json<MemberAccountStatus>, ApiError> {
-    let (counts, closed) = state
-        .node_control
-        .set_account_status(member_id, status)
-        .await?;
+    let set = state.node_control.set_account_status(member_id, status);
+    let StatusChange { status, closed } = set.await?;
     Ok(Json(MemberAccountStatus {
         member_id,
-        blocked: counts == AccountStatus::Blocked,
+        blocked: status == AccountStatus::Blocked,
         closed,
     }))
 }

@@ -20,6 +20,7 @@ impl From<MemberError> for ApiError {
     fn from(error: MemberError) -> Self {
         Self::from(match error {
             MemberError::Blocked(_) => ErrorCode::MemberBlocked,
+            MemberError::SessionEnded(_) => ErrorCode::TokenInvalid,
             MemberError::Unavailable => ErrorCode::ChatUnavailable,
         })
     }

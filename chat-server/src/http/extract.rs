@@ -18,13 +18,14 @@ impl FromRequestParts<HttpState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, ApiError> {
         let credentials = Credentials::from_headers(&parts.headers);
-        let identity = state.auth.member(&credentials).await?;
-        let forgeable = identity.origin == Origin::Cookie && !parts.method.is_safe();
+        let candidates = state.auth.candidates(&credentials).await?;
+        let by_cookie = |one: &Identity| one.origin == Origin::Cookie;
+        let forgeable = candidates.iter().any(by_cookie) && !parts.method.is_safe();
         if forgeable && !is_own_page(&parts.headers, &state.allowed_origins) {
             return Err(ErrorCode::Forbidden.into());
         }
-        let status = state.members.check(identity.member).await;
-        status.inspect_err(|error| {
+        let identity = state.members.pick(candidates).await;
+        let identity = identity.inspect_err(|error| {
             if let MemberError::Blocked(_) = error {
                 state.metrics.close_blocked.count(BlockedAt::Rest);
             }

@@ -21,10 +21,12 @@ pub(super) const HEAD_READS: [(HeadRead, &str); 3] = [
     (HeadRead::Loss, "loss"),
 ];
 
-pub(super) const CONTROL_KINDS: [(ControlKind, &str); 3] = [
+pub(super) const CONTROL_KINDS: [(ControlKind, &str); 5] = [
     (ControlKind::RoomChanged, "room_changed"),
     (ControlKind::AccountStatusChanged, "account_status_changed"),
     (ControlKind::Disconnect, "disconnect"),
+    (ControlKind::SessionRevoked, "session_revoked"),
+    (ControlKind::ProfileChanged, "profile_changed"),
 ];
 
 /// A counter with one label of fixed values.
@@ -84,6 +86,10 @@ pub enum ControlKind {
     AccountStatusChanged,
     /// Close a member's connections.
     Disconnect,
+    /// Read a member's ended sessions anew.
+    SessionRevoked,
+    /// Read a member's profile anew.
+    ProfileChanged,
 }
 
 /// Where a blocked member was refused.

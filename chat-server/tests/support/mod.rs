@@ -207,13 +207,25 @@ impl TestNode {
         self.token_made(member, MemberToken::Refresh, Duration::ZERO)
     }
 
-    /// A token that was signed some time ago.
+    /// A token that was signed some time ago, of a login of its own.
     pub fn token_made(&self, member: i64, token: MemberToken, ago: Duration) -> String {
+        let family = FamilyId::random(&mut rand::rng());
+        self.token_of(&family, member, token, ago)
+    }
+
+    /// A token of this login.
+    pub fn token_of(
+        &self,
+        family: &FamilyId,
+        member: i64,
+        token: MemberToken,
+        ago: Duration,
+    ) -> String {
         let now = self.clock.unix_millis();
         let past = u64::try_from(ago.as_millis()).unwrap();
         let made = u64::try_from(now.get()).unwrap() - past;
         let made = UnixMillis::try_from(i64::try_from(made).unwrap()).unwrap();
-        member_token(&self.signer, member, token, made)
+        member_token(&self.signer, (member, family), token, made)
     }
 
     /// Stops the node in good order.
@@ -290,13 +302,18 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     held.unwrap_or_else(|_| panic!("in vain: {what}"));
 }
 
-fn member_token(signer: &Signer, member: i64, token: MemberToken, now: UnixMillis) -> String {
+fn member_token(
+    signer: &Signer,
+    (member, family): (i64, &FamilyId),
+    token: MemberToken,
+    now: UnixMillis,
+) -> String {
     let mut rng = rand::rng();
     let grant = MemberGrant {
         member: MemberId::try_from(member).unwrap(),
         role: MemberRole::Member,
         token,
-        family: FamilyId::random(&mut rng),
+        family: family.clone(),
         token_id: TokenId::random(&mut rng),
     };
     signer.member_token(grant, now).unwrap().into_exposed()

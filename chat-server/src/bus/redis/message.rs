@@ -121,6 +121,8 @@ enum SentControl {
     RoomChanged(u32),
     AccountStatusChanged(u32),
     Disconnect(u32),
+    SessionRevoked(u32),
+    ProfileChanged(u32),
 }
 
 /// The same bytes as serde's sequence of numbers, but copied at once.
@@ -183,6 +185,8 @@ pub(super) fn control(node: u64, control: Control) -> Bytes {
             SentControl::AccountStatusChanged(member_id.get())
         }
         Control::Disconnect { member_id } => SentControl::Disconnect(member_id.get()),
+        Control::SessionRevoked { member_id } => SentControl::SessionRevoked(member_id.get()),
+        Control::ProfileChanged { member_id } => SentControl::ProfileChanged(member_id.get()),
     };
     small(node, kind::CONTROL, &sent)
 }
@@ -350,6 +354,12 @@ fn read_control(sent: SentControl) -> Option<Control> {
         SentControl::Disconnect(id) => Control::Disconnect {
             member_id: member(id)?,
         },
+        SentControl::SessionRevoked(id) => Control::SessionRevoked {
+            member_id: member(id)?,
+        },
+        SentControl::ProfileChanged(id) => Control::ProfileChanged {
+            member_id: member(id)?,
+        },
     })
 }
 
@@ -489,6 +499,18 @@ mod tests {
                     member_id: member(7),
                 },
                 "0207",
+            ),
+            (
+                Control::SessionRevoked {
+                    member_id: member(7),
+                },
+                "0307",
+            ),
+            (
+                Control::ProfileChanged {
+                    member_id: member(7),
+                },
+                "0407",
             ),
         ] {
             let golden = format!("0101020304050607080000000003{golden}");

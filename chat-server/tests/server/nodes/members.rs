@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::json;
 use stomp::{Command, FrameWriter, Version};
 
-use crate::nodes::{MINUTE, admin, get};
+use crate::nodes::{MINUTE, admin, get, look_for_a_minute};
 use crate::support::client::Client;
 use crate::support::raw::Raw;
 use crate::support::{Site, TestNode, eventually};
@@ -33,13 +33,6 @@ pub(super) async fn is_turned_away(node: &TestNode, member: i64) {
     // Front ends stop coming back at exactly this.
     let says = ending.error().header("message");
     assert_eq!(says, Some(stomp::AUTHENTICATION_FAILED));
-}
-
-/// All periodic looks at members that there are in a minute.
-async fn look_for_a_minute(node: &TestNode) {
-    for number in 0..12 {
-        node.node.node_control.check_slice(number).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

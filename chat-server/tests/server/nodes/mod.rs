@@ -6,6 +6,7 @@ mod moving;
 mod presence;
 mod reports;
 mod rooms;
+mod sessions;
 
 use std::time::Duration;
 
@@ -35,11 +36,29 @@ async fn get(node: &TestNode, member: i64, path: &str) -> (u16, u64) {
 
 /// Status and body of a member's GET.
 async fn answer(node: &TestNode, member: i64, path: &str) -> (u16, Value) {
+    let bearer = format!("Bearer {}", node.token(member));
+    answer_by(node, &("authorization", bearer), path).await
+}
+
+/// Status and code of a GET with this header.
+async fn get_by(node: &TestNode, header: &(&'static str, String), path: &str) -> (u16, u64) {
+    let (status, body) = answer_by(node, header, path).await;
+    (status, body["code"].as_u64().unwrap())
+}
+
+async fn answer_by(node: &TestNode, header: &(&'static str, String), path: &str) -> (u16, Value) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client.get(format!("http://{}{path}", node.address));
-    let request = request.bearer_auth(node.token(member)).timeout(PATIENCE);
+    let request = request.header(header.0, &header.1).timeout(PATIENCE);
     let answer = request.send().await.unwrap();
     let status = answer.status().as_u16();
     let body = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
     (status, body)
+}
+
+/// All periodic checks of members that there are in a minute.
+async fn look_for_a_minute(node: &TestNode) {
+    for number in 0..12 {
+        node.node.node_control.check_slice(number).await;
+    }
 }

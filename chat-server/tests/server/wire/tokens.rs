@@ -149,8 +149,10 @@ async fn with_cookies(node: &TestNode, access: Option<&str>, refresh: Option<&st
 /// A session of member 1 by cookies: whether there is an access token, and how old it is; the same
 /// of the refresh token.
 async fn by_cookies(node: &TestNode, access: Option<Duration>, refresh: Option<Duration>) -> Raw {
-    let access = access.map(|ago| node.token_made(1, MemberToken::Access, ago));
-    let refresh = refresh.map(|ago| node.token_made(1, MemberToken::Refresh, ago));
+    let family = "login".parse().unwrap();
+    let token = |kind, ago: Option<Duration>| ago.map(|ago| node.token_of(&family, 1, kind, ago));
+    let access = token(MemberToken::Access, access);
+    let refresh = token(MemberToken::Refresh, refresh);
     let mut raw = with_cookies(node, access.as_deref(), refresh.as_deref()).await;
     log_in(&mut raw, "").await;
     raw
