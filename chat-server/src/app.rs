@@ -25,7 +25,8 @@ use crate::health::Health;
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
 use crate::presence::local::{LocalPresence, LocalPresenceParts};
-use crate::presence::{GRACE, Presence, PresenceChange};
+use crate::presence::redis::{PresenceTuning, RedisPresence, RedisPresenceParts};
+use crate::presence::{GRACE, Presence, PresenceChange, PresenceError};
 use crate::stopping::{Stop, Stopping};
 use crate::store::embedded::{EmbeddedStore, NodeContext};
 use crate::store::scylla::ScyllaStore;
@@ -50,6 +51,9 @@ pub enum BuildError {
     /// The bus.
     #[error("the bus cannot be joined")]
     Bus(#[source] BusError),
+    /// The registry of presence.
+    #[error("the presence registry cannot be joined")]
+    Presence(#[source] PresenceError),
     /// The keys.
     #[error("the keys for checking tokens cannot be had")]
     Keys(#[source] OpenError),
@@ -106,25 +110,15 @@ impl Node {
         let health = Arc::clone(&context.health);
         let stores = Stores::open(config, &clock, context).await;
         let stores = stores.map_err(BuildError::Store)?;
-        let (bus, heard) = match &config.bus {
-            BusUrl::Local => {
-                let (bus, heard) = LocalBus::new().attach(BUS_EVENTS_MAX);
-                (Arc::new(bus) as Arc<dyn Bus>, heard)
-            }
+        let (bus, heard, presence, presence_changes) = match &config.bus {
+            BusUrl::Local => join_local(&clock, &drain, &metrics),
             BusUrl::Redis(url) => join_redis(url, config, &clock, &metrics).await?,
         };
-        let local = LocalPresenceParts {
-            grace: GRACE,
-            clock: Arc::clone(&clock),
-            drain: drain.clone(),
-            metrics: Arc::clone(&metrics),
-        };
-        let (presence, presence_changes) = LocalPresence::new().attach(local);
         let adapters = Adapters {
             stores,
             bus,
             heard,
-            presence: Arc::new(presence),
+            presence,
             presence_changes,
             metrics,
             health,
@@ -354,13 +348,32 @@ impl Stores {
     }
 }
 
+/// The bus and the registry of presence, each with what it receives.
+type Joined = (
+    Arc<dyn Bus>,
+    mpsc::Receiver<BusEvent>,
+    Arc<dyn Presence>,
+    mpsc::Receiver<PresenceChange>,
+);
+
+fn join_local(clock: &Arc<dyn Clock>, drain: &Drain, metrics: &Arc<Metrics>) -> Joined {
+    let (bus, heard) = LocalBus::new().attach(BUS_EVENTS_MAX);
+    let (presence, changes) = LocalPresence::new().attach(LocalPresenceParts {
+        grace: GRACE,
+        clock: Arc::clone(clock),
+        drain: drain.clone(),
+        metrics: Arc::clone(metrics),
+    });
+    (Arc::new(bus), heard, Arc::new(presence), changes)
+}
+
 async fn join_redis(
     url: &RedisUrl,
     config: &Config,
     clock: &Arc<dyn Clock>,
     metrics: &Arc<Metrics>,
-) -> Result<(Arc<dyn Bus>, mpsc::Receiver<BusEvent>), BuildError> {
-    let parts = RedisParts {
+) -> Result<Joined, BuildError> {
+    let bus = RedisParts {
         url: url.clone(),
         ca: config.redis.bus_ca.clone(),
         prefix: config.redis.bus_prefix.clone(),
@@ -369,7 +382,18 @@ async fn join_redis(
         metrics: Arc::clone(metrics),
         random: StdRng::from_rng(&mut rand::rng()),
     };
-    let joined = RedisBus::open(parts, BUS_EVENTS_MAX).await;
-    let (bus, heard) = joined.map_err(BuildError::Bus)?;
-    Ok((Arc::new(bus), heard))
+    let presence = RedisPresenceParts {
+        url: url.clone(),
+        ca: bus.ca.clone(),
+        prefix: bus.prefix.clone(),
+        tuning: PresenceTuning::default(),
+        clock: Arc::clone(clock),
+        metrics: Arc::clone(metrics),
+        random: StdRng::from_rng(&mut rand::rng()),
+    };
+    let bus = RedisBus::open(bus, BUS_EVENTS_MAX).await;
+    let (bus, heard) = bus.map_err(BuildError::Bus)?;
+    let presence = RedisPresence::open(presence).await;
+    let (presence, changes) = presence.map_err(BuildError::Presence)?;
+    Ok((Arc::new(bus), heard, Arc::new(presence), changes))
 }

@@ -8,6 +8,7 @@
 
 mod changes;
 pub mod local;
+pub mod redis;
 
 use std::fmt;
 use std::time::Duration;

@@ -13,6 +13,7 @@ mod bus_contract;
 #[path = "../support/certificates.rs"]
 mod certificates;
 mod contract;
+mod presence_contract;
 #[path = "../support/program.rs"]
 #[expect(dead_code, reason = "tests/server uses the rest of it")]
 mod program;

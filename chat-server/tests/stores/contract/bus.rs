@@ -121,6 +121,8 @@ pub(crate) async fn subscribed_node_hears_room_events(subject: &impl Subject) {
         },
         RoomEvent::Joined { member_id: who },
         RoomEvent::Left { member_id: who },
+        RoomEvent::Online { member_id: who },
+        RoomEvent::Offline { member_id: who },
         RoomEvent::Deleted {
             member_id: who,
             chat_message_id: id,

@@ -8,6 +8,7 @@ mod encrypted;
 mod line;
 mod node;
 mod outage;
+mod presence;
 mod ready;
 mod sentinel;
 mod server;
