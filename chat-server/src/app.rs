@@ -21,6 +21,7 @@ use crate::bus::redis::{RedisBus, RedisParts, RedisTuning, RedisUrl};
 use crate::bus::{Bus, BusError, BusEvent};
 use crate::config::{BusUrl, Config, ScyllaFlags, StopTimes, StoreUrl};
 use crate::connection::{NodeControl, Services};
+use crate::events::{Events, EventsParts};
 use crate::health::Health;
 use crate::http::{self, HttpState};
 use crate::metrics::Metrics;
@@ -160,6 +161,13 @@ impl Node {
             rooms: Arc::clone(&services.rooms),
             members: Arc::clone(&services.members),
             presence: Arc::clone(&services.presence),
+            inboxes: Arc::clone(&services.inboxes),
+            events: Arc::new(Events::new(EventsParts {
+                members: Arc::clone(&services.members),
+                inboxes: Arc::clone(&services.inboxes),
+                clock: Arc::clone(&services.clock),
+                metrics: Arc::clone(&services.metrics),
+            })),
             connections: Arc::clone(&services.connections),
             node_control: Arc::clone(&node_control),
             hub: services.hub.clone(),
@@ -187,6 +195,12 @@ impl Node {
     #[must_use]
     pub fn rooms_store(&self) -> Arc<dyn RoomStore> {
         Arc::clone(&self.stores.rooms)
+    }
+
+    /// The receiver of the market's events, for programs that embed both servers.
+    #[must_use]
+    pub fn events(&self) -> Arc<Events> {
+        Arc::clone(&self.http.events)
     }
 
     /// Routes for clients: the WebSocket and REST.

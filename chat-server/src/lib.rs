@@ -1,7 +1,7 @@
 //! The chat server: STOMP over WebSocket on a log per topic.
 //!
 //! A module uses only modules of lower rank; the tidy test (`shared/tests/tidy`) reads this table.
-//! Each stands as low as its imports allow; `events` and `inbox` do not exist yet.
+//! Each stands as low as its imports allow.
 //!
 //! | rank | modules | do |
 //! |---|---|---|
@@ -10,7 +10,7 @@
 //! | 9 | http | REST for the site, for the market, for operators |
 //! | 8 | transport, stopping, events | sockets from the upgrade on; the phases of a stop; events of the market in |
 //! | 7 | connection, push | one task per connection; push notifications out |
-//! | 6 | rooms, inbox | rooms, their lists and read marks; permission to read and write |
+//! | 6 | rooms, inbox | rooms, their lists and read marks, permission to read and write; notifications and alarms |
 //! | 5 | hub | topics with subscribers here: cache, fan-out, reconciliation |
 //! | 4 | wake_queue | events queued for a connection |
 //! | 3 | append, members, config | sends to log entries; blocked members; settings |
@@ -29,9 +29,11 @@ pub mod config;
 pub mod connection;
 pub mod destination;
 pub mod dev_token;
+pub mod events;
 pub mod health;
 pub mod http;
 pub mod hub;
+pub mod inbox;
 pub mod log;
 pub mod members;
 pub mod metrics;

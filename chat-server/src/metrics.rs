@@ -4,27 +4,23 @@
 //! counters instead of a gauge, so that nothing drifts. The gauges of a stop are set, never
 //! counted.
 
+mod events;
 mod labels;
+mod make;
 mod presence;
 mod store;
 
 use prometheus::core::Collector as _;
-use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
-};
+use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 use shared::telemetry;
 use stomp::Command;
 
+pub use events::EventMetrics;
 pub use labels::{BlockedAt, BusDirection, ControlKind, CountersBy, HeadRead, SendOutcome};
 use labels::{CONTROL_KINDS, COUNTED, HEAD_READS, by_label};
+use make::Make;
 pub use presence::PresenceMetrics;
 pub use store::{StoreErrorKind, StoreOp, StoreSeconds};
-
-/// From 1 ms to 10 s, about doubling: a wake-up is under the first, a deadline at the last.
-const SECONDS: [f64; 14] = [
-    0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
 
 /// The chat server's metrics.
 #[derive(Debug)]
@@ -78,6 +74,8 @@ pub struct Metrics {
     pub store_reopens: IntCounter,
     /// Whether requests go to the shard that has the data, on all of the store's servers: 1 or 0.
     pub store_shard_aware: IntGauge,
+    /// Domain events of the market.
+    pub market_events: EventMetrics,
     /// Events beside the log that a full connection missed.
     pub events_dropped: IntCounter,
     /// Gaps in the received entries, filled from the store.
@@ -140,44 +138,12 @@ impl Metrics {
     #[must_use]
     #[expect(clippy::too_many_lines, reason = "a table, a few lines each metric")]
     pub fn new() -> Self {
-        let registry = Registry::new();
-        let counter = |name: &str, help: &str| {
-            let metric = IntCounter::new(name, help).expect("a valid name");
-            registry
-                .register(Box::new(metric.clone()))
-                .expect("each name is used once");
-            metric
-        };
-        let counters = |name: &str, help: &str, label: &str| {
-            let metric = IntCounterVec::new(Opts::new(name, help), &[label]).expect("a valid name");
-            registry
-                .register(Box::new(metric.clone()))
-                .expect("each name is used once");
-            metric
-        };
-        let gauge = |name: &str, help: &str| {
-            let metric = IntGauge::new(name, help).expect("a valid name");
-            registry
-                .register(Box::new(metric.clone()))
-                .expect("each name is used once");
-            metric
-        };
-        let histograms = |name: &str, help: &str, label: &str| {
-            let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-            let metric = HistogramVec::new(options, &[label]).expect("a valid name");
-            registry
-                .register(Box::new(metric.clone()))
-                .expect("each name is used once");
-            metric
-        };
-        let seconds = |name: &str, help: &str| {
-            let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-            let metric = Histogram::with_opts(options).expect("a valid name");
-            registry
-                .register(Box::new(metric.clone()))
-                .expect("each name is used once");
-            metric
-        };
+        let make = Make(Registry::new());
+        let counter = |name: &str, help: &str| make.counter(name, help);
+        let counters = |name, help, label| make.counters(name, help, label);
+        let gauge = |name, help| make.gauge(name, help);
+        let histograms = |name, help, label| make.histograms(name, help, label);
+        let seconds = |name, help| make.seconds(name, help);
         Self {
             connections_opened: counter("chat_connections_opened_total", "WebSockets opened"),
             connections_closed: counters(
@@ -266,6 +232,11 @@ impl Metrics {
                 "chat_store_shard_aware",
                 "Whether all servers of the store are asked by shard",
             ),
+            market_events: EventMetrics {
+                posts: counters("chat_event_posts_total", "Posts of events", "outcome"),
+                taken: counter("chat_events_taken_total", "Events taken, also repeated"),
+                entries: counter("chat_inbox_entries_total", "Entries appended to inboxes"),
+            },
             events_dropped: counter(
                 "chat_events_dropped_total",
                 "Unstored events that a full connection missed",
@@ -365,7 +336,7 @@ impl Metrics {
                 "From sending a batch to the bus to its last answer",
             ),
             presence: PresenceMetrics::new(counter),
-            registry,
+            registry: make.0.clone(),
         }
     }
 

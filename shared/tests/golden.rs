@@ -17,8 +17,8 @@ use shared::claims::{
 use shared::clock::{LocalDateTime, UnixMillis};
 use shared::config::Secret;
 use shared::event::{
-    Aggregate, BookedTime, CompletedSale, Envelope, Event, EventId, EventKind, MemberUpdated,
-    ProductSoldOut, SessionRevoked, TradeCompleted, VERSION,
+    Aggregate, BookedTime, CashMoved, CompletedSale, Envelope, Event, EventId, EventKind,
+    MemberUpdated, ProductSoldOut, SessionRevoked, TradeCompleted, VERSION,
 };
 use shared::ids::{MemberId, MessageId, RoomId, Seq};
 use shared::money::{Units, Won};
@@ -226,6 +226,30 @@ fn events_are_as_agreed_in_both_directions() {
         data: serde_json::from_str(r#"{"later":[1,{"a":null}]}"#).unwrap(),
     };
     let [completed, sold_out, started] = trade_events(member);
+    let Event::WifiStarted(time) = started.clone() else {
+        unreachable!("{started:?}")
+    };
+    let ended = Event::WifiEnded(time);
+    let cash = |trade: &str, amount| CashMoved {
+        trade_id: trade.parse().unwrap(),
+        amount: Won::new(amount),
+    };
+    let charged = Event::CashCharged(cash("13", 10_000));
+    let refunded = Event::CashRefunded(cash("14", 5_000));
+    let untyped = |kind, data| Event::Untyped {
+        kind,
+        data: serde_json::from_str(data).unwrap(),
+    };
+    let reviewed = untyped(
+        EventKind::ReviewCreated,
+        r#"{"rating":4.5,"reviewId":1,"tradeId":9}"#,
+    );
+    let decided = untyped(EventKind::ReportDecided, r#"{"reportId":1}"#);
+    let separated = untyped(
+        EventKind::MembersSeparated,
+        r#"{"blockedId":43,"blockerId":42}"#,
+    );
+    let second_version = untyped(EventKind::TradeCompleted, r#"{"parties":{"buyer":42}}"#);
 
     let events = vec![
         envelope("Zm9yIGEgZ29sZGVuIGZpbA", 1, updated),
@@ -255,7 +279,30 @@ fn events_are_as_agreed_in_both_directions() {
             ..envelope("Zm9yIGEgc2V2ZW50aCBldg", 1, started)
         },
         envelope("Zm9yIGFuIGVpZ2h0aCBldg", 4, updated_before_languages),
+        Envelope {
+            occurred_at: "2025-08-07T12:34:56.790".parse().unwrap(),
+            ..envelope("ZXZlbnQgbnVtYmVyIG5pbg", 5, Event::MemberUnblocked)
+        },
+        Envelope {
+            aggregate: Aggregate::try_from("trade:11".to_owned()).unwrap(),
+            members: vec![member, "43".parse().unwrap()],
+            ..envelope("ZXZlbnQgbnVtYmVyIHRlbi", 2, ended)
+        },
+        envelope("ZXZlbnQgbnVtYmVyIGVsZX", 6, charged),
+        envelope("ZXZlbnQgbnVtYmVyIHR3ZW", 7, refunded),
+        envelope("ZXZlbnQgbnVtYmVyIHRoaX", 8, reviewed),
+        envelope("ZXZlbnQgbnVtYmVyIGZvdX", 9, decided),
+        envelope("ZXZlbnQgbnVtYmVyIGZpZn", 10, separated),
+        Envelope {
+            version: 2,
+            aggregate: Aggregate::try_from("trade:12".to_owned()).unwrap(),
+            ..envelope("ZXZlbnQgbnVtYmVyIHNpeH", 1, second_version)
+        },
     ];
+    for kind in EventKind::ALL {
+        let has_kind = |one: &Envelope| one.event.kind() == *kind;
+        assert!(events.iter().any(has_kind), "{}", kind.as_str());
+    }
     let read: Body = serde_json::from_str(&read("events.json")).unwrap();
     assert_eq!(read.events, events);
     let written = serde_json::to_string(&Body { events }).unwrap();

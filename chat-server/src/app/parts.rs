@@ -17,6 +17,7 @@ use crate::connection::{
     ConnectionConfig, Connections, NodeControl, NodeControlParts, PendingChecks, Services,
 };
 use crate::hub::{Hub, HubParts};
+use crate::inbox::{Inboxes, InboxesParts};
 use crate::members::{Members, MembersParts};
 use crate::metrics::Metrics;
 use crate::presence::Presence;
@@ -86,6 +87,14 @@ impl Parts<'_> {
             metrics: Arc::clone(&metrics),
             close: Box::new(move |ended| own_connections.end(&ended)),
         }));
+        let appender = Arc::new(appender);
+        let inboxes = Arc::new(Inboxes::new(InboxesParts {
+            messages: Arc::clone(&messages),
+            records: Arc::clone(&stores.records),
+            appender: Arc::clone(&appender),
+            hub: hub.clone(),
+            metrics: Arc::clone(&metrics),
+        }));
         let (node_control, checks) = NodeControl::new(NodeControlParts {
             rooms: Arc::clone(&rooms),
             members: Arc::clone(&members),
@@ -97,10 +106,11 @@ impl Parts<'_> {
             config: connection_config(config),
             session: Arc::new(session_config(config)),
             hub,
-            appender: Arc::new(appender),
+            appender,
             rooms,
             members,
             presence,
+            inboxes,
             auth,
             store: messages,
             clock,

@@ -119,11 +119,12 @@ impl Window {
 /// The fingerprint of an entry whose body is gone.
 const DELETED: u64 = 0;
 
-/// An inbox takes events of the market, which repeats a batch of up to 200 whole.
+/// An inbox takes events of the market, which repeats a batch of up to 200 whole; an event is up to
+/// two entries of one inbox.
 fn entries_min(topic: Topic) -> u32 {
     match topic {
         Topic::Room(_) => 128,
-        Topic::Inbox(_) => 256,
+        Topic::Inbox(_) => 512,
     }
 }
 
@@ -221,7 +222,7 @@ mod tests {
     fn the_newest_are_found_however_old() {
         let a_day_each = |seq| u64::from(seq) * 86_400;
         check(ROOM, a_day_each, 1_000, 1_000 - 127);
-        check(inbox(), a_day_each, 1_000, 1_000 - 255);
+        check(inbox(), a_day_each, 1_000, 1_000 - 511);
         check(ROOM, a_day_each, 100, 1);
     }
 

@@ -13,6 +13,7 @@ use stomp::{AckMode, Session, SubscriptionKey, Version};
 use super::page::{Page, PageRead};
 use super::socket::Socket;
 use super::subscribe::{Begun, Target};
+use super::unstored::push_message;
 use crate::hub::{
     Delivery, DestinationView, Following, FrameVariant, Pulled, destination, message_frame,
     message_tail,
@@ -31,6 +32,8 @@ pub(super) struct Subscription {
     variant: Arc<FrameVariant>,
     source: Source,
     counts_acks: bool,
+    /// Alarms from before its position that are still running, to be written first.
+    running: Vec<Bytes>,
     /// The subscription is in the queue of those with entries to pull.
     is_queued: bool,
 }
@@ -135,6 +138,7 @@ impl Subscription {
             variant,
             source,
             counts_acks,
+            running: begun.running,
             is_queued: false,
         }
     }
@@ -182,6 +186,7 @@ impl Subscription {
         session: &mut Session,
         metrics: &Metrics,
     ) -> Pumped {
+        self.write_running(socket);
         let Source::Log(log) = &mut self.source else {
             return Pumped::Done;
         };
@@ -196,6 +201,20 @@ impl Subscription {
         log.following.note_position(log.cursor);
         metrics.deliveries.inc_by(out.written);
         pumped
+    }
+
+    /// They have no position in the log: a client cannot resume after one, nor acknowledge it.
+    fn write_running(&mut self, socket: &mut Socket) {
+        for (nth, body) in std::mem::take(&mut self.running).iter().enumerate() {
+            let (destination, id) = (self.destination(), format!("r{nth}"));
+            let headers = [
+                ("destination", destination.as_str()),
+                ("message-id", id.as_str()),
+                ("replayed", "true"),
+                ("content-type", "application/json"),
+            ];
+            push_message(socket, &self.variant, &headers, body);
+        }
     }
 
     /// Takes a page that was read for this subscription.
@@ -340,7 +359,7 @@ impl LogCursor {
             return;
         }
         self.cursor = entry.seq;
-        if variant.view.shows(entry.draft.kind) {
+        if variant.view.shows(entry) {
             let topic = self.following.topic().topic();
             let frame = encode(topic, entry, variant, Delivery::First);
             out.write(topic, entry, &frame);

@@ -10,6 +10,7 @@ use stomp::{CloseCode, Receipt, Refusal};
 
 use crate::append::AppendError;
 use crate::auth::AuthError;
+use crate::inbox::InboxError;
 use crate::members::MemberError;
 use crate::rooms::RoomError;
 use crate::store::StoreError;
@@ -182,6 +183,15 @@ impl From<MemberError> for ClientError {
             MemberError::Blocked(_) => Self::BLOCKED,
             MemberError::SessionEnded(_) => Self::SESSION_ENDED,
             MemberError::Unavailable => Self::UNAVAILABLE,
+        }
+    }
+}
+
+impl From<InboxError> for ClientError {
+    fn from(error: InboxError) -> Self {
+        match error {
+            InboxError::Unknown(_) | InboxError::NotYours(_) => Self::FORBIDDEN,
+            InboxError::Unavailable => Self::UNAVAILABLE,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::registry::Connections;
 use crate::append::Appender;
 use crate::auth::Authenticator;
 use crate::hub::Hub;
+use crate::inbox::Inboxes;
 use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
@@ -66,6 +67,8 @@ pub struct Services {
     pub members: Arc<Members>,
     /// Members with connections, on all nodes.
     pub presence: Arc<dyn Presence>,
+    /// Notifications and alarms.
+    pub inboxes: Arc<Inboxes>,
     /// Verifies tokens.
     pub auth: Arc<Authenticator>,
     /// Read by subscriptions that are behind the ring.

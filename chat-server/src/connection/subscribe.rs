@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use shared::ids::{MessageId, Seq};
 use stomp::{AckMode, Subscribe};
 
@@ -46,6 +47,8 @@ pub(super) struct Begun {
     pub(super) head: Seq,
     /// Whether everything after the requested position will be delivered.
     pub(super) recovered: bool,
+    /// Alarms from before the position that are still running.
+    pub(super) running: Vec<Bytes>,
 }
 
 /// The content of a SUBSCRIBE.
@@ -147,6 +150,7 @@ pub(super) async fn begin(
                 cursor,
                 head,
                 recovered: true,
+                running: Vec::new(),
             });
         }
     };
@@ -157,6 +161,11 @@ pub(super) async fn begin(
         (start, _) => start,
     };
     let following = services.hub.follow(topic, part, wake_queue, slot).await?;
+    // After that: an alarm that begins from here on is delivered from the log.
+    let running = match (start, destination) {
+        (StartAt::Now, SubscribeTo::Alarms(member)) => services.inboxes.running(member).await?,
+        _ => Vec::new(),
+    };
     let head = following.topic().head();
     let (cursor, recovered) = find_start(&services, following.topic(), start, head).await?;
     // The hub may lag behind the store, from which the cursor may be: entries between the two are on
@@ -168,6 +177,7 @@ pub(super) async fn begin(
         cursor,
         head,
         recovered,
+        running,
     })
 }
 

@@ -352,6 +352,7 @@ mod tests {
             cursor: Seq::ZERO,
             head: Seq::ZERO,
             recovered: true,
+            running: Vec::new(),
         }
     }
 

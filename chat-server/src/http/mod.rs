@@ -6,9 +6,11 @@
 mod admin;
 mod docs;
 mod error;
+mod events;
 mod extract;
 mod internal;
 mod messages;
+mod notifications;
 mod ops;
 mod rooms;
 
@@ -22,8 +24,10 @@ use utoipa_axum::routes;
 
 use crate::auth::Authenticator;
 use crate::connection::{Connections, NodeControl};
+use crate::events::Events;
 use crate::health::Health;
 use crate::hub::Hub;
+use crate::inbox::Inboxes;
 use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
@@ -33,7 +37,7 @@ use crate::stopping::Stop;
 /// 64 KiB: the longest body of a client is a few hundred bytes.
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 
-/// 4 MiB: a room of 1,000 members with the longest names and pictures.
+/// 4 MiB: a room of 1,000 members with the longest names and pictures, or 200 events.
 const ROOM_BYTES_MAX: usize = 4 << 20;
 
 /// Shared state of the handlers.
@@ -45,6 +49,10 @@ pub struct HttpState {
     pub members: Arc<Members>,
     /// Members with connections, on all nodes.
     pub presence: Arc<dyn Presence>,
+    /// Notifications and alarms.
+    pub inboxes: Arc<Inboxes>,
+    /// Receiver of the market's events.
+    pub events: Arc<Events>,
     /// Open connections.
     pub connections: Arc<Connections>,
     /// Carries out control messages of operators.
@@ -103,12 +111,17 @@ fn public_routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(messages::history))
         .routes(routes!(messages::mark_read))
         .routes(routes!(messages::delete))
+        .routes(routes!(notifications::list))
+        .routes(routes!(notifications::unread_count))
+        .routes(routes!(notifications::mark_read))
+        .routes(routes!(notifications::delete))
 }
 
 fn internal_routes() -> OpenApiRouter<HttpState> {
     OpenApiRouter::with_openapi(docs::internal())
         .routes(routes!(internal::put_room))
         .routes(routes!(internal::create_room))
+        .routes(routes!(events::take))
 }
 
 fn admin_routes() -> OpenApiRouter<HttpState> {

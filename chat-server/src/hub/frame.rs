@@ -22,14 +22,16 @@ pub enum DestinationView {
 }
 
 impl DestinationView {
-    /// Whether entries of this kind are visible.
+    /// Whether an entry is visible. A deleted message of a room is, without its text: clients have
+    /// shown it. A deleted notification is not.
     #[must_use]
-    pub fn shows(self, kind: Kind) -> bool {
-        match self {
-            Self::Room => true,
-            Self::Alarms => kind == Kind::Alarm,
-            Self::Notices => kind == Kind::Notice,
-        }
+    pub fn shows(self, entry: &Entry) -> bool {
+        let kind = match self {
+            Self::Room => return true,
+            Self::Alarms => Kind::Alarm,
+            Self::Notices => Kind::Notice,
+        };
+        entry.draft.kind == kind && !entry.deleted
     }
 }
 

@@ -277,6 +277,13 @@ impl Hub {
         fill_if_missing(&self.state, &live);
     }
 
+    /// The entry was deleted in the store: it loses its body here, too.
+    pub fn forget_body(&self, topic: Topic, seq: Seq) {
+        if let Some(live) = self.state.topics.get(topic) {
+            live.ring().delete(seq);
+        }
+    }
+
     fn take_event(&self, room: RoomId, event: RoomEvent) {
         let Some(live) = self.state.topics.get(Topic::Room(room)) else {
             return;

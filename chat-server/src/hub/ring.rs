@@ -210,7 +210,7 @@ impl Ring {
             return Pulled::Behind(head);
         }
         for kept in self.kept.range_mut(at..) {
-            let shown = variant.view.shows(kept.entry.draft.kind);
+            let shown = variant.view.shows(&kept.entry);
             let frame = shown.then(|| kept.encoded.frame(self.topic, &kept.entry, variant));
             *cursor = kept.seq;
             if sink(&kept.entry, frame).is_break() {

@@ -79,6 +79,16 @@ pub struct BookedTime {
     pub end_time: LocalDateTime,
 }
 
+/// Cash that came in by a charge, or goes out by a refund.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CashMoved {
+    /// The member's trade of the type `CHARGE` or `REFUND`.
+    pub trade_id: TradeId,
+    /// How much, in won.
+    pub amount: Won,
+}
+
 /// What others are shown of a member, and the member's language.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,6 +1,7 @@
 //! Several nodes of one site in one process: a command to one node takes effect on all, also when
 //! its event is lost.
 
+mod alarms;
 mod members;
 mod moving;
 mod presence;

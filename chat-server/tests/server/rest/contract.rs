@@ -6,6 +6,7 @@ use chat_server::health::Phase;
 use http::Method;
 use serde_json::json;
 
+use crate::rest::notifications::{id as notification, post, trade};
 use crate::rest::site::{PAGE, Site, documented, group, message, pair};
 use crate::support::faulty_store::{EVERY, Fault};
 
@@ -24,7 +25,22 @@ fn member_routes() -> Vec<(Method, String)> {
         (Method::GET, "/api/chat-room/1/history".to_owned()),
         (Method::POST, read),
         (Method::DELETE, delete),
+        (Method::GET, "/api/notifications".to_owned()),
+        (Method::GET, "/api/notifications/unread-count".to_owned()),
+        (Method::POST, "/api/notifications/read".to_owned()),
+        (
+            Method::DELETE,
+            format!("/api/notifications/{}", notification(1, 2)),
+        ),
     ]
+}
+
+/// The body with which a route works.
+fn body_of(path: &str) -> String {
+    match path {
+        "/api/notifications/read" => json!({ "upTo": notification(1, 1) }).to_string(),
+        _ => String::new(),
+    }
 }
 
 /// The routes of a service.
@@ -68,8 +84,11 @@ async fn every_documented_answer_is_given_and_no_other() {
 
     site.pair(1, 1, 2).await;
     site.say(1, 1, "안녕하세요").await;
+    let stored = post(&site, &[trade("a"), trade("b")]).await;
+    assert_eq!(stored.status, 200, "{stored:?}");
     as_member(&site).await;
     as_service(&site).await;
+    as_relay(&site).await;
     as_operator(&site).await;
     blocked(&site).await;
     nothing_works_now(&site).await;
@@ -83,7 +102,7 @@ async fn every_documented_answer_is_given_and_no_other() {
 
 async fn as_member(site: &Site) {
     for (method, path) in member_routes() {
-        let ask = || site.ask(method.clone(), &path);
+        let ask = || site.ask(method.clone(), &path).body(body_of(&path));
         let answer = ask().send().await;
         assert_eq!((answer.status, answer.code()), (401, 2014), "{path}");
         let answer = ask().header("cookie", "accessToken=a.b.c").send().await;
@@ -137,6 +156,14 @@ async fn as_member(site: &Site) {
             format!("/api/chat-messages/{foreign}"),
             8002,
         ),
+        (Method::GET, "/api/notifications?size=0".to_owned(), 1006),
+        (Method::POST, "/api/notifications/read".to_owned(), 1006),
+        (Method::DELETE, "/api/notifications/x".to_owned(), 1006),
+        (
+            Method::DELETE,
+            format!("/api/notifications/{}", notification(1, 9)),
+            9001,
+        ),
     ] {
         let answer = site.ask(method, &path).by(1).send().await;
         assert_eq!((answer.status, answer.code()), (400, code), "{path}");
@@ -144,6 +171,25 @@ async fn as_member(site: &Site) {
     let path = format!("/api/chat-messages/{known}");
     let answer = site.ask(Method::DELETE, &path).by(2).send().await;
     assert_eq!((answer.status, answer.code()), (403, 1003));
+}
+
+async fn as_relay(site: &Site) {
+    let ask = || site.ask(Method::POST, "/internal/events");
+    let good = json!({ "postedAt": "2025-08-07T12:34:56.789", "events": [] }).to_string();
+    let answer = ask().body(good.clone()).send().await;
+    assert_eq!((answer.status, answer.code()), (401, 2014));
+    let answer = ask().by(1).body(good.clone()).send().await;
+    assert_eq!((answer.status, answer.code()), (401, 2007));
+    let answer = ask().by_service().body(good).send().await;
+    assert_eq!((answer.status, answer.code()), (200, 0));
+    let refused = post(site, &[json!({ "eventId": "a" })]).await;
+    assert_eq!((refused.status, refused.code()), (422, 1006));
+    for bad in ["", "{}", "[]", r#"{"postedAt":"x","events":[]}"#] {
+        let answer = ask().by_service().body(bad).send().await;
+        assert_eq!((answer.status, answer.code()), (400, 1006), "{bad}");
+    }
+    let answer = ask().by_service().body(too_long()).send().await;
+    assert_eq!((answer.status, answer.code()), (413, 1008));
 }
 
 async fn as_service(site: &Site) {
@@ -235,6 +281,8 @@ async fn nothing_works_now(site: &Site) {
         let answer = other.ask(Method::POST, &path).send().await;
         assert_eq!((answer.status, answer.code()), (503, 8007), "{path}");
     }
+    let answer = post(&other, &[trade("c")]).await;
+    assert_eq!((answer.status, answer.code()), (503, 8007));
     let body = group(&[1]).to_string();
     for (method, path) in service_routes() {
         let ask = stranded.ask(method.clone(), &path).by_service();

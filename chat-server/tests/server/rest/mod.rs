@@ -9,6 +9,7 @@ mod guard;
 mod history;
 mod list;
 mod marks;
+mod notifications;
 mod raw;
 mod shapes;
 mod site;

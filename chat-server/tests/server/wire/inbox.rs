@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use chat_server::log::{Draft, Kind, Topic, Uid};
+use serde_json::Value;
+use shared::clock::{Clock, LocalDateTime};
 use shared::ids::MemberId;
 use stomp::{Command, Frame};
 
@@ -141,4 +143,151 @@ async fn the_inbox_of_another_member_stays_unheard() {
     }
     // Nothing came on the open one meanwhile.
     subscribe(&mut raw, "a", "/sub/alarm/2", "resume-after:0\n").await;
+}
+
+/// Time that member 1 has booked of member 2, from 12:30 to 13:00 in Korea.
+fn booking(event_id: &str, kind: &str) -> Value {
+    serde_json::json!({
+        "v": 1, "eventId": event_id, "kind": kind, "aggregate": "trade:11", "aggregateSeq": 1,
+        "occurredAt": "2025-08-07T12:30:00.000", "members": [1, 2],
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "data": {
+            "tradeId": 11, "buyerId": 1, "productId": 8, "sellerId": 2,
+            "startTime": "2025-08-07T12:30:00.000", "endTime": "2025-08-07T13:00:00.000",
+        },
+    })
+}
+
+/// The market posts these events now.
+async fn post(node: &TestNode, events: &[Value]) {
+    let posted_at = LocalDateTime::from_unix(node.clock.unix_millis()).to_string();
+    let post = serde_json::json!({ "postedAt": posted_at, "events": events });
+    let post = serde_json::from_str(&post.to_string()).unwrap();
+    assert_eq!(node.node.events().take(post).await, Ok(events.len()));
+}
+
+fn start() -> Value {
+    serde_json::json!({
+        "tradeId": 11, "eventState": "START", "memberId": 1,
+        "startTime": "12:30:00", "endTime": "13:00:00",
+    })
+}
+
+fn end() -> Value {
+    serde_json::json!({
+        "tradeId": 11, "eventState": "END", "memberId": 1,
+        "startTime": "12:30:00", "endTime": "13:00:00",
+    })
+}
+
+#[tokio::test]
+async fn booked_time_is_announced_in_the_form_of_the_first_front_end() {
+    let node = node(&[]).await;
+    let mut alarms = session(&node, 1).await;
+    subscribe(&mut alarms, "a", ALARMS, "").await;
+    let mut notices = session(&node, 1).await;
+    subscribe(&mut notices, "n", NOTICES, "").await;
+    post(
+        &node,
+        &[booking("s", "wifi.started"), booking("e", "wifi.ended")],
+    )
+    .await;
+    let messages = expect_seqs(&mut alarms, &[1, 3]).await;
+    assert_eq!([json(&messages[0]), json(&messages[1])], [start(), end()]);
+    let messages = expect_seqs(&mut notices, &[2, 4]).await;
+    for (message, kind) in messages.iter().zip(["wifi.started", "wifi.ended"]) {
+        assert_eq!(json(message)["kind"], kind);
+        assert_eq!(json(message)["data"]["tradeId"], 11);
+        let trace = message.header("traceparent").unwrap();
+        assert!(
+            trace.starts_with("00-0af7651916cd43dd8448eb211c80319c-"),
+            "{trace}"
+        );
+    }
+}
+
+/// The first server announced a running booking again at the login; it kept its timers in one process.
+#[tokio::test]
+async fn a_running_booking_is_repeated_at_every_subscribe_until_its_end() {
+    let clock = Arc::new(MovableClock::new());
+    let first = TestNode::start_by(Arc::clone(&clock) as Arc<dyn Clock>, &[]).await;
+    post(&first, &[booking("s", "wifi.started")]).await;
+    // Of another process on the same store.
+    let folder = first.stop().await;
+    let node = TestNode::start_in(folder, &[]).await;
+    let mut raw = session(&node, 1).await;
+    for name in ["a", "b"] {
+        subscribe(&mut raw, name, ALARMS, "").await;
+        let repeated = raw.expect(Command::Message).await;
+        assert_eq!(json(&repeated), start());
+        assert_eq!(repeated.header("replayed"), Some("true"));
+        assert_eq!(repeated.header("destination"), Some(ALARMS));
+        assert_eq!(repeated.header("seq"), None);
+    }
+    // One that resumes gets it from the log.
+    subscribe(&mut raw, "c", ALARMS, "resume-after:0\n").await;
+    let resumed = expect_seqs(&mut raw, &[1]).await.remove(0);
+    assert_eq!(
+        (json(&resumed), resumed.header("replayed")),
+        (start(), None)
+    );
+    post(&node, &[booking("e", "wifi.ended")]).await;
+    for _ in ["a", "b", "c"] {
+        assert_eq!(json(&expect_seqs(&mut raw, &[3]).await[0]), end());
+    }
+    let mut late = session(&node, 1).await;
+    subscribe(&mut late, "a", ALARMS, "").await;
+    // The relay repeats a batch whose answer it has not received.
+    post(
+        &node,
+        &[booking("s", "wifi.started"), booking("e", "wifi.ended")],
+    )
+    .await;
+    subscribe(&mut late, "b", ALARMS, "").await;
+    store(&node, &[ALARM]).await;
+    for _ in ["a", "b"] {
+        expect_seqs(&mut late, &[5]).await;
+    }
+}
+
+/// Nothing but the log tells a member what happened meanwhile.
+#[tokio::test]
+async fn notifications_of_an_offline_member_arrive_in_order_at_the_next_connection() {
+    let node = node(&[]).await;
+    for nth in 0..3 {
+        post(&node, &[booking(&format!("s{nth}"), "wifi.ended")]).await;
+    }
+    let mut seller = session(&node, 2).await;
+    subscribe(&mut seller, "n", NOTICES, "resume-after:0\n").await;
+    let messages: Vec<Frame> = [
+        raw_message(&mut seller).await,
+        raw_message(&mut seller).await,
+        raw_message(&mut seller).await,
+    ]
+    .into();
+    let names: Vec<_> = messages
+        .iter()
+        .map(|one| one.header("client-message-id"))
+        .collect();
+    assert_eq!(names, [Some("s0"), Some("s1"), Some("s2")]);
+}
+
+async fn raw_message(raw: &mut Raw) -> Frame {
+    raw.expect(Command::Message).await
+}
+
+#[tokio::test]
+async fn a_deleted_notification_is_passed_over_by_subscriptions() {
+    let node = node(&[]).await;
+    store(&node, &[NOTICE, NOTICE, NOTICE]).await;
+    let mut live = session(&node, 1).await;
+    subscribe(&mut live, "l", NOTICES, "").await;
+    let inboxes = &node.node.services.inboxes;
+    let member = MemberId::try_from(1_i64).unwrap();
+    inboxes
+        .delete(member, id(2).parse().unwrap())
+        .await
+        .unwrap();
+    subscribe(&mut live, "a", NOTICES, "resume-after:0\n").await;
+    expect_seqs(&mut live, &[1, 3]).await;
 }

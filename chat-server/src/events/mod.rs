@@ -1,0 +1,358 @@
+//! Domain events of the market: applied to members, and appended to the inboxes of those concerned.
+//!
+//! The market's relay posts a batch until it is taken, so a batch may come several times and to
+//! several nodes: an entry's client message id is the event's id, which the log deduplicates.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `addressees` | who is notified of an event, and with what data |
+//! | `text` | titles and sentences, in Korean and English |
+//!
+//! What this module does not do: deliver. An entry reaches its reader like every entry of a log.
+
+mod addressees;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use shared::clock::{Clock, UnixMillis};
+use shared::event::{EVENTS_MAX, Envelope, Event, EventId, EventPost, MemberUpdated, RefusedEvent};
+use shared::ids::MemberId;
+use shared::text::Language;
+
+use crate::append::AppendError;
+use crate::inbox::{Alarm, AlarmState, InboxError, Inboxes, Notice, RunningAlarm};
+use crate::log::{Draft, Headers, Kind, Uid};
+use crate::members::{MemberError, Members, Profile};
+use crate::metrics::Metrics;
+use crate::store::{APPEND_ENTRIES_MAX, AccountStatus};
+use addressees::Message;
+
+/// Age up to which a post is taken. Its sender gives a post up long before, and posts the same events
+/// again; one that a network held back must not come after what the log's deduplication covers, which
+/// is ten minutes.
+pub const POST_AGE_MAX: Duration = Duration::from_secs(300);
+
+/// Inboxes that one post is appended to at a time.
+const INBOXES_AT_ONCE: usize = 128;
+
+/// Changes of members that one post makes at a time.
+const CHANGES_AT_ONCE: usize = 16;
+
+/// Events of one append to an inbox: each is up to two entries.
+const EVENTS_PER_APPEND: usize = APPEND_ENTRIES_MAX / 2;
+
+/// Why a post was not taken. The events of it may or may not be stored; posting them again is
+/// harmless.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TakeError {
+    /// These events cannot be stored, now or later. The others should be posted again.
+    #[error("{} events cannot be taken", .0.len())]
+    Refused(Vec<RefusedEvent>),
+    /// The store does not answer now.
+    #[error("events cannot be stored now")]
+    Unavailable,
+    /// The post is older than [`POST_AGE_MAX`].
+    #[error("the post is too old")]
+    Stale,
+    /// Too many events, or one without an id.
+    #[error("no valid post")]
+    Invalid,
+}
+
+/// Dependencies of [`Events`].
+#[derive(Debug)]
+pub struct EventsParts {
+    /// Account status, sessions, profiles.
+    pub members: Arc<Members>,
+    /// Where notifications and alarms go.
+    pub inboxes: Arc<Inboxes>,
+    /// The age of posts.
+    pub clock: Arc<dyn Clock>,
+    /// Counts events.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The receiver of events.
+pub struct Events {
+    parts: EventsParts,
+}
+
+/// What one event adds to one inbox.
+struct Delivery {
+    event: EventId,
+    drafts: Vec<Draft>,
+    alarm: Option<Booking>,
+}
+
+/// The booking that an alarm is about.
+struct Booking {
+    alarm: Alarm,
+    ends_at: UnixMillis,
+}
+
+impl Events {
+    /// A receiver.
+    #[must_use]
+    pub fn new(parts: EventsParts) -> Self {
+        Self { parts }
+    }
+
+    /// Takes a post: when it returns `Ok`, all its events are applied and in the inboxes. Returns
+    /// their number.
+    ///
+    /// # Errors
+    /// See [`TakeError`].
+    pub async fn take(&self, post: EventPost) -> Result<usize, TakeError> {
+        let taken = self.take_all(post).await;
+        let outcome = match &taken {
+            Ok(_) => "ok",
+            Err(TakeError::Refused(refused)) => {
+                for RefusedEvent { event_id, reason } in refused {
+                    tracing::error!(%event_id, "event {event_id} is refused: {reason}");
+                }
+                "refused"
+            }
+            Err(TakeError::Unavailable) => "unavailable",
+            Err(TakeError::Stale) => "stale",
+            Err(TakeError::Invalid) => "invalid",
+        };
+        let posts = &self.parts.metrics.market_events.posts;
+        posts.with_label_values(&[outcome]).inc();
+        taken
+    }
+
+    async fn take_all(&self, post: EventPost) -> Result<usize, TakeError> {
+        let now = self.parts.clock.unix_millis();
+        if post.events.len() > EVENTS_MAX {
+            return Err(TakeError::Invalid);
+        }
+        if now.saturating_since(post.posted_at.to_unix()) > POST_AGE_MAX {
+            return Err(TakeError::Stale);
+        }
+        let (events, mut refused) = post.parse().map_err(|_no_id| TakeError::Invalid)?;
+        refused.extend(events.iter().filter_map(addressees::unreadable));
+        if !refused.is_empty() {
+            return Err(TakeError::Refused(refused));
+        }
+        let changes: Vec<_> = events.iter().map(|event| self.apply(event)).collect();
+        let changes = stream::iter(changes).buffer_unordered(CHANGES_AT_ONCE);
+        changes.try_collect::<()>().await?;
+        let deliveries = self.deliveries(&events, now).await?;
+        let appends = deliveries.into_iter();
+        let appends: Vec<_> = appends
+            .map(|(member, all)| self.deliver(member, all))
+            .collect();
+        let appends = stream::iter(appends).buffer_unordered(INBOXES_AT_ONCE);
+        // All of them, although one fails: fewer are left for the next post.
+        let outcomes: Vec<_> = appends.collect().await;
+        self.judge(outcomes)?;
+        let taken = &self.parts.metrics.market_events.taken;
+        taken.inc_by(events.len() as u64);
+        Ok(events.len())
+    }
+
+    /// Applies what an event says about a member's account.
+    async fn apply(&self, envelope: &Envelope) -> Result<(), TakeError> {
+        let at = envelope.occurred_at.to_unix();
+        let members = &self.parts.members;
+        for member in &envelope.members {
+            match &envelope.event {
+                Event::MemberBlocked => members
+                    .set(*member, AccountStatus::Blocked, at)
+                    .await
+                    .map(drop),
+                Event::MemberUnblocked => members
+                    .set(*member, AccountStatus::Good, at)
+                    .await
+                    .map(drop),
+                Event::SessionRevoked(revoked) => {
+                    members
+                        .revoke_session(*member, revoked.sid.clone(), at)
+                        .await
+                }
+                Event::MemberUpdated(updated) => {
+                    members.set_profile(*member, profile_of(updated), at).await
+                }
+                Event::TradeCompleted(_)
+                | Event::ProductSoldOut(_)
+                | Event::WifiStarted(_)
+                | Event::WifiEnded(_)
+                | Event::CashCharged(_)
+                | Event::CashRefunded(_)
+                | Event::Untyped { .. } => return Ok(()),
+            }
+            .map_err(|_unavailable: MemberError| TakeError::Unavailable)?;
+        }
+        Ok(())
+    }
+
+    /// The entries for each inbox, in the order of the events.
+    async fn deliveries(
+        &self,
+        events: &[Envelope],
+        now: UnixMillis,
+    ) -> Result<BTreeMap<MemberId, Vec<Delivery>>, TakeError> {
+        let addressed = events.iter().map(|event| (event, addressees::of(event)));
+        let addressed: Vec<(&Envelope, Vec<Message>)> = addressed.collect();
+        let readers = addressed.iter().flat_map(|(_, messages)| messages);
+        let readers: BTreeSet<MemberId> = readers.map(|message| message.member).collect();
+        let readers: Vec<MemberId> = readers.into_iter().collect();
+        let profiles = self.parts.members.profiles(&readers).await;
+        let profiles = profiles.map_err(|_unavailable| TakeError::Unavailable)?;
+        let mut deliveries = BTreeMap::<_, Vec<Delivery>>::new();
+        for (envelope, messages) in addressed {
+            for message in messages {
+                let profile = profiles.get(&message.member);
+                let language = profile.map(|profile| profile.language).unwrap_or_default();
+                let member = message.member;
+                let delivery = delivery(envelope, message, language, now);
+                deliveries.entry(member).or_default().push(delivery);
+            }
+        }
+        Ok(deliveries)
+    }
+
+    /// Appends to one inbox, in order; returns the events that it cannot take for good.
+    async fn deliver(
+        &self,
+        member: MemberId,
+        deliveries: Vec<Delivery>,
+    ) -> Result<Vec<RefusedEvent>, TakeError> {
+        let mut deliveries = deliveries.into_iter().peekable();
+        while deliveries.peek().is_some() {
+            let chunk: Vec<Delivery> = deliveries.by_ref().take(EVENTS_PER_APPEND).collect();
+            for delivery in &chunk {
+                self.note_alarm(member, delivery).await?;
+            }
+            let (drafts, ids): (Vec<_>, Vec<_>) =
+                chunk.into_iter().map(|one| (one.drafts, one.event)).unzip();
+            let appended = self.parts.inboxes.append(member, drafts.concat()).await;
+            match appended {
+                Ok(placed) => {
+                    let new = placed.iter().filter(|placed| placed.is_new).count();
+                    self.parts.metrics.market_events.entries.inc_by(new as u64);
+                }
+                Err(AppendError::Unavailable) => return Err(TakeError::Unavailable),
+                // An operator has to act; until then the event must not hold up all others.
+                Err(
+                    error @ (AppendError::Full | AppendError::Corrupt | AppendError::NameTaken),
+                ) => {
+                    let ids = ids.into_iter().chain(deliveries.map(|rest| rest.event));
+                    let refused = ids.map(|event_id| RefusedEvent {
+                        event_id,
+                        reason: format!("inbox {member}: {error}"),
+                    });
+                    return Ok(refused.collect());
+                }
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    async fn note_alarm(&self, member: MemberId, delivery: &Delivery) -> Result<(), TakeError> {
+        let Some(Booking { alarm, ends_at }) = &delivery.alarm else {
+            return Ok(());
+        };
+        let (inboxes, now) = (&self.parts.inboxes, self.parts.clock.unix_millis());
+        let noted = match alarm.event_state {
+            AlarmState::Start => {
+                let running = RunningAlarm {
+                    trade: alarm.trade_id,
+                    body: json(alarm),
+                    ends_at: *ends_at,
+                };
+                inboxes.note_running(member, running, now).await
+            }
+            AlarmState::End => inboxes.note_ended(member, alarm.trade_id).await,
+        };
+        noted.map_err(|_error: InboxError| TakeError::Unavailable)
+    }
+
+    /// Refused events come first: an outage is retried anyway.
+    fn judge(&self, outcomes: Vec<Result<Vec<RefusedEvent>, TakeError>>) -> Result<(), TakeError> {
+        let (mut refused, mut failure) = (BTreeMap::new(), None);
+        for outcome in outcomes {
+            match outcome {
+                Ok(events) => {
+                    let by_id = events.into_iter().map(|one| (one.event_id.clone(), one));
+                    refused.extend(by_id);
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        match failure {
+            _ if !refused.is_empty() => Err(TakeError::Refused(refused.into_values().collect())),
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+fn profile_of(updated: &MemberUpdated) -> Profile {
+    Profile {
+        name: updated.name.clone(),
+        image_url: updated.image_url.clone(),
+        language: updated.language.unwrap_or_default(),
+    }
+}
+
+/// The entries of one message.
+fn delivery(
+    envelope: &Envelope,
+    message: Message,
+    language: Language,
+    now: UnixMillis,
+) -> Delivery {
+    let Message { alarm, notice, .. } = message;
+    let mut headers = Headers::new();
+    if let Some(traceparent) = &envelope.traceparent {
+        headers.push(("traceparent".into(), traceparent.as_str().into()));
+    }
+    let draft = |kind, name: String, body| Draft {
+        uid: Uid(rand::random()),
+        kind,
+        sender: None,
+        client_message_id: Some(name.into()),
+        headers: headers.clone(),
+        content_type: None,
+        body,
+        sent_at: now,
+    };
+    let mut drafts = Vec::with_capacity(2);
+    if let Some(booking) = &alarm {
+        let name = format!("alarm:{}", envelope.id);
+        drafts.push(draft(Kind::Alarm, name, json(&booking.alarm)));
+    }
+    if let Some(addressed) = notice {
+        let (title, body) = text::of(&addressed.text, language);
+        let notice = Notice {
+            kind: envelope.event.kind().as_str().to_owned(),
+            title: title.to_owned(),
+            body,
+            data: addressed.data,
+        };
+        drafts.push(draft(Kind::Notice, envelope.id.to_string(), json(&notice)));
+    }
+    Delivery {
+        event: envelope.id.clone(),
+        drafts,
+        alarm,
+    }
+}
+
+/// The JSON of a struct whose keys are texts.
+fn json(body: &impl serde::Serialize) -> Bytes {
+    Bytes::from(serde_json::to_vec(body).expect("keys are texts, and numbers are finite"))
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
