@@ -36,6 +36,10 @@ pub(super) struct Parts<'s> {
 
 impl Parts<'_> {
     pub(super) fn services(self, config: &Config) -> (Services, NodeControl, PendingChecks) {
+        let heads = room_heads(self.stores, &self.drain, &self.metrics);
+        let hub = self.hub(&heads);
+        let appender = Arc::new(self.appender(&heads, hub.clone()));
+        let inboxes = Arc::new(self.inboxes(&appender, &hub));
         let Self {
             stores,
             bus,
@@ -48,25 +52,6 @@ impl Parts<'_> {
         let messages = Arc::clone(&stores.messages);
         let rooms = Arc::clone(&stores.rooms);
         let members = Arc::clone(&stores.members);
-        let heads = room_heads(stores, &drain, &metrics);
-        let hub = Hub::new(HubParts {
-            store: Arc::clone(&messages),
-            heads: heads.clone(),
-            bus: Arc::clone(&bus),
-            clock: Arc::clone(&clock),
-            drain: drain.clone(),
-            metrics: Arc::clone(&metrics),
-        });
-        let own_hub = hub.clone();
-        let appender = Appender::new(AppenderParts {
-            store: Arc::clone(&messages),
-            heads: heads.clone(),
-            bus: Arc::clone(&bus),
-            clock: Arc::clone(&clock),
-            drain: drain.clone(),
-            metrics: Arc::clone(&metrics),
-            stored: Box::new(move |topic, entries| own_hub.take_stored(topic, entries)),
-        });
         let rooms = Rooms::new(RoomsParts {
             rooms,
             messages: Arc::clone(&messages),
@@ -86,14 +71,6 @@ impl Parts<'_> {
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             close: Box::new(move |ended| own_connections.end(&ended)),
-        }));
-        let appender = Arc::new(appender);
-        let inboxes = Arc::new(Inboxes::new(InboxesParts {
-            messages: Arc::clone(&messages),
-            records: Arc::clone(&stores.records),
-            appender: Arc::clone(&appender),
-            hub: hub.clone(),
-            metrics: Arc::clone(&metrics),
         }));
         let (node_control, checks) = NodeControl::new(NodeControlParts {
             rooms: Arc::clone(&rooms),
@@ -120,6 +97,39 @@ impl Parts<'_> {
             seed: rand::random(),
         };
         (services, node_control, checks)
+    }
+
+    fn hub(&self, heads: &RoomHeads) -> Hub {
+        Hub::new(HubParts {
+            store: Arc::clone(&self.stores.messages),
+            heads: heads.clone(),
+            bus: Arc::clone(&self.bus),
+            clock: Arc::clone(&self.clock),
+            drain: self.drain.clone(),
+            metrics: Arc::clone(&self.metrics),
+        })
+    }
+
+    fn appender(&self, heads: &RoomHeads, hub: Hub) -> Appender {
+        Appender::new(AppenderParts {
+            store: Arc::clone(&self.stores.messages),
+            heads: heads.clone(),
+            bus: Arc::clone(&self.bus),
+            clock: Arc::clone(&self.clock),
+            drain: self.drain.clone(),
+            metrics: Arc::clone(&self.metrics),
+            stored: Box::new(move |topic, entries| hub.take_stored(topic, entries)),
+        })
+    }
+
+    fn inboxes(&self, appender: &Arc<Appender>, hub: &Hub) -> Inboxes {
+        Inboxes::new(InboxesParts {
+            messages: Arc::clone(&self.stores.messages),
+            records: Arc::clone(&self.stores.records),
+            appender: Arc::clone(appender),
+            hub: hub.clone(),
+            metrics: Arc::clone(&self.metrics),
+        })
     }
 }
 

@@ -220,9 +220,12 @@ fn time_of_day(at: LocalDateTime) -> String {
     text.get(11..19).unwrap_or_default().to_owned()
 }
 
+/// The fields of a `json!({…})`.
 fn fields(object: Value) -> Map<String, Value> {
     match object {
         Value::Object(fields) => fields,
-        other => unreachable!("not an object: {other}"),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            unreachable!("an object: {object}")
+        }
     }
 }

@@ -114,6 +114,7 @@ pub(super) struct Statements {
 
 impl Statements {
     /// Prepares them; the keyspace and its tables are there.
+    #[expect(clippy::too_many_lines, reason = "a table, three lines each statement")]
     pub(super) async fn prepare(
         session: &Session,
         settings: &ScyllaSettings,
