@@ -15,6 +15,7 @@ use shared::claims::TokenScope;
 use shared::config::{Mistake, Mistakes, Settings, parse_bytes, parse_duration};
 use shared::limits::OpenFiles;
 use shared::telemetry::{LogFilter, LogFormat};
+use shared::trace::export::TraceSettings;
 use shared::web::{Serving, cors};
 use stomp::HeartBeat;
 
@@ -120,6 +121,10 @@ pub struct Config {
     /// Times of a stop
     #[command(flatten)]
     pub stop: StopTimes,
+
+    /// Where traces go
+    #[command(flatten)]
+    pub traces: TraceSettings,
 
     /// Format of log lines
     #[arg(long, env = "CHAT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]

@@ -14,6 +14,7 @@ use shared::clock::{Clock as _, SystemClock};
 use shared::config::parse_or_exit;
 use shared::drain::{self, Drain};
 use shared::limits::OpenFiles;
+use shared::trace::export;
 use shared::{files, telemetry};
 use tracing::{error, info};
 
@@ -71,12 +72,14 @@ fn begin_epoch(store: &StoreUrl, scylla: &ScyllaFlags) -> Result<(), Box<dyn Err
 }
 
 fn serve(mut config: Config) -> Result<(), Box<dyn Error>> {
-    telemetry::log_build_info(&shared::build_info!());
+    let build = shared::build_info!();
+    telemetry::log_build_info(&build);
     let files = OpenFiles::raise()?;
     config.limits.fit(files);
     drain::run(async {
         let (longest, budget) = (config.stop.longest(), config.stop.stop_budget);
         info!("stopping takes {longest:?} at most, and may take {budget:?}");
+        let traces = export::start(&config.traces, &build)?;
         let drain = Drain::new();
         let stop = Stop::new(drain.clone());
         stop.listen_to_signals()?;
@@ -106,7 +109,7 @@ fn serve(mut config: Config) -> Result<(), Box<dyn Error>> {
         if let Err(still) = drain.wait(config.stop.stop_grace).await {
             error!("{still}");
         }
-        node.leave_bus().await;
+        tokio::join!(node.leave_bus(), traces.end());
         node.close()?;
         drain.outcome()?;
         info!("stopped");

@@ -15,6 +15,7 @@ use shared::claims::TokenScope;
 use shared::config::{Mistake, Mistakes, Secret, Settings, parse_duration};
 use shared::redis::BadRedisUrl;
 use shared::telemetry::{LogFilter, LogFormat};
+use shared::trace::export::TraceSettings;
 use shared::web::{Serving, cors};
 
 use crate::auth::CookieSettings;
@@ -145,6 +146,10 @@ pub struct Config {
     #[arg(long, env = "MARKET_STOP_GRACE", default_value = "15s", value_parser = parse_duration,
         value_name = "TIME")]
     pub stop_grace: Duration,
+
+    /// Where traces go
+    #[command(flatten)]
+    pub traces: TraceSettings,
 
     /// Format of logs
     #[arg(long, env = "MARKET_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]

@@ -15,6 +15,7 @@ use shared::clock::SystemClock;
 use shared::config::parse_or_exit;
 use shared::drain::{self, Drain};
 use shared::limits::OpenFiles;
+use shared::trace::export;
 use shared::{files, telemetry};
 use tracing::{error, info};
 
@@ -46,9 +47,11 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
-    telemetry::log_build_info(&shared::build_info!());
+    let build = shared::build_info!();
+    telemetry::log_build_info(&build);
     OpenFiles::raise()?;
     drain::run(async {
+        let traces = export::start(&config.traces, &build)?;
         let drain = Drain::new();
         let market = Market::build(config, Arc::new(SystemClock), &drain).await?;
         market.stop_on_signals(&drain, config.lame_duck)?;
@@ -79,6 +82,7 @@ fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
         if let Err(still) = drain.wait(config.stop_grace).await {
             error!("{still}");
         }
+        traces.end().await;
         drain.outcome()?;
         info!("stopped");
         Ok(())

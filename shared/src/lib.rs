@@ -1,8 +1,8 @@
 //! Types and conventions that both servers share.
 //!
 //! It holds what would otherwise exist twice and could differ: the identifiers, amounts and times
-//! of the wire, the claims of tokens and their verification, the five things every process has (a
-//! clock, settings, logs, its share of open files, an orderly stop), domain events, the address of a
+//! of the wire, the claims of tokens and their verification, the six things every process has (a
+//! clock, settings, logs, traces, its share of open files, an orderly stop), domain events, the address of a
 //! Redis, the exact shapes of [`json`] from outside, and the HTTP conventions of the site ([`web`]).
 //!
 //! What belongs here: a type or rule that both servers need in the same form. The crate has no
@@ -23,4 +23,5 @@ pub mod money;
 pub mod redis;
 pub mod telemetry;
 pub mod text;
+pub mod trace;
 pub mod web;

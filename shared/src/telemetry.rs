@@ -4,7 +4,7 @@
 //! Lines go to standard error, so that a command that prints a result keeps standard output for it.
 //! They go through a bounded queue: logging never waits for the reader of the log and never fails.
 //!
-//! What this module does not do: metrics (each server has its own), trace export, files and their
+//! What this module does not do: metrics (each server has its own), traces ([`crate::trace`]), files and their
 //! rotation (the supervisor of the process keeps its output).
 
 mod queue;

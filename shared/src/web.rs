@@ -1,7 +1,7 @@
 //! HTTP conventions of both servers: envelope, errors, limits, CORS, request ids, access log.
 //!
 //! ```text
-//! listener: places, time ─► conform: name, host, envelope ─► logged: a line in the log ─► cors
+//! listener: places, time ─► conform: name, host, envelope ─► logged: a span, a line in the log ─► cors
 //!          ─► guarded: time, body, panics ─► handlers
 //! ```
 //!

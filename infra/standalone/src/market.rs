@@ -21,6 +21,7 @@ use shared::clock::Clock;
 use shared::config::Secret;
 use shared::drain::Drain;
 use shared::ids::{MemberId, ProductId};
+use shared::trace::export::TraceSettings;
 use shared::web::{ApiError, ErrorCode};
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -119,6 +120,8 @@ pub(crate) fn config(settings: &Serve, urls: &Urls) -> Config {
         stop_grace: Duration::ZERO,
         log_format: settings.log_format,
         log: settings.log.clone(),
+        // This program exports the traces of both servers.
+        traces: TraceSettings::default(),
     }
 }
 

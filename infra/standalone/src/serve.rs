@@ -16,6 +16,7 @@ use shared::drain::{Drain, Failed};
 use shared::files;
 use shared::limits::{OpenFiles, TooFewFiles};
 use shared::telemetry;
+use shared::trace::export::{self, TraceSettings};
 use shared::web::{self, ApiError, Hosts, Serving};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::timeout;
@@ -81,6 +82,9 @@ pub(crate) enum ServeError {
     /// The chat's demo data could not be created.
     #[error(transparent)]
     Demo(#[from] DemoError),
+    /// The export of traces could not be started.
+    #[error(transparent)]
+    Traces(#[from] export::StartError),
     /// The operating system refused a call.
     #[error("cannot go on")]
     System(#[from] io::Error),
@@ -97,8 +101,10 @@ pub(crate) enum ServeError {
 /// # Errors
 /// See [`ServeError`].
 pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
-    telemetry::log_build_info(&shared::build_info!());
+    let build = shared::build_info!();
+    telemetry::log_build_info(&build);
     let open_files = OpenFiles::raise()?;
+    let traces = export::start(&settings.traces, &build)?;
     let drain = Drain::new();
     drain.stop_on_signals()?;
     // The port is bound first: if this program runs already, that is the clearest error. It is
@@ -142,6 +148,7 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
         info!("not waiting for: {:?}", drain.running());
     }
     node.close().map_err(ServeError::Close)?;
+    traces.end().await;
     served?;
     drain.outcome()?;
     info!("stopped");
@@ -203,6 +210,7 @@ fn chat_config(settings: &Serve, key: &DevKey) -> Result<Config, KeyError> {
         stop: StopTimes::at_once(GOODBYE_MAX),
         log_format: settings.log_format,
         log: settings.log.clone(),
+        traces: TraceSettings::default(),
     })
 }
 

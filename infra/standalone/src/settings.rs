@@ -16,6 +16,7 @@ use reqwest::Url;
 use shared::config::{EX_USAGE, Mistake, Mistakes, NoSettings, Settings, parse};
 use shared::ids::MemberId;
 use shared::telemetry::{LogFilter, LogFormat};
+use shared::trace::export::TraceSettings;
 
 /// The command.
 #[derive(Debug)]
@@ -103,6 +104,10 @@ pub(crate) struct Serve {
     /// Limits of the market
     #[command(flatten)]
     pub(crate) market: MarketLimits,
+
+    /// Where traces go
+    #[command(flatten)]
+    pub(crate) traces: TraceSettings,
 
     /// Format of the log
     #[arg(long, env = "DAPANDA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]

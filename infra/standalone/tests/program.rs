@@ -7,6 +7,7 @@
 )]
 
 mod front;
+mod traces;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;

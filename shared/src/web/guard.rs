@@ -1,4 +1,4 @@
-//! Layers around every handler: request id, access log, limits on time and body, and an envelope
+//! Layers around every handler: request id, trace, access log, limits on time and body, and an envelope
 //! for errors that no handler made.
 
 use std::any::Any;
@@ -23,6 +23,7 @@ use super::deadline::now;
 use super::headers::last;
 use super::request_id::{REQUEST_ID, RequestIds, named};
 use crate::clock::Clock;
+use crate::trace::{Span, TraceParent};
 
 /// Deadline from a request's head to its response, without the time that its body takes to arrive. The store's
 /// own deadlines are shorter.
@@ -53,8 +54,9 @@ pub struct Log {
     pub request_ids: Arc<RequestIds>,
 }
 
-/// Outside everything else: the request id and the line in the access log. Handlers read the id
-/// from the request's header [`REQUEST_ID`].
+/// Outside everything else: the request id, the span of the request and the line in the access log.
+/// Handlers read the id from the request's header [`REQUEST_ID`], the trace from
+/// [`TraceParent::current`].
 pub fn logged<S>(routes: Router<S>, log: Log) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -129,7 +131,9 @@ async fn name_and_log(State(state): State<Log>, mut request: Request, next: Next
     let method = request.method().clone();
     // The route's pattern, not the path: it has few values and contains nothing private.
     let path = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = next.run(request).await;
+    let route = path.as_ref().map(MatchedPath::as_str);
+    let span = Span::of_request(&method, route, request.headers());
+    let mut response = span.run(next.run(request)).await;
     let status = response.status();
     if matches!(
         status,
@@ -143,13 +147,16 @@ async fn name_and_log(State(state): State<Log>, mut request: Request, next: Next
         .now()
         .saturating_duration_since(begun)
         .as_millis();
-    let path = path.as_ref().map_or("unknown path", MatchedPath::as_str);
+    let trace = span.traceparent().filter(TraceParent::is_sampled);
+    let path = route.unwrap_or("unknown path");
     tracing::info!(
         request.id = id.to_str().unwrap_or_default(),
+        trace.id = trace.map(|trace| tracing::field::display(trace.trace())),
         status = status.as_u16(),
         elapsed_ms,
         "{method} {path}"
     );
+    span.end_with(status);
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }
