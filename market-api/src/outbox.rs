@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::clock::{LocalDateTime, UnixMillis};
+use shared::clock::LocalDateTime;
 use shared::event::{Aggregate, Envelope, Event, EventId, VERSION};
 use shared::ids::MemberId;
 use sqlx::any::AnyRow;
@@ -70,7 +70,7 @@ pub async fn append_all(tx: &mut Tx<'_>, events: &[NewEvent]) -> Result<(), sqlx
     for new in events {
         let number = numbers.get(new.aggregate.as_str()).copied();
         let number = number.ok_or(sqlx::Error::RowNotFound)?;
-        let envelope = envelope_of(new, number, now);
+        let envelope = envelope_of(new, number, tx);
         let body =
             serde_json::to_string(&envelope).map_err(|error| sqlx::Error::Encode(error.into()))?;
         insert = insert
@@ -85,14 +85,14 @@ pub async fn append_all(tx: &mut Tx<'_>, events: &[NewEvent]) -> Result<(), sqlx
     Ok(())
 }
 
-fn envelope_of(new: &NewEvent, aggregate_seq: u64, now: UnixMillis) -> Envelope {
+fn envelope_of(new: &NewEvent, aggregate_seq: u64, tx: &Tx<'_>) -> Envelope {
     Envelope {
         version: VERSION,
         id: EventId::random(&mut rand::rng()),
         aggregate: new.aggregate.clone(),
         aggregate_seq,
-        occurred_at: LocalDateTime::from_unix(now),
-        traceparent: None,
+        occurred_at: LocalDateTime::from_unix(tx.now()),
+        traceparent: tx.trace().map(|trace| trace.to_string()),
         members: new.members.clone(),
         event: new.event.clone(),
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shared::drain::Drain;
+use shared::trace::in_current_trace;
 use tokio::time::{sleep, timeout};
 
 use super::{Cache, CacheError, Namespace, VALUE_BYTES_MAX, Version};
@@ -115,13 +116,14 @@ impl ListCache {
         E: Send + 'static,
     {
         let own = self.clone();
-        let task = self.drain.spawn("listed-change", async move {
+        let change = in_current_trace(async move {
             let (changed, value) = write.await?;
             for space in changed {
                 own.bump(space).await;
             }
             Ok(value)
         });
+        let task = self.drain.spawn("listed-change", change);
         match task.await {
             Ok(done) => done,
             Err(lost) => Err(WriteError::Db(DbError::Unavailable(lost.to_string()))),

@@ -13,6 +13,7 @@ use serde_json::Value;
 use shared::claims::{ServiceGrant, TokenId};
 use shared::clock::{Clock, LocalDateTime};
 use shared::ids::{MemberId, ProductId};
+use shared::trace::{TRACEPARENT, TraceParent};
 
 use super::rooms::{ChatRoom, ChatRooms, Participant, PutRoomError};
 use crate::auth::KeyRing;
@@ -78,7 +79,10 @@ impl HttpChatRooms {
         let token = token.map_err(|error| refused(error.to_string()))?;
         let url = self.rooms.join(&room.id.to_string());
         let url = url.map_err(|error| refused(error.to_string()))?;
-        let request = self.http.put(url).bearer_auth(token.expose());
+        let mut request = self.http.put(url).bearer_auth(token.expose());
+        if let Some(trace) = TraceParent::current() {
+            request = request.header(TRACEPARENT, trace.to_string());
+        }
         Ok(request.json(&RoomBody::of(room)))
     }
 }

@@ -1,10 +1,11 @@
-//! A queued write: the closure, its context, its reply channel.
+//! A queued write: the closure, its context, its trace, its reply channel.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use shared::clock::Clock;
+use shared::trace::TraceParent;
 use tokio::sync::oneshot;
 
 use super::{Abort, DbError, Tx, TxFn, WriteError};
@@ -46,6 +47,7 @@ type Answer<T, E> = oneshot::Sender<Result<T, WriteError<E>>>;
 pub(super) struct Pending<C, T, E> {
     context: C,
     work: TxFn<C, T, E>,
+    trace: Option<TraceParent>,
     outcome: Option<Result<T, E>>,
     /// Dropped before the reply, so that the metrics are up to date when the caller reads them.
     counted: Counted,
@@ -58,10 +60,12 @@ impl<C, T, E> Pending<C, T, E> {
         work: TxFn<C, T, E>,
         answer: Answer<T, E>,
         counted: Counted,
+        trace: Option<TraceParent>,
     ) -> Self {
         Self {
             context,
             work,
+            trace,
             outcome: None,
             answer,
             counted,
@@ -76,6 +80,7 @@ where
     E: Send,
 {
     fn run<'t>(&'t mut self, tx: &'t mut Tx<'_>) -> BoxFuture<'t, Step> {
+        tx.trace = self.trace;
         Box::pin(async move {
             match (self.work)(&self.context, tx).await {
                 Ok(value) => {

@@ -30,6 +30,7 @@ use futures_util::future::BoxFuture;
 use shared::clock::{Clock, LocalDateTime, Month, UnixMillis};
 use shared::config::Secret;
 use shared::drain::Drain;
+use shared::trace::TraceParent;
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool};
 use tokio::sync::oneshot;
@@ -90,6 +91,7 @@ pub struct Tx<'c> {
     dialect: Dialect,
     now: UnixMillis,
     locks: HeldLocks,
+    trace: Option<TraceParent>,
 }
 
 impl<'c> Tx<'c> {
@@ -100,6 +102,7 @@ impl<'c> Tx<'c> {
             dialect,
             now,
             locks: HeldLocks::default(),
+            trace: None,
         }
     }
 
@@ -134,6 +137,12 @@ impl<'c> Tx<'c> {
     #[must_use]
     pub fn now(&self) -> UnixMillis {
         self.now
+    }
+
+    /// The trace of the request that writes. A job has none.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceParent> {
+        self.trace
     }
 
     /// The Seoul month of this attempt.
@@ -270,7 +279,9 @@ impl Db {
     {
         let (answer, answered) = oneshot::channel();
         let counted = Counted::begin(Arc::clone(&self.metrics), Arc::clone(&self.clock));
-        let job = Pending::new(context, work, answer, counted);
+        // The writer is a task of its own, without the request's context.
+        let trace = TraceParent::current();
+        let job = Pending::new(context, work, answer, counted, trace);
         self.writer.submit(Box::new(job));
         answered
             .await

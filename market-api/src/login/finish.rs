@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use shared::claims::Role;
 use shared::ids::MemberId;
+use shared::trace::in_current_trace;
 use tokio::time::sleep;
 
 use super::repo::{self, Attempt, Back, Outcome, Wanted};
@@ -64,7 +65,7 @@ impl Logins {
         // the result.
         let redirect_uri = self.redirect_uri(at.provider, headers);
         let (logins, at) = (self.clone(), at.clone());
-        let task = self.drain.spawn("login", async move {
+        let finish = in_current_trace(async move {
             match logins.take(wanted.clone()).await? {
                 Back::Taken(attempt) => {
                     let redirected = Redirected {
@@ -77,6 +78,7 @@ impl Logins {
                 Back::Unknown => Err(LoginError::Unknown),
             }
         });
+        let task = self.drain.spawn("login", finish);
         task.await.unwrap_or_else(|lost| {
             tracing::error!("login task failed: {lost}");
             Err(LoginError::Lost)

@@ -31,4 +31,5 @@ mod session;
 mod site;
 mod stopping;
 mod tokens;
+mod trace;
 mod trades;
