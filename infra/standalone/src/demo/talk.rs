@@ -100,7 +100,7 @@ pub(super) async fn fill(
     let stored = services.appender.send(Topic::Room(room), drafts).await?;
     let ids: Vec<_> = stored
         .into_iter()
-        .filter_map(|seq| MessageId::in_room(room, seq))
+        .filter_map(|placed| MessageId::in_room(room, placed.seq))
         .collect();
     mark_read(services, members, lines, &ids).await
 }
