@@ -101,3 +101,26 @@ async fn unreachable_collector_costs_one_line_in_the_log() {
     let lines = read_until(&mut log, "stopped").await;
     assert!(!lines.iter().any(|line| line.contains(lost)), "{lines:?}");
 }
+
+#[tokio::test]
+async fn collector_that_never_answers_holds_up_nothing() {
+    let (_here, data) = folder();
+    // The kernel takes connections and bytes; nobody reads them.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let more = ["--otlp-endpoint", &endpoint];
+    let run = r#"OTEL_BSP_SCHEDULE_DELAY=10 exec "$0" "$@""#;
+    let (mut server, mut log) = Server::start_by(run, Path::new(&data), &more).await;
+    let (tcp, _) = timeout(PATIENCE, async {
+        let asked = server.ask(Method::GET, "/api/products/wifi", &[]);
+        assert!(asked.await.status() < StatusCode::INTERNAL_SERVER_ERROR);
+        silent.accept().await.unwrap()
+    })
+    .await
+    .expect("it sends its spans");
+    let asked = server.ask(Method::GET, "/api/products/wifi", &[]);
+    assert!(asked.await.status() < StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(server.interrupt().await, Some(0));
+    read_until(&mut log, "the last spans were not sent").await;
+    drop(tcp);
+}
