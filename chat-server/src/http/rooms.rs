@@ -5,7 +5,9 @@
     reason = "utoipa's macro names the parameters by a path"
 )]
 
+use std::collections::HashMap;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -20,8 +22,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
 use super::extract::Caller;
+use crate::members::Profile;
 use crate::rooms::{ListCursor, ListedRoom, RoomFilter};
-use crate::store::{ItemType, Role, RoomMember};
+use crate::store::{ItemType, Role, Room, RoomMember};
 
 /// The parameters of the list, as text; checked by the handler.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -126,14 +129,40 @@ pub(super) struct RoomRow {
     end_time: Option<String>,
 }
 
+/// The other member of a room, where there is one other.
+fn other_member(room: &Room, reader: MemberId) -> Option<&RoomMember> {
+    let others = room.members.iter();
+    let mut others = others.filter(|member| member.member_id != reader);
+    others.next().filter(|_| others.next().is_none())
+}
+
+/// What members are called now.
+struct Profiles(HashMap<MemberId, Arc<Profile>>);
+
+impl Profiles {
+    /// One look-up for all of them. Without an answer the names that the rooms store are shown.
+    async fn of(state: &HttpState, members: &[MemberId]) -> Self {
+        let profiles = state.members.profiles(members).await;
+        Self(profiles.unwrap_or_default())
+    }
+
+    /// Name and picture, as the market has reported them, else as the room stores them.
+    fn shown(&self, member: &RoomMember) -> (String, Option<String>) {
+        let RoomMember {
+            name, image_url, ..
+        } = member;
+        match self.0.get(&member.member_id) {
+            Some(profile) => (profile.name.clone(), profile.image_url.clone()),
+            None => (name.clone(), image_url.clone()),
+        }
+    }
+}
+
 impl RoomRow {
-    fn new(listed: ListedRoom, reader: MemberId) -> Self {
+    fn new(listed: ListedRoom, reader: MemberId, profiles: &Profiles) -> Self {
         let room = &listed.room;
-        let mut others = room
-            .members
-            .iter()
-            .filter(|member| member.member_id != reader);
-        let other = others.next().filter(|_| others.next().is_none());
+        let other = other_member(room, reader);
+        let (sender_name, sender_image) = other.map(|other| profiles.shown(other)).unzip();
         let product = room.product.as_ref();
         Self {
             chat_room_id: room.room_id,
@@ -142,8 +171,8 @@ impl RoomRow {
             last_message: listed.last_text,
             unread_count: listed.unread,
             sender_id: other.map(|other| other.member_id),
-            sender_name: other.map(|other| other.name.clone()),
-            sender_profile_image_url: other.and_then(|other| other.image_url.clone()),
+            sender_name,
+            sender_profile_image_url: sender_image.flatten(),
             product_id: product.map(|product| product.product_id),
             item_id: product.map(|product| product.item_id),
             item_type: product.map(|product| product.item_type),
@@ -183,9 +212,15 @@ pub(super) async fn list(
     let rows = usize::from(size.get());
     let page = state.rooms.list(member, filter, cursor, rows).await?;
     let next = page.next.map(|room| u64::from(room.get()));
-    let rooms = page.rooms.into_iter();
+    let rooms = page.rooms.iter();
+    let others = rooms.filter_map(|listed| other_member(&listed.room, member));
+    let others: Vec<MemberId> = others.map(|other| other.member_id).collect();
+    let profiles = Profiles::of(&state, &others).await;
+    let rows = page.rooms.into_iter();
     Ok(success(Page {
-        data: rooms.map(|listed| RoomRow::new(listed, member)).collect(),
+        data: rows
+            .map(|listed| RoomRow::new(listed, member, &profiles))
+            .collect(),
         page_info: PageInfo::new(next, size),
     }))
 }
@@ -210,12 +245,13 @@ pub(super) struct MemberRow {
 }
 
 impl MemberRow {
-    fn new(member: &RoomMember, online: Option<bool>) -> Self {
+    fn new(member: &RoomMember, online: Option<bool>, profiles: &Profiles) -> Self {
+        let (name, profile_image_url) = profiles.shown(member);
         Self {
             member_id: member.member_id,
             role: member.role,
-            name: member.name.clone(),
-            profile_image_url: member.image_url.clone(),
+            name,
+            profile_image_url,
             online,
         }
     }
@@ -245,7 +281,8 @@ pub(super) async fn members(
     // Without an answer the members are shown all the same.
     let online = state.presence.online(&members).await.ok();
     let online_at = |at: usize| online.as_ref().and_then(|all| all.get(at).copied());
+    let profiles = Profiles::of(&state, &members).await;
     let rows = room.members.iter().enumerate();
-    let rows = rows.map(|(at, member)| MemberRow::new(member, online_at(at)));
+    let rows = rows.map(|(at, member)| MemberRow::new(member, online_at(at), &profiles));
     Ok(success(rows.collect()))
 }

@@ -5,6 +5,7 @@ mod alarms;
 mod members;
 mod moving;
 mod presence;
+mod profiles;
 mod reports;
 mod rooms;
 mod sessions;
