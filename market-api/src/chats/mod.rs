@@ -3,8 +3,11 @@
 //! ```text
 //! open ─► transaction: check the offer, allocate an id ─► COMMIT ─► PUT to the chat server
 //!      ─► record the version sent
-//! name, picture, hours change ─► trigger: the room's version rises ─► the refresh job resends it
+//! hours change ─► trigger: the room's version rises ─► the refresh job resends it
 //! ```
+//!
+//! A room is sent with the names and pictures of that time; later ones reach the chat server as
+//! `member.updated`, one event for all rooms of a member.
 //!
 //! The market allocates room ids and sends what rooms display; the chat server owns the messages. The id is
 //! stored before the call, so a retry after a failed call creates the same room.
@@ -153,7 +156,7 @@ impl Chats {
         repo::is_sent(&self.db, product, buyer).await
     }
 
-    /// Resends rooms whose names, pictures or hours have changed, until none are left or the run's bounds are
+    /// Resends rooms whose hours have changed, until none are left or the run's bounds are
     /// reached. A scheduled job.
     ///
     /// # Errors
@@ -262,8 +265,8 @@ impl Chats {
     }
 }
 
-/// Locks what a room of this product and buyer displays until this transaction ends: a concurrent change
-/// waits, then finds the room's row and marks it outdated.
+/// Locks what a room of this product and buyer depends on until this transaction ends: a concurrent change
+/// of hours waits, then finds the room's row and marks it outdated; a concurrent block waits, too.
 ///
 /// Opening hours change under the product's lock. The product is locked before the members, as in every
 /// transaction.

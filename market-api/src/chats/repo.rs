@@ -37,7 +37,7 @@ struct Person {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub(super) id: RoomId,
-    /// The version of names, pictures and hours that was read with the row.
+    /// The version of the hours that was read with the row.
     pub(super) version: i64,
 }
 

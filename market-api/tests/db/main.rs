@@ -657,7 +657,8 @@ async fn every_migration_is_applied_in_its_order(on: On) {
             "0007_login_outcomes",
             "0008_list_changes",
             "0009_purchases",
-            "0010_scrap_indexes"
+            "0010_scrap_indexes",
+            "0011_room_names",
         ]
     );
 }

@@ -1,0 +1,3 @@
+-- Names and pictures reach the chat server as events of members, so a change of theirs outdates no room.
+
+drop trigger member_outdates_chat_rooms;
