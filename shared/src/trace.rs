@@ -48,8 +48,8 @@ pub fn record_with(provider: &SdkTracerProvider) -> Result<(), AlreadySetUp> {
 }
 
 /// A piece of work in a trace. Where nothing is recorded it only holds its parent, if there is one. It
-/// ends when it is dropped.
-#[derive(Debug)]
+/// ends when the last clone is dropped.
+#[derive(Clone, Debug)]
 pub struct Span(Option<Context>);
 
 impl Span {
@@ -103,15 +103,22 @@ impl Span {
         }
     }
 
+    /// Notes that the work failed.
+    pub fn fail(&self) {
+        if let Some(context) = &self.0 {
+            context.span().set_status(Status::error(""));
+        }
+    }
+
     /// Ends the span of a request with its response.
     pub(crate) fn end_with(self, status: StatusCode) {
-        let Some(context) = &self.0 else { return };
+        if status.is_server_error() {
+            self.fail();
+        }
+        let Some(context) = self.0 else { return };
         let span = context.span();
         let code = i64::from(status.as_u16());
         span.set_attribute(KeyValue::new("http.response.status_code", code));
-        if status.is_server_error() {
-            span.set_status(Status::error(""));
-        }
         span.end();
     }
 }

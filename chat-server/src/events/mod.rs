@@ -15,6 +15,7 @@ mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use shared::clock::{Clock, UnixMillis};
 use shared::event::{EVENTS_MAX, Envelope, Event, EventId, EventPost, MemberUpdated, RefusedEvent};
 use shared::ids::MemberId;
 use shared::text::Language;
+use shared::trace::{Span, TRACEPARENT};
 
 use crate::append::AppendError;
 use crate::inbox::{Alarm, AlarmState, InboxError, Inboxes, Notice, RunningAlarm};
@@ -86,6 +88,8 @@ pub struct Events {
 /// What one event adds to one inbox.
 struct Delivery {
     event: EventId,
+    /// Ends with the last inbox of the event.
+    span: Span,
     drafts: Vec<Draft>,
     alarm: Option<Booking>,
 }
@@ -207,11 +211,15 @@ impl Events {
         let profiles = profiles.map_err(|_unavailable| TakeError::Unavailable)?;
         let mut deliveries = BTreeMap::<_, Vec<Delivery>>::new();
         for (envelope, messages) in addressed {
+            if messages.is_empty() {
+                continue;
+            }
+            let span = Span::of_append(envelope);
             for message in messages {
                 let profile = profiles.get(&message.member);
                 let language = profile.map(|profile| profile.language).unwrap_or_default();
                 let member = message.member;
-                let delivery = delivery(envelope, message, language, now);
+                let delivery = delivery(envelope, message, language, now, &span);
                 deliveries.entry(member).or_default().push(delivery);
             }
         }
@@ -226,13 +234,15 @@ impl Events {
     ) -> Result<Vec<RefusedEvent>, TakeError> {
         let mut deliveries = deliveries.into_iter().peekable();
         while deliveries.peek().is_some() {
-            let chunk: Vec<Delivery> = deliveries.by_ref().take(EVENTS_PER_APPEND).collect();
+            let mut chunk: Vec<Delivery> = deliveries.by_ref().take(EVENTS_PER_APPEND).collect();
             for delivery in &chunk {
                 self.note_alarm(member, delivery).await?;
             }
-            let (drafts, ids): (Vec<_>, Vec<_>) =
-                chunk.into_iter().map(|one| (one.drafts, one.event)).unzip();
-            let appended = self.parts.inboxes.append(member, drafts.concat()).await;
+            let drafts = chunk.iter_mut().flat_map(|one| mem::take(&mut one.drafts));
+            let appended = self.parts.inboxes.append(member, drafts.collect()).await;
+            if appended.is_err() {
+                chunk.iter().for_each(|delivery| delivery.span.fail());
+            }
             match appended {
                 Ok(placed) => {
                     let new = placed.iter().filter(|placed| placed.is_new).count();
@@ -243,9 +253,9 @@ impl Events {
                 Err(
                     error @ (AppendError::Full | AppendError::Corrupt | AppendError::NameTaken),
                 ) => {
-                    let ids = ids.into_iter().chain(deliveries.map(|rest| rest.event));
-                    let refused = ids.map(|event_id| RefusedEvent {
-                        event_id,
+                    let refused = chunk.into_iter().chain(deliveries);
+                    let refused = refused.map(|delivery| RefusedEvent {
+                        event_id: delivery.event,
                         reason: format!("inbox {member}: {error}"),
                     });
                     return Ok(refused.collect());
@@ -308,11 +318,13 @@ fn delivery(
     message: Message,
     language: Language,
     now: UnixMillis,
+    span: &Span,
 ) -> Delivery {
     let Message { alarm, notice, .. } = message;
     let mut headers = Headers::new();
-    if let Some(traceparent) = &envelope.traceparent {
-        headers.push(("traceparent".into(), traceparent.as_str().into()));
+    if let Some(traceparent) = span.traceparent() {
+        let traceparent = traceparent.to_string();
+        headers.push((TRACEPARENT.as_str().into(), traceparent.into()));
     }
     let draft = |kind, name: String, body| Draft {
         uid: Uid(rand::random()),
@@ -341,6 +353,7 @@ fn delivery(
     }
     Delivery {
         event: envelope.id.clone(),
+        span: span.clone(),
         drafts,
         alarm,
     }
