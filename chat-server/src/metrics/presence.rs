@@ -9,6 +9,8 @@ pub struct PresenceMetrics {
     pub online: IntCounter,
     /// Members that this node found to have gone offline for the whole site.
     pub offline: IntCounter,
+    /// Changes that the members' rooms were shown; those of no room, too.
+    pub shown: IntCounter,
     /// Changes that rooms were not shown: too many at a time, or the registry or the store was away.
     pub dropped: IntCounter,
     /// Failed requests to the registry.
@@ -29,6 +31,10 @@ impl PresenceMetrics {
             offline: counter(
                 "chat_presence_offline_total",
                 "Members found to have gone offline",
+            ),
+            shown: counter(
+                "chat_presence_shown_total",
+                "Changes of presence that rooms were shown",
             ),
             dropped: counter(
                 "chat_presence_dropped_total",

@@ -55,10 +55,15 @@ impl PresenceFeed {
         let mut read = std::pin::pin!(read.buffered(READS_AT_ONCE));
         let mut published = 0;
         while let Some((rooms, event)) = read.next().await {
+            let Some(rooms) = rooms else {
+                self.metrics.presence.dropped.inc();
+                continue;
+            };
             published += rooms.len();
             for room in rooms {
                 self.hub.publish_event(room, event);
             }
+            self.metrics.presence.shown.inc();
             if published >= BURST {
                 published = 0;
                 sleep(PAUSE).await;
@@ -66,17 +71,16 @@ impl PresenceFeed {
         }
     }
 
-    /// The member's rooms that are shown a change; none while the store does not answer.
-    async fn rooms_shown(&self, member: MemberId) -> Vec<RoomId> {
+    /// The member's rooms that are shown a change; `None` while the store does not answer.
+    async fn rooms_shown(&self, member: MemberId) -> Option<Vec<RoomId>> {
         match self.store.memberships(member).await {
             Ok(memberships) => {
                 let rooms = memberships.into_iter().map(|membership| membership.room);
-                rooms.take(ROOMS_MAX).collect()
+                Some(rooms.take(ROOMS_MAX).collect())
             }
             Err(error) => {
                 self.errors.note("memberships", &error);
-                self.metrics.presence.dropped.inc();
-                Vec::new()
+                None
             }
         }
     }

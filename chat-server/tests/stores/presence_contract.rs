@@ -1,5 +1,6 @@
 //! The contract of presence, for every registry.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chat_server::metrics::Metrics;
@@ -43,6 +44,8 @@ mod local {
 pub(crate) struct Redis {
     pub(crate) url: String,
     pub(crate) prefix: String,
+    /// Who signed the server's certificate, if it speaks TLS.
+    pub(crate) authority: Option<PathBuf>,
     pub(crate) tuning: PresenceTuning,
 }
 
@@ -54,6 +57,7 @@ impl Redis {
         Self {
             url: url.unwrap_or_else(|_| panic!("{name} is not set: infra/services up")),
             prefix: format!("test-{:016x}", rand::random::<u64>()),
+            authority: None,
             tuning: PresenceTuning {
                 grace: GRACE,
                 ..PresenceTuning::default()
@@ -66,7 +70,7 @@ impl Redis {
         let metrics = Arc::new(Metrics::new());
         let parts = RedisPresenceParts {
             url: self.url.parse().unwrap(),
-            ca: None,
+            ca: self.authority.clone(),
             prefix: self.prefix.clone(),
             tuning: self.tuning,
             clock: Arc::new(SystemClock),

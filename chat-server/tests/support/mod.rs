@@ -228,6 +228,16 @@ impl TestNode {
         member_token(&self.signer, (member, family), token, made)
     }
 
+    /// Until rooms have been shown who is online: no event of a login comes later.
+    pub async fn presence_shown(&self) {
+        let presence = &self.node.services.metrics.presence;
+        let shown = || {
+            let changes = presence.online.get() + presence.offline.get();
+            changes <= presence.shown.get() + presence.dropped.get()
+        };
+        eventually("rooms show who is online", shown).await;
+    }
+
     /// Stops the node in good order.
     pub async fn stop(self) -> Arc<TempDir> {
         self.drain.begin();

@@ -279,6 +279,7 @@ async fn narrow_session(node: &TestNode) -> Raw {
     ))
     .await;
     raw.expect(Command::Connected).await;
+    node.presence_shown().await;
     raw
 }
 

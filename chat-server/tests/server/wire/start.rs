@@ -34,6 +34,7 @@ pub(crate) async fn connect(node: &TestNode, member: i64, more: &str) -> (Raw, F
     ))
     .await;
     let connected = raw.expect(Command::Connected).await;
+    node.presence_shown().await;
     (raw, connected)
 }
 

@@ -16,7 +16,7 @@ use crate::support::TestNode;
 use crate::support::client::Client;
 
 /// Quick to notice, and renewed often; entries live long enough for a busy machine.
-const QUICK: PresenceTuning = PresenceTuning {
+pub(crate) const QUICK: PresenceTuning = PresenceTuning {
     connect_max: Duration::from_secs(1),
     command_max: Duration::from_secs(1),
     probe_every: Duration::from_millis(50),
@@ -36,11 +36,12 @@ fn registry(server: &Server, tuning: PresenceTuning) -> Redis {
     Redis {
         url: server.url(),
         prefix: "test".to_owned(),
+        authority: None,
         tuning,
     }
 }
 
-async fn until_state(node: &Node, state: PresenceState) {
+pub(crate) async fn until_state(node: &Node, state: PresenceState) {
     let reached = async {
         while node.presence.state() != state {
             tokio::time::sleep(Duration::from_millis(5)).await;

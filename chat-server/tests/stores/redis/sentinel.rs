@@ -1,11 +1,16 @@
-//! The bus behind a Sentinel that makes another server the primary.
+//! The bus and the presence registry behind a Sentinel that makes another server the primary.
+
+use std::path::Path;
 
 use chat_server::bus::{Bus as _, BusState};
+use chat_server::presence::PresenceState;
 use tokio::time::timeout;
 
 use crate::certificates::{Signed, signed};
-use crate::contract::make::{fresh_topic, seq};
-use crate::redis::node::{Node, QUICK};
+use crate::contract::make::{fresh_topic, member, seq};
+use crate::presence_contract::Redis;
+use crate::redis::node::{Node, PREFIX, QUICK};
+use crate::redis::presence::{self, until_state};
 use crate::redis::server::{PATIENCE, Server};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,10 +53,23 @@ async fn check(signed: Option<&Signed>) {
     there.follow(topic).await;
     here.publish(topic, 1);
     there.until_head(topic, seq(1)).await;
+    let registry = Redis {
+        url,
+        prefix: PREFIX.to_owned(),
+        authority: authority.map(Path::to_owned),
+        tuning: presence::QUICK,
+    };
+    let (present, _) = registry.join().await;
+    present.presence.connected(member(7));
+    present.until(&[member(7)], &[true]).await;
     primary.kill().await;
+    until_state(&present, PresenceState::Away).await;
     there.until(BusState::Away).await;
     there.until_lost().await;
     there.until_heard(&here, topic, 2).await;
+    until_state(&present, PresenceState::Up).await;
+    let online = timeout(PATIENCE, present.until(&[member(7)], &[true])).await;
+    online.expect("registered at the new primary");
     let role = replica.command(&["role"]).await;
     assert!(role.starts_with("master"), "{role}");
 }
