@@ -113,8 +113,9 @@ async fn fill(url: &DbUrl, folder: &TempDir, buyers: i64) -> Vec<String> {
     tokens
 }
 
-/// The path and the form of a random purchase: a part of an offer, parts of two, or time on the spot.
-fn purchase() -> (&'static str, Value) {
+/// The path and the form of a random purchase: a part of an offer, parts of two, or time on the spot. Each `nth` has
+/// times of its own, because the same times again are the buyer's first purchase.
+fn purchase(nth: usize) -> (&'static str, Value) {
     let mut rng = rand::rng();
     let mut offer = || rng.random_range(1..=SELLERS / 2);
     let (one, other) = (offer(), SELLERS / 2 + offer());
@@ -127,7 +128,8 @@ fn purchase() -> (&'static str, Value) {
             ("/api/trades/mobile-data/scrap", form)
         }
         1 => {
-            let minutes = rng.random_range(60..1_200);
+            let first = 60 + 95 * u64::try_from(nth).unwrap();
+            let minutes = rng.random_range(first..first + 95);
             let at = |minutes: u64| {
                 let now = SystemClock.unix_millis();
                 LocalDateTime::from_unix(now.saturating_add(Duration::from_secs(60 * minutes)))
@@ -161,12 +163,12 @@ impl Load {
     async fn buy(self, nth: usize, tokens: Vec<String>) -> Vec<u64> {
         let mut trades = Vec::new();
         for (buyer, token) in tokens.iter().enumerate() {
-            for purchase in 0..PURCHASES_EACH {
+            for nth_bought in 0..PURCHASES_EACH {
                 if self.base.borrow().is_empty() {
                     return trades;
                 }
-                let key = format!("{nth}-{buyer}-{purchase}");
-                if let Some(trade) = self.decided(token, &key).await {
+                let key = format!("{nth}-{buyer}-{nth_bought}");
+                if let Some(trade) = self.decided(token, &key, purchase(nth_bought)).await {
                     trades.push(trade);
                     self.bought.fetch_add(1, Ordering::Relaxed);
                 }
@@ -176,8 +178,7 @@ impl Load {
     }
 
     /// Sends a purchase until it is acknowledged or refused, always with the same key.
-    async fn decided(&self, token: &str, key: &str) -> Option<u64> {
-        let (path, form) = purchase();
+    async fn decided(&self, token: &str, key: &str, (path, form): (&str, Value)) -> Option<u64> {
         let last = self.base.borrow().clone();
         for _ in 0..3_000 {
             let base = self.base.borrow().clone();
