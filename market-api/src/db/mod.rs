@@ -17,6 +17,7 @@ mod error;
 mod job;
 mod locks;
 mod migrate;
+mod notify;
 mod postgres;
 pub mod row;
 mod sqlite;
@@ -33,7 +34,7 @@ use shared::drain::Drain;
 use shared::trace::TraceParent;
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::metrics::Metrics;
 
@@ -71,6 +72,10 @@ pub struct Db {
     writer: Arc<dyn Writer>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    /// Notified after the COMMIT of a transaction that requested it.
+    committed: Arc<Notify>,
+    /// For the connection that listens; `None` on SQLite.
+    listen_url: Option<Secret<String>>,
 }
 
 /// Runs closures in transactions.
@@ -92,6 +97,8 @@ pub struct Tx<'c> {
     now: UnixMillis,
     locks: HeldLocks,
     trace: Option<TraceParent>,
+    /// Whether the COMMIT notifies [`Db::committed`].
+    notifies: bool,
 }
 
 impl<'c> Tx<'c> {
@@ -103,7 +110,13 @@ impl<'c> Tx<'c> {
             now,
             locks: HeldLocks::default(),
             trace: None,
+            notifies: false,
         }
+    }
+
+    /// Makes [`Db::committed`] return after the COMMIT.
+    pub fn notify_at_commit(&mut self) {
+        self.notifies = true;
     }
 
     /// Notes rows that the next statement locks, in ascending order. Every statement that locks a row
@@ -191,6 +204,12 @@ impl Db {
     ) -> Result<Self, DbError> {
         sqlx::any::install_default_drivers();
         let (own_clock, own_metrics) = (Arc::clone(&clock), Arc::clone(&metrics));
+        let committed = Arc::new(Notify::new());
+        let own_committed = Arc::clone(&committed);
+        let listen_url = match url {
+            DbUrl::Postgres(url) => Some(url.clone()),
+            DbUrl::Sqlite(_) => None,
+        };
         let (dialect, readers, writer): (_, _, Arc<dyn Writer>) = match url {
             DbUrl::Postgres(url) => {
                 let pool = postgres::open(url.expose()).await?;
@@ -198,13 +217,20 @@ impl Db {
                     pool.clone(),
                     own_clock,
                     own_metrics,
+                    own_committed,
                     drain.clone(),
                 );
                 (Dialect::Postgres, pool, Arc::new(writer))
             }
             DbUrl::Sqlite(path) => {
                 let (readers, writing) = sqlite::open(path).await?;
-                let writer = sqlite::SqliteWriter::start(writing, own_clock, own_metrics, drain);
+                let writer = sqlite::SqliteWriter::start(
+                    writing,
+                    own_clock,
+                    own_metrics,
+                    own_committed,
+                    drain,
+                );
                 (Dialect::Sqlite, readers, Arc::new(writer))
             }
         };
@@ -214,7 +240,15 @@ impl Db {
             writer,
             clock,
             metrics,
+            committed,
+            listen_url,
         })
+    }
+
+    /// Returns after the COMMIT of a write of this process that called [`Tx::notify_at_commit`]. Several COMMITs
+    /// before the call are one. For one task: each notification has one receiver.
+    pub async fn committed(&self) {
+        self.committed.notified().await;
     }
 
     /// The SQL dialect of the database.

@@ -7,7 +7,7 @@ use shared::clock::Clock;
 use shared::drain::Drain;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::error::collision;
@@ -71,6 +71,7 @@ pub(super) struct PostgresWriter {
     pool: AnyPool,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    committed: Arc<Notify>,
     drain: Drain,
     places: Arc<Semaphore>,
 }
@@ -80,12 +81,14 @@ impl PostgresWriter {
         pool: AnyPool,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
+        committed: Arc<Notify>,
         drain: Drain,
     ) -> Self {
         Self {
             pool,
             clock,
             metrics,
+            committed,
             drain,
             places: Arc::new(Semaphore::new(WRITES_MAX)),
         }
@@ -98,21 +101,28 @@ impl Writer for PostgresWriter {
             return job.answer(End::Failed(DbError::Busy));
         };
         let (pool, clock) = (self.pool.clone(), Arc::clone(&self.clock));
-        let metrics = Arc::clone(&self.metrics);
+        let (metrics, committed) = (Arc::clone(&self.metrics), Arc::clone(&self.committed));
         // A task of the process: a cancelled request does not interrupt its transaction.
         drop(self.drain.spawn("db-write", async move {
             let mut job = job;
-            let end = write(&pool, &*clock, &metrics, &mut *job).await;
+            let end = write(&pool, &*clock, &metrics, &committed, &mut *job).await;
             drop(place);
             job.answer(end);
         }));
     }
 }
 
-async fn write(pool: &AnyPool, clock: &dyn Clock, metrics: &Metrics, job: &mut dyn Job) -> End {
+async fn write(
+    pool: &AnyPool,
+    clock: &dyn Clock,
+    metrics: &Metrics,
+    committed: &Notify,
+    job: &mut dyn Job,
+) -> End {
     let mut attempt = 1;
     loop {
-        let attempted = timeout(ATTEMPT_MAX, attempt_once(pool, clock, metrics, job)).await;
+        let attempted = attempt_once(pool, clock, metrics, committed, job);
+        let attempted = timeout(ATTEMPT_MAX, attempted).await;
         let error = match attempted {
             Ok(Ok(())) => return End::Settled,
             Ok(Err(error)) => error,
@@ -141,15 +151,21 @@ async fn attempt_once(
     pool: &AnyPool,
     clock: &dyn Clock,
     metrics: &Metrics,
+    committed: &Notify,
     job: &mut dyn Job,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let connection: &mut AnyConnection = &mut transaction;
     let mut tx = Tx::new(connection, Dialect::Postgres, clock.unix_millis());
-    match job.run(&mut tx).await {
+    let step = job.run(&mut tx).await;
+    let notifies = tx.notifies;
+    match step {
         Step::Keep => {
             transaction.commit().await?;
             metrics.db.commits.inc();
+            if notifies {
+                committed.notify_one();
+            }
             Ok(())
         }
         Step::Undo => transaction.rollback().await,

@@ -18,7 +18,7 @@ use shared::clock::Clock;
 use shared::drain::Drain;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::error::is_about_the_statement;
@@ -166,12 +166,14 @@ impl SqliteWriter {
         writing: Writing,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
+        committed: Arc<Notify>,
         drain: &Drain,
     ) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let hard = drain.hard();
         let fault = Fault::default();
-        let serving = serve(writing, jobs, clock, metrics, Arc::clone(&fault));
+        let own_fault = Arc::clone(&fault);
+        let serving = serve(writing, jobs, clock, metrics, committed, own_fault);
         drop(drain.spawn_vital("db-writer", hard.run_until_cancelled_owned(serving)));
         Self { queue, fault }
     }
@@ -200,6 +202,7 @@ async fn serve(
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    committed: Arc<Notify>,
     fault: Fault,
 ) {
     let mut group = Vec::with_capacity(GROUP_MAX);
@@ -221,8 +224,11 @@ async fn serve(
         }
         let ends = commit_group(&mut writing, &mut group, &*clock).await;
         match ends.map_err(of_the_group) {
-            Ok(ends) => {
+            Ok((ends, notifies)) => {
                 metrics.db.commits.inc();
+                if notifies {
+                    committed.notify_one();
+                }
                 for (job, end) in group.drain(..).zip(ends) {
                     job.answer(end);
                 }
@@ -281,27 +287,31 @@ async fn probe_once(writing: &mut Writing) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Runs the closures and commits. On an error the whole group is rolled back.
+/// Runs the closures and commits; true if one of those that were kept notifies. On an error the whole group is
+/// rolled back.
 async fn commit_group(
     writing: &mut Writing,
     group: &mut [Box<dyn Job>],
     clock: &dyn Clock,
-) -> Result<Vec<End>, DbError> {
+) -> Result<(Vec<End>, bool), DbError> {
     let connection = writing.connection().await?;
     connection.execute("begin immediate").await?;
     let mut ends = Vec::with_capacity(group.len());
+    let mut group_notifies = false;
     for job in group {
-        ends.push(run_in_savepoint(connection, &mut **job, clock).await?);
+        let (end, notifies) = run_in_savepoint(connection, &mut **job, clock).await?;
+        ends.push(end);
+        group_notifies |= notifies;
     }
     connection.execute("commit").await?;
-    Ok(ends)
+    Ok((ends, group_notifies))
 }
 
 async fn run_in_savepoint(
     connection: &mut AnyConnection,
     job: &mut dyn Job,
     clock: &dyn Clock,
-) -> Result<End, DbError> {
+) -> Result<(End, bool), DbError> {
     connection.execute("savepoint closure").await?;
     let mut tx = Tx::new(connection, Dialect::Sqlite, clock.unix_millis());
     let running = AssertUnwindSafe(job.run(&mut tx)).catch_unwind();
@@ -316,8 +326,9 @@ async fn run_in_savepoint(
     };
     let end = match step {
         Step::Keep => {
+            let notifies = tx.notifies;
             connection.execute("release closure").await?;
-            return Ok(End::Settled);
+            return Ok((End::Settled, notifies));
         }
         Step::Undo => End::Settled,
         Step::Failed(error) if is_about_the_statement(&error) => End::Failed(error.into()),
@@ -326,5 +337,5 @@ async fn run_in_savepoint(
     connection
         .execute("rollback to closure; release closure")
         .await?;
-    Ok(end)
+    Ok((end, false))
 }
