@@ -19,6 +19,7 @@ use crate::admin::{self, Admins};
 use crate::auth::{self, Auth, KeyRing, KeysError, REREAD_EVERY, Tokens};
 use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCache};
 use crate::cash::{self, Cash};
+use crate::chat_api::{ChatApi, NoClient as NoChatClient};
 use crate::chats::{self, ChatRooms, Chats, HttpChatRooms};
 use crate::config::{Config, ImagesUrl};
 use crate::db::{Db, DbError};
@@ -31,6 +32,7 @@ use crate::members::{self, Members};
 use crate::metrics::Metrics;
 use crate::ops::{self, Ops};
 use crate::products::{self, Products};
+use crate::relay::{EventReceiver, HttpEventReceiver, Relay, RelayParts, RelayStatus};
 use crate::scrap::{self, Scrap};
 use crate::trades::{self, Trades};
 
@@ -51,13 +53,22 @@ pub enum BuildError {
     /// The HTTP client for the chat server cannot be built. An unreachable chat server is no error here:
     /// only opening chats fails then.
     #[error("the chat server cannot be called")]
-    Chat(#[from] chats::NoClient),
+    Chat(#[from] NoChatClient),
     /// The object store client cannot be built.
     #[error("the object store cannot be used")]
     Images(#[from] StoreError),
     /// The cache client cannot be built. An unreachable cache is no error here: lists only get slower.
     #[error("the cache cannot be used")]
     Cache(#[from] CacheError),
+}
+
+/// The adapters to the chat server.
+#[derive(Clone, Debug)]
+pub struct ChatServer {
+    /// Creates rooms.
+    pub rooms: Arc<dyn ChatRooms>,
+    /// Takes domain events.
+    pub events: Arc<dyn EventReceiver>,
 }
 
 /// A market that is ready to be served.
@@ -87,28 +98,33 @@ impl Market {
     ) -> Result<Self, BuildError> {
         let keys = open_keys(config, &clock)?;
         let url = &config.chat.chat_url;
-        let rooms = HttpChatRooms::new(url, Arc::clone(&keys), Arc::clone(&clock))?;
-        Self::assemble(config, keys, Arc::new(rooms), clock, drain).await
+        let api = ChatApi::new(url, Arc::clone(&keys), Arc::clone(&clock))?;
+        let api = Arc::new(api);
+        let chat = ChatServer {
+            rooms: Arc::new(HttpChatRooms(Arc::clone(&api))),
+            events: Arc::new(HttpEventReceiver(api)),
+        };
+        Self::assemble(config, keys, chat, clock, drain).await
     }
 
-    /// As [`Self::build`], for one process with the chat server: `rooms` creates rooms by a direct call.
+    /// As [`Self::build`], for one process with the chat server, which is called directly.
     ///
     /// # Errors
     /// See [`BuildError`].
     pub async fn build_beside(
         config: &Config,
-        rooms: Arc<dyn ChatRooms>,
+        chat: ChatServer,
         clock: Arc<dyn Clock>,
         drain: &Drain,
     ) -> Result<Self, BuildError> {
         let keys = open_keys(config, &clock)?;
-        Self::assemble(config, keys, rooms, clock, drain).await
+        Self::assemble(config, keys, chat, clock, drain).await
     }
 
     async fn assemble(
         config: &Config,
         keys: Arc<KeyRing>,
-        rooms: Arc<dyn ChatRooms>,
+        chat: ChatServer,
         clock: Arc<dyn Clock>,
         drain: &Drain,
     ) -> Result<Self, BuildError> {
@@ -145,9 +161,10 @@ impl Market {
             Arc::clone(&metrics),
         );
         let answer_time = config.chat.chat_answer_time;
-        let chats = Chats::new(db.clone(), rooms, Arc::clone(&metrics), answer_time);
+        let chats = Chats::new(db.clone(), chat.rooms, Arc::clone(&metrics), answer_time);
         let health = Arc::new(Health::new());
         work::start(&db, &products, &images, &chats, &metrics, drain).await?;
+        let relay = start_relay(config, &db, chat.events, &clock, &metrics, drain);
         start_tasks(keys, &health, drain);
         Ok(Self {
             http_stack: http_stack(config, &metrics, &clock),
@@ -155,6 +172,7 @@ impl Market {
                 metrics,
                 health,
                 db,
+                relay,
             },
             auth,
             images,
@@ -329,6 +347,27 @@ fn http_stack(config: &Config, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) -
         allowed_origins: config.allowed_origins.clone().into(),
         trusted_hops: config.limits.trusted_hops,
     }
+}
+
+fn start_relay(
+    config: &Config,
+    db: &Db,
+    receiver: Arc<dyn EventReceiver>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+    drain: &Drain,
+) -> RelayStatus {
+    let relay = Relay::new(RelayParts {
+        db: db.clone(),
+        receiver,
+        clock: Arc::clone(clock),
+        metrics: Arc::clone(metrics),
+        answer_max: config.chat.relay_answer_time,
+        drain: drain.clone(),
+    });
+    let status = relay.status();
+    relay.start();
+    status
 }
 
 /// Spawns the tasks of the process itself. They end at the soft token.

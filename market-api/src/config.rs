@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use reqwest::Url;
 use shared::claims::TokenScope;
 use shared::config::{Mistake, Mistakes, Secret, Settings, parse_duration};
+use shared::event::{EventId, InvalidEvent};
 use shared::redis::BadRedisUrl;
 use shared::telemetry::{LogFilter, LogFormat};
 use shared::trace::export::TraceSettings;
@@ -29,10 +30,35 @@ pub use login::Login;
 pub use trades::TradeSettings;
 
 /// What the program does instead of serving.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Verify the books, trades and stock; print the rows that violate an invariant. Exit code 0: none does
     VerifyLedger,
+    /// List or resend domain events that the chat server refused
+    Outbox {
+        /// What to do with them
+        #[command(subcommand)]
+        command: OutboxCommand,
+    },
+}
+
+/// What an operator does with dead events.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum OutboxCommand {
+    /// Print the dead events, one per line: id, kind, aggregate and number there, times, reason
+    ListDead,
+    /// Have dead events sent again, all of those named or none. Exit code 0: they are sent within a second by the
+    /// servers that run, or after their start
+    Resend {
+        /// Ids of the events
+        #[arg(value_name = "EVENT_ID", required_unless_present = "all", conflicts_with = "all",
+            value_parser = parse_event_id)]
+        ids: Vec<EventId>,
+
+        /// All dead events
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 /// The market API: members, offers, trades and payments over REST
@@ -323,6 +349,10 @@ pub fn parse_db(text: &str) -> Result<DbUrl, NotAccepted> {
         )),
         _ => Err(NotAccepted("neither postgres:// nor sqlite:")),
     }
+}
+
+fn parse_event_id(text: &str) -> Result<EventId, InvalidEvent> {
+    EventId::try_from(text.to_owned())
 }
 
 fn parse_cache(text: &str) -> Result<CacheUrl, NotAccepted> {

@@ -10,11 +10,11 @@
 //! | 12 | admin, ops, config, ledger | administrators' commands about members; health, metrics and drain; settings; verification of the books |
 //! | 11 | account, reviews, reports | pages about a member that join domains; ratings; complaints |
 //! | 10 | trades | purchases, histories, market prices |
-//! | 9 | payments, scrap, bookings, chats | charges and refunds; the optimizer's quotes; Wi-Fi and hotspot time; rooms about offers |
+//! | 9 | payments, scrap, bookings, chats, relay | charges and refunds; the optimizer's quotes; Wi-Fi and hotspot time; rooms about offers; domain events to the chat server |
 //! | 8 | products | offers and their lists |
 //! | 7 | login, images | login with the providers; uploads of pictures |
 //! | 6 | members | accounts and profiles |
-//! | 5 | plans, cash | mobile plans and their months; wallets and books |
+//! | 5 | plans, cash, chat_api | mobile plans and their months; wallets and books; client of the chat server's internal API |
 //! | 4 | auth | signing keys, tokens and cookies, revocable sessions |
 //! | 3 | outbox, idempotency, cache, schedule | events to relay; deduplicated requests; cached lists; scheduled jobs |
 //! | 2 | http | the HTTP stack: errors, limits, the OpenAPI document |
@@ -40,7 +40,7 @@
 //! | bookings | booking |
 //! | trades | trade, trade_detail |
 //! | admin | audit |
-//! | outbox | outbox, outbox_number |
+//! | outbox | outbox, outbox_number, relay_lease |
 //! | schedule | schedule |
 //! | idempotency | idempotency |
 //! | cache | list_change |
@@ -52,6 +52,7 @@ pub mod auth;
 pub mod bookings;
 pub mod cache;
 pub mod cash;
+pub mod chat_api;
 pub mod chats;
 pub mod config;
 pub mod db;
@@ -66,6 +67,7 @@ pub mod ops;
 pub mod outbox;
 pub mod plans;
 pub mod products;
+pub mod relay;
 pub mod schedule;
 pub mod scrap;
 pub mod trades;

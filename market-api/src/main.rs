@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use market_api::app::{self, Market};
-use market_api::config::{Command, Config};
-use market_api::db::{Db, DbUrl};
-use market_api::ledger;
+use market_api::config::{Command, Config, OutboxCommand};
+use market_api::db::{Db, DbError, DbUrl};
 use market_api::metrics::Metrics;
+use market_api::{ledger, outbox};
 use shared::clock::SystemClock;
 use shared::config::parse_or_exit;
 use shared::drain::{self, Drain};
@@ -33,9 +33,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let done = match config.command {
+    let done = match &config.command {
         None => serve(&config),
         Some(Command::VerifyLedger) => verify_ledger(&config),
+        Some(Command::Outbox { command }) => change_outbox(&config, command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -94,20 +95,26 @@ fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
 #[error("{0} rows violate an invariant of the ledger")]
 struct Violated(usize);
 
-/// No ledger to verify. Opening a missing file would create it, and an empty ledger holds.
+/// No database to work on. Opening a missing file would create it, and an empty one would hold no fault.
 #[derive(Debug, thiserror::Error)]
 #[error("no such database: {}", .0.display())]
 struct NoDatabase(PathBuf);
 
-fn verify_ledger(config: &Config) -> Result<(), Box<dyn Error>> {
+/// Opens an existing database beside the servers that run on it.
+async fn open_existing(config: &Config, drain: &Drain) -> Result<Db, Box<dyn Error>> {
     if let DbUrl::Sqlite(path) = &config.db
         && !path.exists()
     {
         return Err(NoDatabase(path.clone()).into());
     }
+    let metrics = Arc::new(Metrics::new());
+    Ok(Db::open(&config.db, Arc::new(SystemClock), metrics, drain).await?)
+}
+
+fn verify_ledger(config: &Config) -> Result<(), Box<dyn Error>> {
     drain::run(async {
-        let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
-        let db = Db::open(&config.db, Arc::new(SystemClock), metrics, &drain).await?;
+        let drain = Drain::new();
+        let db = open_existing(config, &drain).await?;
         let violations = ledger::verify(&db).await?;
         db.close().await;
         drain.begin();
@@ -121,4 +128,45 @@ fn verify_ledger(config: &Config) -> Result<(), Box<dyn Error>> {
         writeln!(out, "the ledger holds: {} invariants", ledger::invariants())?;
         Ok(())
     })?
+}
+
+fn change_outbox(config: &Config, command: &OutboxCommand) -> Result<(), Box<dyn Error>> {
+    drain::run(async {
+        let drain = Drain::new();
+        let db = open_existing(config, &drain).await?;
+        let lines = match command {
+            OutboxCommand::ListDead => list_dead(&db).await?,
+            OutboxCommand::Resend { all: true, .. } => {
+                let count = outbox::resend_all(&db).await?;
+                vec![format!("{count} events are sent again")]
+            }
+            OutboxCommand::Resend { ids, all: false } => {
+                let mut ids = ids.clone();
+                ids.sort_unstable();
+                ids.dedup();
+                let count = ids.len();
+                outbox::resend(&db, ids).await?;
+                vec![format!("{count} events are sent again")]
+            }
+        };
+        db.close().await;
+        drain.begin();
+        let mut out = std::io::stdout().lock();
+        for line in lines {
+            writeln!(out, "{line}")?;
+        }
+        Ok(())
+    })?
+}
+
+async fn list_dead(db: &Db) -> Result<Vec<String>, DbError> {
+    let count = outbox::backlog(db).await?.dead;
+    let events = outbox::dead_events(db).await?;
+    let mut lines: Vec<_> = events.iter().map(ToString::to_string).collect();
+    if count > outbox::DEAD_LISTED_MAX {
+        lines.push(format!("{count} dead events, of which these are the first"));
+    } else {
+        lines.push(format!("{} dead events", events.len()));
+    }
+    Ok(lines)
 }

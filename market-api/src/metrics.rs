@@ -54,10 +54,31 @@ pub struct Metrics {
     pub chat_outdated: IntGauge,
     /// Metrics of the database.
     pub db: DbMetrics,
+    /// Metrics of the relay of domain events.
+    pub relay: RelayMetrics,
     /// Outbox events not sent yet.
     pub outbox_pending: IntGauge,
     /// Age of the oldest of them in seconds; 0 if there are none.
     pub outbox_oldest: IntGauge,
+    /// Events that the chat server refused, and that no operator has resent.
+    pub outbox_dead: IntGauge,
+}
+
+/// Posts of domain events to the chat server.
+#[derive(Debug)]
+pub struct RelayMetrics {
+    /// Posts, by outcome: stored, refused (events by their ids), too_large, away.
+    pub posts: IntCounterVec,
+    /// Time of a post.
+    pub post_seconds: Histogram,
+    /// Events that the chat server has stored.
+    pub events: IntCounter,
+    /// Events that became dead.
+    pub dead: IntCounter,
+    /// 1 while this instance holds the relay's lease.
+    pub lease_held: IntGauge,
+    /// Wakes of the relay, by cause: commit, notification, poll.
+    pub wakes: IntCounterVec,
 }
 
 /// Outcomes and times of reads and writes.
@@ -142,11 +163,13 @@ impl Metrics {
                 "Rooms of which the chat server has old names, pictures or hours",
             ),
             db: DbMetrics::new(&make),
+            relay: RelayMetrics::new(&make),
             outbox_pending: make.gauge("market_outbox_pending", "Events not told yet"),
             outbox_oldest: make.gauge(
                 "market_outbox_oldest_age_seconds",
                 "Since the oldest of them happened",
             ),
+            outbox_dead: make.gauge("market_outbox_dead", "Events that the chat server refused"),
             registry: make.0,
         }
     }
@@ -177,6 +200,35 @@ fn log_lines_dropped() -> IntCounter {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl RelayMetrics {
+    fn new(make: &Maker) -> Self {
+        Self {
+            posts: make.counters(
+                "market_relay_posts_total",
+                "Posts of events to the chat server",
+                &["outcome"],
+            ),
+            post_seconds: make.time(
+                "market_relay_post_duration_seconds",
+                "From a post of events to its end",
+            ),
+            events: make.counter(
+                "market_relay_events_total",
+                "Events that the chat server has stored",
+            ),
+            dead: make.counter(
+                "market_relay_dead_total",
+                "Events that the chat server refused by their ids",
+            ),
+            lease_held: make.gauge(
+                "market_relay_lease_held",
+                "Whether this instance holds the lease of the relay",
+            ),
+            wakes: make.counters("market_relay_wakes_total", "Wakes of the relay", &["by"]),
+        }
     }
 }
 

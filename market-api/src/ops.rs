@@ -20,6 +20,7 @@ use crate::db::Db;
 use crate::http::{BODY_BYTES_MAX, internal_document};
 use crate::metrics::Metrics;
 use crate::outbox;
+use crate::relay::{RelayState, RelayStatus};
 
 /// Deadline of the database check. Load balancers give up after a second or two.
 const DATABASE_ANSWER_MAX: Duration = Duration::from_millis(500);
@@ -36,6 +37,8 @@ pub struct Ops {
     pub health: Arc<Health>,
     /// The database; `/readyz` reports whether it responds, but stays ready without it.
     pub db: Db,
+    /// What the relay of domain events does; shown by `/readyz`, which stays ready.
+    pub relay: RelayStatus,
 }
 
 /// The operational routes. Never public. Without access log: load balancers call them every second.
@@ -65,10 +68,11 @@ fn admin_routes() -> OpenApiRouter<Ops> {
 )]
 async fn metrics(State(state): State<Ops>) -> ([(http::HeaderName, &'static str); 1], String) {
     state.db.show_connections();
-    let asked = timeout(DATABASE_ANSWER_MAX, outbox::pending(&state.db)).await;
-    if let Ok(Ok(pending)) = asked {
-        state.metrics.outbox_pending.set(pending.events);
-        state.metrics.outbox_oldest.set(pending.oldest_seconds);
+    let asked = timeout(DATABASE_ANSWER_MAX, outbox::backlog(&state.db)).await;
+    if let Ok(Ok(backlog)) = asked {
+        state.metrics.outbox_pending.set(backlog.pending);
+        state.metrics.outbox_oldest.set(backlog.oldest_seconds);
+        state.metrics.outbox_dead.set(backlog.dead);
     }
     let asked = timeout(DATABASE_ANSWER_MAX, chats::outdated(&state.db)).await;
     if let Ok(Ok(rooms)) = asked {
@@ -104,6 +108,8 @@ struct Ready {
     reasons: Vec<String>,
     /// The state of the database. All nodes share it, so it does not make this one unready.
     database: DatabaseState,
+    /// The relay of domain events to the chat server. All nodes share its trouble, too.
+    relay: RelayState,
 }
 
 /// The state of the database.
@@ -143,6 +149,7 @@ async fn ready(State(state): State<Ops>) -> (StatusCode, Json<Ready>) {
         draining,
         reasons,
         database,
+        relay: state.relay.get(),
     };
     (status(ready), Json(body))
 }

@@ -6,6 +6,7 @@
 mod chats;
 mod commands;
 mod demo;
+mod events;
 mod keys;
 mod login;
 mod market;

@@ -9,7 +9,7 @@ use axum::response::Redirect;
 use axum::routing::get;
 use chat_server::app::Node;
 use fakes::login::{CLIENT_ID, CLIENT_SECRET, Email, FakeLogin, Person};
-use market_api::app::{BuildError, Market};
+use market_api::app::{BuildError, ChatServer, Market};
 use market_api::cache::CacheUrl;
 use market_api::config::{ChatSettings, Config, ImageSettings, ImagesUrl, Login, TradeSettings};
 use market_api::db::DbUrl;
@@ -28,6 +28,7 @@ use tracing::{info, warn};
 
 use crate::chats::RoomsInside;
 use crate::demo;
+use crate::events::EventsInside;
 use crate::keys::{SITE, developer_family};
 use crate::offers;
 use crate::settings::Serve;
@@ -45,6 +46,9 @@ const PROVIDER: &str = "/fake";
 
 /// The embedded store creates a room in milliseconds, unless the disk hangs.
 const CHAT_ANSWER_TIME: Duration = Duration::from_secs(2);
+
+/// As [`CHAT_ANSWER_TIME`], for up to 200 events.
+const RELAY_ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// URLs of this program.
 #[derive(Clone, Debug)]
@@ -101,10 +105,11 @@ pub(crate) fn config(settings: &Serve, urls: &Urls) -> Config {
             images_access_key: None,
             images_secret_key: None,
         },
-        // Not used: the chat server is in this program.
+        // The address is not used: the chat server is in this program.
         chat: ChatSettings {
             chat_url: urls.itself.clone(),
             chat_answer_time: CHAT_ANSWER_TIME,
+            relay_answer_time: RELAY_ANSWER_TIME,
         },
         public_url: urls.browsers.clone(),
         front_url: settings
@@ -160,8 +165,11 @@ pub(crate) async fn build(
     clock: Arc<dyn Clock>,
     drain: &Drain,
 ) -> Result<Arc<Market>, BuildError> {
-    let rooms = Arc::new(RoomsInside(Arc::clone(&node.services.rooms)));
-    let market = Market::build_beside(config, rooms, clock, drain).await?;
+    let chat = ChatServer {
+        rooms: Arc::new(RoomsInside(Arc::clone(&node.services.rooms))),
+        events: Arc::new(EventsInside(node.events())),
+    };
+    let market = Market::build_beside(config, chat, clock, drain).await?;
     Ok(Arc::new(market))
 }
 

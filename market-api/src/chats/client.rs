@@ -1,106 +1,38 @@
-//! HTTP client of the chat server's internal API for rooms (`wire.md`, "Ids, rooms"). Authenticates with a
-//! service token.
+//! Rooms through the chat server's internal API (`wire.md`, "Ids, rooms").
 
-use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::StatusCode;
-use reqwest::Url;
-use reqwest::redirect::Policy;
+use http::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
-use shared::claims::{ServiceGrant, TokenId};
-use shared::clock::{Clock, LocalDateTime};
+use shared::clock::LocalDateTime;
 use shared::ids::{MemberId, ProductId};
-use shared::trace::{TRACEPARENT, TraceParent};
 
 use super::rooms::{ChatRoom, ChatRooms, Participant, PutRoomError};
-use crate::auth::KeyRing;
-
-/// The service name in the token.
-const SERVICE: &str = "market-api";
+use crate::chat_api::{Call, CallError, ChatApi};
 
 /// Bound of a response. 16 KiB: it is an envelope with an id or a text.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 
-/// The HTTP client could not be built.
-#[derive(Debug, thiserror::Error)]
-#[error("no HTTP client could be made")]
-pub struct NoClient(#[source] reqwest::Error);
-
-/// A chat server, or a load balancer in front of several.
-pub struct HttpChatRooms {
-    http: reqwest::Client,
-    rooms: Url,
-    keys: Arc<KeyRing>,
-    clock: Arc<dyn Clock>,
-}
-
-impl fmt::Debug for HttpChatRooms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpChatRooms")
-            .field("rooms", &self.rooms.as_str())
-            .finish_non_exhaustive()
-    }
-}
-
-impl HttpChatRooms {
-    /// A client of the chat server at this admin address. The newest of `keys` signs the tokens.
-    ///
-    /// # Errors
-    /// See [`NoClient`].
-    pub fn new(base: &Url, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Result<Self, NoClient> {
-        // A server in our own network: no proxy, and no redirects to follow.
-        let mut builder = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .no_proxy();
-        if base.scheme() == "http" {
-            builder = builder.tls_certs_only([]);
-        }
-        let mut rooms = base.clone();
-        let path = format!("{}/internal/rooms/", base.path().trim_end_matches('/'));
-        rooms.set_path(&path);
-        Ok(Self {
-            http: builder.build().map_err(NoClient)?,
-            rooms,
-            keys,
-            clock,
-        })
-    }
-
-    fn request(&self, room: &ChatRoom) -> Result<reqwest::RequestBuilder, PutRoomError> {
-        let refused = |why: String| PutRoomError::Refused(why);
-        let grant = ServiceGrant {
-            service: SERVICE.parse().expect("the constant is a service's name"),
-            token_id: TokenId::random(&mut rand::rng()),
-        };
-        let token = self.keys.sign_service(grant, self.clock.unix_millis());
-        let token = token.map_err(|error| refused(error.to_string()))?;
-        let url = self.rooms.join(&room.id.to_string());
-        let url = url.map_err(|error| refused(error.to_string()))?;
-        let mut request = self.http.put(url).bearer_auth(token.expose());
-        if let Some(trace) = TraceParent::current() {
-            request = request.header(TRACEPARENT, trace.to_string());
-        }
-        Ok(request.json(&RoomBody::of(room)))
-    }
-}
+/// Adapter over the chat server's internal API.
+#[derive(Debug)]
+pub struct HttpChatRooms(pub Arc<ChatApi>);
 
 #[async_trait]
 impl ChatRooms for HttpChatRooms {
     async fn put(&self, room: &ChatRoom) -> Result<(), PutRoomError> {
-        let away = |error: reqwest::Error| PutRoomError::Away(error.without_url().to_string());
-        let mut response = self.request(room)?.send().await.map_err(away)?;
-        let status = response.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(away)? {
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(PutRoomError::Away("its answer is too long".to_owned()));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        outcome(status, &body, room)
+        let call = Call {
+            method: &Method::PUT,
+            path: &format!("rooms/{}", room.id),
+            body: &RoomBody::of(room),
+            answer_bytes_max: ANSWER_BYTES_MAX,
+        };
+        let answer = self.0.call(call).await.map_err(|error| match error {
+            CallError::Away(why) => PutRoomError::Away(why),
+            CallError::Unsent(why) => PutRoomError::Refused(why),
+        })?;
+        outcome(answer.status, &answer.body, room)
     }
 }
 

@@ -32,7 +32,7 @@ use crate::metrics::Metrics;
 use crate::products::{self, State};
 use repo::{Offer, Place};
 
-pub use client::{HttpChatRooms, NoClient};
+pub use client::HttpChatRooms;
 pub use http::routes;
 pub use repo::outdated;
 pub use rooms::{ChatRoom, ChatRooms, Participant, PutRoomError};

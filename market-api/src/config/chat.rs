@@ -12,7 +12,7 @@ use super::parse_base_url;
 #[derive(Clone, Debug, Args)]
 pub struct ChatSettings {
     /// Admin address of the chat server (its --admin-listen, or a load balancer of several), where rooms are
-    /// created. Never a public one
+    /// created and domain events are posted. Never a public one
     #[arg(
         long,
         env = "MARKET_CHAT_URL",
@@ -26,7 +26,16 @@ pub struct ChatSettings {
     #[arg(long, env = "MARKET_CHAT_ANSWER_TIME", default_value = "2s", value_parser = parse_duration,
         value_name = "TIME")]
     pub chat_answer_time: Duration,
+
+    /// Time-out of a post of domain events to the chat server, after which the same events are posted again; at
+    /// most 1m. The lease of the instance that relays lasts 10s longer
+    #[arg(long, env = "MARKET_RELAY_ANSWER_TIME", default_value = "10s", value_parser = parse_duration,
+        value_name = "TIME")]
+    pub relay_answer_time: Duration,
 }
+
+/// Bound of the relay's time-out: far less than the 5 minutes after which the chat server refuses a post.
+const RELAY_ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 
 impl ChatSettings {
     pub(super) fn check(&self, mistakes: &mut Mistakes) {
@@ -34,6 +43,12 @@ impl ChatSettings {
             let what = "no answer comes in no time".to_owned();
             let right = "a time such as 2s".to_owned();
             mistakes.add("chat_answer_time", Mistake { what, right });
+        }
+        let relay = self.relay_answer_time;
+        if relay.is_zero() || relay > RELAY_ANSWER_TIME_MAX {
+            let what = format!("{relay:?} is no time in which events are stored");
+            let right = "a time such as 10s, up to 1m".to_owned();
+            mistakes.add("relay_answer_time", Mistake { what, right });
         }
     }
 }

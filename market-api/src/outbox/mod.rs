@@ -1,10 +1,17 @@
 //! Transactional outbox: domain events for the chat server, appended in the transaction that causes them.
 //!
-//! The table is the queue: its rows are committed, and stay until the chat server has acknowledged them.
+//! The table is the queue: its rows are committed, and stay until the chat server has stored their events.
 //! Events of an aggregate are numbered without gaps and are sent in that order. Their form is
 //! [`shared::event`]'s.
 //!
-//! What this module does not do: send. A relay reads and deletes the rows.
+//! Here are also the statements for the relay (its batches and its lease) and for operators (dead rows: events
+//! that the chat server refused).
+//!
+//! What this module does not do: send. The module `relay` does.
+
+mod dead;
+mod lease;
+mod rows;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +22,11 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row as _, query};
 
 use crate::db::row::{column, places};
-use crate::db::{Db, DbError, Lock, LockMode, Tx};
+use crate::db::{Lock, LockMode, Tx};
+
+pub use dead::{DEAD_LISTED_MAX, DeadEvent, ResendError, dead_events, resend, resend_all};
+pub use lease::{LeaseRecord, read_lease, replace_lease};
+pub use rows::{Backlog, OutboxRow, backlog, delete_sent, mark_dead, next_batch};
 
 /// An event to append.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +51,7 @@ impl NewEvent {
     }
 }
 
-/// Appends an event in this transaction. It locks the aggregate's number until the end, so events of one
+/// Appends an event in this transaction, whose COMMIT wakes the relay. It locks the aggregate's number until the end, so events of one
 /// aggregate wait for each other: take an aggregate that few transactions share. It comes last in the lock
 /// order.
 ///
@@ -82,6 +93,7 @@ pub async fn append_all(tx: &mut Tx<'_>, events: &[NewEvent]) -> Result<(), sqlx
             .bind(now.get());
     }
     insert.execute(tx.connection()).await?;
+    tx.notify_at_commit();
     Ok(())
 }
 
@@ -128,30 +140,4 @@ async fn next_numbers(
         return Err(sqlx::Error::Encode("two events of one aggregate".into()));
     }
     Ok(numbers)
-}
-
-/// The backlog of the outbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// Events not sent yet.
-    pub events: i64,
-    /// Age of the oldest of them in seconds; 0 if there are none.
-    pub oldest_seconds: i64,
-}
-
-/// Measures the backlog.
-///
-/// # Errors
-/// The database's.
-pub async fn pending(db: &Db) -> Result<Pending, DbError> {
-    let mut connection = db.read().await?;
-    let row = query("select count(*), min(occurred_at) from outbox where done_at is null")
-        .fetch_one(&mut *connection)
-        .await?;
-    let oldest: Option<i64> = row.try_get(1)?;
-    let age_ms = oldest.map_or(0, |oldest| db.now().get().saturating_sub(oldest));
-    Ok(Pending {
-        events: row.try_get(0)?,
-        oldest_seconds: (age_ms / 1_000).max(0),
-    })
 }

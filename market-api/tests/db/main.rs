@@ -659,6 +659,7 @@ async fn every_migration_is_applied_in_its_order(on: On) {
             "0009_purchases",
             "0010_scrap_indexes",
             "0011_room_names",
+            "0012_relay",
         ]
     );
 }

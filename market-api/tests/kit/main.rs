@@ -1,4 +1,4 @@
-//! Building blocks of the domains: idempotency keys, the outbox, scheduled jobs, on both databases.
+//! Building blocks of the domains: idempotency keys, the outbox and its relay, scheduled jobs, on both databases.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,6 +8,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chat;
 mod idempotency;
 mod outbox;
+mod relay;
 mod schedule;

@@ -269,6 +269,7 @@ async fn health_and_metrics_are_served_apart(on: On) {
     assert_eq!(get("/startupz").await.status, 503);
     let starting = json!({
         "ready": false, "draining": false, "reasons": ["it is starting"], "database": "ok",
+        "relay": "ok",
     });
     assert_eq!(get("/readyz").await.json(), starting);
     site.market.set_started();
@@ -284,6 +285,7 @@ async fn health_and_metrics_are_served_apart(on: On) {
     for line in [
         "market_outbox_pending 2",
         "market_outbox_oldest_age_seconds 7",
+        "market_outbox_dead 0",
         r#"market_db_connections{state="used"} "#,
         r#"market_db_writes_total{outcome="kept"} "#,
         r#"market_logins_total{outcome="ok",provider="kakao"} 1"#,
@@ -302,6 +304,7 @@ async fn node_stays_ready_without_its_database(on: On) {
     let answer = site.ask_url(Method::GET, &url).send().await;
     let expected = json!({
         "ready": true, "draining": false, "reasons": [], "database": "unavailable",
+        "relay": "ok",
     });
     assert_eq!((answer.status, answer.json()), (200, expected));
     let answer = site.ask(Method::GET, CASH).by(&one).send().await;

@@ -35,12 +35,15 @@ fn client() -> Client {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopping_fails_readiness_first_and_finishes_requests() {
     let mut program = start("--lame-duck=1h").await;
-    let ready = json!({"ready": true, "draining": false, "reasons": [], "database": "ok"});
+    let ready = json!({
+        "ready": true, "draining": false, "reasons": [], "database": "ok", "relay": "ok",
+    });
     assert_eq!(readiness(&program).await, (StatusCode::OK, ready));
 
     program.signal("TERM").await;
     let leaving = json!({
         "ready": false, "draining": true, "reasons": ["it is stopping"], "database": "ok",
+        "relay": "ok",
     });
     eventually("not ready", async || {
         readiness(&program).await == (StatusCode::SERVICE_UNAVAILABLE, leaving.clone())

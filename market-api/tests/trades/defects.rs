@@ -74,7 +74,7 @@ async fn defect_4_purchase_changes_nothing_but_the_database(on: On) {
     shop.members(2, 1_000).await;
     let offer = shop.market.offer_as(1, 1_000, 10, false).await.unwrap();
     let trade = shop.buy(2, offer, None).await.unwrap();
-    let open = "select count(*) from outbox where done_at is null";
+    let open = "select count(*) from outbox where dead_at is null";
     assert_eq!(shop.market.int(open).await, 2);
     for aggregate in [format!("trade:{trade}"), format!("product:{offer}")] {
         let one = format!("select count(*) from outbox where aggregate = '{aggregate}'");

@@ -1,0 +1,150 @@
+//! HTTP client of the chat server's internal API, on its admin port. Authenticates with a service token.
+//!
+//! One client for everything that the market sends there: rooms (`chats`) and domain events (`relay`).
+//!
+//! What this module does not do: interpret responses, retry, or set deadlines. The callers do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use reqwest::Url;
+use reqwest::redirect::Policy;
+use serde::Serialize;
+use shared::claims::{ServiceGrant, TokenId};
+use shared::clock::Clock;
+use shared::trace::{TRACEPARENT, TraceParent};
+
+use crate::auth::KeyRing;
+
+/// The service name in the token.
+const SERVICE: &str = "market-api";
+
+/// The HTTP client could not be built.
+#[derive(Debug, thiserror::Error)]
+#[error("no HTTP client could be made")]
+pub struct NoClient(#[source] reqwest::Error);
+
+/// Why a request has no response.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The chat server is unreachable, or its response broke off or is too long. A retry may succeed.
+    #[error("{0}")]
+    Away(String),
+    /// The request could not be made: a defect, or a key that does not sign.
+    #[error("{0}")]
+    Unsent(String),
+}
+
+/// A request.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a, B> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path below `/internal/`.
+    pub path: &'a str,
+    /// The body, sent as JSON.
+    pub body: &'a B,
+    /// Bound of the response in bytes.
+    pub answer_bytes_max: usize,
+}
+
+/// A response, of whatever program is at the address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A chat server, or a load balancer in front of several.
+pub struct ChatApi {
+    http: reqwest::Client,
+    base: Url,
+    keys: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for ChatApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatApi")
+            .field("base", &self.base.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ChatApi {
+    /// A client of the chat server at this admin address. The newest of `keys` signs the tokens.
+    ///
+    /// # Errors
+    /// See [`NoClient`].
+    pub fn new(base: &Url, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Result<Self, NoClient> {
+        // A server in our own network: no proxy, and no redirects to follow.
+        let mut builder = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .no_proxy();
+        if base.scheme() == "http" {
+            builder = builder.tls_certs_only([]);
+        }
+        let mut internal = base.clone();
+        let path = format!("{}/internal/", base.path().trim_end_matches('/'));
+        internal.set_path(&path);
+        Ok(Self {
+            http: builder.build().map_err(NoClient)?,
+            base: internal,
+            keys,
+            clock,
+        })
+    }
+
+    /// Sends a request. Any response is a success here, whatever its status.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn call<B: Serialize + Sync>(&self, call: Call<'_, B>) -> Result<Answer, CallError> {
+        let away = |error: reqwest::Error| CallError::Away(with_cause(error.without_url()));
+        let mut response = self.request(&call)?.send().await.map_err(away)?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(away)? {
+            if body.len() + chunk.len() > call.answer_bytes_max {
+                return Err(CallError::Away("its answer is too long".to_owned()));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, body })
+    }
+
+    fn request<B: Serialize>(
+        &self,
+        call: &Call<'_, B>,
+    ) -> Result<reqwest::RequestBuilder, CallError> {
+        let grant = ServiceGrant {
+            service: SERVICE.parse().expect("the constant is a service's name"),
+            token_id: TokenId::random(&mut rand::rng()),
+        };
+        let token = self.keys.sign_service(grant, self.clock.unix_millis());
+        let token = token.map_err(|error| CallError::Unsent(error.to_string()))?;
+        let url = self.base.join(call.path);
+        let url = url.map_err(|error| CallError::Unsent(error.to_string()))?;
+        let mut request = self.http.request(call.method.clone(), url);
+        if let Some(trace) = TraceParent::current() {
+            request = request.header(TRACEPARENT, trace.to_string());
+        }
+        Ok(request.bearer_auth(token.expose()).json(call.body))
+    }
+}
+
+/// The innermost cause says what happened, for example that the connection was refused.
+fn with_cause(error: reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    let (shown, cause) = (error.to_string(), cause.to_string());
+    match shown == cause {
+        true => shown,
+        false => format!("{shown}: {cause}"),
+    }
+}
