@@ -9,6 +9,7 @@ use crate::site::{Answer, Ask, Cookies, Site};
 use crate::support::{On, eventually};
 
 on_both! {
+    defect_6_purchase_succeeds_while_nobody_can_be_notified,
     running_server_announces_start_and_end_of_bought_time,
 }
 
@@ -132,6 +133,29 @@ async fn purchase_of(site: &Site, buyer: &Cookies, path: &str, form: Value, pric
     assert_eq!(again.text, first.text);
     keyed("a", &other).send().await.is(422, 5009);
     first.json()
+}
+
+/// The first site pushed to the seller within the purchase, which failed with the push. The site's chat server is
+/// unreachable.
+async fn defect_6_purchase_succeeds_while_nobody_can_be_notified(on: On) {
+    let site = Site::start(on).await;
+    let (seller, buyer) = (site.log_in("kakao", 1).await, site.log_in("kakao", 2).await);
+    give_cash(&site, 10_000).await;
+    let offer = site.ask(Method::POST, "/api/products/mobile-data");
+    let offer = offer.by(&seller).json(&products::data(1).unwrap());
+    offer.send().await.is(200, 0);
+    let posts = "market_relay_posts_total{outcome=\"away\"}";
+    eventually("the chat server is found away", async || {
+        let metrics = format!("{}/metrics", site.admin_base);
+        let page = site.ask_url(Method::GET, &metrics).send().await.text;
+        page.lines()
+            .any(|line| line.starts_with(posts) && !line.ends_with(" 0"))
+    })
+    .await;
+    let ask = site.ask(Method::POST, DATA).by(&buyer);
+    ask.json(&purchase(1).unwrap()).send().await.is(200, 0);
+    let waiting = "select count(*) from outbox where kind = 'trade.completed' and dead_at is null";
+    assert_eq!(site.number(waiting).await, 1);
 }
 
 /// The jobs are the server's own: nothing here runs them.
