@@ -2,14 +2,18 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 use hyper::body::{Body, Frame};
 use shared::claims::MemberToken;
+use stomp::Command;
 
 use crate::rest::site::{PAGE, Site, group, message};
+use crate::support::client::json;
 use crate::support::faulty_store::{EVERY, Fault};
+use crate::support::raw::Raw;
 
 const READ: &str = "/api/chat-messages/4194305/read-status";
 
@@ -197,4 +201,45 @@ async fn the_store_away_shows_and_makes_no_node_unready() {
         "{}",
         page.text
     );
+}
+
+/// The market renews cookies; while it is away the refresh cookie is enough.
+#[tokio::test]
+async fn chat_goes_on_without_the_market_also_with_a_lapsed_access_cookie() {
+    let first = Site::start().await;
+    let (site, market_away) = first.with_market().await;
+    site.pair(1, 1, 2).await;
+    market_away.cancel();
+    site.wait(Duration::from_secs(2 * 3_600));
+    let cookies = |member| {
+        let token = |kind| site.token(member, kind);
+        let (access, refresh) = (token(MemberToken::Access), token(MemberToken::Refresh));
+        format!(
+            "accessToken={}; refreshToken={}",
+            access.expose(),
+            refresh.expose()
+        )
+    };
+    let by_access = site.ask(Method::GET, "/api/chat-room").by(1).send().await;
+    assert_eq!((by_access.status, by_access.code()), (401, 2007));
+    let list = site.ask(Method::GET, "/api/chat-room").by_cookie(1);
+    assert_eq!(list.send().await.status, 200);
+    let mut sockets = Vec::new();
+    for member in [1, 2] {
+        let upgrade = [("Cookie", &*cookies(member)), ("Origin", PAGE)];
+        let (mut raw, answer) = Raw::upgrade(site.address(), &upgrade).await;
+        assert_eq!(answer.status, 101);
+        raw.text("CONNECT\naccept-version:1.2\n\n\0").await;
+        raw.expect(Command::Connected).await;
+        raw.text("SUBSCRIBE\nid:0\ndestination:/sub/1\nreceipt:s\n\n\0")
+            .await;
+        raw.expect(Command::Receipt).await;
+        sockets.push(raw);
+    }
+    let hello = "SEND\ndestination:/pub/1\n\n{\"message\":\"hello\"}\0";
+    sockets[0].text(hello).await;
+    for raw in &mut sockets {
+        let message = raw.expect(Command::Message).await;
+        assert_eq!(json(&message)["message"], "hello");
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::routing::get;
 use bytes::Bytes;
 use chat_server::app::{Adapters, Node, Stores};
 use chat_server::append::Appender;
@@ -30,6 +31,7 @@ use shared::config::{Secret, parse};
 use shared::drain::Drain;
 use shared::ids::{MemberId, MessageId, RoomId, Seq};
 use shared::web::{self, Serving};
+use tokio_util::sync::CancellationToken;
 
 use crate::support::faulty_store::FaultyStore;
 
@@ -103,6 +105,28 @@ impl Site {
         let url = format!("http://{}/keys", port.local_addr().unwrap());
         drop(port);
         Self::serve(self.beginning(), KeySource::Url(url)).await
+    }
+
+    /// Another node, whose keys come from a market. The market is away once the token is cancelled.
+    pub(crate) async fn with_market(&self) -> (Self, CancellationToken) {
+        let keys = std::fs::read_to_string(self.folder.path().join("keys.json")).unwrap();
+        let routes = Router::new().route("/keys", get(async || keys));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/keys", listener.local_addr().unwrap());
+        let away = CancellationToken::new();
+        let serving = axum::serve(listener, routes).into_future();
+        drop(tokio::spawn(
+            away.clone().run_until_cancelled_owned(serving),
+        ));
+        (
+            Self::serve(self.beginning(), KeySource::Url(url)).await,
+            away,
+        )
+    }
+
+    /// Where WebSockets are opened, too.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.base.trim_start_matches("http://").parse().unwrap()
     }
 
     fn beginning(&self) -> Beginning {
