@@ -2,6 +2,7 @@
 //! adapters.
 
 mod parts;
+mod push;
 mod tasks;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::presence::local::{LocalPresence, LocalPresenceParts};
 use crate::presence::redis::{PresenceTuning, RedisPresence, RedisPresenceParts};
 use crate::presence::{GRACE, Presence, PresenceChange, PresenceError};
+use crate::push::{Push, PushServices, PushSetupError};
 use crate::stopping::{Stop, Stopping};
 use crate::store::embedded::{EmbeddedStore, NodeContext};
 use crate::store::scylla::ScyllaStore;
@@ -58,6 +60,9 @@ pub enum BuildError {
     /// The keys.
     #[error("the keys for checking tokens cannot be had")]
     Keys(#[source] OpenError),
+    /// The push services.
+    #[error("push notifications cannot be set up")]
+    Push(#[source] PushSetupError),
 }
 
 /// A chat node, ready to be served.
@@ -67,6 +72,8 @@ pub struct Node {
     pub services: Arc<Services>,
     /// Carries out control messages of operators and other nodes.
     pub node_control: Arc<NodeControl>,
+    /// Push notifications, and what members want of them.
+    pub push: Push,
     bus: Arc<dyn Bus>,
     presence: Arc<dyn Presence>,
     stores: Stores,
@@ -130,7 +137,7 @@ impl Node {
     /// Puts a node together on what is open already, and starts its own tasks in `drain`.
     ///
     /// # Errors
-    /// [`BuildError::Keys`].
+    /// [`BuildError::Keys`], [`BuildError::Push`].
     pub async fn assemble(
         config: &Config,
         adapters: Adapters,
@@ -143,10 +150,13 @@ impl Node {
             Arc::clone(&clock),
         );
         let auth = auth.await.map_err(BuildError::Keys)?;
+        let push_services = PushServices::open(&config.push, &clock).map_err(BuildError::Push)?;
+        let (pusher, offers) = push::pusher(&push_services, &adapters.metrics);
         let parts = Parts {
             stores: &adapters.stores,
             bus: Arc::clone(&adapters.bus),
             presence: Arc::clone(&adapters.presence),
+            pusher: pusher.clone(),
             auth: Arc::new(auth),
             clock,
             drain,
@@ -155,6 +165,8 @@ impl Node {
         let (services, node_control, checks) = parts.services(config);
         let (services, node_control) = (Arc::new(services), Arc::new(node_control));
         let health = adapters.health;
+        let records = &adapters.stores.records;
+        let push = push::start(&services, records, push_services, (pusher, offers), config);
         let events = (adapters.heard, adapters.presence_changes);
         tasks::start(&services, &node_control, checks, &health, events);
         let http = HttpState {
@@ -168,6 +180,7 @@ impl Node {
                 clock: Arc::clone(&services.clock),
                 metrics: Arc::clone(&services.metrics),
             })),
+            push: push.clone(),
             connections: Arc::clone(&services.connections),
             node_control: Arc::clone(&node_control),
             hub: services.hub.clone(),
@@ -183,6 +196,7 @@ impl Node {
         Ok(Self {
             services,
             node_control,
+            push,
             bus: adapters.bus,
             presence: adapters.presence,
             stores: adapters.stores,
@@ -258,6 +272,7 @@ impl Node {
         let Self {
             services,
             node_control,
+            push,
             bus,
             presence,
             stores,
@@ -265,7 +280,7 @@ impl Node {
             stop_times: _,
         } = self;
         // They have the store, too.
-        drop((services, node_control, bus, presence, http));
+        drop((services, node_control, push, bus, presence, http));
         stores.close()
     }
 }

@@ -3,6 +3,7 @@
 mod bounds;
 mod bus;
 mod command;
+mod push;
 mod stop;
 mod store;
 
@@ -24,6 +25,7 @@ use crate::store::SyncMode;
 pub use bounds::Bounds;
 pub use bus::{BusUrl, RedisFlags};
 pub use command::{Command, CommandLine};
+pub use push::{AccountSource, PushFlags};
 pub use stop::{CLOSE_MAX, Rebalance, StopTimes};
 pub use store::{ConsistencyFlag, ScyllaFlags, StoreUrl};
 
@@ -113,6 +115,10 @@ pub struct Config {
     #[arg(long, env = "CHAT_HTTP_IDLE_TIME", default_value = "75s", value_parser = parse_duration,
         value_name = "TIME")]
     pub http_idle_time: Duration,
+
+    /// Push notifications
+    #[command(flatten)]
+    pub push: PushFlags,
 
     /// Limits and time-outs
     #[command(flatten)]
@@ -343,6 +349,7 @@ impl Settings for Config {
         self.stop.check(mistakes);
         self.scylla.check(mistakes);
         self.redis.check(&self.bus, mistakes);
+        self.push.check(mistakes);
         let mut must = |good, setting, what, right| must(mistakes, good, setting, what, right);
         must(
             self.http_idle_time >= Duration::from_secs(1),

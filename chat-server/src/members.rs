@@ -144,6 +144,16 @@ impl Members {
             .await
     }
 
+    /// Whether the account is blocked, by what was read within the last [`CACHE_AGE_MAX`].
+    ///
+    /// # Errors
+    /// [`MemberError::Unavailable`].
+    pub async fn is_blocked(&self, member: MemberId) -> Result<bool, MemberError> {
+        let read = || self.read_standing(member);
+        let standing = self.standings.get(member, read).await?;
+        Ok(standing.status == AccountStatus::Blocked)
+    }
+
     /// What of these sessions of a member must not go on, read from the store now.
     ///
     /// # Errors

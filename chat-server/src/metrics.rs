@@ -8,6 +8,7 @@ mod events;
 mod labels;
 mod make;
 mod presence;
+mod push;
 mod store;
 
 use prometheus::core::Collector as _;
@@ -20,6 +21,9 @@ pub use labels::{BlockedAt, BusDirection, ControlKind, CountersBy, HeadRead, Sen
 use labels::{CONTROL_KINDS, COUNTED, HEAD_READS, by_label};
 use make::Make;
 pub use presence::PresenceMetrics;
+pub use push::{
+    PushDeliveries, PushDrop, PushKind, PushMetrics, PushOutcome, PushSkip, PushVia, TargetRemoval,
+};
 pub use store::{StoreErrorKind, StoreOp, StoreSeconds};
 
 /// The chat server's metrics.
@@ -128,6 +132,8 @@ pub struct Metrics {
     pub bus_publish_seconds: Histogram,
     /// Presence of members.
     pub presence: PresenceMetrics,
+    /// Push notifications.
+    pub push: PushMetrics,
 }
 
 impl Metrics {
@@ -336,6 +342,7 @@ impl Metrics {
                 "From sending a batch to the bus to its last answer",
             ),
             presence: PresenceMetrics::new(counter),
+            push: PushMetrics::new(&make),
             registry: make.0.clone(),
         }
     }

@@ -189,6 +189,14 @@ impl Rooms {
         self.cache.access(room, member).await
     }
 
+    /// The room, without a check of permission: for work of the server's own.
+    ///
+    /// # Errors
+    /// See [`RoomError`].
+    pub async fn room(&self, room: RoomId) -> Result<Arc<Room>, RoomError> {
+        self.cache.room(room).await
+    }
+
     /// The `size` entries before `before`, or the newest ones.
     ///
     /// The position alone decides, so a message that is sent meanwhile changes no later page.

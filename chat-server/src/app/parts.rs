@@ -21,6 +21,7 @@ use crate::inbox::{Inboxes, InboxesParts};
 use crate::members::{Members, MembersParts};
 use crate::metrics::Metrics;
 use crate::presence::Presence;
+use crate::push::Pusher;
 use crate::rooms::{Rooms, RoomsParts};
 
 /// The adapters of a node.
@@ -28,6 +29,7 @@ pub(super) struct Parts<'s> {
     pub(super) stores: &'s Stores,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) presence: Arc<dyn Presence>,
+    pub(super) pusher: Pusher,
     pub(super) auth: Arc<Authenticator>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) drain: Drain,
@@ -44,6 +46,7 @@ impl Parts<'_> {
             stores,
             bus,
             presence,
+            pusher: _,
             auth,
             clock,
             drain,
@@ -111,6 +114,7 @@ impl Parts<'_> {
     }
 
     fn appender(&self, heads: &RoomHeads, hub: Hub) -> Appender {
+        let pusher = self.pusher.clone();
         Appender::new(AppenderParts {
             store: Arc::clone(&self.stores.messages),
             heads: heads.clone(),
@@ -119,6 +123,7 @@ impl Parts<'_> {
             drain: self.drain.clone(),
             metrics: Arc::clone(&self.metrics),
             stored: Box::new(move |topic, entries| hub.take_stored(topic, entries)),
+            placed: Box::new(move |topic, seq, draft| pusher.offer_stored(topic, seq, draft)),
         })
     }
 

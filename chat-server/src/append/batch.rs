@@ -79,7 +79,7 @@ async fn attempt(
         ..
     } = SeqAssignment::of(state, open);
     if entries.is_empty() {
-        finish(parts, open);
+        finish(parts, topic, open);
         publish_again(parts, topic, state.head, &repeated).await;
         return Ok(());
     }
@@ -137,7 +137,7 @@ fn on_applied(
         warn_if_nearly_full(topic, newest.seq);
         parts.heads.note(topic, newest); // so that a list read after the receipt shows it
     }
-    finish(parts, open);
+    finish(parts, topic, open);
     let entries: Arc<[Arc<Entry>]> = entries.into();
     (parts.stored)(topic, &entries);
     parts.bus.publish(topic, entries);

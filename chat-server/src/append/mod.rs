@@ -86,6 +86,10 @@ pub type Done = Box<dyn FnOnce(Outcome) + Send>;
 /// order of the log; a repeated send's once more.
 pub type Stored = Box<dyn Fn(Topic, &Arc<[Arc<Entry>]>) + Send + Sync>;
 
+/// Receives a draft that a send of this node has stored, with its position; must not block. A draft that
+/// was stored before is not received again.
+pub type Placing = Box<dyn Fn(Topic, Seq, &Draft) + Send + Sync>;
+
 /// All topics' appenders of a node.
 pub struct Appender {
     parts: Arc<AppenderParts>,
@@ -108,6 +112,8 @@ pub struct AppenderParts {
     pub metrics: Arc<Metrics>,
     /// This node's hub.
     pub stored: Stored,
+    /// The pusher.
+    pub placed: Placing,
 }
 
 impl Appender {

@@ -11,7 +11,7 @@ use super::log_tail::LogTail;
 use super::queue::{Job, TopicQueue};
 use super::window::Repeated;
 use super::{AppendError, AppenderParts, Outcome, Placed, SEND_DEADLINE};
-use crate::log::{Draft, Entry};
+use crate::log::{Draft, Entry, Topic};
 use crate::metrics::SendOutcome;
 
 /// A send without an outcome.
@@ -211,7 +211,7 @@ pub(super) fn refuse_all(open: &mut Vec<PendingSend>, error: AppendError) {
 }
 
 /// Gives an outcome to every send whose drafts all have a position; the others stay pending.
-pub(super) fn finish(parts: &AppenderParts, open: &mut Vec<PendingSend>) {
+pub(super) fn finish(parts: &AppenderParts, topic: Topic, open: &mut Vec<PendingSend>) {
     let (settled, unsettled) = open.drain(..).partition(PendingSend::is_settled);
     *open = unsettled;
     let settled: Vec<PendingSend> = settled;
@@ -228,7 +228,12 @@ pub(super) fn finish(parts: &AppenderParts, open: &mut Vec<PendingSend>) {
             seq: found.seq(),
             is_new: matches!(found, Found::Own(_)) && !joined,
         });
-        let placed = placed.collect();
+        let placed: Vec<Placed> = placed.collect();
+        for (draft, placed) in send.job.drafts.iter().zip(&placed) {
+            if placed.is_new {
+                (parts.placed)(topic, placed.seq, draft);
+            }
+        }
         send.finish(Ok(placed));
     }
 }

@@ -75,6 +75,7 @@ impl Fixture {
             clock,
             drain,
             metrics,
+            placed: Box::new(|_, _, _| {}),
             stored: Box::new(move |_, entries| {
                 let seqs = seqs(entries);
                 shown.lock().unwrap().push(format!("shown {seqs:?}"));

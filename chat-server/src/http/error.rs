@@ -4,6 +4,7 @@ use shared::web::{ApiError, ErrorCode};
 
 use crate::auth::AuthError;
 use crate::members::MemberError;
+use crate::push::PushStoreUnavailable;
 use crate::rooms::{DeleteError, MarkError, PageError, PutError, RoomError};
 
 impl From<AuthError> for ApiError {
@@ -23,6 +24,12 @@ impl From<MemberError> for ApiError {
             MemberError::SessionEnded(_) => ErrorCode::TokenInvalid,
             MemberError::Unavailable => ErrorCode::ChatUnavailable,
         })
+    }
+}
+
+impl From<PushStoreUnavailable> for ApiError {
+    fn from(PushStoreUnavailable: PushStoreUnavailable) -> Self {
+        Self::from(ErrorCode::ChatUnavailable)
     }
 }
 

@@ -12,6 +12,8 @@ mod internal;
 mod messages;
 mod notifications;
 mod ops;
+mod preferences;
+mod push;
 mod rooms;
 
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use crate::inbox::Inboxes;
 use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
+use crate::push::Push;
 use crate::rooms::Rooms;
 use crate::stopping::Stop;
 
@@ -53,6 +56,8 @@ pub struct HttpState {
     pub inboxes: Arc<Inboxes>,
     /// Receiver of the market's events.
     pub events: Arc<Events>,
+    /// Push notifications, and what members want of them.
+    pub push: Push,
     /// Open connections.
     pub connections: Arc<Connections>,
     /// Carries out control messages of operators.
@@ -115,6 +120,12 @@ fn public_routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(notifications::unread_count))
         .routes(routes!(notifications::mark_read))
         .routes(routes!(notifications::delete))
+        .routes(routes!(push::save_token))
+        .routes(routes!(push::remove_token))
+        .routes(routes!(push::subscribe, push::unsubscribe))
+        .routes(routes!(push::vapid_key))
+        .routes(routes!(preferences::get, preferences::put))
+        .routes(routes!(preferences::mute, preferences::unmute))
 }
 
 fn internal_routes() -> OpenApiRouter<HttpState> {

@@ -71,6 +71,7 @@ fn node_on(bus: Arc<dyn Bus>, heard: Receiver<BusEvent>, store: &Arc<EmbeddedSto
         clock: Arc::new(SystemClock),
         drain,
         metrics: Arc::clone(&metrics),
+        placed: Box::new(|_, _, _| {}),
         stored: Box::new(move |topic, entries| shown.take_stored(topic, entries)),
     });
     Node {

@@ -39,6 +39,12 @@ pub struct CountersBy<L> {
 }
 
 impl<L: Copy + PartialEq> CountersBy<L> {
+    pub(super) fn of<const N: usize>(children: [(L, IntCounter); N]) -> Self {
+        Self {
+            children: children.into(),
+        }
+    }
+
     /// Counts this value; another value is not counted, and a test ensures that there is none.
     pub fn count(&self, label: L) {
         if let Some((_, child)) = self.children.iter().find(|(known, _)| *known == label) {
@@ -112,12 +118,9 @@ pub enum BusDirection {
     Out,
 }
 
-pub(super) fn by_label<L, const N: usize>(
+pub(super) fn by_label<L: Copy + PartialEq, const N: usize>(
     family: &IntCounterVec,
     labels: [(L, &'static str); N],
 ) -> CountersBy<L> {
-    let children = labels.map(|(label, text)| (label, family.with_label_values(&[text])));
-    CountersBy {
-        children: children.into(),
-    }
+    CountersBy::of(labels.map(|(label, text)| (label, family.with_label_values(&[text]))))
 }

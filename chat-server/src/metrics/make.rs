@@ -22,6 +22,10 @@ impl Make {
         self.registered(IntCounterVec::new(Opts::new(name, help), &[label]))
     }
 
+    pub(super) fn counters_of(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.registered(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
     pub(super) fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.registered(IntGauge::new(name, help))
     }

@@ -1,22 +1,36 @@
 //! Push notifications to members without a live connection: the seam to push services and its adapters.
 //!
 //! A browser subscription (Web Push) and a token of Firebase Cloud Messaging are both a [`Target`]; an adapter
-//! of [`PushService`] delivers one message to one target and reports what to do with the target.
+//! of [`PushService`] delivers one message to one target and reports what to do with the target. The [`Pusher`] decides
+//! which members get a push: by presence, by their preferences and mutes, at most once per event.
 //!
 //! What this module does not do: store messages. What a push announces is in an inbox or a room already,
 //! so a lost push loses nothing.
 
+mod considering;
 pub mod fcm;
 mod http;
+mod lane;
 mod message;
+mod preferences;
+mod pusher;
+mod services;
+mod targets;
 pub mod web;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 pub use message::{CollapseKey, PushMessage, PushText};
+pub use preferences::{CACHE_AGE_MAX, Channel, Class, MemberPreferences, Mute, Preferences};
+pub use pusher::{BIG_ROOM, NOTICE_TTL, Offers, OnlineHere, PushNotice, Pusher, PusherParts};
+pub use services::PushServices;
+pub use targets::{
+    PushStoreUnavailable, SavedTarget, TARGETS_MAX, TargetDigest, Targets, TargetsParts,
+};
 
 /// Where a push is delivered to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +63,19 @@ pub enum Delivery {
 pub trait PushService: fmt::Debug + Send + Sync {
     /// Delivers a message to a target of this service's kind.
     async fn deliver(&self, message: &PushMessage, target: &Target) -> Delivery;
+}
+
+/// A node's push notifications.
+#[derive(Clone, Debug)]
+pub struct Push {
+    /// Takes offers.
+    pub pusher: Pusher,
+    /// Targets of members.
+    pub targets: Arc<Targets>,
+    /// What members want.
+    pub preferences: Arc<MemberPreferences>,
+    /// The public key for browsers' subscriptions, if there are any.
+    pub vapid_key: Option<Arc<str>>,
 }
 
 /// An adapter could not be built.

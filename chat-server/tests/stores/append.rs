@@ -56,6 +56,7 @@ fn node(store: &Arc<EmbeddedStore>) -> Node {
         clock: Arc::new(SystemClock),
         drain,
         metrics,
+        placed: Box::new(|_, _, _| {}),
         stored: Box::new(move |_, entries| {
             given
                 .lock()

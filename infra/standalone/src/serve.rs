@@ -8,7 +8,9 @@ use std::time::Duration;
 use axum::Router;
 use chat_server::app::{BuildError, Node};
 use chat_server::auth::KeySource;
-use chat_server::config::{BusUrl, Config, RedisFlags, ScyllaFlags, StopTimes, StoreUrl};
+use chat_server::config::{
+    BusUrl, Config, PushFlags, RedisFlags, ScyllaFlags, StopTimes, StoreUrl,
+};
 use chat_server::store::StoreError;
 use market_api::app::BuildError as MarketBuildError;
 use shared::clock::{Clock, SystemClock};
@@ -27,6 +29,7 @@ use crate::keys::{DevKey, KeyError, SITE};
 use crate::login::{self, Login};
 use crate::market::{self, Urls};
 use crate::page;
+use crate::push;
 use crate::settings::Serve;
 
 /// How long connections may take to close. A single node has no other to move clients to:
@@ -37,7 +40,14 @@ const GOODBYE_MAX: Duration = Duration::from_millis(500);
 const BACKLOG: u32 = 4_096;
 
 /// Prefixes of all entries that this program keeps in its data folder.
-const OURS: [&str; 5] = ["chat", "dev-key.pem", "images", "jwks.json", "market.db"];
+const OURS: [&str; 6] = [
+    "chat",
+    "dev-key.pem",
+    "images",
+    "jwks.json",
+    "market.db",
+    push::VAPID_KEY,
+];
 
 /// Why serving did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -113,9 +123,10 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     let address = port.socket.local_addr()?;
     let key = DevKey::open(&settings.data)?;
     files::close_to_others(&settings.data, &OURS)?;
-    let mut config = chat_config(settings, &key)?;
-    config.limits.fit(open_files);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let push = push::start(&settings.data, &clock, &drain)?;
+    let mut config = chat_config(settings, &key, push)?;
+    config.limits.fit(open_files);
     let node = Node::build(&config, clock.clone(), drain.clone()).await;
     let node = node.map_err(|source| ServeError::Build {
         folder: settings.data.display().to_string(),
@@ -193,7 +204,7 @@ fn listen_error(address: SocketAddr, source: io::Error) -> ServeError {
 }
 
 /// The settings of the embedded chat server: its own flags, and fixed values for the rest.
-fn chat_config(settings: &Serve, key: &DevKey) -> Result<Config, KeyError> {
+fn chat_config(settings: &Serve, key: &DevKey, push: PushFlags) -> Result<Config, KeyError> {
     Ok(Config {
         listen: settings.listen,
         admin_listen: settings.listen,
@@ -206,6 +217,7 @@ fn chat_config(settings: &Serve, key: &DevKey) -> Result<Config, KeyError> {
         token_audience: SITE.to_owned(),
         allowed_origins: settings.origins(),
         http_idle_time: settings.market.idle_time,
+        push,
         limits: settings.chat.clone(),
         stop: StopTimes::at_once(GOODBYE_MAX),
         log_format: settings.log_format,

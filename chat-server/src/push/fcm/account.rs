@@ -9,6 +9,7 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use super::super::PushSetupError;
+use crate::config::AccountSource;
 
 /// 64 KiB: the file has 2.4 KiB.
 const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -33,7 +34,14 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn read(path: &Path) -> Result<Self, PushSetupError> {
+    pub(super) fn open(source: &AccountSource) -> Result<Self, PushSetupError> {
+        match source {
+            AccountSource::File(path) => Self::read(path),
+            AccountSource::Text(text) => Self::parse(text.expose().as_bytes()),
+        }
+    }
+
+    fn read(path: &Path) -> Result<Self, PushSetupError> {
         let file = |source| PushSetupError::File {
             path: path.to_owned(),
             source,

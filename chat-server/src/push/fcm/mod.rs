@@ -8,7 +8,6 @@ mod access;
 mod account;
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use self::access::AccessTokens;
 use self::account::Account;
 use super::http::{self, Answer, NoAnswer, causes};
 use super::{Delivery, PushMessage, PushService, PushSetupError, Target};
+use crate::config::AccountSource;
 
 /// A token's longest form. FCM's own have about 170 characters.
 const TOKEN_BYTES_MAX: usize = 1_024;
@@ -69,12 +69,16 @@ impl fmt::Debug for Fcm {
 }
 
 impl Fcm {
-    /// The service at this base URL, with the service account of this file.
+    /// The service at this base URL, with this service account.
     ///
     /// # Errors
     /// See [`PushSetupError`].
-    pub fn open(file: &Path, base: &Url, clock: Arc<dyn Clock>) -> Result<Self, PushSetupError> {
-        let account = Account::read(file)?;
+    pub fn open(
+        account: &AccountSource,
+        base: &Url,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, PushSetupError> {
+        let account = Account::open(account)?;
         let path = format!(
             "{}/v1/projects/{}/messages:send",
             base.path().trim_end_matches('/'),

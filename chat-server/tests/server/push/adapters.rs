@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_server::config::AccountSource;
 use chat_server::push::fcm::{Fcm, Token};
 use chat_server::push::web::{Endpoint, Subscription, SubscriptionKeys, WebPush, WebPushSettings};
 use chat_server::push::{CollapseKey, Delivery, PushMessage, PushService, PushText, Target};
@@ -22,7 +23,8 @@ fn message() -> PushMessage {
 }
 
 fn fcm(outside: &Outside, clock: Arc<dyn Clock>) -> Fcm {
-    Fcm::open(&outside.path("account.json"), &outside.fcm_url, clock).unwrap()
+    let account = AccountSource::File(outside.path("account.json"));
+    Fcm::open(&account, &outside.fcm_url, clock).unwrap()
 }
 
 fn token(text: &str) -> Target {

@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::json;
 
 use crate::rest::notifications::{id as notification, post, trade};
+use crate::rest::push::{bad_bodies, subscription};
 use crate::rest::site::{PAGE, Site, documented, group, message, pair};
 use crate::support::faulty_store::{EVERY, Fault};
 
@@ -32,6 +33,15 @@ fn member_routes() -> Vec<(Method, String)> {
             Method::DELETE,
             format!("/api/notifications/{}", notification(1, 2)),
         ),
+        (Method::POST, "/api/fcm/save".to_owned()),
+        (Method::DELETE, "/api/fcm".to_owned()),
+        (Method::POST, "/api/push/subscriptions".to_owned()),
+        (Method::DELETE, "/api/push/subscriptions".to_owned()),
+        (Method::GET, "/api/push/vapid-key".to_owned()),
+        (Method::GET, "/api/notifications/preferences".to_owned()),
+        (Method::PUT, "/api/notifications/preferences".to_owned()),
+        (Method::POST, "/api/chat-room/1/mute".to_owned()),
+        (Method::DELETE, "/api/chat-room/1/mute".to_owned()),
     ]
 }
 
@@ -39,6 +49,10 @@ fn member_routes() -> Vec<(Method, String)> {
 fn body_of(path: &str) -> String {
     match path {
         "/api/notifications/read" => json!({ "upTo": notification(1, 1) }).to_string(),
+        "/api/fcm/save" | "/api/fcm" => json!({"token": "t"}).to_string(),
+        "/api/push/subscriptions" => subscription().to_string(),
+        "/api/notifications/preferences" => json!({"chat": "live"}).to_string(),
+        "/api/chat-room/1/mute" => json!({"minutes": 1}).to_string(),
         _ => String::new(),
     }
 }
@@ -168,6 +182,7 @@ async fn as_member(site: &Site) {
         let answer = site.ask(method, &path).by(1).send().await;
         assert_eq!((answer.status, answer.code()), (400, code), "{path}");
     }
+    bad_bodies(site).await;
     let path = format!("/api/chat-messages/{known}");
     let answer = site.ask(Method::DELETE, &path).by(2).send().await;
     assert_eq!((answer.status, answer.code()), (403, 1003));

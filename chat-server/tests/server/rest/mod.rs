@@ -10,6 +10,7 @@ mod history;
 mod list;
 mod marks;
 mod notifications;
+mod push;
 mod raw;
 mod shapes;
 mod site;

@@ -34,6 +34,7 @@ fn appender(store: &Arc<ScyllaStore>) -> Appender {
         clock: Arc::new(SystemClock),
         drain,
         metrics,
+        placed: Box::new(|_, _, _| {}),
         stored: Box::new(|_, _| {}),
     })
 }

@@ -46,6 +46,7 @@ async fn send_over_a_border_has_one_receipt_for_all_of_it() {
         clock: Arc::new(SystemClock),
         drain,
         metrics,
+        placed: Box::new(|_, _, _| {}),
         stored: Box::new(|_, _| {}),
     });
     let drafts: Vec<Draft> = (0..12).map(|nth| draft(format!("part {nth}"))).collect();
