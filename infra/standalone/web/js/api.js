@@ -153,6 +153,25 @@ export class Api {
     return { totals: answer.cashHistoryMonthlySummary, rows: data, next: pageInfo.hasNext ? pageInfo.nextCursorId : null };
   }
 
+  /** Notifications before `before` (or the newest), newest first; an empty page is the end. */
+  notifications(size, before = null) {
+    return this.call('GET', `/api/notifications?${pageOf(size, before)}`);
+  }
+
+  /** At most 100, which means 100 or more. */
+  async unreadNotifications() {
+    return (await this.call('GET', '/api/notifications/unread-count')).unreadCount;
+  }
+
+  /** All up to this one are read. */
+  readNotifications(upTo) {
+    return this.call('POST', '/api/notifications/read', { upTo });
+  }
+
+  deleteNotification(id) {
+    return this.call('DELETE', `/api/notifications/${id}`);
+  }
+
   setLanguage(language) {
     return this.call('POST', '/api/members/language', { language });
   }

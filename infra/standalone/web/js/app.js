@@ -1,5 +1,7 @@
 // Entry point: login or choice of a demo member, then market and chat until the member logs out.
 
+import { Bookings } from './bookings.js';
+import { BookingsView } from './bookings-view.js';
 import { Chat } from './chat.js';
 import { Composer } from './composer.js';
 import { ConversationView } from './conversation-view.js';
@@ -11,6 +13,8 @@ import { MarketView } from './market-view.js';
 import { Market } from './market.js';
 import { MineView } from './mine-view.js';
 import { MONTH_MAX, Mine, round } from './mine.js';
+import { Notifications } from './notifications.js';
+import { NotificationsView } from './notifications-view.js';
 import { OfferView } from './offer-view.js';
 import { ProfileView } from './profile-view.js';
 import { Purchases } from './purchase.js';
@@ -44,9 +48,10 @@ async function run(session) {
   const trades = new Trades(chat.api);
   const purchases = new Purchases(chat.api, wallet, { bought: () => traded({ wallet, market, trades }) });
   new MarketView(market);
-  new OfferView(market, chat, purchases, { ask: (productId) => ask(chat, productId) });
+  const talk = { ask: (productId) => ask(chat, productId) };
+  new OfferView(market, chat, purchases, talk);
   new ScrapView(scrap, purchases);
-  new TradesView(trades, wallet);
+  new TradesView(trades, wallet, talk);
   new MineView(mine, wallet, {
     changed: () => {
       market.forget();
@@ -60,6 +65,7 @@ async function run(session) {
   window.addEventListener('hashchange', follow);
   WIDE.addEventListener('change', follow);
   wallet.refresh();
+  notify(chat, talk, (kind) => happened(kind, { wallet, market, mine, trades }));
   await startChat(chat, { shell, follow });
 }
 
@@ -69,6 +75,27 @@ function traded({ wallet, market, trades }) {
   wallet.refresh();
   if (route().scrap) market.restart();
   else market.reread();
+}
+
+/** Something happened at the market, perhaps in another tab: what is shown follows. */
+function happened(kind, { wallet, market, mine, trades }) {
+  if (kind === 'product.sold_out') market.reread();
+  if (!['product.sold_out', 'trade.completed', 'cash.charged', 'cash.refunded'].includes(kind)) return;
+  wallet.refresh();
+  trades.renew();
+  if (mine.count !== null) mine.refresh();
+}
+
+/** Notifications and running bookings, from the first connection on. */
+function notify(chat, talk, changed) {
+  const { memberId } = chat.session;
+  const notifications = new Notifications(chat.api, chat.connection, memberId);
+  new NotificationsView(notifications, chat, talk);
+  notifications.addEventListener('ring', ({ detail }) => changed(detail.kind));
+  notifications.start();
+  const bookings = new Bookings(chat.connection, memberId);
+  new BookingsView(bookings);
+  bookings.start();
 }
 
 /** The chat runs also while the market shows: unread messages are counted. */
@@ -145,7 +172,10 @@ function followAddress({ chat, shell, market, mine, profile, scrap, trades, wall
     else mine.show(mine.state);
     mine.open(to.form);
   }
-  if (to.pane === 'trades') trades.show(to.choice.month);
+  if (to.pane === 'trades') {
+    trades.show(to.choice.month);
+    trades.mark(to.choice.trade, to.choice.product);
+  }
   if (to.pane === 'me' && isNew) profile.open();
   // Sales change the balance, too: it is read again with each pane.
   if (isNew) wallet.refresh();

@@ -4,6 +4,7 @@
 import { Api } from './api.js';
 import { Connection } from './connection.js';
 import { Outbox } from './outbox.js';
+import { Presence, followedRooms } from './presence.js';
 import { Reads } from './reads.js';
 import { Rooms } from './rooms.js';
 import { Timeline, toMessage } from './timeline.js';
@@ -32,6 +33,7 @@ export class Chat extends EventTarget {
     this.api = new Api(session);
     this.rooms = new Rooms(session.memberId);
     this.reads = new Reads(session.memberId);
+    this.presence = new Presence();
     /** Read marks of this member, by room; those of the others are in `reads`. */
     this.seen = new Map();
     this.timelines = new Map();
@@ -41,6 +43,8 @@ export class Chat extends EventTarget {
     this.retryOlderAt = 0;
     /** Subscribed rooms. */
     this.subscribed = new Set();
+    /** Subscriptions to events, by room. */
+    this.events = new Map();
     this.connection = new Connection(session, {
       state: (state) => this.onState(state),
       ready: () => this.onReady(),
@@ -200,15 +204,23 @@ export class Chat extends EventTarget {
     this.refreshSoon();
   }
 
-  /** Subscribes to events of the open room only: those of other rooms are not displayed. */
+  /** Subscribes to events of the open room, and of those that show in the list who is online. */
   subscribeToEvents() {
-    this.events?.unsubscribe();
-    this.events = null;
     this.typists.clear();
-    if (this.openId == null) return;
-    const roomId = this.openId;
-    const listen = (body) => this.onEvent(roomId, JSON.parse(body));
-    this.events = this.connection.subscribe(`/sub/${roomId}/events`, listen);
+    const wanted = followedRooms(this.rooms.list(), this.openId);
+    for (const [roomId, events] of this.events) {
+      if (wanted.has(roomId)) continue;
+      events.unsubscribe();
+      this.events.delete(roomId);
+    }
+    for (const roomId of wanted) {
+      if (this.events.has(roomId)) continue;
+      const listen = (body) => this.onEvent(roomId, JSON.parse(body));
+      // Events are not stored: who came and left before is in the list of members only.
+      const began = () => this.loadMembers(roomId);
+      const refused = () => this.events.delete(roomId);
+      this.events.set(roomId, this.connection.subscribe(`/sub/${roomId}/events`, listen, { began, refused }));
+    }
   }
 
   /** A promise that resolves once the message is stored; `null` while there is no connection. */
@@ -241,7 +253,11 @@ export class Chat extends EventTarget {
 
   onEvent(roomId, event) {
     const isMe = event.memberId === this.session.memberId;
-    if (event.type === 'typing' && !isMe) this.onTyping(event.memberId);
+    if (this.presence.onEvent(event)) {
+      this.changed('rooms');
+      return;
+    }
+    if (event.type === 'typing' && !isMe && roomId === this.openId) this.onTyping(event.memberId);
     if (event.type === 'read') this.noteRead(roomId, event.memberId, event.upTo);
     if (event.type === 'deleted') this.onDeleted(roomId, event.chatMessageId);
     if (event.type === 'joined' || event.type === 'left') this.loadMembers(roomId);
@@ -282,6 +298,7 @@ export class Chat extends EventTarget {
     // A read mark may still be in flight.
     for (const room of this.rooms.list()) if (this.hasSeenAll(room.id)) room.unread = 0;
     this.subscribeToRooms();
+    this.subscribeToEvents();
     this.changed('rooms');
     const unknown = this.rooms.list().filter((room) => this.rooms.isGroup(room) && !room.members);
     await Promise.all(unknown.map((room) => this.loadMembers(room.id)));
@@ -291,6 +308,7 @@ export class Chat extends EventTarget {
     const members = await this.api.members(roomId).catch(() => null);
     if (!members) return;
     this.rooms.setMembers(roomId, members);
+    this.presence.take(members);
     for (const member of members) this.noteRead(roomId, member.memberId, member.lastReadMessageId);
     this.changed('rooms');
     this.changed('messages');

@@ -5,6 +5,7 @@ import { avatar, byId, element, groupAvatar, icon, reconcile } from './dom.js';
 import { describe } from './errors.js';
 import { t } from './i18n.js';
 import { rowsOf } from './message-rows.js';
+import { withPresence } from './rooms-view.js';
 
 /** Within this distance of the end the newest messages count as visible. */
 const NEAR_END_PX = 80;
@@ -85,7 +86,7 @@ export class ConversationView {
     const { rooms } = this.chat;
     const title = rooms.title(room);
     const picture = rooms.isGroup(room) ? groupAvatar() : avatar(title, '', room.otherImage);
-    byId('avatar').replaceChildren(picture);
+    byId('avatar').replaceChildren(withPresence(picture, this.chat.presence.isOnline(room.otherId)));
     byId('title').textContent = title;
     byId('subtitle').textContent = rooms.subtitle(room);
     this.about.show(room);

@@ -58,11 +58,12 @@ export class RoomsView {
     const isOpen = room.id === openId;
     const title = rooms.title(room);
     const time = room.lastText == null ? '' : shortText(room.lastAt);
-    const version = [title, room.lastText, time, room.unread, isOpen, room.item].join('\u0000');
-    return { key: room.id, version, make: () => this.make(room, { title, time, isOpen }) };
+    const isOnline = this.chat.presence.isOnline(room.otherId);
+    const version = [title, room.lastText, time, room.unread, isOpen, room.item, isOnline].join('\u0000');
+    return { key: room.id, version, make: () => this.make(room, { title, time, isOpen, isOnline }) };
   }
 
-  make(room, { title, time, isOpen }) {
+  make(room, { title, time, isOpen, isOnline }) {
     const { rooms } = this.chat;
     const isGroup = rooms.isGroup(room);
     const picture = isGroup ? groupAvatar() : avatar(title, '', room.otherImage);
@@ -71,7 +72,7 @@ export class RoomsView {
     const link = element(
       'a',
       { href: `#/room/${room.id}`, class: 'room', 'aria-current': isOpen ? 'page' : null, 'data-room': room.id },
-      picture,
+      withPresence(picture, isOnline),
       element(
         'span',
         { class: 'room-middle' },
@@ -82,6 +83,12 @@ export class RoomsView {
     );
     return element('li', {}, link);
   }
+}
+
+/** A picture with a dot if its member is online. */
+export function withPresence(picture, isOnline) {
+  const dot = isOnline ? element('span', { class: 'online', title: t('online') }, element('span', { class: 'hidden' }, t('online'))) : null;
+  return element('span', { class: 'avatar-place' }, picture, dot);
 }
 
 function lastText(room) {

@@ -2,7 +2,7 @@
 //
 //   #/market/data?sort=PRICE_ASC   #/market/wifi/12?place=2&open=1   #/chat   #/room/7   #/me
 //   #/mine?state=SOLD_OUT   #/mine/new/data   #/mine/edit/wifi/12   #/scrap?amount=0.7
-//   #/trades   #/trades/cash?month=2025-08
+//   #/trades?trade=9   #/trades/cash?month=2025-08&trade=9
 
 const KIND = '(data|wifi|hotspot)';
 const MARKET = new RegExp(`^/market/${KIND}(?:/(\\d+))?$`);
@@ -41,6 +41,11 @@ export function mineHref(choice = {}) {
 
 export function scrapHref(choice = {}) {
   return `#/scrap${queryOf(choice)}`;
+}
+
+/** The purchases; `trade` is marked, and its seller can be asked about `product`. */
+export function tradesHref(choice = {}) {
+  return `#/trades${queryOf(choice)}`;
 }
 
 /** The changes of cash of a month; by default this one. */

@@ -1,5 +1,6 @@
 // The texts of the page in English. `texts-ko.js` has the same keys; a check of `infra/page-test` holds them together.
 
+import { texts as notice } from './texts-notice-en.js';
 import { texts as trade } from './texts-trade-en.js';
 
 /** Kim, Lee and 1 more */
@@ -13,6 +14,7 @@ function counted(count, one, many) {
 }
 
 export const texts = {
+  ...notice,
   ...trade,
 
   // Everywhere

@@ -5,6 +5,7 @@ import { locale, t } from './i18n.js';
 
 const SEOUL_AHEAD_MS = 9 * 60 * 60 * 1000;
 const DAY_MS = 24 * 60 * 60 * 1000;
+const MINUTE_MS = 60 * 1000;
 
 /** Of the wire's local time, which is read as UTC. */
 const format = (options) => new Intl.DateTimeFormat(locale, { timeZone: 'UTC', ...options });
@@ -14,6 +15,8 @@ const DAY_OF_YEAR = format({ month: locale === 'ko-KR' ? 'long' : 'short', day: 
 const WEEKDAY = format({ month: locale === 'ko-KR' ? 'long' : 'short', day: 'numeric', weekday: 'short' });
 const MONTH = format({ year: 'numeric', month: 'long' });
 const SHORT_DATE = format({ year: 'numeric', month: 'short', day: 'numeric' });
+
+const RELATIVE = new Intl.RelativeTimeFormat(locale);
 
 /** This moment as the wire has it. */
 export function nowOnWire(now = Date.now()) {
@@ -75,6 +78,17 @@ export function minutesAfter(wire, minutes) {
 /** How long ago that was, in milliseconds. */
 export function ageMs(wire, now = Date.now()) {
   return now - (Date.parse(`${wire}Z`) - SEOUL_AHEAD_MS);
+}
+
+/** 방금, 5분 전, 3시간 전; from a week on the day. */
+export function agoText(wire, now = Date.now()) {
+  const minutes = Math.floor(ageMs(wire, now) / MINUTE_MS);
+  if (minutes < 1) return t('justNow');
+  if (minutes < 60) return RELATIVE.format(-minutes, 'minute');
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return RELATIVE.format(-hours, 'hour');
+  const days = Math.floor(hours / 24);
+  return days < 7 ? RELATIVE.format(-days, 'day') : shortText(wire, now);
 }
 
 function dateOf(wire) {

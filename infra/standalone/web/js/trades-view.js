@@ -2,6 +2,7 @@
 // month, with the month's totals.
 
 import { balanceLink } from './balance.js';
+import { note } from './dialog.js';
 import { byId, element, icon, picture, skeletons } from './dom.js';
 import { describe } from './errors.js';
 import { changeText, dataText, durationText, wonText } from './format.js';
@@ -24,8 +25,10 @@ const ICONS = {
 };
 
 export class TradesView {
-  constructor(trades, wallet) {
+  /** `ask(productId)` opens the conversation with the seller of an offer. */
+  constructor(trades, wallet, { ask }) {
     this.trades = trades;
+    this.ask = ask;
     this.wallet = wallet;
     trades.addEventListener('change', ({ detail }) => (detail === 'purchases' ? this.renderPurchases() : this.renderCash()));
     wallet.addEventListener('change', () => this.renderLimits());
@@ -56,7 +59,31 @@ export class TradesView {
     const list = byId('purchases');
     list.setAttribute('aria-busy', String(!purchases.first && !purchases.problem));
     byId('purchases-count').textContent = purchases.first ? t('purchaseCount', { count: purchases.first.count }) : '';
-    list.replaceChildren(...rowsOf(purchases, purchaseRow, t('nonePurchases')));
+    list.replaceChildren(...rowsOf(purchases, (row) => this.marked(row, purchaseRow(row), true), t('nonePurchases')));
+    this.toMarked(list);
+  }
+
+  /** The trade that the address names; the offer to ask about is in the address, too. */
+  marked(row, made, isPurchase) {
+    const { tradeId, productId } = this.trades.marked;
+    if (row.tradeId !== tradeId) return made;
+    made.setAttribute('aria-current', 'true');
+    made.tabIndex = -1;
+    if (isPurchase && productId) {
+      const ask = () => this.ask(productId).catch((error) => note(describe(error)));
+      made.append(element('button', { type: 'button', class: 'action trade-ask', onclick: ask }, icon('chat'), t('askSeller')));
+    }
+    return made;
+  }
+
+  /** Once for each trade and list: later changes must not move what is read. */
+  toMarked(list) {
+    const { marked } = this.trades;
+    const row = list.querySelector('[aria-current="true"]');
+    if (!row || list.markedBefore === marked) return;
+    list.markedBefore = marked;
+    row.scrollIntoView({ block: 'nearest' });
+    if (row.checkVisibility()) row.focus({ preventScroll: true });
   }
 
   renderCash() {
@@ -65,9 +92,12 @@ export class TradesView {
     const back = element('a', { class: 'icon-button back', href: '#/trades', 'aria-label': t('toPurchases') }, icon('back'));
     const head = element('header', { class: 'pane-head' }, back, title, balanceLink(this.wallet));
     const focused = document.activeElement?.dataset.month;
-    const rows = element('ul', { class: 'mine-list cash-rows', 'aria-busy': String(!cash.first && !cash.problem) }, ...rowsOf(cash, cashRow, t('noneCash')));
+    const rows = element('ul', { class: 'mine-list cash-rows', 'aria-busy': String(!cash.first && !cash.problem) }, ...rowsOf(cash, (row) => this.marked(row, cashRow(row), false), t('noneCash')));
     const body = element('div', { class: 'offer-body' }, this.months(month), totals(cash.first?.totals), rows);
     byId('cash').replaceChildren(head, body);
+    rows.markedBefore = this.cashMarked;
+    this.toMarked(rows);
+    this.cashMarked = rows.markedBefore;
     if (focused) byId('cash').querySelector(`[data-month="${focused}"]`)?.focus();
   }
 

@@ -4,6 +4,9 @@ import { nowOnWire } from './time.js';
 
 const PAGE = 20;
 
+/** Older trades than on this many pages are not searched for. */
+const MARK_PAGES_MAX = 5;
+
 const MONTH = /^\d{4}-(0[1-9]|1[0-2])$/;
 
 /** The present month in Seoul: `2025-08`. */
@@ -17,6 +20,30 @@ export class Trades extends EventTarget {
     this.purchases = new History((cursor) => api.purchases(PAGE, cursor), () => this.changed('purchases'));
     this.month = thisMonth();
     this.cash = new History((cursor) => api.cashHistory(this.period, PAGE, cursor), () => this.changed('cash'));
+    /** The trade that the address names: its id, and an offer of it to ask about. */
+    this.marked = { tradeId: null, productId: null };
+  }
+
+  /** Marks a trade in both histories, and loads until it is there. */
+  async mark(trade, product) {
+    const marked = { tradeId: Number(trade) || null, productId: Number(product) || null };
+    const isSame = marked.tradeId === this.marked.tradeId && marked.productId === this.marked.productId;
+    if (isSame) return;
+    this.marked = marked;
+    this.changed('purchases');
+    this.changed('cash');
+    for (const history of [this.purchases, this.cash]) {
+      for (let pages = 0; pages < MARK_PAGES_MAX && marked === this.marked && marked.tradeId; pages += 1) {
+        if (history.has(marked.tradeId) || (history.first && history.next == null) || history.problem) break;
+        await history.more();
+      }
+    }
+  }
+
+  /** Something was traded, here or by others: what is shown is read again without a gap. */
+  renew() {
+    this.purchases.renew();
+    this.cash.renew();
   }
 
   get period() {
@@ -68,6 +95,21 @@ class History {
     this.clear();
     this.changed();
     return this.more();
+  }
+
+  has(tradeId) {
+    return this.rows.some((row) => row.tradeId === tradeId);
+  }
+
+  /** Reads the first page again, and shows it if there is something new. */
+  async renew() {
+    const { rows } = this;
+    if (!this.first) return;
+    const page = await this.load(null).catch(() => null);
+    if (!page || rows !== this.rows || page.rows[0]?.tradeId === rows[0]?.tradeId) return;
+    this.clear();
+    [this.rows, this.first, this.next] = [page.rows, page, page.next];
+    this.changed();
   }
 
   more() {
