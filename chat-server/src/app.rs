@@ -3,12 +3,12 @@
 
 mod parts;
 mod push;
+mod serving;
 mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use shared::clock::Clock;
@@ -24,17 +24,15 @@ use crate::config::{BusUrl, Config, ScyllaFlags, StopTimes, StoreUrl};
 use crate::connection::{NodeControl, Services};
 use crate::events::{Events, EventsParts};
 use crate::health::Health;
-use crate::http::{self, HttpState};
+use crate::http::HttpState;
 use crate::metrics::Metrics;
 use crate::presence::local::{LocalPresence, LocalPresenceParts};
 use crate::presence::redis::{PresenceTuning, RedisPresence, RedisPresenceParts};
 use crate::presence::{GRACE, Presence, PresenceChange, PresenceError};
 use crate::push::{Push, PushServices, PushSetupError};
-use crate::stopping::{Stop, Stopping};
 use crate::store::embedded::{EmbeddedStore, NodeContext};
 use crate::store::scylla::ScyllaStore;
 use crate::store::{MemberStore, MessageStore, RecordStore, RoomStore, StoreError};
-use crate::transport::websocket::{self, Upgrades};
 use parts::Parts;
 
 pub use shared::web::{listen, serve};
@@ -215,40 +213,6 @@ impl Node {
     #[must_use]
     pub fn events(&self) -> Arc<Events> {
         Arc::clone(&self.http.events)
-    }
-
-    /// Routes for clients: the WebSocket and REST.
-    pub fn public_router(&self) -> Router {
-        let services = Arc::clone(&self.services);
-        let upgrades = Upgrades {
-            services,
-            allowed_origins: Arc::clone(&self.http.allowed_origins),
-            health: Arc::clone(&self.http.health),
-        };
-        http::public_router(self.http.clone()).merge(websocket::router(upgrades))
-    }
-
-    /// Routes for the market and operators; never public.
-    pub fn admin_router(&self) -> Router {
-        let internal = http::internal_router(self.http.clone());
-        internal.merge(http::admin_router(self.http.clone()).reset_fallback())
-    }
-
-    /// The route that stops this node at an operator's request; never public, and not logged.
-    pub fn stop_router(&self, stop: &Stop) -> Router {
-        http::stop_router(self.http.clone(), stop.clone())
-    }
-
-    /// Starts the task that runs the phases of a stop once it is requested.
-    pub fn stop_by(&self, stop: &Stop) {
-        let services = Arc::clone(&self.services);
-        let drain = services.drain.clone();
-        let stopping = Stopping {
-            services,
-            health: Arc::clone(&self.http.health),
-            times: self.stop_times.clone(),
-        };
-        drop(drain.spawn("stopping", stopping.run(stop.clone())));
     }
 
     /// Everything is served: balancers may send clients here.
