@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use chat_server::app::{self, Adapters, Node, Stores};
 use chat_server::bus::local::LocalBus;
+use chat_server::bus::{Bus, BusEvent};
 use chat_server::config::Config;
 use chat_server::metrics::Metrics;
 use chat_server::presence::local::{LocalPresence, LocalPresenceParts};
@@ -36,12 +37,16 @@ use shared::config::parse;
 use shared::drain::Drain;
 use shared::ids::{MemberId, RoomId};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
 /// No step of a test takes this long; what does has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Time of a member to come back without going offline; longer than a busy machine takes for that.
 pub const PRESENCE_GRACE: Duration = Duration::from_secs(20);
+
+/// A place on a bus, and what arrives there.
+pub type Joined = (Arc<dyn Bus>, mpsc::Receiver<BusEvent>);
 
 /// A chat node in this process.
 pub struct TestNode {
@@ -90,9 +95,20 @@ impl TestNode {
         clock: Arc<dyn Clock>,
         settings: &[&str],
     ) -> Self {
+        let (bus, heard) = bus.attach(1_024);
+        let shared = (stores, (Arc::new(bus) as Arc<dyn Bus>, heard), presence);
+        Self::start_with(folder, shared, clock, settings).await
+    }
+
+    /// The same on a bus that it has joined already.
+    pub async fn start_with(
+        folder: &Arc<TempDir>,
+        (stores, (bus, heard), presence): (Stores, Joined, &LocalPresence),
+        clock: Arc<dyn Clock>,
+        settings: &[&str],
+    ) -> Self {
         let signer = key_in(folder.path());
         let config = config_in(folder.path(), settings);
-        let (bus, heard) = bus.attach(1_024);
         let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
         let (presence, presence_changes) = presence.attach(LocalPresenceParts {
             grace: PRESENCE_GRACE,
@@ -102,7 +118,7 @@ impl TestNode {
         });
         let adapters = Adapters {
             stores,
-            bus: Arc::new(bus),
+            bus,
             heard,
             presence: Arc::new(presence),
             presence_changes,
@@ -279,6 +295,13 @@ impl Site {
     /// A node that hears nothing of the others, and they nothing of it, without anybody knowing.
     pub async fn deaf_node(&self, settings: &[&str]) -> TestNode {
         self.node_on(&LocalBus::new(), settings).await
+    }
+
+    /// A node that has joined this bus.
+    pub async fn node_joined(&self, joined: Joined) -> TestNode {
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let shared = (Stores::of(&self.store), joined, &self.presence);
+        TestNode::start_with(&self.folder, shared, clock, &[]).await
     }
 
     async fn node_on(&self, bus: &LocalBus, settings: &[&str]) -> TestNode {

@@ -3,6 +3,7 @@
 //! Every answer of a documented route is checked against the document on the way; `contract` then
 //! asks for each documented answer.
 
+mod accounts;
 mod change;
 mod contract;
 mod guard;

@@ -12,3 +12,4 @@ mod presence;
 mod ready;
 mod sentinel;
 mod server;
+mod sessions;
