@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 use shared::event::RefusedEvent;
 
+use super::receiver::PostError;
 use crate::outbox::OutboxRow;
 
 /// Bound of a stored reason in characters.
@@ -39,4 +40,14 @@ pub(super) fn matching(batch: &[OutboxRow], refused: Vec<RefusedEvent>) -> Vec<D
     dead.sort_by_key(|(row, _): &DeadRow| row.id);
     dead.dedup_by_key(|(row, _)| row.id);
     dead
+}
+
+/// The outcome of a post in the metrics.
+pub(super) const fn label(posted: &Result<(), PostError>) -> &'static str {
+    match posted {
+        Ok(()) => "stored",
+        Err(PostError::Refused(_)) => "refused",
+        Err(PostError::TooLarge) => "too_large",
+        Err(PostError::Away(_)) => "away",
+    }
 }

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::backoff::Backoff;
-use super::batch::{DeadRow, matching, parse};
+use super::batch::{DeadRow, label, matching, parse};
 use super::lease::{Lease, Now};
 use super::listen::listen;
 use super::receiver::{EventReceiver, PostError};
@@ -63,6 +63,9 @@ pub struct Relay {
     batch_max: usize,
     /// Whether the database failed last.
     db_is_away: bool,
+    /// Rows whose events are stored and that could not be deleted yet. They are not posted again while this process
+    /// remembers them.
+    stored: Vec<i64>,
     /// Whether this process may take over the lease of a dead one at once.
     is_alone: bool,
 }
@@ -112,6 +115,7 @@ impl Relay {
             backoff: Backoff::default(),
             batch_max: EVENTS_MAX,
             db_is_away: false,
+            stored: Vec::new(),
             is_alone: parts.db.dialect() == Dialect::Sqlite,
             parts,
         }
@@ -194,6 +198,7 @@ impl Relay {
     }
 
     async fn step(&mut self) -> Result<Step, DbError> {
+        self.delete_stored().await?;
         if !self.lease.is_fresh(self.now()) {
             let (seen, is_pending) = outbox::read_lease(&self.parts.db).await?;
             // The lease lapses while there is nothing to do: an idle market writes nothing.
@@ -249,12 +254,11 @@ impl Relay {
         posts.with_label_values(&[label(&posted)]).inc();
         match posted {
             Ok(()) => {
-                let ids: Vec<_> = batch.iter().map(|row| row.id).collect();
-                let count = ids.len();
-                outbox::delete_sent(&self.parts.db, ids).await?;
-                self.parts.metrics.relay.events.inc_by(count as u64);
+                self.parts.metrics.relay.events.inc_by(batch.len() as u64);
                 self.batch_max = (self.batch_max + BATCH_GROWTH).min(EVENTS_MAX);
                 self.note_success();
+                self.stored.extend(batch.iter().map(|row| row.id));
+                self.delete_stored().await?;
                 Ok(Step::Again)
             }
             Err(PostError::Refused(refused)) => {
@@ -274,6 +278,15 @@ impl Relay {
             Err(PostError::TooLarge) => Ok(self.note_failure("one event is too large for it")),
             Err(PostError::Away(why)) => Ok(self.note_failure(&why)),
         }
+    }
+
+    /// Deletes rows whose events are stored, whether the lease is still held or not.
+    async fn delete_stored(&mut self) -> Result<(), DbError> {
+        if !self.stored.is_empty() {
+            outbox::delete_sent(&self.parts.db, self.stored.clone()).await?;
+            self.stored.clear();
+        }
+        Ok(())
     }
 
     /// Posts events. At the hard token the post is dropped: whether it was stored is unknown, so the rows stay.
@@ -331,7 +344,7 @@ impl Relay {
         loop {
             let now = self.now();
             let left = self.backoff.left(now.monotonic);
-            // Renewed by the next step, which then waits again.
+            // If it cannot be renewed, the next step finds out why.
             if left.is_zero() || !self.lease.is_fresh(now) && !self.renew().await {
                 return;
             }
@@ -379,14 +392,5 @@ impl Relay {
             monotonic: self.parts.clock.now(),
             wall: self.parts.clock.unix_millis(),
         }
-    }
-}
-
-const fn label(posted: &Result<(), PostError>) -> &'static str {
-    match posted {
-        Ok(()) => "stored",
-        Err(PostError::Refused(_)) => "refused",
-        Err(PostError::TooLarge) => "too_large",
-        Err(PostError::Away(_)) => "away",
     }
 }

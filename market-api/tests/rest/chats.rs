@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -10,9 +11,11 @@ use chat_server::app::Node;
 use futures_util::future::join_all;
 use http::{Method, StatusCode};
 use market_api::db::Abort;
+use market_api::outbox::{NewEvent, append};
 use serde_json::{Value, json};
 use shared::config::parse;
 use shared::drain::Drain;
+use shared::event::{Event, MemberUpdated};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
@@ -20,6 +23,7 @@ use crate::on_both;
 use crate::products::{data, spot};
 use crate::site::{Answer, Cookies, Site, address, bind, serve};
 use crate::support::{On, eventually};
+use crate::trades::{DATA, give_cash, purchase};
 
 on_both! {
     a_product_and_a_buyer_have_one_room,
@@ -29,6 +33,7 @@ on_both! {
     ids_that_the_chat_server_has_are_skipped,
     a_room_follows_its_hours,
     a_change_while_a_room_is_opened_reaches_it,
+    a_purchase_notifies_buyer_and_seller_once,
 }
 
 /// A reserved port for a chat server, or for a stub in its place.
@@ -80,7 +85,7 @@ impl ChatPort {
         }
     }
 
-    /// Serves a stub on the port.
+    /// Serves a stub on the port, which counts the calls about rooms, and takes no events.
     fn answer(self, with: impl Fn(usize) -> Response + Clone + Send + Sync + 'static) -> Peer {
         let (calls, drain) = (Arc::new(AtomicUsize::new(0)), Drain::new());
         let counted = Arc::clone(&calls);
@@ -89,7 +94,9 @@ impl ChatPort {
             let with = with.clone();
             async move { with(nth) }
         });
-        serve(&drain, self.admin, Router::new().fallback(answer));
+        let events = any(async || StatusCode::SERVICE_UNAVAILABLE);
+        let routes = Router::new().route("/internal/events", events);
+        serve(&drain, self.admin, routes.fallback(answer));
         Peer { calls, drain }
     }
 }
@@ -112,6 +119,32 @@ impl Chat {
         let answer = site.ask_url(Method::GET, &url).by(who).send().await;
         answer.is(200, 0);
         answer.json()["data"]["data"].as_array().unwrap().clone()
+    }
+}
+
+/// The whole way: outbox, relay with a service token, receiver, inbox.
+async fn a_purchase_notifies_buyer_and_seller_once(on: On) {
+    let Stage {
+        site,
+        chat,
+        seller,
+        buyer,
+    } = Stage::set(on).await;
+    give_cash(&site, 10_000).await;
+    let ask = site.ask(Method::POST, DATA).by(&buyer);
+    ask.json(&purchase(1).unwrap()).send().await.is(200, 0);
+    eventually("the events are relayed", async || {
+        // For a post that came before the chat server: its back-off is over.
+        site.wait(Duration::from_millis(50));
+        site.number("select count(*) from outbox").await == 0
+    })
+    .await;
+    for who in [&buyer, &seller] {
+        let url = format!("{}/api/notifications", chat.base);
+        let answer = site.ask_url(Method::GET, &url).by(who).send().await;
+        answer.is(200, 0);
+        let shown = answer.json()["data"].clone();
+        assert_eq!(shown.as_array().unwrap().len(), 1, "{shown}");
     }
 }
 
@@ -371,7 +404,7 @@ async fn a_room_follows_its_hours(on: On) {
     assert_eq!(site.number(outdated).await, 0);
 }
 
-/// A name that changes while the room is opened is shown by the room.
+/// A name that changes while the room is opened is shown by the room, once its event has arrived.
 async fn a_change_while_a_room_is_opened_reaches_it(on: On) {
     let Stage {
         site,
@@ -380,20 +413,25 @@ async fn a_change_while_a_room_is_opened_reaches_it(on: On) {
         buyer,
     } = Stage::set(on).await;
     for (who, product, name) in [(&seller, 1, "새 이름"), (&buyer, 2, "새 손님")] {
-        let text = format!(
-            "update member set name = '{name}' where id = {}",
-            site.id(who).await
-        );
+        let id = site.id(who).await;
+        let text = format!("update member set name = '{name}' where id = {id}");
+        let updated = MemberUpdated {
+            name: name.to_owned(),
+            image_url: None,
+            language: None,
+        };
+        let event = NewEvent::of_member(id.try_into().unwrap(), Event::MemberUpdated(updated));
         let (changed, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let context = (text, Arc::clone(&changed), Arc::clone(&go_on));
+        let context = (text, event, Arc::clone(&changed), Arc::clone(&go_on));
         let change = site
             .market
             .db()
-            .write(context, |(text, changed, go_on), tx| {
+            .write(context, |(text, event, changed, go_on), tx| {
                 Box::pin(async move {
                     sqlx::query(sqlx::AssertSqlSafe(text.clone()))
                         .execute(tx.connection())
                         .await?;
+                    append(tx, event).await?;
                     changed.notify_one();
                     go_on.notified().await;
                     Ok::<_, Abort<()>>(())
@@ -418,8 +456,12 @@ async fn a_change_while_a_room_is_opened_reaches_it(on: On) {
         let (changing, _) = tokio::join!(change, opening);
         changing.unwrap();
         let other = if product == 1 { &buyer } else { &seller };
-        let rooms = chat.rooms(&site, other).await;
-        let shown = rooms.iter().find(|room| room["productId"] == product);
-        assert_eq!(shown.unwrap()["senderName"], name);
+        eventually("the room shows the name", async || {
+            site.wait(Duration::from_millis(50));
+            let rooms = chat.rooms(&site, other).await;
+            let shown = rooms.iter().find(|room| room["productId"] == product);
+            shown.unwrap()["senderName"] == name
+        })
+        .await;
     }
 }

@@ -13,7 +13,7 @@ on_both! {
     running_server_announces_start_and_end_of_bought_time,
 }
 
-const DATA: &str = "/api/trades/mobile-data/default";
+pub(crate) const DATA: &str = "/api/trades/mobile-data/default";
 pub(crate) const SCRAP: &str = "/api/trades/mobile-data/scrap";
 pub(crate) const WIFI: &str = "/api/trades/wifi";
 pub(crate) const HOTSPOT: &str = "/api/trades/hotspot";

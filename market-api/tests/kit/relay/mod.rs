@@ -16,13 +16,13 @@ use shared::claims::TokenScope;
 use shared::clock::LocalDateTime;
 use shared::drain::Drain;
 use shared::event::{Aggregate, Event};
-use sqlx::{AssertSqlSafe, Row as _, query};
+use sqlx::{AssertSqlSafe, Executor as _, Row as _, query};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::chat::{Chat, Mode};
 use crate::on_both;
-use crate::support::{Base, On, eventually, open};
+use crate::support::{Base, On, eventually, open, session};
 
 on_both! {
     concurrent_events_arrive_once_in_the_order_of_their_aggregates,
@@ -35,6 +35,7 @@ on_both! {
     idle_relay_writes_nothing,
     stop_finishes_the_post_in_flight_and_releases_the_lease,
     interrupted_post_is_repeated,
+    stored_events_are_not_posted_again_while_their_rows_cannot_be_deleted,
 }
 
 /// An instance of the market, as far as it concerns the relay.
@@ -307,6 +308,31 @@ async fn stop_finishes_the_post_in_flight_and_releases_the_lease(on: On) {
     })
     .await;
     assert_eq!(chat.stored(), in_order(&[("a", 2)]));
+}
+
+async fn stored_events_are_not_posted_again_while_their_rows_cannot_be_deleted(on: On) {
+    let (base, chat) = (open(on).await, Chat::start().await);
+    chat.set(Mode::Hold);
+    let instance = Instance::start(&base, &chat).await;
+    happen(&instance.db, "a").await;
+    eventually("it is posted", async || chat.posts().len() == 1).await;
+    let mut other = session(&base.url).await;
+    let lock = match on {
+        On::Postgres => "begin; lock table outbox in share mode",
+        On::Sqlite => "begin immediate",
+    };
+    other.execute(lock).await.unwrap();
+    chat.set(Mode::Store);
+    chat.release();
+    eventually("a deletion fails", async || {
+        let writes = &instance.metrics.db.writes;
+        let failed = ["busy", "unavailable"].map(|end| writes.with_label_values(&[end]).get());
+        failed.iter().sum::<u64>() > 0
+    })
+    .await;
+    other.execute("rollback").await.unwrap();
+    eventually("it is deleted", async || count(&base.db, "true").await == 0).await;
+    assert_eq!(chat.posts(), [1]);
 }
 
 async fn interrupted_post_is_repeated(on: On) {
