@@ -211,7 +211,8 @@ async fn paths_go_to_the_program_that_serves_them_and_to_no_other() {
     for path in chat
         .into_iter()
         .chain(more)
-        .chain(["/api/fcm/token", "/docs/chat/x"])
+        .chain(["/api/fcm", "/api/fcm/save", "/api/push/vapid-key"])
+        .chain(["/docs/chat/x"])
     {
         assert!(site.ask(path).await.starts_with("chat"), "{path}");
     }
