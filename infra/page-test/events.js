@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { createPublicKey, randomBytes, sign } from 'node:crypto';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const SEOUL_AHEAD_MS = 9 * 60 * 60 * 1000;
@@ -40,7 +40,7 @@ export function novelty(member) {
 
 /** Signed with the key of the server's folder, as `dapanda room` does. */
 function serviceToken(folder) {
-  const key = readFileSync(join(folder, readdirSync(folder).find((name) => name.endsWith('.pem'))), 'utf8');
+  const key = readFileSync(join(folder, 'dev-key.pem'), 'utf8');
   const { x, y } = createPublicKey(key).export({ format: 'jwk' });
   const now = Math.floor(Date.now() / 1000);
   const { kid } = JSON.parse(readFileSync(join(folder, 'jwks.json'), 'utf8')).keys.find((one) => one.x === x && one.y === y);

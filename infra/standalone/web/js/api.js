@@ -172,6 +172,36 @@ export class Api {
     return this.call('DELETE', `/api/notifications/${id}`);
   }
 
+  /** `{chat, trade, marketing, mutes}` */
+  preferences() {
+    return this.call('GET', '/api/notifications/preferences');
+  }
+
+  setPreferences(changed) {
+    return this.call('PUT', '/api/notifications/preferences', changed);
+  }
+
+  mute(roomId, minutes) {
+    return this.call('POST', `/api/chat-room/${roomId}/mute`, { minutes });
+  }
+
+  unmute(roomId) {
+    return this.call('DELETE', `/api/chat-room/${roomId}/mute`);
+  }
+
+  /** `{publicKey}`; without it this site has no push to browsers. */
+  pushKey() {
+    return this.call('GET', '/api/push/vapid-key');
+  }
+
+  savePush(subscription) {
+    return this.call('POST', '/api/push/subscriptions', subscription);
+  }
+
+  removePush(endpoint) {
+    return this.call('DELETE', '/api/push/subscriptions', { endpoint });
+  }
+
   setLanguage(language) {
     return this.call('POST', '/api/members/language', { language });
   }

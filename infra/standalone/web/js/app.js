@@ -13,11 +13,16 @@ import { MarketView } from './market-view.js';
 import { Market } from './market.js';
 import { MineView } from './mine-view.js';
 import { MONTH_MAX, Mine, round } from './mine.js';
+import { MuteView } from './mute-view.js';
 import { Notifications } from './notifications.js';
+import { NotificationSettings } from './notification-settings.js';
+import { hrefOf } from './notification-target.js';
 import { NotificationsView } from './notifications-view.js';
 import { OfferView } from './offer-view.js';
 import { ProfileView } from './profile-view.js';
+import { Preferences } from './preferences.js';
 import { Purchases } from './purchase.js';
+import { Push } from './push.js';
 import { RoomsView } from './rooms-view.js';
 import { route } from './route.js';
 import { AMOUNT_FIRST, Scrap } from './scrap.js';
@@ -41,7 +46,8 @@ async function run(session) {
   byId('app').hidden = false;
   const chat = new Chat(session);
   const wallet = new Wallet(chat.api);
-  const shell = new Shell(chat, wallet, { leave: () => leave(chat) });
+  const push = new Push(chat.api, chat.session.memberId);
+  const shell = new Shell(chat, wallet, { leave: () => leave(chat, push) });
   const market = new Market(chat.api);
   const mine = new Mine(chat.api);
   const scrap = new Scrap(chat.api, wallet);
@@ -59,14 +65,19 @@ async function run(session) {
       mine.refresh();
     },
   });
-  const profile = new ProfileView(mine, chat, { shown: (url) => shell.showPicture(url), leave: () => leave(chat) });
+  const preferences = new Preferences(chat.api);
+  new MuteView(preferences, chat);
+  const settings = new NotificationSettings(preferences, push, chat.rooms);
+  const profile = new ProfileView(mine, chat, { settings, shown: (url) => shell.showPicture(url), leave: () => leave(chat, push) });
   const follow = () => followAddress({ chat, shell, market, mine, profile, scrap, trades, wallet });
   market.addEventListener('change', ({ detail }) => detail === 'list' && preview(market, route()));
   window.addEventListener('hashchange', follow);
   WIDE.addEventListener('change', follow);
   wallet.refresh();
   notify(chat, talk, (kind) => happened(kind, { wallet, market, mine, trades }));
-  await startChat(chat, { shell, follow });
+  preferences.load();
+  push.start((notification) => (location.hash = hrefOf(notification) ?? location.hash));
+  await startChat(chat, { preferences, shell, follow });
 }
 
 /** Something was bought: balance, histories, and what is for sale. */
@@ -99,7 +110,7 @@ function notify(chat, talk, changed) {
 }
 
 /** The chat runs also while the market shows: unread messages are counted. */
-async function startChat(chat, { shell, follow }) {
+async function startChat(chat, { preferences, shell, follow }) {
   const composer = new Composer({
     charsMax: CHARS_MAX,
     onSend: (text) => {
@@ -110,7 +121,7 @@ async function startChat(chat, { shell, follow }) {
   });
   fetchDemo().then(({ messageCharsMax }) => (composer.charsMax = messageCharsMax)).catch(() => {});
   const conversation = new ConversationView(chat);
-  const rooms = new RoomsView(chat);
+  const rooms = new RoomsView(chat, preferences);
   const show = {
     open: () => {
       conversation.reset();
@@ -152,6 +163,10 @@ function flush(due, show) {
 
 function followAddress({ chat, shell, market, mine, profile, scrap, trades, wallet }) {
   const to = route();
+  if (to.pane === 'notification') {
+    location.replace(hrefOf(to.notification) ?? '#/market/data');
+    return;
+  }
   if (to.pane === 'chat' && to.room == null && showFirstRoom(chat)) return;
   const isNew = shell.show(to);
   // A room that is not visible is not open: its new messages are unread.
@@ -214,7 +229,9 @@ async function ask(chat, productId) {
   location.hash = `#/room/${room}`;
 }
 
-async function leave(chat) {
+async function leave(chat, push) {
+  // What comes for this member is not for the next person at this browser.
+  await push.leave();
   try {
     await chat.session.end();
   } catch {

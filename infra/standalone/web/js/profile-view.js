@@ -11,9 +11,10 @@ import { upload } from './pictures.js';
 import { dateText } from './time.js';
 
 export class ProfileView {
-  /** `shown(imageUrl)`: the member's picture is this one; `leave()`: out of this session. */
-  constructor(mine, chat, { shown, leave }) {
+  /** `settings` has a card of its own; `shown(imageUrl)`: the member's picture is this one; `leave()`: out of this session. */
+  constructor(mine, chat, { settings, shown, leave }) {
     this.mine = mine;
+    this.settings = settings;
     this.chat = chat;
     this.api = chat.api;
     this.onShown = shown;
@@ -28,6 +29,7 @@ export class ProfileView {
   async open() {
     this.render();
     this.mine.loadLimits();
+    this.settings.open();
     try {
       [this.self, this.bought] = await Promise.all([this.api.self(), this.api.monthly('buying-data')]);
       this.problem = null;
@@ -47,7 +49,7 @@ export class ProfileView {
       const again = element('button', { type: 'button', class: 'action', onclick: () => this.open() }, t('tryAgain'));
       return [element('div', { class: 'offer-note', role: 'alert' }, element('p', {}, describe(this.problem)), again), this.languageCard()];
     }
-    return [this.person(), element('div', { class: 'card-column' }, this.planCard(), this.languageCard()), this.monthCard()];
+    return [this.person(), element('div', { class: 'card-column' }, this.planCard(), this.languageCard(), this.settings.card), this.monthCard()];
   }
 
   person() {

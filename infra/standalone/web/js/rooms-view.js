@@ -1,6 +1,6 @@
 // View of the list of rooms.
 
-import { avatar, byId, element, groupAvatar, reconcile, skeletons } from './dom.js';
+import { avatar, byId, element, groupAvatar, icon, reconcile, skeletons } from './dom.js';
 import { t } from './i18n.js';
 import { shortText } from './time.js';
 
@@ -19,8 +19,10 @@ const NOTHING = {
 };
 
 export class RoomsView {
-  constructor(chat) {
+  constructor(chat, preferences) {
     this.chat = chat;
+    this.preferences = preferences;
+    preferences.addEventListener('change', () => this.render());
     this.filter = 'all';
     byId('filters').replaceChildren(...FILTERS.map(([key, text]) => this.tab(key, t(text))));
   }
@@ -59,16 +61,18 @@ export class RoomsView {
     const title = rooms.title(room);
     const time = room.lastText == null ? '' : shortText(room.lastAt);
     const isOnline = this.chat.presence.isOnline(room.otherId);
-    const version = [title, room.lastText, time, room.unread, isOpen, room.item, isOnline].join('\u0000');
-    return { key: room.id, version, make: () => this.make(room, { title, time, isOpen, isOnline }) };
+    const isMuted = this.preferences.mutedUntil(room.id) != null;
+    const version = [title, room.lastText, time, room.unread, isOpen, room.item, isOnline, isMuted].join('\u0000');
+    return { key: room.id, version, make: () => this.make(room, { title, time, isOpen, isOnline, isMuted }) };
   }
 
-  make(room, { title, time, isOpen, isOnline }) {
+  make(room, { title, time, isOpen, isOnline, isMuted }) {
     const { rooms } = this.chat;
     const isGroup = rooms.isGroup(room);
     const picture = isGroup ? groupAvatar() : avatar(title, '', room.otherImage);
     const members = isGroup && room.members ? element('span', { class: 'members-count' }, String(room.members.size)) : null;
     const tag = room.item ? element('span', { class: 'tag' }, room.item) : null;
+    const muted = isMuted ? element('span', { class: 'room-muted', title: t('muted') }, icon('muted'), element('span', { class: 'hidden' }, t('muted'))) : null;
     const link = element(
       'a',
       { href: `#/room/${room.id}`, class: 'room', 'aria-current': isOpen ? 'page' : null, 'data-room': room.id },
@@ -76,7 +80,7 @@ export class RoomsView {
       element(
         'span',
         { class: 'room-middle' },
-        element('span', { class: 'room-title' }, element('strong', {}, title), members, tag),
+        element('span', { class: 'room-title' }, element('strong', {}, title), members, tag, muted),
         element('span', { class: 'room-last' }, lastText(room)),
       ),
       element('span', { class: 'room-end' }, element('span', { class: 'room-time' }, time), badge(room.unread)),

@@ -3,6 +3,7 @@
 //   #/market/data?sort=PRICE_ASC   #/market/wifi/12?place=2&open=1   #/chat   #/room/7   #/me
 //   #/mine?state=SOLD_OUT   #/mine/new/data   #/mine/edit/wifi/12   #/scrap?amount=0.7
 //   #/trades?trade=9   #/trades/cash?month=2025-08&trade=9
+//   #/notification?kind=trade.completed&data={…}, from a notification of the system: leads to what it is about
 
 const KIND = '(data|wifi|hotspot)';
 const MARKET = new RegExp(`^/market/${KIND}(?:/(\\d+))?$`);
@@ -10,7 +11,7 @@ const NEW = new RegExp(`^/mine/new/${KIND}$`);
 const EDIT = new RegExp(`^/mine/edit/${KIND}/(\\d+)$`);
 const ROOM = /^\/room\/(\d+)$/;
 
-/** `pane` is `market`, `chat`, `trades`, `mine` or `me`; `detail`: whether a phone shows the right part. */
+/** `pane` is `market`, `chat`, `trades`, `mine` or `me`, or `notification`, which leads to one of them; `detail`: whether a phone shows the right part. */
 export function route(hash = location.hash) {
   const [path, query = ''] = hash.replace(/^#/, '').split('?');
   const choice = Object.fromEntries(new URLSearchParams(query));
@@ -18,6 +19,7 @@ export function route(hash = location.hash) {
   if (room) return { pane: 'chat', room: Number(room), detail: true };
   if (path === '/chat') return { pane: 'chat', room: null, detail: false };
   if (path === '/me') return { pane: 'me', detail: false };
+  if (path === '/notification') return { pane: 'notification', notification: { kind: choice.kind ?? '', data: objectOf(choice.data) } };
   if (path === '/scrap') return { pane: 'market', kind: 'data', offer: null, scrap: true, choice, detail: true };
   if (path === '/trades') return { pane: 'trades', choice, detail: false };
   if (path === '/trades/cash') return { pane: 'trades', choice, detail: true };
@@ -28,6 +30,15 @@ export function route(hash = location.hash) {
   if (editKind) return { pane: 'mine', form: { kind: editKind, id: Number(editId) }, choice, detail: true };
   const [, kind = 'data', id] = path.match(MARKET) ?? [];
   return { pane: 'market', kind, offer: id ? Number(id) : null, choice, detail: Boolean(id) };
+}
+
+/** The text's JSON object; empty if it is none. */
+function objectOf(text) {
+  try {
+    return Object(JSON.parse(text ?? 'null'));
+  } catch {
+    return {};
+  }
 }
 
 /** The address of a list or an offer of the market; what is chosen as by default is left out. */
