@@ -44,7 +44,7 @@ pub(crate) struct ChatPort {
 
 /// A running chat server.
 pub(crate) struct Chat {
-    base: String,
+    pub(crate) base: String,
     _node: Node,
     drain: Drain,
     _folder: tempfile::TempDir,
