@@ -109,15 +109,18 @@ async fn answer(tcp: TcpStream, name: &str, port: Port, state: Arc<State>) -> Op
 
 /// Starts HAProxy on a free port; if it ends because another process took the port, starts it on
 /// another one.
-async fn start_balancer(market: &Named, chat: &[Named]) -> (SocketAddr, Child) {
+async fn start_balancer(market: &Named, chat: &[Named]) -> ([SocketAddr; 2], Child) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/haproxy/run");
     let started = async {
         loop {
-            let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = free.local_addr().unwrap();
-            drop(free);
+            let free = [
+                TcpListener::bind("127.0.0.1:0").await.unwrap(),
+                TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            ];
+            let [address, internal] = free.map(|one| one.local_addr().unwrap());
             let mut balancer = Command::new(&script);
             balancer.args(["--listen", &address.to_string()]);
+            balancer.args(["--internal", &internal.to_string()]);
             balancer.args(["--market", &format!("{}/{}", market.address, market.admin)]);
             for node in chat {
                 balancer.args(["--chat", &format!("{}/{}", node.address, node.admin)]);
@@ -127,7 +130,7 @@ async fn start_balancer(market: &Named, chat: &[Named]) -> (SocketAddr, Child) {
             let mut again = interval(Duration::from_millis(20));
             while balancer.try_wait().unwrap().is_none() {
                 if TcpStream::connect(address).await.is_ok() {
-                    return (address, balancer);
+                    return ([address, internal], balancer);
                 }
                 again.tick().await;
             }
@@ -143,6 +146,7 @@ struct Site {
     chat: Vec<Named>,
     _market: Named,
     address: SocketAddr,
+    internal: SocketAddr,
     http: reqwest::Client,
     _balancer: Child,
 }
@@ -151,11 +155,12 @@ impl Site {
     async fn start() -> Self {
         let chat = vec![Named::start("chat a").await, Named::start("chat b").await];
         let market = Named::start("market").await;
-        let (address, balancer) = start_balancer(&market, &chat).await;
+        let ([address, internal], balancer) = start_balancer(&market, &chat).await;
         let site = Self {
             chat,
             _market: market,
             address,
+            internal,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             _balancer: balancer,
         };
@@ -165,7 +170,11 @@ impl Site {
 
     /// Who answers, or the balancer's own status.
     async fn ask(&self, path: &str) -> String {
-        let answer = self.http.get(format!("http://{}{path}", self.address));
+        self.ask_at(self.address, path).await
+    }
+
+    async fn ask_at(&self, address: SocketAddr, path: &str) -> String {
+        let answer = self.http.get(format!("http://{address}{path}"));
         let answer = timeout(PATIENCE, answer.send()).await.unwrap();
         match answer {
             Ok(answer) if answer.status().is_success() => answer.text().await.unwrap(),
@@ -274,6 +283,26 @@ async fn a_node_that_is_not_ready_gets_nobody_unless_no_node_is() {
     site.eventually("/conn", &["chat a", "chat b"]).await;
     site.chat[0].set_ready(true);
     site.eventually("/conn", &["chat a"]).await;
+}
+
+#[tokio::test]
+async fn internal_requests_go_to_the_admin_ports_of_ready_nodes() {
+    let site = Site::start().await;
+    site.chat[0].set_ready(false);
+    site.eventually("/conn", &["chat b"]).await;
+    // Admin ports of these servers answer 404 to everything but /readyz, public ports answer 200.
+    assert_eq!(site.ask_at(site.internal, "/internal/events").await, "404");
+    site.chat[1].set_ready(false);
+    let mut again = interval(Duration::from_millis(50));
+    let refused = async {
+        while site.ask_at(site.internal, "/internal/events").await != "503" {
+            again.tick().await;
+        }
+    };
+    let refused = timeout(PATIENCE, refused).await;
+    assert!(refused.is_ok(), "an unready node still gets events");
+    assert_eq!(site.ask_at(site.internal, "/readyz").await, "404");
+    assert_eq!(site.ask_at(site.internal, "/admin/drain").await, "404");
 }
 
 #[tokio::test]
