@@ -19,8 +19,10 @@ use crate::metrics::Metrics;
 /// Poll interval. Bounds the delay of due jobs; an idle instance runs one indexed query per name.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Duration of a lease: longer than a handler's deadline plus the record of its result in a slow database.
-const LEASE: Duration = Duration::from_secs(330);
+/// Duration of a lease: a handler's deadline (20 s), a transaction's (30 s) for the record of its result, and some to
+/// spare. Jobs of an instance that was killed are as late as this. One that runs past it is run again, and its own
+/// result is not recorded.
+const LEASE: Duration = Duration::from_secs(60);
 
 /// Deadline of a handler; beyond it the run has failed.
 const HANDLER_MAX: Duration = Duration::from_secs(20);
