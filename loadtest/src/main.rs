@@ -1,6 +1,7 @@
 //! Load tests: prepares a chat server for a load generator, injects faults into a whole cluster to check its
-//! promises, and buys and reads on a market.
+//! promises, compares inboxes with trades under faults, and buys and reads on a market.
 
+mod events;
 mod fault;
 mod market;
 mod prepare;
@@ -26,6 +27,11 @@ enum CommandLine {
     /// Restarts all nodes one after the other and prints how long real clients were without a
     /// connection
     Offline(Box<fault::Offline>),
+    /// Kills relay, chat nodes and Redis while members buy, and compares every inbox with the
+    /// committed trades
+    Events(Box<events::Events>),
+    /// Prints how fast the embedded programs relay a prepared outbox
+    Relay(events::Relay),
     /// Buys and reads lists on a running market, and checks its answers and its ledger
     Market(Box<market::MarketRun>),
 }
@@ -41,6 +47,8 @@ async fn main() -> ExitCode {
         CommandLine::Prepare(prepare) => prepare.run().await.map_err(Into::into),
         CommandLine::Offline(offline) => offline.run().await.map_err(Into::into),
         CommandLine::Fault(fault) => fault.run().await.map_err(Into::into),
+        CommandLine::Events(events) => events.run().await.map_err(Into::into),
+        CommandLine::Relay(relay) => relay.run().await.map_err(Into::into),
         CommandLine::Market(market) => market.run().await.map_err(Into::into),
     };
     match done {

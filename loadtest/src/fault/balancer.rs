@@ -24,6 +24,15 @@ pub(crate) struct Balancer {
     http: reqwest::Client,
 }
 
+/// The servers that HAProxy routes to, each by its public and its admin address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Backends<'a> {
+    pub(crate) chat: &'a [(SocketAddr, SocketAddr)],
+    pub(crate) market: &'a [(SocketAddr, SocketAddr)],
+    /// Where the market reaches the admin ports of chat nodes; nowhere without it.
+    pub(crate) internal: Option<SocketAddr>,
+}
+
 /// Name of a node in HAProxy's configuration.
 pub(crate) fn node_name(node: usize) -> String {
     format!("chat{node}")
@@ -37,10 +46,10 @@ pub(crate) enum Seen {
 }
 
 impl Balancer {
-    /// Starts HAProxy in front of chat nodes, each by its public and its admin address.
+    /// Starts HAProxy.
     pub(crate) fn start(
         infra: &Path,
-        nodes: &[(SocketAddr, SocketAddr)],
+        backends: Backends<'_>,
         folder: &Path,
     ) -> Result<Self, FaultError> {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
@@ -53,8 +62,14 @@ impl Balancer {
             &status.to_string(),
         ]);
         command.arg("--show-node");
-        for (public, admin) in nodes {
+        for (public, admin) in backends.chat {
             command.args(["--chat", &format!("{public}/{admin}")]);
+        }
+        for (public, admin) in backends.market {
+            command.args(["--market", &format!("{public}/{admin}")]);
+        }
+        if let Some(internal) = backends.internal {
+            command.args(["--internal", &internal.to_string()]);
         }
         Ok(Self {
             process: Process::start("balancer", command, folder.join("balancer.log"))?,

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use shared::clock::{Clock as _, SystemClock};
 use tokio::process::Command;
-use tokio::time::{interval, sleep};
+use tokio::time::interval;
 
-use super::balancer::{Balancer, Seen};
+use super::balancer::{Backends, Balancer, Seen};
 use super::error::FaultError;
-use super::process::{Process, Signal, free_port, on_free_ports, output, read_resident_kib};
+use super::process::{
+    Process, Readiness, Signal, free_address, on_free_ports, output, read_resident_kib,
+};
 use super::redis::{Failover, Redis};
 use super::replicas::Replicas;
 
@@ -93,6 +94,10 @@ pub(crate) struct Parts<'a> {
     pub(crate) jwks: PathBuf,
     pub(crate) replicas: Option<Replicas>,
     pub(crate) more: &'a [String],
+    /// Market nodes behind the same balancer, by their public and admin addresses.
+    pub(crate) markets: &'a [(SocketAddr, SocketAddr)],
+    /// Where these reach the chat nodes.
+    pub(crate) internal: Option<SocketAddr>,
 }
 
 impl Cluster {
@@ -130,7 +135,12 @@ impl Cluster {
         }
         let addresses: Vec<_> = nodes.iter().map(|node| (node.public, node.admin)).collect();
         let balancer = on_free_ports(async || {
-            let mut balancer = Balancer::start(parts.infra, &addresses, parts.folder)?;
+            let backends = Backends {
+                chat: &addresses,
+                market: parts.markets,
+                internal: parts.internal,
+            };
+            let mut balancer = Balancer::start(parts.infra, backends, parts.folder)?;
             for node in 0..addresses.len() {
                 balancer.until(node, Seen::Up).await?;
             }
@@ -210,24 +220,12 @@ impl ChatNode {
     }
 
     async fn until_ready(&mut self) -> Result<(), FaultError> {
-        let began = SystemClock.now();
-        let url = format!("http://{}/readyz", self.admin);
-        loop {
-            if let Some(process) = &mut self.process {
-                process.check_runs()?;
-            }
-            let answer = self.http.get(&url).send().await;
-            if answer.is_ok_and(|answer| answer.status().is_success()) {
-                return Ok(());
-            }
-            if SystemClock.now().saturating_duration_since(began) > READY_MAX {
-                return Err(FaultError::InVain {
-                    what: format!("chat node {} is ready", self.number),
-                    waited: READY_MAX,
-                });
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
+        let readiness = Readiness {
+            what: format!("chat node {} is ready", self.number),
+            admin: self.admin,
+            max: READY_MAX,
+        };
+        readiness.wait(&self.http, self.process.as_mut()).await
     }
 
     /// SIGKILL.
@@ -252,10 +250,6 @@ impl ChatNode {
             None => Ok(()),
         }
     }
-}
-
-fn free_address() -> Result<SocketAddr, FaultError> {
-    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
 }
 
 impl Memory {

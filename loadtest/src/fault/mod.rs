@@ -6,32 +6,32 @@
 //! Results are appended to a file, and repetitions that are in it are not run again, so an
 //! interrupted run continues where it stopped.
 
-mod balancer;
-mod board;
+pub(crate) mod balancer;
+pub(crate) mod board;
 mod cases;
-mod cluster;
+pub(crate) mod cluster;
 mod crowd;
-mod error;
+pub(crate) mod error;
 mod judge;
 mod last_message;
 mod lists;
 mod member;
 mod offline;
 mod outbox;
-mod process;
+pub(crate) mod process;
 mod record;
-mod redis;
+pub(crate) mod redis;
 mod replicas;
-mod report;
+pub(crate) mod report;
 mod rest;
 mod run;
 mod sabotage;
-mod session;
+pub(crate) mod session;
 mod stage;
 mod store;
 mod verdict;
 mod whispers;
-mod wire;
+pub(crate) mod wire;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -178,16 +178,16 @@ impl Fault {
 }
 
 /// Processes that a run started are killed when the run is dropped.
-async fn until_interrupted(
-    run: impl Future<Output = Result<(), FaultError>>,
-) -> Result<(), FaultError> {
+pub(crate) async fn until_interrupted<E: From<FaultError>>(
+    run: impl Future<Output = Result<(), E>>,
+) -> Result<(), E> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let signals = signal(SignalKind::terminate());
     let mut terminate = signals.map_err(FaultError::NoSignals)?;
     tokio::select! {
         done = run => done,
-        _ = terminate.recv() => Err(FaultError::Interrupted),
-        _ = tokio::signal::ctrl_c() => Err(FaultError::Interrupted),
+        _ = terminate.recv() => Err(FaultError::Interrupted.into()),
+        _ = tokio::signal::ctrl_c() => Err(FaultError::Interrupted.into()),
     }
 }

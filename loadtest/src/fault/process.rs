@@ -1,12 +1,14 @@
 //! Child process of a run: a server that can be killed and frozen. It is killed when dropped.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rand::RngExt as _;
+use shared::clock::{Clock as _, SystemClock};
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::error::FaultError;
 
@@ -115,6 +117,44 @@ impl Process {
     }
 }
 
+/// A wait for a server's `/readyz`.
+#[derive(Clone, Debug)]
+pub(crate) struct Readiness {
+    /// For the error.
+    pub(crate) what: String,
+    pub(crate) admin: SocketAddr,
+    pub(crate) max: Duration,
+}
+
+impl Readiness {
+    /// # Errors
+    /// The process ends, or it is not ready in time.
+    pub(crate) async fn wait(
+        &self,
+        http: &reqwest::Client,
+        mut process: Option<&mut Process>,
+    ) -> Result<(), FaultError> {
+        let began = SystemClock.now();
+        let url = format!("http://{}/readyz", self.admin);
+        loop {
+            if let Some(process) = &mut process {
+                process.check_runs()?;
+            }
+            let answer = http.get(&url).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            if SystemClock.now().saturating_duration_since(began) > self.max {
+                return Err(FaultError::InVain {
+                    what: self.what.clone(),
+                    waited: self.max,
+                });
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
 /// Resident memory of a process in KiB; `None` if it has just ended.
 pub(crate) fn read_resident_kib(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -175,6 +215,11 @@ pub(crate) async fn on_free_ports<T>(
             done => return done,
         }
     }
+}
+
+/// A loopback address with a free port.
+pub(crate) fn free_address() -> Result<SocketAddr, FaultError> {
+    Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
 }
 
 /// A free port.

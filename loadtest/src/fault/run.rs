@@ -224,6 +224,8 @@ impl Ground<'_> {
             jwks: self.fault.folder.join("jwks.json"),
             replicas: self.replicas.clone(),
             more: &self.fault.node_args,
+            markets: &[],
+            internal: None,
         })
         .await
     }

@@ -243,7 +243,7 @@ fn odd(record: &Record, frame: &Frame) {
     record.board.with(|s| s.counts.note_odd(what));
 }
 
-fn subscribe(id: &str, destination: &str) -> FrameWriter {
+pub(crate) fn subscribe(id: &str, destination: &str) -> FrameWriter {
     FrameWriter::new(Command::Subscribe, Version::V1_2)
         .header("id", id)
         .header("destination", destination)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::clock::{Clock as _, SystemClock};
+use shared::clock::{Clock as _, LocalDateTime, SystemClock};
 use shared::money::Won;
 use shared::web::ErrorCode;
 
@@ -27,6 +27,15 @@ pub(crate) struct Client {
 pub(crate) enum Ask {
     /// Buys all of a whole offer, with this `Idempotency-Key`.
     Buy { offer: u32, key: String },
+    /// Buys all of these whole offers in one purchase, with this `Idempotency-Key`.
+    Combine { offers: Vec<u32>, key: String },
+    /// Buys time on a Wi-Fi spot, with this `Idempotency-Key`.
+    Book {
+        spot: u32,
+        start: LocalDateTime,
+        end: LocalDateTime,
+        key: String,
+    },
     /// Reads the first page of the list of mobile data in this order.
     List { sort: &'static str },
 }
@@ -70,9 +79,27 @@ pub(crate) struct Answer {
     pub(crate) took: Duration,
 }
 
+/// A response to a purchase.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reply {
+    pub(crate) code: Code,
+    /// The buyer's trade, if there is one.
+    pub(crate) trade: Option<u32>,
+}
+
 #[derive(Debug, Deserialize)]
 struct Envelope {
     code: u16,
+    #[serde(default)]
+    data: Option<Traded>,
+}
+
+/// Of every other response these are none.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Traded {
+    #[serde(default)]
+    trade_id: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,21 +125,43 @@ impl Client {
 
     /// Sends a request and measures until its whole response was read.
     pub(crate) async fn measure(&self, by: &Member, ask: &Ask) -> Answer {
-        let request = match ask {
-            Ask::Buy { offer, key } => self
-                .post("/api/trades/mobile-data/default")
-                .header("idempotency-key", key)
-                .json(&json!({ "productId": offer, "mobileDataId": offer, "price": super::PRICE.get() })),
-            Ask::List { sort } => {
-                self.get(&format!("/api/products/mobile-data?size=20&productSortOption={sort}"))
-            }
-        };
         let begun = SystemClock.now();
-        let code = code_of(request.bearer_auth(by.token.expose())).await;
+        let Reply { code, .. } = self.send(by, ask).await;
         Answer {
             code,
             took: since(begun),
         }
+    }
+
+    /// Sends a request and reads its whole response.
+    pub(crate) async fn send(&self, by: &Member, ask: &Ask) -> Reply {
+        let price = super::PRICE.get();
+        let request = match ask {
+            Ask::Buy { offer, key } => self
+                .post("/api/trades/mobile-data/default")
+                .header("idempotency-key", key)
+                .json(&json!({ "productId": offer, "mobileDataId": offer, "price": price })),
+            Ask::Combine { offers, key } => {
+                let part = |offer: &u32| json!({ "productId": offer, "mobileDataId": offer, "purchaseAmount": 0.1 });
+                let parts: Vec<Value> = offers.iter().map(part).collect();
+                let count = i64::try_from(parts.len()).unwrap_or(i64::MAX);
+                self.post("/api/trades/mobile-data/scrap")
+                    .header("idempotency-key", key)
+                    .json(&json!({
+                        "totalAmount": parts.len() as f64 / 10.0,
+                        "totalPrice": price * count,
+                        "combinations": parts,
+                    }))
+            }
+            Ask::Book { spot, start, end, key } => self
+                .post("/api/trades/wifi")
+                .header("idempotency-key", key)
+                .json(&json!({ "productId": spot, "wifiId": spot, "startTime": start, "endTime": end })),
+            Ask::List { sort } => {
+                self.get(&format!("/api/products/mobile-data?size=20&productSortOption={sort}"))
+            }
+        };
+        reply_of(request.bearer_auth(by.token.expose())).await
     }
 
     /// Offers 0.1 GB as a whole.
@@ -120,6 +169,22 @@ impl Client {
         let form = json!({ "price": price.get(), "dataAmount": 0.1, "isSplitType": false });
         let request = self.post("/api/products/mobile-data").json(&form);
         prepared("an offer", request.bearer_auth(seller.token.expose())).await?;
+        Ok(())
+    }
+
+    /// Offers time on a Wi-Fi spot that never closes.
+    pub(crate) async fn offer_spot(&self, seller: &Member, price: Won) -> Result<(), MarketError> {
+        let form = json!({
+            "price": price.get(), "title": "load test", "latitude": 37.5, "longitude": 127.0,
+            "startTime": "2026-01-01T00:00:00", "endTime": "2026-01-02T00:00:00",
+            "capacity": 1_000,
+        });
+        let request = self.post("/api/products/wifi").json(&form);
+        prepared(
+            "an offer of a spot",
+            request.bearer_auth(seller.token.expose()),
+        )
+        .await?;
         Ok(())
     }
 
@@ -164,7 +229,13 @@ pub(crate) fn since(begun: Instant) -> Duration {
     SystemClock.now().saturating_duration_since(begun)
 }
 
-async fn code_of(request: reqwest::RequestBuilder) -> Code {
+async fn reply_of(request: reqwest::RequestBuilder) -> Reply {
+    let mut trade = None;
+    let code = code_of(request, &mut trade).await;
+    Reply { code, trade }
+}
+
+async fn code_of(request: reqwest::RequestBuilder, trade: &mut Option<u32>) -> Code {
     let response = match request.send().await {
         Ok(response) => response,
         Err(error) if error.is_timeout() => return Code::Late,
@@ -173,6 +244,7 @@ async fn code_of(request: reqwest::RequestBuilder) -> Code {
     let status = response.status();
     match response.json::<Envelope>().await {
         Ok(envelope) if (envelope.code == 0) == status.is_success() => {
+            *trade = envelope.data.and_then(|data| data.trade_id);
             Code::Envelope(envelope.code)
         }
         Ok(_) => Code::Status(status.as_u16()),

@@ -7,11 +7,11 @@
 //!
 //! What this module does not do: start a server, and remove what it wrote.
 
-mod client;
-mod error;
-mod ground;
+pub(crate) mod client;
+pub(crate) mod error;
+pub(crate) mod ground;
 mod report;
-mod sample;
+pub(crate) mod sample;
 mod scenario;
 #[cfg(test)]
 mod tests;
@@ -35,7 +35,7 @@ use report::Report;
 use scenario::{Scenario, Stage};
 
 /// Price of each offer.
-const PRICE: Won = Won::new(1_000);
+pub(crate) const PRICE: Won = Won::new(1_000);
 
 /// Offers of 0.1 GB that a member may list, and buy, in a month: two gigabytes.
 const MONTH_OFFERS_MAX: usize = 20;

@@ -102,7 +102,7 @@ fn hint(code: Code) -> &'static str {
 }
 
 impl Milliseconds {
-    fn of(times: &[Duration]) -> Self {
+    pub(crate) fn of(times: &[Duration]) -> Self {
         let mut sorted: Vec<f64> = times
             .iter()
             .map(|time| time.as_secs_f64() * 1_000.0)
