@@ -175,6 +175,8 @@ impl Node {
             events: Arc::new(Events::new(EventsParts {
                 members: Arc::clone(&services.members),
                 inboxes: Arc::clone(&services.inboxes),
+                preferences: Arc::clone(&push.preferences),
+                pusher: push.pusher.clone(),
                 clock: Arc::clone(&services.clock),
                 metrics: Arc::clone(&services.metrics),
             })),

@@ -6,11 +6,13 @@
 //! | file | contents |
 //! |---|---|
 //! | `addressees` | who is notified of an event, and with what data |
+//! | `pushes` | which notifications are offered for push |
 //! | `text` | titles and sentences, in Korean and English |
 //!
 //! What this module does not do: deliver. An entry reaches its reader like every entry of a log.
 
 mod addressees;
+mod pushes;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +34,7 @@ use crate::inbox::{Alarm, AlarmState, InboxError, Inboxes, Notice, RunningAlarm}
 use crate::log::{Draft, Headers, Kind, Uid};
 use crate::members::{MemberError, Members, Profile};
 use crate::metrics::Metrics;
+use crate::push::{MemberPreferences, PushNotice, PushText, Pusher};
 use crate::store::{APPEND_ENTRIES_MAX, AccountStatus};
 use addressees::Message;
 
@@ -74,6 +77,10 @@ pub struct EventsParts {
     pub members: Arc<Members>,
     /// Where notifications and alarms go.
     pub inboxes: Arc<Inboxes>,
+    /// What members want to be notified of.
+    pub preferences: Arc<MemberPreferences>,
+    /// Takes the notifications of members without a connection.
+    pub pusher: Pusher,
     /// The age of posts.
     pub clock: Arc<dyn Clock>,
     /// Counts events.
@@ -92,6 +99,10 @@ struct Delivery {
     span: Span,
     drafts: Vec<Draft>,
     alarm: Option<Booking>,
+    /// How many drafts it had.
+    entries: usize,
+    /// For the notification, which is the last of them.
+    push: Option<PushNotice>,
 }
 
 /// The booking that an alarm is about.
@@ -209,13 +220,17 @@ impl Events {
         let readers: Vec<MemberId> = readers.into_iter().collect();
         let profiles = self.parts.members.profiles(&readers).await;
         let profiles = profiles.map_err(|_unavailable| TakeError::Unavailable)?;
+        let preferences = pushes::preferences(&self.parts.preferences, &readers).await?;
         let mut deliveries = BTreeMap::<_, Vec<Delivery>>::new();
         for (envelope, messages) in addressed {
             if messages.is_empty() {
                 continue;
             }
             let span = Span::of_append(envelope);
-            for message in messages {
+            for mut message in messages {
+                message.notice = message
+                    .notice
+                    .filter(|_| preferences.want(message.member, envelope));
                 let profile = profiles.get(&message.member);
                 let language = profile.map(|profile| profile.language).unwrap_or_default();
                 let member = message.member;
@@ -247,6 +262,7 @@ impl Events {
                 Ok(placed) => {
                     let new = placed.iter().filter(|placed| placed.is_new).count();
                     self.parts.metrics.market_events.entries.inc_by(new as u64);
+                    pushes::offer(&self.parts.pusher, &mut chunk, &placed);
                 }
                 Err(AppendError::Unavailable) => return Err(TakeError::Unavailable),
                 // An operator has to act; until then the event must not hold up all others.
@@ -320,6 +336,7 @@ fn delivery(
     now: UnixMillis,
     span: &Span,
 ) -> Delivery {
+    let member = message.member;
     let Message { alarm, notice, .. } = message;
     let mut headers = Headers::new();
     if let Some(traceparent) = span.traceparent() {
@@ -341,8 +358,18 @@ fn delivery(
         let name = format!("alarm:{}", envelope.id);
         drafts.push(draft(Kind::Alarm, name, json(&booking.alarm)));
     }
+    let mut push = None;
     if let Some(addressed) = notice {
         let (title, body) = text::of(&addressed.text, language);
+        let kind = envelope.event.kind();
+        let push_text = PushText::new(title, &body);
+        let (event, data) = ((envelope.id.as_str(), kind.as_str()), &addressed.data);
+        push = Some(PushNotice::of_event(
+            member,
+            event,
+            push_text,
+            data.clone().into(),
+        ));
         let notice = Notice {
             kind: envelope.event.kind().as_str().to_owned(),
             title: title.to_owned(),
@@ -354,8 +381,10 @@ fn delivery(
     Delivery {
         event: envelope.id.clone(),
         span: span.clone(),
+        entries: drafts.len(),
         drafts,
         alarm,
+        push,
     }
 }
 
