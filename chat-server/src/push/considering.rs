@@ -3,21 +3,26 @@
 //! The order of the checks is by cost, but for the claim of the quiet time: it is last, as an offer that ends before
 //! it must not keep the next one quiet.
 
+use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use moka::future::Cache;
 use serde_json::json;
+use shared::clock::Clock;
+use shared::drain::Drain;
 use shared::ids::{MemberId, RoomId};
 
 use super::lane::{Job, Lanes};
-use super::preferences::{Channel, Class};
-use super::pusher::{BIG_ROOM, CHAT_TTL, ChatPush, Offer, PushNotice, PusherParts};
-use super::targets::{PushStoreUnavailable, SavedTarget};
-use super::{CollapseKey, PushMessage, PushText};
+use super::offer::{CHAT_TTL, ChatPush, Offer, PushNotice};
+use super::preferences::{Channel, Class, MemberPreferences};
+use super::targets::{PushStoreUnavailable, SavedTarget, Targets};
+use super::{CollapseKey, PushMessage, PushServices, PushText};
 use crate::log::Topic;
-use crate::metrics::{PushDrop, PushSkip};
-use crate::rooms::RoomError;
+use crate::members::Members;
+use crate::metrics::{Metrics, PushDrop, PushSkip};
+use crate::presence::Presence;
+use crate::rooms::{RoomError, Rooms};
 use crate::store::Room;
 
 /// Members whose presence is requested at a time.
@@ -25,6 +30,44 @@ const ONLINE_AT_ONCE: usize = 256;
 
 /// Members and rooms whose quiet time is remembered on this node; beyond it the registry is asked.
 const QUIET_CACHED_MAX: u64 = 100_000;
+
+/// Rooms with more members are considered once per quiet time.
+pub const BIG_ROOM: usize = 100;
+
+/// Whether a member has a connection to this node.
+pub type OnlineHere = Box<dyn Fn(MemberId) -> bool + Send + Sync>;
+
+/// Dependencies of the pusher's task.
+pub struct PusherParts {
+    /// Targets of members.
+    pub targets: Arc<Targets>,
+    /// What members want.
+    pub preferences: Arc<MemberPreferences>,
+    /// Members of rooms.
+    pub rooms: Arc<Rooms>,
+    /// Account status.
+    pub members: Arc<Members>,
+    /// Connections to any node.
+    pub presence: Arc<dyn Presence>,
+    /// Connections to this node, for when the registry is away.
+    pub online_here: OnlineHere,
+    /// The push services.
+    pub services: PushServices,
+    /// How long a room is quiet after a push.
+    pub quiet_time: Duration,
+    /// Ages.
+    pub clock: Arc<dyn Clock>,
+    /// Ends the task.
+    pub drain: Drain,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl fmt::Debug for PusherParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PusherParts").finish_non_exhaustive()
+    }
+}
 
 /// The consideration of offers.
 pub(super) struct Considering {

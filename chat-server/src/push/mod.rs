@@ -12,6 +12,7 @@ pub mod fcm;
 mod http;
 mod lane;
 mod message;
+mod offer;
 mod preferences;
 mod pusher;
 mod services;
@@ -24,9 +25,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use considering::{BIG_ROOM, OnlineHere, PusherParts};
 pub use message::{CollapseKey, PushMessage, PushText};
+pub use offer::{NOTICE_TTL, PushNotice};
 pub use preferences::{CACHE_AGE_MAX, Channel, Class, MemberPreferences, Mute, Preferences};
-pub use pusher::{BIG_ROOM, NOTICE_TTL, Offers, OnlineHere, PushNotice, Pusher, PusherParts};
+pub use pusher::{Offers, Pusher};
 pub use services::PushServices;
 pub use targets::{
     PushStoreUnavailable, SavedTarget, TARGETS_MAX, TargetDigest, Targets, TargetsParts,

@@ -5,32 +5,23 @@
 //!
 //! A notification goes to a member without a live connection on any node who wants it. A chat message goes to
 //! each such member of its room, at most once per quiet time and room. A room of more than
-//! [`BIG_ROOM`] members is considered once per quiet time as a whole, or each message would cost
+//! [`BIG_ROOM`](super::BIG_ROOM) members is considered once per quiet time as a whole, or each message would cost
 //! requests for all of them.
 
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use shared::clock::Clock;
-use shared::drain::Drain;
-use shared::ids::{MemberId, RoomId, Seq};
+use shared::ids::Seq;
 use tokio::select;
 use tokio::sync::mpsc;
 
-use super::considering::Considering;
+use super::considering::{Considering, PusherParts};
 use super::lane::Lanes;
 use super::message::cut;
-use super::preferences::{Class, MemberPreferences};
-use super::targets::Targets;
-use super::{PushMessage, PushServices, PushText};
+use super::offer::{ChatPush, Offer, PushNotice};
 use crate::log::{Draft, Kind, Topic};
-use crate::members::Members;
 use crate::metrics::{Metrics, PushDrop, PushKind};
-use crate::presence::Presence;
-use crate::rooms::Rooms;
 
 /// Offers that wait: 1 KiB each, 10 MiB.
 const OFFERS_MAX: usize = 10_000;
@@ -40,59 +31,6 @@ const OFFERS_AT_ONCE: usize = 16;
 
 /// Characters of a chat message in a push.
 const CHAT_CHARS_MAX: usize = 100;
-
-/// Rooms with more members are considered once per quiet time.
-pub const BIG_ROOM: usize = 100;
-
-/// A push service holds a message for a device that is off for so long.
-pub const NOTICE_TTL: Duration = Duration::from_secs(3 * 24 * 3_600);
-
-/// The same for a chat message.
-pub(super) const CHAT_TTL: Duration = Duration::from_secs(24 * 3_600);
-
-/// A notification for one member.
-#[derive(Clone, Debug)]
-pub struct PushNotice {
-    /// For this member.
-    pub member: MemberId,
-    /// Of this class of the member's preferences.
-    pub class: Class,
-    /// What is delivered.
-    pub message: PushMessage,
-}
-
-impl PushNotice {
-    /// The notification of an inbox entry: event id, kind, and the rendered text and data.
-    #[must_use]
-    pub fn of_event(
-        member: MemberId,
-        (event, kind): (&str, &str),
-        text: PushText,
-        data: serde_json::Value,
-    ) -> Self {
-        let message = PushMessage::new(event.to_owned(), kind.to_owned(), text, NOTICE_TTL);
-        Self {
-            member,
-            class: Class::of_kind(kind),
-            message: message.with_data(data),
-        }
-    }
-}
-
-/// A chat message for the members of its room.
-#[derive(Debug)]
-pub(super) struct ChatPush {
-    pub(super) room: RoomId,
-    pub(super) seq: Seq,
-    pub(super) sender: Option<MemberId>,
-    pub(super) text: String,
-}
-
-#[derive(Debug)]
-pub(super) enum Offer {
-    Notice(Box<PushNotice>),
-    Chat(ChatPush),
-}
 
 /// Takes offers. Clones offer to the same queue.
 #[derive(Clone, Debug)]
@@ -153,41 +91,6 @@ impl Pusher {
             Err(mpsc::error::TrySendError::Full(())) => push.dropped.count(PushDrop::Queue),
             Err(mpsc::error::TrySendError::Closed(())) => push.dropped.count(PushDrop::Stop),
         }
-    }
-}
-
-/// Whether a member has a connection to this node.
-pub type OnlineHere = Box<dyn Fn(MemberId) -> bool + Send + Sync>;
-
-/// Dependencies of the pusher's task.
-pub struct PusherParts {
-    /// Targets of members.
-    pub targets: Arc<Targets>,
-    /// What members want.
-    pub preferences: Arc<MemberPreferences>,
-    /// Members of rooms.
-    pub rooms: Arc<Rooms>,
-    /// Account status.
-    pub members: Arc<Members>,
-    /// Connections to any node.
-    pub presence: Arc<dyn Presence>,
-    /// Connections to this node, for when the registry is away.
-    pub online_here: OnlineHere,
-    /// The push services.
-    pub services: PushServices,
-    /// How long a room is quiet after a push.
-    pub quiet_time: Duration,
-    /// Ages.
-    pub clock: Arc<dyn Clock>,
-    /// Ends the task.
-    pub drain: Drain,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
-}
-
-impl fmt::Debug for PusherParts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PusherParts").finish_non_exhaustive()
     }
 }
 

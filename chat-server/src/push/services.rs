@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shared::clock::Clock;
 
-use super::fcm::Fcm;
+use super::fcm::FcmService;
 use super::web::{WebPush, WebPushSettings};
 use super::{PushService, PushSetupError};
 use crate::config::PushFlags;
@@ -28,7 +28,7 @@ impl PushServices {
     pub fn open(settings: &PushFlags, clock: &Arc<dyn Clock>) -> Result<Self, PushSetupError> {
         let mut services = Self::default();
         if let Some(account) = &settings.fcm_account {
-            let fcm = Fcm::open(account, &settings.fcm_url, Arc::clone(clock))?;
+            let fcm = FcmService::open(account, &settings.fcm_url, Arc::clone(clock))?;
             services.fcm = Some(Arc::new(fcm));
         }
         if let Some(vapid_key) = &settings.vapid_key {

@@ -52,7 +52,7 @@ const SEAMS: &[Seam] = &[
         server: "chat-server",
         home: "push",
         contract: "PushService",
-        adapters: &["Fcm", "WebPush"],
+        adapters: &["FcmService", "WebPush"],
     },
     Seam {
         server: "market-api",

@@ -54,13 +54,13 @@ impl fmt::Debug for Token {
 }
 
 /// The adapter.
-pub struct Fcm {
+pub struct FcmService {
     http: Client,
     send: Url,
     access: AccessTokens,
 }
 
-impl fmt::Debug for Fcm {
+impl fmt::Debug for FcmService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fcm")
             .field("send", &self.send.as_str())
@@ -68,7 +68,7 @@ impl fmt::Debug for Fcm {
     }
 }
 
-impl Fcm {
+impl FcmService {
     /// The service at this base URL, with this service account.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ impl Fcm {
 }
 
 #[async_trait]
-impl PushService for Fcm {
+impl PushService for FcmService {
     async fn deliver(&self, message: &PushMessage, target: &Target) -> Delivery {
         let Target::Fcm(token) = target else {
             return Delivery::Refused("no target of this service".to_owned());

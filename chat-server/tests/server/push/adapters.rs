@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_server::config::AccountSource;
-use chat_server::push::fcm::{Fcm, Token};
+use chat_server::push::fcm::{FcmService, Token};
 use chat_server::push::web::{Endpoint, Subscription, SubscriptionKeys, WebPush, WebPushSettings};
 use chat_server::push::{CollapseKey, Delivery, PushMessage, PushService, PushText, Target};
 use fakes::fcm::Fault;
@@ -22,9 +22,9 @@ fn message() -> PushMessage {
         .with_collapse_key(CollapseKey::new("room-7".to_owned()))
 }
 
-fn fcm(outside: &Outside, clock: Arc<dyn Clock>) -> Fcm {
+fn fcm(outside: &Outside, clock: Arc<dyn Clock>) -> FcmService {
     let account = AccountSource::File(outside.path("account.json"));
-    Fcm::open(&account, &outside.fcm_url, clock).unwrap()
+    FcmService::open(&account, &outside.fcm_url, clock).unwrap()
 }
 
 fn token(text: &str) -> Target {
