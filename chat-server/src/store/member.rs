@@ -17,8 +17,8 @@ pub enum AccountStatus {
 /// Records that one [`records`](super::RecordStore::records) returns at most.
 pub const RECORDS_MAX: usize = 1_000;
 
-/// Bytes of a record's key at most.
-pub const RECORD_KEY_BYTES_MAX: usize = 128;
+/// Bytes of a record's key at most: a prefix and a token family.
+pub const RECORD_KEY_BYTES_MAX: usize = 76;
 
 /// Bytes of a record's value at most.
 pub const RECORD_BYTES_MAX: usize = 8 << 10;

@@ -21,7 +21,7 @@ use rustix::fs::{Advice, fadvise};
 use tracing::warn;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::store::StoreError;
+use crate::store::{RECORD_KEY_BYTES_MAX, StoreError};
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
@@ -41,9 +41,9 @@ const SEALED_BYTES_MIN: usize = 64_000_000;
 /// A sealed journal may be shorter by a batch that failed: the most that one round writes.
 const BATCH_BYTES_MAX: usize = 33 << 20;
 
-/// The keys of our tables have up to 9 bytes. A longer one that reaches past the end of the file is
-/// taken for damage.
-const KEY_BYTES_MAX: usize = 64;
+/// The keys of our tables have up to 80 bytes, those of member records (`RECORD_KEY_BYTES_MAX` and the
+/// member). A longer one that reaches past the end of the file is taken for damage.
+const KEY_BYTES_MAX: usize = 4 + RECORD_KEY_BYTES_MAX;
 
 const CHUNK_BYTES: usize = 1 << 20;
 

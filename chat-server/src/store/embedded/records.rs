@@ -13,7 +13,9 @@ use std::time::Duration;
 use super::EmbeddedStore;
 use super::queue::Write;
 use super::tables::{Tables, store_error};
-use crate::store::{NewRecord, RECORDS_MAX, Record, RecordStore, StoreError, record};
+use crate::store::{
+    NewRecord, RECORD_KEY_BYTES_MAX, RECORDS_MAX, Record, RecordStore, StoreError, record,
+};
 
 /// How long a removed record's stamp counts.
 const REMOVED_FOR: Duration = Duration::from_secs(10 * 86_400);
@@ -124,6 +126,7 @@ impl RecordStore for EmbeddedStore {
     }
 
     async fn put_record(&self, member: MemberId, record: NewRecord) -> Result<(), StoreError> {
+        debug_assert!(record.key.len() <= RECORD_KEY_BYTES_MAX, "{}", record.key);
         let bytes = record.value.len();
         self.write(Write::PutRecord { member, record }, bytes)
             .await
