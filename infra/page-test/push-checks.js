@@ -72,12 +72,13 @@ export const checks = [
     await other.page.waitForSelector('[data-push="off"]');
 
     const message = { id: 'e1', kind: 'trade.completed', title: '구매 완료', body: '데이터 1GB', data: { role: 'BUYER', tradeId: 5, productIds: [1] } };
-    await deliver(tab, world.server.url, JSON.stringify(message));
+    const deliver = await pushService(tab, world.server.url);
+    await deliver(JSON.stringify(message));
     const shown = () => tab.page.evaluate(async () => (await (await navigator.serviceWorker.ready).getNotifications()).map(({ title, body, tag, data }) => ({ title, body, tag, data })));
     await until('it is shown', async () => (await shown()).length === 1);
     const { kind, data } = message;
     assert.deepEqual(await shown(), [{ title: '구매 완료', body: '데이터 1GB', tag: 'e1', data: { kind, data } }]);
-    await deliver(tab, world.server.url, 'not JSON');
+    await deliver('not JSON');
     await until('what cannot be read is shown without a text', async () => (await shown()).some(({ title }) => title === 'DaPanDa'));
 
     // A click cannot be made here: what it does is called.
@@ -139,13 +140,15 @@ function withPushService(subscription) {
   PushManager.prototype.getSubscription = async () => current;
 }
 
-/** Delivers a push to the service worker, as the browser's push service does. */
-async function deliver(tab, origin, data) {
+/** Delivers pushes to the tab's service worker, as the browser's push service does. */
+async function pushService(tab, origin) {
   const session = await tab.page.context().newCDPSession(tab.page);
-  const registration = new Promise((resolve) => {
-    session.on('ServiceWorker.workerRegistrationUpdated', ({ registrations }) => registrations[0] && resolve(registrations[0].registrationId));
+  let id = null;
+  session.on('ServiceWorker.workerRegistrationUpdated', ({ registrations }) => {
+    const own = registrations.find(({ scopeURL, isDeleted }) => scopeURL === `${origin}/` && !isDeleted);
+    id = own?.registrationId ?? id;
   });
   await session.send('ServiceWorker.enable');
-  await session.send('ServiceWorker.deliverPushMessage', { origin, registrationId: await registration, data });
-  await session.detach();
+  await until('the worker is registered', async () => id !== null);
+  return (data) => session.send('ServiceWorker.deliverPushMessage', { origin, registrationId: id, data });
 }

@@ -165,8 +165,13 @@ export class NotificationsView {
     const toast = byId('toast');
     toast.replaceChildren(content, close);
     toast.classList.add('shown');
+    this.hideLater();
+  }
+
+  /** Not while somebody is at it. */
+  hideLater() {
     clearTimeout(this.toastTimer);
-    this.toastTimer = setTimeout(() => this.hideToast(), TOAST_MS);
+    this.toastTimer = setTimeout(() => (byId('toast').matches(':hover, :focus-within') ? this.hideLater() : this.hideToast()), TOAST_MS);
   }
 
   hideToast() {
