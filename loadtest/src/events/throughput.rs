@@ -4,6 +4,7 @@
 //! server in the process, and measures until no row is left. Black box: the same program that people run.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use tokio::time::sleep;
 
 use super::EventsError;
 use crate::fault::FaultError;
-use crate::fault::process::{Process, free_address};
+use crate::fault::process::{Process, Readiness, free_address};
 use crate::fault::report::print;
 use crate::market::client::since;
 
@@ -85,14 +86,22 @@ impl Relay {
         let made = std::fs::create_dir_all(&data);
         made.map_err(|error| FaultError::File(data.clone(), error))?;
         // A first start creates the database and its demo data, which are relayed at once.
-        let first = self.start(&data)?;
-        let (db, drain) = until_started(&data).await?;
+        let (mut first, address) = self.start(&data)?;
+        let readiness = Readiness {
+            what: "dapanda is ready".to_owned(),
+            admin: address,
+            max: START_MAX,
+        };
+        readiness
+            .wait(&reqwest::Client::new(), Some(&mut first))
+            .await?;
+        let (db, drain) = open(&data).await?;
         until_relayed(&db, START_MAX).await?;
         first.terminate(START_MAX).await?;
         fill(&db, self.events, self.members).await?;
 
         let begun = SystemClock.now();
-        let program = self.start(&data)?;
+        let (program, _) = self.start(&data)?;
         let mut before = waiting(&db).await?;
         let mut first_at = None;
         while before > 0 {
@@ -115,9 +124,8 @@ impl Relay {
         };
         let (took, cpu) = (since(at).as_secs_f64(), cpu_seconds(&program) - cpu);
         print(&format!(
-            "{left} events to {} inboxes each: {took:.2} s, {:.0} events/s, {cpu:.2} s of processor \
+            "{left} events to two inboxes each: {took:.2} s, {:.0} events/s, {cpu:.2} s of processor \
              time ({:.0} events per processor second); counted from the first batch on",
-            2,
             f64::from(left) / took,
             f64::from(left) / cpu.max(0.01),
         ))?;
@@ -127,12 +135,14 @@ impl Relay {
         Ok(())
     }
 
-    fn start(&self, data: &Path) -> Result<Process, FaultError> {
+    fn start(&self, data: &Path) -> Result<(Process, SocketAddr), FaultError> {
+        let address = free_address()?;
         let mut command = Command::new(&self.dapanda);
         command
-            .args(["--listen", &free_address()?.to_string(), "--data"])
+            .args(["--listen", &address.to_string(), "--data"])
             .arg(data);
-        Process::start("dapanda", command, self.folder.join("log"))
+        let process = Process::start("dapanda", command, self.folder.join("log"))?;
+        Ok((process, address))
     }
 }
 
@@ -147,17 +157,6 @@ async fn open(data: &Path) -> Result<(Db, Drain), EventsError> {
     )
     .await?;
     Ok((db, drain))
-}
-
-/// The database, once the program has created it.
-async fn until_started(data: &Path) -> Result<(Db, Drain), EventsError> {
-    let begun = SystemClock.now();
-    while !data.join("market.db").exists() && since(begun) < START_MAX {
-        sleep(LOOK_EVERY).await;
-    }
-    // Its migrations, and its demo data.
-    sleep(Duration::from_secs(5)).await;
-    open(data).await
 }
 
 async fn until_relayed(db: &Db, max: Duration) -> Result<(), EventsError> {
