@@ -41,6 +41,9 @@ const RELAY_MAX: Duration = Duration::from_secs(300);
 /// Interval of looks at the outbox.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// The counter of appended entries.
+const APPENDED: &str = "chat_inbox_entries_total";
+
 /// Clock ticks per second in `/proc`, on every Linux of ours.
 const TICKS: f64 = 100.0;
 
@@ -101,7 +104,7 @@ impl Relay {
         fill(&db, self.events, self.members).await?;
 
         let begun = SystemClock.now();
-        let (program, _) = self.start(&data)?;
+        let (program, address) = self.start(&data)?;
         let mut before = waiting(&db).await?;
         let mut first_at = None;
         while before > 0 {
@@ -129,7 +132,12 @@ impl Relay {
             f64::from(left) / took,
             f64::from(left) / cpu.max(0.01),
         ))?;
+        let appended = appended(address).await?;
         program.terminate(START_MAX).await?;
+        if appended != u64::from(self.events) * 2 {
+            let what = format!("{appended} entries in inboxes of {} events", self.events);
+            return Err(FaultError::Store(what).into());
+        }
         db.close().await;
         drain.begin();
         Ok(())
@@ -144,6 +152,16 @@ impl Relay {
         let process = Process::start("dapanda", command, self.folder.join("log"))?;
         Ok((process, address))
     }
+}
+
+/// Entries of inboxes that the program says it has appended since its start.
+async fn appended(address: SocketAddr) -> Result<u64, FaultError> {
+    let wrong = |error: reqwest::Error| FaultError::Rest(error.to_string());
+    let answer = reqwest::get(format!("http://{address}/metrics")).await;
+    let text = answer.map_err(wrong)?.text().await.map_err(wrong)?;
+    let mut lines = text.lines();
+    let count = lines.find_map(|line| line.strip_prefix(APPENDED)?.trim().parse().ok());
+    count.ok_or_else(|| FaultError::Rest(format!("/metrics has no {APPENDED}")))
 }
 
 async fn open(data: &Path) -> Result<(Db, Drain), EventsError> {
