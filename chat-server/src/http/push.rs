@@ -128,8 +128,10 @@ pub(super) async fn subscribe(
     let invalid = ErrorCode::InvalidParameter;
     let targets = &state.push.targets;
     let subscription = Subscription {
-        endpoint: Endpoint::parse(&body.endpoint, targets.test_url()).map_err(|_| invalid)?,
-        keys: SubscriptionKeys::parse(&body.keys.p256dh, &body.keys.auth).map_err(|_| invalid)?,
+        endpoint: Endpoint::parse(&body.endpoint, targets.test_url())
+            .map_err(|_invalid| invalid)?,
+        keys: SubscriptionKeys::parse(&body.keys.p256dh, &body.keys.auth)
+            .map_err(|_invalid| invalid)?,
     };
     let target = Target::Web(subscription);
     targets.save(caller.member, &target).await?;
@@ -156,7 +158,7 @@ pub(super) async fn unsubscribe(
 ) -> Result<Json<Done>, ApiError> {
     let targets = &state.push.targets;
     let endpoint = Endpoint::parse(&body.endpoint, targets.test_url());
-    let endpoint = endpoint.map_err(|_| ErrorCode::InvalidParameter)?;
+    let endpoint = endpoint.map_err(|_invalid| ErrorCode::InvalidParameter)?;
     let digest = TargetDigest::of_endpoint(&endpoint);
     targets.remove(caller.member, &digest).await?;
     Ok(done())

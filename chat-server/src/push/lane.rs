@@ -12,7 +12,7 @@ use shared::clock::Clock;
 use shared::drain::Drain;
 use shared::ids::MemberId;
 use tokio::select;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{sleep, timeout};
 
 use super::targets::{SavedTarget, Targets};
@@ -108,13 +108,12 @@ impl Lanes {
             Target::Fcm(_) => &self.fcm,
             Target::Web(_) => &self.web,
         };
-        let put = queue.as_ref().map(|queue| queue.try_send(job));
-        if let Some(Err(refused)) = put {
-            let why = match refused {
-                mpsc::error::TrySendError::Full(_) => PushDrop::Queue,
-                mpsc::error::TrySendError::Closed(_) => PushDrop::Stop,
-            };
-            self.metrics.push.dropped.count(why);
+        let dropped = &self.metrics.push.dropped;
+        match queue.as_ref().map(mpsc::Sender::try_reserve) {
+            None => {}
+            Some(Ok(place)) => place.send(job),
+            Some(Err(TrySendError::Full(()))) => dropped.count(PushDrop::Queue),
+            Some(Err(TrySendError::Closed(()))) => dropped.count(PushDrop::Stop),
         }
     }
 }

@@ -294,7 +294,7 @@ fn decrypt(browser: &Browser, body: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let peer = UnparsedPublicKey::new(&ECDH_P256, sender);
-    let input = agree(&browser.key, &peer, Unspecified, |shared| {
+    let input = agree(&browser.key, peer, Unspecified, |shared| {
         let info: [&[u8]; 3] = [b"WebPush: info\0", &browser.public, sender];
         expand::<32>(&browser.auth, shared, &info)
     });

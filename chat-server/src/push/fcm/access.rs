@@ -64,7 +64,7 @@ enum NoToken {
         error: String,
     },
     #[error("an answer without a token")]
-    NoToken,
+    Empty,
 }
 
 #[derive(Deserialize)]
@@ -155,7 +155,7 @@ impl AccessTokens {
         }
         // Not the parser's own error: it may show the token.
         let answer: TokenAnswer =
-            serde_json::from_slice(&answer.body).map_err(|_json| NoToken::NoToken)?;
+            serde_json::from_slice(&answer.body).map_err(|_json| NoToken::Empty)?;
         let lifetime = Duration::from_secs(answer.expires_in).min(LIFETIME_MAX);
         Ok((Secret::new(answer.access_token), lifetime))
     }

@@ -107,7 +107,7 @@ fn encrypt_with(
     }
     let own_public = own.compute_public_key().ok()?;
     let peer = UnparsedPublicKey::new(&ECDH_P256, keys.public);
-    let input = agree(own, &peer, Unspecified, |shared| {
+    let input = agree(own, peer, Unspecified, |shared| {
         let info: [&[u8]; 3] = [b"WebPush: info\0", &keys.public, own_public.as_ref()];
         derive::<32>(&keys.auth, shared, &info)
     });

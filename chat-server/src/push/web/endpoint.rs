@@ -122,14 +122,14 @@ fn is_public_address(ip: IpAddr) -> bool {
 }
 
 fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let special = match ip.octets() {
+    let special = matches!(
+        ip.octets(),
         [0 | 240..=255, ..]
-        | [100, 64..=127, ..]
-        | [192, 0, 0, _]
-        | [192, 88, 99, _]
-        | [198, 18..=19, ..] => true,
-        _ => false,
-    };
+            | [100, 64..=127, ..]
+            | [192, 0, 0, _]
+            | [192, 88, 99, _]
+            | [198, 18..=19, ..]
+    );
     !(special
         || ip.is_private()
         || ip.is_loopback()
