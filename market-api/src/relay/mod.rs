@@ -13,7 +13,7 @@
 //!
 //! * A row is deleted only after a 200 for its event: stored is stored, whoever posted it.
 //! * A repeated event changes nothing. Its id is the client message id of the inbox entries, which the chat server
-//!   deduplicates among the entries of the last 10 minutes and at least the newest 256 of an inbox.
+//!   deduplicates among the entries of the last 10 minutes and at least the newest 512 of an inbox.
 //! * A post that arrives late, behind later events, is a repeat too, since the next holder sent the same rows first.
 //!   The chat server refuses a post older than 5 minutes, so none arrives after the deduplication has ended.
 //! * The mark of a dead row may be set twice. An operator who resends it in between resends it again.
