@@ -410,13 +410,12 @@ mod tests {
         check(
             |inbox| {
                 let (start, end) = (inbox.log[3].report.clone(), inbox.log[7].report.clone());
-                for entries in [&mut inbox.log, &mut inbox.listed, &mut inbox.live] {
-                    for entry in entries {
-                        if entry.report == start {
-                            entry.report = end.clone();
-                        } else if entry.report == end {
-                            entry.report = start.clone();
-                        }
+                let views = [&mut inbox.log, &mut inbox.listed, &mut inbox.live];
+                for entry in views.into_iter().flatten() {
+                    if entry.report == start {
+                        entry.report = end.clone();
+                    } else if entry.report == end {
+                        entry.report = start.clone();
                     }
                 }
             },
