@@ -385,7 +385,7 @@ async fn a_room_follows_its_hours(on: On) {
     let change = site.ask(Method::PUT, "/api/products/wifi").by(&seller);
     change.json(&form).send().await.is(200, 0);
     assert_eq!(site.number(outdated).await, 1);
-    site.wait(std::time::Duration::from_secs(60));
+    site.wait(Duration::from_secs(60));
     eventually("the room is up to date", async || {
         site.number(outdated).await == 0
     })

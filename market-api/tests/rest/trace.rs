@@ -19,6 +19,8 @@ use serde_json::Value;
 use shared::trace::{self, TRACEPARENT, TraceParent};
 use sqlx::{Row as _, query};
 use stomp::Command;
+// Of the client above.
+use tokio_tungstenite as _;
 
 use crate::chats::ChatPort;
 use crate::on_both;

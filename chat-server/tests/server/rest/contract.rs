@@ -133,6 +133,10 @@ async fn as_member(site: &Site) {
         let answer = ask().by(1).body(too_long()).send().await;
         assert_eq!((answer.status, answer.code()), (413, 1008), "{path}");
     }
+    wrong_parameters(site).await;
+}
+
+async fn wrong_parameters(site: &Site) {
     let (known, unknown, foreign) = (message(1, 1), message(1, 2), message(9, 1));
     site.group(9, &[8]).await;
     site.say(9, 8, "남의 방").await;

@@ -339,7 +339,7 @@ async fn a_block_by_an_event_is_applied_and_undone_in_any_order_of_posts() {
         event
     };
     let blocked = status("b", "member.blocked", "2025-08-07T12:34:57.000");
-    assert_taken(&post(&site, &[blocked.clone()]).await, 1);
+    assert_taken(&post(&site, std::slice::from_ref(&blocked)).await, 1);
     let answer = site.get(1, "/api/notifications").await;
     assert_eq!((answer.status, answer.code()), (403, 2012));
     let unblocked = status("u", "member.unblocked", "2025-08-07T12:34:58.000");

@@ -115,9 +115,8 @@ impl Site {
         let url = format!("http://{}/keys", listener.local_addr().unwrap());
         let away = CancellationToken::new();
         let serving = axum::serve(listener, routes).into_future();
-        drop(tokio::spawn(
-            away.clone().run_until_cancelled_owned(serving),
-        ));
+        let served = away.clone().run_until_cancelled_owned(serving);
+        drop(self.drain.spawn("market", served));
         (
             Self::serve(self.beginning(), KeySource::Url(url)).await,
             away,
