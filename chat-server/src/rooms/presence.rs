@@ -1,7 +1,7 @@
 //! Presence in rooms: publishes to a member's rooms that the member came online or went offline.
 //!
-//! It runs beside logins, a few members at a time, and may drop changes: whoever opens a room reads
-//! who is online.
+//! It runs beside logins, a few members at a time, and may drop changes: a client that opens a room
+//! reads its members' presence.
 
 use std::fmt;
 use std::sync::Arc;

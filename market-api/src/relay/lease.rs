@@ -71,7 +71,7 @@ impl Lease {
         Some(self.take_over(now))
     }
 
-    /// The row to write, whoever holds the lease.
+    /// The row to write, regardless of the holder.
     pub(super) fn take_over(&self, now: Now) -> LeaseRecord {
         LeaseRecord {
             holder: self.name.clone(),

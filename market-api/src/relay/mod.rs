@@ -11,7 +11,7 @@
 //! is not what makes events arrive once in effect: an instance that is paused past its lease posts, or deletes rows,
 //! beside the next holder. This is harmless:
 //!
-//! * A row is deleted only after a 200 for its event: stored is stored, whoever posted it.
+//! * A row is deleted only after a 200 for its event: stored is stored, by which instance does not matter.
 //! * A repeated event changes nothing. Its id is the client message id of the inbox entries, which the chat server
 //!   deduplicates among the entries of the last 10 minutes and at least the newest 512 of an inbox.
 //! * A post that arrives late, behind later events, is a repeat too, since the next holder sent the same rows first.
