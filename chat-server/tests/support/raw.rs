@@ -79,6 +79,14 @@ impl Raw {
         raw
     }
 
+    /// Asks for an upgrade; `None` if the server takes no connection, or ends it without an answer.
+    pub async fn try_upgrade(address: SocketAddr) -> Option<(Self, Answer)> {
+        let mut raw = Self::over(TcpStream::connect(address).await.ok()?);
+        raw.bytes(upgrade_request(address, "").as_bytes()).await;
+        let answer = raw.answer().await?;
+        Some((raw, answer))
+    }
+
     /// Asks for an upgrade with these headers besides the necessary ones.
     pub async fn upgrade(address: SocketAddr, headers: &[(&str, &str)]) -> (Self, Answer) {
         let mut raw = Self::connect(address).await;
