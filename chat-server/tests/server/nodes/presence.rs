@@ -93,6 +93,8 @@ async fn rooms_show_who_comes_online_and_goes_offline_but_no_reload() {
     site.clock.advance(PRESENCE_GRACE);
     // The checks of what was before the reload are over when a later one has shown its result.
     let other = login(&b, 3).await;
+    // Before the group exists: the follower of it would see the login, too.
+    b.presence_shown().await;
     a.group(2, &[2, 3]).await;
     follower.subscribe("f", "/sub/2/events", &[]).await;
     drop(other);
