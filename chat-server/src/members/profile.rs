@@ -81,7 +81,7 @@ impl Members {
         Ok(())
     }
 
-    /// The member's profile, read within the last [`CACHE_AGE_MAX`]; `None` if the market has not
+    /// The member's profile, read within the last [`CACHE_AGE_MAX`](super::CACHE_AGE_MAX); `None` if the market has not
     /// reported one.
     ///
     /// # Errors

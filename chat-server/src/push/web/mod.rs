@@ -2,7 +2,7 @@
 //! signed by this server's VAPID key (RFC 8292).
 //!
 //! An endpoint is a URL that a member's browser, or anybody with a member's login, handed in: requests go
-//! only where [`endpoint`] allows.
+//! only where `endpoint` allows.
 
 mod encrypt;
 mod endpoint;
