@@ -9,11 +9,9 @@
 //! |---|---|
 //! | `standing` | account status and ended sessions |
 //! | `profile` | profiles |
-//! | `aged_cache` | a value per member, not older than a minute |
 //!
 //! It does not decide to block a member or to end a session: the market and operators do.
 
-mod aged_cache;
 mod profile;
 mod standing;
 
@@ -25,16 +23,19 @@ use shared::claims::FamilyId;
 use shared::clock::{Clock, UnixMillis};
 use shared::ids::MemberId;
 
+use crate::aged_cache::AgedCache;
 use crate::auth::Identity;
 use crate::bus::{Bus, Control};
 use crate::metrics::{ControlKind, Metrics};
 use crate::store::{AccountStatus, MemberStore, NewRecord, RecordStore, StoreError};
-use aged_cache::AgedCache;
 pub use profile::Profile;
 use standing::{ENDED_FOR, SESSION_PREFIX, SessionState, Standing, session_key};
 
 /// How old a cached value may be. A bound on how long a blocked member may go on.
 pub const CACHE_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// Some 100 bytes each: 20 MiB, more members than a node has connections.
+const CACHED_MAX: u64 = 200_000;
 
 /// Why a member may not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,8 +97,8 @@ impl Members {
     #[must_use]
     pub fn new(parts: MembersParts) -> Self {
         Self {
-            standings: AgedCache::new(Arc::clone(&parts.clock)),
-            profiles: AgedCache::new(Arc::clone(&parts.clock)),
+            standings: AgedCache::new(CACHE_AGE_MAX, CACHED_MAX, Arc::clone(&parts.clock)),
+            profiles: AgedCache::new(CACHE_AGE_MAX, CACHED_MAX, Arc::clone(&parts.clock)),
             parts,
         }
     }
@@ -310,14 +311,7 @@ impl Members {
 
     /// The caller may retry; the reason is logged here.
     fn unavailable(&self, operation: &'static str, error: &StoreError) -> MemberError {
-        let errors = &self.parts.metrics.store_errors;
-        errors.with_label_values(&[operation]).inc();
-        match error {
-            StoreError::Corrupt(_) => tracing::error!(operation, "{operation}: {error}"),
-            StoreError::Unavailable(_) | StoreError::Unknown(_) => {
-                tracing::warn!(operation, "{operation}: {error}");
-            }
-        }
+        error.note(operation, &self.parts.metrics);
         MemberError::Unavailable
     }
 }

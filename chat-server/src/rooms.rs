@@ -125,14 +125,7 @@ impl StoreErrors {
     }
 
     fn note(&self, operation: &'static str, error: &StoreError) {
-        let counter = self.0.store_errors.with_label_values(&[operation]);
-        counter.inc();
-        match error {
-            StoreError::Corrupt(_) => tracing::error!(operation, "{operation}: {error}"),
-            StoreError::Unavailable(_) | StoreError::Unknown(_) => {
-                tracing::warn!(operation, "{operation}: {error}");
-            }
-        }
+        error.note(operation, &self.0);
     }
 }
 

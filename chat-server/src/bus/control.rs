@@ -23,12 +23,12 @@ pub enum Control {
         /// The member.
         member_id: MemberId,
     },
-    /// A session of a member has ended: what is cached of them is old.
+    /// A session of a member has ended: the cached account status is outdated.
     SessionRevoked {
         /// The member.
         member_id: MemberId,
     },
-    /// A member's name, picture or language was changed: what is cached of them is old.
+    /// A member's name, picture or language was changed: the cached profile is outdated.
     ProfileChanged {
         /// The member.
         member_id: MemberId,

@@ -1,4 +1,4 @@
-//! Who is notified of an event, and with what data: the buyer and each seller see their own side.
+//! Recipients of an event, and the data for each: the buyer and each seller get their own side.
 
 use serde_json::{Map, Value, json};
 use shared::clock::LocalDateTime;

@@ -5,7 +5,7 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `addressees` | who is notified of an event, and with what data |
+//! | `addressees` | recipients of an event, and the data for each |
 //! | `pushes` | which notifications are offered for push |
 //! | `text` | titles and sentences, in Korean and English |
 //!

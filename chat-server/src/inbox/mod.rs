@@ -9,7 +9,7 @@
 //! | `list` | pages and unread counts |
 //! | `alarms` | starts of booked time whose end has not come |
 //!
-//! What this module does not do: decide who is notified of what.
+//! What this module does not do: choose the recipients of events.
 
 mod alarms;
 mod list;
@@ -171,14 +171,7 @@ impl Inboxes {
 
     /// What the caller gets: the cause is in our log.
     fn unavailable(&self, operation: &'static str, error: &StoreError) -> InboxError {
-        let errors = &self.parts.metrics.store_errors;
-        errors.with_label_values(&[operation]).inc();
-        match error {
-            StoreError::Corrupt(_) => tracing::error!(operation, "{operation}: {error}"),
-            StoreError::Unavailable(_) | StoreError::Unknown(_) => {
-                tracing::warn!(operation, "{operation}: {error}");
-            }
-        }
+        error.note(operation, &self.parts.metrics);
         InboxError::Unavailable
     }
 }

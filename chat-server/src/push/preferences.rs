@@ -6,16 +6,16 @@
 use std::fmt;
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use moka::future::Cache;
 use serde::{Deserialize, Serialize};
 use shared::clock::{Clock, UnixMillis};
 use shared::ids::{MemberId, RoomId};
 use utoipa::ToSchema;
 
 use super::targets::{PushStoreUnavailable, stamp, store_failed};
+use crate::aged_cache::AgedCache;
 use crate::metrics::Metrics;
 use crate::store::{NewRecord, RecordStore};
 
@@ -124,13 +124,13 @@ pub struct MemberPreferences {
     store: Arc<dyn RecordStore>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    cache: Cache<MemberId, (Preferences, Instant)>,
+    cache: AgedCache<Preferences>,
 }
 
 impl fmt::Debug for MemberPreferences {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemberPreferences")
-            .field("cached", &self.cache.entry_count())
+            .field("cached", &self.cache.count())
             .finish_non_exhaustive()
     }
 }
@@ -139,10 +139,7 @@ impl MemberPreferences {
     /// Preferences in this store, with an empty cache.
     #[must_use]
     pub fn new(store: Arc<dyn RecordStore>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        let cache = Cache::builder()
-            .time_to_live(CACHE_AGE_MAX)
-            .max_capacity(CACHED_MAX)
-            .build();
+        let cache = AgedCache::new(CACHE_AGE_MAX, CACHED_MAX, Arc::clone(&clock));
         Self {
             store,
             clock,
@@ -156,13 +153,7 @@ impl MemberPreferences {
     /// # Errors
     /// [`PushStoreUnavailable`].
     pub async fn of(&self, member: MemberId) -> Result<Preferences, PushStoreUnavailable> {
-        let cached = self.cache.try_get_with(member, self.read(member)).await;
-        let (preferences, read_at) = cached.map_err(|error| *error)?;
-        let age = self.clock.now().saturating_duration_since(read_at);
-        if age < CACHE_AGE_MAX {
-            return Ok(preferences);
-        }
-        self.of_now(member).await
+        self.cache.get(member, || self.read(member)).await
     }
 
     /// A member's preferences, read from the store now.
@@ -170,9 +161,7 @@ impl MemberPreferences {
     /// # Errors
     /// [`PushStoreUnavailable`].
     pub async fn of_now(&self, member: MemberId) -> Result<Preferences, PushStoreUnavailable> {
-        let read = self.read(member).await?;
-        self.cache.insert(member, read).await;
-        Ok(read.0)
+        self.cache.refresh(member, self.read(member)).await
     }
 
     /// Replaces a member's preferences.
@@ -186,7 +175,7 @@ impl MemberPreferences {
     ) -> Result<(), PushStoreUnavailable> {
         let json = serde_json::to_vec(&preferences).expect("texts are JSON");
         self.put(member, KEY.into(), json.into(), None).await?;
-        self.cache.invalidate(&member).await;
+        self.cache.forget(member).await;
         Ok(())
     }
 
@@ -266,13 +255,11 @@ impl MemberPreferences {
         put.map_err(|error| store_failed(&self.metrics, "put_record", &error))
     }
 
-    async fn read(&self, member: MemberId) -> Result<(Preferences, Instant), PushStoreUnavailable> {
-        // Before the request: a copy is as old as the request.
-        let read_at = self.clock.now();
+    async fn read(&self, member: MemberId) -> Result<Preferences, PushStoreUnavailable> {
         let record = self.store.record(member, KEY).await;
         let record = record.map_err(|error| store_failed(&self.metrics, "record", &error))?;
         let preferences = record.and_then(|value| serde_json::from_slice(&value).ok());
-        Ok((preferences.unwrap_or_default(), read_at))
+        Ok(preferences.unwrap_or_default())
     }
 }
 

@@ -308,13 +308,7 @@ pub(super) fn store_failed(
     operation: &'static str,
     error: &StoreError,
 ) -> PushStoreUnavailable {
-    metrics.store_errors.with_label_values(&[operation]).inc();
-    match error {
-        StoreError::Corrupt(_) => tracing::error!(operation, "{operation}: {error}"),
-        StoreError::Unavailable(_) | StoreError::Unknown(_) => {
-            tracing::warn!(operation, "{operation}: {error}");
-        }
-    }
+    error.note(operation, metrics);
     PushStoreUnavailable
 }
 

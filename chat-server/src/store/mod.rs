@@ -25,6 +25,7 @@ use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 
 use crate::log::{Entry, Topic};
+use crate::metrics::Metrics;
 pub use member::{
     AccountStatus, NewRecord, RECORD_BYTES_MAX, RECORD_KEY_BYTES_MAX, RECORDS_MAX, Record,
 };
@@ -51,6 +52,20 @@ pub enum StoreError {
     /// Stored data cannot be decoded: damage, or written by a newer version. An operator must act.
     #[error("stored data cannot be read: {0}")]
     Corrupt(String),
+}
+
+impl StoreError {
+    /// Counts a failed request and logs its reason; damage as an error, as an operator must act.
+    pub fn note(&self, operation: &'static str, metrics: &Metrics) {
+        let errors = &metrics.store_errors;
+        errors.with_label_values(&[operation]).inc();
+        match self {
+            Self::Corrupt(_) => tracing::error!(operation, "{operation}: {self}"),
+            Self::Unavailable(_) | Self::Unknown(_) => {
+                tracing::warn!(operation, "{operation}: {self}");
+            }
+        }
+    }
 }
 
 /// The outcome of a compare-and-append.

@@ -1,6 +1,6 @@
 //! Members of this node, and those whose registration is to be written.
 //!
-//! The queue names members, not changes: what is written is what is true when it is sent, so many
+//! The queue holds members, not changes: a write carries the state at the time it is sent, so many
 //! changes of a member cost one write. It is bounded; what does not fit is written with the next
 //! renewal, or expires.
 

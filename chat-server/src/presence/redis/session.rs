@@ -139,8 +139,8 @@ impl<'s> Work<'s> {
         Ok(())
     }
 
-    /// Writes some of what is queued, and announces members that came online. Returns whether there
-    /// was anything.
+    /// Writes a batch of the queue, and announces members that came online. Returns whether the
+    /// queue had any.
     async fn write(&mut self) -> Result<bool, LinkError> {
         let writes = self.shared.members.take(BATCH_MAX);
         if writes.is_empty() {
@@ -211,7 +211,7 @@ impl<'s> Work<'s> {
                 }
             }
         }
-        // Not checked again: rooms show who is online when they are opened.
+        // Not checked again: a room that is opened reads the presence of its members.
         self.settle(failed).await?;
         Ok(true)
     }

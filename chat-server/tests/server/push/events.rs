@@ -1,19 +1,13 @@
 //! Events of the market: one push per event and member.
 
-use std::sync::Arc;
-
 use fakes::fcm::Fault;
 use http::Method;
 use serde_json::{Value, json};
-use shared::clock::{Clock, LocalDateTime};
+use shared::clock::LocalDateTime;
 
 use super::outside::{Outside, done, save};
 use crate::support::client::Client;
 use crate::support::{Site, TestNode, eventually};
-
-fn outside(site: &Site) -> Outside {
-    Outside::start(&(Arc::clone(&site.clock) as Arc<dyn Clock>))
-}
 
 /// Member 1 buys of member 2.
 fn trade(event_id: &str) -> Value {
@@ -47,7 +41,7 @@ async fn notified(node: &TestNode, member: i64) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_is_posted_again_to_every_node_is_pushed_once() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let (a, b) = (outside.node(&site).await, outside.node(&site).await);
     save(&a, 1, "buyer").await;
     save(&a, 2, "seller").await;
@@ -75,7 +69,7 @@ async fn an_event_that_is_posted_again_to_every_node_is_pushed_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_who_wants_no_news_of_trades_gets_neither_entry_nor_push() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let node = outside.node(&site).await;
     save(&node, 1, "buyer").await;
     save(&node, 2, "seller").await;
@@ -94,7 +88,7 @@ async fn a_member_who_wants_no_news_of_trades_gets_neither_entry_nor_push() {
 #[tokio::test(flavor = "multi_thread")]
 async fn defect_6_a_push_service_that_hangs_holds_up_no_event() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let node = outside.node(&site).await;
     save(&node, 1, "buyer").await;
     outside.fcm.fail_all(Some(Fault::Hang));

@@ -1,12 +1,10 @@
 //! Which members get a push, on which of their devices.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chat_server::metrics::{PushOutcome, PushSkip, PushVia, TargetRemoval};
 use http::Method;
 use serde_json::json;
-use shared::clock::Clock;
 
 use super::outside::{Outside, ask, done, notice, save, say};
 use crate::support::client::Client;
@@ -21,14 +19,10 @@ async fn skipped(node: &TestNode, why: PushSkip, count: u64) {
     .await;
 }
 
-fn outside(site: &Site) -> Outside {
-    Outside::start(&(Arc::clone(&site.clock) as Arc<dyn Clock>))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_without_a_connection_gets_one_push_on_each_device() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let node = outside.node(&site).await;
     let browser = outside.web.subscribe().unwrap();
     let key = done(&node, 2, (Method::GET, "/api/push/vapid-key"), json!(null)).await;
@@ -60,7 +54,7 @@ async fn a_member_without_a_connection_gets_one_push_on_each_device() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_with_a_connection_to_another_node_gets_no_push() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let (a, b) = (outside.node(&site).await, outside.node(&site).await);
     a.room(1, &[1, 2, 3]).await;
     for member in [1, 2, 3] {
@@ -82,7 +76,7 @@ async fn a_member_with_a_connection_to_another_node_gets_no_push() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_target_is_removed_and_the_others_stay() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let node = outside.node(&site).await;
     let browser = outside.web.subscribe().unwrap();
     let subscribe = (Method::POST, "/api/push/subscriptions");
@@ -109,7 +103,7 @@ async fn a_dead_target_is_removed_and_the_others_stay() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_of_another_login_gets_nothing_of_the_former_member() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let (a, b) = (outside.node(&site).await, outside.node(&site).await);
     save(&a, 1, "shared").await;
     save(&a, 1, "own").await;
@@ -143,7 +137,7 @@ async fn a_device_of_another_login_gets_nothing_of_the_former_member() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ten_newest_devices_of_a_member_remain() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let node = outside.node(&site).await;
     let browser = outside.web.subscribe().unwrap();
     let subscribe = (Method::POST, "/api/push/subscriptions");
@@ -175,7 +169,7 @@ async fn the_ten_newest_devices_of_a_member_remain() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_gets_nothing_after_the_logout() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let node = outside.node(&site).await;
     let browser = outside.web.subscribe().unwrap();
     let subscriptions = "/api/push/subscriptions";
@@ -200,7 +194,7 @@ async fn a_device_gets_nothing_after_the_logout() {
 #[tokio::test(flavor = "multi_thread")]
 async fn preferences_decide_by_class() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let node = outside.node(&site).await;
     node.room(1, &[1, 2]).await;
     save(&node, 2, "phone").await;
@@ -236,7 +230,7 @@ async fn preferences_decide_by_class() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_muted_room_is_quiet_until_the_mute_ends() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let (a, b) = (outside.node(&site).await, outside.node(&site).await);
     a.room(1, &[1, 2]).await;
     a.room(2, &[1, 2]).await;
@@ -277,7 +271,7 @@ async fn a_muted_room_is_quiet_until_the_mute_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_opaque_room_and_a_repeated_message_are_not_pushed() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let node = outside.node(&site).await;
     node.opaque_room(1, &[1, 2]).await;
     node.room(2, &[1, 2]).await;

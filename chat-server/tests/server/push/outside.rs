@@ -39,6 +39,11 @@ impl Drop for StopAtEnd {
 }
 
 impl Outside {
+    /// The stand-ins of a site's services, by its clock.
+    pub(super) fn of(site: &Site) -> Self {
+        Self::start(&(Arc::clone(&site.clock) as Arc<dyn Clock>))
+    }
+
     pub(super) fn start(clock: &Arc<dyn Clock>) -> Self {
         let listener = app::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

@@ -1,10 +1,8 @@
 //! A busy chat rings once per quiet time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chat_server::metrics::PushSkip;
-use shared::clock::Clock;
 
 use super::outside::{Outside, save, say};
 use crate::support::client::Client;
@@ -13,7 +11,7 @@ use crate::support::{Site, eventually};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_chat_rings_once_per_quiet_time_on_all_nodes_together() {
     let site = Site::new();
-    let outside = Outside::start(&(Arc::clone(&site.clock) as Arc<dyn Clock>));
+    let outside = Outside::of(&site);
     let (a, b) = (outside.node(&site).await, outside.node(&site).await);
     a.room(1, &[1, 2, 3]).await;
     a.room(2, &[1, 2]).await;
@@ -58,7 +56,7 @@ async fn a_busy_chat_rings_once_per_quiet_time_on_all_nodes_together() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_big_room_is_considered_once_per_quiet_time() {
     let site = Site::new();
-    let outside = Outside::start(&(Arc::clone(&site.clock) as Arc<dyn Clock>));
+    let outside = Outside::of(&site);
     let node = outside.node(&site).await;
     let members: Vec<i64> = (1..=300).collect();
     node.group(1, &members).await;

@@ -1,25 +1,18 @@
 //! Push services that throttle, fail, or never answer.
 
-use std::sync::Arc;
-
 use chat_server::metrics::{PushDrop, PushOutcome, PushVia};
 use fakes::fcm::Fault;
 use http::Method;
 use serde_json::json;
-use shared::clock::Clock;
 
 use super::outside::{Outside, done, notice, save, say};
 use crate::support::client::Client;
 use crate::support::{Site, eventually};
 
-fn outside(site: &Site) -> Outside {
-    Outside::start(&(Arc::clone(&site.clock) as Arc<dyn Clock>))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttled_and_an_unavailable_service_are_retried() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let node = outside.node(&site).await;
     let browser = outside.web.subscribe().unwrap();
     let subscribe = (Method::POST, "/api/push/subscriptions");
@@ -45,7 +38,7 @@ async fn a_throttled_and_an_unavailable_service_are_retried() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_that_would_come_too_late_is_dropped() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let node = outside.node(&site).await;
     save(&node, 2, "phone").await;
     outside.fcm.fail("phone", &[Fault::Throttled(Some(3_600))]);
@@ -61,7 +54,7 @@ async fn a_retry_that_would_come_too_late_is_dropped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_hangs_holds_up_neither_sends_nor_the_other_service() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let node = outside.node(&site).await;
     node.room(1, &[1, 2]).await;
     let browser = outside.web.subscribe().unwrap();
@@ -91,7 +84,7 @@ async fn a_service_that_hangs_holds_up_neither_sends_nor_the_other_service() {
 #[tokio::test(flavor = "multi_thread")]
 async fn offers_beyond_the_bound_are_dropped_and_counted() {
     let site = Site::new();
-    let outside = outside(&site);
+    let outside = Outside::of(&site);
     let node = outside.node(&site).await;
     save(&node, 2, "phone").await;
     outside.fcm.fail_all(Some(Fault::Hang));
