@@ -1,7 +1,9 @@
 //! Redis address: one URL for a server, a cluster or Sentinels, and the client configuration made
 //! from it.
 //!
-//! What this file does not do: connect, or check that a server answers there.
+//! `link` connects. What this file does not do: check that a server answers there.
+
+pub mod link;
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,10 +1,8 @@
-//! Connection to Redis, or set of connections to a cluster, which ends at its first failure.
+//! Commands of the bus on a connection to Redis, and the settings of its connections.
 //!
-//! It does not reconnect: `session` opens another one.
+//! A connection ends at its first failure; `session` opens another one.
 
-use std::fmt;
 use std::path::Path;
-use std::time::Duration;
 
 use bytes::Bytes;
 use fred::clients::{Client, WithOptions};
@@ -13,14 +11,14 @@ use fred::interfaces::{
     ClientLike as _, ClusterInterface as _, EventInterface as _, KeysInterface,
     PubsubInterface as _,
 };
-use fred::types::config::{Config, ConnectionConfig, Options, PerformanceConfig};
-use fred::types::{ClusterStateChange, ConnectHandle, Expiration, RespVersion};
+use fred::types::config::Options;
+use fred::types::{ClusterStateChange, Expiration};
 use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 use shared::ids::Seq;
-use shared::redis::{RedisKind, RedisUrl, connection_config};
+use shared::redis::RedisUrl;
+use shared::redis::link::{Link, LinkBounds, LinkError, LinkSettings};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::RedisTuning;
@@ -37,200 +35,41 @@ const REDIRECTIONS_MAX: u32 = 5;
 /// Commands under way to a cluster at a time; each is sent by itself.
 pub(super) const COMMANDS_AT_ONCE: usize = 64;
 
-/// Messages buffered by a connection for commands, which subscribes nothing.
-const COMMAND_BACKLOG: usize = 32;
-
 /// Expiry of a noted head: a day. A topic idle for longer is read from the store as quickly.
 const HEAD_KEPT: Expiration = Expiration::EX(86_400);
 
-/// Leaving politely is worth no more than this.
-const QUIT_MAX: Duration = Duration::from_secs(1);
-
-/// Why a session ended.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum LinkError {
-    /// Redis or the client library refused a command, or did not answer in time.
-    #[error("{0}")]
-    Client(#[from] Error),
-    /// The connection was closed.
-    #[error("the connection ended")]
-    Ended,
-    /// No server accepted a connection in time.
-    #[error("no connection in {0:?}")]
-    NoConnection(Duration),
-    /// A probe was not received in time.
-    #[error("silent for {0:?}")]
-    Silent(Duration),
-    /// Answers belong to other commands.
-    #[error("its answers are out of step")]
-    Muddled,
-    /// The sender met an answer that a new connection may cure.
-    #[error("given up after a failed publish")]
-    GivenUp,
-}
-
-impl LinkError {
-    /// Whether another connection may do better: no answer, or a demoted primary, which refuses
-    /// every key and delivers no message.
-    pub(super) fn needs_another_connection(&self) -> bool {
-        match self {
-            Self::Client(error) => {
-                error.details().starts_with("READONLY")
-                    || matches!(
-                        error.kind(),
-                        ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Auth
-                    )
-            }
-            Self::Ended
-            | Self::NoConnection(_)
-            | Self::Silent(_)
-            | Self::Muddled
-            | Self::GivenUp => true,
-        }
-    }
-}
-
-/// Configuration of connections.
-#[derive(Clone)]
-pub(super) struct Settings {
-    config: Config,
+/// Configuration of connections. Servers of an encrypted one are those that the authorities of the
+/// file `ca` accept, or else the system's.
+///
+/// # Errors
+/// There are no certificates that can be read.
+pub(super) fn settings(
+    url: &RedisUrl,
+    ca: Option<&Path>,
     tuning: RedisTuning,
-    /// Whether channels are those of a cluster's shards.
-    pub(super) sharded: bool,
+) -> Result<LinkSettings, BusError> {
+    let trusted = ca.map(tls::trusting).transpose();
+    let trusted = trusted.map_err(|error| BusError(error.to_string()))?;
+    let bounds = LinkBounds {
+        connect_max: tuning.connect_max,
+        command_max: tuning.command_max,
+        commands_max: COMMANDS_MAX,
+    };
+    let settings = LinkSettings::new(url, trusted, bounds);
+    settings.map_err(|error| BusError(error.to_string()))
 }
 
-impl fmt::Debug for Settings {
-    /// Without the configuration, which has the password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("tuning", &self.tuning)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Settings {
-    /// Servers of an encrypted connection are those that the authorities of the file `ca` know, or
-    /// else the system's.
-    ///
-    /// # Errors
-    /// There are no certificates that can be read.
-    pub(super) fn new(
-        url: &RedisUrl,
-        ca: Option<&Path>,
-        tuning: RedisTuning,
-    ) -> Result<Self, BusError> {
-        let trusted = ca.map(tls::trusting).transpose();
-        let trusted = trusted.map_err(|error| BusError(error.to_string()))?;
-        let config = url.client_config(trusted);
-        let config = Config {
-            // RESP3 allows commands besides those about channels on a subscribed connection.
-            version: RespVersion::RESP3,
-            ..config.map_err(|error| BusError(error.to_string()))?
-        };
-        Ok(Self {
-            config,
-            tuning,
-            sharded: url.kind == RedisKind::Cluster,
-        })
-    }
-
-    /// A client that reports its first failure and does not reconnect.
-    fn client(&self, backlog: usize) -> Client {
-        let performance = PerformanceConfig {
-            default_command_timeout: self.tuning.command_max,
-            broadcast_channel_capacity: backlog,
-            ..PerformanceConfig::default()
-        };
-        let connection = ConnectionConfig {
-            connection_timeout: self.tuning.connect_max,
-            internal_command_timeout: self.tuning.connect_max,
-            max_command_buffer_len: COMMANDS_MAX,
-            ..connection_config()
-        };
-        Client::new(
-            self.config.clone(),
-            Some(performance),
-            Some(connection),
-            None,
-        )
-    }
-}
-
-/// A connected client. Dropping it closes the connection.
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) client: Client,
-    router: ConnectHandle,
-}
-
-impl Link {
-    pub(super) async fn connection(settings: &Settings) -> Result<Self, LinkError> {
-        Self::open(settings, COMMAND_BACKLOG).await
-    }
-
-    pub(super) async fn hear(settings: &Settings) -> Result<Self, LinkError> {
-        Self::open(settings, settings.tuning.backlog_max).await
-    }
-
-    async fn open(settings: &Settings, backlog: usize) -> Result<Self, LinkError> {
-        let client = settings.client(backlog);
-        let router = client.connect();
-        let mut link = Self { client, router };
-        let client = link.client.clone();
-        tokio::select! {
-            // Queued until there is a connection; its answer is the proof.
-            pong = client.ping::<()>(None) => pong?,
-            ended = link.ended() => return Err(ended),
-            () = sleep(settings.tuning.connect_max) => {
-                return Err(LinkError::NoConnection(settings.tuning.connect_max));
-            }
-        }
-        Ok(link)
-    }
-
-    /// The client for commands about a cluster's channels. They are sent on to where a slot has
-    /// moved, and a slot under migration does not keep a server from answering them.
-    ///
-    /// The options are set here for SSUBSCRIBE, which the client otherwise attempts once whatever
-    /// its configuration; and a command that is sent on counts as another attempt.
-    pub(super) fn channels(&self) -> WithOptions<Client> {
-        self.client.with_options(&Options {
-            max_attempts: Some(REDIRECTIONS_MAX + 1),
-            max_redirections: Some(REDIRECTIONS_MAX),
-            ..Options::default()
-        })
-    }
-
-    /// Ends when the connection has.
-    pub(super) async fn ended(&mut self) -> LinkError {
-        match (&mut self.router).await {
-            Ok(Err(error)) => error.into(),
-            Ok(Ok(())) | Err(_) => LinkError::Ended,
-        }
-    }
-
-    /// Sends QUIT, for a bounded time.
-    pub(super) async fn quit(&self) {
-        // Without an answer the connection is closed all the same.
-        tokio::time::timeout(QUIT_MAX, self.client.quit())
-            .await
-            .ok();
-    }
-
-    /// Closes the connection; when this returns, nothing of it runs.
-    pub(super) async fn close(mut self) {
-        if !self.router.is_finished() {
-            self.router.abort();
-            // Aborted or ended by itself: both are what was wanted.
-            (&mut self.router).await.ok();
-        }
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.router.abort();
-    }
+/// The client for commands about a cluster's channels. They are sent on to where a slot has moved,
+/// and a slot under migration does not keep a server from answering them.
+///
+/// The options are set here for SSUBSCRIBE, which the client otherwise attempts once whatever its
+/// configuration; and a command that is sent on counts as another attempt.
+pub(super) fn channels(link: &Link) -> WithOptions<Client> {
+    link.client().with_options(&Options {
+        max_attempts: Some(REDIRECTIONS_MAX + 1),
+        max_redirections: Some(REDIRECTIONS_MAX),
+        ..Options::default()
+    })
 }
 
 /// A session's connection for commands.
@@ -253,8 +92,8 @@ pub(super) enum Command {
 impl CommandConnection {
     pub(super) fn new(link: &Link, sharded: bool, over: CancellationToken) -> Self {
         Self {
-            client: link.client.clone(),
-            channels: link.channels(),
+            client: link.client().clone(),
+            channels: channels(link),
             sharded,
             over,
         }
@@ -375,6 +214,7 @@ mod tests {
     use std::net::TcpListener;
 
     use futures_util::FutureExt as _;
+    use shared::redis::link::COMMAND_BACKLOG;
     use tokio::task::unconstrained;
 
     use super::*;
@@ -386,7 +226,7 @@ mod tests {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("redis://{}", silent.local_addr().unwrap());
         let url = url.parse().unwrap();
-        let settings = Settings::new(&url, None, RedisTuning::default()).unwrap();
+        let settings = settings(&url, None, RedisTuning::default()).unwrap();
         let client = settings.client(COMMAND_BACKLOG);
         let router = client.connect();
         let ask = || unconstrained(client.ping::<()>(None)).now_or_never();

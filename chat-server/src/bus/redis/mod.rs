@@ -44,7 +44,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use self::events::Events;
-use self::link::Settings;
 use self::names::Names;
 use self::outbox::{Item, Outbox};
 use self::probe::Probes;
@@ -158,7 +157,7 @@ impl RedisBus {
             metrics,
             mut random,
         } = parts;
-        let settings = Settings::new(&url, ca.as_deref(), tuning)?;
+        let settings = link::settings(&url, ca.as_deref(), tuning)?;
         let node = random.random();
         let (sink, events) = EventSink::new(capacity);
         let shared = Arc::new(Shared {

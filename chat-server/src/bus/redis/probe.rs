@@ -9,9 +9,10 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::RedisTuning;
-use super::link::{CommandConnection, LinkError};
+use super::link::CommandConnection;
 use super::message;
 use crate::metrics::Metrics;
+use shared::redis::link::LinkError;
 
 /// The probes of a node, one per channel, in numbered rounds.
 pub(super) struct Probes {

@@ -17,7 +17,8 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 
-use super::link::{COMMANDS_AT_ONCE, Link, LinkError, is_refusal};
+use super::link::{COMMANDS_AT_ONCE, channels, is_refusal};
+use shared::redis::link::{Link, LinkError};
 
 /// PINGs until a node's answers are in step: one, or two, and a few where an answer came late. With
 /// the pauses between them, a second.
@@ -37,8 +38,8 @@ pub(super) struct PubSubConnection {
 impl PubSubConnection {
     pub(super) fn new(link: &Link, sharded: bool) -> Self {
         Self {
-            client: link.client.clone(),
-            channels: link.channels(),
+            client: link.client().clone(),
+            channels: channels(link),
             sharded,
         }
     }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::link::{Command, CommandConnection, LinkError};
+use super::link::{Command, CommandConnection};
 use super::names::Names;
 use super::outbox::Item;
 use super::{BusDirection, Shared};
+use shared::redis::link::LinkError;
 
 /// After a failure, unless a new connection comes sooner.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);

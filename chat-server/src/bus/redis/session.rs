@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
+use shared::redis::link::{COMMAND_BACKLOG, Link, LinkError, LinkSettings};
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::link::{CommandConnection, Link, LinkError, Settings};
+use super::link::CommandConnection;
 use super::pubsub::PubSubConnection;
 use super::subscriptions::Plan;
 use super::topology::Topology;
@@ -20,7 +21,7 @@ use super::{Shared, receive_loop};
 const CHANNELS_MAX: usize = 512;
 
 /// Keeps a session until the bus is closed.
-pub(super) async fn run(shared: Arc<Shared>, settings: Settings, mut random: StdRng) {
+pub(super) async fn run(shared: Arc<Shared>, settings: LinkSettings, mut random: StdRng) {
     let stop = shared.drain.soft();
     let pause_min = shared.tuning.retry_max / 40;
     let (mut pause, mut is_logged) = (pause_min, false);
@@ -70,13 +71,13 @@ struct Session {
 }
 
 impl Session {
-    async fn open(shared: &Arc<Shared>, settings: &Settings) -> Result<Self, LinkError> {
+    async fn open(shared: &Arc<Shared>, settings: &LinkSettings) -> Result<Self, LinkError> {
         let over = shared.drain.hard().child_token();
         let guard = over.clone().drop_guard();
-        let talk_link = Link::connection(settings).await?;
-        let connection = CommandConnection::new(&talk_link, settings.sharded, over.clone());
-        let hear_link = Link::hear(settings).await?;
-        let pubsub = PubSubConnection::new(&hear_link, settings.sharded);
+        let talk_link = Link::open(settings, COMMAND_BACKLOG).await?;
+        let connection = CommandConnection::new(&talk_link, settings.is_cluster(), over.clone());
+        let hear_link = Link::open(settings, shared.tuning.backlog_max).await?;
+        let pubsub = PubSubConnection::new(&hear_link, settings.is_cluster());
         // Before anything is subscribed: it brings what comes after this.
         let receive_loop = receive_loop::run(Arc::clone(shared), pubsub.messages());
         let receive_loop = over.clone().run_until_cancelled_owned(receive_loop);

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::link::{CommandConnection, LinkError};
+use super::link::CommandConnection;
+use shared::redis::link::LinkError;
 
 /// Changes within this time are one: a rebalancing moves thousands of slots, one by one.
 const SETTLE: Duration = Duration::from_millis(200);

@@ -1,23 +1,18 @@
-//! Connection to Redis, or set of connections to a cluster, which ends at its first failure, and the
-//! commands of the registry.
+//! Commands of the registry on a connection to Redis, and the settings of its connections.
 //!
-//! It does not reconnect: `session` opens another one. The bus has connections of its own, so that
+//! A connection ends at its first failure; `session` opens another one. The bus has connections of its own, so that
 //! neither waits behind the other's commands.
 
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, KeysInterface as _};
-use fred::types::config::{Config, ConnectionConfig, PerformanceConfig};
-use fred::types::{
-    ClusterHash, ConnectHandle, CustomCommand, Expiration, RespVersion, SetOptions, Value,
-};
+use fred::types::{ClusterHash, CustomCommand, Expiration, SetOptions, Value};
 use futures_util::stream::{StreamExt as _, iter};
-use shared::redis::{RedisKind, RedisUrl, connection_config};
-use tokio::time::{sleep, timeout};
+use shared::redis::RedisUrl;
+use shared::redis::link::{Link, LinkBounds, LinkError, LinkSettings};
 use tokio_util::sync::CancellationToken;
 
 use super::PresenceTuning;
@@ -30,9 +25,6 @@ const COMMANDS_MAX: usize = 16_384;
 
 /// Commands under way to a cluster at a time, of one caller; each is sent by itself.
 const COMMANDS_AT_ONCE: usize = 256;
-
-/// Leaving politely is worth no more than this.
-const QUIT_MAX: Duration = Duration::from_secs(1);
 
 /// The Redis server's time in milliseconds, at the beginning of each script.
 macro_rules! script {
@@ -69,160 +61,25 @@ const WITHDRAW: &str = script!(
      return redis.call('zrem', KEYS[1], 'online')"
 );
 
-/// Why a request or a session failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum LinkError {
-    /// Redis or the client library refused a command, or did not answer in time.
-    #[error("{0}")]
-    Client(#[from] Error),
-    /// The connection was closed.
-    #[error("the connection ended")]
-    Ended,
-    /// No server accepted a connection in time.
-    #[error("no connection in {0:?}")]
-    NoConnection(Duration),
-    /// The pipeline of the command failed as a whole, with another error.
-    #[error("not answered")]
-    Unanswered,
-    /// A caller met an error that a new connection may cure.
-    #[error("given up after a failed request")]
-    GivenUp,
-}
-
-impl LinkError {
-    /// Whether another connection may do better: no answer, or a demoted primary.
-    pub(super) fn needs_another_connection(&self) -> bool {
-        match self {
-            Self::Client(error) => {
-                error.details().starts_with("READONLY")
-                    || matches!(
-                        error.kind(),
-                        ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Auth
-                    )
-            }
-            Self::Unanswered => false,
-            Self::Ended | Self::NoConnection(_) | Self::GivenUp => true,
-        }
-    }
-}
-
-/// Configuration of connections.
-#[derive(Clone)]
-pub(super) struct Settings {
-    config: Config,
+/// Configuration of connections. Servers of an encrypted one are those that the authorities of the
+/// file `ca` accept, or else the system's.
+///
+/// # Errors
+/// There are no certificates that can be read.
+pub(super) fn settings(
+    url: &RedisUrl,
+    ca: Option<&Path>,
     tuning: PresenceTuning,
-    sharded: bool,
-}
-
-impl fmt::Debug for Settings {
-    /// Without the configuration, which has the password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("tuning", &self.tuning)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Settings {
-    /// Servers of an encrypted connection are those that the authorities of the file `ca` know, or
-    /// else the system's.
-    ///
-    /// # Errors
-    /// There are no certificates that can be read.
-    pub(super) fn new(
-        url: &RedisUrl,
-        ca: Option<&Path>,
-        tuning: PresenceTuning,
-    ) -> Result<Self, PresenceError> {
-        let trusted = ca.map(tls::trusting).transpose();
-        let trusted = trusted.map_err(|error| PresenceError(error.to_string()))?;
-        let config = url.client_config(trusted);
-        let config = Config {
-            version: RespVersion::RESP3,
-            ..config.map_err(|error| PresenceError(error.to_string()))?
-        };
-        Ok(Self {
-            config,
-            tuning,
-            sharded: url.kind == RedisKind::Cluster,
-        })
-    }
-
-    /// A client that reports its first failure and does not reconnect.
-    fn client(&self) -> Client {
-        let performance = PerformanceConfig {
-            default_command_timeout: self.tuning.command_max,
-            ..PerformanceConfig::default()
-        };
-        let connection = ConnectionConfig {
-            connection_timeout: self.tuning.connect_max,
-            internal_command_timeout: self.tuning.connect_max,
-            max_command_buffer_len: COMMANDS_MAX,
-            ..connection_config()
-        };
-        let config = self.config.clone();
-        Client::new(config, Some(performance), Some(connection), None)
-    }
-}
-
-/// A connected client. Dropping it closes the connection.
-#[derive(Debug)]
-pub(super) struct Link {
-    client: Client,
-    router: ConnectHandle,
-}
-
-impl Link {
-    pub(super) async fn open(settings: &Settings) -> Result<Self, LinkError> {
-        let client = settings.client();
-        let router = client.connect();
-        let mut link = Self { client, router };
-        let client = link.client.clone();
-        tokio::select! {
-            // Queued until there is a connection; its answer is the proof.
-            pong = client.ping::<()>(None) => pong?,
-            ended = link.ended() => return Err(ended),
-            () = sleep(settings.tuning.connect_max) => {
-                return Err(LinkError::NoConnection(settings.tuning.connect_max));
-            }
-        }
-        Ok(link)
-    }
-
-    pub(super) fn connection(&self, settings: &Settings, over: CancellationToken) -> Connection {
-        Connection {
-            client: self.client.clone(),
-            sharded: settings.sharded,
-            over,
-        }
-    }
-
-    /// Ends when the connection has.
-    pub(super) async fn ended(&mut self) -> LinkError {
-        match (&mut self.router).await {
-            Ok(Err(error)) => error.into(),
-            Ok(Ok(())) | Err(_) => LinkError::Ended,
-        }
-    }
-
-    /// Closes the connection, with a QUIT if it still works.
-    pub(super) async fn close(mut self, works: bool) {
-        if works {
-            // Without an answer the connection is closed all the same.
-            timeout(QUIT_MAX, self.client.quit()).await.ok();
-        }
-        if !self.router.is_finished() {
-            self.router.abort();
-            // Aborted or ended by itself: both are what was wanted.
-            (&mut self.router).await.ok();
-        }
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.router.abort();
-    }
+) -> Result<LinkSettings, PresenceError> {
+    let trusted = ca.map(tls::trusting).transpose();
+    let trusted = trusted.map_err(|error| PresenceError(error.to_string()))?;
+    let bounds = LinkBounds {
+        connect_max: tuning.connect_max,
+        command_max: tuning.command_max,
+        commands_max: COMMANDS_MAX,
+    };
+    let settings = LinkSettings::new(url, trusted, bounds);
+    settings.map_err(|error| PresenceError(error.to_string()))
 }
 
 /// A session's connection.
@@ -290,6 +147,14 @@ impl Command {
 }
 
 impl Connection {
+    pub(super) fn new(link: &Link, settings: &LinkSettings, over: CancellationToken) -> Self {
+        Self {
+            client: link.client().clone(),
+            sharded: settings.is_cluster(),
+            over,
+        }
+    }
+
     pub(super) async fn ping(&self) -> Result<(), LinkError> {
         Ok(self.client.ping::<()>(None).await?)
     }

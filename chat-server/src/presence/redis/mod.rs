@@ -31,11 +31,12 @@ use shared::clock::Clock;
 use shared::drain::{Drain, Task};
 use shared::ids::MemberId;
 use shared::redis::RedisUrl;
+use shared::redis::link::LinkError;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::connection::{Command, LinkError, Settings};
+use self::connection::Command;
 use self::members::Members;
 use self::status::Status;
 use super::changes::Changes;
@@ -141,7 +142,7 @@ impl RedisPresence {
             metrics,
             mut random,
         } = parts;
-        let settings = Settings::new(&url, ca.as_deref(), tuning)?;
+        let settings = connection::settings(&url, ca.as_deref(), tuning)?;
         let (changes, receiver) = Changes::new(Arc::clone(&metrics));
         let shared = Arc::new(Shared {
             node: format!("{:016x}", random.random::<u64>()),

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use shared::ids::MemberId;
+use shared::redis::link::{COMMAND_BACKLOG, Link, LinkError, LinkSettings};
 use tokio::time::sleep;
 
 use super::Shared;
-use super::connection::{Command, Connection, Link, LinkError, Settings};
+use super::connection::{Command, Connection};
 use super::members::Write;
 use crate::presence::PresenceChange;
 use crate::presence::changes::tick;
@@ -22,24 +23,29 @@ const BATCH_MAX: usize = 512;
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Keeps a session until the registry is closed.
-pub(super) async fn run(shared: Arc<Shared>, settings: Settings, mut random: StdRng) {
+pub(super) async fn run(shared: Arc<Shared>, settings: LinkSettings, mut random: StdRng) {
     let closing = shared.closing.clone();
     let pause_min = shared.tuning.retry_max / 40;
     let (mut pause, mut is_logged) = (pause_min, false);
     loop {
-        let opened = closing.run_until_cancelled(Link::open(&settings)).await;
+        let opened = closing
+            .run_until_cancelled(Link::open(&settings, COMMAND_BACKLOG))
+            .await;
         let error = match opened {
             None => return,
             Some(Err(error)) => error,
             Some(Ok(mut link)) => {
                 (pause, is_logged) = (pause_min, false);
                 let over = shared.drain.hard().child_token();
-                let connection = link.connection(&settings, over);
+                let connection = Connection::new(&link, &settings, over);
                 shared.status.go_up(connection.clone());
                 let served = serve(&shared, &connection, &mut link).await;
                 shared.status.go_away();
                 connection.over.cancel();
-                link.close(served.is_ok()).await;
+                if served.is_ok() {
+                    link.quit().await;
+                }
+                link.close().await;
                 match served {
                     Ok(()) => return,
                     Err(error) => error,
