@@ -5,17 +5,18 @@
 //!
 //! | rank | modules | do |
 //! |---|---|---|
-//! | 14 | main | telemetry, config, build, serve, drain, exit code |
-//! | 13 | app | the only module that names concrete adapters |
-//! | 12 | admin, ops, config, ledger | administrators' commands about members; health, metrics and drain; settings; verification of the books |
-//! | 11 | account, reviews, reports | pages about a member that join domains; ratings; complaints |
+//! | 15 | main | telemetry, config, build, serve, drain, exit code |
+//! | 14 | app | the only module that names concrete adapters |
+//! | 13 | admin, ops, config, ledger | administrators' commands about members; health, metrics and drain; settings; verification of the books |
+//! | 12 | account, receipts, reviews, reports | pages about a member that join domains; receipts; ratings; complaints |
+//! | 11 | payments | charges through the gateway, refunds, their reconciliation |
 //! | 10 | trades | purchases, histories, market prices |
-//! | 9 | payments, scrap, bookings, chats, relay | charges and refunds; the optimizer's quotes; Wi-Fi and hotspot time; rooms about offers; domain events to the chat server |
+//! | 9 | scrap, bookings, chats, relay | the optimizer's quotes; Wi-Fi and hotspot time; rooms about offers; domain events to the chat server |
 //! | 8 | products | offers and their lists |
 //! | 7 | login, images | login with the providers; uploads of pictures |
 //! | 6 | members | accounts and profiles |
-//! | 5 | plans, cash, chat_api | mobile plans and their months; wallets and books; client of the chat server's internal API |
-//! | 4 | auth | signing keys, tokens and cookies, revocable sessions |
+//! | 5 | plans, cash, chat_api, payouts | mobile plans and their months; wallets and books; client of the chat server's internal API; seam to the payout provider |
+//! | 4 | auth, gateway | signing keys, tokens and cookies, revocable sessions; seam to the payment gateway |
 //! | 3 | outbox, idempotency, cache, schedule | events to relay; deduplicated requests; cached lists; scheduled jobs |
 //! | 2 | http | the HTTP stack: errors, limits, the OpenAPI document |
 //! | 1 | db | transactions and typed columns |
@@ -32,7 +33,8 @@
 //! | auth | token_family |
 //! | members | member |
 //! | plans | plan, member_month |
-//! | cash | journal, posting, wallet, credit |
+//! | cash | journal, posting, wallet, credit, debt_repayment |
+//! | payments | charge, payment_key, refund, refund_leg, suspense_payment, gateway_cancel, webhook, gateway_difference |
 //! | login | login_attempt |
 //! | images | upload |
 //! | products | product, product_image, spot, sort_key_history |
@@ -56,6 +58,7 @@ pub mod chat_api;
 pub mod chats;
 pub mod config;
 pub mod db;
+pub mod gateway;
 pub mod http;
 pub mod idempotency;
 pub mod images;
@@ -65,6 +68,7 @@ pub mod members;
 pub mod metrics;
 pub mod ops;
 pub mod outbox;
+pub mod payouts;
 pub mod plans;
 pub mod products;
 pub mod relay;

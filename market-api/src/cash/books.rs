@@ -15,6 +15,16 @@ pub enum Account {
     WalletCharged(MemberId),
     /// Liability: what the member earned by sales.
     WalletEarned(MemberId),
+    /// Asset: captured by the payment gateway, less what it gave back.
+    PgReceivable,
+    /// Asset: money at the bank; payouts take from it.
+    Bank,
+    /// Liability: cash of a refund that has left the wallet, by the refund's id.
+    InTransit(i64),
+    /// Asset: what a member owes after a reversal.
+    Receivable(MemberId),
+    /// Liability: captured money that matches nothing.
+    Suspense,
     /// Income: fees of sales.
     FeeIncome,
     /// Equity: cash that members had before these books.
@@ -26,6 +36,11 @@ impl Account {
         match self {
             Self::WalletCharged(_) => "wallet_charged",
             Self::WalletEarned(_) => "wallet_earned",
+            Self::PgReceivable => "pg_receivable",
+            Self::Bank => "bank",
+            Self::InTransit(_) => "in_transit",
+            Self::Receivable(_) => "receivable",
+            Self::Suspense => "suspense",
             Self::FeeIncome => "fee_income",
             Self::Opening => "opening",
         }
@@ -33,8 +48,13 @@ impl Account {
 
     fn owner(self) -> Option<i64> {
         match self {
-            Self::WalletCharged(member) | Self::WalletEarned(member) => Some(member.into()),
-            Self::FeeIncome | Self::Opening => None,
+            Self::WalletCharged(member) | Self::WalletEarned(member) | Self::Receivable(member) => {
+                Some(member.into())
+            }
+            Self::InTransit(refund) => Some(refund),
+            Self::PgReceivable | Self::Bank | Self::Suspense | Self::FeeIncome | Self::Opening => {
+                None
+            }
         }
     }
 }
@@ -71,6 +91,22 @@ pub enum JournalKind {
     Opening,
     /// A purchase, by the buyer's trade.
     Trade,
+    /// A charge was captured, by the charge.
+    Charge,
+    /// Somebody else cancelled at the gateway, by the gateway's cancel.
+    Reversal,
+    /// Income repaid what a member owed, by the repayment.
+    Repayment,
+    /// A refund was accepted, by the refund.
+    Refund,
+    /// A leg of a refund is paid, by the leg.
+    RefundLeg,
+    /// A leg of a refund was refused and its money went back to the wallet, by the leg.
+    RefundReturn,
+    /// The gateway has captured money that matches nothing, by the payment in suspense.
+    Suspense,
+    /// Money in suspense was given back, by the gateway's cancel.
+    SuspenseCancel,
 }
 
 impl JournalKind {
@@ -78,6 +114,14 @@ impl JournalKind {
         match self {
             Self::Opening => "opening",
             Self::Trade => "trade",
+            Self::Charge => "charge",
+            Self::Reversal => "reversal",
+            Self::Repayment => "repayment",
+            Self::Refund => "refund",
+            Self::RefundLeg => "refund_leg",
+            Self::RefundReturn => "refund_return",
+            Self::Suspense => "suspense",
+            Self::SuspenseCancel => "suspense_cancel",
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Site cash: members' wallets and the double-entry books behind them. Owns `journal`, `posting`, `wallet`
-//! and `credit`.
+//! Site cash: members' wallets and the double-entry books behind them. Owns `journal`, `posting`, `wallet`,
+//! `credit` and `debt_repayment`.
 //!
 //! A wallet is a cached balance over the append-only journal (`money.md`, "Books"). A member's cash is both
-//! buckets of the wallet plus the sales that are not folded into it yet.
+//! buckets of the wallet plus the sales that are not folded into it yet. After a reversal a member may owe: sales
+//! repay that before they count as cash.
 //!
 //! What this module does not do: depend on offers, trades or payments. These open, lock and change wallets
 //! through its functions, by member id.
@@ -22,7 +23,7 @@ use crate::db::{Db, DbError, WriteError};
 pub use books::{Account, JournalId, JournalKind, Posting, credit_in, open_balance_in, post_in};
 pub use http::routes;
 pub use repo::{lock_in, open_in};
-pub use wallet::{CashShort, Payment, pay_in};
+pub use wallet::{Bucket, CashShort, Payment, Taken, add_in, pay_in, refund_in, reverse_in};
 
 /// Members' cash. Clones share one state.
 #[derive(Clone, Debug)]

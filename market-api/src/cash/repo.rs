@@ -35,14 +35,15 @@ pub async fn lock_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-/// Both buckets plus the sales not folded into them yet, in one statement: between two statements a sale
-/// could be folded, and then be counted twice or not at all.
+/// Both buckets plus the sales not folded into them yet, less what they will repay, in one statement: between two
+/// statements a sale could be folded, and then be counted twice or not at all.
 pub(super) async fn balance(db: &Db, member: MemberId) -> Result<Won, DbError> {
     let mut connection = db.read().await?;
     let row = query(
-        "select cast(coalesce((select charged + earned from wallet where member_id = $1), 0) + \
-         coalesce((select sum(amount) from credit where member_id = $1 and folded = 0), 0) \
-         as bigint) as cash",
+        "select cast(kept + case when income > owed then income - owed else 0 end as bigint) as cash \
+         from (select coalesce(sum(charged + earned), 0) as kept, coalesce(sum(owed), 0) as owed, \
+         (select coalesce(sum(amount), 0) from credit where member_id = $1 and folded = 0) as income \
+         from wallet where member_id = $1) as balance",
     )
     .bind(i64::from(member))
     .fetch_one(&mut *connection)

@@ -660,6 +660,7 @@ async fn every_migration_is_applied_in_its_order(on: On) {
             "0010_scrap_indexes",
             "0011_room_names",
             "0012_relay",
+            "0013_payments",
         ]
     );
 }
