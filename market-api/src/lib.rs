@@ -68,6 +68,7 @@ pub mod members;
 pub mod metrics;
 pub mod ops;
 pub mod outbox;
+pub mod payments;
 pub mod payouts;
 pub mod plans;
 pub mod products;

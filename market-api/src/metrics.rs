@@ -56,12 +56,26 @@ pub struct Metrics {
     pub db: DbMetrics,
     /// Metrics of the relay of domain events.
     pub relay: RelayMetrics,
+    /// Metrics of payments.
+    pub payments: PaymentMetrics,
     /// Outbox events not sent yet.
     pub outbox_pending: IntGauge,
     /// Age of the oldest of them in seconds; 0 if there are none.
     pub outbox_oldest: IntGauge,
     /// Events that the chat server refused, and that no operator has resent.
     pub outbox_dead: IntGauge,
+}
+
+/// Charges and refunds.
+#[derive(Debug)]
+pub struct PaymentMetrics {
+    /// Calls of the payment gateway about charges, by question (confirm, `confirm_again`, query) and answer (payment,
+    /// refused, `not_found`, misconfigured, unknown).
+    pub gateway_calls: IntCounterVec,
+    /// Rows that the reconciler worked on, by kind (charge, refund, suspense) and outcome (done, failed).
+    pub checks: IntCounterVec,
+    /// Notifications of the gateway, by whether their order is known or unknown.
+    pub webhooks: IntCounterVec,
 }
 
 /// Posts of domain events to the chat server.
@@ -164,6 +178,7 @@ impl Metrics {
             ),
             db: DbMetrics::new(&make),
             relay: RelayMetrics::new(&make),
+            payments: PaymentMetrics::new(&make),
             outbox_pending: make.gauge("market_outbox_pending", "Events not told yet"),
             outbox_oldest: make.gauge(
                 "market_outbox_oldest_age_seconds",
@@ -200,6 +215,28 @@ fn log_lines_dropped() -> IntCounter {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl PaymentMetrics {
+    fn new(make: &Maker) -> Self {
+        Self {
+            gateway_calls: make.counters(
+                "market_gateway_calls_total",
+                "Calls of the payment gateway about charges",
+                &["question", "answer"],
+            ),
+            checks: make.counters(
+                "market_payment_checks_total",
+                "Rows that the reconciler worked on",
+                &["kind", "outcome"],
+            ),
+            webhooks: make.counters(
+                "market_gateway_webhooks_total",
+                "Notifications of the payment gateway",
+                &["order"],
+            ),
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! the right moment.
 //!
 //! ```text
-//! idempotency key < charge < offers (ascending) < own wallet < own month
+//! idempotency key < charge (ascending) < refund (ascending) < offers (ascending) < own wallet < own month
 //!     < members (ascending) < chat room number < token families (ascending)
 //!     < outbox numbers (ascending)
 //! ```
@@ -30,6 +30,8 @@ pub enum Lock {
     IdempotencyKey,
     /// A charge, by its row's id; in ascending order.
     Charge(u64),
+    /// A refund, by its row's id; in ascending order.
+    Refund(u64),
     /// An offer; in ascending order.
     Offer(ProductId),
     /// Offers that the locking statement finds, in ascending order. Their ids are unknown before it runs, so no
@@ -62,6 +64,7 @@ impl Lock {
             | Self::ChatRoomNumber
             | Self::FoundTokenFamilies => true,
             Self::Charge(_)
+            | Self::Refund(_)
             | Self::Offer(_)
             | Self::Member(_)
             | Self::TokenFamily(_)
@@ -84,6 +87,7 @@ impl fmt::Display for Lock {
         match self {
             Self::IdempotencyKey => f.write_str("the idempotency key"),
             Self::Charge(id) => write!(f, "charge {id}"),
+            Self::Refund(id) => write!(f, "refund {id}"),
             Self::Offer(id) => write!(f, "offer {id}"),
             Self::FoundOffers => f.write_str("the offers found"),
             Self::Wallet(member) => write!(f, "the wallet of member {member}"),

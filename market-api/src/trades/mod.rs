@@ -5,6 +5,7 @@
 
 mod answer;
 mod basket;
+mod cash;
 mod data;
 mod error;
 mod history;
@@ -24,6 +25,7 @@ use crate::cache::ListCache;
 use crate::db::{Abort, Db};
 use crate::scrap::{Conditions, QuoteError, Scrap, ScrapQuote};
 
+pub use cash::{lower_refund_in, record_charge_in, record_refund_in};
 pub use data::DataOrder;
 pub use error::{NewTerms, Outdated, PurchaseError};
 pub use history::{CashRow, Histories, HistoryPage, HistoryQuery, MonthTotals, PurchaseRow};

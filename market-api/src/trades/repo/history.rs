@@ -77,7 +77,7 @@ pub(in crate::trades) async fn cash_rows(
 ) -> Sql<Vec<CashRow>> {
     let rows = query(
         "select id, kind, price - fee as amount, units, minutes, created_at from trade \
-         where member_id = $1 and month = $2 and id < $3 order by id desc limit $4",
+         where member_id = $1 and month = $2 and id < $3 and price > 0 order by id desc limit $4",
     )
     .bind(i64::from(asked.member))
     .bind(month.get())

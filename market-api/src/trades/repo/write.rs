@@ -77,3 +77,19 @@ pub(in crate::trades) async fn insert_details(
     insert.execute(tx.connection()).await?;
     Ok(())
 }
+
+/// Lowers the amount of a refund; false if it is no refund, or of less.
+pub(in crate::trades) async fn lower_refund(
+    tx: &mut Tx<'_>,
+    trade: TradeId,
+    by: Won,
+) -> Result<bool, sqlx::Error> {
+    let lowered = query(
+        "update trade set price = price - $2 where id = $1 and kind = 'REFUND' and price >= $2",
+    )
+    .bind(i64::from(trade))
+    .bind(by.get())
+    .execute(tx.connection())
+    .await?;
+    Ok(lowered.rows_affected() == 1)
+}

@@ -1,0 +1,176 @@
+//! Confirmation of a payment: the request that begins it calls the gateway, all others wait for it.
+
+use std::time::Duration;
+
+use shared::clock::UnixMillis;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{
+    Charge, ChargeAnswer, ChargeError, ChargeId, ChargeOrder, ChargeState, Evidence, repo,
+};
+use crate::db::{Abort, DbError, Tx, WriteError};
+use crate::gateway::{ConfirmRequest, Gateway, IdempotencyKey, OrderId};
+use crate::payments::Payments;
+
+/// Time that a client waits for the gateway; then the answer is "being verified".
+const WAIT_MAX: Duration = Duration::from_secs(8);
+
+/// Pause between two reads of a charge that another request confirms.
+const READ_EVERY: Duration = Duration::from_millis(200);
+
+/// The reconciler takes over a confirmation whose process has ended after this time. Longer than the gateway's
+/// deadline.
+const TAKE_OVER: Duration = Duration::from_secs(30);
+
+/// What a request finds.
+#[derive(Debug)]
+enum Begun {
+    /// It begins the confirmation.
+    Now { id: ChargeId, lease: UnixMillis },
+    /// Another one has.
+    Before(Charge),
+}
+
+impl Payments {
+    /// Confirms a payment and credits its amount. The same order again gets the same answer; the gateway is
+    /// called once.
+    ///
+    /// # Errors
+    /// See [`ChargeError`].
+    pub async fn charge(&self, order: ChargeOrder) -> Result<ChargeAnswer, ChargeError> {
+        let Some(gateway) = self.parts.gateway.clone() else {
+            return Err(ChargeError::NoGateway);
+        };
+        let until = Instant::now() + WAIT_MAX;
+        let permit = self.confirms.clone().try_acquire_owned();
+        let permit = permit.map_err(|_full| ChargeError::Busy)?;
+        let begun = self
+            .parts
+            .db
+            .write(order.clone(), |order, tx| Box::pin(begin_in(order, tx)));
+        let (id, lease) = match begun.await.map_err(WriteError::into_domain)? {
+            Begun::Now { id, lease } => (id, lease),
+            Begun::Before(charge) => {
+                drop(permit);
+                return self.wait(charge, until).await;
+            }
+        };
+        let payments = self.clone();
+        // A client that leaves does not stop it.
+        let confirming = self.parts.drain.spawn("charge", async move {
+            let _permit = permit;
+            let answer = gateway.confirm(&request(&order)).await;
+            let evidence = Evidence::Confirmed(answer);
+            payments.apply(id, evidence, Some(lease)).await.map(drop)
+        });
+        match timeout_at(until, confirming).await {
+            Ok(Ok(applied)) => applied?,
+            // A panic, which is logged: the reconciler finds out.
+            Ok(Err(_panicked)) => return Ok(ChargeAnswer::BeingVerified),
+            Err(_elapsed) => return Ok(ChargeAnswer::BeingVerified),
+        }
+        let charge = self.read_charge(id).await?;
+        answer_of(&charge).unwrap_or(Ok(ChargeAnswer::BeingVerified))
+    }
+
+    /// Waits until a charge that another request confirms has an outcome.
+    async fn wait(&self, mut charge: Charge, until: Instant) -> Result<ChargeAnswer, ChargeError> {
+        let permit = self.waiters.try_acquire();
+        loop {
+            if let Some(answer) = answer_of(&charge) {
+                return answer;
+            }
+            // A deposit may take days.
+            let is_waiting = charge.state == ChargeState::Waiting;
+            if is_waiting || permit.is_err() || Instant::now() + READ_EVERY > until {
+                return Ok(ChargeAnswer::BeingVerified);
+            }
+            sleep(READ_EVERY).await;
+            charge = self.read_charge(charge.id).await?;
+        }
+    }
+
+    async fn read_charge(&self, id: ChargeId) -> Result<Charge, DbError> {
+        let charge = repo::by_id(&mut *self.parts.db.read().await?, id).await?;
+        charge.ok_or_else(|| DbError::Defect(format!("charge {} is gone", id.get())))
+    }
+
+    /// Repeats a confirmation under its key.
+    pub(in crate::payments) async fn confirm_again(
+        &self,
+        gateway: &dyn Gateway,
+        charge: &Charge,
+        lease: UnixMillis,
+    ) -> Result<(), DbError> {
+        let Some(key) = charge.key.clone() else {
+            return Ok(());
+        };
+        let order = ChargeOrder {
+            member: charge.member,
+            key,
+            order: charge.order.clone(),
+            amount: charge.amount,
+        };
+        let answer = gateway.confirm(&request(&order)).await;
+        let evidence = Evidence::ConfirmedAgain(answer);
+        self.apply(charge.id, evidence, Some(lease)).await?;
+        Ok(())
+    }
+}
+
+/// The answer of a charge whose outcome is known.
+fn answer_of(charge: &Charge) -> Option<Result<ChargeAnswer, ChargeError>> {
+    match charge.state {
+        ChargeState::Captured => Some(Ok(ChargeAnswer::Captured {
+            id: charge.id,
+            amount: charge.amount,
+        })),
+        ChargeState::Failed | ChargeState::Expired | ChargeState::Mismatch => {
+            Some(Err(ChargeError::Declined))
+        }
+        ChargeState::Created
+        | ChargeState::Confirming
+        | ChargeState::Unknown
+        | ChargeState::Waiting => None,
+    }
+}
+
+fn request(order: &ChargeOrder) -> ConfirmRequest {
+    ConfirmRequest {
+        key: order.key.clone(),
+        order: order.order.clone(),
+        amount: order.amount,
+        idempotency_key: key_of(&order.order),
+    }
+}
+
+/// The same for every confirmation of an order: the gateway executes one.
+fn key_of(order: &OrderId) -> IdempotencyKey {
+    let key = IdempotencyKey::try_from(format!("charge-{order}"));
+    key.expect("an order has visible characters only")
+}
+
+async fn begin_in(order: &ChargeOrder, tx: &mut Tx<'_>) -> Result<Begun, Abort<ChargeError>> {
+    let charge = repo::by_order(tx.connection(), &order.order).await?;
+    let charge = charge.filter(|it| it.member == order.member && it.amount == order.amount);
+    let charge = charge.ok_or(Abort::Refused(ChargeError::Mismatch))?;
+    if charge.state != ChargeState::Created {
+        return Ok(Begun::Before(charge));
+    }
+    if !repo::claim_key(tx, &order.key, charge.id).await? {
+        return Err(Abort::Refused(ChargeError::Declined));
+    }
+    let lease = tx.now().saturating_add(TAKE_OVER);
+    if repo::begin(tx, charge.id, &order.key, order.amount, lease).await? {
+        return Ok(Begun::Now {
+            id: charge.id,
+            lease,
+        });
+    }
+    // Another request has begun it, or replaced the amount, since the first statement.
+    let charge = repo::by_order(tx.connection(), &order.order).await?;
+    let charge = charge.filter(|it| it.amount == order.amount && it.state != ChargeState::Created);
+    charge
+        .map(Begun::Before)
+        .ok_or(Abort::Refused(ChargeError::Mismatch))
+}

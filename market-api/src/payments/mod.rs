@@ -1,0 +1,87 @@
+//! Payments: charges of cash through the payment gateway, and refunds. Owns `charge`, `payment_key`, `refund`,
+//! `refund_leg`, `suspense_payment`, `gateway_cancel`, `webhook` and `gateway_difference`.
+//!
+//! ```text
+//! save-amount ─► charge (tx: CONFIRMING) ─► gateway ─► apply (tx: credited, failed, or unknown)
+//! webhook ─► due ─┐
+//! next_check_at ──┴─► reconciler ─► gateway's view of the order ─► apply
+//! ```
+//!
+//! The gateway is called outside of transactions, and an answer that is not certain is a state of its own:
+//! UNKNOWN, until the gateway's view of the order says more. One function credits (`charge::apply`), whoever
+//! calls it (`money.md`, "Charge").
+//!
+//! What this module does not do: change wallets or insert trades by itself; `cash` and `trades` do.
+
+mod charge;
+mod http;
+mod reconcile;
+mod refund;
+mod suspense;
+mod webhook;
+mod work;
+
+use std::fmt;
+use std::sync::Arc;
+
+use shared::drain::Drain;
+use tokio::sync::Semaphore;
+
+use crate::db::Db;
+use crate::gateway::Gateway;
+use crate::metrics::Metrics;
+use crate::payouts::Payouts;
+
+pub use charge::{Charge, ChargeAnswer, ChargeError, ChargeId, ChargeOrder, ChargeState};
+pub use http::{WebhookPath, routes};
+pub use webhook::forget_in;
+
+/// Confirmations in flight on this instance: each may take as long as the gateway's deadline.
+const CONFIRMS_MAX: usize = 64;
+
+/// Requests of this instance that wait for a charge another request confirms. Each reads its row a few times a
+/// second.
+const WAITERS_MAX: usize = 256;
+
+/// What payments are made of.
+#[derive(Clone, Debug)]
+pub struct PaymentsParts {
+    /// The database.
+    pub db: Db,
+    /// The gateway; without one, nothing can be charged.
+    pub gateway: Option<Arc<dyn Gateway>>,
+    /// The payout provider; without one, earned cash cannot be refunded.
+    pub payouts: Option<Arc<dyn Payouts>>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Where tasks run: a request that is cancelled does not cancel its payment.
+    pub drain: Drain,
+}
+
+/// Payments. Clones share one state.
+#[derive(Clone)]
+pub struct Payments {
+    parts: PaymentsParts,
+    confirms: Arc<Semaphore>,
+    waiters: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Payments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payments")
+            .field("parts", &self.parts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Payments {
+    /// Payments of these parts. No task runs before [`Self::start`].
+    #[must_use]
+    pub fn new(parts: PaymentsParts) -> Self {
+        Self {
+            parts,
+            confirms: Arc::new(Semaphore::new(CONFIRMS_MAX)),
+            waiters: Arc::new(Semaphore::new(WAITERS_MAX)),
+        }
+    }
+}
