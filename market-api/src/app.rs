@@ -1,40 +1,36 @@
 //! Composition root: builds a market from its settings. The only module that names concrete adapters.
 
+mod routes;
 mod work;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
 use shared::clock::Clock;
 use shared::drain::{Drain, on_stop_signals};
 use shared::ids::MemberId;
 use shared::web::{ApiError, Health, Log, RequestIds};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use utoipa_axum::router::OpenApiRouter;
 
-use crate::account::{self, Account};
-use crate::admin::{self, Admins};
-use crate::auth::{self, Auth, KeyRing, KeysError, REREAD_EVERY, Tokens};
+use crate::auth::{Auth, KeyRing, KeysError, REREAD_EVERY, Tokens};
 use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCache};
-use crate::cash::{self, Cash};
 use crate::chat_api::{ChatApi, NoClient as NoChatClient};
-use crate::chats::{self, ChatRooms, Chats, HttpChatRooms};
+use crate::chats::{ChatRooms, Chats, HttpChatRooms};
 use crate::config::{Config, ImagesUrl};
 use crate::db::{Db, DbError};
 use crate::http::{self, HttpStack, Limits, Rate};
 use crate::images::local::LocalImages;
 use crate::images::s3::S3Images;
-use crate::images::{self, Images, ObjectStore, StoreError};
-use crate::login::{self, LoginParts, Logins, NoClient};
-use crate::members::{self, Members};
+use crate::images::{Images, ObjectStore, StoreError};
+use crate::login::{LoginParts, Logins, NoClient};
+use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::ops::{self, Ops};
-use crate::products::{self, Products};
+use crate::products::Products;
 use crate::relay::{EventReceiver, HttpEventReceiver, Relay, RelayParts, RelayStatus};
-use crate::scrap::{self, Scrap};
-use crate::trades::{self, Trades};
+use crate::trades::Trades;
 
 pub use shared::web::{listen, serve};
 
@@ -279,28 +275,6 @@ impl Market {
     #[must_use]
     pub fn db(&self) -> &Db {
         &self.operation.db
-    }
-
-    /// The routes of every domain.
-    fn routes(&self) -> OpenApiRouter {
-        let (db, origins) = (self.db(), &self.http_stack.allowed_origins);
-        OpenApiRouter::new()
-            .merge(login::routes(self.logins.clone()))
-            .merge(auth::routes(self.auth.clone(), Arc::clone(origins)))
-            .merge(members::routes(self.members.clone()))
-            .merge(account::routes(Account::new(
-                db.clone(),
-                self.members.clone(),
-                self.images.clone(),
-            )))
-            .merge(cash::routes(Cash::new(db.clone())))
-            .merge(images::routes(self.images.clone()))
-            .merge(trades::routes(self.trades.clone()))
-            .merge(scrap::routes(Scrap::new(db.clone())))
-            .merge(products::routes(self.products.clone(), self.images.clone()))
-            .merge(chats::routes(self.chats.clone()))
-            .merge(admin::routes(Admins::new(db.clone())))
-            .layer(Extension(self.auth.clone()))
     }
 }
 
