@@ -1,5 +1,6 @@
 //! Composition root: builds a market from its settings. The only module that names concrete adapters.
 
+mod error;
 mod routes;
 mod work;
 
@@ -16,47 +17,25 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::auth::{Auth, KeyRing, KeysError, REREAD_EVERY, Tokens};
 use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCache};
-use crate::chat_api::{ChatApi, NoClient as NoChatClient};
+use crate::chat_api::ChatApi;
 use crate::chats::{ChatRooms, Chats, HttpChatRooms};
 use crate::config::{Config, ImagesUrl};
-use crate::db::{Db, DbError};
+use crate::db::Db;
 use crate::http::{self, HttpStack, Limits, Rate};
 use crate::images::local::LocalImages;
 use crate::images::s3::S3Images;
 use crate::images::{Images, ObjectStore, StoreError};
-use crate::login::{LoginParts, Logins, NoClient};
+use crate::login::{LoginParts, Logins};
 use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::ops::{self, Ops};
+use crate::payments::{Payments, PaymentsParts};
 use crate::products::Products;
 use crate::relay::{EventReceiver, HttpEventReceiver, Relay, RelayParts, RelayStatus};
 use crate::trades::Trades;
 
+pub use error::BuildError;
 pub use shared::web::{listen, serve};
-
-/// Why a market could not be built.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The database cannot be opened or migrated.
-    #[error("the database cannot be opened")]
-    Db(#[from] DbError),
-    /// The signing keys cannot be read or created.
-    #[error("the keys that sign tokens cannot be had")]
-    Keys(#[from] KeysError),
-    /// The HTTP client for the login providers cannot be built.
-    #[error("the login providers cannot be asked")]
-    Logins(#[from] NoClient),
-    /// The HTTP client for the chat server cannot be built. An unreachable chat server is no error here:
-    /// only opening chats fails then.
-    #[error("the chat server cannot be called")]
-    Chat(#[from] NoChatClient),
-    /// The object store client cannot be built.
-    #[error("the object store cannot be used")]
-    Images(#[from] StoreError),
-    /// The cache client cannot be built. An unreachable cache is no error here: lists only get slower.
-    #[error("the cache cannot be used")]
-    Cache(#[from] CacheError),
-}
 
 /// The adapters to the chat server.
 #[derive(Clone, Debug)]
@@ -80,6 +59,7 @@ pub struct Market {
     products: Products,
     trades: Trades,
     chats: Chats,
+    payments: Payments,
 }
 
 impl Market {
@@ -158,8 +138,15 @@ impl Market {
         );
         let answer_time = config.chat.chat_answer_time;
         let chats = Chats::new(db.clone(), chat.rooms, Arc::clone(&metrics), answer_time);
+        let payments = Payments::new(PaymentsParts {
+            db: db.clone(),
+            gateway: None,
+            payouts: None,
+            metrics: Arc::clone(&metrics),
+            drain: drain.clone(),
+        });
         let health = Arc::new(Health::new());
-        work::start(&db, &products, &images, &chats, &metrics, drain).await?;
+        work::start(&db, &products, &images, &chats, &payments, &metrics, drain).await?;
         let relay = start_relay(config, &db, chat.events, &clock, &metrics, drain);
         start_tasks(keys, &health, drain);
         Ok(Self {
@@ -169,6 +156,7 @@ impl Market {
                 health,
                 db,
                 relay,
+                gateway: payments.gateway_status(),
             },
             auth,
             images,
@@ -178,6 +166,7 @@ impl Market {
             products,
             trades,
             chats,
+            payments,
         })
     }
 

@@ -76,6 +76,14 @@ pub struct PaymentMetrics {
     pub checks: IntCounterVec,
     /// Notifications of the gateway, by whether their order is known or unknown.
     pub webhooks: IntCounterVec,
+    /// Payments without an outcome, by kind: charge (confirming or unknown), waiting (for a deposit), refund.
+    pub open: IntGaugeVec,
+    /// Age of the oldest unknown charge in seconds; 0 if there are none.
+    pub oldest: IntGauge,
+    /// Charges, refunds and payments in suspense that an operator has to look at.
+    pub needs_attention: IntGauge,
+    /// Won in suspense.
+    pub suspense: IntGauge,
 }
 
 /// Posts of domain events to the chat server.
@@ -236,6 +244,20 @@ impl PaymentMetrics {
                 "Notifications of the payment gateway",
                 &["order"],
             ),
+            open: make.gauges(
+                "market_payments_open",
+                "Payments without an outcome",
+                &["kind"],
+            ),
+            oldest: make.gauge(
+                "market_charge_oldest_unknown_age_seconds",
+                "Since the oldest unknown charge was confirmed",
+            ),
+            needs_attention: make.gauge(
+                "market_payments_need_attention",
+                "Payments that an operator has to look at",
+            ),
+            suspense: make.gauge("market_suspense_won", "Captured won that match no order"),
         }
     }
 }

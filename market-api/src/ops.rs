@@ -18,8 +18,9 @@ use utoipa_axum::routes;
 use crate::chats;
 use crate::db::Db;
 use crate::http::{BODY_BYTES_MAX, internal_document};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, PaymentMetrics};
 use crate::outbox;
+use crate::payments::{self, GatewayState, GatewayStatus, PaymentBacklog};
 use crate::relay::{RelayState, RelayStatus};
 
 /// Deadline of the database check. Load balancers give up after a second or two.
@@ -39,6 +40,8 @@ pub struct Ops {
     pub db: Db,
     /// What the relay of domain events does; shown by `/readyz`, which stays ready.
     pub relay: RelayStatus,
+    /// Whether the payment gateway answers; shown by `/readyz`, which stays ready.
+    pub gateway: GatewayStatus,
 }
 
 /// The operational routes. Never public. Without access log: load balancers call them every second.
@@ -74,11 +77,28 @@ async fn metrics(State(state): State<Ops>) -> ([(http::HeaderName, &'static str)
         state.metrics.outbox_oldest.set(backlog.oldest_seconds);
         state.metrics.outbox_dead.set(backlog.dead);
     }
+    let asked = timeout(DATABASE_ANSWER_MAX, payments::backlog(&state.db)).await;
+    if let Ok(Ok(backlog)) = asked {
+        show_payments(&state.metrics.payments, &backlog);
+    }
     let asked = timeout(DATABASE_ANSWER_MAX, chats::outdated(&state.db)).await;
     if let Ok(Ok(rooms)) = asked {
         state.metrics.chat_outdated.set(rooms);
     }
     ([(CONTENT_TYPE, METRICS_TYPE)], state.metrics.render())
+}
+
+fn show_payments(metrics: &PaymentMetrics, backlog: &PaymentBacklog) {
+    for (kind, count) in [
+        ("charge", backlog.charges),
+        ("waiting", backlog.waiting),
+        ("refund", backlog.refunds),
+    ] {
+        metrics.open.with_label_values(&[kind]).set(count);
+    }
+    metrics.oldest.set(backlog.oldest_seconds);
+    metrics.needs_attention.set(backlog.needs_attention);
+    metrics.suspense.set(backlog.suspense);
 }
 
 /// The liveness state.
@@ -110,6 +130,8 @@ struct Ready {
     database: DatabaseState,
     /// The relay of domain events to the chat server. All nodes share its trouble, too.
     relay: RelayState,
+    /// The payment gateway, as this node last saw it.
+    gateway: GatewayState,
 }
 
 /// The state of the database.
@@ -150,6 +172,7 @@ async fn ready(State(state): State<Ops>) -> (StatusCode, Json<Ready>) {
         reasons,
         database,
         relay: state.relay.get(),
+        gateway: state.gateway.get(),
     };
     (status(ready), Json(body))
 }

@@ -38,6 +38,7 @@ create table charge (
     check ((state = 'CAPTURED') = (trade_id is not null))
 );
 create index charge_due on charge (next_check_at) where next_check_at is not null;
+create index charge_attention on charge (id) where needs_attention = 1;
 create index charge_member on charge (member_id, id desc);
 create unique index charge_trade on charge (trade_id) where trade_id is not null;
 

@@ -10,7 +10,7 @@ use crate::account::{self, Account};
 use crate::admin::{self, Admins};
 use crate::cash::{self, Cash};
 use crate::scrap::{self, Scrap};
-use crate::{auth, chats, images, login, members, products, trades};
+use crate::{auth, chats, images, login, members, payments, products, trades};
 
 impl Market {
     /// The routes of every domain.
@@ -31,6 +31,7 @@ impl Market {
             .merge(scrap::routes(Scrap::new(db.clone())))
             .merge(products::routes(self.products.clone(), self.images.clone()))
             .merge(chats::routes(self.chats.clone()))
+            .merge(payments::routes(self.payments.clone(), None))
             .merge(admin::routes(Admins::new(db.clone())))
             .layer(Extension(self.auth.clone()))
     }

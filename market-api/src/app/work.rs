@@ -12,9 +12,10 @@ use crate::db::{Abort, Db, DbError, WriteError};
 use crate::images::Images;
 use crate::login;
 use crate::metrics::Metrics;
+use crate::payments::Payments;
 use crate::products::Products;
 use crate::schedule::{self, Handler, HandlerError, Outcome, Schedule, Worker};
-use crate::{auth, bookings, idempotency};
+use crate::{auth, bookings, idempotency, payments};
 
 /// The job that deletes expired rows.
 const HOUSEKEEPING: &str = "housekeeping";
@@ -47,6 +48,7 @@ pub(super) async fn start(
     products: &Products,
     images: &Images,
     chats: &Chats,
+    payments: &Payments,
     metrics: &Arc<Metrics>,
     drain: &Drain,
 ) -> Result<(), DbError> {
@@ -97,6 +99,8 @@ pub(super) async fn start(
         alone(FOLDING, folder),
     ];
     workers.extend(bookings::workers(db));
+    workers.extend(payments.workers());
+    payments.start();
     let schedule = Schedule::new(db.clone(), Arc::clone(metrics), workers);
     Arc::new(schedule).start(drain);
     Ok(())
@@ -114,6 +118,7 @@ fn run_housekeeping(
                 login::forget_in(tx).await?;
                 auth::forget_in(tx).await?;
                 idempotency::forget_in(tx).await?;
+                payments::forget_in(tx).await?;
                 Ok::<_, Abort<()>>(tx.now().saturating_add(HOUSEKEEPING_EVERY))
             })
         });

@@ -17,6 +17,7 @@ mod charge;
 mod http;
 mod reconcile;
 mod refund;
+mod status;
 mod suspense;
 mod webhook;
 mod work;
@@ -34,6 +35,7 @@ use crate::payouts::Payouts;
 
 pub use charge::{Charge, ChargeAnswer, ChargeError, ChargeId, ChargeOrder, ChargeState};
 pub use http::{WebhookPath, routes};
+pub use status::{GatewayState, GatewayStatus, PaymentBacklog, backlog};
 pub use webhook::forget_in;
 
 /// Confirmations in flight on this instance: each may take as long as the gateway's deadline.
@@ -62,6 +64,7 @@ pub struct PaymentsParts {
 #[derive(Clone)]
 pub struct Payments {
     parts: PaymentsParts,
+    gateway_status: GatewayStatus,
     confirms: Arc<Semaphore>,
     waiters: Arc<Semaphore>,
 }
@@ -78,10 +81,21 @@ impl Payments {
     /// Payments of these parts. No task runs before [`Self::start`].
     #[must_use]
     pub fn new(parts: PaymentsParts) -> Self {
+        let gateway_status = GatewayStatus::default();
+        if parts.gateway.is_none() {
+            gateway_status.set(GatewayState::Missing);
+        }
         Self {
             parts,
+            gateway_status,
             confirms: Arc::new(Semaphore::new(CONFIRMS_MAX)),
             waiters: Arc::new(Semaphore::new(WAITERS_MAX)),
         }
+    }
+
+    /// The gateway's state, for readiness.
+    #[must_use]
+    pub fn gateway_status(&self) -> GatewayStatus {
+        self.gateway_status.clone()
     }
 }

@@ -100,6 +100,7 @@ impl Payments {
         };
         let calls = &self.parts.metrics.payments.gateway_calls;
         calls.with_label_values(&[question, label]).inc();
+        self.gateway_status.note(answer);
         if let Err(GatewayError::Misconfigured(code)) = answer {
             tracing::error!(
                 charge = charge.get(),
@@ -254,8 +255,7 @@ async fn of_error(
     is_first: bool,
 ) -> Result<Next, sqlx::Error> {
     if !charge.state.is_open() {
-        // A query of an order that is not being confirmed. Nothing was captured, or the next poke tells.
-        return Ok(done(charge.state));
+        return Ok(of_notified(tx, charge, error));
     }
     match error {
         GatewayError::Refused(code) if is_first => {
@@ -268,6 +268,22 @@ async fn of_error(
         | GatewayError::NotFound
         | GatewayError::Misconfigured(_)
         | GatewayError::Unknown(_) => unknown(tx, charge, error.code()).await,
+    }
+}
+
+/// A charge that is not open is queried because a webhook named it: until the gateway answers, since the webhook may
+/// report a cancel or a late capture, and is not sent again.
+fn of_notified(tx: &Tx<'_>, charge: &Charge, error: &GatewayError) -> Next {
+    let (now, begun) = (tx.now(), charge.confirmed_at.unwrap_or(charge.created_at));
+    let check_at = match error {
+        GatewayError::NotFound | GatewayError::Refused(_) => None,
+        GatewayError::Misconfigured(_) | GatewayError::Unknown(_) => {
+            Some(now.saturating_add(retry::pause(charge.checks, begun, now)))
+        }
+    };
+    Next {
+        check_at,
+        ..done(charge.state)
     }
 }
 

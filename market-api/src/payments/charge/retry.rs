@@ -24,7 +24,7 @@ const FIRST: [Duration; 8] = [
 /// a day: by then an operator has to look ([`needs_attention`]).
 pub(in crate::payments) fn pause(checks: u32, sent_at: UnixMillis, now: UnixMillis) -> Duration {
     let checks = usize::try_from(checks).unwrap_or(usize::MAX);
-    let first = FIRST.get(checks.saturating_sub(1)).copied();
+    let first = FIRST.get(checks).copied();
     first.unwrap_or_else(|| {
         if needs_attention(sent_at, now) {
             DAY
@@ -51,12 +51,12 @@ mod tests {
 
     #[test]
     fn queries_get_rarer() {
-        check(1, 0, Duration::from_secs(5));
-        check(2, 0, Duration::from_secs(30));
-        check(3, 0, MINUTE);
-        check(4, 0, 5 * MINUTE);
-        check(8, 0, 5 * MINUTE);
-        check(9, 1, HOUR);
+        check(0, 0, Duration::from_secs(5));
+        check(1, 0, Duration::from_secs(30));
+        check(2, 0, MINUTE);
+        check(3, 0, 5 * MINUTE);
+        check(7, 0, 5 * MINUTE);
+        check(8, 1, HOUR);
         check(31, 23, HOUR);
         check(32, 24, DAY);
         check(u32::MAX, 10_000, DAY);
