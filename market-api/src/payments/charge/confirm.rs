@@ -63,14 +63,20 @@ impl Payments {
             let evidence = Evidence::Confirmed(answer);
             payments.apply(id, evidence, Some(lease)).await.map(drop)
         });
+        // Without an outcome the money may be captured: the client must not pay again.
         match timeout_at(until, confirming).await {
-            Ok(Ok(applied)) => applied?,
-            // A panic, which is logged: the reconciler finds out.
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => {
+                tracing::error!(charge = id.get(), "an answer is not stored: {error}");
+                return Ok(ChargeAnswer::BeingVerified);
+            }
             Ok(Err(_panicked)) => return Ok(ChargeAnswer::BeingVerified),
             Err(_elapsed) => return Ok(ChargeAnswer::BeingVerified),
         }
-        let charge = self.read_charge(id).await?;
-        answer_of(&charge).unwrap_or(Ok(ChargeAnswer::BeingVerified))
+        match self.read_charge(id).await {
+            Ok(charge) => answer_of(&charge).unwrap_or(Ok(ChargeAnswer::BeingVerified)),
+            Err(_away) => Ok(ChargeAnswer::BeingVerified),
+        }
     }
 
     /// Waits until a charge that another request confirms has an outcome.
