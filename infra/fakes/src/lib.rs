@@ -6,8 +6,12 @@
 //!
 //! What this crate does not do: depend on a server, or listen; the program that serves a router does.
 
+mod chance;
 mod faults;
 pub mod fcm;
+mod journal;
 mod jwt;
 pub mod login;
+mod lost;
+pub mod toss;
 pub mod web_push;
