@@ -13,5 +13,6 @@ mod journal;
 mod jwt;
 pub mod login;
 mod lost;
+pub mod payout;
 pub mod toss;
 pub mod web_push;

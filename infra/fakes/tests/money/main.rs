@@ -1,4 +1,4 @@
-//! The stand-in of the payment gateway, over HTTP.
+//! The stand-ins of the ways of money in and out, over HTTP: the payment gateway and the payout provider.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,6 +11,7 @@ mod faults;
 mod files;
 mod keys;
 mod pages;
+mod payouts;
 mod support;
 mod transactions;
 mod webhooks;
