@@ -1,6 +1,7 @@
 //! The settings of the market API; `--help` is their reference.
 
 mod chat;
+mod command;
 mod images;
 mod login;
 mod trades;
@@ -9,11 +10,10 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser};
 use reqwest::Url;
 use shared::claims::TokenScope;
 use shared::config::{Mistake, Mistakes, Secret, Settings, parse_duration};
-use shared::event::{EventId, InvalidEvent};
 use shared::redis::BadRedisUrl;
 use shared::telemetry::{LogFilter, LogFormat};
 use shared::trace::export::TraceSettings;
@@ -25,41 +25,10 @@ use crate::db::DbUrl;
 use crate::login::LoginSettings;
 
 pub use chat::ChatSettings;
+pub use command::{Command, OutboxCommand, PaymentsCommand};
 pub use images::{ImageSettings, ImagesUrl};
 pub use login::Login;
 pub use trades::TradeSettings;
-
-/// What the program does instead of serving.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
-pub enum Command {
-    /// Verify the books, trades and stock; print the rows that violate an invariant. Exit code 0: none does
-    VerifyLedger,
-    /// List or resend domain events that the chat server refused
-    Outbox {
-        /// What to do with them
-        #[command(subcommand)]
-        command: OutboxCommand,
-    },
-}
-
-/// What an operator does with dead events.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
-pub enum OutboxCommand {
-    /// Print the dead events, one per line: id, kind, aggregate and number there, times, reason
-    ListDead,
-    /// Have dead events sent again, all of those named or none. Exit code 0: they are sent within a second by the
-    /// servers that run, or after their start
-    Resend {
-        /// Ids of the events
-        #[arg(value_name = "EVENT_ID", required_unless_present = "all", conflicts_with = "all",
-            value_parser = parse_event_id)]
-        ids: Vec<EventId>,
-
-        /// All dead events
-        #[arg(long)]
-        all: bool,
-    },
-}
 
 /// The market API: members, offers, trades and payments over REST
 #[derive(Clone, Debug, Parser)]
@@ -349,10 +318,6 @@ pub fn parse_db(text: &str) -> Result<DbUrl, NotAccepted> {
         )),
         _ => Err(NotAccepted("neither postgres:// nor sqlite:")),
     }
-}
-
-fn parse_event_id(text: &str) -> Result<EventId, InvalidEvent> {
-    EventId::try_from(text.to_owned())
 }
 
 fn parse_cache(text: &str) -> Result<CacheUrl, NotAccepted> {

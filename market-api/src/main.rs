@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use market_api::app::{self, Market};
-use market_api::config::{Command, Config, OutboxCommand};
+use market_api::config::{Command, Config, OutboxCommand, PaymentsCommand};
 use market_api::db::{Db, DbError, DbUrl};
 use market_api::metrics::Metrics;
-use market_api::{ledger, outbox};
+use market_api::payments::operate::{self, Filter, OperateError};
+use market_api::{admin, ledger, outbox};
 use shared::clock::SystemClock;
 use shared::config::parse_or_exit;
 use shared::drain::{self, Drain};
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         None => serve(&config),
         Some(Command::VerifyLedger) => verify_ledger(&config),
         Some(Command::Outbox { command }) => change_outbox(&config, command),
+        Some(Command::Payments { command }) => operate_payments(&config, command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -151,12 +153,16 @@ fn change_outbox(config: &Config, command: &OutboxCommand) -> Result<(), Box<dyn
         };
         db.close().await;
         drain.begin();
-        let mut out = std::io::stdout().lock();
-        for line in lines {
-            writeln!(out, "{line}")?;
-        }
-        Ok(())
+        print(&lines)
     })?
+}
+
+fn print(lines: &[String]) -> Result<(), Box<dyn Error>> {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
 }
 
 async fn list_dead(db: &Db) -> Result<Vec<String>, DbError> {
@@ -169,4 +175,43 @@ async fn list_dead(db: &Db) -> Result<Vec<String>, DbError> {
         lines.push(format!("{} dead events", events.len()));
     }
     Ok(lines)
+}
+
+fn operate_payments(config: &Config, command: &PaymentsCommand) -> Result<(), Box<dyn Error>> {
+    drain::run(async {
+        let drain = Drain::new();
+        let db = open_existing(config, &drain).await?;
+        let lines = payments_lines(&db, command).await;
+        db.close().await;
+        drain.begin();
+        print(&lines?)
+    })?
+}
+
+async fn payments_lines(db: &Db, command: &PaymentsCommand) -> Result<Vec<String>, OperateError> {
+    match command {
+        PaymentsCommand::List {
+            state,
+            member,
+            limit,
+        } => {
+            let filter = Filter {
+                state: *state,
+                member: *member,
+                limit: *limit,
+            };
+            Ok(operate::list(db, filter).await?)
+        }
+        PaymentsCommand::Show { item } => operate::show(db, item).await,
+        PaymentsCommand::Recheck { all_open: true, .. } => {
+            Ok(vec![admin::recheck_open(db).await?.to_string()])
+        }
+        PaymentsCommand::Recheck {
+            items,
+            all_open: false,
+        } => {
+            let done = admin::recheck(db, items.clone()).await?;
+            Ok(done.iter().map(ToString::to_string).collect())
+        }
+    }
 }

@@ -1,6 +1,8 @@
-//! Administrators' commands about members: block, unblock. Each is recorded in the audit log.
+//! Commands of administrators about members (block, unblock), and of operators about payments. Each is recorded in
+//! the audit log.
 
 mod http;
+mod operator;
 mod repo;
 
 use shared::event::Event;
@@ -11,6 +13,7 @@ use crate::members::{self, AccountStatus};
 use crate::outbox::{self, NewEvent};
 
 pub use http::routes;
+pub use operator::{Due, recheck, recheck_open};
 
 /// A command of an administrator.
 #[derive(Clone, Debug)]
@@ -73,7 +76,13 @@ async fn carry_out_in(command: &AdminCommand, tx: &mut Tx<'_>) -> Result<(), Abo
         AccountStatus::Blocked => (Event::MemberBlocked, "member.block"),
         AccountStatus::Active => (Event::MemberUnblocked, "member.unblock"),
     };
-    repo::note(tx, command, action).await?;
+    let entry = repo::Entry {
+        actor: command.by.into(),
+        action,
+        target: &format!("member:{}", command.member),
+        request: command.request.as_deref(),
+    };
+    repo::note(tx, entry).await?;
     if members::set_status_in(tx, command.member, command.status).await? {
         outbox::append(tx, &NewEvent::of_member(command.member, event)).await?;
     } else if !members::exists_in(tx, command.member).await? {

@@ -2,24 +2,29 @@
 
 use sqlx::query;
 
-use super::AdminCommand;
 use crate::db::Tx;
 
-/// Appends a command to the audit log, whose rows are never changed.
-pub(super) async fn note(
-    tx: &mut Tx<'_>,
-    command: &AdminCommand,
-    action: &str,
-) -> Result<(), sqlx::Error> {
+/// A row of the audit log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    /// The administrator's member id; 0: an operator at the command line, where there are no members.
+    pub(super) actor: i64,
+    pub(super) action: &'a str,
+    pub(super) target: &'a str,
+    pub(super) request: Option<&'a str>,
+}
+
+/// Appends to the audit log, whose rows are never changed.
+pub(super) async fn note(tx: &mut Tx<'_>, entry: Entry<'_>) -> Result<(), sqlx::Error> {
     let now = tx.now().get();
     query(
         "insert into audit (actor_id, action, target, request_id, created_at) \
          values ($1, $2, $3, $4, $5)",
     )
-    .bind(i64::from(command.by))
-    .bind(action)
-    .bind(format!("member:{}", command.member))
-    .bind(command.request.as_deref())
+    .bind(entry.actor)
+    .bind(entry.action)
+    .bind(entry.target)
+    .bind(entry.request)
     .bind(now)
     .execute(tx.connection())
     .await?;

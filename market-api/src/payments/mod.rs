@@ -15,6 +15,7 @@
 
 mod charge;
 mod http;
+pub mod operate;
 mod reconcile;
 mod refund;
 mod status;

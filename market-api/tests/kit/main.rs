@@ -11,5 +11,6 @@ mod support;
 mod chat;
 mod idempotency;
 mod outbox;
+mod payments;
 mod relay;
 mod schedule;
