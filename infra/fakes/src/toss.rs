@@ -9,6 +9,7 @@
 
 mod books;
 mod calls;
+mod cancel;
 mod codes;
 mod faults;
 mod keys;
@@ -34,9 +35,10 @@ use shared::clock::{Clock, UnixMillis};
 use shared::drain::Drain;
 use tokio::sync::Notify;
 
-use books::{Agreed, Books, Cancel};
+use books::{Agreed, Books};
+use cancel::Cancel;
 pub use faults::{Call, Fault, FaultPlan, Rates, WebhookRates};
-pub use payment::{BookedCancel, BookedPayment, How, Status, Totals};
+pub use payment::{BookedCancel, BookedPayment, CancelStatus, How, Status, Totals};
 pub use requests::SeenRequest;
 use state::State;
 use webhooks::Delivery;
@@ -174,8 +176,19 @@ impl FakeToss {
             reason: "상점관리자 취소",
             has_account: true,
             by_dashboard: true,
+            status: CancelStatus::Done,
         };
         self.change(|books, now| books.cancel(payment_key, &cancel, now).is_ok())
+    }
+
+    /// A cancel that was in progress has this outcome.
+    pub fn finish_cancel(
+        &self,
+        payment_key: &str,
+        transaction_key: &str,
+        outcome: CancelStatus,
+    ) -> bool {
+        self.change(|books, now| books.finish_cancel(payment_key, transaction_key, outcome, now))
     }
 
     /// From now on calls and webhooks have these faults.

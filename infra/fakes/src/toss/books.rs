@@ -3,13 +3,16 @@
 //! Everything takes the time as an argument. What changed is collected, so that the caller stores it and
 //! sends webhooks.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use shared::clock::UnixMillis;
 
-use super::payment::{Account, BookedCancel, Capture, Change, ChangeKind, How, Payment, Status};
+use super::cancel::{Cancel, check_cancel};
+use super::codes::Code;
+use super::payment::{
+    Account, BookedCancel, CancelStatus, Capture, Change, ChangeKind, How, Payment, Status,
+};
 use super::transactions::{Transaction, Transactions};
 
 /// A session that is not confirmed expires after this time.
@@ -21,12 +24,6 @@ const CONFIRM_TIME: Duration = Duration::from_secs(10 * 60);
 /// A transfer comes within this time.
 const DEPOSIT_TIME: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// Of two cancels of one payment within this time only the first is done.
-const CANCEL_PAUSE: Duration = Duration::from_secs(1);
-
-/// The code of a refusal.
-pub(super) type Code = Cow<'static, str>;
-
 /// What a customer has agreed to.
 #[derive(Debug)]
 pub(super) struct Agreed<'a> {
@@ -34,16 +31,6 @@ pub(super) struct Agreed<'a> {
     pub(super) order_name: &'a str,
     pub(super) amount: i64,
     pub(super) how: How,
-}
-
-/// A cancel, as it is requested.
-#[derive(Debug)]
-pub(super) struct Cancel<'a> {
-    /// All that is left without it.
-    pub(super) amount: Option<i64>,
-    pub(super) reason: &'a str,
-    pub(super) has_account: bool,
-    pub(super) by_dashboard: bool,
 }
 
 /// The payments.
@@ -60,7 +47,7 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// Books of so many payments at most; a further one replaces the oldest.
+    /// Books of so many payments at most; a further one replaces the oldest without captured money, or the oldest.
     pub(super) fn new(payments_max: usize) -> Self {
         Self {
             payments: HashMap::new(),
@@ -227,24 +214,51 @@ impl Books {
         let amount = check_cancel(payment, cancel, now)?;
         let payment = self.payments.get_mut(key).ok_or("NOT_FOUND_PAYMENT")?;
         let transaction_key = transaction_key();
-        payment.last_transaction = Some(transaction_key.clone());
         payment.cancels.push(BookedCancel {
-            transaction_key,
+            transaction_key: transaction_key.clone(),
             amount,
             reason: cancel.reason.to_owned(),
             at: now,
+            status: CancelStatus::InProgress,
             by_dashboard: cancel.by_dashboard,
         });
-        payment.status = match payment.balance() {
-            0 => Status::Canceled,
-            _ => Status::PartialCanceled,
+        match cancel.status {
+            CancelStatus::InProgress => self.changed(key, ChangeKind::Quiet),
+            outcome @ (CancelStatus::Done | CancelStatus::Aborted) => {
+                self.finish_cancel(key, &transaction_key, outcome, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// The outcome of a cancel in progress.
+    pub(super) fn finish_cancel(
+        &mut self,
+        key: &str,
+        transaction_key: &str,
+        outcome: CancelStatus,
+        now: UnixMillis,
+    ) -> bool {
+        let Some(payment) = self.payments.get_mut(key) else {
+            return false;
         };
-        if let Some(row) = Transaction::all_of(payment).pop() {
+        let mut cancels = payment.cancels.iter_mut();
+        let cancel = cancels.find(|cancel| cancel.transaction_key == transaction_key);
+        let Some(cancel) = cancel.filter(|cancel| cancel.status == CancelStatus::InProgress) else {
+            return false;
+        };
+        (cancel.status, cancel.at) = (outcome, now);
+        payment.status = payment.status_of_cancels();
+        if outcome == CancelStatus::Done {
+            payment.last_transaction = Some(transaction_key.to_owned());
+        }
+        let row = Transaction::of(payment, transaction_key);
+        let kind = ChangeKind::of_money(payment);
+        if let Some(row) = row {
             self.transactions.push(row);
         }
-        let kind = ChangeKind::of_money(payment);
         self.changed(key, kind);
-        Ok(())
+        true
     }
 
     fn capture(&mut self, key: &str, now: UnixMillis) {
@@ -256,18 +270,20 @@ impl Books {
         payment.failure = None;
         payment.last_transaction = Some(transaction_key.clone());
         payment.capture = Some(Capture {
-            transaction_key,
+            transaction_key: transaction_key.clone(),
             at: now,
         });
-        if let Some(row) = Transaction::all_of(payment).pop() {
+        if let Some(row) = Transaction::of(payment, &transaction_key) {
             self.transactions.push(row);
         }
         let kind = ChangeKind::of_money(payment);
         self.changed(key, kind);
     }
 
-    fn abort(&mut self, key: &str, code: &str) {
-        if let Some(payment) = self.payments.get_mut(key) {
+    /// A payment that is not confirmed yet is declined.
+    pub(super) fn abort(&mut self, key: &str, code: &str) {
+        let payment = self.payments.get_mut(key);
+        if let Some(payment) = payment.filter(|payment| payment.status == Status::InProgress) {
             payment.status = Status::Aborted;
             payment.failure = Some(code.to_owned());
             self.changed(key, ChangeKind::Status);
@@ -315,12 +331,15 @@ impl Books {
     }
 
     fn drop_oldest(&mut self) {
-        let Some((_, key)) = self.ages.pop_first() else {
+        let oldest = self.all().find(|payment| payment.capture.is_none());
+        let oldest = oldest.or_else(|| self.all().next());
+        let Some(key) = oldest.map(|payment| payment.key.clone()) else {
             return;
         };
         let Some(payment) = self.payments.remove(&key) else {
             return;
         };
+        self.ages.remove(&payment.number);
         self.forget_deadlines(&payment);
         if let Some(keys) = self.by_order.get_mut(&payment.order_id) {
             keys.retain(|other| *other != key);
@@ -346,37 +365,40 @@ fn deadline(payment: &Payment) -> Option<(UnixMillis, String)> {
     due.map(|due| (due, payment.key.clone()))
 }
 
-/// What a cancel would give back.
-fn check_cancel(payment: &Payment, cancel: &Cancel<'_>, now: UnixMillis) -> Result<i64, Code> {
-    match payment.status {
-        Status::Done | Status::PartialCanceled => {}
-        Status::Canceled => return Err("ALREADY_CANCELED_PAYMENT".into()),
-        Status::WaitingForDeposit => {
-            let is_all = cancel.amount.is_none_or(|amount| amount == payment.amount);
-            return match is_all {
-                true => Ok(payment.amount),
-                false => Err("NOT_ALLOWED_PARTIAL_REFUND_WAITING_DEPOSIT".into()),
-            };
-        }
-        Status::InProgress | Status::Aborted | Status::Expired => {
-            return Err("NOT_CANCELABLE_PAYMENT".into());
-        }
-    }
-    let is_early =
-        |last: &BookedCancel| now.saturating_since(last.at) < CANCEL_PAUSE && !cancel.by_dashboard;
-    if payment.cancels.last().is_some_and(is_early) {
-        return Err("FORBIDDEN_CONSECUTIVE_REQUEST".into());
-    }
-    let amount = cancel.amount.unwrap_or_else(|| payment.balance());
-    if amount < 1 || amount > payment.balance() {
-        return Err("NOT_CANCELABLE_AMOUNT".into());
-    }
-    if payment.account.is_some() && !cancel.has_account {
-        return Err("INVALID_REFUND_ACCOUNT_INFO".into());
-    }
-    Ok(amount)
-}
-
 fn transaction_key() -> String {
     format!("txrd_{:016x}", rand::random::<u64>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payments_without_money_are_forgotten_first() {
+        let mut books = Books::new(3);
+        let now = UnixMillis::EPOCH;
+        let agree = |books: &mut Books, order_id| {
+            let agreed = Agreed {
+                order_id,
+                order_name: "charge",
+                amount: 1_000,
+                how: How::Card,
+            };
+            books.authorize(agreed, now)
+        };
+        let paid = agree(&mut books, "order-1");
+        books.confirm(&paid, "order-1", 1_000, now).unwrap();
+        let open = agree(&mut books, "order-2");
+        let newer = agree(&mut books, "order-3");
+        agree(&mut books, "order-4");
+        assert!(books.get(&paid).is_some());
+        assert!(books.get(&open).is_none() && books.of_order("order-2").is_none());
+        // What is forgotten does not expire, and no number is used twice.
+        books.take_changes();
+        books.pass(now.saturating_add(SESSION_TIME));
+        assert_eq!(books.take_changes().len(), 2);
+        assert_eq!(books.get(&newer).unwrap().number, 3);
+        let numbers: Vec<_> = books.all().map(|payment| payment.number).collect();
+        assert_eq!(numbers, [1, 3, 4]);
+    }
 }

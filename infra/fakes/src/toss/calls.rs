@@ -17,10 +17,11 @@ use serde_json::Value;
 use shared::clock::LocalDateTime;
 
 use super::FakeToss;
-use super::books::{Cancel, Code};
-use super::codes::{Answer, Language};
+use super::cancel::Cancel;
+use super::codes::{Answer, Code, Language};
 use super::faults::{Call, Fault};
 use super::keys::{Begun, KEY_CHARS_MAX};
+use super::payment::CancelStatus;
 use super::requests::SeenRequest;
 use super::transactions::Page;
 use crate::lost::lost;
@@ -168,7 +169,14 @@ async fn run(fake: Arc<FakeToss>, request: Request) -> Response {
             return request.refusal("TOO_MANY_REQUESTS").into_response();
         }
         Some(Fault::ServerError) => return failed(&request).into_response(),
-        Some(Fault::Delay(_) | Fault::LostAfter | Fault::ServerErrorAfter | Fault::Malformed)
+        Some(
+            Fault::Delay(_)
+            | Fault::LostAfter
+            | Fault::ServerErrorAfter
+            | Fault::Malformed
+            | Fault::Refused(_)
+            | Fault::CancelPending,
+        )
         | None => {}
     }
     if fake.inside().is_broken() {
@@ -186,7 +194,9 @@ async fn run(fake: Arc<FakeToss>, request: Request) -> Response {
             | Fault::LostBefore
             | Fault::ServerError
             | Fault::ServerErrorAfter
-            | Fault::TooManyRequests,
+            | Fault::TooManyRequests
+            | Fault::Refused(_)
+            | Fault::CancelPending,
         )
         | None => answer.into_response(),
     }
@@ -232,15 +242,37 @@ async fn processed(fake: &FakeToss, request: &Request, fault: Option<Fault>) -> 
     {
         tokio::time::sleep(time).await;
     }
-    let answer = process(fake, request);
+    let answer = match fault {
+        Some(Fault::Refused(code)) => Err(decline(fake, request, code)),
+        Some(Fault::CancelPending) => process(fake, request, CancelStatus::InProgress),
+        Some(
+            Fault::Delay(_)
+            | Fault::LostBefore
+            | Fault::LostAfter
+            | Fault::ServerError
+            | Fault::ServerErrorAfter
+            | Fault::TooManyRequests
+            | Fault::Malformed,
+        )
+        | None => process(fake, request, CancelStatus::Done),
+    };
     if fault == Some(Fault::ServerErrorAfter) || fake.inside().is_broken() {
         return failed(request);
     }
     answer.unwrap_or_else(|code| request.refusal(&code))
 }
 
-/// Does what a request wants.
-fn process(fake: &FakeToss, request: &Request) -> Result<Answer, Code> {
+/// Refuses a request whatever it is. A payment that was to be confirmed is declined thereby.
+fn decline(fake: &FakeToss, request: &Request, code: &'static str) -> Code {
+    if let Wish::Confirm(body) = &request.wish {
+        let key = body["paymentKey"].as_str().unwrap_or_default();
+        fake.change(|books, _now| books.abort(key, code));
+    }
+    code.into()
+}
+
+/// Does what a request wants; a cancel has this status then.
+fn process(fake: &FakeToss, request: &Request, status: CancelStatus) -> Result<Answer, Code> {
     let show = |key: &str| {
         fake.change(|books, _now| {
             let payment = books.get(key).ok_or("NOT_FOUND_PAYMENT")?;
@@ -263,7 +295,8 @@ fn process(fake: &FakeToss, request: &Request) -> Result<Answer, Code> {
             show(key)
         }
         Wish::Cancel(key, body) => {
-            let cancel = read_cancel(body).ok_or("INVALID_REQUEST")?;
+            let mut cancel = read_cancel(body).ok_or("INVALID_REQUEST")?;
+            cancel.status = status;
             fake.change(|books, now| books.cancel(key, &cancel, now))?;
             show(key)
         }
@@ -291,6 +324,7 @@ fn read_cancel(body: &Value) -> Option<Cancel<'_>> {
         reason,
         has_account: fields.iter().all(|field| account[*field].is_string()),
         by_dashboard: false,
+        status: CancelStatus::Done,
     })
 }
 

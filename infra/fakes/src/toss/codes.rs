@@ -1,5 +1,7 @@
 //! The codes of refusals with their statuses, and answers that are stored under idempotency keys.
 
+use std::borrow::Cow;
+
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -33,7 +35,7 @@ impl Language {
 }
 
 /// Status, Korean and English text of each code. Codes and statuses are those of the real service.
-const CODES: [(&str, u16, &str, &str); 30] = [
+const CODES: [(&str, u16, &str, &str); 32] = [
     (
         "UNAUTHORIZED_KEY",
         401,
@@ -167,6 +169,18 @@ const CODES: [(&str, u16, &str, &str); 30] = [
         "Before the deposit only all can be cancelled.",
     ),
     (
+        "EXCEED_MAX_REFUND_DUE",
+        403,
+        "환불할 수 있는 기간이 지났습니다.",
+        "The time for refunds is over.",
+    ),
+    (
+        "NOT_ALLOWED_PARTIAL_REFUND",
+        403,
+        "부분 취소할 수 없는 결제입니다.",
+        "Only all of the payment can be cancelled.",
+    ),
+    (
         "INVALID_REFUND_ACCOUNT_INFO",
         400,
         "환불 계좌 정보가 잘못되었습니다.",
@@ -215,6 +229,9 @@ const CODES: [(&str, u16, &str, &str); 30] = [
         "The processing failed.",
     ),
 ];
+
+/// The code of a refusal.
+pub(super) type Code = Cow<'static, str>;
 
 /// The text of a code.
 pub(super) fn message(code: &str, language: Language) -> &'static str {

@@ -46,6 +46,10 @@ pub enum Fault {
     TooManyRequests,
     /// The call is processed; the answer's JSON is cut short.
     Malformed,
+    /// Refused for certain with this code, which the key replays. A payment that was to be confirmed is aborted.
+    Refused(&'static str),
+    /// A cancel is accepted with the status `IN_PROGRESS`; other calls have no fault.
+    CancelPending,
 }
 
 /// How often calls go wrong, each per mille of the calls of one kind; together at most 1,000.
@@ -65,6 +69,10 @@ pub struct Rates {
     pub too_many_requests: u16,
     /// [`Fault::Malformed`].
     pub malformed: u16,
+    /// [`Fault::Refused`], of confirms and cancels.
+    pub refused: u16,
+    /// [`Fault::CancelPending`], of cancels.
+    pub cancel_pending: u16,
 }
 
 /// How often webhooks go wrong, each per mille; together at most 1,000.
@@ -117,6 +125,11 @@ impl FaultPlan {
         };
         let number = draw(self.seed, &[call.as_str(), order_id], count);
         let longest = u64::try_from(self.delay_max.as_millis()).unwrap_or(u64::MAX);
+        let refused = match call {
+            Call::Confirm => Some((rates.refused, Fault::Refused("REJECT_CARD_PAYMENT"))),
+            Call::Cancel => Some((rates.refused, Fault::Refused("NOT_CANCELABLE_PAYMENT"))),
+            Call::Get | Call::Transactions => None,
+        };
         // Another part of the number than the one that chooses.
         let delay = (number >> 32) % longest.saturating_add(1).max(1);
         choose(
@@ -129,6 +142,8 @@ impl FaultPlan {
                 (rates.server_error_after, Fault::ServerErrorAfter),
                 (rates.too_many_requests, Fault::TooManyRequests),
                 (rates.malformed, Fault::Malformed),
+                (rates.cancel_pending, Fault::CancelPending),
+                refused.unwrap_or((0, Fault::Malformed)),
             ],
         )
     }
@@ -151,7 +166,7 @@ impl FaultPlan {
     }
 }
 
-/// The plan, and the scripts of single orders, which come first.
+/// The plan, and the scripts of single orders, which come first. A test writes the scripts, as many as it needs.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     pub(super) plan: FaultPlan,

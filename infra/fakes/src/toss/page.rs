@@ -264,7 +264,7 @@ fn page(language: Language, title: &str, body: &str) -> Response {
          button{{display:block;width:100%;padding:.75rem 1rem;margin:.5rem 0;font:inherit;\
          border:1px solid #ccc;border-radius:.5rem;background:#fff;cursor:pointer}}\
          button:hover,button:focus{{background:#f2f2f2}}small{{color:#555}}</style>\
-         <h1>{title}</h1>{body}<small>{note}</small></html>"
+         <main><h1>{title}</h1>{body}<small>{note}</small></main></html>"
     );
     let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
     ([(CONTENT_SECURITY_POLICY, policy)], Html(html)).into_response()

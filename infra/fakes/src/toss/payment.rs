@@ -52,7 +52,30 @@ impl Status {
     }
 }
 
-/// A cancel that was done.
+/// Where a cancel stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CancelStatus {
+    /// The money goes back, or will not: the outcome comes later.
+    InProgress,
+    /// The money has gone back.
+    Done,
+    /// It has not, and will not.
+    Aborted,
+}
+
+impl CancelStatus {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InProgress => "IN_PROGRESS",
+            Self::Done => "DONE",
+            Self::Aborted => "ABORTED",
+        }
+    }
+}
+
+/// A cancel that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BookedCancel {
     /// Its key.
@@ -61,8 +84,10 @@ pub struct BookedCancel {
     pub amount: i64,
     /// The reason as it was sent.
     pub reason: String,
-    /// When it was done.
+    /// When it was accepted, or done.
     pub at: UnixMillis,
+    /// Where it stands.
+    pub status: CancelStatus,
     /// Whether an operator of the gateway did it, and not a request.
     pub by_dashboard: bool,
 }
@@ -164,14 +189,28 @@ impl Payment {
     /// What was given back of the captured money.
     pub(super) fn cancelled(&self) -> i64 {
         match self.capture {
-            Some(_) => self.cancels.iter().map(|cancel| cancel.amount).sum(),
+            Some(_) => self.sum(|status| status == CancelStatus::Done),
             None => 0,
         }
     }
 
+    /// What can be cancelled yet.
     pub(super) fn balance(&self) -> i64 {
-        let cancelled: i64 = self.cancels.iter().map(|cancel| cancel.amount).sum();
-        self.amount - cancelled
+        self.amount - self.sum(|status| status != CancelStatus::Aborted)
+    }
+
+    /// The status after a cancel is done, or failed.
+    pub(super) fn status_of_cancels(&self) -> Status {
+        match self.sum(|status| status == CancelStatus::Done) {
+            0 => self.status,
+            all if all == self.amount => Status::Canceled,
+            _ => Status::PartialCanceled,
+        }
+    }
+
+    fn sum(&self, counts: impl Fn(CancelStatus) -> bool) -> i64 {
+        let cancels = self.cancels.iter().filter(|cancel| counts(cancel.status));
+        cancels.map(|cancel| cancel.amount).sum()
     }
 
     /// The name of the way to pay; there is none before the confirm.
@@ -276,13 +315,15 @@ impl Payment {
     fn cancels_json(&self) -> Option<Vec<Value>> {
         let mut left = self.amount;
         let cancels = self.cancels.iter().map(|cancel| {
-            left -= cancel.amount;
+            if cancel.status != CancelStatus::Aborted {
+                left -= cancel.amount;
+            }
             json!({
                 "transactionKey": cancel.transaction_key,
                 "cancelAmount": cancel.amount,
                 "cancelReason": cancel.reason,
                 "canceledAt": wire_time(cancel.at),
-                "cancelStatus": "DONE",
+                "cancelStatus": cancel.status.as_str(),
                 "refundableAmount": left,
                 "taxFreeAmount": 0,
                 "taxExemptionAmount": 0,

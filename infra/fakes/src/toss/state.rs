@@ -113,7 +113,7 @@ impl State {
         }
         let is_changed = !changes.is_empty();
         for change in changes {
-            self.journal.append(&Line::Payment(change.payment));
+            self.append(&Line::Payment(change.payment));
         }
         is_changed
     }
@@ -121,11 +121,18 @@ impl State {
     /// Stores the answer of an idempotency key.
     pub(super) fn finish(&mut self, scope: &str, answer: &Answer, since: UnixMillis) {
         self.keys.finish(scope, answer.clone());
-        self.journal.append(&Line::Key {
+        self.append(&Line::Key {
             scope: scope.to_owned(),
             answer: answer.clone(),
             since,
         });
+    }
+
+    fn append(&mut self, line: &Line) {
+        self.journal.append(line);
+        let mut journal = std::mem::take(&mut self.journal);
+        journal.compact(|| self.lines());
+        self.journal = journal;
     }
 
     /// Whether the file could not be written.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde_json::{Value, json};
 use shared::clock::UnixMillis;
 
-use super::payment::{Payment, Status, wire_time};
+use super::payment::{BookedCancel, CancelStatus, Payment, Status, wire_time};
 
 /// Rows at most; a further one replaces the oldest. A test of 10,000 charges has fewer.
 const ROWS_MAX: usize = 262_144;
@@ -44,7 +44,8 @@ impl Transaction {
             capture.at,
         )];
         let mut left = payment.amount;
-        for cancel in &payment.cancels {
+        let is_done = |cancel: &&BookedCancel| cancel.status == CancelStatus::Done;
+        for cancel in payment.cancels.iter().filter(is_done) {
             left -= cancel.amount;
             let status = match left {
                 0 => Status::Canceled,
@@ -54,6 +55,12 @@ impl Transaction {
             rows.push(row(key, status, cancel.amount, cancel.at));
         }
         rows
+    }
+
+    /// The row with this key.
+    pub(super) fn of(payment: &Payment, key: &str) -> Option<Self> {
+        let mut rows = Self::all_of(payment).into_iter();
+        rows.find(|row| row.key == key)
     }
 
     fn json(&self) -> Value {

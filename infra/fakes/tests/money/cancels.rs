@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fakes::toss::{How, Status};
+use fakes::toss::{Call, CancelStatus, Fault, How, Status};
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, refusal};
@@ -153,4 +153,40 @@ async fn operators_cancel_without_a_request() {
         Some(None)
     );
     assert_eq!(body["failure"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_cancel_may_be_in_progress_at_first() {
+    let gateway = Gateway::start().await;
+    let payment = gateway.paid("order-1", 10_000).await;
+    let body = json!({"cancelReason": "refund 1-1", "cancelAmount": 4_000});
+    let pending = [Fault::CancelPending, Fault::CancelPending];
+    gateway.fake.script(Call::Cancel, "order-1", &pending);
+    let mut keys = Vec::new();
+    for place in 0..2 {
+        let (status, shown) = gateway.cancel(&payment, &body).await;
+        assert_eq!((status, &shown["status"]), (200, &json!("DONE")));
+        assert_eq!(shown["cancels"][place]["cancelStatus"], "IN_PROGRESS");
+        let key = shown["cancels"][place]["transactionKey"].as_str().unwrap();
+        keys.push(key.to_owned());
+        gateway.clock.advance(SECOND);
+    }
+    let too_much = gateway.cancel(&payment, &body).await;
+    assert_eq!(refusal(&too_much), (403, "NOT_CANCELABLE_AMOUNT"));
+    assert_eq!(gateway.fake.totals().cancelled, 0);
+
+    let finish = |key: &str, outcome| gateway.fake.finish_cancel(&payment, key, outcome);
+    assert!(!finish("nothing", CancelStatus::Done));
+    assert!(finish(&keys[1], CancelStatus::Done));
+    assert!(finish(&keys[0], CancelStatus::Aborted));
+    assert!(!finish(&keys[0], CancelStatus::Done), "it has failed");
+    let shown = gateway.query(&payment).await.1;
+    assert_eq!(
+        (&shown["status"], &shown["balanceAmount"]),
+        (&json!("PARTIAL_CANCELED"), &json!(6_000))
+    );
+    assert_eq!(shown["cancels"][0]["cancelStatus"], "ABORTED");
+    assert_eq!(shown["cancels"][1]["cancelStatus"], "DONE");
+    assert_eq!(shown["lastTransactionKey"], json!(keys[1]));
+    assert_eq!(gateway.fake.totals().cancelled, 4_000);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fakes::toss::{Call, Fault, FaultPlan, How, Rates, Status};
 use serde_json::json;
 
-use crate::support::{Gateway, answer};
+use crate::support::{Gateway, answer, refusal};
 
 /// A confirm with this fault: the status that the client sees, and where the payment stands.
 async fn check(fault: Fault, seen: Option<u16>, status: Status) {
@@ -51,6 +51,30 @@ async fn a_malformed_answer_follows_a_capture() {
     check(Fault::Malformed, None, Status::Done).await;
     let delay = Fault::Delay(Duration::from_millis(1));
     check(delay, Some(200), Status::Done).await;
+}
+
+#[tokio::test]
+async fn a_refusal_for_certain_is_replayed() {
+    let fault = Fault::Refused("INVALID_STOPPED_CARD");
+    check(fault, Some(400), Status::Aborted).await;
+
+    let gateway = Gateway::start().await;
+    let payment = gateway.paid("order-1", 1_000).await;
+    let fault = Fault::Refused("EXCEED_MAX_REFUND_DUE");
+    gateway.fake.script(Call::Cancel, "order-1", &[fault]);
+    let body = json!({"cancelReason": "refund", "cancelAmount": 100});
+    let path = format!("/v1/payments/{payment}/cancel");
+    for _ in 0..2 {
+        let refused = answer(gateway.post(&path, "refund-1-1", &body))
+            .await
+            .unwrap();
+        assert_eq!(refusal(&refused), (403, "EXCEED_MAX_REFUND_DUE"));
+    }
+    assert_eq!(gateway.fake.totals().cancelled, 0);
+    let next = answer(gateway.post(&path, "refund-1-2", &body))
+        .await
+        .unwrap();
+    assert_eq!(next.0, 200);
 }
 
 #[tokio::test]
@@ -114,7 +138,9 @@ async fn a_seed_gives_the_same_faults_in_any_order() {
         server_error_after: 100,
         too_many_requests: 100,
         malformed: 100,
+        refused: 100,
         delay: 100,
+        ..Rates::default()
     };
     let plan = FaultPlan {
         seed: 7,

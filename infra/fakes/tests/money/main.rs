@@ -12,6 +12,7 @@ mod files;
 mod keys;
 mod pages;
 mod payouts;
+mod sums;
 mod support;
 mod transactions;
 mod webhooks;
