@@ -156,11 +156,21 @@ fn note_value(error: &clap::Error, command: &Command, mistakes: &mut Mistakes) {
         "the value is not accepted (and not shown)".to_owned()
     } else if value.is_empty() {
         "the value is empty".to_owned()
+    } else if has_credentials(&value) {
+        let reason = reason_of(error);
+        format!("the URL is not accepted (and not shown: it may have a password){reason}")
     } else {
         format!("{value:?} is not accepted{}", reason_of(error))
     };
     let right = right_of(error, Some(arg));
     mistakes.add(arg.get_id().as_str(), Mistake { what, right });
+}
+
+/// True for `SCHEME://USER:PASSWORD@…`, also where no such URL is a right value.
+fn has_credentials(value: &str) -> bool {
+    value
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.contains('@'))
 }
 
 fn hide_secret(arg: Arg) -> Arg {
@@ -423,6 +433,24 @@ mod tests {
         assert!(key.is_hide_env_values_set());
         let demo = parse_with(&["--key", "hunter2"]).unwrap();
         assert!(!format!("{demo:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_in_no_report() {
+        let report = mistakes(&[
+            "demo",
+            "--listen",
+            "http://user:hunter2@host",
+            "--number",
+            "7",
+            "--store",
+            "s",
+        ]);
+        assert!(
+            report.contains("--listen (DEMO_LISTEN): the URL"),
+            "{report}"
+        );
+        assert!(!report.contains("hunter2"), "{report}");
     }
 
     #[test]
