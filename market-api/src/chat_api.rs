@@ -7,15 +7,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{Method, StatusCode};
+use http::Method;
 use reqwest::Url;
-use reqwest::redirect::Policy;
 use serde::Serialize;
 use shared::claims::{ServiceGrant, TokenId};
 use shared::clock::Clock;
 use shared::trace::{TRACEPARENT, TraceParent};
 
 use crate::auth::KeyRing;
+use crate::outgoing::{self, NoAnswer};
+
+pub use crate::outgoing::Answer;
 
 /// The service name in the token.
 const SERVICE: &str = "market-api";
@@ -49,15 +51,6 @@ pub struct Call<'a, B> {
     pub answer_bytes_max: usize,
 }
 
-/// A response, of whatever program is at the address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The status.
-    pub status: StatusCode,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
 /// A chat server, or a load balancer in front of several.
 pub struct ChatApi {
     http: reqwest::Client,
@@ -80,13 +73,8 @@ impl ChatApi {
     /// # Errors
     /// See [`NoClient`].
     pub fn new(base: &Url, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Result<Self, NoClient> {
-        // A server in our own network: no proxy, and no redirects to follow.
-        let mut builder = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .no_proxy();
-        if base.scheme() == "http" {
-            builder = builder.tls_certs_only([]);
-        }
+        // A server in our own network.
+        let builder = outgoing::client([base].into_iter()).no_proxy();
         let mut internal = base.clone();
         let path = format!("{}/internal/", base.path().trim_end_matches('/'));
         internal.set_path(&path);
@@ -103,17 +91,8 @@ impl ChatApi {
     /// # Errors
     /// See [`CallError`].
     pub async fn call<B: Serialize + Sync>(&self, call: Call<'_, B>) -> Result<Answer, CallError> {
-        let away = |error: reqwest::Error| CallError::Away(with_cause(error.without_url()));
-        let mut response = self.request(&call)?.send().await.map_err(away)?;
-        let status = response.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(away)? {
-            if body.len() + chunk.len() > call.answer_bytes_max {
-                return Err(CallError::Away("its answer is too long".to_owned()));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer { status, body })
+        let answer = outgoing::send(self.request(&call)?, call.answer_bytes_max).await;
+        answer.map_err(|NoAnswer(reason)| CallError::Away(reason))
     }
 
     fn request<B: Serialize>(
@@ -133,18 +112,5 @@ impl ChatApi {
             request = request.header(TRACEPARENT, trace.to_string());
         }
         Ok(request.bearer_auth(token.expose()).json(call.body))
-    }
-}
-
-/// The innermost cause says what happened, for example that the connection was refused.
-fn with_cause(error: reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    let (shown, cause) = (error.to_string(), cause.to_string());
-    match shown == cause {
-        true => shown,
-        false => format!("{shown}: {cause}"),
     }
 }

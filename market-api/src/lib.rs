@@ -19,7 +19,7 @@
 //! | 4 | auth, gateway | signing keys, tokens and cookies, revocable sessions; seam to the payment gateway |
 //! | 3 | outbox, idempotency, cache, schedule | events to relay; deduplicated requests; cached lists; scheduled jobs |
 //! | 2 | http | the HTTP stack: errors, limits, the OpenAPI document |
-//! | 1 | db | transactions and typed columns |
+//! | 1 | db, outgoing | transactions and typed columns; requests to other servers |
 //! | 0 | metrics | counters |
 //!
 //! # Tables
@@ -68,6 +68,7 @@ pub mod members;
 pub mod metrics;
 pub mod ops;
 pub mod outbox;
+pub mod outgoing;
 pub mod payments;
 pub mod payouts;
 pub mod plans;

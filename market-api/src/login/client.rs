@@ -5,7 +5,6 @@ use std::time::Duration;
 use http::StatusCode;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::RequestBuilder;
-use reqwest::redirect::Policy;
 use serde::Deserialize;
 use serde_json::Value;
 use shared::config::Secret;
@@ -13,6 +12,7 @@ use shared::config::Secret;
 use super::repo::Attempt;
 use super::{Endpoints, ProviderSettings, printable};
 use crate::members::Provider;
+use crate::outgoing;
 
 /// Deadline of a request. Providers respond within a few hundred milliseconds, and a browser waits.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -70,14 +70,8 @@ impl Client {
     pub(super) fn new<'a>(
         endpoints: impl Iterator<Item = &'a Endpoints>,
     ) -> Result<Self, NoClient> {
-        let mut builder = reqwest::Client::builder()
-            .timeout(ANSWER_MAX)
-            .redirect(Policy::none());
-        let mut urls = endpoints.flat_map(|at| [&at.token, &at.profile]);
-        if urls.all(|url| url.scheme() == "http") {
-            // A stand-in provider on this computer: no certificates, no proxy.
-            builder = builder.tls_certs_only([]).no_proxy();
-        }
+        let urls = endpoints.flat_map(|at| [&at.token, &at.profile]);
+        let builder = outgoing::client(urls).timeout(ANSWER_MAX);
         let http = builder.build().map_err(NoClient)?;
         Ok(Self { http })
     }
@@ -128,18 +122,10 @@ impl Client {
 
 /// Sends a request and parses the JSON response.
 async fn ask(request: RequestBuilder) -> Result<Value, ClientError> {
-    // The URL holds no secrets, but the log needs only the reason.
-    let away = |error: reqwest::Error| ClientError::Away(error.without_url().to_string());
-    let sent = request.header(ACCEPT, "application/json").send().await;
-    let mut response = sent.map_err(away)?;
-    let status = response.status();
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(away)? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(ClientError::Away("its answer is too long".to_owned()));
-        }
-        body.extend_from_slice(&chunk);
-    }
+    let request = request.header(ACCEPT, "application/json");
+    let answer = outgoing::send(request, ANSWER_BYTES_MAX).await;
+    let answer = answer.map_err(|no_answer| ClientError::Away(no_answer.to_string()))?;
+    let (status, body) = (answer.status, answer.body);
     let answer: Option<Value> = serde_json::from_slice(&body).ok();
     match (status, answer) {
         (StatusCode::OK, Some(answer)) => Ok(answer),
