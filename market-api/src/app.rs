@@ -1,6 +1,7 @@
 //! Composition root: builds a market from its settings. The only module that names concrete adapters.
 
 mod error;
+pub mod payments;
 mod routes;
 mod work;
 

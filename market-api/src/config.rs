@@ -4,6 +4,7 @@ mod chat;
 mod command;
 mod images;
 mod login;
+mod payments;
 mod trades;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub use chat::ChatSettings;
 pub use command::{Command, OutboxCommand, PaymentsCommand};
 pub use images::{ImageSettings, ImagesUrl};
 pub use login::Login;
+pub use payments::PaymentSettings;
 pub use trades::TradeSettings;
 
 /// The market API: members, offers, trades and payments over REST
@@ -126,6 +128,10 @@ pub struct Config {
     /// Fees of sales
     #[command(flatten)]
     pub trades: TradeSettings,
+
+    /// Payment gateway and payout provider
+    #[command(flatten)]
+    pub payments: PaymentSettings,
 
     /// Limits of requests and connections
     #[command(flatten)]
@@ -265,6 +271,7 @@ impl Settings for Config {
         self.login.check(mistakes);
         self.images.check(mistakes);
         self.chat.check(mistakes);
+        self.payments.check(mistakes);
         self.limits.check(mistakes);
         check_origins(&self.allowed_origins, mistakes);
     }

@@ -52,6 +52,8 @@ pub struct Metrics {
     pub chat_calls: IntCounterVec,
     /// Rooms of which the chat server has outdated names, pictures or hours.
     pub chat_outdated: IntGauge,
+    /// Metrics of the payment gateway and the payout provider.
+    pub gateway: GatewayMetrics,
     /// Metrics of the database.
     pub db: DbMetrics,
     /// Metrics of the relay of domain events.
@@ -84,6 +86,16 @@ pub struct PaymentMetrics {
     pub needs_attention: IntGauge,
     /// Won in suspense.
     pub suspense: IntGauge,
+}
+
+/// Calls of the payment gateway and the payout provider.
+#[derive(Debug)]
+pub struct GatewayMetrics {
+    /// Time of a call of the gateway, by call (confirm, cancel, query, list) and outcome: ok, refused, not_found,
+    /// misconfigured, unknown.
+    pub seconds: HistogramVec,
+    /// Calls of the payout provider, by call (send, find) and outcome: ok, refused, not_found, unknown.
+    pub payout_calls: IntCounterVec,
 }
 
 /// Posts of domain events to the chat server.
@@ -184,6 +196,7 @@ impl Metrics {
                 "market_chat_rooms_outdated",
                 "Rooms of which the chat server has old names, pictures or hours",
             ),
+            gateway: GatewayMetrics::new(&make),
             db: DbMetrics::new(&make),
             relay: RelayMetrics::new(&make),
             payments: PaymentMetrics::new(&make),
@@ -258,6 +271,23 @@ impl PaymentMetrics {
                 "Payments that an operator has to look at",
             ),
             suspense: make.gauge("market_suspense_won", "Captured won that match no order"),
+        }
+    }
+}
+
+impl GatewayMetrics {
+    fn new(make: &Maker) -> Self {
+        Self {
+            seconds: make.times(
+                "market_gateway_call_duration_seconds",
+                "From a call of the payment gateway to its end",
+                &["call", "outcome"],
+            ),
+            payout_calls: make.counters(
+                "market_payout_calls_total",
+                "Calls of the payout provider",
+                &["call", "outcome"],
+            ),
         }
     }
 }

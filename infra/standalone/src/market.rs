@@ -11,7 +11,9 @@ use chat_server::app::Node;
 use fakes::login::{CLIENT_ID, CLIENT_SECRET, Email, FakeLogin, Person};
 use market_api::app::{BuildError, ChatServer, Market};
 use market_api::cache::CacheUrl;
-use market_api::config::{ChatSettings, Config, ImageSettings, ImagesUrl, Login, TradeSettings};
+use market_api::config::{
+    ChatSettings, Config, ImageSettings, ImagesUrl, Login, PaymentSettings, TradeSettings,
+};
 use market_api::db::DbUrl;
 use market_api::login::StandIn;
 use market_api::members::{MemberError, Profile, Provider};
@@ -120,6 +122,7 @@ pub(crate) fn config(settings: &Serve, urls: &Urls) -> Config {
         // The page uploads pictures to `--images-public-url`, which may be another origin.
         allowed_origins: [settings.origins(), vec![own]].concat(),
         trades: TradeSettings::default(),
+        payments: PaymentSettings::default(),
         limits: settings.market.clone(),
         lame_duck: Duration::ZERO,
         stop_grace: Duration::ZERO,

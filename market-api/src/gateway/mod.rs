@@ -6,6 +6,7 @@
 //! What this module does not do: touch the database, retry, or decide what an answer means for a wallet.
 
 mod id;
+pub mod toss;
 
 use std::fmt;
 
@@ -138,7 +139,7 @@ pub struct CancelRequest {
     pub idempotency_key: IdempotencyKey,
 }
 
-/// The gateway's error code: 1 to 64 characters of `[A-Z0-9_]`, safe to store and to log.
+/// The gateway's error code: 1 to 64 capital letters, digits and `_`, safe to store and to log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GatewayCode(String);
 

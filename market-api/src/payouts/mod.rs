@@ -6,6 +6,8 @@
 //!
 //! What this module does not do: touch the database, retry, or decide what an answer means for a wallet.
 
+pub mod http;
+
 use std::fmt;
 
 use async_trait::async_trait;

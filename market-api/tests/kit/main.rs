@@ -1,7 +1,8 @@
-//! Building blocks of the domains: idempotency keys, the outbox and its relay, scheduled jobs, on both databases.
+//! Building blocks of the domains: idempotency keys, the outbox and its relay, scheduled jobs, on both databases; clients of providers.
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "a test fails by panicking, also in its helpers"
 )]
 
@@ -12,5 +13,8 @@ mod chat;
 mod idempotency;
 mod outbox;
 mod payments;
+mod payouts;
+mod provider;
 mod relay;
 mod schedule;
+mod toss;

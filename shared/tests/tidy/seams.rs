@@ -66,6 +66,18 @@ const SEAMS: &[Seam] = &[
         contract: "ObjectStore",
         adapters: &["LocalImages", "S3Images"],
     },
+    Seam {
+        server: "market-api",
+        home: "gateway",
+        contract: "Gateway",
+        adapters: &["TossGateway"],
+    },
+    Seam {
+        server: "market-api",
+        home: "payouts",
+        contract: "Payouts",
+        adapters: &["HttpPayouts"],
+    },
 ];
 
 impl Seam {
@@ -74,7 +86,8 @@ impl Seam {
             .strip_prefix(self.server)
             .and_then(|path| path.strip_prefix("/src/"));
         let module = inside.and_then(|path| path.split('/').next());
-        module.is_some_and(|m| m == "app.rs" || m.trim_end_matches(".rs") == self.home)
+        module
+            .is_some_and(|m| m == "app.rs" || m == "app" || m.trim_end_matches(".rs") == self.home)
     }
 
     /// Adapters named in a file that should know the trait only.
