@@ -142,7 +142,8 @@ impl FakePayout {
         script.extend(faults);
     }
 
-    /// From now on orders for this account are refused: for a recipient that is this text, or holds it in a field.
+    /// From now on orders for this account are refused: for a recipient that is this text or
+    /// number, or has it in a field.
     pub fn close_account(&self, recipient: &str) {
         let mut inside = self.inside();
         if inside.closed.len() >= CLOSED_MAX {
@@ -216,8 +217,9 @@ impl Inside {
 
     fn is_closed(&self, recipient: &Value) -> bool {
         let is = |value: &Value| {
-            let text = value.as_str();
-            text.is_some_and(|text| self.closed.iter().any(|closed| closed == text))
+            let text = value.as_str().map(str::to_owned);
+            let text = text.unwrap_or_else(|| value.to_string());
+            self.closed.contains(&text)
         };
         let fields = recipient.as_object();
         is(recipient) || fields.is_some_and(|fields| fields.values().any(is))
@@ -240,11 +242,10 @@ impl Order {
         let mut body: Value = serde_json::from_str(body).ok()?;
         let reference = body["reference"].as_str()?.to_owned();
         let amount = body["amount"].as_i64().filter(|amount| *amount > 0)?;
-        let local = body["validUntil"].as_str()?.strip_suffix("+09:00")?;
-        let valid_until = local.parse::<LocalDateTime>().ok()?.to_unix();
+        let valid_until = moment(body["validUntil"].as_str()?)?;
         let recipient = body["recipient"].take();
-        let is_good = (1..=REFERENCE_CHARS_MAX).contains(&reference.chars().count())
-            && (recipient.is_string() || recipient.is_object());
+        let is_good =
+            (1..=REFERENCE_CHARS_MAX).contains(&reference.chars().count()) && !recipient.is_null();
         is_good.then_some(Self {
             reference,
             amount,
@@ -252,6 +253,28 @@ impl Order {
             valid_until,
         })
     }
+}
+
+/// A time of RFC 3339, with any offset.
+fn moment(text: &str) -> Option<UnixMillis> {
+    const SEOUL_MINUTES: i64 = 9 * 60;
+    let (local, minutes) = match text.strip_suffix('Z') {
+        Some(local) => (local, 0),
+        None => {
+            let (local, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
+            let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+            let number = |digits: &str| digits.parse::<u8>().ok().map(i64::from);
+            let minutes = number(hours)? * 60 + number(minutes)?;
+            match offset.as_bytes().first()? {
+                b'+' => (local, minutes),
+                b'-' => (local, -minutes),
+                _ => return None,
+            }
+        }
+    };
+    let in_seoul = local.parse::<LocalDateTime>().ok()?.to_unix();
+    let moment = in_seoul.get() + (SEOUL_MINUTES - minutes) * 60_000;
+    UnixMillis::try_from(moment).ok()
 }
 
 async fn order(State(fake): Fake, headers: HeaderMap, body: String) -> Response {

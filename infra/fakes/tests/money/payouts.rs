@@ -119,6 +119,38 @@ async fn an_order_is_valid_until_its_time() {
 }
 
 #[tokio::test]
+async fn times_have_any_offset() {
+    let provider = Provider::start(Duration::ZERO).await;
+    let url = format!("{}/v1/payouts", provider.base);
+    provider.clock.advance(Duration::from_millis(500));
+    for (time, status) in [
+        ("2026-11-30T00:00:00.500Z", 200),
+        ("2026-11-30T00:00:00.499Z", 422),
+        ("2026-11-29T19:00:00.5-05:00", 200),
+        ("2026-11-30T05:30:00+05:30", 422),
+        ("2026-11-30T05:31:00+05:30", 200),
+    ] {
+        let body = json!({
+            "reference": time, "amount": 1, "recipient": {"memberId": 12}, "validUntil": time,
+        });
+        let request = provider.client.post(&url).bearer_auth(KEY);
+        assert_eq!(
+            answer(request.json(&body)).await.unwrap().0,
+            status,
+            "{time}"
+        );
+    }
+    provider.fake.close_account("12");
+    let body = json!({
+        "reference": "closed", "amount": 1, "recipient": {"memberId": 12},
+        "validUntil": "2026-11-30T00:10:00Z",
+    });
+    let request = provider.client.post(&url).bearer_auth(KEY);
+    let answer = answer(request.json(&body)).await.unwrap();
+    assert_eq!(refusal(&answer), (422, "ACCOUNT_CLOSED"));
+}
+
+#[tokio::test]
 async fn wrong_orders_are_refused() {
     let provider = Provider::start(Duration::ZERO).await;
     let url = format!("{}/v1/payouts", provider.base);
@@ -136,7 +168,10 @@ async fn wrong_orders_are_refused() {
         ("amount", json!(0)),
         ("amount", json!("1")),
         ("recipient", Value::Null),
-        ("validUntil", json!("2026-11-30T09:10:00Z")),
+        ("validUntil", json!("2026-11-30T09:10:00")),
+        ("validUntil", json!("2026-11-30T09:10:00 09:00")),
+        ("validUntil", json!("+09:00")),
+        ("validUntil", json!("")),
     ] {
         let mut body = good.clone();
         body[field] = value;
