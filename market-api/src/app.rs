@@ -30,12 +30,13 @@ use crate::login::{LoginParts, Logins};
 use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::ops::{self, Ops};
-use crate::payments::{Payments, PaymentsParts};
+use crate::payments::{Payments, PaymentsParts, WebhookPath};
 use crate::products::Products;
 use crate::relay::{EventReceiver, HttpEventReceiver, Relay, RelayParts, RelayStatus};
 use crate::trades::Trades;
 
 pub use error::BuildError;
+use payments::{open_gateway, open_payouts};
 pub use shared::web::{listen, serve};
 
 /// The adapters to the chat server.
@@ -61,6 +62,7 @@ pub struct Market {
     trades: Trades,
     chats: Chats,
     payments: Payments,
+    webhook: Option<WebhookPath>,
 }
 
 impl Market {
@@ -141,8 +143,8 @@ impl Market {
         let chats = Chats::new(db.clone(), chat.rooms, Arc::clone(&metrics), answer_time);
         let payments = Payments::new(PaymentsParts {
             db: db.clone(),
-            gateway: None,
-            payouts: None,
+            gateway: open_gateway(&config.payments, &clock, &metrics)?,
+            payouts: open_payouts(&config.payments, &metrics)?,
             metrics: Arc::clone(&metrics),
             drain: drain.clone(),
         });
@@ -168,6 +170,7 @@ impl Market {
             trades,
             chats,
             payments,
+            webhook: config.payments.toss_webhook_secret.clone().map(WebhookPath),
         })
     }
 
@@ -253,6 +256,12 @@ impl Market {
     pub async fn log_in(&self, member: MemberId) -> Result<Tokens, ApiError> {
         let role = self.members.role(member).await?;
         Ok(self.auth.issue(member, role).await?)
+    }
+
+    /// The payments, for programs that embed a market.
+    #[must_use]
+    pub fn payments(&self) -> &Payments {
+        &self.payments
     }
 
     /// The signing keys, for programs that rotate them by hand.

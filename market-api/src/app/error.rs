@@ -4,8 +4,10 @@ use crate::auth::KeysError;
 use crate::cache::CacheError;
 use crate::chat_api::NoClient as NoChatClient;
 use crate::db::DbError;
+use crate::gateway::toss::NoTossClient;
 use crate::images::StoreError;
 use crate::login::NoClient;
+use crate::payouts::http::NoPayoutClient;
 
 /// Why a market could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +25,12 @@ pub enum BuildError {
     /// only opening chats fails then.
     #[error("the chat server cannot be called")]
     Chat(#[from] NoChatClient),
+    /// The HTTP client for the payment gateway cannot be built. An unreachable gateway is no error here.
+    #[error("the payment gateway cannot be called")]
+    Gateway(#[from] NoTossClient),
+    /// The HTTP client for the payout provider cannot be built.
+    #[error("the payout provider cannot be called")]
+    Payouts(#[from] NoPayoutClient),
     /// The object store client cannot be built.
     #[error("the object store cannot be used")]
     Images(#[from] StoreError),

@@ -31,7 +31,10 @@ impl Market {
             .merge(scrap::routes(Scrap::new(db.clone())))
             .merge(products::routes(self.products.clone(), self.images.clone()))
             .merge(chats::routes(self.chats.clone()))
-            .merge(payments::routes(self.payments.clone(), None))
+            .merge(payments::routes(
+                self.payments.clone(),
+                self.webhook.clone(),
+            ))
             .merge(admin::routes(Admins::new(db.clone())))
             .layer(Extension(self.auth.clone()))
     }
