@@ -28,3 +28,33 @@ pub(crate) fn choose<T: Copy>(number: u64, shares: &[(u16, T)]) -> Option<T> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_per_mille() {
+        let shares = [(250, 'a'), (0, 'b'), (100, 'c')];
+        let count = |outcome| {
+            let chosen = (0..1_000).map(|number| choose(number, &shares));
+            chosen.filter(|one| *one == outcome).count()
+        };
+        let counts = [Some('a'), Some('b'), Some('c'), None].map(count);
+        assert_eq!(counts, [250, 0, 100, 650]);
+    }
+
+    #[test]
+    fn every_part_of_a_name_counts() {
+        let first = draw(1, &["confirm", "order-1"], 0);
+        assert_eq!(draw(1, &["confirm", "order-1"], 0), first);
+        for other in [
+            draw(2, &["confirm", "order-1"], 0),
+            draw(1, &["cancel", "order-1"], 0),
+            draw(1, &["confirmo", "rder-1"], 0),
+            draw(1, &["confirm", "order-1"], 1),
+        ] {
+            assert_ne!(other, first);
+        }
+    }
+}

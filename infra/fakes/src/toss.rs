@@ -217,7 +217,7 @@ impl FakeToss {
     #[must_use]
     pub fn totals(&self) -> Totals {
         let inside = self.inside();
-        inside.books.all().fold(Totals::default(), Totals::add)
+        inside.books.all().fold(Totals::default(), Totals::with)
     }
 
     /// Requests of a kind for an order so far, whatever their answers.
@@ -262,7 +262,7 @@ impl FakeToss {
             self.run_webhooks().await;
             let changed = self.changed.notified();
             // Either begins the next round.
-            drop(tokio::time::timeout(WEBHOOK_PAUSE, changed).await);
+            tokio::time::timeout(WEBHOOK_PAUSE, changed).await.ok();
         }
     }
 

@@ -95,7 +95,7 @@ async fn show_pay(State(fake): Fake, Query(order): Query<Order>, headers: Header
         format!("<button name=\"how\" value=\"{how}\">{text}</button>")
     };
     let body = format!(
-        "<p><b>{}</b><br>{}</p><form method=\"post\">{}{}{}{}</form>",
+        "<p><b>{}</b><br>{}</p><form method=\"post\">{}{}{}{}{}</form>",
         escape(&order.order_name),
         won(order.amount, language),
         choice("card", "카드로 결제", "Pay by card"),
@@ -105,6 +105,7 @@ async fn show_pay(State(fake): Fake, Query(order): Query<Order>, headers: Header
             "거절되는 카드로 결제",
             "Pay by a card that is declined"
         ),
+        choice("aborted", "카드 인증 실패", "Fail the card authentication"),
         choice("cancel", "결제 취소", "Cancel"),
     );
     page(language, language.pick("결제", "Payment"), &body)
@@ -125,7 +126,26 @@ async fn pay(
         Some("card") => How::Card,
         Some("transfer") => How::VirtualAccount,
         Some("declined") => How::Declined("REJECT_CARD_PAYMENT".to_owned()),
-        Some("cancel") => return give_up(order.fail, language),
+        Some("aborted") => {
+            let why = language.pick(
+                "카드 인증에 실패했습니다.",
+                "The card authentication failed.",
+            );
+            return fail(
+                order.fail,
+                "PAY_PROCESS_ABORTED",
+                why,
+                Some(&order.order_id),
+            );
+        }
+        // Without the order, as the real one when the customer closes its window.
+        Some("cancel") => {
+            let why = language.pick(
+                "사용자가 결제를 취소했습니다.",
+                "The customer has cancelled.",
+            );
+            return fail(order.fail, "PAY_PROCESS_CANCELED", why, None);
+        }
         Some(_) | None => return refuse(language),
     };
     let key = fake.agree(Agreed {
@@ -142,15 +162,12 @@ async fn pay(
     go(to.as_str())
 }
 
-/// Without the order, as the real one when the customer closes its window.
-fn give_up(mut to: Url, language: Language) -> Response {
-    let why = language.pick(
-        "사용자가 결제를 취소했습니다.",
-        "The customer has cancelled.",
-    );
+/// Back to the site, without a payment.
+fn fail(mut to: Url, code: &str, why: &str, order_id: Option<&str>) -> Response {
     to.query_pairs_mut()
-        .append_pair("code", "PAY_PROCESS_CANCELED")
-        .append_pair("message", why);
+        .append_pair("code", code)
+        .append_pair("message", why)
+        .extend_pairs(order_id.map(|order_id| ("orderId", order_id)));
     go(to.as_str())
 }
 

@@ -138,7 +138,7 @@ pub struct Totals {
 
 impl Totals {
     /// The sums with one payment more.
-    pub(super) fn add(self, payment: &Payment) -> Self {
+    pub(super) fn with(self, payment: &Payment) -> Self {
         Self {
             payments: self.payments + 1,
             captured: self.captured + payment.captured(),

@@ -44,7 +44,7 @@ pub(super) struct State {
 /// A line of the file.
 #[derive(Debug, Serialize, Deserialize)]
 enum Line {
-    Payment(Payment),
+    Payment(Box<Payment>),
     Key {
         scope: String,
         answer: Answer,
@@ -84,7 +84,7 @@ impl State {
         let mut payments = BTreeMap::new();
         for line in lines {
             match line {
-                Line::Payment(payment) => drop(payments.insert(payment.number, payment)),
+                Line::Payment(payment) => drop(payments.insert(payment.number, *payment)),
                 Line::Key {
                     scope,
                     answer,
@@ -101,7 +101,7 @@ impl State {
             answer: answer.clone(),
             since,
         };
-        let payments = self.books.all().cloned().map(Line::Payment);
+        let payments = self.books.all().cloned().map(Box::new).map(Line::Payment);
         payments.chain(self.keys.finished().map(key)).collect()
     }
 
@@ -113,7 +113,7 @@ impl State {
         }
         let is_changed = !changes.is_empty();
         for change in changes {
-            self.append(&Line::Payment(change.payment));
+            self.append(&Line::Payment(Box::new(change.payment)));
         }
         is_changed
     }

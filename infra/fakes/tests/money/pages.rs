@@ -100,6 +100,20 @@ async fn a_customer_gives_up_without_an_order() {
 }
 
 #[tokio::test]
+async fn a_failed_authentication_comes_back_with_its_order() {
+    let gateway = Gateway::start().await;
+    let (to, query) = place(&choose(&gateway, "aborted").await);
+    assert_eq!(to, FAIL);
+    let names: Vec<_> = query.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["code", "message", "orderId"]);
+    assert_eq!(
+        (&*query[0].1, &*query[2].1),
+        ("PAY_PROCESS_ABORTED", "order-1")
+    );
+    assert_eq!(gateway.fake.book(), []);
+}
+
+#[tokio::test]
 async fn a_declined_card_fails_at_the_confirm() {
     let gateway = Gateway::start().await;
     let (to, _) = place(&choose(&gateway, "declined").await);
