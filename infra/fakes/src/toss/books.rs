@@ -239,7 +239,8 @@ impl Books {
         outcome: CancelStatus,
         now: UnixMillis,
     ) -> bool {
-        let Some(payment) = self.payments.get_mut(key) else {
+        let payment = self.payments.get_mut(key);
+        let Some(payment) = payment.filter(|_| outcome != CancelStatus::InProgress) else {
             return false;
         };
         let mut cancels = payment.cancels.iter_mut();
