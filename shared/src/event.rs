@@ -160,6 +160,8 @@ pub enum Event {
     CashCharged(CashMoved),
     /// [`EventKind::CashRefunded`].
     CashRefunded(CashMoved),
+    /// [`EventKind::CashReturned`].
+    CashReturned(CashMoved),
     /// [`EventKind::MemberUpdated`].
     MemberUpdated(MemberUpdated),
     /// [`EventKind::MemberBlocked`].
@@ -189,6 +191,7 @@ impl Event {
             Self::WifiEnded(_) => EventKind::WifiEnded,
             Self::CashCharged(_) => EventKind::CashCharged,
             Self::CashRefunded(_) => EventKind::CashRefunded,
+            Self::CashReturned(_) => EventKind::CashReturned,
             Self::MemberUpdated(_) => EventKind::MemberUpdated,
             Self::MemberBlocked => EventKind::MemberBlocked,
             Self::MemberUnblocked => EventKind::MemberUnblocked,
@@ -205,7 +208,9 @@ impl Event {
             Self::TradeCompleted(trade) => fields = object_of(&trade),
             Self::ProductSoldOut(product) => fields = object_of(&product),
             Self::WifiStarted(time) | Self::WifiEnded(time) => fields = object_of(&time),
-            Self::CashCharged(cash) | Self::CashRefunded(cash) => fields = object_of(&cash),
+            Self::CashCharged(cash) | Self::CashRefunded(cash) | Self::CashReturned(cash) => {
+                fields = object_of(&cash);
+            }
             Self::MemberBlocked | Self::MemberUnblocked => {}
             Self::SessionRevoked(SessionRevoked { sid }) => {
                 fields.insert("sid".to_owned(), String::from(sid).into());
@@ -224,6 +229,7 @@ impl Event {
             EventKind::WifiEnded => Self::WifiEnded(serde_json::from_value(typed(data))?),
             EventKind::CashCharged => Self::CashCharged(serde_json::from_value(typed(data))?),
             EventKind::CashRefunded => Self::CashRefunded(serde_json::from_value(typed(data))?),
+            EventKind::CashReturned => Self::CashReturned(serde_json::from_value(typed(data))?),
             EventKind::MemberUpdated => {
                 Self::MemberUpdated(serde_json::from_value(Value::Object(data))?)
             }

@@ -237,6 +237,7 @@ fn events_are_as_agreed_in_both_directions() {
     };
     let charged = Event::CashCharged(cash("13", 10_000));
     let refunded = Event::CashRefunded(cash("14", 5_000));
+    let returned = Event::CashReturned(cash("14", 2_000));
     let untyped = |kind, data| Event::Untyped {
         kind,
         data: serde_json::from_str(data).unwrap(),
@@ -298,6 +299,10 @@ fn events_are_as_agreed_in_both_directions() {
             version: 2,
             aggregate: Aggregate::try_from("trade:12".to_owned()).unwrap(),
             ..envelope("ZXZlbnQgbnVtYmVyIHNpeH", 1, second_version)
+        },
+        Envelope {
+            aggregate: Aggregate::try_from("trade:14".to_owned()).unwrap(),
+            ..envelope("ZXZlbnQgbnVtYmVyIHNldm", 2, returned)
         },
     ];
     for kind in EventKind::ALL {

@@ -55,6 +55,7 @@ fn is_about_accounts(kind: &EventKind) -> bool {
         | EventKind::WifiEnded
         | EventKind::CashCharged
         | EventKind::CashRefunded
+        | EventKind::CashReturned
         | EventKind::ReviewCreated
         | EventKind::ReportDecided
         | EventKind::Other(_) => false,
@@ -70,6 +71,7 @@ pub(super) fn of(envelope: &Envelope) -> Vec<Message> {
         Event::WifiEnded(time) => of_booking(time, AlarmState::End),
         Event::CashCharged(cash) => of_cash(envelope, cash, Text::Charged(cash.amount)),
         Event::CashRefunded(cash) => of_cash(envelope, cash, Text::Refunded(cash.amount)),
+        Event::CashReturned(cash) => of_cash(envelope, cash, Text::Returned(cash.amount)),
         Event::MemberUpdated(_)
         | Event::MemberBlocked
         | Event::MemberUnblocked

@@ -52,8 +52,7 @@ const CHANGES_AT_ONCE: usize = 16;
 /// Events of one append to an inbox: each is up to two entries.
 const EVENTS_PER_APPEND: usize = APPEND_ENTRIES_MAX / 2;
 
-/// Why a post was not taken. The events of it may or may not be stored; posting them again is
-/// harmless.
+/// Why a post was not taken. Its events may or may not be stored; posting them again is harmless.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TakeError {
     /// These events cannot be stored, now or later. The others should be posted again.
@@ -200,6 +199,7 @@ impl Events {
                 | Event::WifiEnded(_)
                 | Event::CashCharged(_)
                 | Event::CashRefunded(_)
+                | Event::CashReturned(_)
                 | Event::Untyped { .. } => return Ok(()),
             }
             .map_err(|_unavailable: MemberError| TakeError::Unavailable)?;

@@ -38,6 +38,8 @@ pub(super) enum Text {
     Charged(Won),
     /// A refund was accepted.
     Refunded(Won),
+    /// A part of a refund came back.
+    Returned(Won),
     /// The reader was rated.
     Reviewed,
     /// A report of the reader's was decided.
@@ -92,6 +94,13 @@ fn korean(text: &Text) -> (&'static str, String) {
         Text::Refunded(amount) => (
             "환불 접수",
             format!("{}원의 환불이 접수되었습니다.", grouped(*amount)),
+        ),
+        Text::Returned(amount) => (
+            "환불 실패",
+            format!(
+                "환불하지 못한 {}원이 캐시로 돌아왔습니다.",
+                grouped(*amount)
+            ),
         ),
         Text::Reviewed => ("새 후기", "회원님에 대한 후기가 등록되었습니다.".to_owned()),
         Text::ReportDecided => ("신고 처리", "접수하신 신고가 처리되었습니다.".to_owned()),
@@ -149,6 +158,13 @@ fn english(text: &Text) -> (&'static str, String) {
         Text::Refunded(amount) => (
             "Refund accepted",
             format!("A refund of {} won was accepted.", grouped(*amount)),
+        ),
+        Text::Returned(amount) => (
+            "Refund not possible",
+            format!(
+                "{} won could not be refunded and are back in your cash.",
+                grouped(*amount)
+            ),
         ),
         Text::Reviewed => ("New review", "A review about you was written.".to_owned()),
         Text::ReportDecided => ("Report decided", "Your report was decided.".to_owned()),
@@ -247,6 +263,7 @@ mod tests {
             Text::GuestEnded,
             Text::Charged(won),
             Text::Refunded(won),
+            Text::Returned(won),
             Text::Reviewed,
             Text::ReportDecided,
             Text::Other,

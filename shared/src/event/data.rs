@@ -79,7 +79,7 @@ pub struct BookedTime {
     pub end_time: LocalDateTime,
 }
 
-/// Cash that came in by a charge, or goes out by a refund.
+/// Cash that came in by a charge, goes out by a refund, or came back from one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CashMoved {

@@ -48,6 +48,8 @@ kinds! {
     CashCharged = "cash.charged",
     /// A refund was accepted.
     CashRefunded = "cash.refunded",
+    /// A part of a refund could not be paid and is back in the wallet.
+    CashReturned = "cash.returned",
     /// A member was rated.
     ReviewCreated = "review.created",
     /// A complaint was decided.

@@ -88,10 +88,13 @@ function traded({ wallet, market, trades }) {
   else market.reread();
 }
 
+/** Kinds of notifications after which the market's pages are read again. */
+const OF_MARKET = ['product.sold_out', 'trade.completed', 'cash.charged', 'cash.refunded', 'cash.returned'];
+
 /** Something happened at the market, perhaps in another tab: what is shown follows. */
 function happened(kind, { wallet, market, mine, trades }) {
   if (kind === 'product.sold_out') market.reread();
-  if (!['product.sold_out', 'trade.completed', 'cash.charged', 'cash.refunded'].includes(kind)) return;
+  if (!OF_MARKET.includes(kind)) return;
   wallet.refresh();
   trades.renew();
   if (mine.count !== null) mine.refresh();

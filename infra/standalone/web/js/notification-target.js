@@ -19,6 +19,7 @@ export function hrefOf({ kind, data, createdAt }) {
       return marketHref('data', data.productId);
     case 'cash.charged':
     case 'cash.refunded':
+    case 'cash.returned':
       return cashHref({ month, trade: data.tradeId });
     case 'review.created':
       return '#/me';
