@@ -71,6 +71,7 @@ create table refund (
     check (charged + earned = amount)
 );
 create index refund_due on refund (next_check_at) where next_check_at is not null;
+create index refund_member on refund (member_id, id desc);
 
 -- A part of a refund: a cancel of one charge, or a payout.
 create table refund_leg (
@@ -86,6 +87,8 @@ create table refund_leg (
     last_code text,
     sends bigint not null default 0,
     sent_at bigint,
+    -- Answers that left its outcome unknown.
+    checks bigint not null default 0,
     created_at bigint not null,
     unique (refund_id, n),
     check ((kind = 'CANCEL') = (charge_id is not null))

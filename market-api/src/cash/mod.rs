@@ -23,7 +23,9 @@ use crate::db::{Db, DbError, WriteError};
 pub use books::{Account, JournalId, JournalKind, Posting, credit_in, open_balance_in, post_in};
 pub use http::routes;
 pub use repo::{lock_in, open_in};
-pub use wallet::{Bucket, CashShort, Payment, Taken, add_in, pay_in, refund_in, reverse_in};
+pub use wallet::{
+    Bucket, CashShort, Payment, Taken, add_in, pay_in, refund_in, return_in, reverse_in,
+};
 
 /// Members' cash. Clones share one state.
 #[derive(Clone, Debug)]

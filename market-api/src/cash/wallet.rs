@@ -147,6 +147,30 @@ pub async fn add_in(
     }
 }
 
+/// Puts back what a refund could not pay: it repays what the member owes first, then goes to the bucket it came
+/// from. Returns what it repaid. The caller posts the journal.
+///
+/// # Errors
+/// The database's.
+pub async fn return_in(
+    tx: &mut Tx<'_>,
+    member: MemberId,
+    bucket: Bucket,
+    amount: Won,
+) -> Result<Won, sqlx::Error> {
+    let mut had = lock_and_fold_in(tx, member).await?;
+    let repaid = had.owed.min(amount);
+    let rest = amount.checked_sub(repaid).ok_or_else(overflow)?;
+    had.owed = had.owed.checked_sub(repaid).ok_or_else(overflow)?;
+    let back = match bucket {
+        Bucket::Charged => &mut had.charged,
+        Bucket::Earned => &mut had.earned,
+    };
+    *back = back.checked_add(rest).ok_or_else(overflow)?;
+    store(tx, member, had).await?;
+    Ok(repaid)
+}
+
 impl Buckets {
     /// The wallet after at most this amount is taken from it, charged cash first, and what was taken.
     fn less(self, amount: Won) -> Result<(Self, Payment), sqlx::Error> {

@@ -36,6 +36,9 @@ use crate::payouts::Payouts;
 
 pub use charge::{Charge, ChargeAnswer, ChargeError, ChargeId, ChargeOrder, ChargeState};
 pub use http::{WebhookPath, routes};
+pub use refund::{
+    RefundAnswer, RefundError, RefundId, RefundOrder, RefundState, RefundSummary, RequestId,
+};
 pub use status::{GatewayState, GatewayStatus, PaymentBacklog, backlog};
 pub use webhook::forget_in;
 

@@ -23,7 +23,6 @@ mod login;
 mod logs;
 mod matrix;
 mod members;
-mod payments;
 mod products;
 mod program;
 mod raw;

@@ -12,7 +12,8 @@ use crate::cash::{self, Account, Bucket, JournalKind, Posting};
 use crate::db::{Abort, DbError, Tx, defect};
 use crate::gateway::{GatewayError, GatewayResult, Payment, PaymentStatus};
 use crate::outbox::{self, NewEvent};
-use crate::payments::{Payments, refund, suspense};
+use crate::payments::refund::cancels::apply_cancels_in;
+use crate::payments::{Payments, suspense};
 use crate::trades;
 
 /// The gateway has forgotten a payment that nobody confirmed within its 30 minutes; five to spare.
@@ -72,7 +73,7 @@ impl Payments {
         evidence: Evidence,
         lease: Option<UnixMillis>,
     ) -> Result<Applied, DbError> {
-        self.note(charge, &evidence);
+        self.note(&evidence);
         let context = Context {
             charge,
             evidence,
@@ -85,12 +86,17 @@ impl Payments {
         Ok(applied.await?)
     }
 
-    fn note(&self, charge: ChargeId, evidence: &Evidence) {
+    fn note(&self, evidence: &Evidence) {
         let (question, answer) = match evidence {
             Evidence::Confirmed(answer) => ("confirm", answer),
             Evidence::ConfirmedAgain(answer) => ("confirm_again", answer),
             Evidence::Queried(answer) => ("query", answer),
         };
+        self.note_call(question, answer);
+    }
+
+    /// Counts a call of the gateway, and notes whether it answers.
+    pub(in crate::payments) fn note_call(&self, question: &str, answer: &GatewayResult<Payment>) {
         let label = match answer {
             Ok(_) => "payment",
             Err(GatewayError::Refused(_)) => "refused",
@@ -102,10 +108,7 @@ impl Payments {
         calls.with_label_values(&[question, label]).inc();
         self.gateway_status.note(answer);
         if let Err(GatewayError::Misconfigured(code)) = answer {
-            tracing::error!(
-                charge = charge.get(),
-                "the gateway refuses our settings: {code}"
-            );
+            tracing::error!("the gateway refuses our settings or our {question}: {code}");
         }
     }
 }
@@ -174,18 +177,25 @@ async fn of_capture(
     if charge.state == ChargeState::Mismatch || payment.total != charge.amount {
         return mismatch(tx, charge, payment).await;
     }
+    let mut events = Vec::new();
     if charge.state != ChargeState::Captured {
-        credit(tx, charge, payment).await?;
+        events.push(credit(tx, charge, payment).await?);
     }
-    let retry_at = refund::apply_cancels_in(tx, charge, &payment.cancels).await?;
+    let applied = apply_cancels_in(tx, charge, &payment.cancels).await?;
+    events.extend(applied.events);
+    outbox::append_all(tx, &events).await?;
     Ok(Next {
-        check_at: retry_at,
+        check_at: applied.retry_at,
         ..done(ChargeState::Captured)
     })
 }
 
-/// Credits the member: trade, wallet, journal, event.
-async fn credit(tx: &mut Tx<'_>, charge: &Charge, payment: &Payment) -> Result<(), sqlx::Error> {
+/// Credits the member: trade, wallet, journal. Returns the event to append.
+async fn credit(
+    tx: &mut Tx<'_>,
+    charge: &Charge,
+    payment: &Payment,
+) -> Result<NewEvent, sqlx::Error> {
     let (member, amount) = (charge.member, charge.amount);
     cash::add_in(tx, member, Bucket::Charged, amount).await?;
     let trade = trades::record_charge_in(tx, member, amount).await?;
@@ -196,15 +206,14 @@ async fn credit(tx: &mut Tx<'_>, charge: &Charge, payment: &Payment) -> Result<(
     let posted = cash::post_in(tx, JournalKind::Charge, charge.id.into(), &postings).await?;
     posted.ok_or_else(|| defect(format!("charge {} was credited before", charge.order)))?;
     repo::capture(tx, charge.id, payment, trade).await?;
-    let event = NewEvent {
+    Ok(NewEvent {
         event: Event::CashCharged(CashMoved {
             trade_id: trade,
             amount,
         }),
         aggregate: trade.into(),
         members: vec![member],
-    };
-    outbox::append(tx, &event).await
+    })
 }
 
 /// Another amount than the order's: into suspense, to be given back. A charge that was credited stays so.

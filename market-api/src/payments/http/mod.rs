@@ -3,6 +3,7 @@
 mod charge;
 mod error;
 mod hook;
+mod refund;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,6 +19,8 @@ pub fn routes(payments: Payments, webhook: Option<WebhookPath>) -> OpenApiRouter
         .routes(routes!(charge::verify_amount))
         .routes(routes!(charge::charge))
         .routes(routes!(charge::list))
+        .routes(routes!(refund::refund))
+        .routes(routes!(refund::list))
         .with_state(payments.clone())
         .merge(hook::routes(payments, webhook))
 }
