@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use crate::chats::ChatPort;
 use crate::on_both;
+use crate::payments::{self, CHARGE};
 use crate::products;
-use crate::site::{Cookies, Site};
+use crate::site::{Cookies, HOOK, Site};
 use crate::support::On;
 use crate::trades;
 
@@ -74,6 +75,7 @@ pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
         (post.clone(), "/api/admin/members/1/block", None),
         (post.clone(), "/api/admin/members/1/unblock", None),
     ];
+    routes.extend(payments::routes());
     routes.extend(trades::with_offers(products::routes()));
     // Last, because it ends the session.
     routes.push((post, "/api/auth/logout", None));
@@ -94,6 +96,8 @@ async fn every_documented_answer_is_given_and_no_other(on: On) {
     as_people(&site, &admin, &blocked).await;
     trade(&site).await;
     chat(&site).await;
+    let payer = site.log_in("kakao", 1).await;
+    payments::answers(&site, &payer, &blocked).await;
     picture(&site).await;
     open_routes(&site).await;
     as_crowd(&site, &admin).await;
@@ -103,7 +107,11 @@ async fn every_documented_answer_is_given_and_no_other(on: On) {
     if matches!(on, On::Sqlite) {
         // On SQLite closing the readers does not close the writer, and these operations only write.
         missing.retain(|(_, path, status)| {
-            let only_writes = ["/oauth2/authorization/{provider}", "/api/auth/logout"];
+            let only_writes = [
+                "/oauth2/authorization/{provider}",
+                "/api/auth/logout",
+                "/hooks/toss/{secret}",
+            ];
             *status != 503 || !only_writes.contains(&path.as_str())
         });
     }
@@ -218,6 +226,9 @@ async fn as_crowd(site: &Site, admin: &Cookies) {
             .await
             .is(429, 1009);
     }
+    for path in [CHARGE, "/hooks/toss/nobody"] {
+        narrow.ask(Method::POST, path).send().await.is(429, 1009);
+    }
     for path in [
         "/oauth2/authorization/kakao",
         "/login/oauth2/code/kakao",
@@ -234,6 +245,9 @@ async fn without_database(site: &Site, admin: &Cookies) {
         let answer = stranded.ask(method, path).by(admin).send().await;
         assert!([200, 503].contains(&answer.status), "{path}: {answer:?}");
     }
+    let hook = format!("/hooks/toss/{HOOK}");
+    let answer = stranded.ask(Method::POST, &hook).body("{}").send().await;
+    assert!([200, 503].contains(&answer.status), "{answer:?}");
     let answer = stranded
         .ask(Method::GET, "/oauth2/authorization/kakao")
         .send()
@@ -301,6 +315,7 @@ async fn a_path_knows_the_methods_of_the_document_and_no_other(on: On) {
         }
         for (path, known) in paths {
             let path = path.replace("{id}", "1").replace("{provider}", "kakao");
+            let path = path.replace("{secret}", "nobody");
             for method in [
                 "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW",
             ] {

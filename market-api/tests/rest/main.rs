@@ -23,6 +23,7 @@ mod login;
 mod logs;
 mod matrix;
 mod members;
+mod payments;
 mod products;
 mod program;
 mod raw;

@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use fakes::toss::How;
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::chats::{Chat, ChatPort};
 use crate::contract::{committed, operations, routes};
 use crate::on_both;
+use crate::payments;
 use crate::products::{data, spot};
 use crate::site::{Answer, Cookies, Site};
 use crate::support::On;
@@ -39,22 +41,27 @@ enum Thing {
     Data,
     Wifi,
     Hotspot,
+    Order,
 }
 
 use Right::{Everybody, NotOwner, Operators, Owner};
-use Thing::{Data, Hotspot, Member, Wifi};
+use Thing::{Data, Hotspot, Member, Order, Wifi};
 
 const NOT_MINE: Right = Owner(400, 3004);
 const OTHERS: Right = NotOwner(400, 8000);
 const BUYERS: Right = NotOwner(400, 4002);
 const HIDDEN: Right = Owner(403, 1003);
+const PAYERS: Right = Owner(400, 5003);
+
+/// The owner's order.
+const ORDER: &str = "order-of-the-owner";
 
 type Operation = (&'static str, &'static str, Thing, Right);
 
 /// Every operation with an id: method, path and query, resource, right. An operation of the document that is
 /// missing here fails the test: a new one must be added with its right.
 #[rustfmt::skip]
-const OPERATIONS: [Operation; 21] = [
+const OPERATIONS: [Operation; 24] = [
     ("GET", "/api/members/info?memberId={id}", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=ACTIVE", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=SOLD_OUT", Member, Everybody),
@@ -62,6 +69,9 @@ const OPERATIONS: [Operation; 21] = [
     ("GET", "/api/members/{id}/selling-products?size=9&productState=DELETED", Member, HIDDEN),
     ("POST", "/api/admin/members/{id}/block", Member, Operators),
     ("POST", "/api/admin/members/{id}/unblock", Member, Operators),
+    ("POST", payments::SAVE, Order, PAYERS),
+    ("POST", payments::VERIFY, Order, Owner(200, 5003)),
+    ("POST", payments::CHARGE, Order, PAYERS),
     ("POST", "/api/products/{id}/chat-room", Wifi, OTHERS),
     ("GET", "/api/products/mobile-data/{id}", Data, Everybody),
     ("GET", "/api/products/wifi/{id}", Wifi, Everybody),
@@ -183,6 +193,9 @@ impl Stage {
             .await;
         let admin = site.admin().await;
         trades::give_cash(&site, 1_000).await;
+        let order = json!({"orderId": ORDER, "amount": 1_000});
+        let ask = site.ask(Method::POST, payments::SAVE).by(&owner);
+        ask.json(&order).send().await.is(200, 0);
         Self {
             site,
             owner,
@@ -214,6 +227,7 @@ impl Stage {
             Data => "1".to_owned(),
             Wifi => "2".to_owned(),
             Hotspot => "3".to_owned(),
+            Order => ORDER.to_owned(),
         };
         let ask = self
             .site
@@ -232,6 +246,11 @@ impl Stage {
             _ => None,
         };
         if let Some(form) = purchase {
+            return ask.json(&form).send().await;
+        }
+        if matches!(thing, Order) {
+            let key = self.site.toss.authorize(ORDER, 1_000, How::Card);
+            let form = json!({"paymentKey": key, "orderId": ORDER, "amount": 1_000});
             return ask.json(&form).send().await;
         }
         let form = match (method, thing) {
@@ -271,6 +290,8 @@ impl Stage {
         }
         let blocked = "select count(*) from member where blocked = 1";
         let noted = "select count(*) from audit";
+        let charged = "select count(*) from charge where state = 'CREATED' and amount = 1000";
+        prices.push(self.site.number(charged).await);
         (
             prices,
             self.site.number(blocked).await,
@@ -315,7 +336,7 @@ async fn ownership_decides_about_access(on: On) {
     // Deleted offers can be neither read nor changed by anybody.
     for operation in OPERATIONS
         .into_iter()
-        .filter(|(_, _, thing, _)| !matches!(thing, Member))
+        .filter(|(_, _, thing, _)| !matches!(thing, Member | Order))
     {
         let answer = stage.act(operation, Who::Owner).await;
         assert!(
@@ -333,13 +354,13 @@ async fn ownership_decides_about_access(on: On) {
 /// Fields of responses, except the export of one's own data. A new one must be added here, as public or as
 /// visible to the member only.
 #[rustfmt::skip]
-const KNOWN_FIELDS: [&str; 80] = [
-    "address", "averagePrice", "averageRate", "averageRating", "candidates", "cash",
+const KNOWN_FIELDS: [&str; 84] = [
+    "address", "amount", "averagePrice", "averageRate", "averageRating", "candidates", "cash",
     "cashHistoryMonthlySummary", "cashHistorySummary", "chatRoomId", "classification", "code", "combinations",
-    "content", "count", "createdAt", "currentDataAmount", "data", "dataAmount", "description", "distanceKm",
+    "content", "count", "createdAt", "currentDataAmount", "data", "dataAmount", "description", "distanceKm", "dueAt",
     "endTime", "expiresAt", "filename", "greedy", "hasNext", "imageUrl", "imageUrls", "itemId", "joinedAt",
     "key", "keys", "latitude", "longitude", "memberId", "memberName", "message", "mobileDataId",
-    "monthlyPrice", "myProduct", "name", "nearestAbove", "nearestBelow", "nextCursorId", "open", "pageInfo",
+    "monthlyPrice", "myProduct", "name", "nearestAbove", "nearestBelow", "nextCursorId", "open", "orderId", "pageInfo", "paymentId",
     "price", "pricePer100MB", "productId", "productImageUrl", "productState", "profileImageUrl",
     "providingDataAmount", "publicUrl", "purchaseAmount", "purchasePrice", "quoteId", "recentPrice",
     "remainAmount", "reviewCount", "reviewed", "size", "splitType", "startTime", "state", "timeAmount",

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use fakes::login::{CLIENT_ID, CLIENT_SECRET, Email, FakeLogin, Person};
+use fakes::payout::FakePayout;
+use fakes::toss::FakeToss;
 use http::header::{COOKIE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Method};
 use market_api::app::{self, Market};
@@ -26,6 +28,13 @@ use crate::support::{On, fresh_url, noon};
 /// The origin of the site's pages.
 pub(crate) const PAGE: &str = "https://dapanda.example";
 
+/// The market's keys at the payment gateway and the payout provider.
+pub(crate) const TOSS_KEY: &str = "test_sk_not-in-logs";
+pub(crate) const PAYOUT_KEY: &str = "payout-key-not-in-logs";
+
+/// The secret part of the webhook's path.
+pub(crate) const HOOK: &str = "hook-secret-not-in-logs";
+
 /// A documented response.
 pub(crate) type Known = (String, String, u16);
 
@@ -38,6 +47,10 @@ pub(crate) struct Site {
     pub(crate) keys: PathBuf,
     /// The documented responses received so far: (method, path, status).
     pub(crate) seen: Arc<Mutex<BTreeSet<Known>>>,
+    /// The payment gateway. Its webhooks are sent by `run_webhooks`.
+    pub(crate) toss: Arc<FakeToss>,
+    /// The payout provider.
+    pub(crate) payouts: Arc<FakePayout>,
     documented: BTreeSet<Known>,
     client: reqwest::Client,
     pub(crate) url: DbUrl,
@@ -49,6 +62,12 @@ impl Drop for Site {
     fn drop(&mut self) {
         self.drain.hard().cancel();
     }
+}
+
+/// The gateway and the payout provider: one of each for all instances.
+struct Banks {
+    toss: Arc<FakeToss>,
+    payouts: Arc<FakePayout>,
 }
 
 /// The cookies of one member's browser.
@@ -123,13 +142,24 @@ impl Site {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let url = fresh_url(on, &folder).await;
         let clock = Arc::new(ManualClock::new(noon()));
-        Self::serve(url, clock, folder, more).await
+        let banks = Banks {
+            toss: Arc::new(FakeToss::new(TOSS_KEY, clock.clone())),
+            payouts: Arc::new(FakePayout::new(PAYOUT_KEY, clock.clone())),
+        };
+        let site = Self::serve(url, clock, folder, banks, more).await;
+        let hook = format!("{}/hooks/toss/{HOOK}", site.base);
+        site.toss.send_webhooks_to(&hook).unwrap();
+        site
     }
 
     /// Another instance on the same database and the same keys.
     pub(crate) async fn second(&self, more: &[&str]) -> Self {
         let (clock, folder) = (Arc::clone(&self.clock), Arc::clone(&self.folder));
-        let mut second = Self::serve(self.url.clone(), clock, folder, more).await;
+        let banks = Banks {
+            toss: Arc::clone(&self.toss),
+            payouts: Arc::clone(&self.payouts),
+        };
+        let mut second = Self::serve(self.url.clone(), clock, folder, banks, more).await;
         second.seen = Arc::clone(&self.seen);
         second
     }
@@ -138,6 +168,7 @@ impl Site {
         url: DbUrl,
         clock: Arc<ManualClock>,
         folder: Arc<TempDir>,
+        Banks { toss, payouts }: Banks,
         more: &[&str],
     ) -> Self {
         let drain = Drain::new();
@@ -154,13 +185,19 @@ impl Site {
         let serving = config.limits.serving(&config.allowed_origins);
         serve_as(&drain, public, market.public_router(), serving);
         serve(&drain, admin, market.admin_router());
-        serve(&drain, fake, Arc::new(login).router());
+        let fakes = Arc::new(login)
+            .router()
+            .nest("/toss", Arc::clone(&toss).router())
+            .nest("/payouts", Arc::clone(&payouts).router());
+        serve(&drain, fake, fakes);
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none());
         Self {
             documented: documented(&market),
             market,
+            toss,
+            payouts,
             clock,
             base,
             admin_base,
@@ -334,6 +371,11 @@ pub(crate) fn args(
         args.push(format!("--{provider}-secret={CLIENT_SECRET}"));
         args.push(format!("--{provider}-url={fake}/{provider}"));
     }
+    args.push(format!("--toss-url={fake}/toss"));
+    args.push(format!("--toss-secret-key={TOSS_KEY}"));
+    args.push(format!("--toss-webhook-secret={HOOK}"));
+    args.push(format!("--payout-url={fake}/payouts"));
+    args.push(format!("--payout-key={PAYOUT_KEY}"));
     let named = |flag: &String| flag.split('=').next().unwrap().to_owned();
     for flag in more {
         let flag = (*flag).to_owned();

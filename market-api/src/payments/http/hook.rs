@@ -4,9 +4,10 @@ use std::fmt;
 
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use http::StatusCode;
 use shared::config::Secret;
-use shared::web::{ApiError, ErrorCode, InPath};
+use shared::web::{ApiError, ErrorBody, ErrorCode, InPath};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -43,13 +44,15 @@ pub(super) fn routes(payments: Payments, path: Option<WebhookPath>) -> OpenApiRo
     request_body(content = String, content_type = "application/json"),
     responses(
         (status = 200, description = "Stored."),
-        (status = 404, description = "Another path (1004).", body = shared::web::ErrorBody),
+        (status = 404, description = "Another path (1004).", body = ErrorBody),
+        (status = 503, description = "Not stored: the gateway sends it again (1010, 5006).",
+            body = ErrorBody),
     ),
 )]
 async fn notify(
     State(hook): State<Hook>,
     InPath(secret): InPath<String>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, ApiError> {
     let is_it = hook.path.as_ref().is_some_and(|path| {
         let (ours, theirs) = (path.0.expose().as_bytes(), secret.as_bytes());
@@ -58,6 +61,10 @@ async fn notify(
     if !is_it {
         return Err(ErrorCode::RouteUnknown.into());
     }
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::BodyTooLarge,
+        _ => ErrorCode::InvalidParameter,
+    })?;
     hook.payments.notify(&body).await?;
     Ok(StatusCode::OK)
 }
