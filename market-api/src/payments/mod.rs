@@ -29,10 +29,12 @@ use std::sync::Arc;
 use shared::drain::Drain;
 use tokio::sync::Semaphore;
 
-use crate::db::Db;
-use crate::gateway::Gateway;
+use crate::db::{Db, DbError};
+use crate::gateway::{Gateway, GatewayError, GatewayResult, Payment};
 use crate::metrics::Metrics;
 use crate::payouts::Payouts;
+use crate::schedule::Worker;
+use reconcile::Reconciler;
 
 pub use charge::{Charge, ChargeAnswer, ChargeError, ChargeId, ChargeOrder, ChargeState};
 pub use http::{WebhookPath, routes};
@@ -101,5 +103,49 @@ impl Payments {
     #[must_use]
     pub fn gateway_status(&self) -> GatewayStatus {
         self.gateway_status.clone()
+    }
+
+    /// Counts a call of the gateway, and notes whether it answers.
+    fn note_call(&self, question: &str, answer: &GatewayResult<Payment>) {
+        let label = match answer {
+            Ok(_) => "payment",
+            Err(GatewayError::Refused(_)) => "refused",
+            Err(GatewayError::NotFound) => "not_found",
+            Err(GatewayError::Misconfigured(_)) => "misconfigured",
+            Err(GatewayError::Unknown(_)) => "unknown",
+        };
+        let calls = &self.parts.metrics.payments.gateway_calls;
+        calls.with_label_values(&[question, label]).inc();
+        self.gateway_status.note(answer);
+        if let Err(GatewayError::Misconfigured(code)) = answer {
+            tracing::error!("the gateway refuses our settings or our {question}: {code}");
+        }
+    }
+
+    /// Stores a notification of the gateway and makes its charge due. What cannot be read is stored, too.
+    ///
+    /// # Errors
+    /// The database's: the gateway then sends it again.
+    pub async fn notify(&self, body: &[u8]) -> Result<(), DbError> {
+        webhook::notify(self, body).await
+    }
+
+    /// Reconciles what is due until the drain's soft token.
+    pub fn start(&self) {
+        Reconciler::new(self.clone()).start();
+    }
+
+    /// Reconciles what is due now, once; returns the number of rows.
+    ///
+    /// # Errors
+    /// What is due cannot be read.
+    pub async fn run_due(&self) -> Result<usize, DbError> {
+        Reconciler::new(self.clone()).run_due().await
+    }
+
+    /// The workers of the scheduled jobs.
+    #[must_use]
+    pub fn workers(&self) -> Vec<Worker> {
+        work::workers(self)
     }
 }

@@ -17,7 +17,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Payments;
-use super::charge::{ChargeId, Evidence, repo};
+use super::charge::{ChargeId, Evidence, confirm_again, repo};
+use super::suspense::give_back;
 use crate::db::row::column;
 use crate::db::{Abort, DbError, Lock, LockMode, Tx, WriteError};
 
@@ -92,23 +93,34 @@ struct Taken {
     lease: UnixMillis,
 }
 
-impl Payments {
+/// Runs due rows.
+#[derive(Clone, Debug)]
+pub(super) struct Reconciler {
+    payments: Payments,
+}
+
+impl Reconciler {
+    pub(super) const fn new(payments: Payments) -> Self {
+        Self { payments }
+    }
+
     /// Polls for due rows until the drain's soft token.
-    pub fn start(&self) {
-        let (payments, soft) = (self.clone(), self.parts.drain.soft());
-        drop(self.parts.drain.spawn_vital("reconciler", async move {
+    pub(super) fn start(self) {
+        let drain = self.payments.parts.drain.clone();
+        let soft = drain.soft();
+        drop(drain.spawn_vital("reconciler", async move {
             let permits = Arc::new(Semaphore::new(AT_ONCE * Queue::ALL.len()));
             let mut due = interval(POLL_EVERY);
             due.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut is_away = false;
             while soft.run_until_cancelled(due.tick()).await.is_some() {
-                match payments
+                match self
                     .take(permits.available_permits() / Queue::ALL.len())
                     .await
                 {
                     Ok(taken) => {
                         is_away = false;
-                        payments.spawn_all(taken, &permits);
+                        self.spawn_all(taken, &permits);
                     }
                     // Logged once per outage; polling goes on.
                     Err(error) if !is_away => {
@@ -125,7 +137,7 @@ impl Payments {
     ///
     /// # Errors
     /// What is due cannot be read.
-    pub async fn run_due(&self) -> Result<usize, DbError> {
+    pub(super) async fn run_due(&self) -> Result<usize, DbError> {
         let taken = self.take(AT_ONCE).await?;
         let count = taken.len();
         join_all(taken.into_iter().map(|row| self.run(row))).await;
@@ -138,9 +150,9 @@ impl Payments {
             let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
                 return;
             };
-            let payments = self.clone();
-            drop(self.parts.drain.spawn("reconcile", async move {
-                payments.run(row).await;
+            let reconciler = self.clone();
+            drop(self.payments.parts.drain.spawn("reconcile", async move {
+                reconciler.run(row).await;
                 drop(permit);
             }));
         }
@@ -149,12 +161,12 @@ impl Payments {
     /// Takes due rows, of each queue up to `limit`.
     async fn take(&self, limit: usize) -> Result<Vec<Taken>, DbError> {
         let mut taken = Vec::new();
-        let now = self.parts.db.now();
+        let now = self.payments.parts.db.now();
         for queue in Queue::ALL {
             let rows = query(queue.due())
                 .bind(now.get())
                 .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-                .fetch_all(&mut *self.parts.db.read().await?)
+                .fetch_all(&mut *self.payments.parts.db.read().await?)
                 .await?;
             let mut due = Vec::with_capacity(rows.len());
             for row in &rows {
@@ -165,9 +177,13 @@ impl Payments {
             }
             // In the order of the locks.
             due.sort_unstable();
-            let work = self.parts.db.write((queue, due), |(queue, due), tx| {
-                Box::pin(take_in(*queue, due, tx))
-            });
+            let work = self
+                .payments
+                .parts
+                .db
+                .write((queue, due), |(queue, due), tx| {
+                    Box::pin(take_in(*queue, due, tx))
+                });
             taken.extend(work.await.map_err(|error| match error {
                 WriteError::Refused(never) => match never {},
                 WriteError::Db(error) => error,
@@ -179,11 +195,11 @@ impl Payments {
     async fn run(&self, row: Taken) {
         let done = match row.queue {
             Queue::Charges => self.check_charge(row.id, row.lease).await,
-            Queue::Refunds => self.advance_refund(row.id, row.lease).await,
+            Queue::Refunds => self.payments.advance_refund(row.id, row.lease).await,
             Queue::Suspense => self.check_suspense(row.id, row.lease).await,
         };
         let outcome = if done.is_ok() { "done" } else { "failed" };
-        let checks = &self.parts.metrics.payments.checks;
+        let checks = &self.payments.parts.metrics.payments.checks;
         checks
             .with_label_values(&[row.queue.label(), outcome])
             .inc();
@@ -195,27 +211,30 @@ impl Payments {
 
     /// Queries the gateway for a charge's order, and confirms again where the gateway waits for it.
     async fn check_charge(&self, id: i64, lease: UnixMillis) -> Result<(), DbError> {
-        let Some(gateway) = self.parts.gateway.clone() else {
+        let Some(gateway) = self.payments.parts.gateway.clone() else {
             return Ok(());
         };
         let id: ChargeId = column_id(id)?;
-        let charge = repo::by_id(&mut *self.parts.db.read().await?, id).await?;
+        let charge = repo::by_id(&mut *self.payments.parts.db.read().await?, id).await?;
         let Some(charge) = charge else {
             return Ok(());
         };
         let answer = gateway.payment_of(&charge.order).await;
         let evidence = Evidence::Queried(answer);
-        let applied = self.apply(charge.id, evidence, Some(lease)).await?;
+        let applied = self
+            .payments
+            .apply(charge.id, evidence, Some(lease))
+            .await?;
         if applied.may_confirm {
             // The query's result has set the next time, so this one sets none.
-            self.confirm_again(&*gateway, &charge, lease).await?;
+            confirm_again(&self.payments, &*gateway, &charge, lease).await?;
         }
         Ok(())
     }
 
     async fn check_suspense(&self, id: i64, lease: UnixMillis) -> Result<(), DbError> {
-        match self.parts.gateway.clone() {
-            Some(gateway) => self.give_back(&*gateway, id, lease).await,
+        match self.payments.parts.gateway.clone() {
+            Some(gateway) => give_back(&self.payments, &*gateway, id, lease).await,
             None => Ok(()),
         }
     }

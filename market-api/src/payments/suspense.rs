@@ -134,66 +134,67 @@ async fn cancels_in(tx: &mut Tx<'_>, payment: &Payment) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-impl Payments {
-    /// Gives a payment in suspense back, if it is of a charge.
-    pub(super) async fn give_back(
-        &self,
-        gateway: &dyn Gateway,
-        id: i64,
-        lease: UnixMillis,
-    ) -> Result<(), DbError> {
-        let Some(held) = self.read_suspense(id).await? else {
-            return Ok(());
-        };
-        let rest = held.captured.checked_sub(held.canceled);
-        let answer = match (held.charge, rest.filter(|rest| *rest > Won::ZERO)) {
-            (Some(_), Some(rest)) => gateway.cancel(&cancel_of(&held, rest)).await,
-            _ => gateway.payment_of(&held.order).await,
-        };
-        // A replayed answer may be older than the payment.
-        let answer = match answer {
-            Ok(payment) => Ok(payment),
-            Err(_) => gateway.payment_of(&held.order).await,
-        };
-        let context = (held, answer, lease);
-        let settled = self.parts.db.write(context, |(held, answer, lease), tx| {
+/// Gives a payment in suspense back, if it is of a charge.
+pub(super) async fn give_back(
+    payments: &Payments,
+    gateway: &dyn Gateway,
+    id: i64,
+    lease: UnixMillis,
+) -> Result<(), DbError> {
+    let Some(held) = read_suspense(payments, id).await? else {
+        return Ok(());
+    };
+    let rest = held.captured.checked_sub(held.canceled);
+    let answer = match (held.charge, rest.filter(|rest| *rest > Won::ZERO)) {
+        (Some(_), Some(rest)) => gateway.cancel(&cancel_of(&held, rest)).await,
+        _ => gateway.payment_of(&held.order).await,
+    };
+    // A replayed answer may be older than the payment.
+    let answer = match answer {
+        Ok(payment) => Ok(payment),
+        Err(_) => gateway.payment_of(&held.order).await,
+    };
+    let context = (held, answer, lease);
+    let settled = payments
+        .parts
+        .db
+        .write(context, |(held, answer, lease), tx| {
             Box::pin(settle_in(held, answer, *lease, tx))
         });
-        Ok(settled.await?)
-    }
+    Ok(settled.await?)
+}
 
-    async fn read_suspense(&self, id: i64) -> Result<Option<Suspense>, DbError> {
-        let row = query(
-            "select id, payment_key, order_id, charge_id, captured, canceled, checks, created_at \
-             from suspense_payment where id = $1",
-        )
-        .bind(id)
-        .fetch_optional(&mut *self.parts.db.read().await?)
-        .await?;
-        Ok(row.as_ref().map(Suspense::read).transpose()?)
-    }
+async fn read_suspense(payments: &Payments, id: i64) -> Result<Option<Suspense>, DbError> {
+    let row = query(
+        "select id, payment_key, order_id, charge_id, captured, canceled, checks, created_at \
+         from suspense_payment where id = $1",
+    )
+    .bind(id)
+    .fetch_optional(&mut *payments.parts.db.read().await?)
+    .await?;
+    Ok(row.as_ref().map(Suspense::read).transpose()?)
+}
 
-    /// Finds out whether the gateway has captured money for an order that is not in the books.
-    ///
-    /// # Errors
-    /// The gateway's answer says nothing for certain, or the database's.
-    pub(super) async fn check_stray(&self, order: OrderId) -> Result<(), StrayError> {
-        let Some(gateway) = &self.parts.gateway else {
-            return Ok(());
-        };
-        let payment = match gateway.payment_of(&order).await {
-            Ok(payment) => payment,
-            Err(GatewayError::NotFound) => return Ok(()),
-            Err(error) => return Err(StrayError::Gateway(error)),
-        };
-        if payment.order != order || !payment.status.is_captured() {
-            return Ok(());
-        }
-        let held = self.parts.db.write(payment, |payment, tx| {
-            Box::pin(async move { Ok(hold_in(tx, None, payment).await?) })
-        });
-        held.await.map_err(|error| StrayError::Db(error.into()))
+/// Finds out whether the gateway has captured money for an order that is not in the books.
+///
+/// # Errors
+/// The gateway's answer says nothing for certain, or the database's.
+pub(super) async fn check_stray(payments: &Payments, order: OrderId) -> Result<(), StrayError> {
+    let Some(gateway) = &payments.parts.gateway else {
+        return Ok(());
+    };
+    let payment = match gateway.payment_of(&order).await {
+        Ok(payment) => payment,
+        Err(GatewayError::NotFound) => return Ok(()),
+        Err(error) => return Err(StrayError::Gateway(error)),
+    };
+    if payment.order != order || !payment.status.is_captured() {
+        return Ok(());
     }
+    let held = payments.parts.db.write(payment, |payment, tx| {
+        Box::pin(async move { Ok(hold_in(tx, None, payment).await?) })
+    });
+    held.await.map_err(|error| StrayError::Db(error.into()))
 }
 
 /// Why an unknown order could not be looked up.

@@ -9,6 +9,7 @@ use sqlx::query;
 
 use super::Payments;
 use super::charge::repo;
+use super::suspense::check_stray;
 use crate::db::{Abort, DbError, Tx};
 use crate::gateway::{OrderId, PaymentKey};
 use crate::schedule::{self, Due, HandlerError, Outcome};
@@ -51,32 +52,25 @@ struct Stored {
     body: String,
 }
 
-impl Payments {
-    /// Stores a notification and makes its charge due. What cannot be read is stored, too.
-    ///
-    /// # Errors
-    /// The database's: the gateway then sends it again.
-    pub async fn notify(&self, body: &[u8]) -> Result<(), DbError> {
-        let stored = read(body);
-        let known = self
-            .parts
-            .db
-            .write(stored, |stored, tx| Box::pin(store_in(stored, tx)));
-        let known = known.await?;
-        let label = if known { "known" } else { "unknown" };
-        let webhooks = &self.parts.metrics.payments.webhooks;
-        webhooks.with_label_values(&[label]).inc();
-        Ok(())
-    }
+/// See [`Payments::notify`].
+pub(super) async fn notify(payments: &Payments, body: &[u8]) -> Result<(), DbError> {
+    let stored = read(body);
+    let db = &payments.parts.db;
+    let known = db.write(stored, |stored, tx| Box::pin(store_in(stored, tx)));
+    let known = known.await?;
+    let label = if known { "known" } else { "unknown" };
+    let webhooks = &payments.parts.metrics.payments.webhooks;
+    webhooks.with_label_values(&[label]).inc();
+    Ok(())
+}
 
-    /// Looks an unknown order up at the gateway.
-    pub(super) async fn run_stray(&self, due: &Due) -> Result<Outcome, HandlerError> {
-        if let Ok(order) = OrderId::try_from(due.key.clone()) {
-            let checked = self.check_stray(order).await;
-            checked.map_err(|error| HandlerError(error.to_string()))?;
-        }
-        Ok(Outcome::Done)
+/// Looks an unknown order up at the gateway.
+pub(super) async fn run_stray(payments: &Payments, due: &Due) -> Result<Outcome, HandlerError> {
+    if let Ok(order) = OrderId::try_from(due.key.clone()) {
+        let checked = check_stray(payments, order).await;
+        checked.map_err(|error| HandlerError(error.to_string()))?;
     }
+    Ok(Outcome::Done)
 }
 
 fn read(body: &[u8]) -> Stored {

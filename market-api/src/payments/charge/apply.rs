@@ -62,55 +62,34 @@ struct Next {
     may_confirm: bool,
 }
 
-impl Payments {
-    /// Applies what the gateway said to a charge.
-    ///
-    /// # Errors
-    /// The database's.
-    pub(in crate::payments) async fn apply(
-        &self,
-        charge: ChargeId,
-        evidence: Evidence,
-        lease: Option<UnixMillis>,
-    ) -> Result<Applied, DbError> {
-        self.note(&evidence);
-        let context = Context {
-            charge,
-            evidence,
-            lease,
-        };
-        let applied = self
-            .parts
-            .db
-            .write(context, |context, tx| Box::pin(apply_in(context, tx)));
-        Ok(applied.await?)
-    }
+/// Applies what the gateway said to a charge.
+///
+/// # Errors
+/// The database's.
+pub(in crate::payments) async fn apply(
+    payments: &Payments,
+    charge: ChargeId,
+    evidence: Evidence,
+    lease: Option<UnixMillis>,
+) -> Result<Applied, DbError> {
+    note(payments, &evidence);
+    let context = Context {
+        charge,
+        evidence,
+        lease,
+    };
+    let db = &payments.parts.db;
+    let applied = db.write(context, |context, tx| Box::pin(apply_in(context, tx)));
+    Ok(applied.await?)
+}
 
-    fn note(&self, evidence: &Evidence) {
-        let (question, answer) = match evidence {
-            Evidence::Confirmed(answer) => ("confirm", answer),
-            Evidence::ConfirmedAgain(answer) => ("confirm_again", answer),
-            Evidence::Queried(answer) => ("query", answer),
-        };
-        self.note_call(question, answer);
-    }
-
-    /// Counts a call of the gateway, and notes whether it answers.
-    pub(in crate::payments) fn note_call(&self, question: &str, answer: &GatewayResult<Payment>) {
-        let label = match answer {
-            Ok(_) => "payment",
-            Err(GatewayError::Refused(_)) => "refused",
-            Err(GatewayError::NotFound) => "not_found",
-            Err(GatewayError::Misconfigured(_)) => "misconfigured",
-            Err(GatewayError::Unknown(_)) => "unknown",
-        };
-        let calls = &self.parts.metrics.payments.gateway_calls;
-        calls.with_label_values(&[question, label]).inc();
-        self.gateway_status.note(answer);
-        if let Err(GatewayError::Misconfigured(code)) = answer {
-            tracing::error!("the gateway refuses our settings or our {question}: {code}");
-        }
-    }
+fn note(payments: &Payments, evidence: &Evidence) {
+    let (question, answer) = match evidence {
+        Evidence::Confirmed(answer) => ("confirm", answer),
+        Evidence::ConfirmedAgain(answer) => ("confirm_again", answer),
+        Evidence::Queried(answer) => ("query", answer),
+    };
+    payments.note_call(question, answer);
 }
 
 async fn apply_in(

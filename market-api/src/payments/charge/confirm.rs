@@ -5,6 +5,7 @@ use std::time::Duration;
 use shared::clock::UnixMillis;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::apply::apply;
 use super::{
     Charge, ChargeAnswer, ChargeError, ChargeId, ChargeOrder, ChargeState, Evidence, repo,
 };
@@ -31,97 +32,98 @@ enum Begun {
     Before(Charge),
 }
 
-impl Payments {
-    /// Confirms a payment and credits its amount. The same order again gets the same answer; the gateway is
-    /// called once.
-    ///
-    /// # Errors
-    /// See [`ChargeError`].
-    pub async fn charge(&self, order: ChargeOrder) -> Result<ChargeAnswer, ChargeError> {
-        let Some(gateway) = self.parts.gateway.clone() else {
-            return Err(ChargeError::NoGateway);
-        };
-        let until = Instant::now() + WAIT_MAX;
-        let permit = self.confirms.clone().try_acquire_owned();
-        let permit = permit.map_err(|_full| ChargeError::Busy)?;
-        let begun = self
-            .parts
-            .db
-            .write(order.clone(), |order, tx| Box::pin(begin_in(order, tx)));
-        let (id, lease) = match begun.await.map_err(WriteError::into_domain)? {
-            Begun::Now { id, lease } => (id, lease),
-            Begun::Before(charge) => {
-                drop(permit);
-                return self.wait(charge, until).await;
-            }
-        };
-        let payments = self.clone();
-        // A client that leaves does not stop it.
-        let confirming = self.parts.drain.spawn("charge", async move {
-            let _permit = permit;
-            let answer = gateway.confirm(&request(&order)).await;
-            let evidence = Evidence::Confirmed(answer);
-            payments.apply(id, evidence, Some(lease)).await.map(drop)
-        });
-        // Without an outcome the money may be captured: the client must not pay again.
-        match timeout_at(until, confirming).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => {
-                tracing::error!(charge = id.get(), "an answer is not stored: {error}");
-                return Ok(ChargeAnswer::BeingVerified);
-            }
-            Ok(Err(_panicked)) => return Ok(ChargeAnswer::BeingVerified),
-            Err(_elapsed) => return Ok(ChargeAnswer::BeingVerified),
+/// See [`Payments::charge`].
+pub(super) async fn charge(
+    payments: &Payments,
+    order: ChargeOrder,
+) -> Result<ChargeAnswer, ChargeError> {
+    let Some(gateway) = payments.parts.gateway.clone() else {
+        return Err(ChargeError::NoGateway);
+    };
+    let until = Instant::now() + WAIT_MAX;
+    let permit = payments.confirms.clone().try_acquire_owned();
+    let permit = permit.map_err(|_full| ChargeError::Busy)?;
+    let begun = payments
+        .parts
+        .db
+        .write(order.clone(), |order, tx| Box::pin(begin_in(order, tx)));
+    let (id, lease) = match begun.await.map_err(WriteError::into_domain)? {
+        Begun::Now { id, lease } => (id, lease),
+        Begun::Before(charge) => {
+            drop(permit);
+            return wait(payments, charge, until).await;
         }
-        match self.read_charge(id).await {
-            Ok(charge) => answer_of(&charge).unwrap_or(Ok(ChargeAnswer::BeingVerified)),
-            Err(_away) => Ok(ChargeAnswer::BeingVerified),
-        }
-    }
-
-    /// Waits until a charge that another request confirms has an outcome.
-    async fn wait(&self, mut charge: Charge, until: Instant) -> Result<ChargeAnswer, ChargeError> {
-        let permit = self.waiters.try_acquire();
-        loop {
-            if let Some(answer) = answer_of(&charge) {
-                return answer;
-            }
-            // A deposit may take days.
-            let is_waiting = charge.state == ChargeState::Waiting;
-            if is_waiting || permit.is_err() || Instant::now() + READ_EVERY > until {
-                return Ok(ChargeAnswer::BeingVerified);
-            }
-            sleep(READ_EVERY).await;
-            charge = self.read_charge(charge.id).await?;
-        }
-    }
-
-    async fn read_charge(&self, id: ChargeId) -> Result<Charge, DbError> {
-        let charge = repo::by_id(&mut *self.parts.db.read().await?, id).await?;
-        charge.ok_or_else(|| DbError::Defect(format!("charge {} is gone", id.get())))
-    }
-
-    /// Repeats a confirmation under its key.
-    pub(in crate::payments) async fn confirm_again(
-        &self,
-        gateway: &dyn Gateway,
-        charge: &Charge,
-        lease: UnixMillis,
-    ) -> Result<(), DbError> {
-        let Some(key) = charge.key.clone() else {
-            return Ok(());
-        };
-        let order = ChargeOrder {
-            member: charge.member,
-            key,
-            order: charge.order.clone(),
-            amount: charge.amount,
-        };
+    };
+    let own = payments.clone();
+    // A client that leaves does not stop it.
+    let confirming = payments.parts.drain.spawn("charge", async move {
+        let _permit = permit;
         let answer = gateway.confirm(&request(&order)).await;
-        let evidence = Evidence::ConfirmedAgain(answer);
-        self.apply(charge.id, evidence, Some(lease)).await?;
-        Ok(())
+        let evidence = Evidence::Confirmed(answer);
+        apply(&own, id, evidence, Some(lease)).await.map(drop)
+    });
+    // Without an outcome the money may be captured: the client must not pay again.
+    match timeout_at(until, confirming).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => {
+            tracing::error!(charge = id.get(), "an answer is not stored: {error}");
+            return Ok(ChargeAnswer::BeingVerified);
+        }
+        Ok(Err(_panicked)) => return Ok(ChargeAnswer::BeingVerified),
+        Err(_elapsed) => return Ok(ChargeAnswer::BeingVerified),
     }
+    match read_charge(payments, id).await {
+        Ok(charge) => answer_of(&charge).unwrap_or(Ok(ChargeAnswer::BeingVerified)),
+        Err(_away) => Ok(ChargeAnswer::BeingVerified),
+    }
+}
+
+/// Waits until a charge that another request confirms has an outcome.
+async fn wait(
+    payments: &Payments,
+    mut charge: Charge,
+    until: Instant,
+) -> Result<ChargeAnswer, ChargeError> {
+    let permit = payments.waiters.try_acquire();
+    loop {
+        if let Some(answer) = answer_of(&charge) {
+            return answer;
+        }
+        // A deposit may take days.
+        let is_waiting = charge.state == ChargeState::Waiting;
+        if is_waiting || permit.is_err() || Instant::now() + READ_EVERY > until {
+            return Ok(ChargeAnswer::BeingVerified);
+        }
+        sleep(READ_EVERY).await;
+        charge = read_charge(payments, charge.id).await?;
+    }
+}
+
+async fn read_charge(payments: &Payments, id: ChargeId) -> Result<Charge, DbError> {
+    let charge = repo::by_id(&mut *payments.parts.db.read().await?, id).await?;
+    charge.ok_or_else(|| DbError::Defect(format!("charge {} is gone", id.get())))
+}
+
+/// Repeats a confirmation under its key.
+pub(in crate::payments) async fn confirm_again(
+    payments: &Payments,
+    gateway: &dyn Gateway,
+    charge: &Charge,
+    lease: UnixMillis,
+) -> Result<(), DbError> {
+    let Some(key) = charge.key.clone() else {
+        return Ok(());
+    };
+    let order = ChargeOrder {
+        member: charge.member,
+        key,
+        order: charge.order.clone(),
+        amount: charge.amount,
+    };
+    let answer = gateway.confirm(&request(&order)).await;
+    let evidence = Evidence::ConfirmedAgain(answer);
+    apply(payments, charge.id, evidence, Some(lease)).await?;
+    Ok(())
 }
 
 /// The answer of a charge whose outcome is known.

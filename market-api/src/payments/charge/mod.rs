@@ -16,7 +16,8 @@ use crate::db::row::{Column, TextColumn};
 use crate::gateway::{OrderId, PaymentKey};
 use crate::payments::Payments;
 
-pub(super) use apply::Evidence;
+pub(super) use apply::{Applied, Evidence};
+pub(super) use confirm::confirm_again;
 pub(super) use retry::pause as retry_pause;
 
 /// A charge's row.
@@ -195,6 +196,55 @@ pub enum ChargeError {
 }
 
 impl Payments {
+    /// Saves an order with its amount. The order belongs to its first saver, who may replace the amount until
+    /// the payment is confirmed.
+    ///
+    /// # Errors
+    /// [`ChargeError::Amount`], [`ChargeError::Mismatch`], [`ChargeError::TooMany`], or the database's.
+    pub async fn save_order(
+        &self,
+        member: MemberId,
+        order: OrderId,
+        amount: Won,
+    ) -> Result<(), ChargeError> {
+        order::save(&self.parts.db, member, order, amount).await
+    }
+
+    /// Verifies that this order of the member's has this amount.
+    ///
+    /// # Errors
+    /// [`ChargeError::Mismatch`], or the database's.
+    pub async fn verify_order(
+        &self,
+        member: MemberId,
+        order: &OrderId,
+        amount: Won,
+    ) -> Result<(), ChargeError> {
+        order::verify(&self.parts.db, member, order, amount).await
+    }
+
+    /// Confirms a payment and credits its amount. The same order again gets the same answer; the gateway is
+    /// called once.
+    ///
+    /// # Errors
+    /// See [`ChargeError`].
+    pub async fn charge(&self, order: ChargeOrder) -> Result<ChargeAnswer, ChargeError> {
+        confirm::charge(self, order).await
+    }
+
+    /// Applies what the gateway said to a charge.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn apply(
+        &self,
+        charge: ChargeId,
+        evidence: Evidence,
+        lease: Option<UnixMillis>,
+    ) -> Result<Applied, DbError> {
+        apply::apply(self, charge, evidence, lease).await
+    }
+
     /// A member's charges below an id, newest first: one more than `size`.
     ///
     /// # Errors

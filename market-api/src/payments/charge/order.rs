@@ -6,9 +6,8 @@ use shared::ids::MemberId;
 use shared::money::Won;
 
 use super::{ChargeError, repo};
-use crate::db::{Abort, Tx, WriteError};
+use crate::db::{Abort, Db, Tx, WriteError};
 use crate::gateway::OrderId;
-use crate::payments::Payments;
 
 /// Bound of a charge in won.
 const AMOUNT_MAX: i64 = 10_000_000;
@@ -28,48 +27,40 @@ struct NewOrder {
     amount: Won,
 }
 
-impl Payments {
-    /// Saves an order with its amount. The order belongs to its first saver, who may replace the amount until
-    /// the payment is confirmed.
-    ///
-    /// # Errors
-    /// [`ChargeError::Amount`], [`ChargeError::Mismatch`], [`ChargeError::TooMany`], or the database's.
-    pub async fn save_order(
-        &self,
-        member: MemberId,
-        order: OrderId,
-        amount: Won,
-    ) -> Result<(), ChargeError> {
-        if !(1..=AMOUNT_MAX).contains(&amount.get()) {
-            return Err(ChargeError::Amount);
-        }
-        let new = NewOrder {
-            member,
-            order,
-            amount,
-        };
-        let saved = self
-            .parts
-            .db
-            .write(new, |new, tx| Box::pin(save_in(new, tx)));
-        saved.await.map_err(WriteError::into_domain)
+/// See [`Payments::save_order`].
+///
+/// [`Payments::save_order`]: crate::payments::Payments::save_order
+pub(super) async fn save(
+    db: &Db,
+    member: MemberId,
+    order: OrderId,
+    amount: Won,
+) -> Result<(), ChargeError> {
+    if !(1..=AMOUNT_MAX).contains(&amount.get()) {
+        return Err(ChargeError::Amount);
     }
+    let new = NewOrder {
+        member,
+        order,
+        amount,
+    };
+    let saved = db.write(new, |new, tx| Box::pin(save_in(new, tx)));
+    saved.await.map_err(WriteError::into_domain)
+}
 
-    /// Verifies that this order of the member's has this amount.
-    ///
-    /// # Errors
-    /// [`ChargeError::Mismatch`], or the database's.
-    pub async fn verify_order(
-        &self,
-        member: MemberId,
-        order: &OrderId,
-        amount: Won,
-    ) -> Result<(), ChargeError> {
-        let charge = repo::by_order(&mut *self.parts.db.read().await?, order).await;
-        let charge = charge.map_err(|error| ChargeError::Db(error.into()))?;
-        let is_it = charge.is_some_and(|it| it.member == member && it.amount == amount);
-        is_it.then_some(()).ok_or(ChargeError::Mismatch)
-    }
+/// See [`Payments::verify_order`].
+///
+/// [`Payments::verify_order`]: crate::payments::Payments::verify_order
+pub(super) async fn verify(
+    db: &Db,
+    member: MemberId,
+    order: &OrderId,
+    amount: Won,
+) -> Result<(), ChargeError> {
+    let charge = repo::by_order(&mut *db.read().await?, order).await;
+    let charge = charge.map_err(|error| ChargeError::Db(error.into()))?;
+    let is_it = charge.is_some_and(|it| it.member == member && it.amount == amount);
+    is_it.then_some(()).ok_or(ChargeError::Mismatch)
 }
 
 async fn save_in(new: &NewOrder, tx: &mut Tx<'_>) -> Result<(), Abort<ChargeError>> {
