@@ -30,11 +30,13 @@ on_both! {
     webhook_queries_a_charge_once_in_five_seconds,
     without_a_gateway_nothing_is_charged,
     orders_of_a_day_are_limited,
+    refunds_are_listed_page_by_page,
 }
 
 pub(crate) const SAVE: &str = "/api/payments/save-amount";
 pub(crate) const VERIFY: &str = "/api/payments/verify-amount";
 pub(crate) const CHARGE: &str = "/api/payments/charge";
+const REFUND: &str = "/api/payments/refund";
 const CHARGES: &str = "/api/payments/charges?size=20";
 
 /// An order id in the front end's form.
@@ -593,6 +595,49 @@ async fn fill_orders(site: &Site, who: &Cookies) {
     .await;
 }
 
+async fn refunds_are_listed_page_by_page(on: On) {
+    let site = Site::start(on).await;
+    let who = site.log_in("kakao", 1).await;
+    let order = order("41");
+    save(&site, &who, &order, 1_000).await.is(200, 0);
+    let key = site.toss.authorize(&order, 1_000, How::Card);
+    charge(&site, &who, &key, &order, 1_000).await.is(200, 0);
+    for (nth, remain) in [(1, 700), (2, 400), (3, 100)] {
+        let accepted = refund(&site, &who, &format!("request-{nth}"), 300).await;
+        accepted.is(200, 0);
+        assert_eq!(accepted.json()["data"]["remainCash"], json!(remain));
+    }
+    eventually("the refunds are paid", async || {
+        // Two cancels of a charge keep their distance.
+        site.clock.advance(Duration::from_secs(1));
+        site.number("select count(*) from refund where state = 'DONE'")
+            .await
+            == 3
+    })
+    .await;
+    let (mut listed, mut after) = (Vec::new(), 0);
+    loop {
+        let path = format!("/api/payments/refunds?size=2&cursorId={after}");
+        let page = site.data(&who, &path).await;
+        for row in page["data"].as_array().unwrap() {
+            let sums = ["amount", "canceled", "paidOut", "returned"];
+            assert_eq!(sums.map(|sum| row[sum].clone()), [300, 300, 0, 0]);
+            assert_eq!(row["state"], json!("DONE"));
+            listed.push(row["requestId"].as_str().unwrap().to_owned());
+        }
+        match page["pageInfo"]["nextCursorId"].as_u64() {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    assert_eq!(listed, ["request-3", "request-2", "request-1"]);
+    // Another member has none.
+    let other = site.log_in("naver", 3).await;
+    let page = site.data(&other, "/api/payments/refunds?size=9").await;
+    assert_eq!(page["data"], json!([]));
+    close(&site).await;
+}
+
 /// Valid requests for each operation: the charge is of an order that nobody saved.
 pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
     let saved = json!({"orderId": "order-contract", "amount": 1_000});
@@ -600,6 +645,12 @@ pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
         (Method::POST, SAVE, Some(saved.clone())),
         (Method::POST, VERIFY, Some(saved)),
         (Method::GET, "/api/payments/charges?size=2", None),
+        (
+            Method::POST,
+            REFUND,
+            Some(json!({"requestId": "contract", "refundAmount": 1})),
+        ),
+        (Method::GET, "/api/payments/refunds?size=2", None),
     ]
 }
 
@@ -618,6 +669,7 @@ pub(crate) async fn answers(site: &Site, who: &Cookies, blocked: &Cookies) {
     ask.body("x".repeat(1 << 20)).send().await.is(413, 1008);
     charge(site, who, &key, &order, 1_000).await.is(200, 0);
     charge(site, who, &key, &order, 1_001).await.is(400, 5003);
+    refunds(site, who).await;
     let down = FaultPlan {
         confirm: Rates {
             lost_before: 1_000,
@@ -643,4 +695,55 @@ pub(crate) async fn answers(site: &Site, who: &Cookies, blocked: &Cookies) {
     charge(&without, who, &key, &lost, 1_000)
         .await
         .is(503, 1010);
+    refund(&without, who, "without", 1).await.is(503, 1010);
+}
+
+async fn refund(site: &Site, who: &Cookies, request: &str, amount: i64) -> Answer {
+    let body = json!({"requestId": request, "refundAmount": amount});
+    post(site, who, REFUND, &body).await
+}
+
+/// The documented answers about refunds, of a member with some cash.
+async fn refunds(site: &Site, who: &Cookies) {
+    let had = cash(site, who).await;
+    let first = refund(site, who, "r", 1).await;
+    first.is(200, 0);
+    assert_eq!(
+        first.json()["data"],
+        json!({"refundPrice": 1, "remainCash": had - 1})
+    );
+    let again = refund(site, who, "r", 1).await;
+    assert_eq!((again.status, &again.text), (200, &first.text));
+    refund(site, who, "r", 2).await.is(400, 5005);
+    refund(site, who, "", 1).await.is(400, 5004);
+    for amount in [0, -1, i64::MIN, had, i64::MAX] {
+        refund(site, who, "other", amount).await.is(400, 5007);
+    }
+    let beyond = r#"{"requestId": "other", "refundAmount": 9223372036854775808}"#;
+    for body in [
+        beyond,
+        r#"{"refundAmount": 1}"#,
+        r#"{"requestId": "other"}"#,
+    ] {
+        let ask = site.ask(Method::POST, REFUND).by(who);
+        ask.body(body).send().await.is(400, 1006);
+    }
+    let get = site.ask(Method::GET, "/api/payments/refunds?size=0");
+    get.by(who).send().await.is(400, 1006);
+    // 50 of a day, in rows that are not open.
+    let id = site.id(who).await;
+    site.sql(&format!(
+        "with recursive n (nth) as (select 2 union all select nth + 1 from n where nth < 50) \
+         insert into trade (member_id, kind, price, month, created_at) \
+         select {id}, 'REFUND', 0, 202611, 1 from n"
+    ))
+    .await;
+    site.sql(&format!(
+        "insert into refund (member_id, request_id, amount, charged, earned, returned_charged, \
+         remain_cash, state, trade_id, created_at) \
+         select {id}, 'day ' || id, 1, 1, 0, 1, 0, 'DONE', id, \
+         (select max(created_at) from refund) from trade where kind = 'REFUND' and price = 0"
+    ))
+    .await;
+    refund(site, who, "one too many", 1).await.is(429, 1009);
 }
