@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use reqwest::Url;
 use shared::clock::Clock;
 use shared::drain::{Drain, on_stop_signals};
 use shared::ids::MemberId;
@@ -63,6 +64,7 @@ pub struct Market {
     chats: Chats,
     payments: Payments,
     webhook: Option<WebhookPath>,
+    pay_page: Option<Url>,
 }
 
 impl Market {
@@ -171,6 +173,7 @@ impl Market {
             chats,
             payments,
             webhook: config.payments.toss_webhook_secret.clone().map(WebhookPath),
+            pay_page: config.payments.pay_page_url.clone(),
         })
     }
 

@@ -34,6 +34,7 @@ impl Market {
             .merge(payments::routes(
                 self.payments.clone(),
                 self.webhook.clone(),
+                self.pay_page.clone(),
             ))
             .merge(admin::routes(Admins::new(db.clone())))
             .layer(Extension(self.auth.clone()))

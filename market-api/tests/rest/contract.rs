@@ -55,6 +55,7 @@ pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
         (get.clone(), "/api/members/selling-data/sold", None),
         (get.clone(), "/api/members/export", None),
         (get.clone(), "/api/plans/my-data", None),
+        (get.clone(), "/api/payments/checkout", None),
         (get, "/api/trades/mobile-data/scrap?dataAmount=0.1", None),
         (post.clone(), "/api/members/role", None),
         (
