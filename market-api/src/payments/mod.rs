@@ -8,11 +8,12 @@
 //! ```
 //!
 //! The gateway is called outside of transactions, and an answer that is not certain is a state of its own:
-//! UNKNOWN, until the gateway's view of the order says more. One function credits (`charge::apply`), whoever
+//! UNKNOWN, until the gateway's view of the order says more. One function credits (`capture::apply`), whoever
 //! calls it (`money.md`, "Charge").
 //!
 //! What this module does not do: change wallets or insert trades by itself; `cash` and `trades` do.
 
+mod capture;
 mod charge;
 mod http;
 pub mod operate;
@@ -36,7 +37,8 @@ use crate::payouts::Payouts;
 use crate::schedule::Worker;
 use reconcile::Reconciler;
 
-pub use charge::{Charge, ChargeAnswer, ChargeError, ChargeId, ChargeOrder, ChargeState};
+pub use capture::{ChargeAnswer, ChargeError, ChargeOrder};
+pub use charge::{Charge, ChargeId, ChargeState};
 pub use http::{WebhookPath, routes};
 pub use refund::{
     RefundAnswer, RefundError, RefundId, RefundOrder, RefundState, RefundSummary, RequestId,

@@ -17,7 +17,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Payments;
-use super::charge::{ChargeId, Evidence, confirm_again, repo};
+use super::capture::confirm_again;
+use super::charge::{ChargeId, Evidence, repo};
 use super::suspense::give_back;
 use crate::db::row::column;
 use crate::db::{Abort, DbError, Lock, LockMode, Tx, WriteError};

@@ -107,7 +107,7 @@ pub(in crate::payments) async fn lock(tx: &mut Tx<'_>, id: ChargeId) -> Sql<Char
 }
 
 /// The orders that a member saved after a time, of the newest `limit`.
-pub(super) async fn count_since(
+pub(in crate::payments) async fn count_since(
     tx: &mut Tx<'_>,
     member: MemberId,
     since: UnixMillis,
@@ -127,7 +127,7 @@ pub(super) async fn count_since(
 
 /// Saves an order, or replaces its amount; false if it is another member's, or has another amount that cannot be
 /// replaced any more.
-pub(super) async fn save(
+pub(in crate::payments) async fn save(
     tx: &mut Tx<'_>,
     member: MemberId,
     order: &OrderId,
@@ -150,7 +150,11 @@ pub(super) async fn save(
 }
 
 /// Claims a payment for the charge of an order; false if it pays another charge.
-pub(super) async fn claim_key(tx: &mut Tx<'_>, key: &PaymentKey, id: ChargeId) -> Sql<bool> {
+pub(in crate::payments) async fn claim_key(
+    tx: &mut Tx<'_>,
+    key: &PaymentKey,
+    id: ChargeId,
+) -> Sql<bool> {
     let row = query(
         "insert into payment_key (key, charge_id) values ($1, $2) \
          on conflict (key) do update set charge_id = excluded.charge_id \
@@ -164,7 +168,7 @@ pub(super) async fn claim_key(tx: &mut Tx<'_>, key: &PaymentKey, id: ChargeId) -
 }
 
 /// Begins the confirmation of a charge that none has begun; false if the state is another by now.
-pub(super) async fn begin(
+pub(in crate::payments) async fn begin(
     tx: &mut Tx<'_>,
     id: ChargeId,
     key: &PaymentKey,
@@ -188,7 +192,7 @@ pub(super) async fn begin(
 }
 
 /// Marks a charge as captured, with its trade.
-pub(super) async fn capture(
+pub(in crate::payments) async fn capture(
     tx: &mut Tx<'_>,
     id: ChargeId,
     payment: &Payment,
@@ -213,14 +217,18 @@ pub(super) async fn capture(
 
 /// The changes of a charge that is not captured.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Progress<'a> {
-    pub(super) state: ChargeState,
-    pub(super) due_at: Option<UnixMillis>,
-    pub(super) code: Option<&'a str>,
-    pub(super) needs_attention: bool,
+pub(in crate::payments) struct Progress<'a> {
+    pub(in crate::payments) state: ChargeState,
+    pub(in crate::payments) due_at: Option<UnixMillis>,
+    pub(in crate::payments) code: Option<&'a str>,
+    pub(in crate::payments) needs_attention: bool,
 }
 
-pub(super) async fn set_state(tx: &mut Tx<'_>, id: ChargeId, to: Progress<'_>) -> Sql<()> {
+pub(in crate::payments) async fn set_state(
+    tx: &mut Tx<'_>,
+    id: ChargeId,
+    to: Progress<'_>,
+) -> Sql<()> {
     query(
         "update charge set state = $2, due_at = coalesce($3, due_at), last_code = $4, \
          needs_attention = $5 where id = $1",
@@ -236,7 +244,7 @@ pub(super) async fn set_state(tx: &mut Tx<'_>, id: ChargeId, to: Progress<'_>) -
 }
 
 /// Sets the next query, unless it was changed since `lease`: a webhook has asked for one meanwhile.
-pub(super) async fn set_next_check(
+pub(in crate::payments) async fn set_next_check(
     tx: &mut Tx<'_>,
     id: ChargeId,
     lease: Option<UnixMillis>,

@@ -5,9 +5,10 @@ use std::time::Duration;
 use shared::ids::MemberId;
 use shared::money::Won;
 
-use super::{ChargeError, repo};
+use super::ChargeError;
 use crate::db::{Abort, Db, Tx, WriteError};
 use crate::gateway::OrderId;
+use crate::payments::charge::repo;
 
 /// Bound of a charge in won.
 const AMOUNT_MAX: i64 = 10_000_000;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use shared::clock::UnixMillis;
 use shared::event::{CashMoved, Event};
 
-use super::repo::{self, Progress};
-use super::{Charge, ChargeId, ChargeState, retry};
 use crate::cash::{self, Account, Bucket, JournalKind, Posting};
 use crate::db::{Abort, DbError, Tx, defect};
-use crate::gateway::{GatewayError, GatewayResult, Payment, PaymentStatus};
+use crate::gateway::{GatewayError, Payment, PaymentStatus};
 use crate::outbox::{self, NewEvent};
+use crate::payments::charge::repo::{self, Progress};
+use crate::payments::charge::{Applied, Charge, ChargeId, ChargeState, Evidence, retry};
 use crate::payments::refund::cancels::apply_cancels_in;
 use crate::payments::{Payments, suspense};
 use crate::trades;
@@ -24,26 +24,6 @@ const CONFIRM_TIME: Duration = Duration::from_secs(9 * 60);
 
 /// Time between the end of a deposit's time and the query that sees it.
 const DUE_MARGIN: Duration = Duration::from_secs(60);
-
-/// What the gateway said, and to which question.
-#[derive(Clone, Debug)]
-pub(in crate::payments) enum Evidence {
-    /// The answer to the first confirmation. A refusal is certain.
-    Confirmed(GatewayResult<Payment>),
-    /// The answer to a repeated confirmation. A refusal may be of the repetition only.
-    ConfirmedAgain(GatewayResult<Payment>),
-    /// The answer to a query.
-    Queried(GatewayResult<Payment>),
-}
-
-/// The charge afterwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::payments) struct Applied {
-    /// Its state.
-    pub(in crate::payments) state: ChargeState,
-    /// Whether the gateway still waits for the confirmation, so that it may be repeated.
-    pub(in crate::payments) may_confirm: bool,
-}
 
 /// The input of the transaction.
 #[derive(Debug)]

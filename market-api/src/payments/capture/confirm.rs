@@ -6,12 +6,11 @@ use shared::clock::UnixMillis;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::apply::apply;
-use super::{
-    Charge, ChargeAnswer, ChargeError, ChargeId, ChargeOrder, ChargeState, Evidence, repo,
-};
+use super::{ChargeAnswer, ChargeError, ChargeOrder};
 use crate::db::{Abort, DbError, Tx, WriteError};
 use crate::gateway::{ConfirmRequest, Gateway, IdempotencyKey, OrderId};
 use crate::payments::Payments;
+use crate::payments::charge::{Charge, ChargeId, ChargeState, Evidence, repo};
 
 /// Time that a client waits for the gateway; then the answer is "being verified".
 const WAIT_MAX: Duration = Duration::from_secs(8);
