@@ -73,6 +73,7 @@ pub mod payments;
 pub mod payouts;
 pub mod plans;
 pub mod products;
+pub mod receipts;
 pub mod relay;
 pub mod schedule;
 pub mod scrap;

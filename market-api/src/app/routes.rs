@@ -9,6 +9,7 @@ use super::Market;
 use crate::account::{self, Account};
 use crate::admin::{self, Admins};
 use crate::cash::{self, Cash};
+use crate::receipts::{self, Receipts};
 use crate::scrap::{self, Scrap};
 use crate::{auth, chats, images, login, members, payments, products, trades};
 
@@ -36,6 +37,7 @@ impl Market {
                 self.webhook.clone(),
                 self.pay_page.clone(),
             ))
+            .merge(receipts::routes(Receipts::new(db.clone())))
             .merge(admin::routes(Admins::new(db.clone())))
             .layer(Extension(self.auth.clone()))
     }

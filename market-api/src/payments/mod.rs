@@ -17,6 +17,7 @@ mod capture;
 mod charge;
 mod http;
 pub mod operate;
+mod receipt;
 mod reconcile;
 mod refund;
 mod status;
@@ -40,6 +41,7 @@ use reconcile::Reconciler;
 pub use capture::{ChargeAnswer, ChargeError, ChargeOrder};
 pub use charge::{Charge, ChargeId, ChargeState};
 pub use http::{WebhookPath, routes};
+pub use receipt::{ChargeRecord, LegRecord, RefundRecord, charge_of, refund_of};
 pub use refund::{
     RefundAnswer, RefundError, RefundId, RefundOrder, RefundState, RefundSummary, RequestId,
 };

@@ -27,6 +27,7 @@ mod payments;
 mod products;
 mod program;
 mod raw;
+mod receipts;
 mod scrap;
 mod session;
 mod site;

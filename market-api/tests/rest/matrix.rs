@@ -42,10 +42,11 @@ enum Thing {
     Wifi,
     Hotspot,
     Order,
+    Trade,
 }
 
 use Right::{Everybody, NotOwner, Operators, Owner};
-use Thing::{Data, Hotspot, Member, Order, Wifi};
+use Thing::{Data, Hotspot, Member, Order, Trade, Wifi};
 
 const NOT_MINE: Right = Owner(400, 3004);
 const OTHERS: Right = NotOwner(400, 8000);
@@ -55,13 +56,14 @@ const PAYERS: Right = Owner(400, 5003);
 
 /// The owner's order.
 const ORDER: &str = "order-of-the-owner";
+const NO_TRADE: Right = Owner(400, 4000);
 
 type Operation = (&'static str, &'static str, Thing, Right);
 
 /// Every operation with an id: method, path and query, resource, right. An operation of the document that is
 /// missing here fails the test: a new one must be added with its right.
 #[rustfmt::skip]
-const OPERATIONS: [Operation; 24] = [
+const OPERATIONS: [Operation; 25] = [
     ("GET", "/api/members/info?memberId={id}", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=ACTIVE", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=SOLD_OUT", Member, Everybody),
@@ -83,6 +85,7 @@ const OPERATIONS: [Operation; 24] = [
     ("POST", "/api/trades/mobile-data/scrap", Data, BUYERS),
     ("POST", "/api/trades/wifi", Wifi, BUYERS),
     ("POST", "/api/trades/hotspot", Hotspot, BUYERS),
+    ("GET", "/api/trades/{id}/receipt", Trade, NO_TRADE),
     ("DELETE", "/api/products/{id}", Data, NOT_MINE),
     ("DELETE", "/api/products/{id}", Wifi, NOT_MINE),
     ("DELETE", "/api/products/{id}", Hotspot, NOT_MINE),
@@ -191,6 +194,12 @@ impl Stage {
         .await;
         site.sql("insert into trade_detail (trade_id, product_id, price) values (1, 2, 500)")
             .await;
+        // The owner's side of it: a trade of its own, with the buyer as the counterparty.
+        site.sql(&format!(
+            "insert into trade (member_id, kind, price, minutes, purchase_id, month, created_at) \
+             values ({owner_id}, 'SALE_WIFI', 500, 10, 1, 202611, 1)"
+        ))
+        .await;
         let admin = site.admin().await;
         trades::give_cash(&site, 1_000).await;
         let order = json!({"orderId": ORDER, "amount": 1_000});
@@ -228,6 +237,7 @@ impl Stage {
             Wifi => "2".to_owned(),
             Hotspot => "3".to_owned(),
             Order => ORDER.to_owned(),
+            Trade => "2".to_owned(),
         };
         let ask = self
             .site
@@ -336,7 +346,7 @@ async fn ownership_decides_about_access(on: On) {
     // Deleted offers can be neither read nor changed by anybody.
     for operation in OPERATIONS
         .into_iter()
-        .filter(|(_, _, thing, _)| !matches!(thing, Member | Order))
+        .filter(|(_, _, thing, _)| !matches!(thing, Member | Order | Trade))
     {
         let answer = stage.act(operation, Who::Owner).await;
         assert!(
@@ -354,19 +364,21 @@ async fn ownership_decides_about_access(on: On) {
 /// Fields of responses, except the export of one's own data. A new one must be added here, as public or as
 /// visible to the member only.
 #[rustfmt::skip]
-const KNOWN_FIELDS: [&str; 91] = [
-    "address", "amount", "averagePrice", "averageRate", "averageRating", "canceled", "candidates", "cash",
-    "cashHistoryMonthlySummary", "cashHistorySummary", "chatRoomId", "classification", "code", "combinations",
-    "content", "count", "createdAt", "currentDataAmount", "data", "dataAmount", "description", "distanceKm",
-    "dueAt", "endTime", "expiresAt", "filename", "greedy", "hasNext", "imageUrl", "imageUrls", "itemId",
-    "joinedAt", "key", "keys", "latitude", "longitude", "memberId", "memberName", "message", "mobileDataId",
-    "monthlyPrice", "myProduct", "name", "nearestAbove", "nearestBelow", "nextCursorId", "open", "orderId",
-    "pageInfo", "paidOut", "paymentId", "price", "pricePer100MB", "productId", "productImageUrl",
-    "productState", "profileImageUrl", "providingDataAmount", "publicUrl", "purchaseAmount", "purchasePrice",
-    "quoteId", "recentPrice", "refundId", "refundPrice", "remainAmount", "remainCash", "requestId", "returned",
-    "reviewCount", "reviewed", "size", "splitType", "startTime", "state", "timeAmount", "title", "total",
-    "totalAmount", "totalCharge", "totalPrice", "totalPurchase", "totalRefund", "totalSelling", "tradeCount",
-    "tradeId", "tradeType", "trades", "type", "updatedAt", "url",
+const KNOWN_FIELDS: [&str; 109] = [
+    "address", "amount", "approvedAt", "averagePrice", "averageRate", "averageRating", "canceled", "candidates",
+    "cash", "cashHistoryMonthlySummary", "cashHistorySummary", "charge", "charged", "chatRoomId",
+    "classification", "code", "combinations", "content", "count", "counterparty", "createdAt",
+    "currentDataAmount", "data", "dataAmount", "description", "distanceKm", "dueAt", "earned", "endTime",
+    "expiresAt", "fee", "filename", "greedy", "hasNext", "imageUrl", "imageUrls", "issuedAt", "itemId",
+    "joinedAt", "key", "keys", "kind", "latitude", "legs", "lines", "longitude", "member", "memberId",
+    "memberName", "message", "method", "mobileDataId", "monthlyPrice", "myProduct", "name", "nearestAbove",
+    "nearestBelow", "nextCursorId", "number", "open", "orderId", "pageInfo", "paid", "paidFrom", "paidOut",
+    "paymentId", "price", "pricePer100MB", "productId", "productImageUrl", "productState", "profileImageUrl",
+    "providingDataAmount", "publicUrl", "purchaseAmount", "purchasePrice", "quoteId", "receiptUrl",
+    "recentPrice", "refund", "refundId", "refundPrice", "remainAmount", "remainCash", "requestId", "requested",
+    "returned", "reviewCount", "reviewed", "size", "splitType", "startTime", "state", "timeAmount", "title",
+    "total", "totalAmount", "totalCharge", "totalPrice", "totalPurchase", "totalRefund", "totalSelling",
+    "tradeCount", "tradeId", "tradeType", "trades", "type", "updatedAt", "url",
 ];
 
 async fn others_see_public_fields_only(on: On) {

@@ -56,6 +56,8 @@ pub(crate) fn with_offers(
             "/api/trades/cash-history?year=2026&month=11&size=2",
             None,
         ),
+        // No trade of the caller's.
+        (Method::GET, "/api/trades/77/receipt", None),
     ];
     let last = products.len() - 1;
     products.splice(last..last, own);
@@ -239,7 +241,10 @@ async fn histories(site: &Site, buyer: &Cookies) {
         "data": [expected], "pageInfo": { "nextCursorId": null, "hasNext": false, "size": 5 },
     });
     assert_eq!(history["cashHistorySummary"], page);
+    let receipt = site.data(buyer, &format!("/api/trades/{id}/receipt")).await;
+    assert_eq!(receipt["tradeId"], *id);
     for query in [
+        "0/receipt",
         "purchase-history?size=0",
         "cash-history?year=2026&month=13",
         "cash-history?month=1",

@@ -239,8 +239,7 @@ impl Books {
         outcome: CancelStatus,
         now: UnixMillis,
     ) -> bool {
-        let payment = self.payments.get_mut(key);
-        let Some(payment) = payment.filter(|_| outcome != CancelStatus::InProgress) else {
+        let Some(payment) = self.payments.get_mut(key) else {
             return false;
         };
         let mut cancels = payment.cancels.iter_mut();

@@ -14,10 +14,9 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use serde_json::Value;
-use shared::clock::{LocalDateTime, UnixMillis};
+use shared::clock::LocalDateTime;
 
 use super::FakeToss;
-use super::books::Books;
 use super::cancel::Cancel;
 use super::codes::{Answer, Code, Language};
 use super::faults::{Call, Fault};
@@ -274,38 +273,32 @@ fn decline(fake: &FakeToss, request: &Request, code: &'static str) -> Code {
 
 /// Does what a request wants; a cancel has this status then.
 fn process(fake: &FakeToss, request: &Request, status: CancelStatus) -> Result<Answer, Code> {
-    // One change: the payment is shown as this request leaves it.
-    let show = |act: &dyn Fn(&mut Books, UnixMillis) -> Result<String, Code>| {
-        fake.change(|books, now| {
-            let key = act(books, now)?;
-            let payment = books.get(&key).ok_or("NOT_FOUND_PAYMENT")?;
+    let show = |key: &str| {
+        fake.change(|books, _now| {
+            let payment = books.get(key).ok_or("NOT_FOUND_PAYMENT")?;
             Ok(Answer::ok(&payment.json(&fake.base, request.language)))
         })
     };
     match &request.wish {
-        Wish::ByKey(key) => show(&|_books, _now| Ok(key.clone())),
-        Wish::ByOrder(order) => show(&|books, _now| {
-            let payment = books.of_order(order).ok_or("NOT_FOUND_PAYMENT")?;
-            Ok(payment.key.clone())
-        }),
+        Wish::ByKey(key) => show(key),
+        Wish::ByOrder(order) => {
+            let key = fake.change(|books, _now| Some(books.of_order(order)?.key.clone()));
+            show(&key.ok_or("NOT_FOUND_PAYMENT")?)
+        }
         Wish::Confirm(body) => {
             let (key, order) = (body["paymentKey"].as_str(), body["orderId"].as_str());
             let (Some(key), Some(order), Some(amount)) = (key, order, body["amount"].as_i64())
             else {
                 return Err("INVALID_REQUEST".into());
             };
-            show(&|books, now| {
-                books.confirm(key, order, amount, now)?;
-                Ok(key.to_owned())
-            })
+            fake.change(|books, now| books.confirm(key, order, amount, now))?;
+            show(key)
         }
         Wish::Cancel(key, body) => {
             let mut cancel = read_cancel(body).ok_or("INVALID_REQUEST")?;
             cancel.status = status;
-            show(&|books, now| {
-                books.cancel(key, &cancel, now)?;
-                Ok(key.clone())
-            })
+            fake.change(|books, now| books.cancel(key, &cancel, now))?;
+            show(key)
         }
         Wish::Transactions(listing) => {
             let page = read_page(listing)?;

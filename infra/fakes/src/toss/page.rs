@@ -12,12 +12,11 @@ use http::header::{CONTENT_SECURITY_POLICY, LOCATION};
 use http::{HeaderMap, StatusCode};
 use reqwest::Url;
 use serde::Deserialize;
-use shared::clock::{LocalDateTime, UnixMillis};
 
 use super::FakeToss;
 use super::books::Agreed;
 use super::codes::Language;
-use super::payment::{BookedCancel, CancelStatus, How, Payment, Status};
+use super::payment::{How, Payment, Status, wire_time};
 
 /// The longest body of a form.
 const FORM_BYTES_MAX: usize = 4 * 1_024;
@@ -196,15 +195,14 @@ async fn show_accounts(State(fake): Fake, headers: HeaderMap) -> Response {
 fn account_item(payment: &Payment, language: Language) -> String {
     let account = payment.account.as_ref();
     let number = account.map_or("", |account| &account.number);
-    let due = account.map_or_else(String::new, |account| minute(account.due));
+    let due = account.map_or_else(String::new, |account| wire_time(account.due));
     format!(
-        "<li><b>{}</b> {}<br>{}<br>{} {number}<br>{} {due}<form method=\"post\">\
+        "<li><b>{}</b> {}<br>{} {number}<br>{} {due}<form method=\"post\">\
          <input type=\"hidden\" name=\"key\" value=\"{}\">\
          <button name=\"do\" value=\"pay\">{}</button>\
          <button name=\"do\" value=\"expire\">{}</button></form></li>",
         escape(&payment.order_name),
         won(payment.amount, language),
-        escape(&payment.order_id),
         language.pick("계좌", "Account"),
         language.pick("기한", "Due"),
         escape(&payment.key),
@@ -238,10 +236,13 @@ async fn show_receipt(State(fake): Fake, Path(key): Path<String>, headers: Heade
             language.pick("금액", "Amount"),
             &won(payment.amount, language),
         );
-        body += &row(language.pick("결제", "Paid"), &minute(capture.at));
-        let is_done = |cancel: &&BookedCancel| cancel.status == CancelStatus::Done;
-        for cancel in payment.cancels.iter().filter(is_done) {
-            let text = format!("{} ({})", won(cancel.amount, language), minute(cancel.at));
+        body += &row(language.pick("결제", "Paid"), &wire_time(capture.at));
+        for cancel in &payment.cancels {
+            let text = format!(
+                "{} ({})",
+                won(cancel.amount, language),
+                wire_time(cancel.at)
+            );
             body += &row(language.pick("취소", "Cancelled"), &text);
         }
         Some(body)
@@ -294,13 +295,6 @@ fn field(form: &str, name: &str) -> Option<String> {
     pairs
         .find(|(key, _)| key == name)
         .map(|(_, value)| value.into_owned())
-}
-
-/// Korean time for people: `2026-11-30 09:00`.
-fn minute(moment: UnixMillis) -> String {
-    let text = LocalDateTime::from_unix(moment).to_string();
-    let text = text.get(..16).unwrap_or(&text);
-    text.replace('T', " ")
 }
 
 /// An amount with its thousands set apart.

@@ -2,8 +2,10 @@
 
 mod history;
 mod price;
+mod receipt;
 mod write;
 
 pub(super) use history::*;
 pub(super) use price::*;
+pub(super) use receipt::*;
 pub(super) use write::*;
