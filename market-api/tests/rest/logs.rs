@@ -5,6 +5,8 @@ use std::sync::Arc;
 use axum::routing::any;
 use axum::{Json, Router};
 use fakes::login::{CLIENT_SECRET, Email, FakeLogin, Person};
+use fakes::payout::FakePayout;
+use fakes::toss::{Call, FakeToss, Fault, How};
 use http::header::{AUTHORIZATION, COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use http::{Method, StatusCode};
 use reqwest::{Client, Response};
@@ -14,7 +16,7 @@ use shared::drain::Drain;
 
 use crate::on_both;
 use crate::program::{PATIENCE, Program};
-use crate::site::{PAGE, address, bind, serve};
+use crate::site::{HOOK, PAGE, PAYOUT_KEY, TOSS_KEY, address, bind, serve};
 use crate::support::On;
 
 on_both! {
@@ -106,8 +108,8 @@ impl Browser {
     }
 }
 
-/// A provider with one person; Naver rejects with a text of its own.
-async fn providers(drain: &Drain) -> String {
+/// A provider with one person; Naver rejects with a text of its own. A payment gateway and a payout provider.
+async fn providers(drain: &Drain) -> (String, Arc<FakeToss>) {
     let listener = bind().await;
     let base = address(&listener);
     let person = Person {
@@ -121,8 +123,47 @@ async fn providers(drain: &Drain) -> String {
     let fake = FakeLogin::new(vec![person], PUBLIC, &base, Arc::new(SystemClock));
     let rude = any(async || Json(json!({"error": LINE, "error_description": LINE})));
     let rude = Router::new().route("/rude/naver/oauth2.0/token", rude);
-    serve(drain, listener, Arc::new(fake).router().merge(rude));
-    base
+    let toss = Arc::new(FakeToss::new(TOSS_KEY, Arc::new(SystemClock)));
+    let payouts = Arc::new(FakePayout::new(PAYOUT_KEY, Arc::new(SystemClock)));
+    let routes = Arc::new(fake)
+        .router()
+        .merge(rude)
+        .nest("/toss", Arc::clone(&toss).router())
+        .nest("/payouts", payouts.router());
+    serve(drain, listener, routes);
+    (base, toss)
+}
+
+/// Charges with every kind of answer of the gateway, a refund by cancel and payout, and webhooks.
+async fn pay(browser: &mut Browser, toss: &FakeToss, of: &str) {
+    let faults: [&[Fault]; 5] = [
+        &[],
+        &[Fault::LostAfter],
+        &[Fault::ServerError],
+        &[Fault::Malformed],
+        &[Fault::Refused("UNAUTHORIZED_KEY")],
+    ];
+    for (number, faults) in faults.into_iter().enumerate() {
+        let order = format!("order-{of}-{number}");
+        let body = json!({"orderId": order, "amount": 1_000});
+        let path = "/api/payments/save-amount";
+        assert_eq!(browser.status(Method::POST, path, Some(body)).await, 200);
+        let key = toss.authorize(&order, 1_000, How::Card);
+        toss.script(Call::Confirm, &order, faults);
+        let body = json!({"paymentKey": key, "orderId": order, "amount": 1_000});
+        let path = "/api/payments/charge";
+        let status = browser.status(Method::POST, path, Some(body)).await;
+        assert_eq!(status, if faults.is_empty() { 200 } else { 202 });
+        browser.secrets.push(key);
+    }
+    let refund = json!({"requestId": LINE, "refundAmount": 1_000});
+    let path = "/api/payments/refund";
+    browser.status(Method::POST, path, Some(refund)).await;
+    for path in [HOOK, "guess-not-in-logs"] {
+        let path = format!("/hooks/toss/{path}");
+        let body = json!({"eventType": LINE, "data": {"orderId": LINE, "paymentKey": LINE}});
+        browser.status(Method::POST, &path, Some(body)).await;
+    }
 }
 
 /// All actions of a member, and of an attacker.
@@ -175,13 +216,15 @@ async fn visit(browser: &mut Browser) {
 
 async fn logs_contain_no_secrets_and_no_forged_lines(on: On) {
     let drain = Drain::new();
-    let providers = providers(&drain).await;
+    let (providers, toss) = providers(&drain).await;
     let rude = format!("--naver-url={providers}/naver,{providers}/rude/naver");
     for format in ["human", "json"] {
         let flags = [&rude, "--log=debug", &format!("--log-format={format}")];
         let program = Program::start(on, PUBLIC, &providers, &flags).await;
         let mut browser = Browser::new(&program.base);
         visit(&mut browser).await;
+        assert!(browser.log_in("kakao").await.contains("/data"));
+        pay(&mut browser, &toss, format).await;
         let log = program.stop().await;
 
         let own = [
