@@ -96,6 +96,8 @@ pub struct GatewayMetrics {
     pub seconds: HistogramVec,
     /// Calls of the payout provider, by call (send, find) and outcome: ok, refused, not_found, unknown.
     pub payout_calls: IntCounterVec,
+    /// Open differences between the gateway's transactions and the books, by kind.
+    pub differences: IntGaugeVec,
 }
 
 /// Posts of domain events to the chat server.
@@ -287,6 +289,11 @@ impl GatewayMetrics {
                 "market_payout_calls_total",
                 "Calls of the payout provider",
                 &["call", "outcome"],
+            ),
+            differences: make.gauges(
+                "market_gateway_differences",
+                "Differences between the gateway's transactions and the books",
+                &["kind"],
             ),
         }
     }

@@ -81,6 +81,13 @@ async fn metrics(State(state): State<Ops>) -> ([(http::HeaderName, &'static str)
     if let Ok(Ok(backlog)) = asked {
         show_payments(&state.metrics.payments, &backlog);
     }
+    let asked = timeout(DATABASE_ANSWER_MAX, payments::differences(&state.db)).await;
+    if let Ok(Ok(differences)) = asked {
+        for (kind, count) in differences {
+            let gauge = &state.metrics.gateway.differences;
+            gauge.with_label_values(&[kind]).set(count);
+        }
+    }
     let asked = timeout(DATABASE_ANSWER_MAX, chats::outdated(&state.db)).await;
     if let Ok(Ok(rooms)) = asked {
         state.metrics.chat_outdated.set(rooms);

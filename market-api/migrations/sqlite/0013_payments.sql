@@ -41,6 +41,7 @@ create index charge_due on charge (next_check_at) where next_check_at is not nul
 create index charge_attention on charge (id) where needs_attention = 1;
 create index charge_member on charge (member_id, id desc);
 create unique index charge_trade on charge (trade_id) where trade_id is not null;
+create index charge_captured on charge (captured_at) where captured_at is not null;
 
 -- Each payment at the gateway confirms one charge.
 create table payment_key (
@@ -126,6 +127,7 @@ create table gateway_cancel (
     check (leg_id is null or charge_id is not null)
 );
 create index gateway_cancel_charge on gateway_cancel (charge_id) where charge_id is not null;
+create index gateway_cancel_at on gateway_cancel (canceled_at);
 
 -- What income repaid of a member's debt after a reversal.
 create table debt_repayment (
@@ -149,8 +151,8 @@ create index webhook_received on webhook (received_at);
 -- Differences between the gateway's transactions and the books, found by the nightly comparison.
 create table gateway_difference (
     id integer primary key autoincrement,
-    -- What differs: a transaction key, or a charge.
     kind text not null check (kind in ('MISSING_IN_BOOKS', 'MISSING_AT_GATEWAY', 'AMOUNT')),
+    -- What differs: 'capture ' and the payment's key, or 'cancel ' and its transaction's key.
     reference text not null,
     order_id text not null,
     ours bigint not null,

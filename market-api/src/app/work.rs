@@ -52,7 +52,13 @@ pub(super) async fn start(
     metrics: &Arc<Metrics>,
     drain: &Drain,
 ) -> Result<(), DbError> {
-    for name in [HOUSEKEEPING, SWEEPING, CHAT_ROOMS, FOLDING] {
+    for name in [
+        HOUSEKEEPING,
+        SWEEPING,
+        CHAT_ROOMS,
+        FOLDING,
+        payments::COMPARISON,
+    ] {
         // An existing job is due soon enough; skipping the write lets a node start on a full disk.
         if schedule::is_put(db, name, "").await? {
             continue;

@@ -15,6 +15,7 @@
 
 mod capture;
 mod charge;
+mod compare;
 mod http;
 pub mod operate;
 mod receipt;
@@ -40,6 +41,7 @@ use reconcile::Reconciler;
 
 pub use capture::{ChargeAnswer, ChargeError, ChargeOrder};
 pub use charge::{Charge, ChargeId, ChargeState};
+pub use compare::{COMPARISON, Differences, differences};
 pub use http::{WebhookPath, routes};
 pub use receipt::{ChargeRecord, LegRecord, RefundRecord, charge_of, refund_of};
 pub use refund::{

@@ -10,6 +10,7 @@
 mod support;
 
 mod chat;
+mod compare;
 mod idempotency;
 mod outbox;
 mod payments;

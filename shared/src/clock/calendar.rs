@@ -89,6 +89,13 @@ impl LocalDateTime {
         Self(UnixMillis(days * DAY_MS - SEOUL_AHEAD_MS).min(UnixMillis::MAX))
     }
 
+    /// The first moment of its day in Seoul, from 1970-01-01T00:00Z.
+    #[must_use]
+    pub fn midnight(self) -> Self {
+        let start = self.local_ms() - self.local_ms() % DAY_MS - SEOUL_AHEAD_MS;
+        Self(UnixMillis(start.max(0)))
+    }
+
     /// The time of day in Seoul, in minutes since midnight: 0 to 1439.
     #[must_use]
     pub fn minute_of_day(self) -> u16 {
@@ -248,6 +255,20 @@ mod tests {
     fn korea_is_nine_hours_ahead() {
         check(0, "1970-01-01T09:00:00.000");
         check(1_754_537_696_789, "2025-08-07T12:34:56.789");
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_in_seoul() {
+        for (text, expected) in [
+            ("2026-11-15T00:00:00", "2026-11-15T00:00:00"),
+            ("2026-11-15T08:59:59.999", "2026-11-15T00:00:00"),
+            ("2026-11-15T23:59:59.999", "2026-11-15T00:00:00"),
+        ] {
+            let moment: LocalDateTime = text.parse().unwrap();
+            assert_eq!(moment.midnight(), expected.parse().unwrap(), "{text}");
+        }
+        let epoch = LocalDateTime::from_unix(UnixMillis::EPOCH);
+        assert_eq!(epoch.midnight(), epoch);
     }
 
     #[test]
