@@ -11,11 +11,12 @@ import { checks as mine } from './mine-checks.js';
 import { checks as notice } from './notice-checks.js';
 import { checks as offer } from './offer-checks.js';
 import { checks as push } from './push-checks.js';
+import { checks as receipt } from './receipt-checks.js';
 import { checks as texts } from './texts-checks.js';
 import { checks as trade } from './trade-checks.js';
 import { World } from './world.js';
 
-const GROUPS = { texts, chat, market, offer, mine, trade, notice, push };
+const GROUPS = { texts, chat, market, offer, mine, trade, receipt, notice, push };
 
 const shots = fileURLToPath(new URL('../../target/page-test', import.meta.url));
 

@@ -153,6 +153,11 @@ export class Api {
     return { totals: answer.cashHistoryMonthlySummary, rows: data, next: pageInfo.hasNext ? pageInfo.nextCursorId : null };
   }
 
+  /** The receipt of a trade of the signed-in member. */
+  receipt(tradeId) {
+    return this.call('GET', `/api/trades/${tradeId}/receipt`);
+  }
+
   /** Notifications before `before` (or the newest), newest first; an empty page is the end. */
   notifications(size, before = null) {
     return this.call('GET', `/api/notifications?${pageOf(size, before)}`);

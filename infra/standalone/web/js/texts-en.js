@@ -1,6 +1,7 @@
 // The texts of the page in English. `texts-ko.js` has the same keys; a check of `infra/page-test` holds them together.
 
 import { texts as notice } from './texts-notice-en.js';
+import { texts as receipt } from './texts-receipt-en.js';
 import { texts as trade } from './texts-trade-en.js';
 
 /** Kim, Lee and 1 more */
@@ -15,6 +16,7 @@ function counted(count, one, many) {
 
 export const texts = {
   ...notice,
+  ...receipt,
   ...trade,
 
   // Everywhere

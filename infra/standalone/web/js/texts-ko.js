@@ -1,6 +1,7 @@
 // The texts of the page in Korean. `texts-en.js` has the same keys; a check of `infra/page-test` holds them together.
 
 import { texts as notice } from './texts-notice-ko.js';
+import { texts as receipt } from './texts-receipt-ko.js';
 import { texts as trade } from './texts-trade-ko.js';
 
 /** 김바다 님, 이하늘 님 외 1명 */
@@ -11,6 +12,7 @@ function typists(names) {
 
 export const texts = {
   ...notice,
+  ...receipt,
   ...trade,
 
   // Everywhere

@@ -1,0 +1,52 @@
+// The texts of receipts in English.
+
+export const texts = {
+  receiptPURCHASE: 'Receipt of a purchase',
+  receiptSALE: 'Statement of a sale',
+  receiptCHARGE: 'Receipt of a charge',
+  receiptREFUND: 'Statement of a payout',
+  receiptPrint: 'Print / save as PDF',
+  receiptNumber: 'Number',
+  receiptTradedAt: 'Date of the trade',
+  receiptIssuedAt: 'Issued',
+  receiptMember: 'Member',
+  receiptBuyer: 'Buyer',
+  receiptItem: 'Item',
+  receiptAmount: 'Quantity',
+  receiptData: 'Mobile data',
+  receiptSalePrice: 'Sale price',
+  receiptFee: 'Fee',
+  receiptFromCharged: 'From charged cash',
+  receiptFromEarned: 'From earnings',
+  receiptTotalPURCHASE: 'Total paid',
+  receiptTotalSALE: 'Received',
+  receiptTotalCHARGE: 'Charged in total',
+  receiptTotalREFUND: 'Paid out in total',
+
+  // Charges
+  receiptOrder: 'Order number',
+  receiptMethod: 'Payment method',
+  receiptApproved: 'Approved',
+  receiptCanceled: 'Given back since',
+  receiptGateway: 'Open the receipt of the payment provider',
+
+  // Refunds
+  receiptState: 'State',
+  receiptOPEN: 'In progress',
+  receiptDONE: 'Done',
+  receiptREADY: 'Not sent yet',
+  receiptUNKNOWN: 'Being verified',
+  receiptREFUSED: 'Refused',
+  receiptReversed: 'The payment provider cancelled a charge',
+  receiptWay: 'Way',
+  receiptAmountOfMoney: 'Amount',
+  receiptCANCEL: 'Cancellation of a charge',
+  receiptPAYOUT: 'Transfer to the bank account',
+  receiptRequested: 'Requested',
+  receiptReturned: 'Came back to the balance',
+  receiptPaid: 'Paid so far',
+
+  receiptLogIn: 'Log in to see this receipt.',
+  receiptNote: 'Made from the records of DaPanDa, at Korean time. This is not a tax invoice.',
+  error4000: 'There is no such trade of yours.',
+};

@@ -1,0 +1,52 @@
+// The texts of receipts in Korean.
+
+export const texts = {
+  receiptPURCHASE: '구매 영수증',
+  receiptSALE: '판매 내역서',
+  receiptCHARGE: '충전 영수증',
+  receiptREFUND: '출금 내역서',
+  receiptPrint: '인쇄 / PDF로 저장',
+  receiptNumber: '번호',
+  receiptTradedAt: '거래 일시',
+  receiptIssuedAt: '발급 일시',
+  receiptMember: '회원',
+  receiptBuyer: '구매자',
+  receiptItem: '품목',
+  receiptAmount: '수량',
+  receiptData: '모바일 데이터',
+  receiptSalePrice: '판매 금액',
+  receiptFee: '수수료',
+  receiptFromCharged: '충전한 캐시에서',
+  receiptFromEarned: '판매 수익에서',
+  receiptTotalPURCHASE: '결제 금액',
+  receiptTotalSALE: '받은 금액',
+  receiptTotalCHARGE: '충전 금액',
+  receiptTotalREFUND: '출금 금액',
+
+  // Charges
+  receiptOrder: '주문 번호',
+  receiptMethod: '결제 수단',
+  receiptApproved: '승인 일시',
+  receiptCanceled: '이후 취소된 금액',
+  receiptGateway: '결제사 영수증 열기',
+
+  // Refunds
+  receiptState: '상태',
+  receiptOPEN: '처리 중',
+  receiptDONE: '완료',
+  receiptREADY: '보내기 전',
+  receiptUNKNOWN: '확인 중',
+  receiptREFUSED: '거절됨',
+  receiptReversed: '결제사에서 충전을 취소했어요',
+  receiptWay: '방법',
+  receiptAmountOfMoney: '금액',
+  receiptCANCEL: '충전 결제 취소',
+  receiptPAYOUT: '계좌로 송금',
+  receiptRequested: '요청 금액',
+  receiptReturned: '잔액으로 돌아온 금액',
+  receiptPaid: '지금까지 지급된 금액',
+
+  receiptLogIn: '로그인하면 이 영수증을 볼 수 있어요.',
+  receiptNote: '다판다의 거래 기록으로 만든 문서예요. 시각은 한국 시간이며, 세금계산서가 아니에요.',
+  error4000: '내 거래 중에 이런 거래가 없어요.',
+};
