@@ -12,6 +12,7 @@ mod login;
 mod market;
 mod offers;
 mod page;
+mod payments;
 mod push;
 mod serve;
 mod settings;

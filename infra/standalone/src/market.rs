@@ -1,5 +1,6 @@
 //! The embedded market: settings, demo members, offers and trades, and the stand-in of a login provider.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +81,30 @@ impl Urls {
         })
     }
 
+    /// A path of this program, for browsers.
+    pub(crate) fn for_browsers(&self, path: &str) -> io::Result<Url> {
+        self.browsers.join(path).map_err(io::Error::other)
+    }
+
+    /// A path of this program, for its own requests.
+    pub(crate) fn for_itself(&self, path: &str) -> io::Result<Url> {
+        self.itself.join(path).map_err(io::Error::other)
+    }
+
+    /// The origins of this program's page: the names of this computer and of the settings, with the port.
+    pub(crate) fn own_origins(&self, hosts: &[String]) -> Vec<String> {
+        let urls = [&self.browsers, &self.itself];
+        let own = urls.map(|url| url.origin().ascii_serialization());
+        let port = self.itself.port_or_known_default().unwrap_or(80);
+        let local = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned);
+        let named = local.iter().chain(hosts);
+        let named = named.map(|host| match host.contains(':') && !host.ends_with(']') {
+            true => format!("http://{host}"),
+            false => format!("http://{host}:{port}"),
+        });
+        own.into_iter().chain(named).collect()
+    }
+
     fn provider(&self, provider: Provider) -> Option<StandIn> {
         let path = format!("{PROVIDER}/{}", provider.path());
         Some(StandIn {
@@ -90,7 +115,7 @@ impl Urls {
 }
 
 /// The settings of the embedded market.
-pub(crate) fn config(settings: &Serve, urls: &Urls) -> Config {
+pub(crate) fn config(settings: &Serve, urls: &Urls, payments: PaymentSettings) -> Config {
     let data = &settings.data;
     let own = urls.browsers.origin().ascii_serialization();
     Config {
@@ -122,7 +147,7 @@ pub(crate) fn config(settings: &Serve, urls: &Urls) -> Config {
         // The page uploads pictures to `--images-public-url`, which may be another origin.
         allowed_origins: [settings.origins(), vec![own]].concat(),
         trades: TradeSettings::default(),
-        payments: PaymentSettings::default(),
+        payments,
         limits: settings.market.clone(),
         lame_duck: Duration::ZERO,
         stop_grace: Duration::ZERO,
@@ -300,7 +325,7 @@ pub(crate) mod tests {
         let folder = data.path().to_str().unwrap();
         let settings: Serve = parse(["dapanda", "--data", folder]).unwrap();
         let urls = Urls::of(SocketAddr::from(([127, 0, 0, 1], 8_080))).unwrap();
-        let config = config(&settings, &urls);
+        let config = config(&settings, &urls, PaymentSettings::default());
         let market = Market::build(&config, Arc::new(SystemClock), &Drain::new()).await;
         (market.unwrap(), data)
     }

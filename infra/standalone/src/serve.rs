@@ -29,6 +29,7 @@ use crate::keys::{DevKey, KeyError, SITE};
 use crate::login::{self, Login};
 use crate::market::{self, Urls};
 use crate::page;
+use crate::payments;
 use crate::push;
 use crate::settings::Serve;
 
@@ -40,12 +41,13 @@ const GOODBYE_MAX: Duration = Duration::from_millis(500);
 const BACKLOG: u32 = 4_096;
 
 /// Prefixes of all entries that this program keeps in its data folder.
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
     "chat",
     "dev-key.pem",
     "images",
     "jwks.json",
     "market.db",
+    payments::FOLDER,
     push::VAPID_KEY,
 ];
 
@@ -125,6 +127,8 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     files::close_to_others(&settings.data, &OURS)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let push = push::start(&settings.data, &clock, &drain)?;
+    let urls = Urls::of(address).ok_or_else(|| io::Error::other("the address has no URL"))?;
+    let stand_ins = payments::start(settings, &urls, &clock, &drain)?;
     let mut config = chat_config(settings, &key, push)?;
     config.limits.fit(open_files);
     let node = Node::build(&config, clock.clone(), drain.clone()).await;
@@ -133,8 +137,7 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
         source,
     })?;
     demo::set_up(&node.services).await?;
-    let urls = Urls::of(address).ok_or_else(|| io::Error::other("the address has no URL"))?;
-    let market = market::config(settings, &urls);
+    let market = market::config(settings, &urls, stand_ins.settings);
     let serving = Serving {
         hosts: Some(Hosts::of_this_computer(&settings.hosts(), address)),
         ..settings.market.serving(&market.allowed_origins)
@@ -148,6 +151,7 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
     let page = page::router(settings.images_public_url.as_ref());
     let router = router(&node, login)
         .merge(page)
+        .merge(stand_ins.pages)
         .merge(market::router(&market, &urls, clock));
     market.set_started();
     drop(market);

@@ -6,6 +6,7 @@
     reason = "a test ends where something fails"
 )]
 
+mod charging;
 mod front;
 mod traces;
 
