@@ -65,8 +65,12 @@ pub(super) async fn start(
         }
         let put = db.write(name, |name, tx| {
             Box::pin(async move {
-                let now = tx.now();
-                schedule::put(tx, name, "", now, "").await?;
+                let due = match *name {
+                    // A new market has nothing to compare.
+                    payments::COMPARISON => payments::next_night(tx.now()),
+                    _ => tx.now(),
+                };
+                schedule::put(tx, name, "", due, "").await?;
                 Ok::<_, Abort<()>>(())
             })
         });

@@ -41,7 +41,7 @@ use reconcile::Reconciler;
 
 pub use capture::{ChargeAnswer, ChargeError, ChargeOrder};
 pub use charge::{Charge, ChargeId, ChargeState};
-pub use compare::{COMPARISON, Differences, differences};
+pub use compare::{COMPARISON, Differences, differences, next_night};
 pub use http::{WebhookPath, routes};
 pub use receipt::{ChargeRecord, LegRecord, RefundRecord, charge_of, refund_of};
 pub use refund::{

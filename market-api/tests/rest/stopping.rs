@@ -37,13 +37,14 @@ async fn stopping_fails_readiness_first_and_finishes_requests() {
     let mut program = start("--lame-duck=1h").await;
     let ready = json!({
         "ready": true, "draining": false, "reasons": [], "database": "ok", "relay": "ok",
+        "gateway": "ok",
     });
     assert_eq!(readiness(&program).await, (StatusCode::OK, ready));
 
     program.signal("TERM").await;
     let leaving = json!({
         "ready": false, "draining": true, "reasons": ["it is stopping"], "database": "ok",
-        "relay": "ok",
+        "relay": "ok", "gateway": "ok",
     });
     eventually("not ready", async || {
         readiness(&program).await == (StatusCode::SERVICE_UNAVAILABLE, leaving.clone())

@@ -32,6 +32,7 @@ use crate::gateway::{Gateway, GatewayResult, PaymentStatus, Transaction, Transac
 use crate::schedule::{self, Due, HandlerError, Lost, Outcome};
 
 pub use difference::{Differences, differences};
+pub use progress::next_night;
 
 /// The name of the job.
 pub const COMPARISON: &str = "gateway-comparison";

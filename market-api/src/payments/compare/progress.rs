@@ -65,8 +65,9 @@ pub(super) fn next_midnight(at: UnixMillis) -> UnixMillis {
     midnight(at).saturating_add(DAY)
 }
 
-/// The next four o'clock.
-pub(super) fn next_night(now: UnixMillis) -> UnixMillis {
+/// The next four o'clock in Seoul.
+#[must_use]
+pub fn next_night(now: UnixMillis) -> UnixMillis {
     let tonight = midnight(now).saturating_add(NIGHT);
     match tonight > now {
         true => tonight,
