@@ -47,7 +47,7 @@ impl Till {
     }
 
     /// The change of a member's cash in the month, as the page shows it.
-    async fn month_total(&self, id: i64) -> i64 {
+    pub(crate) async fn month_total(&self, id: i64) -> i64 {
         let month = Month::try_from(202_611).unwrap();
         let totals = self.shop.trades.histories().month_totals(member(id), month);
         totals.await.unwrap().total().unwrap().get()

@@ -21,5 +21,7 @@ mod shop;
 mod support;
 
 mod acceptance;
+mod ledger;
 mod legs;
+mod reversals;
 mod till;

@@ -6,6 +6,8 @@
     reason = "each test program uses its own part of this"
 )]
 
+pub(crate) mod vandal;
+
 use std::sync::Arc;
 use std::time::Duration;
 
