@@ -92,7 +92,8 @@ impl Till {
             drain: base.drain.clone(),
         });
         let path = WebhookPath(Secret::new(SECRET.to_owned()));
-        let (routes, _document) = payments::routes(payments.clone(), Some(path)).split_for_parts();
+        let (routes, _document) =
+            payments::routes(payments.clone(), Some(path), None).split_for_parts();
         let site = serve(routes).await;
         toss.send_webhooks_to(&format!("{site}/hooks/toss/{SECRET}"))
             .unwrap();
