@@ -143,15 +143,15 @@ impl Market {
         );
         let answer_time = config.chat.chat_answer_time;
         let chats = Chats::new(db.clone(), chat.rooms, Arc::clone(&metrics), answer_time);
-        let payments = Payments::new(PaymentsParts {
-            db: db.clone(),
-            gateway: open_gateway(&config.payments, &clock, &metrics)?,
-            payouts: open_payouts(&config.payments, &metrics)?,
-            metrics: Arc::clone(&metrics),
-            drain: drain.clone(),
-        });
+        let payments = open_payments(config, &db, &clock, &metrics, drain)?;
         let health = Arc::new(Health::new());
-        work::start(&db, &products, &images, &chats, &payments, &metrics, drain).await?;
+        let parts = work::Parts {
+            products: &products,
+            images: &images,
+            chats: &chats,
+            payments: &payments,
+        };
+        work::start(&db, parts, &metrics, drain).await?;
         let relay = start_relay(config, &db, chat.events, &clock, &metrics, drain);
         start_tasks(keys, &health, drain);
         Ok(Self {
@@ -283,6 +283,22 @@ impl Market {
 fn open_keys(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<KeyRing>, KeysError> {
     let (folder, scope) = (&config.login.signing_keys, config.token_scope());
     KeyRing::open(folder, scope, Arc::clone(clock)).map(Arc::new)
+}
+
+fn open_payments(
+    config: &Config,
+    db: &Db,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+    drain: &Drain,
+) -> Result<Payments, BuildError> {
+    Ok(Payments::new(PaymentsParts {
+        db: db.clone(),
+        gateway: open_gateway(&config.payments, clock, metrics)?,
+        payouts: open_payouts(&config.payments, metrics)?,
+        metrics: Arc::clone(metrics),
+        drain: drain.clone(),
+    }))
 }
 
 fn open_cache(config: &Config) -> Result<Arc<dyn Cache>, CacheError> {

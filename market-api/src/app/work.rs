@@ -39,19 +39,31 @@ const CHAT_ROOMS_EVERY: Duration = Duration::from_secs(15);
 /// Interval of the other two jobs.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(3_600);
 
+/// What the jobs work on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts<'a> {
+    pub(super) products: &'a Products,
+    pub(super) images: &'a Images,
+    pub(super) chats: &'a Chats,
+    pub(super) payments: &'a Payments,
+}
+
 /// Puts the jobs into the schedule and runs due ones in `drain`.
 ///
 /// # Errors
 /// The database's.
 pub(super) async fn start(
     db: &Db,
-    products: &Products,
-    images: &Images,
-    chats: &Chats,
-    payments: &Payments,
+    parts: Parts<'_>,
     metrics: &Arc<Metrics>,
     drain: &Drain,
 ) -> Result<(), DbError> {
+    let Parts {
+        products,
+        images,
+        chats,
+        payments,
+    } = parts;
     for name in [
         HOUSEKEEPING,
         SWEEPING,

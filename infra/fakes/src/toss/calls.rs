@@ -313,9 +313,10 @@ fn process(fake: &FakeToss, request: &Request, status: CancelStatus) -> Result<A
 fn read_cancel(body: &Value) -> Option<Cancel<'_>> {
     let reason = body["cancelReason"].as_str()?;
     let is_good = (1..=REASON_CHARS_MAX).contains(&reason.chars().count());
-    let amount = match &body["cancelAmount"] {
-        Value::Null => None,
-        amount => Some(amount.as_i64().filter(|amount| *amount > 0)?),
+    let amount = &body["cancelAmount"];
+    let amount = match amount.is_null() {
+        true => None,
+        false => Some(amount.as_i64().filter(|amount| *amount > 0)?),
     };
     let account = &body["refundReceiveAccount"];
     let fields = ["bank", "accountNumber", "holderName"];

@@ -22,9 +22,9 @@ fn next(state: &mut u64) -> u64 {
 async fn step(gateway: &Gateway, state: &mut u64, orders: u64) {
     let order = format!("order-{}", next(state) % orders);
     let book = gateway.fake.book();
-    let of_order = book.iter().filter(|payment| payment.order_id == order);
+    let mut of_order = book.iter().filter(|payment| payment.order_id == order);
     let key = of_order
-        .last()
+        .next_back()
         .map_or("nothing", |payment| &payment.payment_key);
     let amount = i64::try_from(next(state) % 400).unwrap() + 1;
     match next(state) % 10 {
@@ -40,7 +40,7 @@ async fn step(gateway: &Gateway, state: &mut u64, orders: u64) {
         4..7 => {
             let account = json!({"bank": "20", "accountNumber": "1", "holderName": "x"});
             let mut body = json!({"cancelReason": "refund", "refundReceiveAccount": account});
-            if next(state) % 4 > 0 {
+            if !next(state).is_multiple_of(4) {
                 body["cancelAmount"] = json!(amount);
             }
             let path = format!("/v1/payments/{key}/cancel");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::clock::UnixMillis;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use super::apply::apply;
 use super::{ChargeAnswer, ChargeError, ChargeOrder};
@@ -39,7 +39,6 @@ pub(super) async fn charge(
     let Some(gateway) = payments.parts.gateway.clone() else {
         return Err(ChargeError::NoGateway);
     };
-    let until = Instant::now() + WAIT_MAX;
     let permit = payments.confirms.clone().try_acquire_owned();
     let permit = permit.map_err(|_full| ChargeError::Busy)?;
     let begun = payments
@@ -50,7 +49,8 @@ pub(super) async fn charge(
         Begun::Now { id, lease } => (id, lease),
         Begun::Before(charge) => {
             drop(permit);
-            return wait(payments, charge, until).await;
+            let outcome = timeout(WAIT_MAX, wait(payments, charge)).await;
+            return outcome.unwrap_or(Ok(ChargeAnswer::BeingVerified));
         }
     };
     let own = payments.clone();
@@ -62,7 +62,7 @@ pub(super) async fn charge(
         apply(&own, id, evidence, Some(lease)).await.map(drop)
     });
     // Without an outcome the money may be captured: the client must not pay again.
-    match timeout_at(until, confirming).await {
+    match timeout(WAIT_MAX, confirming).await {
         Ok(Ok(Ok(()))) => {}
         Ok(Ok(Err(error))) => {
             tracing::error!(charge = id.get(), "an answer is not stored: {error}");
@@ -78,11 +78,7 @@ pub(super) async fn charge(
 }
 
 /// Waits until a charge that another request confirms has an outcome.
-async fn wait(
-    payments: &Payments,
-    mut charge: Charge,
-    until: Instant,
-) -> Result<ChargeAnswer, ChargeError> {
+async fn wait(payments: &Payments, mut charge: Charge) -> Result<ChargeAnswer, ChargeError> {
     let permit = payments.waiters.try_acquire();
     loop {
         if let Some(answer) = answer_of(&charge) {
@@ -90,7 +86,7 @@ async fn wait(
         }
         // A deposit may take days.
         let is_waiting = charge.state == ChargeState::Waiting;
-        if is_waiting || permit.is_err() || Instant::now() + READ_EVERY > until {
+        if is_waiting || permit.is_err() {
             return Ok(ChargeAnswer::BeingVerified);
         }
         sleep(READ_EVERY).await;

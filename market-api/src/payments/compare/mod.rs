@@ -74,7 +74,7 @@ impl Comparison {
     pub(super) async fn run(&self, due: Due) -> Result<Outcome, HandlerError> {
         let now = self.parts.db.now();
         let Some(gateway) = self.parts.gateway.clone() else {
-            return Ok(Outcome::Again(progress::next_night(now)));
+            return Ok(Outcome::Again(next_night(now)));
         };
         let mut progress = Progress::read(&due.body, now);
         let horizon = progress::horizon(now);
@@ -296,9 +296,9 @@ impl Comparison {
                     if progress.compared < progress::horizon(now) || progress.reviewed.is_some() {
                         now
                     } else if difference::is_any_open(tx).await? {
-                        progress::next_night(now).min(now.saturating_add(REVIEW_EVERY))
+                        next_night(now).min(now.saturating_add(REVIEW_EVERY))
                     } else {
-                        progress::next_night(now)
+                        next_night(now)
                     };
                 schedule::put(tx, COMPARISON, "", next, &progress.to_string()).await?;
                 Ok::<_, Abort<Lost>>(())

@@ -10,6 +10,9 @@ use super::{Item, OperateError, Target};
 use crate::db::row::column;
 use crate::db::{Abort, Db, DbError, Lock, LockMode, Tx};
 
+/// A query of ids, and what they are the ids of.
+type Source = (&'static str, fn(u64) -> Item);
+
 /// An item of a command, and what was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rechecked {
@@ -49,7 +52,7 @@ pub(super) async fn resolve(
             return Ok(row.await?.map(|_row| *item).into_iter().collect());
         }
     };
-    let tables: [(&str, fn(u64) -> Item); 2] = [
+    let tables: [Source; 2] = [
         ("select id from charge where order_id = $1", Item::Charge),
         (
             "select id from suspense_payment where order_id = $1",
@@ -130,7 +133,7 @@ async fn make_due(tx: &mut Tx<'_>, item: Item) -> Result<Rechecked, sqlx::Error>
 /// # Errors
 /// The database's.
 pub async fn open_items(db: &Db, limit: u32) -> Result<BTreeSet<Item>, DbError> {
-    let queues: [(&str, fn(u64) -> Item); 3] = [
+    let queues: [Source; 3] = [
         (
             "select id from charge where next_check_at > $1 order by next_check_at desc limit $2",
             Item::Charge,
