@@ -46,7 +46,7 @@ impl Vandal {
 
     pub(crate) async fn run(&mut self, sql: &str) {
         let done = self.session.execute(AssertSqlSafe(sql.to_owned())).await;
-        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        assert!(done.is_ok(), "{sql}: {done:?}");
     }
 
     /// Runs the statements that a query returns.
