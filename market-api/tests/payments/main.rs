@@ -23,5 +23,6 @@ mod support;
 mod acceptance;
 mod ledger;
 mod legs;
+mod operate;
 mod reversals;
 mod till;

@@ -189,8 +189,9 @@ async fn mismatch(
         set(tx, charge, ChargeState::Captured, Some("AMOUNT"), true).await?;
         return Ok(done(ChargeState::Captured));
     }
+    // The payment in suspense has the mark, until it is given back; the state is for ever.
     suspense::hold_in(tx, Some(charge.id), payment).await?;
-    set(tx, charge, ChargeState::Mismatch, Some("AMOUNT"), true).await?;
+    set(tx, charge, ChargeState::Mismatch, Some("AMOUNT"), false).await?;
     Ok(done(ChargeState::Mismatch))
 }
 
