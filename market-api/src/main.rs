@@ -213,5 +213,9 @@ async fn payments_lines(db: &Db, command: &PaymentsCommand) -> Result<Vec<String
             let done = admin::recheck(db, items.clone()).await?;
             Ok(done.iter().map(ToString::to_string).collect())
         }
+        PaymentsCommand::Acknowledge { items } => {
+            let done = admin::acknowledge(db, items.clone()).await?;
+            Ok(done.iter().map(ToString::to_string).collect())
+        }
     }
 }

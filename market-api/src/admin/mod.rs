@@ -13,7 +13,7 @@ use crate::members::{self, AccountStatus};
 use crate::outbox::{self, NewEvent};
 
 pub use http::routes;
-pub use operator::{Due, recheck, recheck_open};
+pub use operator::{Due, acknowledge, recheck, recheck_open};
 
 /// A command of an administrator.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::repo::{self, Entry};
 use crate::db::{Abort, Db, Tx, WriteError};
-use crate::payments::operate::{self, Item, OperateError, Rechecked, Target};
+use crate::payments::operate::{self, Acknowledged, Item, OperateError, Rechecked, Target};
 
 /// Rows that one transaction makes due: it locks them all.
 const AT_ONCE: usize = 100;
@@ -85,13 +85,41 @@ async fn recheck_in(
 ) -> Result<Vec<Rechecked>, Abort<OperateError>> {
     let done = operate::recheck_in(tx, targets).await?;
     for one in done.iter().filter(|one| one.is_due) {
-        let entry = Entry {
-            actor: 0,
-            action: "payments.recheck",
-            target: &one.item.to_string(),
-            request: None,
-        };
-        repo::note(tx, entry).await?;
+        note(tx, "payments.recheck", one.item).await?;
     }
     Ok(done)
+}
+
+/// Takes the marks off these, all or none: an operator has dealt with them.
+///
+/// # Errors
+/// See [`OperateError`].
+pub async fn acknowledge(db: &Db, targets: Vec<Target>) -> Result<Vec<Acknowledged>, OperateError> {
+    let done = db.write(targets, |targets, tx| Box::pin(acknowledge_in(targets, tx)));
+    let done = done.await.map_err(WriteError::into_domain)?;
+    for one in &done {
+        tracing::info!(item = %one.item, was_marked = one.was_marked, "an operator's payments acknowledge");
+    }
+    Ok(done)
+}
+
+async fn acknowledge_in(
+    targets: &[Target],
+    tx: &mut Tx<'_>,
+) -> Result<Vec<Acknowledged>, Abort<OperateError>> {
+    let done = operate::acknowledge_in(tx, targets).await?;
+    for one in done.iter().filter(|one| one.was_marked) {
+        note(tx, "payments.acknowledge", one.item).await?;
+    }
+    Ok(done)
+}
+
+async fn note(tx: &mut Tx<'_>, action: &str, item: Item) -> Result<(), sqlx::Error> {
+    let entry = Entry {
+        actor: 0,
+        action,
+        target: &item.to_string(),
+        request: None,
+    };
+    repo::note(tx, entry).await
 }

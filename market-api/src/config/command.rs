@@ -88,6 +88,12 @@ pub enum PaymentsCommand {
         #[arg(long)]
         all_open: bool,
     },
+    /// Note that these were dealt with, all of those named or none: they need no attention any more
+    Acknowledge {
+        /// Order ids, charge:ID, refund:ID or suspense:ID
+        #[arg(value_name = "ITEM", required = true)]
+        items: Vec<Target>,
+    },
 }
 
 fn parse_event_id(text: &str) -> Result<EventId, InvalidEvent> {

@@ -19,6 +19,7 @@ on_both!(
     recheck_makes_items_due_and_is_recorded,
     recheck_of_an_unknown_item_changes_nothing,
     recheck_of_all_open_items_makes_them_due,
+    acknowledged_items_need_no_attention,
 );
 
 const HOUR_MS: i64 = 60 * 60 * 1_000;
@@ -302,4 +303,33 @@ async fn recheck_of_all_open_items_makes_them_due(on: On) {
     let order: Target = "order-77".parse().unwrap();
     let refused = admin::recheck(&base.db, vec![order.clone()]).await;
     assert_eq!(refused, Err(OperateError::Unknown(order)));
+}
+
+async fn acknowledged_items_need_no_attention(on: On) {
+    let base = stage(on).await;
+    let marked = "select (select count(*) from charge where needs_attention = 1) \
+        + (select count(*) from suspense_payment where needs_attention = 1)";
+    let before = number(&base, marked).await.unwrap();
+    let (code, lines, output) = operate(&base, &["acknowledge", "order-1", "order-77"]).await;
+    assert_eq!((code, lines.len()), (Some(1), 0), "{output:?}");
+    assert_eq!(number(&base, marked).await, Some(before));
+    let args = ["acknowledge", "order-1", "suspense:3", "refund:1"];
+    let (code, lines, output) = operate(&base, &args).await;
+    assert_eq!(code, Some(0), "{output:?}");
+    assert_eq!(
+        lines,
+        [
+            "charge:1 is acknowledged",
+            "refund:1 needs no attention; nothing was changed",
+            "suspense:3 is acknowledged",
+        ]
+    );
+    assert_eq!(number(&base, marked).await, Some(before - 2));
+    let noted = "select count(*) from audit where action = 'payments.acknowledge'";
+    assert_eq!(number(&base, noted).await, Some(2));
+    // A charge without an outcome stays open; another environment's payment is not listed any more.
+    let (_, lines, _) = operate(&base, &["list"]).await;
+    let listed = items(&lines);
+    assert!(listed.contains(&"charge 1".to_owned()), "{listed:?}");
+    assert!(!listed.contains(&"suspense 3".to_owned()), "{listed:?}");
 }

@@ -75,7 +75,7 @@ const REFUNDS: Section = Section {
 const LEGS: Section = Section {
     kind: "leg",
     text: "select l.id, l.refund_id, l.n, l.kind, l.charge_id, l.amount, l.state, l.sends, l.sent_at, \
-           l.created_at, l.last_code from refund_leg l join refund r on r.id = l.refund_id \
+           l.checks, l.created_at, l.last_code from refund_leg l join refund r on r.id = l.refund_id \
            where ($1 = 0 or r.member_id = $1) and (r.state = 'OPEN' or r.needs_attention = 1) \
            and l.state in ('READY', 'UNKNOWN') order by l.refund_id, l.n limit $2",
     fields: &[
@@ -88,15 +88,18 @@ const LEGS: Section = Section {
         ("age", "created_at", As::Age),
         ("sends", "sends", As::Number),
         ("sent", "sent_at", As::Moment),
+        ("checks", "checks", As::Number),
         ("code", "last_code", As::Text),
     ],
 };
 
+/// What is given back, and what needs attention: other orders that are not acknowledged.
 const SUSPENSE: Section = Section {
     kind: "suspense",
     text: "select s.id, s.order_id, s.charge_id, s.captured, s.canceled, s.created_at, s.checks, \
            s.next_check_at, s.last_code from suspense_payment s left join charge c on c.id = s.charge_id \
-           where ($1 = 0 or c.member_id = $1) and s.canceled < s.captured order by s.id limit $2",
+           where ($1 = 0 or c.member_id = $1) and s.canceled < s.captured and (s.charge_id is not null \
+           or s.needs_attention = 1) order by s.id limit $2",
     fields: &[
         ("order", "order_id", As::Text),
         ("charge", "charge_id", As::Number),

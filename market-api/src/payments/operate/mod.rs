@@ -17,7 +17,7 @@ use crate::db::DbError;
 use crate::gateway::OrderId;
 
 pub use list::{Filter, LISTED_MAX, list};
-pub use recheck::{Rechecked, open_items, recheck_in};
+pub use recheck::{Acknowledged, Rechecked, acknowledge_in, open_items, recheck_in};
 pub use show::show;
 
 /// What an operator names.

@@ -1,4 +1,5 @@
-//! A query at once: the next one of a row becomes due now, and the reconciler of a running server takes it.
+//! Changes by operators. A query at once: the next one of a row becomes due now, and the reconciler of a running
+//! server takes it. An acknowledgement: the row needs no attention any more.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,6 +23,26 @@ pub struct Rechecked {
     pub state: String,
     /// False: it is settled, so the gateway has nothing to say and nothing was changed.
     pub is_due: bool,
+}
+
+/// An item whose mark was taken off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The row.
+    pub item: Item,
+    /// False: it had none, and nothing was changed.
+    pub was_marked: bool,
+}
+
+impl fmt::Display for Acknowledged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let result = if self.was_marked {
+            "is acknowledged"
+        } else {
+            "needs no attention; nothing was changed"
+        };
+        write!(f, "{} {result}", self.item)
+    }
 }
 
 impl fmt::Display for Rechecked {
@@ -77,6 +98,52 @@ pub async fn recheck_in(
     tx: &mut Tx<'_>,
     targets: &[Target],
 ) -> Result<Vec<Rechecked>, Abort<OperateError>> {
+    let items = resolve_all(tx, targets).await?;
+    let mut done = Vec::with_capacity(items.len());
+    for item in items {
+        note_lock(tx, item);
+        done.push(make_due(tx, item).await?);
+    }
+    Ok(done)
+}
+
+/// Takes the marks off these, or off none if one is unknown. What still has no outcome is marked again later.
+///
+/// # Errors
+/// See [`OperateError`].
+pub async fn acknowledge_in(
+    tx: &mut Tx<'_>,
+    targets: &[Target],
+) -> Result<Vec<Acknowledged>, Abort<OperateError>> {
+    let items = resolve_all(tx, targets).await?;
+    let mut done = Vec::with_capacity(items.len());
+    for item in items {
+        note_lock(tx, item);
+        let text = match item {
+            Item::Charge(_) => {
+                "update charge set needs_attention = 0 where id = $1 and needs_attention = 1"
+            }
+            Item::Refund(_) => {
+                "update refund set needs_attention = 0 where id = $1 and needs_attention = 1"
+            }
+            Item::Suspense(_) => {
+                "update suspense_payment set needs_attention = 0 where id = $1 and needs_attention = 1"
+            }
+        };
+        let updated = query(text).bind(item.bound()).execute(tx.connection());
+        done.push(Acknowledged {
+            item,
+            was_marked: updated.await?.rows_affected() == 1,
+        });
+    }
+    Ok(done)
+}
+
+/// The rows of all targets, in the order of the locks.
+async fn resolve_all(
+    tx: &mut Tx<'_>,
+    targets: &[Target],
+) -> Result<BTreeSet<Item>, Abort<OperateError>> {
     let mut items = BTreeSet::new();
     for target in targets {
         let mut found = resolve(tx.connection(), target).await?;
@@ -85,28 +152,30 @@ pub async fn recheck_in(
         }
         items.append(&mut found);
     }
-    let mut done = Vec::with_capacity(items.len());
-    for item in items {
-        done.push(make_due(tx, item).await?);
+    Ok(items)
+}
+
+fn note_lock(tx: &mut Tx<'_>, item: Item) {
+    match item {
+        Item::Charge(id) => tx.note_locks([Lock::Charge(id)], LockMode::Exclusive),
+        Item::Refund(id) => tx.note_locks([Lock::Refund(id)], LockMode::Exclusive),
+        // The last rows of the transaction, in ascending order as everywhere.
+        Item::Suspense(_) => {}
     }
-    Ok(done)
 }
 
 /// A settled refund or payment in suspense stays so. A charge can change in any state: a late capture, or a cancel
 /// at the gateway.
 async fn make_due(tx: &mut Tx<'_>, item: Item) -> Result<Rechecked, sqlx::Error> {
     let text = match item {
-        Item::Charge(id) => {
-            tx.note_locks([Lock::Charge(id)], LockMode::Exclusive);
+        Item::Charge(_) => {
             "update charge set next_check_at = case when next_check_at < $2 then next_check_at else $2 end \
              where id = $1 returning state"
         }
-        Item::Refund(id) => {
-            tx.note_locks([Lock::Refund(id)], LockMode::Exclusive);
+        Item::Refund(_) => {
             "update refund set next_check_at = case when state <> 'OPEN' or next_check_at < $2 \
              then next_check_at else $2 end where id = $1 returning state"
         }
-        // The last rows of the transaction, in ascending order as everywhere.
         Item::Suspense(_) => {
             "update suspense_payment set next_check_at = case when canceled = captured or next_check_at < $2 \
              then next_check_at else $2 end where id = $1 \

@@ -73,6 +73,7 @@ const LEG: &[Field] = &[
     ("code", "last_code", As::Text),
     ("sends", "sends", As::Number),
     ("sent", "sent_at", As::Moment),
+    ("checks", "checks", As::Number),
     ("created", "created_at", As::Moment),
 ];
 
