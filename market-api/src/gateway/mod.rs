@@ -168,6 +168,27 @@ impl fmt::Display for GatewayCode {
     }
 }
 
+/// An outcome that is not certain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Uncertain {
+    /// The gateway's code; without one, a word for what happened instead.
+    pub code: GatewayCode,
+    /// For the log.
+    pub reason: String,
+}
+
+impl Uncertain {
+    /// An outcome with this code. A text that is no code becomes `OTHER`.
+    #[must_use]
+    pub fn new(code: &str, reason: impl Into<String>) -> Self {
+        Self {
+            code: GatewayCode::of(code),
+            reason: reason.into(),
+        }
+    }
+}
+
 /// Why a request has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GatewayError {
@@ -182,7 +203,7 @@ pub enum GatewayError {
     Misconfigured(GatewayCode),
     /// No answer, an unreadable one, or one that says nothing for certain.
     #[error("unknown: {0}")]
-    Unknown(String),
+    Unknown(Uncertain),
 }
 
 impl GatewayError {
@@ -192,7 +213,7 @@ impl GatewayError {
         match self {
             Self::Refused(code) | Self::Misconfigured(code) => code.as_str(),
             Self::NotFound => "NOT_FOUND_PAYMENT",
-            Self::Unknown(_) => "UNKNOWN",
+            Self::Unknown(uncertain) => uncertain.code.as_str(),
         }
     }
 }

@@ -83,7 +83,7 @@ fn at(text: &str) -> UnixMillis {
 /// The reason of an outcome that is unknown.
 fn unknown<T: std::fmt::Debug>(outcome: GatewayResult<T>) -> String {
     match outcome {
-        Err(GatewayError::Unknown(reason)) => reason,
+        Err(GatewayError::Unknown(uncertain)) => uncertain.reason,
         other => panic!("not unknown: {other:?}"),
     }
 }
@@ -280,7 +280,7 @@ async fn every_documented_error_has_its_class_over_http() {
             GatewayError::Refused(code) => ("refused", code.as_str()),
             GatewayError::Misconfigured(code) => ("ours", code.as_str()),
             GatewayError::NotFound => ("not_found", "NOT_FOUND_PAYMENT"),
-            GatewayError::Unknown(reason) => ("unknown", reason.rsplit(' ').next().unwrap()),
+            GatewayError::Unknown(uncertain) => ("unknown", uncertain.code.as_str()),
         };
         assert_eq!(Some(class), error["class"].as_str(), "{error:?}");
         assert_eq!(Some(shown), code);
@@ -317,6 +317,41 @@ async fn what_is_no_answer_is_unknown() {
         provider.then(reply);
         unknown(gateway.confirm(&confirmation()).await);
     }
+}
+
+/// Operators see it beside the charge.
+#[tokio::test]
+async fn an_unknown_outcome_has_a_code() {
+    let provider = Provider::start().await;
+    let gateway = open(provider.url.as_str(), SHORT).unwrap();
+    let error = r#"{"code":"PROVIDER_ERROR","message":"m"}"#;
+    provider
+        .json(400, error)
+        .json(502, "<html>")
+        .json(200, "{}");
+    provider.then(Reply::Last(Vec::new())).then(Reply::Silence);
+    for expected in [
+        "PROVIDER_ERROR",
+        "HTTP_502",
+        "UNREADABLE",
+        "NO_ANSWER",
+        "TIMEOUT",
+    ] {
+        let error = gateway.confirm(&confirmation()).await.unwrap_err();
+        assert!(matches!(error, GatewayError::Unknown(_)), "{error:?}");
+        assert_eq!(error.code(), expected);
+    }
+}
+
+/// The key is not sent to a server that has no TLS where it should.
+#[tokio::test]
+async fn a_server_without_tls_gets_no_request() {
+    let provider = Provider::start().await;
+    let mut url = provider.url.clone();
+    url.set_scheme("https").unwrap();
+    let gateway = open(url.as_str(), SHORT).unwrap();
+    unknown(gateway.confirm(&confirmation()).await);
+    assert!(provider.seen().is_empty());
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use super::codes::{Call, classify};
 use super::shape::{self, Unreadable};
 use crate::gateway::{
     CancelRequest, ConfirmRequest, Gateway, GatewayError, GatewayResult, OrderId, Payment,
-    TransactionPage,
+    TransactionPage, Uncertain,
 };
 use crate::metrics::Metrics;
 use crate::outgoing::{self, Answer};
@@ -120,12 +120,12 @@ impl TossGateway {
     fn url(&self, segments: &[&str]) -> Result<Url, GatewayError> {
         // These would be dropped from the path, and the request would go to another address.
         if segments.iter().any(|segment| [".", ".."].contains(segment)) {
-            return Err(GatewayError::Unknown("not sent: no such key".to_owned()));
+            return Err(unsent("no such key"));
         }
         let mut url = self.settings.base.clone();
         let mut path = url
             .path_segments_mut()
-            .map_err(|()| GatewayError::Unknown("not sent: its URL takes no path".to_owned()))?;
+            .map_err(|()| unsent("its URL takes no path"))?;
         path.pop_if_empty().push("v1").extend(segments);
         drop(path);
         Ok(url)
@@ -142,8 +142,8 @@ impl TossGateway {
         let answer = timeout(self.settings.times.answer, self.send(request));
         let outcome = match answer.await {
             Ok(Ok(answer)) => understand(call, &answer, read),
-            Ok(Err(reason)) => Err(GatewayError::Unknown(reason)),
-            Err(_elapsed) => Err(GatewayError::Unknown("no answer in time".to_owned())),
+            Ok(Err(error)) => Err(error),
+            Err(_elapsed) => Err(uncertain("TIMEOUT", "no answer in time")),
         };
         let elapsed = self.clock.now().saturating_duration_since(started);
         let counted = [call.label(), outcome.as_ref().err().map_or("ok", label)];
@@ -152,18 +152,27 @@ impl TossGateway {
         outcome
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Answer, String> {
+    async fn send(&self, request: RequestBuilder) -> GatewayResult<Answer> {
         // Not for longer than for a connection: a request is not sent shortly before its deadline.
         let permit = timeout(self.settings.times.connect, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else {
-            return Err("not sent: too many requests are in flight".to_owned());
+            return Err(unsent("too many requests are in flight"));
         };
         let request = request
             .basic_auth(self.settings.secret.expose(), Some(""))
             .header(ACCEPT, "application/json");
         let answer = outgoing::send(request, ANSWER_BYTES_MAX).await;
-        answer.map_err(|no_answer| no_answer.to_string())
+        answer.map_err(|reason| uncertain("NO_ANSWER", reason.to_string()))
     }
+}
+
+fn uncertain(code: &str, reason: impl Into<String>) -> GatewayError {
+    GatewayError::Unknown(Uncertain::new(code, reason))
+}
+
+/// Nothing was sent. Unknown all the same: an earlier repetition may have been.
+fn unsent(reason: &str) -> GatewayError {
+    uncertain("NOT_SENT", format!("not sent: {reason}"))
 }
 
 /// What an answer says. Only a 200 has a result, whatever is in the body of another.
@@ -173,7 +182,7 @@ fn understand<T>(
     read: impl FnOnce(&[u8]) -> Result<T, Unreadable>,
 ) -> GatewayResult<T> {
     if answer.status == StatusCode::OK {
-        return read(&answer.body).map_err(|reason| GatewayError::Unknown(reason.to_string()));
+        return read(&answer.body).map_err(|reason| uncertain("UNREADABLE", reason.to_string()));
     }
     let code = shape::error_code(&answer.body);
     Err(classify(call, answer.status, code.as_deref()))

@@ -7,7 +7,7 @@
 
 use http::StatusCode;
 
-use crate::gateway::{GatewayCode, GatewayError};
+use crate::gateway::{GatewayCode, GatewayError, Uncertain};
 
 /// What was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,8 +139,15 @@ pub(super) fn classify(call: Call, status: StatusCode, code: Option<&str>) -> Ga
         Some(code) if is_decided && OUR_FAULT.contains(&code.as_str()) => {
             GatewayError::Misconfigured(code)
         }
-        Some(code) => GatewayError::Unknown(format!("HTTP {} {code}", status.as_u16())),
-        None => GatewayError::Unknown(format!("HTTP {} without a code", status.as_u16())),
+        Some(code) => {
+            let reason = format!("HTTP {} {code}", status.as_u16());
+            GatewayError::Unknown(Uncertain { code, reason })
+        }
+        None => {
+            let status = status.as_u16();
+            let reason = format!("HTTP {status} without a code");
+            GatewayError::Unknown(Uncertain::new(&format!("HTTP_{status}"), reason))
+        }
     }
 }
 
@@ -271,7 +278,7 @@ mod tests {
         let found = classify(Call::Confirm, StatusCode::FORBIDDEN, None);
         assert_eq!(
             found,
-            GatewayError::Unknown("HTTP 403 without a code".to_owned())
+            GatewayError::Unknown(Uncertain::new("HTTP_403", "HTTP 403 without a code"))
         );
         let found = classify(Call::Confirm, StatusCode::UNAUTHORIZED, None);
         assert!(matches!(found, GatewayError::Misconfigured(_)), "{found:?}");
