@@ -661,6 +661,7 @@ async fn every_migration_is_applied_in_its_order(on: On) {
             "0011_room_names",
             "0012_relay",
             "0013_payments",
+            "0014_audit",
         ]
     );
 }

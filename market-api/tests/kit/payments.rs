@@ -20,6 +20,7 @@ on_both!(
     recheck_of_an_unknown_item_changes_nothing,
     recheck_of_all_open_items_makes_them_due,
     acknowledged_items_need_no_attention,
+    audit_log_is_append_only,
 );
 
 const HOUR_MS: i64 = 60 * 60 * 1_000;
@@ -332,4 +333,21 @@ async fn acknowledged_items_need_no_attention(on: On) {
     let listed = items(&lines);
     assert!(listed.contains(&"charge 1".to_owned()), "{listed:?}");
     assert!(!listed.contains(&"suspense 3".to_owned()), "{listed:?}");
+}
+
+async fn audit_log_is_append_only(on: On) {
+    let base = stage(on).await;
+    let order: Target = "order-1".parse().unwrap();
+    admin::recheck(&base.db, vec![order]).await.unwrap();
+    for change in ["update audit set actor_id = 7", "delete from audit"] {
+        let changed = base.db.write(change, |change, tx| {
+            Box::pin(async move {
+                query(*change).execute(tx.connection()).await?;
+                Ok::<_, Abort<()>>(())
+            })
+        });
+        assert!(changed.await.is_err(), "{change}");
+    }
+    let kept = "select count(*) from audit where actor_id = 0";
+    assert_eq!(number(&base, kept).await, Some(1));
 }
