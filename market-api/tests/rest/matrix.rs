@@ -364,21 +364,21 @@ async fn ownership_decides_about_access(on: On) {
 /// Fields of responses, except the export of one's own data. A new one must be added here, as public or as
 /// visible to the member only.
 #[rustfmt::skip]
-const KNOWN_FIELDS: [&str; 109] = [
-    "address", "amount", "approvedAt", "averagePrice", "averageRate", "averageRating", "canceled", "candidates",
-    "cash", "cashHistoryMonthlySummary", "cashHistorySummary", "charge", "charged", "chatRoomId",
+const KNOWN_FIELDS: [&str; 111] = [
+    "address", "amount", "approvedAt", "available", "averagePrice", "averageRate", "averageRating", "canceled",
+    "candidates", "cash", "cashHistoryMonthlySummary", "cashHistorySummary", "charge", "charged", "chatRoomId",
     "classification", "code", "combinations", "content", "count", "counterparty", "createdAt",
     "currentDataAmount", "data", "dataAmount", "description", "distanceKm", "dueAt", "earned", "endTime",
     "expiresAt", "fee", "filename", "greedy", "hasNext", "imageUrl", "imageUrls", "issuedAt", "itemId",
     "joinedAt", "key", "keys", "kind", "latitude", "legs", "lines", "longitude", "member", "memberId",
     "memberName", "message", "method", "mobileDataId", "monthlyPrice", "myProduct", "name", "nearestAbove",
     "nearestBelow", "nextCursorId", "number", "open", "orderId", "pageInfo", "paid", "paidFrom", "paidOut",
-    "paymentId", "price", "pricePer100MB", "productId", "productImageUrl", "productState", "profileImageUrl",
-    "providingDataAmount", "publicUrl", "purchaseAmount", "purchasePrice", "quoteId", "receiptUrl",
-    "recentPrice", "refund", "refundId", "refundPrice", "remainAmount", "remainCash", "requestId", "requested",
-    "returned", "reviewCount", "reviewed", "size", "splitType", "startTime", "state", "timeAmount", "title",
-    "total", "totalAmount", "totalCharge", "totalPrice", "totalPurchase", "totalRefund", "totalSelling",
-    "tradeCount", "tradeId", "tradeType", "trades", "type", "updatedAt", "url",
+    "payPage", "paymentId", "price", "pricePer100MB", "productId", "productImageUrl", "productState",
+    "profileImageUrl", "providingDataAmount", "publicUrl", "purchaseAmount", "purchasePrice", "quoteId",
+    "receiptUrl", "recentPrice", "refund", "refundId", "refundPrice", "remainAmount", "remainCash", "requestId",
+    "requested", "returned", "reviewCount", "reviewed", "size", "splitType", "startTime", "state", "timeAmount",
+    "title", "total", "totalAmount", "totalCharge", "totalPrice", "totalPurchase", "totalRefund",
+    "totalSelling", "tradeCount", "tradeId", "tradeType", "trades", "type", "updatedAt", "url",
 ];
 
 async fn others_see_public_fields_only(on: On) {

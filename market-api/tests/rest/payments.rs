@@ -36,7 +36,7 @@ on_both! {
 pub(crate) const SAVE: &str = "/api/payments/save-amount";
 pub(crate) const VERIFY: &str = "/api/payments/verify-amount";
 pub(crate) const CHARGE: &str = "/api/payments/charge";
-const REFUND: &str = "/api/payments/refund";
+pub(crate) const REFUND: &str = "/api/payments/refund";
 const CHARGES: &str = "/api/payments/charges?size=20";
 
 /// An order id in the front end's form.
