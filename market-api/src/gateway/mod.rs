@@ -72,7 +72,18 @@ pub struct Payment {
     pub cancels: Vec<Cancel>,
 }
 
-/// Money that the gateway gave back.
+/// The state of a cancel at the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CancelStatus {
+    /// Given back. Never undone.
+    Done,
+    /// Not decided yet; also a status that this program does not have.
+    InProgress,
+    /// Given up: nothing was given back.
+    Aborted,
+}
+
+/// Money that the gateway gave back, or will.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cancel {
     /// The gateway's key of this transaction; unique over all payments.
@@ -81,10 +92,18 @@ pub struct Cancel {
     pub amount: Won,
     /// The reason that the request named.
     pub reason: String,
-    /// False while it is in progress or when it failed.
-    pub is_done: bool,
+    /// Its state.
+    pub status: CancelStatus,
     /// The time of the cancel.
     pub canceled_at: Option<UnixMillis>,
+}
+
+impl Cancel {
+    /// True if the money was given back.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.status == CancelStatus::Done
+    }
 }
 
 /// A capture or a cancel in the gateway's list of transactions.

@@ -98,7 +98,7 @@ async fn cancels_in(tx: &mut Tx<'_>, payment: &Payment) -> Result<(), sqlx::Erro
         .await?;
     let id: i64 = column(&row, "id")?;
     let now = tx.now();
-    for cancel in payment.cancels.iter().filter(|cancel| cancel.is_done) {
+    for cancel in payment.cancels.iter().filter(|cancel| cancel.is_done()) {
         let at = cancel.canceled_at.unwrap_or(now);
         let row = query(
             "insert into gateway_cancel (transaction_key, suspense_id, amount, canceled_at, created_at) \

@@ -169,7 +169,7 @@ async fn a_part_is_cancelled() {
     assert_eq!(other.amount, Won::new(5_000));
     assert_eq!(other.reason, "상점 관리자");
     assert_eq!(own.amount, Won::new(1_000));
-    assert_eq!((own.reason.as_str(), own.is_done), ("refund-7-1", true));
+    assert_eq!((own.reason.as_str(), own.is_done()), ("refund-7-1", true));
     assert_eq!(own.canceled_at, Some(at("2026-11-15T13:00:00")));
     assert_eq!(own.transaction_key, "090A796806E726BBB929F4A2CA7DB9A7");
     let [seen] = provider.seen().try_into().unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fakes::payout::PayoutFault;
-use fakes::toss::{Call, Fault, FaultPlan, Rates};
+use fakes::toss::{Call, CancelStatus, Fault, FaultPlan, Rates};
 use market_api::gateway::{CancelRequest, Gateway as _};
 use market_api::trades::HistoryQuery;
 use shared::clock::Month;
@@ -11,7 +11,7 @@ use shared::money::Won;
 
 use crate::fixtures::{member, page_size};
 use crate::on_both;
-use crate::support::On;
+use crate::support::{On, eventually};
 use crate::till::{Captured, Till};
 
 on_both!(
@@ -22,6 +22,8 @@ on_both!(
     cancels_of_a_charge_keep_their_distance,
     refused_cancel_moves_to_the_next_charge,
     cancel_too_soon_after_another_is_repeated_later,
+    cancel_in_progress_is_awaited,
+    leg_whose_sender_has_ended_is_continued,
     payout_without_an_answer_is_never_sent_again,
     payout_is_awaited_until_the_bank_has_paid,
     refused_payout_returns_to_its_bucket,
@@ -231,6 +233,84 @@ async fn cancel_too_soon_after_another_is_repeated_later(on: On) {
         ]
     );
     assert_eq!(till.shop.cash(1).await, 400);
+    till.close().await;
+}
+
+/// The gateway accepts a cancel and decides later: given back, or given up.
+async fn cancel_in_progress_is_awaited(on: On) {
+    let till = Till::open(on).await;
+    till.shop.members(1, 0).await;
+    let charge = till.charge(1, "order-1", 1_000).await;
+    till.settle(1).await;
+    for (nth, outcome) in [CancelStatus::Done, CancelStatus::Aborted]
+        .into_iter()
+        .enumerate()
+    {
+        till.toss
+            .script(Call::Cancel, "order-1", &[Fault::CancelPending]);
+        till.refund(1, &format!("r{nth}"), 300).await.unwrap();
+        // Not sent again, however long it takes.
+        till.settle(3 * 60).await;
+        assert_eq!(till.refunds().await[nth], "OPEN 300 0");
+        till.verify().await;
+        let booked = till.toss.booked(&charge.key).unwrap();
+        let pending = booked.cancels.last().unwrap();
+        assert!(
+            till.toss
+                .finish_cancel(&charge.key, &pending.transaction_key, outcome)
+        );
+        till.settle(2 * 60).await;
+        assert_eq!(till.refunds().await[nth], "DONE 300 0");
+    }
+    assert_eq!(till.toss.calls(Call::Cancel, "order-1"), 2);
+    // What was given up is paid out: no other charge is left.
+    assert_eq!(
+        till.legs().await,
+        [
+            "1-1 CANCEL CHARGED 300 DONE",
+            "2-1 CANCEL CHARGED 300 REFUSED",
+            "2-2 PAYOUT CHARGED 300 DONE",
+        ]
+    );
+    till.close().await;
+}
+
+/// The process ends while a leg is being sent: another one continues after the lease, and finds the cancel done; the
+/// payout without an answer is only queried.
+async fn leg_whose_sender_has_ended_is_continued(on: On) {
+    let till = Till::open(on).await;
+    till.shop.members(1, 5_000).await;
+    let charge = till.charge(1, "order-1", 1_000).await;
+    till.settle(1).await;
+    let hangs = Fault::Delay(Duration::from_secs(1));
+    till.toss.script(Call::Cancel, "order-1", &[hangs]);
+    till.payout.script("refund-1-2", &[PayoutFault::LostAfter]);
+    till.refund(1, "r", 3_000).await.unwrap();
+    {
+        let sending = till.payments.run_due();
+        let sent = async {
+            eventually("the cancel is sent", async || {
+                till.toss.calls(Call::Cancel, "order-1") == 1
+            })
+            .await;
+        };
+        tokio::select! {
+            _ = sending => panic!("the gateway hangs"),
+            () = sent => {}
+        }
+    }
+    assert_eq!(till.legs().await, ["1-1 CANCEL CHARGED 1000 READY"]);
+    till.shop.verify().await;
+    eventually("the gateway goes on", async || {
+        !till.cancels(&charge).is_empty()
+    })
+    .await;
+    till.settle(10).await;
+    assert_eq!(till.refunds().await, ["DONE 3000 0"]);
+    assert_eq!(till.toss.calls(Call::Cancel, "order-1"), 1);
+    assert_eq!(till.cancels(&charge), [(1_000, "refund-1-1".to_owned())]);
+    assert_eq!(till.payout.requests("refund-1-2"), 1);
+    assert_eq!(till.payout.total_paid(), 2_000);
     till.close().await;
 }
 

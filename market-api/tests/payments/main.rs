@@ -21,6 +21,7 @@ mod shop;
 mod support;
 
 mod acceptance;
+mod faults;
 mod ledger;
 mod legs;
 mod operate;

@@ -35,6 +35,7 @@ pub(crate) struct Till {
     pub(crate) payments: Payments,
     /// The client of the gateway, for what only others do there.
     pub(crate) gateway: Arc<TossGateway>,
+    payouts: Arc<HttpPayouts>,
     pub(crate) toss: Arc<FakeToss>,
     pub(crate) payout: Arc<FakePayout>,
 }
@@ -83,11 +84,11 @@ impl Till {
         let metrics = || Arc::clone(&base.metrics);
         let gateway = TossGateway::new(gateway, Arc::clone(&base.clock) as _, metrics()).unwrap();
         let gateway = Arc::new(gateway);
-        let payouts = HttpPayouts::new(payouts, metrics()).unwrap();
+        let payouts = Arc::new(HttpPayouts::new(payouts, metrics()).unwrap());
         let payments = Payments::new(PaymentsParts {
             db: base.db.clone(),
             gateway: Some(Arc::clone(&gateway) as _),
-            payouts: Some(Arc::new(payouts)),
+            payouts: Some(Arc::clone(&payouts) as _),
             metrics: metrics(),
             drain: base.drain.clone(),
         });
@@ -101,9 +102,22 @@ impl Till {
             shop,
             payments,
             gateway,
+            payouts,
             toss,
             payout,
         }
+    }
+
+    /// Another instance of the market, with the same database, gateway and provider.
+    pub(crate) fn instance(&self) -> Payments {
+        let base = &self.shop.market.base;
+        Payments::new(PaymentsParts {
+            db: base.db.clone(),
+            gateway: Some(Arc::clone(&self.gateway) as _),
+            payouts: Some(Arc::clone(&self.payouts) as _),
+            metrics: Arc::clone(&base.metrics),
+            drain: base.drain.clone(),
+        })
     }
 
     /// A charge of an order of that name, paid by card.

@@ -11,7 +11,7 @@ use shared::clock::{LocalDateTime, UnixMillis};
 use shared::money::Won;
 
 use crate::gateway::{
-    Cancel, GatewayCode, OrderId, Payment, PaymentKey, PaymentStatus, Transaction,
+    Cancel, CancelStatus, GatewayCode, OrderId, Payment, PaymentKey, PaymentStatus, Transaction,
 };
 
 /// The currency of the books.
@@ -164,7 +164,11 @@ impl CancelShape {
             transaction_key: transaction_key(self.transaction_key)?,
             amount: amount(self.cancel_amount, 1)?,
             reason: self.cancel_reason.as_str().unwrap_or_default().to_owned(),
-            is_done: self.cancel_status.as_str() == Some("DONE"),
+            status: match self.cancel_status.as_str() {
+                Some("DONE") => CancelStatus::Done,
+                Some("ABORTED") => CancelStatus::Aborted,
+                _ => CancelStatus::InProgress,
+            },
             canceled_at: self.canceled_at.as_str().and_then(|text| moment(text).ok()),
         })
     }
@@ -358,10 +362,13 @@ mod tests {
             {"transactionKey": "t1", "cancelAmount": 1},
             {"transactionKey": "t2", "cancelAmount": 1, "cancelStatus": "IN_PROGRESS"},
             {"transactionKey": "t3", "cancelAmount": 1, "cancelStatus": "DONE"},
+            {"transactionKey": "t4", "cancelAmount": 1, "cancelStatus": "ABORTED"},
+            {"transactionKey": "t5", "cancelAmount": 1, "cancelStatus": "LATER"},
         ]);
         let found = with("cancels", cancels).unwrap();
-        let done: Vec<bool> = found.cancels.iter().map(|cancel| cancel.is_done).collect();
-        assert_eq!(done, [false, false, true]);
+        let found: Vec<_> = found.cancels.iter().map(|cancel| cancel.status).collect();
+        use CancelStatus::{Aborted, Done, InProgress};
+        assert_eq!(found, [InProgress, InProgress, Done, Aborted, InProgress]);
     }
 
     #[test]

@@ -8,7 +8,9 @@ use shared::money::Won;
 use super::books::{self, Subject};
 use super::difference::Difference;
 use crate::db::{Abort, Db};
-use crate::gateway::{Cancel, OrderId, Payment, PaymentKey, PaymentStatus, Transaction};
+use crate::gateway::{
+    Cancel, CancelStatus, OrderId, Payment, PaymentKey, PaymentStatus, Transaction,
+};
 use crate::payments::charge::{ChargeState, repo};
 use crate::payments::suspense;
 use crate::payments::webhook::STRAY;
@@ -28,7 +30,7 @@ pub(super) async fn take_cancel(db: &Db, row: &Transaction, held: Won) -> Result
                 transaction_key: row.key.clone(),
                 amount: row.amount,
                 reason: String::new(),
-                is_done: true,
+                status: CancelStatus::Done,
                 canceled_at: Some(row.at),
             });
             // The payment itself is held already.

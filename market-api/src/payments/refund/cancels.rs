@@ -13,7 +13,7 @@ use shared::money::Won;
 use super::{Leg, LegName, balance, repo, settle};
 use crate::cash::{self, Account, JournalKind, Posting};
 use crate::db::{Tx, defect, overflow};
-use crate::gateway::Cancel;
+use crate::gateway::{Cancel, CancelStatus};
 use crate::outbox::NewEvent;
 use crate::payments::charge::Charge;
 use crate::trades;
@@ -23,6 +23,9 @@ const DOES_NOT_FIT: Duration = Duration::from_secs(60);
 
 /// The gateway has not enough left for a leg that it has not executed.
 const BALANCE_GONE: &str = "BALANCE_GONE";
+
+/// The gateway accepted a leg and gave it up later.
+const ABORTED: &str = "ABORTED";
 
 /// What [`apply_cancels_in`] leaves to its caller.
 #[derive(Debug, Default)]
@@ -48,13 +51,13 @@ pub(in crate::payments) async fn apply_cancels_in(
         return Ok(applied);
     }
     let booked = balance::booked(tx, charge.id).await?;
-    let is_new = |cancel: &&Cancel| cancel.is_done && !booked.contains(&cancel.transaction_key);
+    let is_new = |cancel: &&Cancel| cancel.is_done() && !booked.contains(&cancel.transaction_key);
     let mut new: Vec<&Cancel> = cancels.iter().filter(is_new).collect();
     if let Some(leg) = repo::leg_of_charge(tx, charge.id).await? {
         // The refund before the wallet, in the order of locks.
         match new.iter().position(|cancel| is_of(cancel, &leg)) {
             Some(at) => leg_done(tx, charge, &leg, new.remove(at)).await?,
-            None => refuse_if_impossible(tx, charge, &leg, cancels).await?,
+            None => refuse_if_over(tx, charge, &leg, cancels).await?,
         }
     }
     for cancel in new {
@@ -104,23 +107,38 @@ async fn leg_done(
     settle::done_in(tx, leg).await
 }
 
-/// Refuses a leg that can never be executed: the payment as the gateway has it does not name the leg, and has less
-/// left than the leg takes. Cancels are never undone, so that stays true, also if the leg is still on its way.
-async fn refuse_if_impossible(
+/// Refuses a leg that the gateway will not execute any more.
+async fn refuse_if_over(
     tx: &mut Tx<'_>,
     charge: &Charge,
     leg: &Leg,
     cancels: &[Cancel],
 ) -> Result<(), sqlx::Error> {
-    let names_it = |cancel: &Cancel| LegName::parse(&cancel.reason) == Some(leg.name);
-    let done = cancels.iter().filter(|cancel| cancel.is_done);
+    let Some(code) = why_over(charge.amount, leg, cancels)? else {
+        return Ok(());
+    };
+    repo::lock(tx, leg.name.refund).await?;
+    settle::refuse_cancel_in(tx, leg, code).await
+}
+
+/// Why a leg in flight is over, if it is, by the payment as the gateway has it: its cancel was given up; or none has
+/// its name, and less is left than the leg takes. Cancels are never undone, so that stays true, also if the leg is
+/// still on its way.
+fn why_over(
+    captured: Won,
+    leg: &Leg,
+    cancels: &[Cancel],
+) -> Result<Option<&'static str>, sqlx::Error> {
+    let has_its_name = |cancel: &&Cancel| LegName::parse(&cancel.reason) == Some(leg.name);
+    let mut own = cancels.iter().filter(has_its_name).peekable();
+    if own.peek().is_some() {
+        let is_given_up = own.all(|cancel| cancel.status == CancelStatus::Aborted);
+        return Ok(is_given_up.then_some(ABORTED));
+    }
+    let done = cancels.iter().filter(|cancel| cancel.is_done());
     let with_it = Won::checked_sum(done.map(|cancel| cancel.amount).chain([leg.amount]));
     let with_it = with_it.ok_or_else(overflow)?;
-    if with_it <= charge.amount || cancels.iter().any(names_it) {
-        return Ok(());
-    }
-    repo::lock(tx, leg.name.refund).await?;
-    settle::refuse_cancel_in(tx, leg, BALANCE_GONE).await
+    Ok((with_it > captured).then_some(BALANCE_GONE))
 }
 
 /// Takes a cancel that is not ours from the member's wallet.
