@@ -153,9 +153,48 @@ export class Api {
     return { totals: answer.cashHistoryMonthlySummary, rows: data, next: pageInfo.hasNext ? pageInfo.nextCursorId : null };
   }
 
+  /** `{available, payPage}`: whether cash can be charged, and where members pay; `null` where this site has no page for it. */
+  checkout() {
+    return this.call('GET', '/api/payments/checkout');
+  }
+
+  saveAmount(orderId, amount) {
+    return this.call('POST', '/api/payments/save-amount', { orderId, amount });
+  }
+
+  /** Refuses (5003) what is not the saved amount. */
+  verifyAmount(orderId, amount) {
+    return this.call('POST', '/api/payments/verify-amount', { orderId, amount });
+  }
+
+  /** The same payment again has the same answer. 5008: it is being verified. */
+  charge(paymentKey, orderId, amount) {
+    return this.call('POST', '/api/payments/charge', { paymentKey, orderId, amount });
+  }
+
+  /** A page of charges, newest first. */
+  charges(size, cursorId = null) {
+    return this.rowsOf(`/api/payments/charges?${pageOf(size, cursorId)}`);
+  }
+
+  /** The same `requestId` is done once. */
+  refund(requestId, refundAmount) {
+    return this.call('POST', '/api/payments/refund', { requestId, refundAmount });
+  }
+
+  /** A page of refunds, newest first. */
+  refunds(size, cursorId = null) {
+    return this.rowsOf(`/api/payments/refunds?${pageOf(size, cursorId)}`);
+  }
+
   /** The receipt of a trade of the signed-in member. */
   receipt(tradeId) {
     return this.call('GET', `/api/trades/${tradeId}/receipt`);
+  }
+
+  async rowsOf(path) {
+    const { data, pageInfo } = await this.call('GET', path);
+    return { rows: data, next: pageInfo.hasNext ? pageInfo.nextCursorId : null };
   }
 
   /** Notifications before `before` (or the newest), newest first; an empty page is the end. */

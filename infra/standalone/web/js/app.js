@@ -2,6 +2,8 @@
 
 import { Bookings } from './bookings.js';
 import { BookingsView } from './bookings-view.js';
+import { comeBackFromPayment } from './charge-view.js';
+import { Charges } from './charges.js';
 import { Chat } from './chat.js';
 import { Composer } from './composer.js';
 import { ConversationView } from './conversation-view.js';
@@ -13,6 +15,7 @@ import { MarketView } from './market-view.js';
 import { Market } from './market.js';
 import { MineView } from './mine-view.js';
 import { MONTH_MAX, Mine, round } from './mine.js';
+import { MoneyView } from './money-view.js';
 import { MuteView } from './mute-view.js';
 import { Notifications } from './notifications.js';
 import { NotificationSettings } from './notification-settings.js';
@@ -23,6 +26,7 @@ import { ProfileView } from './profile-view.js';
 import { Preferences } from './preferences.js';
 import { Purchases } from './purchase.js';
 import { Push } from './push.js';
+import { Refunds } from './refunds.js';
 import { RoomsView } from './rooms-view.js';
 import { route } from './route.js';
 import { AMOUNT_FIRST, Scrap } from './scrap.js';
@@ -53,6 +57,10 @@ async function run(session) {
   const scrap = new Scrap(chat.api, wallet);
   const trades = new Trades(chat.api);
   const purchases = new Purchases(chat.api, wallet, { bought: () => traded({ wallet, market, trades }) });
+  const moved = () => moneyMoved(wallet, trades);
+  const charges = new Charges(chat.api, { charged: moved });
+  const refunds = new Refunds(chat.api, chat.session.memberId, { refunded: moved });
+  const money = new MoneyView(charges, refunds, wallet);
   new MarketView(market);
   const talk = { ask: (productId) => ask(chat, productId) };
   new OfferView(market, chat, purchases, talk);
@@ -69,12 +77,13 @@ async function run(session) {
   new MuteView(preferences, chat);
   const settings = new NotificationSettings(preferences, push, chat.rooms);
   const profile = new ProfileView(mine, chat, { settings, shown: (url) => shell.showPicture(url), leave: () => leave(chat, push) });
-  const follow = () => followAddress({ chat, shell, market, mine, profile, scrap, trades, wallet });
+  const follow = () => followAddress({ chat, shell, market, mine, money, profile, scrap, trades, wallet });
   market.addEventListener('change', ({ detail }) => detail === 'list' && preview(market, route()));
   window.addEventListener('hashchange', follow);
   WIDE.addEventListener('change', follow);
   wallet.refresh();
-  notify(chat, talk, (kind) => happened(kind, { wallet, market, mine, trades }));
+  notify(chat, talk, (kind) => happened(kind, { wallet, market, mine, trades, charges, refunds }));
+  document.addEventListener('visibilitychange', () => document.hidden || charges.wake());
   preferences.load();
   push.start((notification) => (location.hash = hrefOf(notification) ?? location.hash));
   await startChat(chat, { preferences, shell, follow });
@@ -91,12 +100,22 @@ function traded({ wallet, market, trades }) {
 /** Kinds of notifications after which the market's pages are read again. */
 const OF_MARKET = ['product.sold_out', 'trade.completed', 'cash.charged', 'cash.refunded', 'cash.returned'];
 
+/** Cash came or left: what is shown is read again. */
+function moneyMoved(wallet, trades) {
+  wallet.refresh();
+  trades.renew();
+}
+
 /** Something happened at the market, perhaps in another tab: what is shown follows. */
-function happened(kind, { wallet, market, mine, trades }) {
+function happened(kind, { wallet, market, mine, trades, charges, refunds }) {
   if (kind === 'product.sold_out') market.reread();
   if (!OF_MARKET.includes(kind)) return;
   wallet.refresh();
   trades.renew();
+  if (kind.startsWith('cash.')) {
+    charges.renew();
+    refunds.renew();
+  }
   if (mine.count !== null) mine.refresh();
 }
 
@@ -164,7 +183,7 @@ function flush(due, show) {
   for (const what of now) show[what]();
 }
 
-function followAddress({ chat, shell, market, mine, profile, scrap, trades, wallet }) {
+function followAddress({ chat, shell, market, mine, money, profile, scrap, trades, wallet }) {
   const to = route();
   if (to.pane === 'notification') {
     location.replace(hrefOf(to.notification) ?? '#/market/data');
@@ -193,6 +212,7 @@ function followAddress({ chat, shell, market, mine, profile, scrap, trades, wall
   if (to.pane === 'trades') {
     trades.show(to.choice.month);
     trades.mark(to.choice.trade, to.choice.product);
+    if (to.money) money.show(to);
   }
   if (to.pane === 'me' && isNew) profile.open();
   // Sales change the balance, too: it is read again with each pane.
@@ -250,5 +270,6 @@ async function leave(chat, push) {
 // Last, so that everything above is defined.
 translate(document);
 document.title = t('appName');
+comeBackFromPayment();
 const { session, problem } = await comeBack();
 await run(session ?? (problem ? null : restore()) ?? (await chooseMember(problem)));

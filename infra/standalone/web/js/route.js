@@ -3,6 +3,7 @@
 //   #/market/data?sort=PRICE_ASC   #/market/wifi/12?place=2&open=1   #/chat   #/room/7   #/me
 //   #/mine?state=SOLD_OUT   #/mine/new/data   #/mine/edit/wifi/12   #/scrap?amount=0.7
 //   #/trades?trade=9   #/trades/cash?month=2025-08&trade=9
+//   #/charge   #/charge/done?paymentKey=…&orderId=…&amount=1000   #/charge/failed?code=…   #/refund
 //   #/notification?kind=trade.completed&data={…}, from a notification of the system: leads to what it is about
 
 const KIND = '(data|wifi|hotspot)';
@@ -10,6 +11,9 @@ const MARKET = new RegExp(`^/market/${KIND}(?:/(\\d+))?$`);
 const NEW = new RegExp(`^/mine/new/${KIND}$`);
 const EDIT = new RegExp(`^/mine/edit/${KIND}/(\\d+)$`);
 const ROOM = /^\/room\/(\d+)$/;
+
+/** Views beside the purchases, by their paths. */
+const MONEY = { '/charge': 'charge', '/charge/done': 'charged', '/charge/failed': 'failed', '/refund': 'refund' };
 
 /** `pane` is `market`, `chat`, `trades`, `mine` or `me`, or `notification`, which leads to one of them; `detail`: whether a phone shows the right part. */
 export function route(hash = location.hash) {
@@ -23,6 +27,7 @@ export function route(hash = location.hash) {
   if (path === '/scrap') return { pane: 'market', kind: 'data', offer: null, scrap: true, choice, detail: true };
   if (path === '/trades') return { pane: 'trades', choice, detail: false };
   if (path === '/trades/cash') return { pane: 'trades', choice, detail: true };
+  if (Object.hasOwn(MONEY, path)) return { pane: 'trades', money: MONEY[path], choice, detail: true };
   if (path === '/mine') return { pane: 'mine', form: null, choice, detail: false };
   const make = path.match(NEW)?.[1];
   if (make) return { pane: 'mine', form: { kind: make, id: null }, choice, detail: true };
@@ -57,6 +62,21 @@ export function scrapHref(choice = {}) {
 /** The purchases; `trade` is marked, and its seller can be asked about `product`. */
 export function tradesHref(choice = {}) {
   return `#/trades${queryOf(choice)}`;
+}
+
+/** The receipt of a trade: a page of its own, for print. */
+export function receiptHref(tradeId) {
+  return `/receipt.html?trade=${tradeId}`;
+}
+
+/** The outcome of a payment, as the payment page returned it. */
+export function chargedHref({ paymentKey, orderId, amount }) {
+  return `#/charge/done${queryOf({ paymentKey, orderId, amount })}`;
+}
+
+/** A payment that was given up, or did not take place. */
+export function failedHref({ code, orderId }) {
+  return `#/charge/failed${queryOf({ code, orderId })}`;
 }
 
 /** The changes of cash of a month; by default this one. */

@@ -24,6 +24,8 @@ const HEADS = {
   me: ['#me h1', '#me h1'],
 };
 
+const MONEY_HEADS = ['#trades h1', '#money h2'];
+
 export class Shell {
   constructor(chat, wallet, { leave }) {
     this.chat = chat;
@@ -63,6 +65,8 @@ export class Shell {
     this.render();
     byId('offer').hidden = Boolean(to.scrap);
     byId('scrap').hidden = !to.scrap;
+    byId('cash').hidden = Boolean(to.money);
+    byId('money').hidden = !to.money;
     return this.shown?.pane !== to.pane;
   }
 
@@ -85,10 +89,11 @@ export class Shell {
   focus(to) {
     const before = this.shown;
     this.shown = to;
-    const isSame = before && before.pane === to.pane && before.detail === to.detail && before.scrap === to.scrap;
+    const isSame = before && before.pane === to.pane && before.detail === to.detail && before.scrap === to.scrap && before.money === to.money;
     if (!before || isSame) return;
     if (to.pane === 'chat' && to.room) return; // There the focus is where one writes.
-    const head = document.querySelector(HEADS[to.pane][Number(to.detail)]) ?? document.querySelector(HEADS[to.pane][0]);
+    const heads = to.money ? MONEY_HEADS : HEADS[to.pane];
+    const head = document.querySelector(heads[Number(to.detail)]) ?? document.querySelector(heads[0]);
     head?.focus({ preventScroll: true });
   }
 

@@ -1,5 +1,6 @@
 // The texts of the page in English. `texts-ko.js` has the same keys; a check of `infra/page-test` holds them together.
 
+import { texts as cash } from './texts-cash-en.js';
 import { texts as notice } from './texts-notice-en.js';
 import { texts as receipt } from './texts-receipt-en.js';
 import { texts as trade } from './texts-trade-en.js';
@@ -15,6 +16,7 @@ function counted(count, one, many) {
 }
 
 export const texts = {
+  ...cash,
   ...notice,
   ...receipt,
   ...trade,

@@ -1,5 +1,6 @@
 // The texts of the page in Korean. `texts-en.js` has the same keys; a check of `infra/page-test` holds them together.
 
+import { texts as cash } from './texts-cash-ko.js';
 import { texts as notice } from './texts-notice-ko.js';
 import { texts as receipt } from './texts-receipt-ko.js';
 import { texts as trade } from './texts-trade-ko.js';
@@ -11,6 +12,7 @@ function typists(names) {
 }
 
 export const texts = {
+  ...cash,
   ...notice,
   ...receipt,
   ...trade,

@@ -9,6 +9,7 @@ import { changeText, dataText, durationText, wonText } from './format.js';
 import { language, t } from './i18n.js';
 import { limit } from './mine-view.js';
 import { MONTH_MAX } from './mine.js';
+import { facts, listOf, receiptLink } from './money-parts.js';
 import { cashHref } from './route.js';
 import { monthAfter, monthText, shortText } from './time.js';
 import { thisMonth } from './trades.js';
@@ -48,7 +49,13 @@ export class TradesView {
       { class: 'limit' },
       element('span', { class: 'limit-title' }, t('balance')),
       element('strong', { class: 'limit-left trades-balance' }, wonText(cash)),
-      element('a', { class: 'button trades-to-cash', href: cashHref() }, t('toCash')),
+      element(
+        'div',
+        { class: 'cash-ways' },
+        element('a', { class: 'button', id: 'to-charge', href: '#/charge' }, t('charge')),
+        element('a', { class: 'button', id: 'to-refund', href: '#/refund' }, t('refund')),
+        element('a', { class: 'button trades-to-cash', href: cashHref() }, t('toCash')),
+      ),
     );
     const month = limit(t('buyLimit'), t('buyLimitLeftShort', { left: dataText(left) }), bought, MONTH_MAX, t('buyLimitWhy', { used: dataText(bought), max: dataText(MONTH_MAX) }));
     byId('trades-limits').replaceChildren(balance, month);
@@ -59,7 +66,7 @@ export class TradesView {
     const list = byId('purchases');
     list.setAttribute('aria-busy', String(!purchases.first && !purchases.problem));
     byId('purchases-count').textContent = purchases.first ? t('purchaseCount', { count: purchases.first.count }) : '';
-    list.replaceChildren(...rowsOf(purchases, (row) => this.marked(row, purchaseRow(row), true), t('nonePurchases')));
+    list.replaceChildren(...listOf(purchases, (row) => this.marked(row, purchaseRow(row), true), t('nonePurchases')));
     this.toMarked(list);
   }
 
@@ -92,7 +99,7 @@ export class TradesView {
     const back = element('a', { class: 'icon-button back', href: '#/trades', 'aria-label': t('toPurchases') }, icon('back'));
     const head = element('header', { class: 'pane-head' }, back, title, balanceLink(this.wallet));
     const focused = document.activeElement?.dataset.month;
-    const rows = element('ul', { class: 'mine-list cash-rows', 'aria-busy': String(!cash.first && !cash.problem) }, ...rowsOf(cash, (row) => this.marked(row, cashRow(row), false), t('noneCash')));
+    const rows = element('ul', { class: 'mine-list cash-rows', 'aria-busy': String(!cash.first && !cash.problem) }, ...listOf(cash, (row) => this.marked(row, cashRow(row), false), t('noneCash')));
     const body = element('div', { class: 'offer-body' }, this.months(month), totals(cash.first?.totals), rows);
     byId('cash').replaceChildren(head, body);
     rows.markedBefore = this.cashMarked;
@@ -119,19 +126,6 @@ export class TradesView {
   }
 }
 
-/** The rows of a history, or why there are none, and the way to more. */
-function rowsOf(history, row, none) {
-  const end = (text, button) =>
-    element('li', { class: 'list-end', role: 'status' }, text, element('button', { type: 'button', class: 'action', onclick: () => history.more() }, button));
-  if (history.problem && !history.first) return [end(describe(history.problem), t('tryAgain'))];
-  if (!history.first) return skeletons(4, 'mine-row');
-  if (history.rows.length === 0) return [element('li', { class: 'list-end' }, none)];
-  const rows = history.rows.map(row);
-  if (history.problem) rows.push(end(describe(history.problem), t('tryAgain')));
-  else if (history.next != null) rows.push(end('', t('more')));
-  return rows;
-}
-
 function emblem(type, image = null) {
   return image ? picture(image, '', 'mine-picture') : element('span', { class: 'mine-icon' }, icon(ICONS[type] ?? 'cash'));
 }
@@ -142,28 +136,38 @@ function purchaseRow(row) {
   const facts = [t(`trade${row.tradeType}`), row.timeAmount > 0 ? durationText(row.timeAmount) : null];
   return element(
     'li',
-    { class: 'mine-row', 'data-trade': row.tradeId },
+    { class: 'mine-row with-receipt', 'data-trade': row.tradeId },
     emblem(row.tradeType, row.productImageUrl),
     element('span', { class: 'mine-texts' }, element('strong', {}, title), element('span', { class: 'tile-unit' }, facts.filter(Boolean).join(' · '))),
     element('span', { class: 'mine-date' }, shortText(row.createdAt)),
+    receiptLink(row.tradeId, title),
   );
 }
 
-/** What a trade does to the member's cash. */
-function signOf(type) {
-  return type.startsWith('PURCHASE') || type === 'REFUND' ? -1 : 1;
+/** The kinds of trades, in the order of the totals: text, and what they do to the member's cash. */
+const KINDS = {
+  CHARGE: ['totalCharge', 1],
+  SALE: ['totalSelling', 1],
+  PURCHASE: ['totalPurchase', -1],
+  REFUND: ['totalRefund', -1],
+};
+
+function kindOf(type) {
+  return KINDS[type.split('_')[0]] ?? ['total', 1];
 }
 
 function cashRow(row) {
-  const amount = signOf(row.tradeType) * row.price;
+  const [kind, sign] = kindOf(row.tradeType);
+  const amount = sign * row.price;
   // The server's label also has the amount, but only in Korean.
   const label = language === 'ko' ? row.description : t(`trade${row.tradeType}`);
   return element(
     'li',
-    { class: 'mine-row', 'data-trade': row.tradeId },
+    { class: 'mine-row with-receipt', 'data-trade': row.tradeId, 'data-type': row.tradeType },
     emblem(row.tradeType),
-    element('span', { class: 'mine-texts' }, element('strong', {}, label), element('span', { class: 'tile-unit' }, shortText(row.createdAt))),
+    element('span', { class: 'mine-texts' }, element('strong', {}, label), element('span', { class: 'tile-unit' }, `${t(kind)} · ${shortText(row.createdAt)}`)),
     element('strong', { class: amount < 0 ? 'cash-change' : 'cash-change gain' }, changeText(amount)),
+    receiptLink(row.tradeId, label),
   );
 }
 
@@ -176,5 +180,7 @@ function totals(sums) {
     [t('totalRefund'), changeText(-sums.totalRefund)],
     [t('total'), changeText(sums.total)],
   ];
-  return element('dl', { class: 'facts totals' }, ...rows.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, value))));
+  const made = facts(rows);
+  made.classList.add('totals');
+  return made;
 }

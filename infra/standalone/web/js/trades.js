@@ -75,7 +75,7 @@ export class Trades extends EventTarget {
 }
 
 /** A list that is loaded page by page. */
-class History {
+export class History {
   constructor(load, changed) {
     this.load = load;
     this.changed = changed;
@@ -106,7 +106,7 @@ class History {
     const { rows } = this;
     if (!this.first) return;
     const page = await this.load(null).catch(() => null);
-    if (!page || rows !== this.rows || page.rows[0]?.tradeId === rows[0]?.tradeId) return;
+    if (!page || rows !== this.rows || JSON.stringify(page.rows) === JSON.stringify(rows.slice(0, page.rows.length))) return;
     this.clear();
     [this.rows, this.first, this.next] = [page.rows, page, page.next];
     this.changed();
