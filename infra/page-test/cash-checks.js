@@ -10,6 +10,7 @@ import { texts as ko } from '../standalone/web/js/texts-ko.js';
 
 /** Buys and sells nothing at the first start. */
 const FRESH = 8;
+const NAME = '윤채원';
 
 /** Has bought and sold at the first start. */
 const TRADER = 2;
@@ -63,6 +64,32 @@ export const checks = [
     await Promise.all([hasOutcome(tab, 'CAPTURED'), hasOutcome(other, 'CAPTURED')]);
     assert.equal(await cashOf(world), before + 7_700);
     assert.equal((await chargesOf(world)).filter(({ state }) => state === 'CAPTURED').length, 1);
+  }],
+
+  ['a payment that comes back in a tab without a session is charged, at once or after the login', async (world) => {
+    const before = await cashOf(world);
+    const tab = await world.open(DESKTOP);
+    await tab.signIn('kakao', NAME);
+    const pay = async (amount) => {
+      await tab.go('#/charge');
+      await tab.page.fill('#charge-amount', amount);
+      await toPayPage(tab);
+      const { href } = await authorized(tab);
+      await tab.page.goBack();
+      await tab.page.waitForSelector('#charge-amount');
+      return href;
+    };
+    const [first, second] = [await pay('1100'), await pay('1200')];
+    const app = await world.blank(tab.page.context());
+    await app.page.goto(first);
+    await hasOutcome(app, 'CAPTURED');
+    assert.equal(await cashOf(world), before + 1_100);
+    const other = await world.blank(await world.browserOf(DESKTOP));
+    await other.page.goto(second);
+    await other.page.click('[data-provider="kakao"]');
+    await other.page.click(`a:has-text("${NAME}")`);
+    await hasOutcome(other, 'CAPTURED');
+    assert.equal(await cashOf(world), before + 2_300);
   }],
 
   ['a card that is declined charges nothing, and the page says what that means', async (world) => {

@@ -93,6 +93,7 @@ const FILES: &[File] = files![
     "js/notifications.js",
     "js/offer-view.js",
     "js/outbox.js",
+    "js/payment-return.js",
     "js/pictures.js",
     "js/preferences.js",
     "js/presence.js",

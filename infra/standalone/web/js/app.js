@@ -2,7 +2,6 @@
 
 import { Bookings } from './bookings.js';
 import { BookingsView } from './bookings-view.js';
-import { comeBackFromPayment } from './charge-view.js';
 import { Charges } from './charges.js';
 import { Chat } from './chat.js';
 import { Composer } from './composer.js';
@@ -22,6 +21,7 @@ import { NotificationSettings } from './notification-settings.js';
 import { hrefOf } from './notification-target.js';
 import { NotificationsView } from './notifications-view.js';
 import { OfferView } from './offer-view.js';
+import { comeBackFromPayment, sessionOfSite, takePayment } from './payment-return.js';
 import { ProfileView } from './profile-view.js';
 import { Preferences } from './preferences.js';
 import { Purchases } from './purchase.js';
@@ -47,6 +47,8 @@ const UNAVAILABLE = 503;
 const WIDE = matchMedia('(min-width: 720px)');
 
 async function run(session) {
+  const payment = takePayment();
+  if (payment) history.replaceState(null, '', `/${payment}`);
   byId('app').hidden = false;
   const chat = new Chat(session);
   const wallet = new Wallet(chat.api);
@@ -270,6 +272,6 @@ async function leave(chat, push) {
 // Last, so that everything above is defined.
 translate(document);
 document.title = t('appName');
-comeBackFromPayment();
+const isPaymentBack = comeBackFromPayment();
 const { session, problem } = await comeBack();
-await run(session ?? (problem ? null : restore()) ?? (await chooseMember(problem)));
+await run(session ?? (problem ? null : restore()) ?? (isPaymentBack ? sessionOfSite() : null) ?? (await chooseMember(problem)));

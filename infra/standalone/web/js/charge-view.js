@@ -7,7 +7,7 @@ import { field, form, mark } from './form.js';
 import { wonText } from './format.js';
 import { t } from './i18n.js';
 import { facts, listOf, receiptLink, wonIn } from './money-parts.js';
-import { cashHref, chargedHref } from './route.js';
+import { cashHref } from './route.js';
 import { clockText, dateText, shortText } from './time.js';
 
 /** Amounts to choose from. */
@@ -196,14 +196,4 @@ export class ChargeView {
       tradeId ? receiptLink(tradeId, t('charge')) : null,
     );
   }
-}
-
-/** Turns the address that the payment page returned to into one of the page's own. */
-export function comeBackFromPayment() {
-  const query = new URLSearchParams(location.search);
-  const how = query.get('charge');
-  if (how !== 'done' && how !== 'failed') return;
-  const values = Object.fromEntries(query);
-  const hash = how === 'done' ? chargedHref(values) : `#/charge/failed${values.code ? `?code=${encodeURIComponent(values.code)}` : ''}`;
-  history.replaceState(null, '', `/${hash}`);
 }

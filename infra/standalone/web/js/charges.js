@@ -73,17 +73,18 @@ export class Charges extends EventTarget {
   /** The browser has come back from the payment page: confirms, and follows the payment until it is certain. */
   finish(paid) {
     const isSame = ['paymentKey', 'orderId', 'amount'].every((key) => this.outcome?.[key] === paid[key]);
-    if (isSame && this.outcome.state !== 'STOPPED') return;
-    this.outcome = { ...paid, state: 'CHECKING', charge: null };
+    if (isSame && (this.outcome.isFollowed || FINAL.has(this.outcome.state))) return;
+    const outcome = { ...paid, state: 'CHECKING', charge: null, isFollowed: true };
+    this.outcome = outcome;
     this.changed('outcome');
-    this.follow(this.outcome);
+    this.follow(outcome).finally(() => (outcome.isFollowed = false));
   }
 
   /** Another try after the last one; also for a transfer that was made meanwhile. */
   again() {
-    const { paymentKey, orderId, amount, state } = this.outcome;
-    if (state === 'STOPPED') this.finish({ paymentKey, orderId, amount });
-    else this.wake();
+    const { paymentKey, orderId, amount, isFollowed } = this.outcome;
+    if (isFollowed) this.wake();
+    else this.finish({ paymentKey, orderId, amount });
   }
 
   async follow(outcome) {
