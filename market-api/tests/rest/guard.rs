@@ -269,7 +269,7 @@ async fn health_and_metrics_are_served_apart(on: On) {
     assert_eq!(get("/startupz").await.status, 503);
     let starting = json!({
         "ready": false, "draining": false, "reasons": ["it is starting"], "database": "ok",
-        "relay": "ok",
+        "gateway": "ok", "relay": "ok",
     });
     assert_eq!(get("/readyz").await.json(), starting);
     site.market.set_started();
@@ -307,6 +307,7 @@ async fn node_stays_ready_without_its_database(on: On) {
     shown.as_object_mut().unwrap().remove("relay").unwrap();
     let expected = json!({
         "ready": true, "draining": false, "reasons": [], "database": "unavailable",
+        "gateway": "ok",
     });
     assert_eq!((answer.status, shown), (200, expected));
     let answer = site.ask(Method::GET, CASH).by(&one).send().await;
