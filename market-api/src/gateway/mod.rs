@@ -101,8 +101,8 @@ pub struct Cancel {
 impl Cancel {
     /// True if the money was given back.
     #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.status == CancelStatus::Done
+    pub const fn is_done(&self) -> bool {
+        matches!(self.status, CancelStatus::Done)
     }
 }
 

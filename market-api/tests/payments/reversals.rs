@@ -26,6 +26,7 @@ on_both!(
     refund_whose_charge_was_reversed_repays_the_debt,
     other_amount_under_a_legs_name_is_a_reversal,
     charge_by_transfer_is_paid_out,
+    cancel_that_does_not_fit_waits_for_an_operator,
 );
 
 impl Till {
@@ -326,5 +327,26 @@ async fn charge_by_transfer_is_paid_out(on: On) {
         ]
     );
     assert_eq!(till.payout.total_paid(), 1_000);
+    till.close().await;
+}
+
+/// More was given back than the books have left, which a defect would cause: nothing is booked beyond the charge, the
+/// charge is flagged, and booked when the books are right.
+async fn cancel_that_does_not_fit_waits_for_an_operator(on: On) {
+    let till = Till::open(on).await;
+    till.shop.members(1, 0).await;
+    let charge = till.charge(1, "order-1", 1_000).await;
+    till.settle(1).await;
+    let books = async |sql: &str| till.shop.market.sql(vec![sql.to_owned()]).await;
+    books("update charge set refunded = 900").await;
+    assert!(till.toss.dashboard_cancel(&charge.key, 500));
+    till.settle(10).await;
+    let flagged = "select count(*) from charge where needs_attention = 1";
+    assert_eq!(till.shop.market.int(flagged).await, 1);
+    assert_eq!(till.shop.cash(1).await, 1_000);
+    books("update charge set refunded = 0").await;
+    till.settle(2).await;
+    assert_eq!(till.shop.market.int(flagged).await, 0);
+    assert_eq!(till.shop.cash(1).await, 500);
     till.close().await;
 }

@@ -358,6 +358,8 @@ mod tests {
 
     #[test]
     fn cancel_without_a_status_is_not_done() {
+        use CancelStatus::{Aborted, Done, InProgress};
+
         let cancels = json!([
             {"transactionKey": "t1", "cancelAmount": 1},
             {"transactionKey": "t2", "cancelAmount": 1, "cancelStatus": "IN_PROGRESS"},
@@ -367,7 +369,6 @@ mod tests {
         ]);
         let found = with("cancels", cancels).unwrap();
         let found: Vec<_> = found.cancels.iter().map(|cancel| cancel.status).collect();
-        use CancelStatus::{Aborted, Done, InProgress};
         assert_eq!(found, [InProgress, InProgress, Done, Aborted, InProgress]);
     }
 

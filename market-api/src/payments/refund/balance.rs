@@ -168,16 +168,18 @@ pub(super) async fn release(tx: &mut Tx<'_>, id: ChargeId, leg: &Leg, is_done: b
     one(released.rows_affected(), id)
 }
 
-/// Adds to what others gave back. The charge is locked.
+/// Adds to what others gave back, which fits again if it did not before. The charge is locked.
 pub(super) async fn reverse(tx: &mut Tx<'_>, id: ChargeId, amount: Won) -> Sql<()> {
     let now = tx.now().get();
-    let reversed =
-        query("update charge set reversed = reversed + $2, last_cancel_at = $3 where id = $1")
-            .bind(i64::from(id))
-            .bind(amount.get())
-            .bind(now)
-            .execute(tx.connection())
-            .await?;
+    let reversed = query(
+        "update charge set reversed = reversed + $2, last_cancel_at = $3, needs_attention = 0 \
+         where id = $1",
+    )
+    .bind(i64::from(id))
+    .bind(amount.get())
+    .bind(now)
+    .execute(tx.connection())
+    .await?;
     one(reversed.rows_affected(), id)
 }
 

@@ -31,6 +31,7 @@ pub(super) async fn done_in(tx: &mut Tx<'_>, leg: &Leg) -> Sql<()> {
 
 /// A cancel is refused: its money stays in transit, for the next leg. The charge and the refund are locked.
 pub(super) async fn refuse_cancel_in(tx: &mut Tx<'_>, leg: &Leg, code: &str) -> Sql<()> {
+    tracing::info!("leg {} of {} won is refused: {code}", leg.name, leg.amount);
     if let Some(charge) = leg.charge {
         balance::release(tx, charge, leg, false).await?;
     }
@@ -45,6 +46,7 @@ pub(super) async fn refuse_payout_in(
     leg: &Leg,
     code: &str,
 ) -> Sql<()> {
+    tracing::warn!("{} won of leg {} go back: {code}", leg.amount, leg.name);
     repo::end_leg(tx, leg.id, LegState::Refused, code).await?;
     repo::add_returned(tx, refund.id, leg.bucket, leg.amount).await?;
     repo::go_on(tx, refund.id).await?;
