@@ -244,6 +244,21 @@ export const checks = [
     await tab.shot(world.shots, '107-refund-receipt');
   }],
 
+  ['a payout says whether it is in progress, being verified, done, or has come back', async (world) => {
+    const row = (requestId, state, returned, verifying) => ({
+      refundId: 1, requestId, amount: 500, canceled: 0, paidOut: 0, returned, verifying, state, tradeId: 1, createdAt: '2025-08-07T12:34:56.789',
+    });
+    const data = [row('a', 'OPEN', 0, 0), row('b', 'OPEN', 0, 500), row('c', 'DONE', 0, 0), row('d', 'DONE', 200, 0), row('e', 'DONE', 500, 0)];
+    const page = { data, pageInfo: { nextCursorId: null, hasNext: false, size: 20 } };
+    const context = await world.browserOf(DESKTOP);
+    await context.route('**/api/payments/refunds?**', (route) => route.fulfill({ json: { code: 0, message: '', data: page } }));
+    const tab = await world.memberAt('#/refund', FRESH, context);
+    await tab.page.waitForSelector('[data-refund="e"]');
+    const texts = await tab.page.locator('.refunds [data-refund]').allInnerTexts();
+    const states = ['처리 중', '확인 중', '출금 완료 ·', '출금 완료, 200원은 돌아왔어요', '캐시로 돌아왔어요'];
+    for (const [nth, state] of states.entries()) assert.ok(texts[nth].includes(state), texts[nth]);
+  }],
+
   ['receipts of a charge and a payout are in both languages', async (world) => {
     const order = await charge(world, 6_000);
     const member = await Member.logIn(world.server, FRESH);

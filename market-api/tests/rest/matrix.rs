@@ -364,7 +364,7 @@ async fn ownership_decides_about_access(on: On) {
 /// Fields of responses, except the export of one's own data. A new one must be added here, as public or as
 /// visible to the member only.
 #[rustfmt::skip]
-const KNOWN_FIELDS: [&str; 111] = [
+const KNOWN_FIELDS: [&str; 112] = [
     "address", "amount", "approvedAt", "available", "averagePrice", "averageRate", "averageRating", "canceled",
     "candidates", "cash", "cashHistoryMonthlySummary", "cashHistorySummary", "charge", "charged", "chatRoomId",
     "classification", "code", "combinations", "content", "count", "counterparty", "createdAt",
@@ -378,7 +378,7 @@ const KNOWN_FIELDS: [&str; 111] = [
     "receiptUrl", "recentPrice", "refund", "refundId", "refundPrice", "remainAmount", "remainCash", "requestId",
     "requested", "returned", "reviewCount", "reviewed", "size", "splitType", "startTime", "state", "timeAmount",
     "title", "total", "totalAmount", "totalCharge", "totalPrice", "totalPurchase", "totalRefund",
-    "totalSelling", "tradeCount", "tradeId", "tradeType", "trades", "type", "updatedAt", "url",
+    "totalSelling", "tradeCount", "tradeId", "tradeType", "trades", "type", "updatedAt", "url", "verifying",
 ];
 
 async fn others_see_public_fields_only(on: On) {

@@ -31,6 +31,7 @@ on_both! {
     without_a_gateway_nothing_is_charged,
     orders_of_a_day_are_limited,
     refunds_are_listed_page_by_page,
+    refund_without_a_certain_answer_is_being_verified,
 }
 
 pub(crate) const SAVE: &str = "/api/payments/save-amount";
@@ -635,6 +636,33 @@ async fn refunds_are_listed_page_by_page(on: On) {
     let other = site.log_in("naver", 3).await;
     let page = site.data(&other, "/api/payments/refunds?size=9").await;
     assert_eq!(page["data"], json!([]));
+    close(&site).await;
+}
+
+async fn refund_without_a_certain_answer_is_being_verified(on: On) {
+    let site = Site::start(on).await;
+    let who = site.log_in("kakao", 1).await;
+    let order = order("42");
+    save(&site, &who, &order, 1_000).await.is(200, 0);
+    let key = site.toss.authorize(&order, 1_000, How::Card);
+    charge(&site, &who, &key, &order, 1_000).await.is(200, 0);
+    site.toss.script(Call::Cancel, &order, &[Fault::LostAfter]);
+    refund(&site, &who, "request", 300).await.is(200, 0);
+    let path = "/api/payments/refunds?size=1";
+    let sums = async || {
+        let row = site.data(&who, path).await["data"][0].clone();
+        let sums = ["canceled", "returned", "verifying"];
+        (row["state"].clone(), sums.map(|sum| row[sum].as_i64()))
+    };
+    eventually("the cancel is sent", async || {
+        sums().await == (json!("OPEN"), [0, 0, 300].map(Some))
+    })
+    .await;
+    eventually("the gateway is queried", async || {
+        site.clock.advance(Duration::from_secs(10));
+        sums().await == (json!("DONE"), [300, 0, 0].map(Some))
+    })
+    .await;
     close(&site).await;
 }
 

@@ -61,8 +61,8 @@ export class Refunds extends EventTarget {
 }
 
 /** What the member sees of a payout. */
-export function stateOf({ state, amount, returned }) {
-  if (state !== 'DONE') return state === 'OPEN' ? 'OPEN' : 'VERIFYING';
+export function stateOf({ state, amount, returned, verifying }) {
+  if (state !== 'DONE') return verifying > 0 ? 'VERIFYING' : 'OPEN';
   if (!returned) return 'DONE';
   return returned < amount ? 'PARTLY' : 'RETURNED';
 }

@@ -104,6 +104,9 @@ pub(super) struct RefundView {
     /// Of it, back in the wallet, because it could not be paid.
     #[schema(value_type = i64)]
     returned: Won,
+    /// Of it, sent without a certain answer: it is being verified.
+    #[schema(value_type = i64)]
+    verifying: Won,
     /// `OPEN` (a part is on its way) or `DONE`.
     state: &'static str,
     /// The trade.
@@ -122,6 +125,7 @@ impl From<RefundSummary> for RefundView {
             canceled: refund.canceled,
             paid_out: refund.paid_out,
             returned: refund.returned,
+            verifying: refund.verifying,
             state: refund.state.name(),
             trade_id: refund.trade,
             created_at: LocalDateTime::from_unix(refund.created_at),

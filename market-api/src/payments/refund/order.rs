@@ -100,6 +100,8 @@ pub struct RefundSummary {
     pub paid_out: Won,
     /// Of it, back in the wallet.
     pub returned: Won,
+    /// Of it, sent without a certain answer.
+    pub verifying: Won,
     /// Its state.
     pub state: RefundState,
     /// The member's trade.

@@ -344,7 +344,9 @@ pub(super) async fn page_of(
          cast(coalesce((select sum(l.amount) from refund_leg l where l.refund_id = r.id \
          and l.kind = 'CANCEL' and l.state = 'DONE'), 0) as bigint) as canceled, \
          cast(coalesce((select sum(l.amount) from refund_leg l where l.refund_id = r.id \
-         and l.kind = 'PAYOUT' and l.state = 'DONE'), 0) as bigint) as paid_out \
+         and l.kind = 'PAYOUT' and l.state = 'DONE'), 0) as bigint) as paid_out, \
+         cast(coalesce((select sum(l.amount) from refund_leg l where l.refund_id = r.id and l.state = 'UNKNOWN' \
+         and coalesce(l.last_code, '') <> 'ACCEPTED'), 0) as bigint) as verifying \
          from refund r where r.member_id = $1 and r.id < $2 order by r.id desc limit $3",
     )
     .bind(i64::from(member))
@@ -360,6 +362,7 @@ pub(super) async fn page_of(
             canceled: column(row, "canceled")?,
             paid_out: column(row, "paid_out")?,
             returned: column(row, "returned")?,
+            verifying: column(row, "verifying")?,
             state: named(row, "state")?,
             trade: column(row, "trade_id")?,
             created_at: column(row, "created_at")?,
