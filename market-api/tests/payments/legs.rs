@@ -173,6 +173,8 @@ async fn cancels_of_a_charge_keep_their_distance(on: On) {
     let charge = till.charge(1, "order-1", 1_000).await;
     for request in ["a", "b", "c", "d"] {
         till.refund(1, request, 200).await.unwrap();
+        // Each after the last one is done, at the same moment.
+        till.work().await;
     }
     till.settle(5).await;
     assert_eq!(till.refunds().await, ["DONE 200 0"; 4]);
