@@ -21,6 +21,7 @@ mod shop;
 mod support;
 
 mod acceptance;
+mod charges;
 mod faults;
 mod ledger;
 mod legs;
