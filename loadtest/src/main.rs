@@ -4,6 +4,7 @@
 mod events;
 mod fault;
 mod market;
+mod payments;
 mod prepare;
 
 use std::error::Error;
@@ -34,6 +35,9 @@ enum CommandLine {
     Relay(events::Relay),
     /// Buys and reads lists on a running market, and checks its answers and its ledger
     Market(Box<market::MarketRun>),
+    /// Charges and refunds while the gateway fails and the market is killed, and compares the books with
+    /// the gateway's own
+    Payments(Box<payments::Payments>),
 }
 
 impl Settings for CommandLine {
@@ -50,6 +54,7 @@ async fn main() -> ExitCode {
         CommandLine::Events(events) => events.run().await.map_err(Into::into),
         CommandLine::Relay(relay) => relay.run().await.map_err(Into::into),
         CommandLine::Market(market) => market.run().await.map_err(Into::into),
+        CommandLine::Payments(payments) => payments.run().await.map_err(Into::into),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

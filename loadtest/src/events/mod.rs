@@ -29,7 +29,7 @@ mod report;
 mod run;
 mod sabotage;
 mod schedule;
-mod site;
+pub(crate) mod site;
 mod throughput;
 
 use std::net::SocketAddr;

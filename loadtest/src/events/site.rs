@@ -60,6 +60,35 @@ pub(crate) struct MarketNode {
 }
 
 impl MarketNode {
+    /// Starts a node on free ports, with these flags.
+    pub(crate) async fn first(
+        number: usize,
+        binary: &Path,
+        folder: &Path,
+        common: &[String],
+    ) -> Result<Self, FaultError> {
+        on_free_ports(async || {
+            let mut market = Self {
+                number,
+                binary: binary.to_owned(),
+                public: free_address()?,
+                admin: free_address()?,
+                common: common.to_vec(),
+                log: folder.join(format!("market-{number}.log")),
+                process: None,
+                http: reqwest::Client::new(),
+            };
+            market.launch().await?;
+            Ok(market)
+        })
+        .await
+    }
+
+    /// Its public listener.
+    pub(crate) const fn public(&self) -> SocketAddr {
+        self.public
+    }
+
     async fn launch(&mut self) -> Result<(), FaultError> {
         let mut command = Command::new(&self.binary);
         command.args(["--listen", &self.public.to_string()]);
@@ -232,21 +261,7 @@ async fn start_markets(
     let common: Vec<String> = common.iter().filter(takes).cloned().collect();
     let mut markets = Vec::new();
     for number in 0..MARKET_NODES {
-        let start = async || {
-            let mut market = MarketNode {
-                number,
-                binary: events.market_api.clone(),
-                public: free_address()?,
-                admin: free_address()?,
-                common: common.clone(),
-                log: folder.join(format!("market-{number}.log")),
-                process: None,
-                http: reqwest::Client::new(),
-            };
-            market.launch().await?;
-            Ok(market)
-        };
-        markets.push(on_free_ports(start).await?);
+        markets.push(MarketNode::first(number, &events.market_api, folder, &common).await?);
     }
     Ok(markets)
 }

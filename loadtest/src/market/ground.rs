@@ -29,7 +29,7 @@ use super::MONTH_OFFERS_MAX;
 use super::error::MarketError;
 
 /// Cash of each member: enough for every purchase of a run.
-const OPENING: Won = Won::new(1_000_000);
+pub(crate) const OPENING: Won = Won::new(1_000_000);
 
 /// Members inserted in one transaction: on SQLite a transaction must end within a second.
 const MEMBERS_AT_ONCE: usize = 20;
@@ -112,22 +112,9 @@ impl Ground {
         group: &'static str,
         count: usize,
     ) -> Result<Vec<Member>, MarketError> {
-        let starts = (0..count).step_by(MEMBERS_AT_ONCE);
-        let batches = starts.map(|start| Batch {
-            run: format!("{}-{group}", self.run),
-            numbers: start..count.min(start + MEMBERS_AT_ONCE),
-        });
-        let inserted = stream::iter(batches)
-            .map(|batch| {
-                self.db
-                    .write(batch, |batch, tx| Box::pin(insert_members(batch, tx)))
-            })
-            .buffered(WRITES_AT_ONCE);
-        let ids: Vec<Vec<MemberId>> = inserted
-            .map_err(|error| MarketError::Db(error.into()))
-            .try_collect()
-            .await?;
-        let sessions = stream::iter(ids.into_iter().flatten()).map(|id| async move {
+        let run = format!("{}-{group}", self.run);
+        let ids = new_members(&self.db, &run, count).await?;
+        let sessions = stream::iter(ids).map(|id| async move {
             let tokens = self.auth.issue(id, Role::Member).await?;
             Ok(Member {
                 id,
@@ -193,6 +180,27 @@ impl Ground {
         self.db.close().await;
         self.drain.begin();
     }
+}
+
+/// New members, each with a plan of 100 GB and cash; `run` distinguishes them.
+pub(crate) async fn new_members(
+    db: &Db,
+    run: &str,
+    count: usize,
+) -> Result<Vec<MemberId>, MarketError> {
+    let starts = (0..count).step_by(MEMBERS_AT_ONCE);
+    let batches = starts.map(|start| Batch {
+        run: run.to_owned(),
+        numbers: start..count.min(start + MEMBERS_AT_ONCE),
+    });
+    let inserted = stream::iter(batches)
+        .map(|batch| db.write(batch, |batch, tx| Box::pin(insert_members(batch, tx))))
+        .buffered(WRITES_AT_ONCE);
+    let ids: Vec<Vec<MemberId>> = inserted
+        .map_err(|error| MarketError::Db(error.into()))
+        .try_collect()
+        .await?;
+    Ok(ids.concat())
 }
 
 /// The key ring would create a key in an empty folder, and the server would refuse its tokens.

@@ -20,6 +20,19 @@ pub fn open_gateway(
     clock: &Arc<dyn Clock>,
     metrics: &Arc<Metrics>,
 ) -> Result<Option<Arc<dyn Gateway>>, NoTossClient> {
+    open_gateway_within(settings, TossTimes::default(), clock, metrics)
+}
+
+/// The same with other time-outs: a load test does not wait as long as a card company takes.
+///
+/// # Errors
+/// See [`NoTossClient`].
+pub fn open_gateway_within(
+    settings: &PaymentSettings,
+    times: TossTimes,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<dyn Gateway>>, NoTossClient> {
     let Some(secret) = settings.toss_secret_key.clone() else {
         tracing::warn!("no key of the payment gateway: charges answer 503");
         return Ok(None);
@@ -27,7 +40,7 @@ pub fn open_gateway(
     let toss = TossSettings {
         base: settings.toss_url.clone(),
         secret,
-        times: TossTimes::default(),
+        times,
     };
     let gateway = TossGateway::new(toss, Arc::clone(clock), Arc::clone(metrics))?;
     Ok(Some(Arc::new(gateway)))
