@@ -376,9 +376,16 @@ impl Postgres {
     }
 
     /// Kills the postmaster and all its sessions at once, as a crash of the machine does, and starts it again.
+    /// Stopped first, it forks none in between; and while one is still ending, a new postmaster refuses to start, since
+    /// their shared memory is in use.
     async fn kill_and_start(&mut self) {
         let postmaster = self.server.id().unwrap().to_string();
-        let all = r#"children=$(ps -o pid= --ppid "$0"); kill -s KILL "$0" $children"#;
+        let all = r#"kill -s STOP "$0"
+            children=$(ps -o pid= --ppid "$0"); kill -s KILL "$0" $children
+            for child in $children; do for _ in $(seq 300); do
+                case $(ps -o state= -p "$child") in "" | Z*) break ;; esac
+                sleep 0.1
+            done; done"#;
         let killed = Command::new("sh").args(["-c", all, &postmaster]).status();
         assert!(killed.await.unwrap().success());
         self.server.wait().await.unwrap();
