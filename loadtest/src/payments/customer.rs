@@ -268,9 +268,13 @@ impl<'a> Customers<'a> {
 
     /// A request that must be refused as one of another order.
     async fn charge_wrongly(&self, ticket: &Ticket) {
-        let answer = match self.answer(ticket).await {
-            Answer::Odd(text) if text == ChargeError::Mismatch.to_string() => Answer::Mismatch,
-            other => Answer::Odd(format!("a wrong request: {other:?}")),
+        let answer = self.answer(ticket).await;
+        let expected = ChargeError::Mismatch.to_string();
+        let is_refused = matches!(&answer, Answer::Odd(text) if *text == expected);
+        let answer = if is_refused {
+            Answer::Mismatch
+        } else {
+            Answer::Odd(format!("a wrong request: {answer:?}"))
         };
         self.note(ticket, answer);
     }

@@ -276,11 +276,13 @@ impl Members<'_> {
         }
         let is_accepted = matches!(request.answers.first(), Some(RefundAnswer::Accepted(..)));
         if wish.lot >= 90 && is_accepted {
-            let answer = match self.ask(wish, &request, wish.amount + 1).await {
-                RefundAnswer::Odd(text) if text == RefundError::Repeated.to_string() => {
-                    RefundAnswer::None
-                }
-                other => RefundAnswer::Odd(format!("another amount: {other:?}")),
+            let answer = self.ask(wish, &request, wish.amount + 1).await;
+            let expected = RefundError::Repeated.to_string();
+            let is_refused = matches!(&answer, RefundAnswer::Odd(text) if *text == expected);
+            let answer = if is_refused {
+                RefundAnswer::None
+            } else {
+                RefundAnswer::Odd(format!("another amount: {answer:?}"))
             };
             request.answers.push(answer);
         }
