@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 
 use super::Payments;
-use super::charge::{ChargeId, retry_pause};
+use super::charge::{ChargeId, QUERY_EVERY, repo, retry_pause};
 use crate::cash::{self, Account, JournalKind, Posting};
 use crate::db::row::{column, optional};
 use crate::db::{Abort, DbError, Tx, defect};
@@ -90,7 +90,17 @@ pub(super) async fn hold_in(
     cancels_in(tx, payment).await
 }
 
-/// Records what was given back of a payment in suspense. Its row is the only one that the transaction locks after the charge.
+/// True if a payment is in suspense: it must not be credited as well.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn is_held(tx: &mut Tx<'_>, key: &PaymentKey) -> Result<bool, sqlx::Error> {
+    let row = query("select id from suspense_payment where payment_key = $1").bind(key.as_str());
+    Ok(row.fetch_optional(tx.connection()).await?.is_some())
+}
+
+/// Records what was given back of a payment in suspense. Its row is the only one that the transaction locks after
+/// the charge.
 async fn cancels_in(tx: &mut Tx<'_>, payment: &Payment) -> Result<(), sqlx::Error> {
     let row = query("select id from suspense_payment where payment_key = $1")
         .bind(payment.key.as_str())
@@ -192,7 +202,13 @@ pub(super) async fn check_stray(payments: &Payments, order: OrderId) -> Result<(
         return Ok(());
     }
     let held = payments.parts.db.write(payment, |payment, tx| {
-        Box::pin(async move { Ok(hold_in(tx, None, payment).await?) })
+        Box::pin(async move {
+            // Saved meanwhile: it is a charge by now.
+            if repo::poke(tx, &payment.order, QUERY_EVERY).await? {
+                return Ok(());
+            }
+            Ok(hold_in(tx, None, payment).await?)
+        })
     });
     held.await.map_err(|error| StrayError::Db(error.into()))
 }

@@ -8,7 +8,7 @@ use shared::clock::UnixMillis;
 use sqlx::query;
 
 use super::Payments;
-use super::charge::repo;
+use super::charge::{QUERY_EVERY, repo};
 use super::suspense::check_stray;
 use crate::db::{Abort, DbError, Tx};
 use crate::gateway::{OrderId, PaymentKey};
@@ -16,9 +16,6 @@ use crate::schedule::{self, Due, HandlerError, Outcome};
 
 /// Scheduled job: whether the gateway has money for an order that is not in the books. Its key is the order.
 pub(super) const STRAY: &str = "stray-payment";
-
-/// At most one query per charge in this time.
-const QUERY_EVERY: Duration = Duration::from_secs(5);
 
 /// Bound of a stored notification in bytes; a longer one is cut.
 const STORED_MAX: usize = 8 << 10;

@@ -28,6 +28,9 @@ on_both! {
     defect_4_no_lock_is_held_while_the_gateway_is_called,
     webhook_is_a_pointer_and_never_believed,
     webhook_queries_a_charge_once_in_five_seconds,
+    payment_captured_before_its_order_is_never_credited,
+    unknown_order_that_is_saved_meanwhile_is_a_charge,
+    second_payment_of_an_order_is_held_and_reported,
     without_a_gateway_nothing_is_charged,
     orders_of_a_day_are_limited,
     refunds_are_listed_page_by_page,
@@ -558,6 +561,80 @@ async fn webhook_queries_a_charge_once_in_five_seconds(on: On) {
     .await;
     assert_eq!(cash(&site, &who).await, 1_000);
     close(&site).await;
+}
+
+/// A payment of another environment under the same key, whose order a member saves here.
+async fn payment_captured_before_its_order_is_never_credited(on: On) {
+    let site = Site::start(on).await;
+    let who = site.log_in("kakao", 1).await;
+    let order = order("23");
+    let key = site.toss.authorize(&order, 1_000, How::Card);
+    assert!(site.toss.capture(&key));
+    assert_eq!(hook(&site, HOOK, &pointer(&order)).await, 200);
+    let held = "select count(*) from suspense_payment";
+    eventually("it is in suspense", async || site.number(held).await == 1).await;
+    save(&site, &who, &order, 1_000).await.is(200, 0);
+    charge(&site, &who, &key, &order, 1_000).await.is(202, 5008);
+    site.wait(Duration::from_secs(5));
+    is_soon(&site, &who, "MISMATCH").await;
+    charge(&site, &who, &key, &order, 1_000).await.is(400, 5001);
+    assert_eq!(cash(&site, &who).await, 0);
+    assert_eq!(site.toss.booked(&key).unwrap().cancelled, 0);
+    close(&site).await;
+}
+
+async fn unknown_order_that_is_saved_meanwhile_is_a_charge(on: On) {
+    let site = Site::start(on).await;
+    let who = site.log_in("kakao", 1).await;
+    let order = order("24");
+    let key = site.toss.authorize(&order, 1_000, How::Card);
+    site.toss.script(Call::Get, &order, &[Fault::ServerError]);
+    assert_eq!(hook(&site, HOOK, &pointer(&order)).await, 200);
+    eventually("the unknown order is queried in vain", async || {
+        site.toss.calls(Call::Get, &order) == 1
+    })
+    .await;
+    save(&site, &who, &order, 1_000).await.is(200, 0);
+    charge(&site, &who, &key, &order, 1_000).await.is(200, 0);
+    site.wait(Duration::from_secs(120));
+    let jobs = "select count(*) from schedule where name = 'stray-payment'";
+    eventually("the job has ended", async || site.number(jobs).await == 0).await;
+    assert_eq!(
+        site.number("select count(*) from suspense_payment").await,
+        0
+    );
+    assert_eq!(cash(&site, &who).await, 1_000);
+    close(&site).await;
+}
+
+async fn second_payment_of_an_order_is_held_and_reported(on: On) {
+    let site = Site::start(on).await;
+    let who = site.log_in("kakao", 1).await;
+    let order = order("25");
+    save(&site, &who, &order, 1_000).await.is(200, 0);
+    let key = site.toss.authorize(&order, 1_000, How::Card);
+    charge(&site, &who, &key, &order, 1_000).await.is(200, 0);
+    // As if the gateway had answered with the other payment of the order.
+    let other = "update charge set payment_key = 'another' where state = 'CAPTURED'";
+    site.sql(other).await;
+    assert_eq!(hook(&site, HOOK, &pointer(&order)).await, 200);
+    let held = "select count(*) from suspense_payment where needs_attention = 1";
+    eventually("it is in suspense", async || site.number(held).await == 1).await;
+    assert!(site.toss.dashboard_cancel(&key, 400));
+    site.wait(Duration::from_secs(5));
+    assert_eq!(hook(&site, HOOK, &pointer(&order)).await, 200);
+    let given = "select canceled from suspense_payment";
+    eventually("its cancel is not the charge's", async || {
+        site.number(given).await == 400
+    })
+    .await;
+    assert_eq!(cash(&site, &who).await, 1_000);
+    close(&site).await;
+}
+
+/// A notification that names an order.
+fn pointer(order: &str) -> String {
+    json!({"eventType": "PAYMENT_STATUS_CHANGED", "data": {"orderId": order}}).to_string()
 }
 
 async fn without_a_gateway_nothing_is_charged(on: On) {

@@ -136,8 +136,26 @@ async fn of_capture(
     if charge.state == ChargeState::Mismatch || payment.total != charge.amount {
         return mismatch(tx, charge, payment).await;
     }
+    let is_credited = charge.state == ChargeState::Captured;
+    if is_credited && charge.key.as_ref() != Some(&payment.key) {
+        // A second payment of the order, which nothing of ours confirmed.
+        suspense::hold_in(tx, None, payment).await?;
+        return Ok(done(ChargeState::Captured));
+    }
+    if !is_credited && suspense::is_held(tx, &payment.key).await? {
+        // Captured before the order was saved here: perhaps for another environment, which has credited it.
+        set(
+            tx,
+            charge,
+            ChargeState::Mismatch,
+            Some("IN_SUSPENSE"),
+            false,
+        )
+        .await?;
+        return Ok(done(ChargeState::Mismatch));
+    }
     let mut events = Vec::new();
-    if charge.state != ChargeState::Captured {
+    if !is_credited {
         events.push(credit(tx, charge, payment).await?);
     }
     let applied = apply_cancels_in(tx, charge, &payment.cancels).await?;

@@ -5,6 +5,8 @@
 pub(super) mod repo;
 pub(super) mod retry;
 
+use std::time::Duration;
+
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, TradeId};
 use shared::money::Won;
@@ -13,6 +15,9 @@ use crate::db::row::{Column, TextColumn};
 use crate::gateway::{GatewayResult, OrderId, Payment, PaymentKey};
 
 pub(super) use retry::pause as retry_pause;
+
+/// At most one query per charge in this time, however often something asks for one.
+pub(super) const QUERY_EVERY: Duration = Duration::from_secs(5);
 
 /// A charge's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,7 +1,6 @@
 //! What the books lack, taken over: by a query where one shows it, else from the gateway's list.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use shared::money::Won;
 
@@ -11,13 +10,10 @@ use crate::db::{Abort, Db};
 use crate::gateway::{
     Cancel, CancelStatus, OrderId, Payment, PaymentKey, PaymentStatus, Transaction,
 };
-use crate::payments::charge::{ChargeState, repo};
+use crate::payments::charge::{ChargeState, QUERY_EVERY, repo};
 use crate::payments::suspense;
 use crate::payments::webhook::STRAY;
 use crate::schedule::{self, HandlerError};
-
-/// A charge is queried for a difference no sooner after its last query.
-const QUERY_EVERY: Duration = Duration::from_secs(5);
 
 /// Records a cancel of a payment in suspense: a query by its order may show another payment.
 pub(super) async fn take_cancel(db: &Db, row: &Transaction, held: Won) -> Result<(), HandlerError> {
