@@ -33,6 +33,7 @@ on_both! {
     second_payment_of_an_order_is_held_and_reported,
     without_a_gateway_nothing_is_charged,
     orders_of_a_day_are_limited,
+    confirmations_in_flight_are_limited,
     refunds_are_listed_page_by_page,
     refund_without_a_certain_answer_is_being_verified,
 }
@@ -660,6 +661,45 @@ async fn orders_of_a_day_are_limited(on: On) {
     site.wait(Duration::from_secs(24 * 3_600));
     let who = site.log_in("kakao", 1).await;
     save(&site, &who, &order("22"), 1_000).await.is(200, 0);
+}
+
+/// E3: a gateway that hangs holds a bounded number of requests; what is refused was not begun.
+async fn confirmations_in_flight_are_limited(on: On) {
+    let site = Site::start(on).await;
+    let who = site.log_in("kakao", 1).await;
+    let orders: Vec<_> = (0..80).map(|nth| order(&format!("5{nth:02}"))).collect();
+    let mut keys = Vec::new();
+    for order in &orders {
+        save(&site, &who, order, 1_000).await.is(200, 0);
+        keys.push(site.toss.authorize(order, 1_000, How::Card));
+        let hangs = Fault::Delay(Duration::from_secs(5));
+        site.toss.script(Call::Confirm, order, &[hangs]);
+    }
+    let charges = orders.iter().zip(&keys);
+    let charges = charges.map(|(order, key)| charge(&site, &who, key, order, 1_000));
+    let answers = join_all(charges).await;
+    let mut refused = 0;
+    for (answer, order) in answers.iter().zip(&orders) {
+        // A slow machine may pass the time that a client waits.
+        if ![200, 202].contains(&answer.status) {
+            answer.is(503, 5006);
+            assert_eq!(site.toss.calls(Call::Confirm, order), 0);
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
+    // It can be charged as soon as there is room.
+    let free = answers
+        .iter()
+        .position(|answer| answer.status == 503)
+        .unwrap();
+    let (order, key) = (&orders[free], &keys[free]);
+    site.toss.script(Call::Confirm, order, &[]);
+    eventually("there is room", async || {
+        [200, 202].contains(&charge(&site, &who, key, order, 1_000).await.status)
+    })
+    .await;
+    close(&site).await;
 }
 
 /// As many orders as a member may save in a day.
