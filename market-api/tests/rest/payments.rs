@@ -438,7 +438,8 @@ async fn defect_4_no_lock_is_held_while_the_gateway_is_called(on: On) {
     }
     let slow_key = site.toss.authorize(&slow, 1_000, How::Card);
     let quick_key = site.toss.authorize(&quick, 1_000, How::Card);
-    let hangs = Fault::Delay(Duration::from_secs(4));
+    // Longer than a client waits, and than the rest of the test takes on a busy machine.
+    let hangs = Fault::Delay(Duration::from_secs(20));
     site.toss.script(Call::Confirm, &slow, &[hangs]);
     let slow_charge = charge(&site, &who, &slow_key, &slow, 1_000);
     let meanwhile = async {
@@ -451,11 +452,13 @@ async fn defect_4_no_lock_is_held_while_the_gateway_is_called(on: On) {
             .await
             .is(200, 0);
         assert_eq!(cash(&site, &who).await, 1_000);
-        state(&site, &who).await
     };
-    let (charged, _) = tokio::join!(slow_charge, meanwhile);
-    charged.is(200, 0);
-    assert_eq!(cash(&site, &who).await, 2_000);
+    let (slow_answer, ()) = tokio::join!(slow_charge, meanwhile);
+    slow_answer.is(202, 5008);
+    eventually("the first is charged, too", async || {
+        cash(&site, &who).await == 2_000
+    })
+    .await;
     close(&site).await;
 }
 
@@ -672,7 +675,7 @@ async fn confirmations_in_flight_are_limited(on: On) {
     for order in &orders {
         save(&site, &who, order, 1_000).await.is(200, 0);
         keys.push(site.toss.authorize(order, 1_000, How::Card));
-        let hangs = Fault::Delay(Duration::from_secs(5));
+        let hangs = Fault::Delay(Duration::from_secs(12));
         site.toss.script(Call::Confirm, order, &[hangs]);
     }
     let charges = orders.iter().zip(&keys);
@@ -680,8 +683,8 @@ async fn confirmations_in_flight_are_limited(on: On) {
     let answers = join_all(charges).await;
     let mut refused = 0;
     for (answer, order) in answers.iter().zip(&orders) {
-        // A slow machine may pass the time that a client waits.
-        if ![200, 202].contains(&answer.status) {
+        // The gateway takes longer than a client waits.
+        if answer.status != 202 {
             answer.is(503, 5006);
             assert_eq!(site.toss.calls(Call::Confirm, order), 0);
             refused += 1;
