@@ -373,7 +373,7 @@ mod tests {
         for kind in EventKind::ALL {
             assert_eq!(EventKind::from(kind.as_str().to_owned()), *kind);
         }
-        assert_eq!(EventKind::ALL.len(), 13);
+        assert_eq!(EventKind::ALL.len(), 14);
     }
 
     #[test]
