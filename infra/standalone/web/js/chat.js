@@ -79,6 +79,8 @@ export class Chat extends EventTarget {
   async open(roomId) {
     if (this.openId === roomId) return;
     this.openId = roomId;
+    for (const timer of this.typists.values()) clearTimeout(timer);
+    this.typists.clear();
     this.subscribeToEvents();
     this.changed('open');
     if (roomId != null) await Promise.all([this.loadMembers(roomId), this.loadNewest(roomId)]);
@@ -206,7 +208,6 @@ export class Chat extends EventTarget {
 
   /** Subscribes to events of the open room, and of those that show in the list who is online. */
   subscribeToEvents() {
-    this.typists.clear();
     const wanted = followedRooms(this.rooms.list(), this.openId);
     for (const [roomId, events] of this.events) {
       if (wanted.has(roomId)) continue;
