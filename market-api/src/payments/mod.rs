@@ -57,6 +57,12 @@ const CONFIRMS_MAX: usize = 64;
 /// second.
 const WAITERS_MAX: usize = 256;
 
+/// The id that a page begins below.
+fn below_of(cursor: Option<u64>) -> i64 {
+    let below = cursor.and_then(|id| i64::try_from(id).ok());
+    below.unwrap_or(i64::MAX)
+}
+
 /// What payments are made of.
 #[derive(Clone, Debug)]
 pub struct PaymentsParts {

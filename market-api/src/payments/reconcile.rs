@@ -20,8 +20,8 @@ use super::Payments;
 use super::capture::confirm_again;
 use super::charge::{ChargeId, Evidence, repo};
 use super::suspense::give_back;
-use crate::db::row::column;
-use crate::db::{Abort, DbError, Lock, LockMode, Tx, WriteError};
+use crate::db::row::{Column, column};
+use crate::db::{Abort, DbError, Lock, LockMode, Tx};
 
 /// Poll interval.
 const POLL_EVERY: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ impl Queue {
         }
     }
 
-    /// Moves the time of a row ahead, if it is still `$2`.
+    /// Moves the time of a row ahead, if it is still `$2`. Of a charge, `$4` is the time of this query.
     const fn take(self) -> &'static str {
         match self {
             Self::Charges => {
@@ -76,11 +76,11 @@ impl Queue {
                  where id = $1 and next_check_at = $2"
             }
             Self::Refunds => {
-                "update refund set next_check_at = $3 where id = $1 and next_check_at = $2 and $4 > 0"
+                "update refund set next_check_at = $3 where id = $1 and next_check_at = $2"
             }
             Self::Suspense => {
                 "update suspense_payment set next_check_at = $3, checks = checks + 1 \
-                 where id = $1 and next_check_at = $2 and $4 > 0"
+                 where id = $1 and next_check_at = $2"
             }
         }
     }
@@ -185,10 +185,7 @@ impl Reconciler {
                 .write((queue, due), |(queue, due), tx| {
                     Box::pin(take_in(*queue, due, tx))
                 });
-            taken.extend(work.await.map_err(|error| match error {
-                WriteError::Refused(never) => match never {},
-                WriteError::Db(error) => error,
-            })?);
+            taken.extend(work.await?);
         }
         Ok(taken)
     }
@@ -196,7 +193,7 @@ impl Reconciler {
     async fn run(&self, row: Taken) {
         let done = match row.queue {
             Queue::Charges => self.check_charge(row.id, row.lease).await,
-            Queue::Refunds => self.payments.advance_refund(row.id, row.lease).await,
+            Queue::Refunds => self.advance_refund(row.id, row.lease).await,
             Queue::Suspense => self.check_suspense(row.id, row.lease).await,
         };
         let outcome = if done.is_ok() { "done" } else { "failed" };
@@ -215,7 +212,7 @@ impl Reconciler {
         let Some(gateway) = self.payments.parts.gateway.clone() else {
             return Ok(());
         };
-        let id: ChargeId = column_id(id)?;
+        let id: ChargeId = row_id(id)?;
         let charge = repo::by_id(&mut *self.payments.parts.db.read().await?, id).await?;
         let Some(charge) = charge else {
             return Ok(());
@@ -233,6 +230,10 @@ impl Reconciler {
         Ok(())
     }
 
+    async fn advance_refund(&self, id: i64, lease: UnixMillis) -> Result<(), DbError> {
+        self.payments.advance_refund(row_id(id)?, lease).await
+    }
+
     async fn check_suspense(&self, id: i64, lease: UnixMillis) -> Result<(), DbError> {
         match self.payments.parts.gateway.clone() {
             Some(gateway) => give_back(&self.payments, &*gateway, id, lease).await,
@@ -241,9 +242,8 @@ impl Reconciler {
     }
 }
 
-fn column_id(id: i64) -> Result<ChargeId, DbError> {
-    crate::db::row::Column::from_number(id)
-        .map_err(|error| DbError::Defect(format!("a charge's id: {error}")))
+fn row_id<T: Column>(id: i64) -> Result<T, DbError> {
+    T::from_number(id).map_err(|error| DbError::Defect(format!("the id of a row: {error}")))
 }
 
 async fn take_in(
@@ -264,13 +264,12 @@ async fn take_in(
         // The random part distinguishes this lease from all others, also of the same millisecond.
         let spread = Duration::from_millis(rand::random_range(0..1_000));
         let lease = now.saturating_add(LEASE + spread);
-        let moved = query(queue.take())
-            .bind(*id)
-            .bind(seen.get())
-            .bind(lease.get())
-            .bind(now.get())
-            .execute(tx.connection())
-            .await?;
+        let take = query(queue.take());
+        let mut take = take.bind(*id).bind(seen.get()).bind(lease.get());
+        if queue == Queue::Charges {
+            take = take.bind(now.get());
+        }
+        let moved = take.execute(tx.connection()).await?;
         if moved.rows_affected() == 1 {
             taken.push(Taken {
                 queue,

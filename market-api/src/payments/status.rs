@@ -95,7 +95,7 @@ pub async fn backlog(db: &Db) -> Result<PaymentBacklog, DbError> {
          coalesce((select min(confirmed_at) from charge where state in ('CONFIRMING', 'UNKNOWN') \
          and next_check_at is not null), $1) as oldest, \
          (select count(*) from charge where needs_attention = 1) \
-         + (select count(*) from refund where needs_attention = 1) \
+         + (select count(*) from refund where next_check_at is not null and needs_attention = 1) \
          + (select count(*) from suspense_payment where needs_attention = 1) as needs_attention, \
          cast((select coalesce(sum(captured - canceled), 0) from suspense_payment) as bigint) as suspense",
     )

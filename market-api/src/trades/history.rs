@@ -3,7 +3,7 @@
 use shared::clock::{LocalDateTime, Month};
 use shared::ids::{MemberId, TradeId};
 use shared::money::{Units, Won};
-use shared::web::PageSize;
+use shared::web::{PageSize, Rows};
 
 use super::kind::{Classification, TradeKind};
 use super::repo;
@@ -18,15 +18,6 @@ pub struct HistoryQuery {
     pub size: PageSize,
     /// The last trade of the previous page.
     pub after: Option<TradeId>,
-}
-
-/// A page of a history, newest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistoryPage<R> {
-    /// The rows.
-    pub rows: Vec<R>,
-    /// Whether another page follows.
-    pub has_next: bool,
 }
 
 /// A purchase in the history: one row for each, whatever the number of its offers.
@@ -118,19 +109,16 @@ impl Histories {
         Ok(repo::purchase_count(&mut *self.db.read().await?, member).await?)
     }
 
-    /// A page of a member's purchases.
+    /// A page of a member's purchases, newest first.
     ///
     /// # Errors
     /// The database's.
-    pub async fn purchases(
-        &self,
-        query: &HistoryQuery,
-    ) -> Result<HistoryPage<PurchaseRow>, DbError> {
+    pub async fn purchases(&self, query: &HistoryQuery) -> Result<Rows<PurchaseRow>, DbError> {
         let rows = repo::purchases(&mut *self.db.read().await?, query).await?;
-        Ok(page(rows, query.size))
+        Ok(Rows::cut(rows, query.size))
     }
 
-    /// A page of what moved a member's cash in a Seoul month.
+    /// A page of what moved a member's cash in a Seoul month, newest first.
     ///
     /// # Errors
     /// The database's.
@@ -138,9 +126,9 @@ impl Histories {
         &self,
         query: &HistoryQuery,
         month: Month,
-    ) -> Result<HistoryPage<CashRow>, DbError> {
+    ) -> Result<Rows<CashRow>, DbError> {
         let rows = repo::cash_rows(&mut *self.db.read().await?, query, month).await?;
-        Ok(page(rows, query.size))
+        Ok(Rows::cut(rows, query.size))
     }
 
     /// The sums of a member's Seoul month.
@@ -154,12 +142,4 @@ impl Histories {
     ) -> Result<MonthTotals, DbError> {
         Ok(repo::month_totals(&mut *self.db.read().await?, member, month).await?)
     }
-}
-
-/// The query reads one row more than the page has.
-fn page<R>(mut rows: Vec<R>, size: PageSize) -> HistoryPage<R> {
-    let size = usize::from(size.get());
-    let has_next = rows.len() > size;
-    rows.truncate(size);
-    HistoryPage { rows, has_next }
 }

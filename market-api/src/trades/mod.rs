@@ -29,7 +29,7 @@ use crate::scrap::{Conditions, QuoteError, Scrap, ScrapQuote};
 pub use cash::{lower_refund_in, record_charge_in, record_refund_in};
 pub use data::DataOrder;
 pub use error::{NewTerms, Outdated, PurchaseError};
-pub use history::{CashRow, Histories, HistoryPage, HistoryQuery, MonthTotals, PurchaseRow};
+pub use history::{CashRow, Histories, HistoryQuery, MonthTotals, PurchaseRow};
 pub use http::routes;
 pub use kind::{Classification, TradeKind};
 pub use price::MarketPrice;

@@ -80,6 +80,41 @@ pub struct Page<T> {
     pub page_info: PageInfo,
 }
 
+/// The rows of a page, and whether another page follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows<R> {
+    /// The rows.
+    pub rows: Vec<R>,
+    /// Whether another page follows.
+    pub has_next: bool,
+}
+
+impl<R> Rows<R> {
+    /// The rows of a query that reads one more than the page has.
+    #[must_use]
+    pub fn cut(mut rows: Vec<R>, size: PageSize) -> Self {
+        let size = usize::from(size.get());
+        let has_next = rows.len() > size;
+        rows.truncate(size);
+        Self { rows, has_next }
+    }
+
+    /// The page; its cursor is the id of the last row.
+    pub fn into_page<V>(
+        self,
+        size: PageSize,
+        id: impl Fn(&R) -> u32,
+        view: impl FnMut(R) -> V,
+    ) -> Page<V> {
+        let last = self.rows.last().filter(|_| self.has_next);
+        let next = last.map(|row| u64::from(id(row)));
+        Page {
+            data: self.rows.into_iter().map(view).collect(),
+            page_info: PageInfo::new(next, size),
+        }
+    }
+}
+
 /// A page of a list with the id of the member it was requested by.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

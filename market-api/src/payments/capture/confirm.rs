@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shared::clock::UnixMillis;
+use shared::money::Won;
 use tokio::time::{sleep, timeout};
 
 use super::apply::apply;
@@ -53,27 +54,26 @@ pub(super) async fn charge(
             return outcome.unwrap_or(Ok(ChargeAnswer::BeingVerified));
         }
     };
-    let own = payments.clone();
+    let (own, amount) = (payments.clone(), order.amount);
     // A client that leaves does not stop it.
     let confirming = payments.parts.drain.spawn("charge", async move {
         let _permit = permit;
         let answer = gateway.confirm(&request(&order)).await;
         let evidence = Evidence::Confirmed(answer);
-        apply(&own, id, evidence, Some(lease)).await.map(drop)
+        apply(&own, id, evidence, Some(lease)).await
     });
     // Without an outcome the money may be captured: the client must not pay again.
     match timeout(WAIT_MAX, confirming).await {
-        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Ok(applied))) => {
+            let outcome = outcome_of(applied.state, id, amount);
+            outcome.unwrap_or(Ok(ChargeAnswer::BeingVerified))
+        }
         Ok(Ok(Err(error))) => {
             tracing::error!(charge = id.get(), "an answer is not stored: {error}");
-            return Ok(ChargeAnswer::BeingVerified);
+            Ok(ChargeAnswer::BeingVerified)
         }
-        Ok(Err(_panicked)) => return Ok(ChargeAnswer::BeingVerified),
-        Err(_elapsed) => return Ok(ChargeAnswer::BeingVerified),
-    }
-    match read_charge(payments, id).await {
-        Ok(charge) => answer_of(&charge).unwrap_or(Ok(ChargeAnswer::BeingVerified)),
-        Err(_away) => Ok(ChargeAnswer::BeingVerified),
+        Ok(Err(_panicked)) => Ok(ChargeAnswer::BeingVerified),
+        Err(_elapsed) => Ok(ChargeAnswer::BeingVerified),
     }
 }
 
@@ -81,7 +81,7 @@ pub(super) async fn charge(
 async fn wait(payments: &Payments, mut charge: Charge) -> Result<ChargeAnswer, ChargeError> {
     let permit = payments.waiters.try_acquire();
     loop {
-        if let Some(answer) = answer_of(&charge) {
+        if let Some(answer) = outcome_of(charge.state, charge.id, charge.amount) {
             return answer;
         }
         // A deposit may take days.
@@ -121,13 +121,14 @@ pub(in crate::payments) async fn confirm_again(
     Ok(())
 }
 
-/// The answer of a charge whose outcome is known.
-fn answer_of(charge: &Charge) -> Option<Result<ChargeAnswer, ChargeError>> {
-    match charge.state {
-        ChargeState::Captured => Some(Ok(ChargeAnswer::Captured {
-            id: charge.id,
-            amount: charge.amount,
-        })),
+/// The answer for a charge in this state; `None` while its outcome is unknown.
+fn outcome_of(
+    state: ChargeState,
+    id: ChargeId,
+    amount: Won,
+) -> Option<Result<ChargeAnswer, ChargeError>> {
+    match state {
+        ChargeState::Captured => Some(Ok(ChargeAnswer::Captured { id, amount })),
         ChargeState::Failed | ChargeState::Expired | ChargeState::Mismatch => {
             Some(Err(ChargeError::Declined))
         }

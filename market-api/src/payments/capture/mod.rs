@@ -7,10 +7,10 @@ mod order;
 use shared::clock::UnixMillis;
 use shared::ids::MemberId;
 use shared::money::Won;
-use shared::web::PageSize;
+use shared::web::{PageSize, Rows};
 
-use super::Payments;
 use super::charge::{Applied, Charge, ChargeId, Evidence, repo};
+use super::{Payments, below_of};
 use crate::db::DbError;
 use crate::gateway::{OrderId, PaymentKey};
 
@@ -119,7 +119,7 @@ impl Payments {
         apply::apply(self, charge, evidence, lease).await
     }
 
-    /// A member's charges below an id, newest first: one more than `size`.
+    /// A page of a member's charges below an id, newest first.
     ///
     /// # Errors
     /// The database's.
@@ -128,12 +128,9 @@ impl Payments {
         member: MemberId,
         below: Option<u64>,
         size: PageSize,
-    ) -> Result<Vec<Charge>, DbError> {
-        let below = below
-            .and_then(|id| i64::try_from(id).ok())
-            .unwrap_or(i64::MAX);
+    ) -> Result<Rows<Charge>, DbError> {
         let mut connection = self.parts.db.read().await?;
-        let size = i64::from(size.get());
-        Ok(repo::page_of(&mut connection, member, below, size).await?)
+        let rows = repo::page_of(&mut connection, member, below_of(below), size).await?;
+        Ok(Rows::cut(rows, size))
     }
 }

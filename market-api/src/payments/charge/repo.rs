@@ -5,6 +5,7 @@ use std::time::Duration;
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, TradeId};
 use shared::money::Won;
+use shared::web::PageSize;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _, query};
 
@@ -80,14 +81,14 @@ pub(in crate::payments) async fn page_of(
     connection: &mut AnyConnection,
     member: MemberId,
     below: i64,
-    size: i64,
+    size: PageSize,
 ) -> Sql<Vec<Charge>> {
     let rows = query(charge!(
         "where member_id = $1 and id < $2 order by id desc limit $3"
     ))
     .bind(i64::from(member))
     .bind(below)
-    .bind(size + 1)
+    .bind(i64::from(size.get()) + 1)
     .fetch_all(connection)
     .await?;
     rows.iter().map(read).collect()

@@ -14,8 +14,8 @@ use shared::clock::LocalDateTime;
 use shared::ids::TradeId;
 use shared::money::Won;
 use shared::web::{
-    ApiError, Done, Envelope, ErrorBody, ErrorCode, InBody, InQuery, Page, PageInfo, PageSize,
-    cursor, done, success,
+    ApiError, Done, Envelope, ErrorBody, ErrorCode, InBody, InQuery, Page, PageSize, cursor, done,
+    success,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -215,14 +215,10 @@ pub(super) async fn list(
 ) -> Result<Json<Envelope<Page<ChargeView>>>, ApiError> {
     let size = PageSize::parse(asked.size.as_deref(), PageSize::LIST)?;
     let after: Option<u64> = cursor(asked.cursor_id.as_deref())?;
-    let mut charges = payments.charges(caller.member, after, size).await?;
-    let rows = usize::from(size.get());
-    let has_next = charges.len() > rows;
-    charges.truncate(rows);
-    let last = charges.last().filter(|_| has_next);
-    let next = last.map(|charge| u64::from(charge.id.get()));
-    Ok(success(Page {
-        data: charges.into_iter().map(ChargeView::from).collect(),
-        page_info: PageInfo::new(next, size),
-    }))
+    let charges = payments.charges(caller.member, after, size).await?;
+    Ok(success(charges.into_page(
+        size,
+        |charge| charge.id.get(),
+        ChargeView::from,
+    )))
 }

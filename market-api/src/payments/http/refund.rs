@@ -12,7 +12,7 @@ use shared::clock::LocalDateTime;
 use shared::ids::TradeId;
 use shared::money::Won;
 use shared::web::{
-    ApiError, Envelope, ErrorBody, InBody, InQuery, Page, PageInfo, PageSize, cursor, success,
+    ApiError, Envelope, ErrorBody, InBody, InQuery, Page, PageSize, cursor, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -150,14 +150,10 @@ pub(super) async fn list(
 ) -> Result<Json<Envelope<Page<RefundView>>>, ApiError> {
     let size = PageSize::parse(asked.size.as_deref(), PageSize::LIST)?;
     let after: Option<u64> = cursor(asked.cursor_id.as_deref())?;
-    let mut refunds = payments.refunds(caller.member, after, size).await?;
-    let rows = usize::from(size.get());
-    let has_next = refunds.len() > rows;
-    refunds.truncate(rows);
-    let last = refunds.last().filter(|_| has_next);
-    let next = last.map(|refund| u64::from(refund.id.get()));
-    Ok(success(Page {
-        data: refunds.into_iter().map(RefundView::from).collect(),
-        page_info: PageInfo::new(next, size),
-    }))
+    let refunds = payments.refunds(caller.member, after, size).await?;
+    Ok(success(refunds.into_page(
+        size,
+        |refund| refund.id.get(),
+        RefundView::from,
+    )))
 }

@@ -23,10 +23,10 @@ use std::fmt;
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, TradeId};
 use shared::money::Won;
-use shared::web::PageSize;
+use shared::web::{PageSize, Rows};
 
-use super::Payments;
 use super::charge::ChargeId;
+use super::{Payments, below_of};
 use crate::cash::Bucket;
 use crate::db::row::{Column, TextColumn};
 use crate::db::{DbError, WriteError, overflow};
@@ -50,7 +50,7 @@ impl Payments {
         accepted.await.map_err(WriteError::into_domain)
     }
 
-    /// A member's refunds below an id, newest first: one more than `size`.
+    /// A page of a member's refunds below an id, newest first.
     ///
     /// # Errors
     /// The database's.
@@ -59,19 +59,18 @@ impl Payments {
         member: MemberId,
         below: Option<u64>,
         size: PageSize,
-    ) -> Result<Vec<RefundSummary>, DbError> {
-        let below = below
-            .and_then(|id| i64::try_from(id).ok())
-            .unwrap_or(i64::MAX);
+    ) -> Result<Rows<RefundSummary>, DbError> {
         let mut connection = self.parts.db.read().await?;
-        let size = i64::from(size.get());
-        Ok(repo::page_of(&mut connection, member, below, size).await?)
+        let rows = repo::page_of(&mut connection, member, below_of(below), size).await?;
+        Ok(Rows::cut(rows, size))
     }
 
     /// Works on a refund that is due: sends its next leg, or finds out about the one in flight.
-    pub(super) async fn advance_refund(&self, id: i64, lease: UnixMillis) -> Result<(), DbError> {
-        let id = RefundId::from_number(id)
-            .map_err(|error| DbError::Defect(format!("a refund's id: {error}")))?;
+    pub(super) async fn advance_refund(
+        &self,
+        id: RefundId,
+        lease: UnixMillis,
+    ) -> Result<(), DbError> {
         match Worker::of(self, lease) {
             Some(worker) => worker.advance(id).await,
             None => Ok(()),

@@ -3,6 +3,7 @@
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, TradeId};
 use shared::money::Won;
+use shared::web::PageSize;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _, query};
 
@@ -336,7 +337,7 @@ pub(super) async fn page_of(
     connection: &mut AnyConnection,
     member: MemberId,
     below: i64,
-    size: i64,
+    size: PageSize,
 ) -> Sql<Vec<RefundSummary>> {
     let rows = query(
         "select r.id, r.request_id, r.amount, r.state, r.trade_id, r.created_at, \
@@ -351,7 +352,7 @@ pub(super) async fn page_of(
     )
     .bind(i64::from(member))
     .bind(below)
-    .bind(size + 1)
+    .bind(i64::from(size.get()) + 1)
     .fetch_all(connection)
     .await?;
     let read = |row: &AnyRow| {

@@ -12,13 +12,12 @@ use shared::clock::{LocalDateTime, Month};
 use shared::ids::TradeId;
 use shared::money::{Units, Won};
 use shared::web::{
-    ApiError, Envelope, ErrorBody, ErrorCode, InQuery, Page, PageInfo, PageSize, cursor, parameter,
-    success,
+    ApiError, Envelope, ErrorBody, ErrorCode, InQuery, Page, PageSize, cursor, parameter, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::{
-    CashRow, Classification, HistoryPage, HistoryQuery, MonthTotals, PurchaseRow, TradeKind, Trades,
+    CashRow, Classification, HistoryQuery, MonthTotals, PurchaseRow, TradeKind, Trades,
 };
 use crate::auth::Caller;
 use crate::db::DbError;
@@ -125,7 +124,7 @@ pub(super) async fn purchases(
     };
     let trade_count = trades.histories().purchase_count(caller.member).await?;
     let found = trades.histories().purchases(&query).await?;
-    let trades = page_of(found, size, |row| row.trade, PurchaseView::from);
+    let trades = found.into_page(size, |row| row.trade.get(), PurchaseView::from);
     Ok(success(PurchaseHistory {
         trade_count,
         trades,
@@ -258,7 +257,7 @@ pub(super) async fn cash(
     let found = trades.histories().cash_rows(&query, month).await?;
     Ok(success(CashHistory {
         cash_history_monthly_summary: MonthlySummary::of(&totals)?,
-        cash_history_summary: page_of(found, size, |row| row.trade, CashView::from),
+        cash_history_summary: found.into_page(size, |row| row.trade.get(), CashView::from),
     }))
 }
 
@@ -270,18 +269,4 @@ fn month(asked: &CashParameters) -> Result<Month, ErrorCode> {
     };
     let number = i64::from(year) * 100 + i64::from(month);
     Month::try_from(number).map_err(|_invalid| ErrorCode::InvalidParameter)
-}
-
-fn page_of<R, V>(
-    found: HistoryPage<R>,
-    size: PageSize,
-    id: fn(&R) -> TradeId,
-    view: fn(R) -> V,
-) -> Page<V> {
-    let last = found.rows.last().filter(|_| found.has_next);
-    let next = last.map(|row| u64::from(id(row).get()));
-    Page {
-        data: found.rows.into_iter().map(view).collect(),
-        page_info: PageInfo::new(next, size),
-    }
 }
