@@ -1,7 +1,5 @@
 //! Verification of the ledger: each invariant of payments reports the rows that violate it, and no others.
 
-use std::collections::BTreeSet;
-
 use fakes::payout::PayoutFault;
 use fakes::toss::{Call, Fault, How};
 use market_api::ledger;
@@ -11,30 +9,10 @@ use shared::money::Won;
 use crate::fixtures::member;
 use crate::on_both;
 use crate::support::On;
-use crate::support::vandal::Vandal;
+use crate::support::vandal::{Spoiling, Vandal, invariants_of, spoiling};
 use crate::till::{Till, order_id};
 
 on_both!(each_invariant_reports_its_violations_only);
-
-/// A change of the till's rows that violates one invariant.
-struct Spoiling {
-    invariant: &'static str,
-    /// The row that is reported.
-    row: &'static str,
-    sql: &'static [&'static str],
-}
-
-const fn spoiling(
-    invariant: &'static str,
-    row: &'static str,
-    sql: &'static [&'static str],
-) -> Spoiling {
-    Spoiling {
-        invariant,
-        row,
-        sql,
-    }
-}
 
 /// See [`open`] for the rows.
 const SPOILINGS: &[Spoiling] = &[
@@ -309,22 +287,12 @@ async fn each_invariant_reports_its_violations_only(on: On) {
     let till = open(on).await;
     let base = &till.shop.market.base;
     let mut vandal = Vandal::connect(on, &base.url, &TABLES).await;
-    for spoiling in SPOILINGS {
-        for sql in spoiling.sql {
-            vandal.run(sql).await;
-        }
-        let found = ledger::verify(&base.db).await.unwrap();
-        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
-        let expected = format!("{}: {}", spoiling.invariant, spoiling.row);
-        assert_eq!(found, [expected], "{:?}", spoiling.sql);
-        vandal.restore().await;
-    }
+    vandal.check(&base.db, SPOILINGS).await;
     till.verify().await;
 }
 
 #[test]
 fn each_invariant_has_a_spoiling() {
-    let names = SPOILINGS.iter().map(|spoiling| spoiling.invariant);
-    let names: BTreeSet<_> = names.collect();
+    let names = invariants_of(SPOILINGS);
     assert_eq!(names.len(), ledger::payment_invariants(), "{names:?}");
 }

@@ -1,9 +1,46 @@
 //! A session for falsified rows, and for their restoration.
 
-use market_api::db::DbUrl;
+use std::collections::BTreeSet;
+
+use market_api::db::{Db, DbUrl};
+use market_api::ledger;
 use sqlx::{AnyConnection, AssertSqlSafe, Executor as _, Row as _};
 
 use super::{On, session};
+
+/// A change of rows that violates one invariant.
+pub(crate) struct Spoiling {
+    invariant: &'static str,
+    /// The row that is reported.
+    row: &'static str,
+    sql: &'static [&'static str],
+}
+
+pub(crate) const fn spoiling(
+    invariant: &'static str,
+    row: &'static str,
+    sql: &'static [&'static str],
+) -> Spoiling {
+    Spoiling {
+        invariant,
+        row,
+        sql,
+    }
+}
+
+/// The invariants that are violated.
+pub(crate) fn invariants_of(spoilings: &[Spoiling]) -> BTreeSet<&'static str> {
+    spoilings
+        .iter()
+        .map(|spoiling| spoiling.invariant)
+        .collect()
+}
+
+/// The violations in the ledger.
+pub(crate) async fn verified(db: &Db) -> Vec<String> {
+    let violations = ledger::verify(db).await.unwrap();
+    violations.iter().map(ToString::to_string).collect()
+}
 
 /// A session that no trigger, check or reference stops.
 pub(crate) struct Vandal {
@@ -47,6 +84,18 @@ impl Vandal {
     pub(crate) async fn run(&mut self, sql: &str) {
         let done = self.session.execute(AssertSqlSafe(sql.to_owned())).await;
         assert!(done.is_ok(), "{sql}: {done:?}");
+    }
+
+    /// Each change is reported by its invariant, and by no other.
+    pub(crate) async fn check(&mut self, db: &Db, spoilings: &[Spoiling]) {
+        for spoiling in spoilings {
+            for sql in spoiling.sql {
+                self.run(sql).await;
+            }
+            let expected = format!("{}: {}", spoiling.invariant, spoiling.row);
+            assert_eq!(verified(db).await, [expected], "{:?}", spoiling.sql);
+            self.restore().await;
+        }
     }
 
     /// Runs the statements that a query returns.

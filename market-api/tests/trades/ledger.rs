@@ -2,7 +2,7 @@
 
 use std::process::{Output, Stdio};
 
-use market_api::db::{Db, DbUrl};
+use market_api::db::DbUrl;
 use market_api::ledger;
 use tokio::process::Command;
 
@@ -11,32 +11,12 @@ use crate::fixtures::SEOUL;
 use crate::on_both;
 use crate::shop::Shop;
 use crate::support::On;
-use crate::support::vandal::Vandal;
+use crate::support::vandal::{Spoiling, Vandal, invariants_of, spoiling, verified};
 
 on_both!(
     each_invariant_reports_its_violations_only,
     program_prints_violations_and_fails,
 );
-
-/// A change of the shop's rows that violates one invariant.
-struct Spoiling {
-    invariant: &'static str,
-    /// The row that is reported.
-    row: &'static str,
-    sql: &'static [&'static str],
-}
-
-const fn spoiling(
-    invariant: &'static str,
-    row: &'static str,
-    sql: &'static [&'static str],
-) -> Spoiling {
-    Spoiling {
-        invariant,
-        row,
-        sql,
-    }
-}
 
 /// See [`open`] for the rows.
 const SPOILINGS: &[Spoiling] = &[
@@ -293,23 +273,11 @@ async fn open(on: On) -> Shop {
     shop
 }
 
-async fn verified(db: &Db) -> Vec<String> {
-    let violations = ledger::verify(db).await.unwrap();
-    violations.iter().map(ToString::to_string).collect()
-}
-
 async fn each_invariant_reports_its_violations_only(on: On) {
     let shop = open(on).await;
     let base = &shop.market.base;
     let mut vandal = Vandal::connect(on, &base.url, &TABLES).await;
-    for spoiling in SPOILINGS {
-        for sql in spoiling.sql {
-            vandal.run(sql).await;
-        }
-        let expected = format!("{}: {}", spoiling.invariant, spoiling.row);
-        assert_eq!(verified(&base.db).await, [expected], "{:?}", spoiling.sql);
-        vandal.restore().await;
-    }
+    vandal.check(&base.db, SPOILINGS).await;
     shop.verify().await;
     // At most a hundred rows of one invariant are printed.
     let members = "with recursive n (id) as (select 101 union all select id + 1 from n where id < 300) \
@@ -323,12 +291,7 @@ async fn each_invariant_reports_its_violations_only(on: On) {
 
 #[test]
 fn each_invariant_has_a_spoiling() {
-    let mut names: Vec<_> = SPOILINGS
-        .iter()
-        .map(|spoiling| spoiling.invariant)
-        .collect();
-    names.sort_unstable();
-    names.dedup();
+    let names = invariants_of(SPOILINGS);
     // Those of payments have theirs beside the tests of payments.
     let expected = ledger::invariants() - ledger::payment_invariants();
     assert_eq!(names.len(), expected, "{names:?}");
