@@ -11,13 +11,12 @@ use tokio::time::sleep;
 
 use super::books::Books;
 use super::customer::{AT_ONCE, Customers};
-use super::database::Database;
 use super::habit::Visit;
 use super::judge::judge;
 use super::records::{Arrival, Records, Rigour};
 use super::report::{print_progress, print_records, print_verdict};
 use super::sabotage::{passed_over, spoil};
-use super::stage::{Stage, folder_of};
+use super::stage::Stage;
 use super::{Common, PaymentsError};
 use crate::market::client::since;
 
@@ -83,21 +82,12 @@ impl Charges {
     /// # Errors
     /// The run could not be completed, or a promise was broken.
     pub(crate) async fn run(&self) -> Result<(), PaymentsError> {
-        let begun = SystemClock.now();
-        let run = format!("{:08x}", rand::random::<u32>());
-        let seed = self.common.seed.unwrap_or_else(rand::random);
         let count = if self.short { SHORT } else { self.count };
-        let folder = folder_of(&self.common.folder, &run)?;
-        let database = Database::create(self.common.db.as_ref(), &folder, &run).await?;
-        let what = format!(
-            "run {run} on {}, --seed {seed}, {count} charges",
-            database.name()
-        );
-        print_progress(begun, &what)?;
+        let begun = self.common.begin(&format!("{count} charges")).await?;
         // At most 100 orders of a member: the market takes 200 within a day.
         let members = (count / 50).max(2);
-        let stage = Stage::open(database, &run, members).await?;
-        let judged = Box::pin(self.judged(&stage, seed, count, begun)).await;
+        let stage = Stage::open(begun.database, &begun.run, members).await?;
+        let judged = Box::pin(self.judged(&stage, begun.seed, count, begun.at)).await;
         stage.close().await?;
         judged
     }

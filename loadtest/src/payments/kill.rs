@@ -87,26 +87,17 @@ impl Kill {
     /// # Errors
     /// The run could not be completed, or a promise was broken.
     pub(crate) async fn run(&self) -> Result<(), PaymentsError> {
-        let begun = SystemClock.now();
-        let run = format!("{:08x}", rand::random::<u32>());
-        let seed = self.common.seed.unwrap_or_else(rand::random);
-        let folder = folder_of(&self.common.folder, &run)?;
-        let database = Database::create(self.common.db.as_ref(), &folder, &run).await?;
         let kills = if self.short { SHORT } else { self.kills };
-        let what = format!(
-            "run {run} on {}, --seed {seed}, {kills} kills",
-            database.name()
-        );
-        print_progress(begun, &what)?;
-        let mut site = Box::pin(self.start(&database, &folder, &run)).await?;
-        let judged = Box::pin(self.judged(&mut site, seed, kills, begun)).await;
+        let begun = self.common.begin(&format!("{kills} kills")).await?;
+        let mut site = Box::pin(self.start(&begun.database, &begun.folder, &begun.run)).await?;
+        let judged = Box::pin(self.judged(&mut site, begun.seed, kills, begun.at)).await;
         for node in &mut site.nodes {
             node.kill().await?;
         }
         site.drain.begin();
         site.drain.hard().cancel();
         site.ground.close().await;
-        database.remove().await?;
+        begun.database.remove().await?;
         judged
     }
 

@@ -33,19 +33,23 @@ mod tests;
 mod traffic;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use market_api::config::parse_db;
 use market_api::db::{DbError, DbUrl};
 use market_api::gateway::toss::NoTossClient;
 use market_api::payouts::http::NoPayoutClient;
+use shared::clock::{Clock as _, SystemClock};
 use tokio::time::timeout;
 
 use crate::fault::{FaultError, until_interrupted};
 use crate::market::MarketError;
 use crate::prepare::PrepareError;
+use database::Database;
+use report::print_progress;
 use sabotage::Sabotage;
+use stage::folder_of;
 
 /// Deadline of a run.
 const RUN_MAX: Duration = Duration::from_secs(30 * 60);
@@ -86,6 +90,38 @@ pub(crate) struct Common {
     /// Alters one record before judging, to test the judge: the run must fail; may be given several times
     #[arg(long, value_enum)]
     sabotage: Vec<Sabotage>,
+}
+
+/// A run that has begun: its name, seed, folder and database.
+struct Begun {
+    at: Instant,
+    run: String,
+    seed: u64,
+    folder: PathBuf,
+    database: Database,
+}
+
+impl Common {
+    /// Begins a run of `what`, such as "300 charges".
+    ///
+    /// # Errors
+    /// Its folder or its database cannot be made.
+    async fn begin(&self, what: &str) -> Result<Begun, PaymentsError> {
+        let at = SystemClock.now();
+        let run = format!("{:08x}", rand::random::<u32>());
+        let seed = self.seed.unwrap_or_else(rand::random);
+        let folder = folder_of(&self.folder, &run)?;
+        let database = Database::create(self.db.as_ref(), &folder, &run).await?;
+        let on = database.name();
+        print_progress(at, &format!("run {run} on {on}, --seed {seed}, {what}"))?;
+        Ok(Begun {
+            at,
+            run,
+            seed,
+            folder,
+            database,
+        })
+    }
 }
 
 /// Why a run cannot be completed, or what it found.
