@@ -1,7 +1,7 @@
 //! The file of a stand-in's books: JSON lines that are only appended, so that the books outlive a restart.
 //!
 //! A line is the whole record as of then, the last one of a record counts. A line that a kill cut short is
-//! dropped at the next start. At a start, and once it is long, the file is rewritten without what is outdated. It
+//! dropped at the next start. At a start, and once it is long, the file is rewritten without superseded records. It
 //! is not made for many records: each of this takes all of them.
 
 use std::fs::{self, File, OpenOptions};
@@ -69,7 +69,7 @@ impl Journal {
         self.is_broken = written.is_err();
     }
 
-    /// Rewrites the file without what is outdated, once there is enough of it.
+    /// Rewrites the file without superseded records, once there are enough of them.
     pub(crate) fn compact<L: Serialize>(&mut self, lines: impl FnOnce() -> Vec<L>) {
         if self.appended < APPENDED_MAX || self.is_broken {
             return;
