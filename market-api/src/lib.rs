@@ -8,16 +8,16 @@
 //! | 15 | main | telemetry, config, build, serve, drain, exit code |
 //! | 14 | app | the only module that names concrete adapters |
 //! | 13 | admin, ops, config, ledger | administrators' commands about members; health, metrics and drain; settings; verification of the books |
-//! | 12 | account, receipts, reviews, reports | pages about a member that join domains; receipts; ratings; complaints |
+//! | 12 | account, receipts, reviews, reports | pages about a member that join domains, the end of an account; receipts; ratings; complaints |
 //! | 11 | payments | charges through the gateway, refunds, their reconciliation |
 //! | 10 | trades | purchases, histories, market prices |
 //! | 9 | scrap, bookings, chats, relay | the optimizer's quotes; Wi-Fi and hotspot time; rooms about offers; domain events to the chat server |
 //! | 8 | products | offers and their lists |
-//! | 7 | login, images | login with the providers; uploads of pictures |
+//! | 7 | login, images, blocks | login with the providers; uploads of pictures; members who block each other |
 //! | 6 | members | accounts and profiles |
 //! | 5 | plans, cash, chat_api, payouts | mobile plans and their months; wallets and books; client of the chat server's internal API; seam to the payout provider |
 //! | 4 | auth, gateway | signing keys, tokens and cookies, revocable sessions; seam to the payment gateway |
-//! | 3 | outbox, idempotency, cache, schedule | events to relay; deduplicated requests; cached lists; scheduled jobs |
+//! | 3 | outbox, idempotency, cache, schedule, audit | events to relay; deduplicated requests; cached lists; scheduled jobs; the audit log |
 //! | 2 | http | the HTTP stack: errors, limits, the OpenAPI document |
 //! | 1 | db, outgoing | transactions and typed columns; requests to other servers |
 //! | 0 | metrics | counters |
@@ -41,7 +41,10 @@
 //! | chats | chat_room, chat_room_number |
 //! | bookings | booking |
 //! | trades | trade, trade_detail |
-//! | admin | audit |
+//! | blocks | member_block |
+//! | reviews | review |
+//! | reports | report |
+//! | audit | audit |
 //! | outbox | outbox, outbox_number, relay_lease |
 //! | schedule | schedule |
 //! | idempotency | idempotency |
@@ -50,6 +53,7 @@
 pub mod account;
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod bookings;
 pub mod cache;

@@ -22,8 +22,8 @@ use crate::clock::LocalDateTime;
 use crate::ids::{MemberId, ProductId, TradeId};
 
 pub use data::{
-    BookedTime, CashMoved, CompletedSale, MemberUpdated, ProductSoldOut, SessionRevoked,
-    TradeCompleted,
+    BookedTime, CashMoved, CompletedSale, MemberPair, MemberUpdated, ProductSoldOut, ReportDecided,
+    ReviewCreated, SessionRevoked, TradeCompleted,
 };
 pub use kind::EventKind;
 pub use post::{EventPost, NoEventId, RefusedEvent, RefusedEvents};
@@ -162,6 +162,10 @@ pub enum Event {
     CashRefunded(CashMoved),
     /// [`EventKind::CashReturned`].
     CashReturned(CashMoved),
+    /// [`EventKind::ReviewCreated`].
+    ReviewCreated(ReviewCreated),
+    /// [`EventKind::ReportDecided`].
+    ReportDecided(ReportDecided),
     /// [`EventKind::MemberUpdated`].
     MemberUpdated(MemberUpdated),
     /// [`EventKind::MemberBlocked`].
@@ -170,6 +174,12 @@ pub enum Event {
     MemberUnblocked,
     /// [`EventKind::SessionRevoked`].
     SessionRevoked(SessionRevoked),
+    /// [`EventKind::MembersSeparated`].
+    MembersSeparated(MemberPair),
+    /// [`EventKind::MembersReunited`].
+    MembersReunited(MemberPair),
+    /// [`EventKind::MemberClosed`].
+    MemberClosed,
     /// Data as it came: the contract does not define it yet, or the kind or the envelope's version is a
     /// later program's.
     Untyped {
@@ -192,10 +202,15 @@ impl Event {
             Self::CashCharged(_) => EventKind::CashCharged,
             Self::CashRefunded(_) => EventKind::CashRefunded,
             Self::CashReturned(_) => EventKind::CashReturned,
+            Self::ReviewCreated(_) => EventKind::ReviewCreated,
+            Self::ReportDecided(_) => EventKind::ReportDecided,
             Self::MemberUpdated(_) => EventKind::MemberUpdated,
             Self::MemberBlocked => EventKind::MemberBlocked,
             Self::MemberUnblocked => EventKind::MemberUnblocked,
             Self::SessionRevoked(_) => EventKind::SessionRevoked,
+            Self::MembersSeparated(_) => EventKind::MembersSeparated,
+            Self::MembersReunited(_) => EventKind::MembersReunited,
+            Self::MemberClosed => EventKind::MemberClosed,
             Self::Untyped { kind, .. } => kind.clone(),
         }
     }
@@ -211,7 +226,10 @@ impl Event {
             Self::CashCharged(cash) | Self::CashRefunded(cash) | Self::CashReturned(cash) => {
                 fields = object_of(&cash);
             }
-            Self::MemberBlocked | Self::MemberUnblocked => {}
+            Self::ReviewCreated(review) => fields = object_of(&review),
+            Self::ReportDecided(report) => fields = object_of(&report),
+            Self::MembersSeparated(pair) | Self::MembersReunited(pair) => fields = object_of(&pair),
+            Self::MemberBlocked | Self::MemberUnblocked | Self::MemberClosed => {}
             Self::SessionRevoked(SessionRevoked { sid }) => {
                 fields.insert("sid".to_owned(), String::from(sid).into());
             }
@@ -238,10 +256,16 @@ impl Event {
             EventKind::SessionRevoked => {
                 Self::SessionRevoked(serde_json::from_value(Value::Object(data))?)
             }
-            EventKind::ReviewCreated
-            | EventKind::ReportDecided
-            | EventKind::MembersSeparated
-            | EventKind::Other(_) => Self::Untyped { kind, data },
+            EventKind::ReviewCreated => Self::ReviewCreated(serde_json::from_value(typed(data))?),
+            EventKind::ReportDecided => Self::ReportDecided(serde_json::from_value(typed(data))?),
+            EventKind::MembersSeparated => {
+                Self::MembersSeparated(serde_json::from_value(typed(data))?)
+            }
+            EventKind::MembersReunited => {
+                Self::MembersReunited(serde_json::from_value(typed(data))?)
+            }
+            EventKind::MemberClosed => Self::MemberClosed,
+            EventKind::Other(_) => Self::Untyped { kind, data },
         })
     }
 }
@@ -373,17 +397,13 @@ mod tests {
         for kind in EventKind::ALL {
             assert_eq!(EventKind::from(kind.as_str().to_owned()), *kind);
         }
-        assert_eq!(EventKind::ALL.len(), 14);
+        assert_eq!(EventKind::ALL.len(), 16);
     }
 
     #[test]
     fn unknown_kinds_and_later_versions_are_kept() {
         let data = json!({ "x": [1, { "y": null }] });
-        for (version, kind) in [
-            (1, "moon.landed"),
-            (1, "review.created"),
-            (2, "member.blocked"),
-        ] {
+        for (version, kind) in [(1, "moon.landed"), (2, "member.blocked")] {
             let mut body = body();
             body["v"] = version.into();
             body["kind"] = kind.into();

@@ -120,6 +120,14 @@ owner_id! {
     /// One member's side of a purchase, sale, charge or refund.
     TradeId, "trade id"
 }
+owner_id! {
+    /// A member's review of the other party of a trade.
+    ReviewId, "review id"
+}
+owner_id! {
+    /// A member's report of another.
+    ReportId, "report id"
+}
 
 impl RoomId {
     /// Operators' and group rooms start here (2^30), so that the two allocators never meet: the

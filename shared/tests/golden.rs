@@ -18,7 +18,8 @@ use shared::clock::{LocalDateTime, UnixMillis};
 use shared::config::Secret;
 use shared::event::{
     Aggregate, BookedTime, CashMoved, CompletedSale, Envelope, Event, EventId, EventKind,
-    MemberUpdated, ProductSoldOut, SessionRevoked, TradeCompleted, VERSION,
+    MemberPair, MemberUpdated, ProductSoldOut, ReportDecided, ReviewCreated, SessionRevoked,
+    TradeCompleted, VERSION,
 };
 use shared::ids::{MemberId, MessageId, RoomId, Seq};
 use shared::money::{Units, Won};
@@ -242,15 +243,21 @@ fn events_are_as_agreed_in_both_directions() {
         kind,
         data: serde_json::from_str(data).unwrap(),
     };
-    let reviewed = untyped(
-        EventKind::ReviewCreated,
-        r#"{"rating":4.5,"reviewId":1,"tradeId":9}"#,
-    );
-    let decided = untyped(EventKind::ReportDecided, r#"{"reportId":1}"#);
-    let separated = untyped(
-        EventKind::MembersSeparated,
-        r#"{"blockedId":43,"blockerId":42}"#,
-    );
+    let reviewed = Event::ReviewCreated(ReviewCreated {
+        review_id: "1".parse().unwrap(),
+        trade_id: "9".parse().unwrap(),
+        rating: 4.5,
+    });
+    let decided = |upheld| {
+        Event::ReportDecided(ReportDecided {
+            report_id: "1".parse().unwrap(),
+            upheld,
+        })
+    };
+    let pair = MemberPair {
+        blocker_id: member,
+        blocked_id: "43".parse().unwrap(),
+    };
     let second_version = untyped(EventKind::TradeCompleted, r#"{"parties":{"buyer":42}}"#);
 
     let events = vec![
@@ -293,8 +300,8 @@ fn events_are_as_agreed_in_both_directions() {
         envelope("ZXZlbnQgbnVtYmVyIGVsZX", 6, charged),
         envelope("ZXZlbnQgbnVtYmVyIHR3ZW", 7, refunded),
         envelope("ZXZlbnQgbnVtYmVyIHRoaX", 8, reviewed),
-        envelope("ZXZlbnQgbnVtYmVyIGZvdX", 9, decided),
-        envelope("ZXZlbnQgbnVtYmVyIGZpZn", 10, separated),
+        envelope("ZXZlbnQgbnVtYmVyIGZvdX", 9, decided(None)),
+        envelope("ZXZlbnQgbnVtYmVyIGZpZn", 10, Event::MembersSeparated(pair)),
         Envelope {
             version: 2,
             aggregate: Aggregate::try_from("trade:12".to_owned()).unwrap(),
@@ -304,6 +311,9 @@ fn events_are_as_agreed_in_both_directions() {
             aggregate: Aggregate::try_from("trade:14".to_owned()).unwrap(),
             ..envelope("ZXZlbnQgbnVtYmVyIHNldm", 2, returned)
         },
+        envelope("ZXZlbnQgbnVtYmVyIGVpZ2", 11, decided(Some(true))),
+        envelope("ZXZlbnQgbnVtYmVyIG5pbm", 12, Event::MembersReunited(pair)),
+        envelope("ZXZlbnQgbnVtYmVyIHR3MT", 13, Event::MemberClosed),
     ];
     for kind in EventKind::ALL {
         let has_kind = |one: &Envelope| one.event.kind() == *kind;

@@ -48,7 +48,9 @@ fn is_about_accounts(kind: &EventKind) -> bool {
         | EventKind::MemberBlocked
         | EventKind::MemberUnblocked
         | EventKind::SessionRevoked
-        | EventKind::MembersSeparated => true,
+        | EventKind::MembersSeparated
+        | EventKind::MembersReunited
+        | EventKind::MemberClosed => true,
         EventKind::TradeCompleted
         | EventKind::ProductSoldOut
         | EventKind::WifiStarted
@@ -75,18 +77,22 @@ pub(super) fn of(envelope: &Envelope) -> Vec<Message> {
         Event::MemberUpdated(_)
         | Event::MemberBlocked
         | Event::MemberUnblocked
-        | Event::SessionRevoked(_) => Vec::new(),
+        | Event::SessionRevoked(_)
+        | Event::MembersSeparated(_)
+        | Event::MembersReunited(_)
+        | Event::MemberClosed => Vec::new(),
+        Event::ReviewCreated(review) => to_all(envelope, Text::Reviewed, json!(review)),
+        Event::ReportDecided(report) => to_all(envelope, Text::ReportDecided, json!(report)),
         Event::Untyped { kind, .. } if is_about_accounts(kind) => Vec::new(),
-        Event::Untyped { kind, data } => {
-            let text = match (kind, envelope.version) {
-                (EventKind::ReviewCreated, VERSION) => Text::Reviewed,
-                (EventKind::ReportDecided, VERSION) => Text::ReportDecided,
-                _ => Text::Other,
-            };
-            let to = |member: &MemberId| message(*member, text.clone(), data.clone());
-            envelope.members.iter().map(to).collect()
-        }
+        Event::Untyped { data, .. } => to_all(envelope, Text::Other, Value::Object(data.clone())),
     }
+}
+
+/// The same to all members of the event.
+fn to_all(envelope: &Envelope, text: Text, data: Value) -> Vec<Message> {
+    let data = fields(data);
+    let to = |member: &MemberId| message(*member, text.clone(), data.clone());
+    envelope.members.iter().map(to).collect()
 }
 
 fn message(member: MemberId, text: Text, data: Map<String, Value>) -> Message {
@@ -211,9 +217,8 @@ fn of_booking(time: &BookedTime, state: AlarmState) -> Vec<Message> {
 }
 
 fn of_cash(envelope: &Envelope, cash: &CashMoved, text: Text) -> Vec<Message> {
-    let data = fields(json!({ "tradeId": cash.trade_id, "amount": cash.amount }));
-    let to = |member: &MemberId| message(*member, text.clone(), data.clone());
-    envelope.members.iter().map(to).collect()
+    let data = json!({ "tradeId": cash.trade_id, "amount": cash.amount });
+    to_all(envelope, text, data)
 }
 
 /// `HH:mm:ss`, as the first front end reads it.

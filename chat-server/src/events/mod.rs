@@ -5,12 +5,14 @@
 //!
 //! | file | contents |
 //! |---|---|
+//! | `accounts` | what events change about members' accounts |
 //! | `addressees` | recipients of an event, and the data for each |
 //! | `pushes` | which notifications are offered for push |
 //! | `text` | titles and sentences, in Korean and English |
 //!
 //! What this module does not do: deliver. An entry reaches its reader like every entry of a log.
 
+mod accounts;
 mod addressees;
 mod pushes;
 mod text;
@@ -24,7 +26,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use shared::clock::{Clock, UnixMillis};
-use shared::event::{EVENTS_MAX, Envelope, Event, EventId, EventPost, MemberUpdated, RefusedEvent};
+use shared::event::{EVENTS_MAX, Envelope, EventId, EventPost, RefusedEvent};
 use shared::ids::MemberId;
 use shared::text::Language;
 use shared::trace::{Span, TRACEPARENT};
@@ -32,10 +34,10 @@ use shared::trace::{Span, TRACEPARENT};
 use crate::append::AppendError;
 use crate::inbox::{Alarm, AlarmState, InboxError, Inboxes, Notice, RunningAlarm};
 use crate::log::{Draft, Headers, Kind, Uid};
-use crate::members::{MemberError, Members, Profile};
+use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::push::{MemberPreferences, PushNotice, PushText, Pusher};
-use crate::store::{APPEND_ENTRIES_MAX, AccountStatus};
+use crate::store::APPEND_ENTRIES_MAX;
 use addressees::Message;
 
 /// Age up to which a post is taken. Its sender gives a post up long before, and posts the same events
@@ -171,42 +173,6 @@ impl Events {
         Ok(events.len())
     }
 
-    /// Applies what an event says about a member's account.
-    async fn apply(&self, envelope: &Envelope) -> Result<(), TakeError> {
-        let at = envelope.occurred_at.to_unix();
-        let members = &self.parts.members;
-        for member in &envelope.members {
-            match &envelope.event {
-                Event::MemberBlocked => members
-                    .set(*member, AccountStatus::Blocked, at)
-                    .await
-                    .map(drop),
-                Event::MemberUnblocked => members
-                    .set(*member, AccountStatus::Good, at)
-                    .await
-                    .map(drop),
-                Event::SessionRevoked(revoked) => {
-                    members
-                        .revoke_session(*member, revoked.sid.clone(), at)
-                        .await
-                }
-                Event::MemberUpdated(updated) => {
-                    members.set_profile(*member, profile_of(updated), at).await
-                }
-                Event::TradeCompleted(_)
-                | Event::ProductSoldOut(_)
-                | Event::WifiStarted(_)
-                | Event::WifiEnded(_)
-                | Event::CashCharged(_)
-                | Event::CashRefunded(_)
-                | Event::CashReturned(_)
-                | Event::Untyped { .. } => return Ok(()),
-            }
-            .map_err(|_unavailable: MemberError| TakeError::Unavailable)?;
-        }
-        Ok(())
-    }
-
     /// The entries for each inbox, in the order of the events.
     async fn deliveries(
         &self,
@@ -317,14 +283,6 @@ impl Events {
             Some(error) => Err(error),
             None => Ok(()),
         }
-    }
-}
-
-fn profile_of(updated: &MemberUpdated) -> Profile {
-    Profile {
-        name: updated.name.clone(),
-        image_url: updated.image_url.clone(),
-        language: updated.language.unwrap_or_default(),
     }
 }
 

@@ -3,11 +3,11 @@
 
 mod http;
 mod operator;
-mod repo;
 
 use shared::event::Event;
 use shared::ids::MemberId;
 
+use crate::audit::{self, Actor, Entry};
 use crate::db::{Abort, Db, DbError, Tx, WriteError};
 use crate::members::{self, AccountStatus};
 use crate::outbox::{self, NewEvent};
@@ -76,13 +76,13 @@ async fn carry_out_in(command: &AdminCommand, tx: &mut Tx<'_>) -> Result<(), Abo
         AccountStatus::Blocked => (Event::MemberBlocked, "member.block"),
         AccountStatus::Active => (Event::MemberUnblocked, "member.unblock"),
     };
-    let entry = repo::Entry {
-        actor: command.by.into(),
+    let entry = Entry {
+        actor: Actor::Member(command.by),
         action,
         target: &format!("member:{}", command.member),
         request: command.request.as_deref(),
     };
-    repo::note(tx, entry).await?;
+    audit::append_in(tx, entry).await?;
     if members::set_status_in(tx, command.member, command.status).await? {
         outbox::append(tx, &NewEvent::of_member(command.member, event)).await?;
     } else if !members::exists_in(tx, command.member).await? {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::repo::{self, Entry};
+use crate::audit::{self, Actor, Entry};
 use crate::db::{Abort, Db, Tx, WriteError};
 use crate::payments::operate::{self, Acknowledged, Item, OperateError, Rechecked, Target};
 
@@ -116,10 +116,10 @@ async fn acknowledge_in(
 
 async fn note(tx: &mut Tx<'_>, action: &str, item: Item) -> Result<(), sqlx::Error> {
     let entry = Entry {
-        actor: 0,
+        actor: Actor::System,
         action,
         target: &item.to_string(),
         request: None,
     };
-    repo::note(tx, entry).await
+    audit::append_in(tx, entry).await
 }

@@ -662,6 +662,7 @@ async fn every_migration_is_applied_in_its_order(on: On) {
             "0012_relay",
             "0013_payments",
             "0014_audit",
+            "0015_reviews",
         ]
     );
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::claims::FamilyId;
 use crate::clock::LocalDateTime;
-use crate::ids::{MemberId, ProductId, TradeId};
+use crate::ids::{MemberId, ProductId, ReportId, ReviewId, TradeId};
 use crate::money::{Units, Won};
 use crate::text::Language;
 
@@ -87,6 +87,39 @@ pub struct CashMoved {
     pub trade_id: TradeId,
     /// How much, in won.
     pub amount: Won,
+}
+
+/// A review of a member.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReviewCreated {
+    /// The review.
+    pub review_id: ReviewId,
+    /// The trade of the member who is reviewed: their side of it.
+    pub trade_id: TradeId,
+    /// From 1.0 to 5.0 stars.
+    pub rating: f64,
+}
+
+/// A decision about a report, for the member who made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportDecided {
+    /// The report.
+    pub report_id: ReportId,
+    /// Whether it was upheld; events of older programs do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upheld: Option<bool>,
+}
+
+/// Two members of whom one blocked the other, or undid that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberPair {
+    /// Who blocked.
+    pub blocker_id: MemberId,
+    /// Who was blocked.
+    pub blocked_id: MemberId,
 }
 
 /// What others are shown of a member, and the member's language.

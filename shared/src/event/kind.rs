@@ -64,4 +64,8 @@ kinds! {
     SessionRevoked = "session.revoked",
     /// One member blocked another.
     MembersSeparated = "members.separated",
+    /// A member undid such a block.
+    MembersReunited = "members.reunited",
+    /// A member closed the account.
+    MemberClosed = "member.closed",
 }

@@ -110,6 +110,10 @@ codes! {
     /// No token was sent.
     TokenMissing = 2014, UNAUTHORIZED,
         "로그인이 필요합니다.", "Login required.";
+    /// The account cannot be closed yet; `data` has the reasons.
+    AccountInUse = 2015, CONFLICT,
+        "아직 탈퇴할 수 없습니다. 남은 캐시와 진행 중인 거래를 확인해 주세요.",
+        "The account cannot be closed yet: settle its cash and open transactions.";
     /// Unknown sort option of a list.
     SortOptionUnknown = 3000, BAD_REQUEST,
         "지원하지 않는 정렬 방식입니다.", "Unknown sort option.";
@@ -231,12 +235,24 @@ codes! {
     /// No such review.
     ReviewUnknown = 6002, BAD_REQUEST,
         "존재하지 않는 리뷰입니다.", "No such review.";
+    /// The trade has a review of this member.
+    ReviewRepeated = 6003, CONFLICT,
+        "이미 리뷰를 쓴 거래입니다.", "You have already reviewed this trade.";
+    /// A charge, a refund, or a purchase from several sellers.
+    NotReviewable = 6004, BAD_REQUEST,
+        "리뷰를 쓸 수 없는 거래입니다.", "This trade cannot be reviewed.";
     /// The same report was made before.
     ReportRepeated = 7001, CONFLICT,
         "이미 신고했습니다.", "You have already reported this.";
     /// The member's own profile, product, review or chat.
     SelfReport = 7002, BAD_REQUEST,
         "자신을 신고할 수 없습니다.", "You cannot report yourself.";
+    /// No such report.
+    ReportUnknown = 7003, BAD_REQUEST,
+        "존재하지 않는 신고입니다.", "No such report.";
+    /// The report was decided before.
+    ReportClosed = 7004, CONFLICT,
+        "이미 처리된 신고입니다.", "This report is already decided.";
     /// A chat about the member's own product.
     ChatOwnProduct = 8000, BAD_REQUEST,
         "내가 등록한 상품에는 채팅을 시작할 수 없습니다.",
@@ -272,6 +288,9 @@ codes! {
     RoomTaken = 8010, CONFLICT,
         "이미 다른 대화에 쓰이는 채팅방 번호입니다.",
         "The chat room id is used for another conversation.";
+    /// One of the two members of the room has blocked the other.
+    Separated = 8011, FORBIDDEN,
+        "대화할 수 없는 상대입니다.", "One of you has blocked the other.";
     /// No such notification.
     NotificationUnknown = 9001, BAD_REQUEST,
         "존재하지 않는 알림입니다.", "No such notification.";
