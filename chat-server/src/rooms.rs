@@ -7,6 +7,7 @@
 //! | `log`, `history`, `tail` | reads of a room's log: pages backwards; its end, for lists |
 //! | `list` | a member's rooms, the newest message first |
 //! | `marks` | read marks; deletion of a message |
+//! | `message` | one message, for a report |
 //! | `compare` | periodic reconciliation of subscriptions with memberships |
 //! | `presence` | members that come online or go offline, shown in their rooms |
 //!
@@ -19,6 +20,7 @@ mod history;
 mod list;
 mod log;
 mod marks;
+mod message;
 mod presence;
 mod tail;
 
@@ -45,6 +47,7 @@ use list::RoomLists;
 pub use list::{ListCursor, ListedRoom, RoomFilter, RoomPage};
 use log::RoomLog;
 pub use marks::{DELETE_AGE_MAX, DeleteError, MarkError};
+pub use message::{MessageError, RoomMessage};
 pub use presence::PresenceFeed;
 pub use tail::UNREAD_MAX;
 

@@ -5,7 +5,7 @@ use shared::web::{ApiError, ErrorCode};
 use crate::auth::AuthError;
 use crate::members::MemberError;
 use crate::push::PushStoreUnavailable;
-use crate::rooms::{DeleteError, MarkError, PageError, PutError, RoomError};
+use crate::rooms::{DeleteError, MarkError, MessageError, PageError, PutError, RoomError};
 
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
@@ -68,6 +68,16 @@ impl From<DeleteError> for ApiError {
             DeleteError::Unknown(_) => ErrorCode::MessageUnknown.into(),
             DeleteError::NotYours(_) | DeleteError::TooLate(_) => ErrorCode::Forbidden.into(),
         }
+    }
+}
+
+impl From<MessageError> for ApiError {
+    fn from(error: MessageError) -> Self {
+        Self::from(match error {
+            MessageError::Unknown(_) => ErrorCode::MessageUnknown,
+            MessageError::NotParticipant(_) => ErrorCode::NotParticipant,
+            MessageError::Unavailable => ErrorCode::ChatUnavailable,
+        })
     }
 }
 

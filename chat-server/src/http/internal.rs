@@ -1,15 +1,22 @@
-//! `/internal/rooms`: the market opens rooms here, operators create groups. With a service's token.
+//! `/internal`, with a service's token: the market opens rooms and reads the message of a report,
+//! operators create groups.
+
+#![expect(
+    unused_qualifications,
+    reason = "utoipa's macro names the parameters by a path"
+)]
 
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use shared::ids::{ItemId, MemberId, ProductId, RoomId};
-use shared::web::{ApiError, Envelope, ErrorBody, InBody, InPath, success};
-use utoipa::ToSchema;
+use shared::clock::LocalDateTime;
+use shared::ids::{ItemId, MemberId, MessageId, ProductId, RoomId};
+use shared::web::{ApiError, Envelope, ErrorBody, InBody, InPath, InQuery, success};
+use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
 use super::extract::Service;
-use crate::rooms::RoomSpec;
+use crate::rooms::{RoomMessage, RoomSpec};
 use crate::store::{ItemType, Product, Role, RoomMember};
 
 /// What a room is to be.
@@ -137,6 +144,74 @@ pub(super) async fn create_room(
     Ok(success(RoomMade {
         chat_room_id: room.room_id,
     }))
+}
+
+/// The parameters of the message.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(super) struct MessageQuery {
+    /// A member of the message's room: the one who reports it.
+    #[param(value_type = u32)]
+    member_id: MemberId,
+}
+
+/// A message of a room.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MessageRow {
+    /// The message.
+    #[schema(value_type = u64)]
+    chat_message_id: MessageId,
+    /// Its room.
+    #[schema(value_type = u32)]
+    chat_room_id: RoomId,
+    /// The sender; null for messages of the system.
+    #[schema(value_type = Option<u32>)]
+    sender_id: Option<MemberId>,
+    /// Its text; null once the sender has deleted it.
+    message: Option<String>,
+    /// When it was sent, in Korean time.
+    #[schema(value_type = String, example = "2025-08-07T12:34:56.789")]
+    created_at: LocalDateTime,
+    /// Whether the sender has deleted it.
+    deleted: bool,
+}
+
+impl From<RoomMessage> for MessageRow {
+    fn from(message: RoomMessage) -> Self {
+        Self {
+            chat_message_id: message.id,
+            chat_room_id: message.room,
+            sender_id: message.sender,
+            deleted: message.text.is_none(),
+            message: message.text,
+            created_at: LocalDateTime::from_unix(message.sent_at),
+        }
+    }
+}
+
+/// A message, as a member of its room may read it.
+#[utoipa::path(
+    get, path = "/internal/chat-messages/{id}", tag = "messages",
+    params(("id" = u64, Path, description = "The message"), MessageQuery),
+    security(("service" = [])),
+    responses(
+        (status = 200, description = "OK.", body = Envelope<MessageRow>),
+        (status = 400, description = "Invalid parameter (1006), the member is not in its room (8002), no such \
+            chat message (8004).", body = ErrorBody),
+        (status = 401, description = "No token (2014), or not a valid service token (2007).", body = ErrorBody),
+        (status = 503, description = "The store (8007), or the server (1010), is unavailable.", body = ErrorBody),
+    ),
+)]
+pub(super) async fn message(
+    State(state): State<HttpState>,
+    _: Service,
+    InPath(id): InPath<MessageId>,
+    InQuery(query): InQuery<MessageQuery>,
+) -> Result<Json<Envelope<MessageRow>>, ApiError> {
+    let message = state.rooms.message(id, query.member_id).await?;
+    Ok(success(message.into()))
 }
 
 #[cfg(test)]

@@ -132,6 +132,7 @@ fn internal_routes() -> OpenApiRouter<HttpState> {
     OpenApiRouter::with_openapi(docs::internal())
         .routes(routes!(internal::put_room))
         .routes(routes!(internal::create_room))
+        .routes(routes!(internal::message))
         .routes(routes!(events::take))
 }
 

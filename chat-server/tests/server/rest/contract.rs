@@ -211,7 +211,41 @@ async fn as_relay(site: &Site) {
     assert_eq!((answer.status, answer.code()), (413, 1008));
 }
 
+/// The path of a message as the market reads it for member 1.
+fn reported(message: u64) -> String {
+    format!("/internal/chat-messages/{message}?memberId=1")
+}
+
+async fn reads_of_messages(site: &Site) {
+    let path = reported(message(1, 1));
+    let ask = |path: &str| site.ask(Method::GET, path);
+    let answer = ask(&path).send().await;
+    assert_eq!((answer.status, answer.code()), (401, 2014));
+    let answer = ask(&path).by(1).send().await;
+    assert_eq!((answer.status, answer.code()), (401, 2007));
+    let answer = ask(&path).by_service().send().await;
+    assert_eq!((answer.status, answer.code()), (200, 0));
+    let opaque = site.store_opaque(1, 1).await;
+    for (path, code) in [
+        (reported(message(1, 4_000)), 8004),
+        (reported(opaque), 8004),
+        (reported(message(5, 1)), 8004),
+        (reported(message(9, 1)), 8002),
+        (reported(message(9, 4_000)), 8002),
+        ("/internal/chat-messages/x?memberId=1".to_owned(), 1006),
+        (reported(7), 1006),
+        (path.replace("memberId=1", ""), 1006),
+        (path.replace('1', "0"), 1006),
+        (format!("{path}x"), 1006),
+        (format!("{path}&memberId=2"), 1006),
+    ] {
+        let answer = ask(&path).by_service().send().await;
+        assert_eq!((answer.status, answer.code()), (400, code), "{path}");
+    }
+}
+
 async fn as_service(site: &Site) {
+    reads_of_messages(site).await;
     let good = pair(7, 1, 2).to_string();
     for (method, path) in service_routes() {
         let ask = || site.ask(method.clone(), &path).body(good.clone());
@@ -301,6 +335,11 @@ async fn nothing_works_now(site: &Site) {
         assert_eq!((answer.status, answer.code()), (503, 8007), "{path}");
     }
     let answer = post(&other, &[trade("c")]).await;
+    assert_eq!((answer.status, answer.code()), (503, 8007));
+    let path = reported(message(1, 1));
+    let answer = stranded.ask(Method::GET, &path).by_service().send().await;
+    assert_eq!((answer.status, answer.code()), (503, 1010));
+    let answer = other.ask(Method::GET, &path).by_service().send().await;
     assert_eq!((answer.status, answer.code()), (503, 8007));
     let body = group(&[1]).to_string();
     for (method, path) in service_routes() {

@@ -113,6 +113,19 @@ async fn messages_look_as_the_front_end_expects() {
 }
 
 #[tokio::test]
+async fn message_of_a_report_looks_as_agreed() {
+    let site = Site::start().await;
+    site.pair(1, 1, 2).await;
+    let id = site.say(1, 2, "\"입금\" 먼저\n").await;
+    let read = || site.reported(id, 1);
+    check("reported.json", &read().await);
+    site.wait(Duration::from_secs(60));
+    let path = format!("/api/chat-messages/{id}");
+    site.ask(Method::DELETE, &path).by(2).send().await;
+    check("reported_deleted.json", &read().await);
+}
+
+#[tokio::test]
 async fn everything_else_looks_as_agreed() {
     let site = Site::start().await;
     check(

@@ -262,6 +262,29 @@ impl Site {
         topic.message_id(seq).unwrap().get()
     }
 
+    /// A member sends bytes that are no chat message; its id.
+    pub(crate) async fn store_opaque(&self, room: u64, member: u64) -> u64 {
+        let draft = Draft {
+            uid: Uid(rand::random()),
+            kind: Kind::Opaque,
+            sender: Some(member_id(member)),
+            client_message_id: None,
+            headers: Vec::new(),
+            content_type: Some("application/octet-stream".into()),
+            body: Bytes::from_static(&[0xff, 0]),
+            sent_at: self.clock.unix_millis(),
+        };
+        let seq = self.store_draft(room, draft).await;
+        let id = Topic::Room(room_id(room)).message_id(seq);
+        id.unwrap().get()
+    }
+
+    /// The market reads a message for the report of a member.
+    pub(crate) async fn reported(&self, message: u64, member: u64) -> Answer {
+        let path = format!("/internal/chat-messages/{message}?memberId={member}");
+        self.ask(Method::GET, &path).by_service().send().await
+    }
+
     /// A draft of any kind becomes an entry, and lists know of it; its position.
     pub(crate) async fn store_draft(&self, room: u64, draft: Draft) -> Seq {
         let room = room_id(room);

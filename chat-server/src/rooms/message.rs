@@ -1,0 +1,72 @@
+//! One message of a room, for the report of a member of the room.
+//!
+//! A deleted message is still a message: its place, sender and time remain. The store removes its text.
+
+use shared::clock::UnixMillis;
+use shared::ids::{MemberId, MessageId, RoomId};
+
+use super::{RoomError, Rooms};
+use crate::log::Kind;
+
+/// A message of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomMessage {
+    /// The message.
+    pub id: MessageId,
+    /// Its room.
+    pub room: RoomId,
+    /// The sender; `None` for messages of the system.
+    pub sender: Option<MemberId>,
+    /// The text; `None` once the sender has deleted it.
+    pub text: Option<String>,
+    /// When it was sent.
+    pub sent_at: UnixMillis,
+}
+
+/// Why a message is not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// There is no such chat message.
+    #[error("there is no chat message {0}")]
+    Unknown(MessageId),
+    /// The member is not in its room.
+    #[error("not a participant of room {0}")]
+    NotParticipant(RoomId),
+    /// The store does not answer now. A later retry may succeed.
+    #[error("messages cannot be read now")]
+    Unavailable,
+}
+
+impl Rooms {
+    /// The message, if `reader` is in its room.
+    ///
+    /// # Errors
+    /// See [`MessageError`].
+    pub async fn message(
+        &self,
+        id: MessageId,
+        reader: MemberId,
+    ) -> Result<RoomMessage, MessageError> {
+        let reason = |error, otherwise| match error {
+            RoomError::Unknown(_) => otherwise,
+            RoomError::NotParticipant(room) => MessageError::NotParticipant(room),
+            RoomError::Unavailable => MessageError::Unavailable,
+        };
+        let unknown = MessageError::Unknown(id);
+        let room = id.room();
+        let access = self.access(room, reader).await;
+        access.map_err(|error| reason(error, unknown))?;
+        let entry = self.log.entry(room, id.seq()).await;
+        let entry = entry.map_err(|error| reason(error, unknown))?;
+        let entry = entry.filter(|entry| entry.draft.kind == Kind::Chat);
+        let entry = entry.ok_or(unknown)?;
+        let text = || String::from_utf8_lossy(&entry.draft.body).into_owned();
+        Ok(RoomMessage {
+            id,
+            room,
+            sender: entry.draft.sender,
+            text: (!entry.deleted).then(text),
+            sent_at: entry.draft.sent_at,
+        })
+    }
+}
