@@ -5,6 +5,14 @@ alter table member add column closed_at bigint;
 alter table member add column reports_from bigint not null default 0;
 create index member_blocked on member (id) where blocked = 1;
 
+-- The listings of a blocked account leave the lists.
+drop trigger member_changes_lists;
+create trigger member_changes_lists after update on member
+when (old.name, old.image_url, old.blocked) is not (new.name, new.image_url, new.blocked)
+begin
+    insert into list_change (space) values ('MOBILE_DATA'), ('WIFI'), ('HOTSPOT');
+end;
+
 -- One member blocks another. Both are hidden from each other.
 create table member_block (
     id integer primary key autoincrement check (id between 1 and 2147483647),

@@ -9,7 +9,7 @@ use shared::ids::MemberId;
 
 use crate::audit::{self, Actor, Entry};
 use crate::db::{Abort, Db, DbError, Tx, WriteError};
-use crate::members::{self, AccountStatus};
+use crate::members::{self, AccountStatus, Members, StatusChange};
 use crate::outbox::{self, NewEvent};
 
 pub use http::routes;
@@ -46,13 +46,14 @@ pub enum AdminError {
 #[derive(Clone, Debug)]
 pub struct Admins {
     db: Db,
+    members: Members,
 }
 
 impl Admins {
-    /// Commands about the members in this database.
+    /// Commands about these members, in their database.
     #[must_use]
-    pub fn new(db: Db) -> Self {
-        Self { db }
+    pub fn new(db: Db, members: Members) -> Self {
+        Self { db, members }
     }
 
     /// Applies a command and records it in the audit log. Idempotent: a repeated command changes nothing.
@@ -64,14 +65,19 @@ impl Admins {
             // A blocked administrator could not undo the block.
             return Err(AdminError::Oneself);
         }
-        let done = self
-            .db
-            .write(command, |command, tx| Box::pin(carry_out_in(command, tx)));
+        let db = self.db.clone();
+        let done = self.members.change_status(async move {
+            let work = db.write(command, |command, tx| Box::pin(carry_out_in(command, tx)));
+            Ok((work.await?, ()))
+        });
         done.await.map_err(WriteError::into_domain)
     }
 }
 
-async fn carry_out_in(command: &AdminCommand, tx: &mut Tx<'_>) -> Result<(), Abort<AdminError>> {
+async fn carry_out_in(
+    command: &AdminCommand,
+    tx: &mut Tx<'_>,
+) -> Result<StatusChange, Abort<AdminError>> {
     let (event, action) = match command.status {
         AccountStatus::Blocked => (Event::MemberBlocked, "member.block"),
         AccountStatus::Active => (Event::MemberUnblocked, "member.unblock"),
@@ -85,8 +91,10 @@ async fn carry_out_in(command: &AdminCommand, tx: &mut Tx<'_>) -> Result<(), Abo
     audit::append_in(tx, entry).await?;
     if members::set_status_in(tx, command.member, command.status).await? {
         outbox::append(tx, &NewEvent::of_member(command.member, event)).await?;
-    } else if !members::exists_in(tx, command.member).await? {
+        return Ok(StatusChange::Changed);
+    }
+    if !members::exists_in(tx, command.member).await? {
         return Err(Abort::Refused(AdminError::MemberUnknown));
     }
-    Ok(())
+    Ok(StatusChange::Unchanged)
 }

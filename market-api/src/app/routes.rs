@@ -38,7 +38,7 @@ impl Market {
                 self.pay_page.clone(),
             ))
             .merge(receipts::routes(Receipts::new(db.clone())))
-            .merge(admin::routes(Admins::new(db.clone())))
+            .merge(admin::routes(Admins::new(db.clone(), self.members.clone())))
             .layer(Extension(self.auth.clone()))
     }
 }

@@ -32,6 +32,15 @@ pub enum AccountStatus {
     Blocked,
 }
 
+/// Whether a transaction has changed the status of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusChange {
+    /// At least one account was blocked or unblocked.
+    Changed,
+    /// None was.
+    Unchanged,
+}
+
 /// The mean of `count` ratings in thousandths of a star, rounded; `sum` is in tenths of a star. 0
 /// without ratings.
 #[must_use]
@@ -163,6 +172,43 @@ impl Members {
             })
         });
         Ok(changed.await?)
+    }
+
+    /// Runs a transaction that may block or unblock accounts (also by closing them): the only way to call
+    /// [`set_status_in`]. The listings of a blocked account leave the lists, so if a status has changed, all
+    /// lists of offers are invalidated after the COMMIT.
+    ///
+    /// The future runs the transaction, and returns whether a status has changed, with its result:
+    ///
+    /// ```text
+    /// let db = self.db.clone();
+    /// let done = self.members.change_status(async move {
+    ///     let work = db.write(command, |command, tx| Box::pin(carry_out_in(command, tx)));
+    ///     let has_changed: StatusChange = work.await?;
+    ///     Ok((has_changed, ()))
+    /// });
+    /// done.await.map_err(WriteError::into_domain)
+    /// ```
+    ///
+    /// # Errors
+    /// The transaction's.
+    pub async fn change_status<T, E>(
+        &self,
+        write: impl Future<Output = Result<(StatusChange, T), WriteError<E>>> + Send + 'static,
+    ) -> Result<T, WriteError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let write = async move {
+            let (change, value) = write.await?;
+            let changed: &[Namespace] = match change {
+                StatusChange::Changed => &Namespace::OFFERS,
+                StatusChange::Unchanged => &[],
+            };
+            Ok((changed.iter().copied(), value))
+        };
+        self.cache.change(write).await
     }
 
     /// Changes the profile picture and invalidates the lists that display it. `images` has checked the URL.

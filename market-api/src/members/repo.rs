@@ -108,7 +108,8 @@ impl TextColumn for Role {
     }
 }
 
-/// Sets whether a member may log in; false if the status is unchanged or the member does not exist.
+/// Sets whether a member may log in; false if the status is unchanged or the member does not exist. Runs
+/// inside [`super::Members::change_status`], since the lists depend on it.
 ///
 /// # Errors
 /// The database's.
