@@ -18,6 +18,7 @@ use shared::web::{ApiError, Health, Log, RequestIds};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::auth::{Auth, KeyRing, KeysError, REREAD_EVERY, Tokens};
+use crate::blocks::Blocks;
 use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCache};
 use crate::chat_api::ChatApi;
 use crate::chats::{ChatRooms, Chats, HttpChatRooms};
@@ -58,6 +59,7 @@ pub struct Market {
     images: Images,
     local_images: Option<Arc<LocalImages>>,
     members: Members,
+    blocks: Blocks,
     logins: Logins,
     products: Products,
     trades: Trades,
@@ -124,6 +126,7 @@ impl Market {
         let cache = ListCache::new(open_cache(config)?, Arc::clone(&metrics), drain.clone());
         cache.follow(db.clone(), drain);
         let members = Members::new(db.clone(), cache.clone());
+        let blocks = Blocks::new(db.clone(), cache.clone(), drain.clone());
         let logins = Logins::new(LoginParts {
             db: db.clone(),
             members: members.clone(),
@@ -167,6 +170,7 @@ impl Market {
             images,
             local_images,
             members,
+            blocks,
             logins,
             products,
             trades,

@@ -55,6 +55,7 @@ pub mod admin;
 pub mod app;
 pub mod audit;
 pub mod auth;
+pub mod blocks;
 pub mod bookings;
 pub mod cache;
 pub mod cash;

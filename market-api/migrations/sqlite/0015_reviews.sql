@@ -24,6 +24,26 @@ create table member_block (
 );
 create index member_block_blocked on member_block (blocked_id, blocker_id);
 
+-- What a member is separated from is cached by the member's id modulo 16 (`Namespace::blocks_of`). SQLite cannot
+-- change a check; what the table held is noted again.
+drop table list_change;
+create table list_change (
+    id integer primary key autoincrement,
+    space text not null
+        check (space in ('MOBILE_DATA', 'WIFI', 'HOTSPOT') or space like 'BLOCKS%')
+);
+insert into list_change (space) values ('MOBILE_DATA'), ('WIFI'), ('HOTSPOT');
+create trigger block_made_changes_lists after insert on member_block
+begin
+    insert into list_change (space)
+    values ('BLOCKS' || (new.blocker_id % 16)), ('BLOCKS' || (new.blocked_id % 16));
+end;
+create trigger block_undone_changes_lists after delete on member_block
+begin
+    insert into list_change (space)
+    values ('BLOCKS' || (old.blocker_id % 16)), ('BLOCKS' || (old.blocked_id % 16));
+end;
+
 -- One for each trade: the buyer's trade and the seller's are two.
 create table review (
     id integer primary key autoincrement check (id between 1 and 2147483647),

@@ -11,7 +11,7 @@ use crate::admin::{self, Admins};
 use crate::cash::{self, Cash};
 use crate::receipts::{self, Receipts};
 use crate::scrap::{self, Scrap};
-use crate::{auth, chats, images, login, members, payments, products, trades};
+use crate::{auth, blocks, chats, images, login, members, payments, products, trades};
 
 impl Market {
     /// The routes of every domain.
@@ -21,6 +21,7 @@ impl Market {
             .merge(login::routes(self.logins.clone()))
             .merge(auth::routes(self.auth.clone(), Arc::clone(origins)))
             .merge(members::routes(self.members.clone()))
+            .merge(blocks::routes(self.blocks.clone()))
             .merge(account::routes(Account::new(
                 db.clone(),
                 self.members.clone(),

@@ -84,7 +84,7 @@ async fn changes(db: &Db) -> Result<Vec<(i64, Namespace)>, DbError> {
     let mut found = Vec::new();
     for row in rows {
         let (id, name): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
-        let known = Namespace::OFFERS.into_iter().find(|space| space.0 == name);
+        let known = Namespace::of_name(&name);
         found.extend(known.map(|space| (id, space)));
     }
     Ok(found)

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use shared::ids::MemberId;
 use shared::redis::RedisUrl;
 
 pub use guard::{ListCache, Seen};
@@ -57,6 +58,42 @@ impl Namespace {
     pub const HOTSPOT: Self = Self("HOTSPOT");
     /// All lists of offers, for changes that concern every kind, such as a seller's name.
     pub const OFFERS: [Self; 3] = [Self::MOBILE_DATA, Self::WIFI, Self::HOTSPOT];
+
+    /// What members' blocks separate them from, by the member's id: a block invalidates the values of two
+    /// groups of members, not of all.
+    const BLOCKS: [Self; 16] = [
+        Self("BLOCKS0"),
+        Self("BLOCKS1"),
+        Self("BLOCKS2"),
+        Self("BLOCKS3"),
+        Self("BLOCKS4"),
+        Self("BLOCKS5"),
+        Self("BLOCKS6"),
+        Self("BLOCKS7"),
+        Self("BLOCKS8"),
+        Self("BLOCKS9"),
+        Self("BLOCKS10"),
+        Self("BLOCKS11"),
+        Self("BLOCKS12"),
+        Self("BLOCKS13"),
+        Self("BLOCKS14"),
+        Self("BLOCKS15"),
+    ];
+
+    /// The namespace of what this member is separated from. The trigger on `member_block` computes the same
+    /// name.
+    #[must_use]
+    pub fn blocks_of(member: MemberId) -> Self {
+        let [first, ..] = Self::BLOCKS;
+        let nth = usize::try_from(member.get()).unwrap_or(0) % Self::BLOCKS.len();
+        Self::BLOCKS.get(nth).copied().unwrap_or(first)
+    }
+
+    /// The namespace with this name in `list_change`.
+    fn of_name(name: &str) -> Option<Self> {
+        let all = Self::OFFERS.into_iter().chain(Self::BLOCKS);
+        all.into_iter().find(|space| space.0 == name)
+    }
 }
 
 /// A namespace's version: a random number, drawn anew for each change. A counter would restart when the

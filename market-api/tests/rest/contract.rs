@@ -73,6 +73,9 @@ pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
             "/api/members/profile-image",
             Some(json!({"imageUrl": "x"})),
         ),
+        (post.clone(), "/api/members/1/block", None),
+        (Method::GET, "/api/members/blocked", None),
+        (Method::DELETE, "/api/members/1/block", None),
         (post.clone(), "/api/admin/members/1/block", None),
         (post.clone(), "/api/admin/members/1/unblock", None),
     ];
@@ -159,6 +162,10 @@ async fn as_people(site: &Site, admin: &Cookies, blocked: &Cookies) {
     let order = |path: &str| site.ask(Method::POST, path).by(admin).send();
     order("/api/admin/members/0/block").await.is(400, 1006);
     order("/api/admin/members/77/unblock").await.is(400, 2005);
+    get("/api/members/blocked?size=0").await.is(400, 1006);
+    order("/api/members/77/block").await.is(400, 2005);
+    let undo = site.ask(Method::DELETE, "/api/members/0/block").by(admin);
+    undo.send().await.is(400, 1006);
     products::refusals(site, admin).await;
     get("/api/trades/mobile-data/scrap").await.is(400, 1006);
     site.sql("delete from plan where member_id <> 1").await;

@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod blocks;
 mod buyers;
 mod chats;
 mod contract;

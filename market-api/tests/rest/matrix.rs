@@ -51,6 +51,7 @@ use Thing::{Data, Hotspot, Member, Order, Trade, Wifi};
 const NOT_MINE: Right = Owner(400, 3004);
 const OTHERS: Right = NotOwner(400, 8000);
 const BUYERS: Right = NotOwner(400, 4002);
+const NOT_ONESELF: Right = NotOwner(400, 1006);
 const HIDDEN: Right = Owner(403, 1003);
 const PAYERS: Right = Owner(400, 5003);
 
@@ -63,12 +64,14 @@ type Operation = (&'static str, &'static str, Thing, Right);
 /// Every operation with an id: method, path and query, resource, right. An operation of the document that is
 /// missing here fails the test: a new one must be added with its right.
 #[rustfmt::skip]
-const OPERATIONS: [Operation; 25] = [
+const OPERATIONS: [Operation; 27] = [
     ("GET", "/api/members/info?memberId={id}", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=ACTIVE", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=SOLD_OUT", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=HIDDEN", Member, HIDDEN),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=DELETED", Member, HIDDEN),
+    ("POST", "/api/members/{id}/block", Member, NOT_ONESELF),
+    ("DELETE", "/api/members/{id}/block", Member, NOT_ONESELF),
     ("POST", "/api/admin/members/{id}/block", Member, Operators),
     ("POST", "/api/admin/members/{id}/unblock", Member, Operators),
     ("POST", payments::SAVE, Order, PAYERS),
@@ -364,8 +367,8 @@ async fn ownership_decides_about_access(on: On) {
 /// Fields of responses, except the export of one's own data. A new one must be added here, as public or as
 /// visible to the member only.
 #[rustfmt::skip]
-const KNOWN_FIELDS: [&str; 112] = [
-    "address", "amount", "approvedAt", "available", "averagePrice", "averageRate", "averageRating", "canceled",
+const KNOWN_FIELDS: [&str; 113] = [
+    "address", "amount", "approvedAt", "available", "averagePrice", "averageRate", "averageRating", "blockedAt", "canceled",
     "candidates", "cash", "cashHistoryMonthlySummary", "cashHistorySummary", "charge", "charged", "chatRoomId",
     "classification", "code", "combinations", "content", "count", "counterparty", "createdAt",
     "currentDataAmount", "data", "dataAmount", "description", "distanceKm", "dueAt", "earned", "endTime",
