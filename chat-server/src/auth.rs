@@ -7,6 +7,7 @@
 //! has the token families that have ended.
 
 mod keys;
+mod verified;
 
 use std::cmp::Reverse;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::claims::{
-    FamilyId, MemberClaims, MemberToken, Role, ServiceClaims, TokenError, TokenScope, Verifier,
+    FamilyId, MemberClaims, MemberToken, Role, ServiceClaims, TokenError, TokenScope,
 };
 use shared::clock::{Clock, UnixMillis};
 use shared::config::Secret;
@@ -23,6 +24,7 @@ use shared::web::Credentials;
 
 pub use keys::OpenError;
 use keys::{Freshness, Keys};
+use verified::CachedVerifier;
 
 /// How often [`Authenticator::refresh`] should be called, so that a new key is there before the
 /// first token signed with it comes, and a withdrawn one is dropped.
@@ -116,7 +118,7 @@ impl Authenticator {
         if let Some(bearer) = &credentials.bearer {
             let claims = self.member_token(bearer, MemberToken::Access).await?;
             let ends_at = claims.expires_at;
-            return Ok(vec![identity(claims, ends_at, Origin::Bearer)]);
+            return Ok(vec![identity(&claims, ends_at, Origin::Bearer)]);
         }
         let access = self.cookies(&credentials.access_cookies, MemberToken::Access);
         let access = access.await;
@@ -135,7 +137,7 @@ impl Authenticator {
                 Some(known) => known.ends_at = known.ends_at.max(claims.expires_at),
                 None => {
                     let ends_at = claims.expires_at;
-                    candidates.push(identity(claims, ends_at, Origin::Cookie));
+                    candidates.push(identity(&claims, ends_at, Origin::Cookie));
                 }
             }
         }
@@ -166,7 +168,7 @@ impl Authenticator {
         &self,
         cookies: &[Secret<String>],
         expected: MemberToken,
-    ) -> Result<Vec<MemberClaims>, AuthError> {
+    ) -> Result<Vec<Arc<MemberClaims>>, AuthError> {
         let (mut good, mut wrong) = (Vec::new(), AuthError::Missing);
         for cookie in cookies {
             match self.member_token(cookie, expected).await {
@@ -174,7 +176,7 @@ impl Authenticator {
                 Err(error) => wrong = worse(wrong, error),
             }
         }
-        good.sort_by_key(|claims: &MemberClaims| Reverse(claims.expires_at));
+        good.sort_by_key(|claims: &Arc<MemberClaims>| Reverse(claims.expires_at));
         if good.is_empty() {
             Err(wrong)
         } else {
@@ -186,7 +188,7 @@ impl Authenticator {
         &self,
         token: &Secret<String>,
         expected: MemberToken,
-    ) -> Result<MemberClaims, AuthError> {
+    ) -> Result<Arc<MemberClaims>, AuthError> {
         let now = self.clock.unix_millis();
         self.check(|verifier| verifier.member(token.expose(), expected, now))
             .await
@@ -195,7 +197,7 @@ impl Authenticator {
     /// Checks with the keys at hand, and once more with fresh ones if the key is not among them.
     async fn check<C>(
         &self,
-        verify: impl Fn(&Verifier) -> Result<C, TokenError>,
+        verify: impl Fn(&CachedVerifier) -> Result<C, TokenError>,
     ) -> Result<C, AuthError> {
         let (verifier, generation) = self.keys.current();
         match verify(&verifier) {
@@ -230,11 +232,11 @@ fn worse(one: AuthError, other: AuthError) -> AuthError {
     AuthError::Missing
 }
 
-fn identity(claims: MemberClaims, ends_at: UnixMillis, origin: Origin) -> Identity {
+fn identity(claims: &MemberClaims, ends_at: UnixMillis, origin: Origin) -> Identity {
     Identity {
         member: claims.member,
         role: claims.role,
-        family: claims.family,
+        family: claims.family.clone(),
         ends_at,
         origin,
     }

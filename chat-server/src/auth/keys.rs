@@ -15,6 +15,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex as Gate;
 
 use super::KeySource;
+use super::verified::CachedVerifier;
 
 /// Minimum pause between fetches caused by tokens.
 pub(super) const FETCH_PAUSE: Duration = Duration::from_secs(10);
@@ -99,7 +100,7 @@ struct Attempt {
 pub(super) struct Keys {
     source: Source,
     clock: Arc<dyn Clock>,
-    current: RwLock<(Arc<Verifier>, Generation, bool)>,
+    current: RwLock<(Arc<CachedVerifier>, Generation, bool)>,
     /// Held over a fetch; the last one that ended.
     attempt: Gate<Option<Attempt>>,
 }
@@ -122,7 +123,8 @@ impl Keys {
             })?,
         };
         let has_keys = !keys.is_empty();
-        let verifier = Arc::new(Verifier::new(keys, scope));
+        let verifier = CachedVerifier::new(Verifier::new(keys, scope));
+        let verifier = Arc::new(verifier);
         Ok(Self {
             source,
             clock,
@@ -132,7 +134,7 @@ impl Keys {
     }
 
     /// The checker with the keys at hand.
-    pub(super) fn current(&self) -> (Arc<Verifier>, Generation) {
+    pub(super) fn current(&self) -> (Arc<CachedVerifier>, Generation) {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         (Arc::clone(&current.0), current.1)
     }
@@ -199,7 +201,11 @@ impl Keys {
     fn replace(&self, keys: KeySet) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let generation = Generation(current.1.0.wrapping_add(1));
-        *current = (Arc::new(current.0.with_keys(keys)), generation, true);
+        let verifier = match current.0.with_keys(keys) {
+            Some(verifier) => Arc::new(verifier),
+            None => Arc::clone(&current.0),
+        };
+        *current = (verifier, generation, true);
     }
 }
 

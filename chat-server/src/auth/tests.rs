@@ -344,6 +344,55 @@ async fn a_withdrawn_key_is_forgotten() {
     assert_eq!(auth.member(&shown).await, Err(AuthError::Refused));
 }
 
+/// What was verified before is as good as new: until its expiry, as what it was, and with its key.
+#[tokio::test]
+async fn a_token_that_comes_again_is_checked_again() {
+    let (old, new, market) = (signer(), signer(), Market::start().await);
+    let (auth, clock) = asking(&market).await;
+    market.publish(&[&old]);
+    auth.refresh().await;
+    let access = token(&old, 1, MemberToken::Access, start());
+    let shown = bearer(access.clone());
+    let first = auth.member(&shown).await.unwrap();
+    // The same keys again keep what they have verified.
+    auth.refresh().await;
+    assert_eq!(auth.member(&shown).await, Ok(first));
+    let as_refresh = cookies(None, Some(access));
+    assert_eq!(auth.member(&as_refresh).await, Err(AuthError::Refused));
+    clock.advance(ACCESS_LIFETIME - Duration::from_millis(1));
+    assert!(auth.member(&shown).await.is_ok());
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(auth.member(&shown).await, Err(AuthError::Refused));
+    assert_eq!(auth.member(&shown).await, Err(AuthError::Refused));
+
+    let now = start().saturating_add(ACCESS_LIFETIME);
+    let shown = bearer(token(&old, 2, MemberToken::Access, now));
+    assert!(auth.member(&shown).await.is_ok());
+    market.publish(&[&old, &new]);
+    auth.refresh().await;
+    assert!(auth.member(&shown).await.is_ok());
+    market.publish(&[&new]);
+    auth.refresh().await;
+    assert_eq!(auth.member(&shown).await, Err(AuthError::Refused));
+}
+
+/// Each bit of a verified token counts when a similar one comes.
+#[tokio::test]
+async fn a_token_like_a_verified_one_is_not_verified() {
+    let signer = signer();
+    let (auth, _clock, _folder) = knowing(&signer).await;
+    let good = token(&signer, 1, MemberToken::Access, start());
+    assert!(auth.member(&bearer(good.clone())).await.is_ok());
+    for place in (0..good.expose().len()).step_by(7) {
+        let mut text = good.expose().clone().into_bytes();
+        text[place] = if text[place] == b'A' { b'B' } else { b'A' };
+        let other = bearer(Secret::new(String::from_utf8(text).unwrap()));
+        assert!(auth.member(&other).await.is_err(), "{place}");
+    }
+    let longer = bearer(Secret::new(format!("{}A", good.expose())));
+    assert!(auth.member(&longer).await.is_err());
+}
+
 #[tokio::test]
 async fn what_cannot_be_a_source_is_refused_at_once() {
     let clock = || Arc::new(ManualClock::new(start()));

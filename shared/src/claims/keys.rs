@@ -115,10 +115,25 @@ impl<'de> Deserialize<'de> for Jwks {
 }
 
 /// The public keys that a verifier trusts, by id.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeySet {
-    by_kid: HashMap<String, DecodingKey>,
+    by_kid: HashMap<String, TrustedKey>,
 }
+
+/// A key as it was published, and as it verifies.
+#[derive(Debug, Clone)]
+struct TrustedKey {
+    published: Jwk,
+    decoding: DecodingKey,
+}
+
+impl PartialEq for TrustedKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.published == other.published
+    }
+}
+
+impl Eq for TrustedKey {}
 
 impl KeySet {
     /// Keys beyond this many are ignored: a rotation needs two or three.
@@ -137,7 +152,11 @@ impl KeySet {
             if by_kid.len() == Self::KEYS_MAX {
                 break;
             }
-            by_kid.entry(key.kid.clone()).or_insert(decoding);
+            let trusted = TrustedKey {
+                published: key.clone(),
+                decoding,
+            };
+            by_kid.entry(key.kid.clone()).or_insert(trusted);
         }
         Self { by_kid }
     }
@@ -155,7 +174,7 @@ impl KeySet {
     }
 
     pub(super) fn get(&self, kid: &str) -> Option<&DecodingKey> {
-        self.by_kid.get(kid)
+        self.by_kid.get(kid).map(|key| &key.decoding)
     }
 }
 

@@ -88,6 +88,12 @@ impl Verifier {
         Self::new(keys, self.scope.clone())
     }
 
+    /// The keys.
+    #[must_use]
+    pub fn keys(&self) -> &KeySet {
+        &self.keys
+    }
+
     /// The claims of a member's token of the expected type.
     ///
     /// # Errors
