@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use reqwest::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, COOKIE, HeaderMap, LOCATION, ORIGIN, SET_COOKIE,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, LOCATION, ORIGIN,
+    SET_COOKIE,
 };
 use reqwest::{Method, Url};
 use serde_json::Value;
@@ -28,6 +29,17 @@ pub(crate) struct Browser {
     cookies: BTreeMap<(String, String), Cookie>,
     /// Requests that a preflight has permitted, as `METHOD URL`.
     pub(crate) asked: BTreeSet<String>,
+    /// Redirects since they were taken last.
+    pub(crate) hops: Vec<Hop>,
+}
+
+/// A redirect that was followed.
+#[derive(Debug)]
+pub(crate) struct Hop {
+    pub(crate) url: Url,
+    pub(crate) status: u16,
+    /// `location` and `set-cookie`.
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// A cookie of a host; ports do not tell cookies apart.
@@ -98,18 +110,36 @@ impl Browser {
             origin: origin.to_owned(),
             cookies: BTreeMap::new(),
             asked: BTreeSet::new(),
+            hops: Vec::new(),
         }
     }
 
     /// A link is followed, and redirects from there, up to a page: its URL and text. A page of the
     /// browser's own origin is not loaded.
     pub(crate) async fn go(&mut self, url: &str) -> (Url, String) {
+        self.navigate(url, None).await
+    }
+
+    /// The same with a form of the page at this address, which it sends to itself.
+    pub(crate) async fn submit(&mut self, page: &str, form: &str) -> (Url, String) {
+        self.navigate(page, Some(form.to_owned())).await
+    }
+
+    async fn navigate(&mut self, url: &str, mut form: Option<String>) -> (Url, String) {
         let mut url: Url = url.parse().unwrap();
         for _ in 0..REDIRECTS_MAX {
             if url.origin().ascii_serialization() == self.origin {
                 return (url, String::new());
             }
-            let mut request = self.http.get(url.clone());
+            let mut request = match form.take() {
+                Some(form) => self
+                    .http
+                    .post(url.clone())
+                    .header(ORIGIN, url.origin().ascii_serialization())
+                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                    .body(form),
+                None => self.http.get(url.clone()),
+            };
             if let Some(cookies) = self.cookies_for(&url, true) {
                 request = request.header(COOKIE, cookies);
             }
@@ -121,8 +151,20 @@ impl Browser {
                 assert!(status.is_success(), "{url}: {status} {text}");
                 return (url, text);
             }
-            let to = answer.headers()[LOCATION].to_str().unwrap();
-            url = url.join(to).unwrap();
+            let text = |name: HeaderName| {
+                let values = answer.headers().get_all(&name).iter();
+                values.map(move |value| (name.to_string(), value.to_str().unwrap().to_owned()))
+            };
+            let headers = text(LOCATION).chain(text(SET_COOKIE)).collect();
+            let to = url
+                .join(answer.headers()[LOCATION].to_str().unwrap())
+                .unwrap();
+            self.hops.push(Hop {
+                url,
+                status: status.as_u16(),
+                headers,
+            });
+            url = to;
         }
         panic!("too many redirects, the last to {url}");
     }
@@ -250,6 +292,11 @@ impl Browser {
             .map(|((_, name), cookie)| format!("{name}={}", cookie.value))
             .collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
+    }
+
+    /// Takes a cookie away, as its expiry does.
+    pub(crate) fn drop_cookie(&mut self, host: &str, name: &str) {
+        self.cookies.remove(&(host.to_owned(), name.to_owned()));
     }
 
     pub(crate) fn cookie(&self, host: &str, name: &str) -> Option<&Cookie> {

@@ -6,12 +6,20 @@ use stomp::Command;
 
 use super::Person;
 use super::offering::Offers;
-use super::shape::{HISTORY, PAGE, ROOM, ROOM_MADE, check, check_all};
-use super::sites::FRONT;
+use super::shape::{check, check_all};
+use super::shapes::{HISTORY, PAGE, ROOM, ROOM_MADE};
 use super::stomp_page::Stomp;
 
+/// A room with messages.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    pub(crate) room: u64,
+    /// The seller's.
+    pub(crate) message: u64,
+}
+
 /// The buyer asks about an offer, both talk, a connection is lost, and all is read.
-pub(crate) async fn walk(seller: &mut Person<'_>, buyer: &mut Person<'_>, offers: &Offers) {
+pub(crate) async fn walk(seller: &mut Person<'_>, buyer: &mut Person<'_>, offers: &Offers) -> Talk {
     let room = buyer.ask_seller(offers.wifi).await;
     assert_eq!(
         buyer.ask_seller(offers.wifi).await,
@@ -75,6 +83,10 @@ pub(crate) async fn walk(seller: &mut Person<'_>, buyer: &mut Person<'_>, offers
             .await,
         8001
     );
+    Talk {
+        room,
+        message: last["chatMessageId"].as_u64().unwrap(),
+    }
 }
 
 impl Person<'_> {
@@ -122,8 +134,8 @@ impl Person<'_> {
     }
 
     /// Connects, and subscribes to every room and to alarms.
-    async fn open_chat(&mut self) -> Stomp {
-        let opened = Stomp::connect(&self.browser, FRONT, &self.site.api).await;
+    pub(crate) async fn open_chat(&mut self) -> Stomp {
+        let opened = Stomp::connect(&self.browser, self.site).await;
         let mut stomp = opened.unwrap_or_else(|error| panic!("{error:?}"));
         for row in self.rooms("ALL").await {
             stomp

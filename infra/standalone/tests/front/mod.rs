@@ -1,19 +1,31 @@
-//! The calls of the first front end, in the order in which a browser makes them, with its cookies,
-//! origins and preflights: one walk over each form of the site.
+//! The contract test: the calls of the first front end, in the order in which a browser makes them,
+//! with its cookies, origins and preflights. One walk over each form of the site; it drives every
+//! operation and destination of `domain.md` 3 and 4 and checks every answer field by field.
 
 mod browser;
+mod buying;
 mod chatting;
+mod notified;
 mod offering;
+mod ours;
+mod paying;
+mod record;
+mod routes;
+mod sessions;
 mod shape;
+mod shapes;
 mod sites;
+mod stable;
 mod stomp_page;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use browser::{Answer, Browser, Credentials, Request};
-use shape::{CASH, GIGABYTES, MEMBER, PAGE, PLAN, UPLOAD, check, check_all};
-use sites::{FRONT, Site};
+use record::Exchange;
+use shape::{check, check_all};
+use shapes::{CASH, GIGABYTES, PAGE, PLAN, UPLOAD};
+use sites::Site;
 
 /// Somebody with the front end open.
 pub(crate) struct Person<'a> {
@@ -24,47 +36,53 @@ pub(crate) struct Person<'a> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_of_the_first_front_end_is_answered_by_dapanda() {
-    walk(&sites::alone().await).await;
+    let site = sites::alone().await;
+    walk(&site).await;
+    site.recorder.check_page();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_of_the_first_front_end_is_answered_by_the_two_servers() {
-    walk(&sites::two_servers().await).await;
+    let site = sites::two_servers().await;
+    walk(&site).await;
+    let nodes = site.nodes.lock().unwrap().clone();
+    assert_eq!(nodes.len(), 2, "messages cross the chat nodes: {nodes:?}");
 }
 
 async fn walk(site: &Site) {
-    strangers_are_told_so(site).await;
-    let mut seller = Person::log_in(site, "kakao", 2).await;
+    every_operation_is_in_a_table(site).await;
+    sessions::strangers_are_refused(site).await;
+    let mut seller = Person::join(site, "google", 2).await;
     seller.look_at_my_page().await;
     seller.change_profile_picture().await;
     let offers = seller.offer().await;
     seller.look_at_lists(&offers).await;
     seller.change(&offers).await;
-    let mut buyer = Person::log_in(site, "kakao", 3).await;
+    let mut buyer = Person::join(site, "google", 3).await;
     buyer.look_at_seller(&seller, &offers).await;
-    chatting::walk(&mut seller, &mut buyer, &offers).await;
+    let talk = chatting::walk(&mut seller, &mut buyer, &offers).await;
+    buyer.charge().await;
+    let (bought, booking) = buying::walk(&mut seller, &mut buyer, &offers).await;
+    buyer.pay_out().await;
+    buyer.check_histories(&bought).await;
+    notified::walk(&mut seller, &mut buyer).await;
+    ours::walk(&mut seller, &mut buyer, &talk, &bought).await;
+    ours::separate(&mut seller, &mut buyer, offers.wifi).await;
+    booking.check_end().await;
     seller.withdraw(&offers).await;
+    seller.renew_silently().await;
+    seller.render_on_server().await;
     seller.log_out().await;
+    site.recorder.check_complete();
 }
 
-/// Errors can be read by the page, too, and by no page of another site.
-async fn strangers_are_told_so(site: &Site) {
-    let mut browser = Browser::new(FRONT);
-    for path in ["/api/members/info", "/api/chat-room?size=2"] {
-        let answer = ask(&mut browser, site, Method::GET, path, None).await;
-        assert_eq!((answer.status, &answer.json()["code"]), (401, &json!(2014)));
-    }
-    let mut elsewhere = Browser::new("http://localhost:3999");
-    for path in ["/api/members/info", "/api/chat-room?size=2"] {
-        let request = Request {
-            method: Method::GET,
-            url: &format!("{}{path}", site.api),
-            content_type: None,
-            body: Vec::new(),
-            credentials: Credentials::Include,
-        };
-        let answer = elsewhere.fetch(request).await;
-        assert!(answer.is_err(), "{path} can be read: {answer:?}");
+/// What the servers document is in the tables of the contract.
+async fn every_operation_is_in_a_table(site: &Site) {
+    for path in ["/docs/openapi.json", "/docs/chat/openapi.json"] {
+        let url = format!("{}{path}", site.api).replacen("localhost", "127.0.0.1", 1);
+        let document = crate::client().get(url).send().await.unwrap();
+        let unlisted = routes::unlisted(&document.json().await.unwrap());
+        assert!(unlisted.is_empty(), "{path}: {unlisted:#?}");
     }
 }
 
@@ -77,48 +95,32 @@ async fn ask(
     body: Option<&Value>,
 ) -> Answer {
     let url = format!("{}{path}", site.api);
-    let request = Request {
+    let answer = browser.fetch(request(method.clone(), &url, body)).await;
+    let answer =
+        answer.unwrap_or_else(|blocked| panic!("the page may not read {path}: {}", blocked.0));
+    site.recorder.add(&Exchange {
+        method: &method,
+        path,
+        body,
+        status: answer.status,
+        headers: Vec::new(),
+        text: &answer.text,
+    });
+    answer
+}
+
+/// As the pages of the front end send it.
+fn request<'a>(method: Method, url: &'a str, body: Option<&Value>) -> Request<'a> {
+    Request {
         method,
-        url: &url,
+        url,
         content_type: body.map(|_| "application/json"),
         body: body.map(|body| body.to_string().into()).unwrap_or_default(),
         credentials: Credentials::Include,
-    };
-    let answer = browser.fetch(request).await;
-    answer.unwrap_or_else(|blocked| panic!("the page may not read {path}: {}", blocked.0))
+    }
 }
 
-impl<'a> Person<'a> {
-    /// By the button of a provider; a new member is taken through onboarding.
-    async fn log_in(site: &'a Site, provider: &str, person: u64) -> Self {
-        let mut browser = Browser::new(FRONT);
-        let landed = log_in(&mut browser, site, provider, person).await;
-        let onboarding = if site.is_new { "?on-boarding=true" } else { "" };
-        assert_eq!(landed, format!("{FRONT}/data{onboarding}"));
-        for (name, seconds) in [("accessToken", 3_600), ("refreshToken", 1_209_600)] {
-            let cookie = browser.cookie("localhost", name);
-            let cookie = cookie.unwrap_or_else(|| panic!("no {name}"));
-            assert!(cookie.http_only, "{name} can be read by scripts");
-            assert_eq!(cookie.secure, site.is_new, "{name}");
-            assert_eq!(cookie.max_age, Some(seconds), "{name}");
-        }
-        let mut who = Self {
-            site,
-            browser,
-            id: 0,
-        };
-        if site.is_new {
-            let answer = who.ask(Method::POST, "/api/members/role", None).await;
-            assert_eq!((answer.status, answer.text.as_str()), (204, ""));
-            let landed = log_in(&mut who.browser, site, provider, person).await;
-            assert_eq!(landed, format!("{FRONT}/data"));
-        }
-        let info = who.get("/api/members/info").await;
-        check("my info", &info, MEMBER);
-        who.id = info["memberId"].as_u64().unwrap();
-        who
-    }
-
+impl Person<'_> {
     async fn ask(&mut self, method: Method, path: &str, body: Option<&Value>) -> Answer {
         ask(&mut self.browser, self.site, method, path, body).await
     }
@@ -148,6 +150,20 @@ impl<'a> Person<'a> {
         assert!(answer.status >= 400, "{path}: {json}");
         assert!(json.get("data").is_none(), "{path}: {json}");
         json["code"].clone()
+    }
+
+    /// The same with a body: status and code.
+    pub(crate) async fn refused_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> (u16, u64) {
+        let answer = self.ask(method, path, Some(body)).await;
+        let json = answer.json();
+        assert!(json["message"].is_string(), "{path}: {json}");
+        assert!(json.get("data").is_none(), "{path}: {json}");
+        (answer.status, json["code"].as_u64().unwrap())
     }
 
     /// All rows of a list, page by page; `first` is the query of the first page.
@@ -210,33 +226,6 @@ impl<'a> Person<'a> {
         let answer = self.ask(Method::POST, path, Some(&wrong)).await;
         assert_eq!(answer.json()["code"], 3013);
     }
-
-    async fn log_out(&mut self) {
-        let answer = self.ask(Method::POST, "/api/auth/logout", None).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        for name in ["accessToken", "refreshToken"] {
-            assert!(self.browser.cookie("localhost", name).is_none(), "{name}");
-        }
-        assert_eq!(self.refused(Method::GET, "/api/members/info").await, 2014);
-        let refused = stomp_page::Stomp::connect(&self.browser, FRONT, &self.site.api).await;
-        let Err(frame) = refused else {
-            panic!("the chat takes whoever has logged out");
-        };
-        assert_eq!(frame.header("message"), Some("Authentication failed"));
-    }
-}
-
-/// The whole way through a provider and back; where the browser lands.
-async fn log_in(browser: &mut Browser, site: &Site, provider: &str, person: u64) -> String {
-    let url = format!("{}/oauth2/authorization/{provider}", site.api);
-    let (at, page) = browser.go(&url).await;
-    let wanted = format!("person={person}\"");
-    let mut links = page.split("href=\"").skip(1);
-    let link = links.find(|link| link.contains(&wanted));
-    let link = link.unwrap_or_else(|| panic!("{at} is not the provider's page: {page}"));
-    let link = link.split('"').next().unwrap().replace("&amp;", "&");
-    let (landed, _) = browser.go(at.join(&link).unwrap().as_str()).await;
-    landed.into()
 }
 
 /// What was sent is shown where it is used.

@@ -4,8 +4,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Person;
-use super::shape::{
-    CHANGED, DATA_ROW, DATA_VIEW, MARKET_PRICE, MEMBER, SELLING, WIFI_ROW, WIFI_VIEW, check,
+use super::shape::check;
+use super::shapes::{
+    CHANGED, DATA_ROW, DATA_VIEW, MARKET_PRICE, MEMBER, SELLING, WIFI_ROW, WIFI_VIEW,
 };
 
 /// Where the seller's Wi-Fi is.
@@ -40,9 +41,9 @@ impl Person<'_> {
         self.post("/api/products/mobile-data", &data).await;
         let picture = self.upload("shop.png").await;
         let wifi = json!({
-            "price": 500, "title": "역 앞 카페", "content": "창가 자리가 좋아요",
+            "price": 900, "title": "역 앞 카페", "content": "창가 자리가 좋아요",
             "latitude": PLACE.0, "longitude": PLACE.1, "address": "서울 강남구 어딘가 1",
-            "startTime": "2026-11-29T00:00:00", "endTime": "2026-11-29T23:55:00",
+            "startTime": "2026-11-29T00:00:00", "endTime": "2026-11-30T00:00:00",
             "images": [picture],
         });
         self.post("/api/products/wifi", &wifi).await;
@@ -65,6 +66,13 @@ impl Person<'_> {
         let row = rows.iter().find(|row| id(row) == offers.wifi).unwrap();
         super::check_picture(&row["productImageUrl"]).await;
         offers
+    }
+
+    /// Another offer of data: its id.
+    pub(crate) async fn offer_data(&mut self, price: u64, amount: f64, is_split: bool) -> u64 {
+        let data = json!({"price": price, "dataAmount": amount, "isSplitType": is_split});
+        self.post("/api/products/mobile-data", &data).await;
+        id(&self.selling("ACTIVE").await[0])
     }
 
     /// "My sales": the front end asks for the first page with cursor 0, and for two rows at a time.
@@ -97,7 +105,7 @@ impl Person<'_> {
                 let text = row[name].as_str().unwrap();
                 text.get(11..16).unwrap().to_owned()
             });
-            assert_eq!(hours, ["00:00", "23:55"]);
+            assert_eq!(hours, ["00:00", "00:00"]);
         }
         let first = self
             .get(&format!("{}&cursorId=0", data_list("RECENT", 2)))

@@ -1,10 +1,11 @@
-//! The shapes of answers, as the tables of the contract have them: which fields there are, and of
-//! which type.
+//! Check of an answer against a shape: which fields there are, of which type, and no others.
+//!
+//! The shapes themselves are in `shapes.rs`.
 
 use serde_json::Value;
 use shared::clock::LocalDateTime;
 
-use Is::{Count, Date, DateTime, Flag, Id, Number, OrNull, Text, Texts};
+use Is::{Count, Date, DateTime, Flag, Id, Integer, Number, OneOf, OrNull, Text, Texts, Time};
 
 /// What a browser's numbers hold exactly, and so what ids stay below.
 const EXACT_MAX: u64 = 1 << 53;
@@ -16,11 +17,17 @@ pub(crate) enum Is {
     Id,
     /// An integer from 0 on.
     Count,
+    /// An integer, of either sign.
+    Integer,
     Number,
     Text,
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
     Flag,
     /// `2025-08-07`
     Date,
+    /// `12:34:56`
+    Time,
     /// `2025-08-07T12:34:56`, with or without parts of seconds, without an offset.
     DateTime,
     /// Texts.
@@ -29,12 +36,15 @@ pub(crate) enum Is {
     OrNull(&'static Is),
     One(&'static [Field]),
     Many(&'static [Field]),
+    /// Not checked here: rows of a page, which have shapes of their own.
+    Any,
 }
 
-/// A field: its name, with `?` behind it if it may be missing, and its type.
+/// A field: its name and its type. `name?` may be missing, and is not null then. `+name` is one that
+/// the first contract does not have: it may be missing, too.
 pub(crate) type Field = (&'static str, Is);
 
-/// Nothing is missing and nothing is of another type.
+/// Nothing is missing, of another type, or there beside the fields.
 pub(crate) fn check(what: &str, value: &Value, fields: &[Field]) {
     let mut wrong = Vec::new();
     find(&mut wrong, "", value, fields);
@@ -54,33 +64,44 @@ pub(crate) fn check_all(what: &str, rows: &Value, fields: &[Field]) {
 
 fn find(wrong: &mut Vec<String>, path: &str, value: &Value, fields: &[Field]) {
     for (name, is) in fields {
-        let (name, may_miss) = match name.strip_suffix('?') {
-            Some(name) => (name, true),
-            None => (*name, false),
-        };
+        let (name, may_miss) = plain(name);
         let place = format!("{path}.{name}");
         match value.get(name) {
             None if may_miss => {}
-            Some(Value::Null) if may_miss => {}
             None => wrong.push(format!("{place} is missing")),
             Some(value) => find_type(wrong, &place, value, *is),
         }
     }
+    for name in value.as_object().into_iter().flat_map(|all| all.keys()) {
+        if !fields.iter().any(|(field, _)| plain(field).0 == name) {
+            wrong.push(format!("{path}.{name} is no field"));
+        }
+    }
+}
+
+/// The name itself, and whether the field may be missing.
+fn plain(name: &'static str) -> (&'static str, bool) {
+    let own = name.strip_prefix('+').or_else(|| name.strip_suffix('?'));
+    (own.unwrap_or(name), own.is_some())
 }
 
 fn find_type(wrong: &mut Vec<String>, place: &str, value: &Value, is: Is) {
     let text = || value.as_str();
+    let is_local = |text: String| text.parse::<LocalDateTime>().is_ok();
     let right = match is {
         Id => value.as_u64().is_some_and(|id| id > 0 && id < EXACT_MAX),
         Count => value.as_u64().is_some(),
+        Integer => value.as_i64().is_some(),
         Number => value.is_number(),
         Text => value.is_string(),
+        OneOf(texts) => text().is_some_and(|text| texts.contains(&text)),
         Flag => value.is_boolean(),
-        Date => text().is_some_and(|text| {
-            text.len() == 10 && format!("{text}T00:00:00").parse::<LocalDateTime>().is_ok()
-        }),
+        Date => text().is_some_and(|text| text.len() == 10 && is_local(format!("{text}T00:00:00"))),
+        Time => {
+            text().is_some_and(|text| text.len() == 8 && is_local(format!("2025-08-07T{text}")))
+        }
         DateTime => text().is_some_and(|text| {
-            text.contains('T') && text.len() >= 19 && text.parse::<LocalDateTime>().is_ok()
+            text.contains('T') && text.len() >= 19 && is_local(text.to_owned())
         }),
         Texts => value
             .as_array()
@@ -102,167 +123,38 @@ fn find_type(wrong: &mut Vec<String>, place: &str, value: &Value, is: Is) {
             }
             value.is_array()
         }
+        Is::Any => true,
     };
     if !right {
         wrong.push(format!("{place} is {value}, not {is:?}"));
     }
 }
 
-/// Pictures that members and offers may be without.
-const PICTURE: Is = OrNull(&Text);
-
-pub(crate) const MEMBER: &[Field] = &[
-    ("memberId", Id),
-    ("name", Text),
-    ("profileImageUrl", PICTURE),
-    ("joinedAt", Date),
-    ("averageRating", Number),
-    ("reviewCount", Count),
-    ("tradeCount", Count),
-];
-
-pub(crate) const CASH: &[Field] = &[("cash", Count)];
-
-pub(crate) const GIGABYTES: &[Field] = &[("data", Number)];
-
-pub(crate) const PLAN: &[Field] = &[
-    ("name", Text),
-    ("currentDataAmount", Number),
-    ("providingDataAmount", Number),
-    ("monthlyPrice", Count),
-];
-
-pub(crate) const UPLOAD: &[Field] = &[
-    ("filename", Text),
-    ("url", Text),
-    ("publicUrl", Text),
-    ("key", Text),
-];
-
-const PAGE_INFO: &[Field] = &[
-    ("nextCursorId", OrNull(&Id)),
-    ("hasNext", Flag),
-    ("size", Count),
-];
-
-pub(crate) const PAGE: &[Field] = &[("data", Is::Many(&[])), ("pageInfo", Is::One(PAGE_INFO))];
-
-pub(crate) const DATA_ROW: &[Field] = &[
-    ("productId", Id),
-    ("price", Count),
-    ("itemId", Id),
-    ("memberName", Text),
-    ("profileImageUrl", PICTURE),
-    ("remainAmount", Number),
-    ("pricePer100MB", Count),
-    ("splitType", Flag),
-    ("updatedAt", DateTime),
-];
-
-pub(crate) const WIFI_ROW: &[Field] = &[
-    ("productId", Id),
-    ("price", Count),
-    ("itemId", Id),
-    ("memberName", Text),
-    ("profileImageUrl", PICTURE),
-    ("title", Text),
-    ("imageUrl", PICTURE),
-    ("latitude", Number),
-    ("longitude", Number),
-    ("address", Text),
-    ("averageRate", Number),
-    ("distanceKm", Number),
-    ("open", Flag),
-    ("startTime", DateTime),
-    ("endTime", DateTime),
-];
-
-pub(crate) const DATA_VIEW: &[Field] = &[
-    ("productId", Id),
-    ("itemId", Id),
-    ("price", Count),
-    ("memberId", Id),
-    ("memberName", Text),
-    ("profileImageUrl", PICTURE),
-    ("remainAmount", Number),
-    ("pricePer100MB", Count),
-    ("averageRate", Number),
-    ("reviewCount", Count),
-    ("myProduct", Flag),
-    ("splitType", Flag),
-    ("updatedAt", DateTime),
-    ("productState", Text),
-];
-
-pub(crate) const WIFI_VIEW: &[Field] = &[
-    ("productId", Id),
-    ("itemId", Id),
-    ("price", Count),
-    ("memberId", Id),
-    ("memberName", Text),
-    ("profileImageUrl", PICTURE),
-    ("title", Text),
-    ("content", Text),
-    ("latitude", Number),
-    ("longitude", Number),
-    ("address", Text),
-    ("averageRate", Number),
-    ("reviewCount", Count),
-    ("myProduct", Flag),
-    ("imageUrls", Texts),
-    ("startTime", DateTime),
-    ("endTime", DateTime),
-    ("open", Flag),
-    ("updatedAt", DateTime),
-];
-
-pub(crate) const CHANGED: &[Field] = &[("productId", Id)];
-
-pub(crate) const MARKET_PRICE: &[Field] = &[("recentPrice", Count), ("averagePrice", Count)];
-
-pub(crate) const SELLING: &[Field] = &[
-    ("productId", Id),
-    ("type", Text),
-    ("state", Text),
-    ("dataAmount?", Number),
-    ("remainAmount?", Number),
-    ("startTime?", DateTime),
-    ("endTime?", DateTime),
-    ("title?", Text),
-    ("productImageUrl?", Text),
-    ("createdAt", DateTime),
-    ("updatedAt", DateTime),
-];
-
-pub(crate) const ROOM_MADE: &[Field] = &[("chatRoomId", Id)];
-
-pub(crate) const ROOM: &[Field] = &[
-    ("chatRoomId", Id),
-    ("createdAt", DateTime),
-    ("lastMessageAt", DateTime),
-    ("lastMessage?", Text),
-    ("unreadCount", Count),
-    ("senderId", Id),
-    ("senderName", Text),
-    ("senderProfileImageUrl?", Text),
-    ("productId", Id),
-    ("itemId", Id),
-    ("itemType", Text),
-    ("startTime?", Text),
-    ("endTime?", Text),
-];
-
-pub(crate) const HISTORY: &[Field] = &[
-    ("chatMessageId", Id),
-    ("message", Text),
-    ("createdAt", DateTime),
-    ("isMine", Flag),
-];
-
-pub(crate) const MESSAGE: &[Field] = &[
-    ("chatRoomId", Id),
-    ("chatMessageId", Id),
-    ("senderId", Id),
-    ("message", Text),
-    ("createdAt", DateTime),
-];
+#[test]
+fn shape_allows_neither_a_missing_nor_an_unlisted_field() {
+    const SHAPE: &[Field] = &[
+        ("id", Id),
+        ("title?", Text),
+        ("+kind", Text),
+        ("at", OrNull(&Time)),
+    ];
+    let wrong = |value: Value| {
+        let mut wrong = Vec::new();
+        find(&mut wrong, "", &value, SHAPE);
+        wrong
+    };
+    let right = serde_json::json!({"id": 1, "title": "a", "kind": "b", "at": "12:34:56"});
+    assert!(wrong(right).is_empty());
+    assert!(wrong(serde_json::json!({"id": 1, "at": null})).is_empty());
+    for value in [
+        serde_json::json!({"id": 1}),
+        serde_json::json!({"id": 0, "at": null}),
+        serde_json::json!({"id": "1", "at": null}),
+        serde_json::json!({"id": 1_u64 << 53, "at": null}),
+        serde_json::json!({"id": 1, "at": null, "title": null}),
+        serde_json::json!({"id": 1, "at": "12:34"}),
+        serde_json::json!({"id": 1, "at": null, "name": "c"}),
+    ] {
+        assert_eq!(wrong(value.clone()).len(), 1, "{value}");
+    }
+}

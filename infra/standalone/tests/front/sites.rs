@@ -1,14 +1,17 @@
-//! The two forms that the site has: `dapanda` alone, and the two servers with PostgreSQL, Redis and CQL
-//! behind the balancer.
+//! The two forms that the site has: `dapanda` alone, and two nodes of each server with PostgreSQL, Redis
+//! and CQL behind the balancer, with stand-ins of logins, payments and payouts beside them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use chat_server::app::{self as chat, Node};
 use fakes::login::{CLIENT_ID, CLIENT_SECRET, FakeLogin, Person};
+use fakes::payout::FakePayout;
+use fakes::toss::FakeToss;
 use market_api::app::{self as market, Market};
 use shared::clock::SystemClock;
 use shared::config::parse;
@@ -20,6 +23,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{interval, timeout};
 
 use super::browser::PATIENCE;
+use super::record::Recorder;
 use crate::{Log, Server};
 
 /// The front end: an origin of its own. Nothing of it is loaded here.
@@ -29,8 +33,11 @@ pub(crate) const FRONT: &str = "http://localhost:3000";
 pub(crate) struct Site {
     /// Where browsers find it.
     pub(crate) api: String,
-    /// Whoever logs in is new here.
-    pub(crate) is_new: bool,
+    /// Cookies are for HTTPS, and for `localhost`.
+    pub(crate) has_secure_cookies: bool,
+    pub(crate) recorder: Arc<Recorder>,
+    /// The chat nodes that have served a page.
+    pub(crate) nodes: Mutex<BTreeSet<String>>,
     _parts: Parts,
 }
 
@@ -71,93 +78,152 @@ pub(crate) async fn alone() -> Site {
     // Nobody reads its log, for which it does not wait.
     let (server, log) = Server::start_with(folder.path(), &flags).await;
     let api = format!("http://localhost:{}", server.port);
-    Site {
-        api,
-        is_new: false,
-        _parts: Parts::Alone {
-            _server: server,
-            _log: log,
-            _folder: folder,
-        },
+    let parts = Parts::Alone {
+        _server: server,
+        _log: log,
+        _folder: folder,
+    };
+    Site::of(api, false, parts)
+}
+
+impl Site {
+    fn of(api: String, has_secure_cookies: bool, parts: Parts) -> Self {
+        Self {
+            recorder: Arc::new(Recorder::of(&api)),
+            api,
+            has_secure_cookies,
+            nodes: Mutex::default(),
+            _parts: parts,
+        }
     }
 }
 
-/// `chat-server` and `market-api` behind HAProxy with the project's rules.
+/// Where a node serves clients, and where operators.
+struct NodePorts {
+    public: TcpListener,
+    admin: TcpListener,
+}
+
+impl NodePorts {
+    async fn bind() -> Self {
+        Self {
+            public: bind().await,
+            admin: bind().await,
+        }
+    }
+
+    /// As the balancer takes it.
+    fn flag(&self) -> String {
+        let [public, admin] = [&self.public, &self.admin].map(|one| one.local_addr().unwrap());
+        format!("{public}/{admin}")
+    }
+}
+
+/// Nodes of each server.
+const NODES: usize = 2;
+
+/// Two nodes of `chat-server` and of `market-api` behind HAProxy with the project's rules.
 pub(crate) async fn two_servers() -> Site {
     let (drain, folder) = (Drain::new(), tempfile::tempdir().unwrap());
     let (held, port) = hold_port();
+    let (internal_held, internal) = hold_port();
     let api = format!("http://localhost:{port}");
-    let [public, admin, provider] = [bind().await, bind().await, bind().await];
-    let [market_address, market_admin_address] =
-        [&public, &admin].map(|one| one.local_addr().unwrap());
-    let provider_url = local_url(&provider);
-    let [chat_public, chat_admin] = [bind().await, bind().await];
-    let (chat_address, chat_admin_address) = (
-        chat_public.local_addr().unwrap(),
-        chat_admin.local_addr().unwrap(),
-    );
+    let [provider, toss, payouts] = [bind().await, bind().await, bind().await];
+    let urls = [&provider, &toss, &payouts].map(local_url);
+    let (mut markets, mut chats) = (Vec::new(), Vec::new());
+    for _ in 0..NODES {
+        markets.push(NodePorts::bind().await);
+        chats.push(NodePorts::bind().await);
+    }
+    let mut balancer = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../haproxy/run"));
+    balancer.args(["--listen", &format!("127.0.0.1:{port}"), "--show-node"]);
+    balancer.args(["--internal", &format!("127.0.0.1:{internal}")]);
+    for (name, nodes) in [("--market", &markets), ("--chat", &chats)] {
+        for node in nodes {
+            balancer.args([name, &node.flag()]);
+        }
+    }
 
-    let mut args = market_args(&folder, &api, &provider_url, &local_url(&chat_admin));
+    stand_ins(&drain, &api, [provider, toss, payouts], &urls);
+    let mut args = market_args(&folder, &api, &urls);
+    args.push(format!("--chat-url=http://localhost:{internal}"));
     args.push(format!("--db={}", fresh_database().await));
-    let config = parse(args);
-    let clock = Arc::new(SystemClock);
-    let built = Market::build(&config.unwrap(), clock.clone(), &drain).await;
-    let market = built.unwrap();
-    let login = Arc::new(FakeLogin::new(people(), &api, &provider_url, clock.clone()));
-    for (listener, router) in [
-        (public, market.public_router()),
-        (admin, market.admin_router()),
-        (provider, login.router()),
-    ] {
-        let within = drain.clone();
-        drop(drain.spawn("market", async move {
-            market::serve(listener, router, &within, HEAD_TIME).await
-        }));
-    }
-    market.set_started();
+    let keys = markets[0].public.local_addr().unwrap();
+    let keys = format!("http://{keys}/.well-known/jwks.json");
+    start_markets(&drain, args, markets).await;
+    start_chats(&drain, chat_args(&keys), chats).await;
 
-    let keys = format!("http://{market_address}/.well-known/jwks.json");
-    let config = parse(chat_args(&keys)).unwrap();
-    let node = Node::build(&config, clock, drain.clone()).await.unwrap();
-    node.set_started();
-    let routers: [(TcpListener, Router); 2] = [
-        (chat_public, node.public_router()),
-        (chat_admin, node.admin_router()),
-    ];
-    for (listener, router) in routers {
-        let within = drain.clone();
-        drop(drain.spawn("chat", async move {
-            chat::serve(listener, router, &within, HEAD_TIME).await
-        }));
-    }
-
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../haproxy/run");
-    let mut balancer = Command::new(script);
-    balancer.args(["--listen", &format!("127.0.0.1:{port}")]);
-    balancer.args([
-        "--market",
-        &format!("{market_address}/{market_admin_address}"),
-    ]);
-    balancer.args(["--chat", &format!("{chat_address}/{chat_admin_address}")]);
     balancer.stderr(Stdio::null()).kill_on_drop(true);
     let balancer = balancer.spawn().unwrap();
     answers(&format!("{api}/api/chat-room")).await;
     answers(&format!("{api}/api/members/info")).await;
-    drop(held);
-    Site {
-        api,
-        is_new: true,
-        _parts: Parts::Two {
-            drain,
-            _balancer: balancer,
-            _folder: folder,
-        },
+    drop((held, internal_held));
+    let parts = Parts::Two {
+        drain,
+        _balancer: balancer,
+        _folder: folder,
+    };
+    Site::of(api, true, parts)
+}
+
+/// Providers of logins, of payments and of payouts; `urls` are where they are.
+fn stand_ins(drain: &Drain, api: &str, listeners: [TcpListener; 3], urls: &[String; 3]) {
+    let clock = || Arc::new(SystemClock);
+    let login = Arc::new(FakeLogin::new(people(), api, &urls[0], clock()));
+    let toss = FakeToss::new(TOSS_SECRET, clock()).at(&urls[1]);
+    let toss = Arc::new(toss.allow_origins(&[FRONT]));
+    let payouts = Arc::new(FakePayout::new(PAYOUT_KEY, clock()));
+    let routers = [login.router(), toss.router(), payouts.router()];
+    for (listener, router) in listeners.into_iter().zip(routers) {
+        let within = drain.clone();
+        drop(drain.spawn("stand-in", async move {
+            market::serve(listener, router, &within, HEAD_TIME).await
+        }));
     }
 }
 
+async fn start_markets(drain: &Drain, args: Vec<String>, nodes: Vec<NodePorts>) {
+    for NodePorts { public, admin } in nodes {
+        let config = parse(args.clone()).unwrap();
+        let market = Market::build(&config, Arc::new(SystemClock), drain).await;
+        let market = market.unwrap();
+        for (listener, router) in [
+            (public, market.public_router()),
+            (admin, market.admin_router()),
+        ] {
+            let within = drain.clone();
+            drop(drain.spawn("market", async move {
+                market::serve(listener, router, &within, HEAD_TIME).await
+            }));
+        }
+        market.set_started();
+    }
+}
+
+async fn start_chats(drain: &Drain, args: Vec<String>, nodes: Vec<NodePorts>) {
+    for NodePorts { public, admin } in nodes {
+        let config = parse(args.clone()).unwrap();
+        let node = Node::build(&config, Arc::new(SystemClock), drain.clone()).await;
+        let node = node.unwrap();
+        node.set_started();
+        let routers: [(TcpListener, Router); 2] =
+            [(public, node.public_router()), (admin, node.admin_router())];
+        for (listener, router) in routers {
+            let within = drain.clone();
+            drop(drain.spawn("chat", async move {
+                chat::serve(listener, router, &within, HEAD_TIME).await
+            }));
+        }
+    }
+}
+
+const TOSS_SECRET: &str = "test_sk_contract";
+const PAYOUT_KEY: &str = "payout-key-contract";
+
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
-fn market_args(folder: &TempDir, api: &str, provider: &str, chat_admin: &str) -> Vec<String> {
+fn market_args(folder: &TempDir, api: &str, urls: &[String; 3]) -> Vec<String> {
+    let [provider, toss, payouts] = urls;
     let path = |name: &str| folder.path().join(name).display().to_string();
     let mut args = vec![
         "market-api".to_owned(),
@@ -167,7 +233,11 @@ fn market_args(folder: &TempDir, api: &str, provider: &str, chat_admin: &str) ->
         format!("--public-url={api}"),
         format!("--front-url={FRONT}"),
         format!("--allowed-origins={FRONT}"),
-        format!("--chat-url={chat_admin}"),
+        format!("--toss-url={toss}"),
+        format!("--toss-secret-key={TOSS_SECRET}"),
+        format!("--pay-page-url={toss}/pay"),
+        format!("--payout-url={payouts}"),
+        format!("--payout-key={PAYOUT_KEY}"),
         "--address-rate=0".to_owned(),
         "--member-rate=0".to_owned(),
     ];

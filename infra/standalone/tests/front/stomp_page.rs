@@ -18,7 +18,10 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::browser::{Browser, PATIENCE};
-use super::shape::{MESSAGE, check};
+use super::record::Recorder;
+use super::shape::check;
+use super::shapes::{ALARM, MESSAGE};
+use super::sites::{FRONT, Site};
 
 /// What the page promises, and wishes.
 const BEAT: Duration = Duration::from_secs(4);
@@ -33,20 +36,21 @@ pub(crate) struct Stomp {
     decoder: Decoder,
     frames: VecDeque<Frame>,
     subscriptions: u32,
+    recorder: Arc<Recorder>,
 }
 
 impl Stomp {
     /// `new WebSocket`, then CONNECT without credentials; the error is the ERROR frame.
-    pub(crate) async fn connect(browser: &Browser, origin: &str, api: &str) -> Result<Self, Frame> {
-        let site: Url = api.parse().unwrap();
-        let tcp = TcpStream::connect(("127.0.0.1", site.port().unwrap()));
-        let url = format!("{}/conn", api.replacen("http", "ws", 1));
+    pub(crate) async fn connect(browser: &Browser, site: &Site) -> Result<Self, Frame> {
+        let api: Url = site.api.parse().unwrap();
+        let tcp = TcpStream::connect(("127.0.0.1", api.port().unwrap()));
+        let url = format!("{}/conn", site.api.replacen("http", "ws", 1));
         let mut request = url.into_client_request().unwrap();
         let headers = request.headers_mut();
-        headers.insert("origin", origin.parse().unwrap());
+        headers.insert("origin", FRONT.parse().unwrap());
         let versions = "v12.stomp, v11.stomp, v10.stomp";
         headers.insert("sec-websocket-protocol", versions.parse().unwrap());
-        if let Some(cookies) = browser.cookies_for(&site, true) {
+        if let Some(cookies) = browser.cookies_for(&api, true) {
             headers.insert("cookie", cookies.parse().unwrap());
         }
         let tcp = tcp.await.unwrap();
@@ -54,6 +58,10 @@ impl Stomp {
         let (ws, answer) = opened.expect("an answer").unwrap();
         let protocol = &answer.headers()["sec-websocket-protocol"];
         assert_eq!(protocol, "v12.stomp");
+        if let Some(node) = answer.headers().get("x-chat-node") {
+            let node = node.to_str().unwrap().to_owned();
+            site.nodes.lock().unwrap().insert(node);
+        }
         let mut decoder = Decoder::new(Limits::after_login());
         decoder.set_version(Version::V1_2);
         let (outgoing, incoming) = ws.split();
@@ -67,6 +75,7 @@ impl Stomp {
             decoder,
             frames: VecDeque::new(),
             subscriptions: 0,
+            recorder: Arc::clone(&site.recorder),
         };
         let connect = FrameWriter::new(Command::Connect, Version::V1_2)
             .header("accept-version", "1.2,1.1,1.0")
@@ -86,6 +95,11 @@ impl Stomp {
     }
 
     async fn send(&mut self, bytes: bytes::Bytes) {
+        let mut decoder = Decoder::new(Limits::after_login());
+        decoder.set_version(Version::V1_2);
+        decoder.feed(bytes.clone());
+        let frame = decoder.next_frame().unwrap().expect("a whole frame");
+        self.recorder.add_frame(&frame);
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         let mut outgoing = self.outgoing.lock().await;
         outgoing.send(Message::text(text)).await.unwrap();
@@ -133,6 +147,19 @@ impl Stomp {
         body
     }
 
+    /// The next alarm, of this state.
+    pub(crate) async fn alarm(&mut self, state: &str, patience: Duration) -> Value {
+        let frame = timeout(patience, self.next_frame()).await;
+        let frame = frame.expect("an alarm in time").expect("an alarm");
+        assert_eq!(frame.command(), Command::Message, "{frame:?}");
+        let body: Value = serde_json::from_slice(frame.body()).unwrap();
+        check("an alarm", &body, ALARM);
+        assert_eq!(body["eventState"], state, "{body}");
+        let destination = format!("/sub/alarm/{}", body["memberId"]);
+        assert_eq!(frame.header("destination"), Some(destination.as_str()));
+        body
+    }
+
     /// The next frame; `None` when the server has closed. Heart-beats do not prolong the wait.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         let frame = timeout(PATIENCE, self.next_frame()).await;
@@ -142,6 +169,7 @@ impl Stomp {
     async fn next_frame(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = self.frames.pop_front() {
+                self.recorder.add_frame(&frame);
                 return Some(frame);
             }
             match self.incoming.next().await {
