@@ -3,17 +3,16 @@
 //! No ids as labels: the values of a label are few and fixed. Items in progress are a pair of counters instead
 //! of a gauge, so that no decrement can be missed; gauges are read from their source at the scrape.
 
-use prometheus::core::Collector;
+mod make;
+
+use prometheus::core::Collector as _;
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Registry, TextEncoder,
 };
 use shared::telemetry;
 
-/// Bucket bounds from 1 ms to 10 s, about doubling: reads fall below the first few, deadlines into the last.
-const SECONDS: [f64; 14] = [
-    0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+use make::Maker;
 
 /// The market's metrics.
 #[derive(Debug)]
@@ -354,46 +353,6 @@ impl DbMetrics {
             ),
         }
     }
-}
-
-/// Registers metrics. Their names are constants of this file, valid and unique: a test registers them all.
-struct Maker(Registry);
-
-impl Maker {
-    fn put<M: Collector + Clone + 'static>(&self, made: prometheus::Result<M>) -> M {
-        let metric = made.expect("a valid name");
-        let put = self.0.register(Box::new(metric.clone()));
-        put.expect("each name is used once");
-        metric
-    }
-
-    fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.put(IntCounter::new(name, help))
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.put(IntCounterVec::new(Opts::new(name, help), labels))
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.put(IntGauge::new(name, help))
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.put(IntGaugeVec::new(Opts::new(name, help), labels))
-    }
-
-    fn time(&self, name: &str, help: &str) -> Histogram {
-        self.put(Histogram::with_opts(seconds(name, help)))
-    }
-
-    fn times(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-        self.put(HistogramVec::new(seconds(name, help), labels))
-    }
-}
-
-fn seconds(name: &str, help: &str) -> HistogramOpts {
-    HistogramOpts::new(name, help).buckets(SECONDS.to_vec())
 }
 
 #[cfg(test)]
