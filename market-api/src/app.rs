@@ -1,5 +1,6 @@
 //! Composition root: builds a market from its settings. The only module that names concrete adapters.
 
+mod chat_server;
 mod error;
 pub mod payments;
 mod routes;
@@ -20,8 +21,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::auth::{Auth, KeyRing, KeysError, REREAD_EVERY, Tokens};
 use crate::blocks::Blocks;
 use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCache};
-use crate::chat_api::ChatApi;
-use crate::chats::{ChatRooms, Chats, HttpChatRooms};
+use crate::chats::Chats;
 use crate::config::{Config, ImagesUrl};
 use crate::db::Db;
 use crate::http::{self, HttpStack, Limits, Rate};
@@ -34,21 +34,14 @@ use crate::metrics::Metrics;
 use crate::ops::{self, Ops};
 use crate::payments::{Payments, PaymentsParts, WebhookPath};
 use crate::products::Products;
-use crate::relay::{EventReceiver, HttpEventReceiver, Relay, RelayParts, RelayStatus};
+use crate::relay::{EventReceiver, Relay, RelayParts, RelayStatus};
+use crate::reports::{ReportParts, Reports};
 use crate::trades::Trades;
 
+pub use chat_server::ChatServer;
 pub use error::BuildError;
 use payments::{open_gateway, open_payouts};
 pub use shared::web::{listen, serve};
-
-/// The adapters to the chat server.
-#[derive(Clone, Debug)]
-pub struct ChatServer {
-    /// Creates rooms.
-    pub rooms: Arc<dyn ChatRooms>,
-    /// Takes domain events.
-    pub events: Arc<dyn EventReceiver>,
-}
 
 /// A market that is ready to be served.
 #[derive(Debug)]
@@ -64,6 +57,7 @@ pub struct Market {
     products: Products,
     trades: Trades,
     chats: Chats,
+    reports: Reports,
     payments: Payments,
     webhook: Option<WebhookPath>,
     pay_page: Option<Url>,
@@ -81,12 +75,7 @@ impl Market {
     ) -> Result<Self, BuildError> {
         let keys = open_keys(config, &clock)?;
         let url = &config.chat.chat_url;
-        let api = ChatApi::new(url, Arc::clone(&keys), Arc::clone(&clock))?;
-        let api = Arc::new(api);
-        let chat = ChatServer {
-            rooms: Arc::new(HttpChatRooms(Arc::clone(&api))),
-            events: Arc::new(HttpEventReceiver(api)),
-        };
+        let chat = ChatServer::over_http(url, Arc::clone(&keys), Arc::clone(&clock))?;
         Self::assemble(config, keys, chat, clock, drain).await
     }
 
@@ -137,6 +126,14 @@ impl Market {
             drain: drain.clone(),
         })?;
         let trades = Trades::new(db.clone(), cache.clone(), config.fees());
+        let reports = Reports::new(ReportParts {
+            db: db.clone(),
+            members: members.clone(),
+            cache: cache.clone(),
+            messages: chat.messages,
+            answer_max: config.chat.chat_answer_time,
+            metrics: Arc::clone(&metrics),
+        });
         let products = Products::new(
             db.clone(),
             cache,
@@ -175,6 +172,7 @@ impl Market {
             products,
             trades,
             chats,
+            reports,
             payments,
             webhook: config.payments.toss_webhook_secret.clone().map(WebhookPath),
             pay_page: config.payments.pay_page_url.clone(),

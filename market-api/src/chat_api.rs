@@ -1,6 +1,7 @@
 //! HTTP client of the chat server's internal API, on its admin port. Authenticates with a service token.
 //!
-//! One client for everything that the market sends there: rooms (`chats`) and domain events (`relay`).
+//! One client for everything that the market sends there: rooms (`chats`), domain events (`relay`), and queries
+//! about reported messages (`reports`).
 //!
 //! What this module does not do: interpret responses, retry, or set deadlines. The callers do.
 
@@ -45,8 +46,8 @@ pub struct Call<'a, B> {
     pub method: &'a Method,
     /// The path below `/internal/`.
     pub path: &'a str,
-    /// The body, sent as JSON.
-    pub body: &'a B,
+    /// The body, sent as JSON, if there is one.
+    pub body: Option<&'a B>,
     /// Bound of the response in bytes.
     pub answer_bytes_max: usize,
 }
@@ -111,6 +112,10 @@ impl ChatApi {
         if let Some(trace) = TraceParent::current() {
             request = request.header(TRACEPARENT, trace.to_string());
         }
-        Ok(request.bearer_auth(token.expose()).json(call.body))
+        request = request.bearer_auth(token.expose());
+        Ok(match call.body {
+            Some(body) => request.json(body),
+            None => request,
+        })
     }
 }

@@ -8,8 +8,8 @@
 //! | 15 | main | telemetry, config, build, serve, drain, exit code |
 //! | 14 | app | the only module that names concrete adapters |
 //! | 13 | admin, ops, config, ledger | administrators' commands about members; health, metrics and drain; settings; verification of the books |
-//! | 12 | account, receipts, reviews, reports | pages about a member that join domains, the end of an account; receipts; ratings; complaints |
-//! | 11 | payments | charges through the gateway, refunds, their reconciliation |
+//! | 12 | account, receipts, reports | pages about a member that join domains, the end of an account; receipts; complaints |
+//! | 11 | payments, reviews | charges through the gateway, refunds, their reconciliation; ratings |
 //! | 10 | trades | purchases, histories, market prices |
 //! | 9 | scrap, bookings, chats, relay | the optimizer's quotes; Wi-Fi and hotspot time; rooms about offers; domain events to the chat server |
 //! | 8 | products | offers and their lists |
@@ -80,6 +80,7 @@ pub mod plans;
 pub mod products;
 pub mod receipts;
 pub mod relay;
+pub mod reports;
 pub mod schedule;
 pub mod scrap;
 pub mod trades;

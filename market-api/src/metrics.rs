@@ -4,6 +4,7 @@
 //! of a gauge, so that no decrement can be missed; gauges are read from their source at the scrape.
 
 mod make;
+mod reports;
 
 use prometheus::core::Collector as _;
 use prometheus::{
@@ -13,6 +14,7 @@ use prometheus::{
 use shared::telemetry;
 
 use make::Maker;
+pub use reports::ReportMetrics;
 
 /// The market's metrics.
 #[derive(Debug)]
@@ -59,6 +61,8 @@ pub struct Metrics {
     pub relay: RelayMetrics,
     /// Metrics of payments.
     pub payments: PaymentMetrics,
+    /// Metrics of reports.
+    pub reports: ReportMetrics,
     /// Outbox events not sent yet.
     pub outbox_pending: IntGauge,
     /// Age of the oldest of them in seconds; 0 if there are none.
@@ -201,6 +205,7 @@ impl Metrics {
             db: DbMetrics::new(&make),
             relay: RelayMetrics::new(&make),
             payments: PaymentMetrics::new(&make),
+            reports: ReportMetrics::new(&make),
             outbox_pending: make.gauge("market_outbox_pending", "Events not told yet"),
             outbox_oldest: make.gauge(
                 "market_outbox_oldest_age_seconds",

@@ -22,6 +22,7 @@ use crate::metrics::{Metrics, PaymentMetrics};
 use crate::outbox;
 use crate::payments::{self, GatewayState, GatewayStatus, PaymentBacklog};
 use crate::relay::{RelayState, RelayStatus};
+use crate::reports;
 
 /// Deadline of the database check. Load balancers give up after a second or two.
 const DATABASE_ANSWER_MAX: Duration = Duration::from_millis(500);
@@ -91,6 +92,10 @@ async fn metrics(State(state): State<Ops>) -> ([(http::HeaderName, &'static str)
     let asked = timeout(DATABASE_ANSWER_MAX, chats::outdated(&state.db)).await;
     if let Ok(Ok(rooms)) = asked {
         state.metrics.chat_outdated.set(rooms);
+    }
+    let asked = timeout(DATABASE_ANSWER_MAX, reports::open(&state.db)).await;
+    if let Ok(Ok(open)) = asked {
+        state.metrics.reports.open.set(open);
     }
     ([(CONTENT_TYPE, METRICS_TYPE)], state.metrics.render())
 }

@@ -1,14 +1,15 @@
-//! In-process adapter of the market's chat port: calls the chat server's rooms instead of its
+//! In-process adapters of the market's chat ports: call the chat server's rooms instead of its
 //! internal API.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chat_server::rooms::{PutError, RoomSpec, Rooms};
+use chat_server::rooms::{self, PutError, RoomSpec, Rooms};
 use chat_server::store::{ItemType, Product, Role, RoomMember};
 use market_api::chats::{ChatRoom, ChatRooms, Participant, PutRoomError};
 use market_api::products::Kind;
-use shared::ids::ItemId;
+use market_api::reports::{ChatMessage, ChatMessages, MessageError};
+use shared::ids::{ItemId, MemberId, MessageId};
 
 /// Adapter over the chat server's rooms.
 #[derive(Debug)]
@@ -22,6 +23,27 @@ impl ChatRooms for RoomsInside {
             PutError::Unavailable => PutRoomError::Away(error.to_string()),
             PutError::Taken(_) => PutRoomError::Taken,
             PutError::Invalid(why) => PutRoomError::Refused(why.to_string()),
+        })
+    }
+}
+
+/// Adapter over the messages in the chat server's rooms.
+#[derive(Debug)]
+pub(crate) struct MessagesInside(pub(crate) Arc<Rooms>);
+
+#[async_trait]
+impl ChatMessages for MessagesInside {
+    async fn message(&self, id: MessageId, reader: MemberId) -> Result<ChatMessage, MessageError> {
+        let found = self.0.message(id, reader).await;
+        let found = found.map_err(|error| match error {
+            rooms::MessageError::Unknown(_) => MessageError::Unknown,
+            rooms::MessageError::NotParticipant(_) => MessageError::NotParticipant,
+            rooms::MessageError::Unavailable => MessageError::Away(error.to_string()),
+        })?;
+        Ok(ChatMessage {
+            room: found.room,
+            sender: found.sender,
+            text: found.text,
         })
     }
 }

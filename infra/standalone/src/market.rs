@@ -29,7 +29,7 @@ use shared::web::{ApiError, ErrorCode};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use crate::chats::RoomsInside;
+use crate::chats::{MessagesInside, RoomsInside};
 use crate::demo;
 use crate::events::EventsInside;
 use crate::keys::{SITE, developer_family};
@@ -196,6 +196,7 @@ pub(crate) async fn build(
     let chat = ChatServer {
         rooms: Arc::new(RoomsInside(Arc::clone(&node.services.rooms))),
         events: Arc::new(EventsInside(node.events())),
+        messages: Arc::new(MessagesInside(Arc::clone(&node.services.rooms))),
     };
     let market = Market::build_beside(config, chat, clock, drain).await?;
     Ok(Arc::new(market))

@@ -1,14 +1,26 @@
-//! Routes of `/api/admin`: administrators' commands.
+//! Routes of `/api/admin`: administrators' commands, and the audit log.
+
+#![expect(
+    unused_qualifications,
+    reason = "utoipa's macro writes the path of a type of parameters in full"
+)]
 
 use axum::Json;
 use axum::extract::State;
 use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
-use shared::web::{ApiError, Done, ErrorBody, ErrorCode, InPath, REQUEST_ID, done};
+use shared::web::{
+    ApiError, Done, Envelope, ErrorBody, ErrorCode, InPath, InQuery, Page, PageInfo, PageSize,
+    REQUEST_ID, cursor, done, success,
+};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{AccountStatus, AdminCommand, AdminError, Admins};
+use crate::audit::{Actor, Recorded};
 use crate::auth::Admin;
 
 /// The routes, for administrators only.
@@ -16,6 +28,7 @@ pub fn routes(admins: Admins) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(block))
         .routes(routes!(unblock))
+        .routes(routes!(audit))
         .with_state(admins)
 }
 
@@ -41,15 +54,15 @@ async fn block(
     Ok(done())
 }
 
-/// Unblocks a member.
+/// Unblocks a member. Reports before it no longer count towards an automatic block.
 #[utoipa::path(
     post, path = "/api/admin/members/{id}/unblock", tag = "admin",
     params(("id" = u32, Path, description = "The member", minimum = 1)),
     security(("access" = []), ("bearer" = [])),
     responses(
         (status = 200, description = "OK. The member may log in.", body = Done),
-        (status = 400, description = "No such member (2005), invalid member id (1006).",
-            body = ErrorBody),
+        (status = 400, description = "No such member, or a closed account (2005), invalid member id \
+            (1006).", body = ErrorBody),
     ),
 )]
 async fn unblock(
@@ -61,6 +74,80 @@ async fn unblock(
     let command = command(&admin, member, AccountStatus::Active, &headers);
     admins.carry_out(command).await?;
     Ok(done())
+}
+
+/// A page of the audit log.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct AuditParameters {
+    /// Rows of the page; more than 100 counts as 100.
+    #[param(value_type = Option<u64>, minimum = 1, default = 2)]
+    size: Option<String>,
+    /// `nextCursorId` of the previous page. 0: the first page.
+    #[param(value_type = Option<u64>)]
+    cursor_id: Option<String>,
+}
+
+/// A row of the audit log.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct AuditView {
+    audit_id: u64,
+    /// The administrator; null for operators at the command line, and for the market's own rules.
+    #[schema(required = true, value_type = Option<u32>)]
+    actor_id: Option<MemberId>,
+    #[schema(example = "member.block")]
+    action: String,
+    #[schema(example = "member:7")]
+    target: String,
+    #[schema(required = true)]
+    request_id: Option<String>,
+    #[schema(value_type = String, example = "2025-08-07T12:34:56.789")]
+    created_at: LocalDateTime,
+}
+
+impl From<Recorded> for AuditView {
+    fn from(row: Recorded) -> Self {
+        Self {
+            audit_id: row.id,
+            actor_id: match row.actor {
+                Actor::Member(member) => Some(member),
+                Actor::System => None,
+            },
+            action: row.action,
+            target: row.target,
+            request_id: row.request,
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// Lists what administrators, operators and the market's own rules did, newest first.
+#[utoipa::path(
+    get, path = "/api/admin/audit", tag = "admin", params(AuditParameters),
+    operation_id = "audit_log",
+    security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "OK. One page, newest first.", body = Envelope<Page<AuditView>>),
+        (status = 400, description = "Invalid parameter (1006).", body = ErrorBody),
+    ),
+)]
+async fn audit(
+    State(admins): State<Admins>,
+    _: Admin,
+    InQuery(asked): InQuery<AuditParameters>,
+) -> Result<Json<Envelope<Page<AuditView>>>, ApiError> {
+    let size = PageSize::parse(asked.size.as_deref(), PageSize::LIST)?;
+    let found = admins
+        .audit(size, cursor(asked.cursor_id.as_deref())?)
+        .await?;
+    let last = found.rows.last().filter(|_| found.has_next);
+    let next = last.map(|row| row.id);
+    Ok(success(Page {
+        data: found.rows.into_iter().map(AuditView::from).collect(),
+        page_info: PageInfo::new(next, size),
+    }))
 }
 
 fn command(

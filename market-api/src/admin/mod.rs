@@ -1,13 +1,14 @@
 //! Commands of administrators about members (block, unblock), and of operators about payments. Each is recorded in
-//! the audit log.
+//! the audit log, which administrators can list. Decisions about reports are in `reports`.
 
 mod http;
 mod operator;
 
 use shared::event::Event;
 use shared::ids::MemberId;
+use shared::web::{PageSize, Rows};
 
-use crate::audit::{self, Actor, Entry};
+use crate::audit::{self, Actor, Entry, Recorded};
 use crate::db::{Abort, Db, DbError, Tx, WriteError};
 use crate::members::{self, AccountStatus, Members, StatusChange};
 use crate::outbox::{self, NewEvent};
@@ -34,7 +35,7 @@ pub enum AdminError {
     /// Administrators cannot block themselves: they could not undo it.
     #[error("a command about oneself")]
     Oneself,
-    /// No such member.
+    /// No such member, or a closed account.
     #[error("no such member")]
     MemberUnknown,
     /// The database's.
@@ -54,6 +55,18 @@ impl Admins {
     #[must_use]
     pub fn new(db: Db, members: Members) -> Self {
         Self { db, members }
+    }
+
+    /// A page of the audit log, newest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn audit(
+        &self,
+        size: PageSize,
+        before: Option<u64>,
+    ) -> Result<Rows<Recorded>, DbError> {
+        audit::page(&self.db, size, before).await
     }
 
     /// Applies a command and records it in the audit log. Idempotent: a repeated command changes nothing.
@@ -93,7 +106,7 @@ async fn carry_out_in(
         outbox::append(tx, &NewEvent::of_member(command.member, event)).await?;
         return Ok(StatusChange::Changed);
     }
-    if !members::exists_in(tx, command.member).await? {
+    if !members::is_open_in(tx, command.member).await? {
         return Err(Abort::Refused(AdminError::MemberUnknown));
     }
     Ok(StatusChange::Unchanged)

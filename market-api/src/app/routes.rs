@@ -11,7 +11,7 @@ use crate::admin::{self, Admins};
 use crate::cash::{self, Cash};
 use crate::receipts::{self, Receipts};
 use crate::scrap::{self, Scrap};
-use crate::{auth, blocks, chats, images, login, members, payments, products, trades};
+use crate::{auth, blocks, chats, images, login, members, payments, products, reports, trades};
 
 impl Market {
     /// The routes of every domain.
@@ -33,6 +33,7 @@ impl Market {
             .merge(scrap::routes(Scrap::new(db.clone())))
             .merge(products::routes(self.products.clone(), self.images.clone()))
             .merge(chats::routes(self.chats.clone()))
+            .merge(reports::routes(self.reports.clone()))
             .merge(payments::routes(
                 self.payments.clone(),
                 self.webhook.clone(),

@@ -25,7 +25,7 @@ impl ChatRooms for HttpChatRooms {
         let call = Call {
             method: &Method::PUT,
             path: &format!("rooms/{}", room.id),
-            body: &RoomBody::of(room),
+            body: Some(&RoomBody::of(room)),
             answer_bytes_max: ANSWER_BYTES_MAX,
         };
         let answer = self.0.call(call).await.map_err(|error| match error {

@@ -5,8 +5,8 @@
 //! the right moment.
 //!
 //! ```text
-//! idempotency key < charge (ascending) < refund (ascending) < offers (ascending) < own wallet < own month
-//!     < members (ascending) < chat room number < token families (ascending)
+//! idempotency key < charge (ascending) < refund (ascending) < report < offers (ascending) < own wallet
+//!     < own month < members (ascending) < chat room number < token families (ascending)
 //!     < outbox numbers (ascending)
 //! ```
 //!
@@ -21,7 +21,7 @@ use std::fmt;
 use shared::claims::FamilyId;
 use shared::clock::Month;
 use shared::event::Aggregate;
-use shared::ids::{MemberId, ProductId};
+use shared::ids::{MemberId, ProductId, ReportId};
 
 /// A row that a transaction locks. The order of the variants, and of the ids in one, is the lock order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +32,8 @@ pub enum Lock {
     Charge(u64),
     /// A refund, by its row's id; in ascending order.
     Refund(u64),
+    /// A report that is decided, at most one.
+    Report(ReportId),
     /// An offer; in ascending order.
     Offer(ProductId),
     /// Offers that the locking statement finds, in ascending order. Their ids are unknown before it runs, so no
@@ -58,6 +60,7 @@ impl Lock {
     const fn is_single(&self) -> bool {
         match self {
             Self::IdempotencyKey
+            | Self::Report(_)
             | Self::FoundOffers
             | Self::Wallet(_)
             | Self::Month(..)
@@ -88,6 +91,7 @@ impl fmt::Display for Lock {
             Self::IdempotencyKey => f.write_str("the idempotency key"),
             Self::Charge(id) => write!(f, "charge {id}"),
             Self::Refund(id) => write!(f, "refund {id}"),
+            Self::Report(id) => write!(f, "report {id}"),
             Self::Offer(id) => write!(f, "offer {id}"),
             Self::FoundOffers => f.write_str("the offers found"),
             Self::Wallet(member) => write!(f, "the wallet of member {member}"),
@@ -170,6 +174,7 @@ mod tests {
         let all = [
             Lock::IdempotencyKey,
             Lock::Charge(1),
+            Lock::Report(ReportId::try_from(1_u64).unwrap()),
             offer(2),
             offer(3),
             Lock::Wallet(member(1)),

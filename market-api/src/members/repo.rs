@@ -108,8 +108,9 @@ impl TextColumn for Role {
     }
 }
 
-/// Sets whether a member may log in; false if the status is unchanged or the member does not exist. Runs
-/// inside [`super::Members::change_status`], since the lists depend on it.
+/// Sets whether a member may log in; false if the status is unchanged, the account is closed, or the member does not
+/// exist. Runs inside [`super::Members::change_status`], since the lists depend on it. Reports before an unblocking
+/// no longer count: else the next one would block again.
 ///
 /// # Errors
 /// The database's.
@@ -120,14 +121,29 @@ pub async fn set_status_in(
 ) -> Result<bool, sqlx::Error> {
     note_update(tx, member);
     let now = tx.now().get();
-    let done =
-        query("update member set blocked = $2, updated_at = $3 where id = $1 and blocked <> $2")
-            .bind(i64::from(member))
-            .bind(i64::from(status == AccountStatus::Blocked))
-            .bind(now)
-            .execute(tx.connection())
-            .await?;
+    let done = query(
+        "update member set blocked = $2, updated_at = $3, \
+             reports_from = case when $2 = 0 then $3 else reports_from end \
+             where id = $1 and blocked <> $2 and closed_at is null",
+    )
+    .bind(i64::from(member))
+    .bind(i64::from(status == AccountStatus::Blocked))
+    .bind(now)
+    .execute(tx.connection())
+    .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// True if the member exists and has not closed the account.
+///
+/// # Errors
+/// The database's.
+pub async fn is_open_in(tx: &mut Tx<'_>, member: MemberId) -> Result<bool, sqlx::Error> {
+    let row = query("select 1 from member where id = $1 and closed_at is null")
+        .bind(i64::from(member))
+        .fetch_optional(tx.connection())
+        .await?;
+    Ok(row.is_some())
 }
 
 /// True if the member exists.

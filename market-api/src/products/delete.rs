@@ -87,8 +87,7 @@ impl Products {
 
 /// Deletes the offer; returns its kind, whose lists are then invalidated.
 async fn delete_in(member: MemberId, product: ProductId, tx: &mut Tx<'_>) -> TxResult<Kind> {
-    if let Some(kind) = repo::delete_active(tx, product, member).await? {
-        repo::unlist_spot(tx, product).await?;
+    if let Some(kind) = remove_in(tx, member, product).await? {
         return Ok(kind);
     }
     // No row was deleted; find the reason.
@@ -102,6 +101,23 @@ async fn delete_in(member: MemberId, product: ProductId, tx: &mut Tx<'_>) -> TxR
     } else {
         OfferError::Unavailable
     })
+}
+
+/// Deletes an active offer of this seller; returns its kind, whose lists the caller then invalidates
+/// ([`Kind::namespace`]). `None` if it was not active.
+///
+/// # Errors
+/// The database's.
+pub async fn remove_in(
+    tx: &mut Tx<'_>,
+    seller: MemberId,
+    product: ProductId,
+) -> Result<Option<Kind>, sqlx::Error> {
+    let kind = repo::delete_active(tx, product, seller).await?;
+    if kind.is_some() {
+        repo::unlist_spot(tx, product).await?;
+    }
+    Ok(kind)
 }
 
 async fn expire_in(tx: &mut Tx<'_>) -> Result<u64, Abort<Infallible>> {

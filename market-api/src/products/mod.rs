@@ -43,6 +43,7 @@ use crate::db::{Abort, Db, Tx};
 use crate::metrics::Metrics;
 
 pub use data::{DataChange, NewData};
+pub use delete::remove_in;
 pub use error::{FormError, ListError, OfferError, SellingError};
 pub use form::{NewSpot, Price, SpotForm, listed_units};
 pub use geo::Position;

@@ -23,7 +23,7 @@ impl EventReceiver for HttpEventReceiver {
         let call = Call {
             method: &Method::POST,
             path: "events",
-            body: &post,
+            body: Some(&post),
             answer_bytes_max: ANSWER_BYTES_MAX,
         };
         let answer = self.0.call(call).await;

@@ -11,6 +11,7 @@ use crate::chats::ChatPort;
 use crate::on_both;
 use crate::payments::{self, CHARGE};
 use crate::products;
+use crate::reports;
 use crate::site::{Cookies, HOOK, Site};
 use crate::support::On;
 use crate::trades;
@@ -79,6 +80,7 @@ pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
         (post.clone(), "/api/admin/members/1/block", None),
         (post.clone(), "/api/admin/members/1/unblock", None),
     ];
+    routes.extend(reports::routes());
     routes.extend(payments::routes());
     routes.extend(trades::with_offers(products::routes()));
     // Last, because it ends the session.
@@ -166,6 +168,7 @@ async fn as_people(site: &Site, admin: &Cookies, blocked: &Cookies) {
     order("/api/members/77/block").await.is(400, 2005);
     let undo = site.ask(Method::DELETE, "/api/members/0/block").by(admin);
     undo.send().await.is(400, 1006);
+    reports::refusals(site, admin).await;
     products::refusals(site, admin).await;
     get("/api/trades/mobile-data/scrap").await.is(400, 1006);
     site.sql("delete from plan where member_id <> 1").await;

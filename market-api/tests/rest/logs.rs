@@ -193,6 +193,9 @@ async fn visit(browser: &mut Browser) {
         "endTime": "2026-11-15T18:00:00"});
     let path = "/api/products/wifi";
     assert_eq!(browser.status(Method::POST, path, Some(spot)).await, 200);
+    let report = json!({"reason": LINE, "targetCategory": "PRODUCT"});
+    let path = "/api/report/1"; // one's own
+    assert_eq!(browser.status(Method::POST, path, Some(report)).await, 400);
     let language = json!({"language": LINE, EMAIL: LINE});
     let path = "/api/members/language";
     assert_eq!(

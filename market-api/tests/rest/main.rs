@@ -29,6 +29,7 @@ mod products;
 mod program;
 mod raw;
 mod receipts;
+mod reports;
 mod scrap;
 mod session;
 mod site;

@@ -43,15 +43,17 @@ enum Thing {
     Hotspot,
     Order,
     Trade,
+    Report,
 }
 
 use Right::{Everybody, NotOwner, Operators, Owner};
-use Thing::{Data, Hotspot, Member, Order, Trade, Wifi};
+use Thing::{Data, Hotspot, Member, Order, Report, Trade, Wifi};
 
 const NOT_MINE: Right = Owner(400, 3004);
 const OTHERS: Right = NotOwner(400, 8000);
 const BUYERS: Right = NotOwner(400, 4002);
 const NOT_ONESELF: Right = NotOwner(400, 1006);
+const ACCUSERS: Right = NotOwner(400, 7002);
 const HIDDEN: Right = Owner(403, 1003);
 const PAYERS: Right = Owner(400, 5003);
 
@@ -64,7 +66,7 @@ type Operation = (&'static str, &'static str, Thing, Right);
 /// Every operation with an id: method, path and query, resource, right. An operation of the document that is
 /// missing here fails the test: a new one must be added with its right.
 #[rustfmt::skip]
-const OPERATIONS: [Operation; 27] = [
+const OPERATIONS: [Operation; 30] = [
     ("GET", "/api/members/info?memberId={id}", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=ACTIVE", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=SOLD_OUT", Member, Everybody),
@@ -74,6 +76,10 @@ const OPERATIONS: [Operation; 27] = [
     ("DELETE", "/api/members/{id}/block", Member, NOT_ONESELF),
     ("POST", "/api/admin/members/{id}/block", Member, Operators),
     ("POST", "/api/admin/members/{id}/unblock", Member, Operators),
+    // Before there is a room whose id is the owner's.
+    ("POST", "/api/report/{id}", Member, ACCUSERS),
+    ("POST", "/api/report/{id}", Wifi, ACCUSERS),
+    ("POST", "/api/admin/reports/{id}/decide", Report, Operators),
     ("POST", payments::SAVE, Order, PAYERS),
     ("POST", payments::VERIFY, Order, Owner(200, 5003)),
     ("POST", payments::CHARGE, Order, PAYERS),
@@ -241,6 +247,7 @@ impl Stage {
             Hotspot => "3".to_owned(),
             Order => ORDER.to_owned(),
             Trade => "2".to_owned(),
+            Report => "1".to_owned(),
         };
         let ask = self
             .site
@@ -264,6 +271,21 @@ impl Stage {
         if matches!(thing, Order) {
             let key = self.site.toss.authorize(ORDER, 1_000, How::Card);
             let form = json!({"paymentKey": key, "orderId": ORDER, "amount": 1_000});
+            return ask.json(&form).send().await;
+        }
+        let form = match path {
+            "/api/report/{id}" => {
+                let category = if matches!(thing, Member) {
+                    "MEMBER"
+                } else {
+                    "PRODUCT"
+                };
+                Some(json!({"reason": "r", "targetCategory": category}))
+            }
+            "/api/admin/reports/{id}/decide" => Some(json!({"decision": "DISMISS"})),
+            _ => None,
+        };
+        if let Some(form) = form {
             return ask.json(&form).send().await;
         }
         let form = match (method, thing) {
@@ -303,6 +325,8 @@ impl Stage {
         }
         let blocked = "select count(*) from member where blocked = 1";
         let noted = "select count(*) from audit";
+        let reported = "select count(*) from report where state = 'OPEN'";
+        prices.push(self.site.number(reported).await);
         let charged = "select count(*) from charge where state = 'CREATED' and amount = 1000";
         prices.push(self.site.number(charged).await);
         (
@@ -349,7 +373,8 @@ async fn ownership_decides_about_access(on: On) {
     // Deleted offers can be neither read nor changed by anybody.
     for operation in OPERATIONS
         .into_iter()
-        .filter(|(_, _, thing, _)| !matches!(thing, Member | Order | Trade))
+        .filter(|(_, path, _, _)| !path.contains("report"))
+        .filter(|(_, _, thing, _)| !matches!(thing, Member | Order | Trade | Report))
     {
         let answer = stage.act(operation, Who::Owner).await;
         assert!(
@@ -367,21 +392,23 @@ async fn ownership_decides_about_access(on: On) {
 /// Fields of responses, except the export of one's own data. A new one must be added here, as public or as
 /// visible to the member only.
 #[rustfmt::skip]
-const KNOWN_FIELDS: [&str; 113] = [
-    "address", "amount", "approvedAt", "available", "averagePrice", "averageRate", "averageRating", "blockedAt", "canceled",
-    "candidates", "cash", "cashHistoryMonthlySummary", "cashHistorySummary", "charge", "charged", "chatRoomId",
-    "classification", "code", "combinations", "content", "count", "counterparty", "createdAt",
-    "currentDataAmount", "data", "dataAmount", "description", "distanceKm", "dueAt", "earned", "endTime",
-    "expiresAt", "fee", "filename", "greedy", "hasNext", "imageUrl", "imageUrls", "issuedAt", "itemId",
-    "joinedAt", "key", "keys", "kind", "latitude", "legs", "lines", "longitude", "member", "memberId",
-    "memberName", "message", "method", "mobileDataId", "monthlyPrice", "myProduct", "name", "nearestAbove",
-    "nearestBelow", "nextCursorId", "number", "open", "orderId", "pageInfo", "paid", "paidFrom", "paidOut",
-    "payPage", "paymentId", "price", "pricePer100MB", "productId", "productImageUrl", "productState",
-    "profileImageUrl", "providingDataAmount", "publicUrl", "purchaseAmount", "purchasePrice", "quoteId",
-    "receiptUrl", "recentPrice", "refund", "refundId", "refundPrice", "remainAmount", "remainCash", "requestId",
-    "requested", "returned", "reviewCount", "reviewed", "size", "splitType", "startTime", "state", "timeAmount",
-    "title", "total", "totalAmount", "totalCharge", "totalPrice", "totalPurchase", "totalRefund",
-    "totalSelling", "tradeCount", "tradeId", "tradeType", "trades", "type", "updatedAt", "url", "verifying",
+const KNOWN_FIELDS: [&str; 132] = [
+    "action", "actorId", "address", "amount", "approvedAt", "auditId", "available", "averagePrice", "averageRate",
+    "averageRating", "blockedAt", "canceled", "candidates", "cash", "cashHistoryMonthlySummary",
+    "cashHistorySummary", "charge", "charged", "chatRoomId", "classification", "code", "combinations", "content",
+    "count", "counterparty", "createdAt", "currentDataAmount", "data", "dataAmount", "decidedAt", "decidedBy",
+    "description", "distanceKm", "dueAt", "earned", "endTime", "excerpt", "expiresAt", "fee", "filename", "greedy",
+    "hasNext", "imageUrl", "imageUrls", "issuedAt", "itemId", "joinedAt", "key", "keys", "kind", "known",
+    "latitude", "legs", "lines", "longitude", "member", "memberBlocked", "memberId", "memberName", "memberReports",
+    "message", "method", "mobileDataId", "monthlyPrice", "myProduct", "name", "nearestAbove", "nearestBelow",
+    "nextCursorId", "note", "number", "open", "orderId", "pageInfo", "paid", "paidFrom", "paidOut", "payPage",
+    "paymentId", "price", "pricePer100MB", "productId", "productImageUrl", "productState", "profileImageUrl",
+    "providingDataAmount", "publicUrl", "purchaseAmount", "purchasePrice", "quoteId", "reason", "receiptUrl",
+    "recentPrice", "refund", "refundId", "refundPrice", "remainAmount", "remainCash", "reportId", "reporterId",
+    "reporterName", "requestId", "requested", "returned", "reviewCount", "reviewed", "size", "splitType",
+    "startTime", "state", "subject", "subjectId", "target", "targetCategory", "targetId", "timeAmount", "title",
+    "total", "totalAmount", "totalCharge", "totalPrice", "totalPurchase", "totalRefund", "totalSelling",
+    "tradeCount", "tradeId", "tradeType", "trades", "type", "updatedAt", "url", "verifying",
 ];
 
 async fn others_see_public_fields_only(on: On) {

@@ -6,7 +6,7 @@
     unreachable_pub,
     reason = "the chat server's tests use more of it"
 )]
-mod client;
+pub(crate) mod client;
 
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
