@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
 import { checks as cash } from './cash-checks.js';
 import { checks as chat } from './chat-checks.js';
+import { checks as docs } from './docs-checks.js';
 import { checks as market } from './market-checks.js';
 import { checks as mine } from './mine-checks.js';
 import { checks as notice } from './notice-checks.js';
@@ -17,7 +18,7 @@ import { checks as texts } from './texts-checks.js';
 import { checks as trade } from './trade-checks.js';
 import { World } from './world.js';
 
-const GROUPS = { texts, chat, market, offer, mine, trade, cash, receipt, notice, push };
+const GROUPS = { texts, chat, market, offer, mine, trade, cash, receipt, notice, push, docs };
 
 const shots = fileURLToPath(new URL('../../target/page-test', import.meta.url));
 

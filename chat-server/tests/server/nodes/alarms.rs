@@ -27,7 +27,7 @@ async fn post_start(node: &TestNode, trade: u64) {
 }
 
 #[tokio::test]
-async fn an_alarm_reaches_its_member_on_every_node() {
+async fn defect_23_an_alarm_reaches_its_member_on_every_node() {
     let site = Site::new();
     let (one, other) = (site.node(&[]).await, site.node(&[]).await);
     let mut clients = Vec::new();

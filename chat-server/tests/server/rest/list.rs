@@ -237,7 +237,7 @@ async fn walk(
 /// Between pages rooms speak and rooms are made, among them each time the very room that the cursor
 /// names; some rooms have all spoken in the same millisecond.
 #[tokio::test]
-async fn a_walk_skips_and_repeats_nothing_that_did_not_change() {
+async fn defect_17_one_cursor_skips_and_repeats_no_unchanged_room() {
     for cursor in [Cursor::Room, Cursor::RoomAndTime] {
         let site = Site::start().await;
         for room in 1..=20 {

@@ -70,7 +70,7 @@ async fn a_subscription_too_many_is_refused_and_the_others_stay() {
 }
 
 #[tokio::test]
-async fn a_room_of_others_is_closed() {
+async fn defect_20_rooms_of_others_are_closed() {
     check_refused("/sub/3", "", "8002", "not a member of this chat room").await;
     check_refused(
         "/sub/3",
@@ -95,7 +95,7 @@ async fn a_room_that_is_not_there_cannot_be_heard() {
 }
 
 #[tokio::test]
-async fn alarms_of_others_are_closed() {
+async fn defect_20_alarms_of_others_are_closed() {
     check_refused("/sub/alarm/2", "", "1003", "Not allowed.").await;
 }
 
