@@ -233,6 +233,7 @@ impl Members {
             key: session_key(&sid).into(),
             value: "{}".into(),
             stamp: stamp(at),
+            rank: 0,
             time_to_live: Some(ENDED_FOR),
         };
         let put = self.parts.records.put_record(member, record).await;

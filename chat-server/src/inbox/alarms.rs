@@ -46,6 +46,7 @@ impl Inboxes {
             key: key(alarm.trade),
             value: alarm.body,
             stamp: START_STAMP,
+            rank: 0,
             time_to_live: Some(lifetime),
         };
         let put = self.parts.records.put_record(member, record).await;
@@ -62,6 +63,7 @@ impl Inboxes {
             key: key(trade),
             value: Bytes::new(),
             stamp: END_STAMP,
+            rank: 0,
             time_to_live: None,
         };
         let put = self.parts.records.put_record(member, record).await;

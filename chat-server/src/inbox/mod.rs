@@ -117,6 +117,7 @@ impl Inboxes {
             key: READ_MARK.into(),
             value: Bytes::copy_from_slice(&seq.get().to_be_bytes()),
             stamp: seq.get().into(),
+            rank: 0,
             time_to_live: None,
         };
         let put = self.parts.records.put_record(member, mark).await;

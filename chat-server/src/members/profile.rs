@@ -71,6 +71,7 @@ impl Members {
             key: KEY.into(),
             value: json.expect("a profile has string keys only").into(),
             stamp: stamp(at),
+            rank: 0,
             time_to_live: None,
         };
         let put = self.parts.records.put_record(member, record).await;

@@ -249,6 +249,7 @@ impl MemberPreferences {
             key,
             value,
             stamp: stamp(self.clock.unix_millis()),
+            rank: 0,
             time_to_live,
         };
         let put = self.store.put_record(member, record).await;

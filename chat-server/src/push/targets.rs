@@ -178,6 +178,7 @@ impl Targets {
             key: digest.owner_key(),
             value: Bytes::from(member.to_string()),
             stamp: stamp(now),
+            rank: 0,
             time_to_live: Some(LIFETIME),
         };
         let put = self.parts.store.put_record(digest.shard, owner).await;
@@ -186,6 +187,7 @@ impl Targets {
             key: digest.key(),
             value: encode(target, now),
             stamp: stamp(now),
+            rank: 0,
             time_to_live: Some(LIFETIME),
         };
         let put = self.parts.store.put_record(member, record).await;
@@ -211,6 +213,7 @@ impl Targets {
             key: digest.key(),
             value: Bytes::new(),
             stamp: stamp(self.parts.clock.unix_millis()),
+            rank: 0,
             time_to_live: None,
         };
         let put = self.parts.store.put_record(member, record).await;

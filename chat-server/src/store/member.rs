@@ -23,6 +23,9 @@ pub const RECORD_KEY_BYTES_MAX: usize = 76;
 /// Bytes of a record's value at most.
 pub const RECORD_BYTES_MAX: usize = 8 << 10;
 
+/// Ranks of a record's writes: a store keeps stamp and rank as one time in microseconds.
+pub const RECORD_RANKS: u16 = 999;
+
 /// A record of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -41,6 +44,8 @@ pub struct NewRecord {
     pub value: Bytes,
     /// Decides between writes of one key: usually the time in milliseconds. Below 2^50.
     pub stamp: u64,
+    /// Decides between writes of one key with the same stamp. Below [`RECORD_RANKS`].
+    pub rank: u16,
     /// How long the record exists; `None`: until it is removed.
     pub time_to_live: Option<Duration>,
 }

@@ -27,7 +27,8 @@ use shared::ids::{MemberId, RoomId, Seq};
 use crate::log::{Entry, Topic};
 use crate::metrics::Metrics;
 pub use member::{
-    AccountStatus, NewRecord, RECORD_BYTES_MAX, RECORD_KEY_BYTES_MAX, RECORDS_MAX, Record,
+    AccountStatus, NewRecord, RECORD_BYTES_MAX, RECORD_KEY_BYTES_MAX, RECORD_RANKS, RECORDS_MAX,
+    Record,
 };
 pub use room::{ItemType, Membership, Product, Role, Room, RoomHead, RoomMember};
 
@@ -241,7 +242,8 @@ pub trait MemberStore: Send + Sync + fmt::Debug {
 ///
 /// Contract:
 /// * Of two writes of a key the one with the greater stamp wins, whatever the order of calls; of the
-///   same stamp, either. This also holds for removals, for ten days.
+///   same stamp, the one with the greater rank; of the same rank, either. This also holds for removals,
+///   for ten days.
 /// * `records` returns those whose key starts with the prefix, in the order of the keys, at most
 ///   [`RECORDS_MAX`].
 /// * A record with a time to live is gone when that has passed on the store's own clock.

@@ -20,10 +20,14 @@ use crate::store::{
 /// How long a removed record's stamp counts.
 const REMOVED_FOR: Duration = Duration::from_secs(10 * 86_400);
 
+/// Bits of a stored number that are the stamp; above them is the rank.
+const STAMP_BITS: u32 = 50;
+
 /// A record as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StoredRecord {
-    pub(super) stamp: u64,
+    /// Of two writes the one with the greater (stamp, rank) wins.
+    pub(super) order: (u64, u16),
     expires_at: Option<UnixMillis>,
     value: Bytes,
 }
@@ -33,20 +37,23 @@ impl StoredRecord {
         let removed = record.value.is_empty().then_some(REMOVED_FOR);
         let expires_at = record.time_to_live.or(removed);
         Self {
-            stamp: record.stamp,
+            order: (record.stamp, record.rank),
             expires_at: expires_at.map(|after| now.saturating_add(after)),
             value: record.value,
         }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        record::encode_member_record(self.stamp, self.expires_at, &self.value)
+        let (stamp, rank) = self.order;
+        let number = stamp | u64::from(rank) << STAMP_BITS;
+        record::encode_member_record(number, self.expires_at, &self.value)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        let (stamp, expires_at, value) = record::decode_member_record(bytes)?;
+        let (number, expires_at, value) = record::decode_member_record(bytes)?;
+        let rank = u16::try_from(number >> STAMP_BITS).unwrap_or(u16::MAX);
         Ok(Self {
-            stamp,
+            order: (number & ((1 << STAMP_BITS) - 1), rank),
             expires_at,
             value: Bytes::copy_from_slice(value),
         })

@@ -241,10 +241,10 @@ impl Round {
         }
         let key = Slice::from(record_key(member, &record.key));
         let before = match self.records.get(&key) {
-            Some(planned) => Some(planned.stamp),
-            None => tables.stored_record(&key)?.map(|stored| stored.stamp),
+            Some(planned) => Some(planned.order),
+            None => tables.stored_record(&key)?.map(|stored| stored.order),
         };
-        if before.is_none_or(|before| record.stamp >= before) {
+        if before.is_none_or(|before| (record.stamp, record.rank) >= before) {
             self.expired_records.remove(&key);
             self.records.insert(key, StoredRecord::new(record, now));
             self.must_last = true;

@@ -111,7 +111,7 @@ impl MemberTable {
         // In microseconds, and never 0, which servers may take for no timestamp.
         let stamp = i64::try_from(record.stamp.saturating_mul(1_000)).unwrap_or(i64::MAX - 1);
         let values = (
-            stamp.saturating_add(1),
+            stamp.saturating_add(1 + i64::from(record.rank)),
             seconds.min(TTL_SECONDS_MAX),
             record.value.as_ref(),
             number(member.get()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chat_server::store::{NewRecord, RECORD_BYTES_MAX};
+use chat_server::store::{NewRecord, RECORD_BYTES_MAX, RECORD_RANKS};
 use tokio::time::{sleep, timeout};
 
 use super::make::fresh_member;
@@ -15,6 +15,7 @@ fn record(key: &str, value: impl AsRef<[u8]>, stamp: u64) -> NewRecord {
         key: key.into(),
         value: Bytes::copy_from_slice(value.as_ref()),
         stamp,
+        rank: 0,
         time_to_live: None,
     }
 }
@@ -53,6 +54,32 @@ pub(crate) async fn record_of_the_greatest_stamp_wins_in_any_order(store: Arc<dy
     assert_eq!(store.record(of, "k").await.unwrap(), None, "removed later");
     store.put_record(of, record("k", "nine", 9)).await.unwrap();
     assert_eq!(store.record(of, "k").await.unwrap().unwrap(), "nine");
+}
+
+/// Of one millisecond the later write wins, in any order; the next millisecond wins over all of it.
+pub(crate) async fn record_of_the_greatest_rank_wins_among_those_of_one_stamp(
+    store: Arc<dyn Store>,
+) {
+    let of = fresh_member();
+    let ranked = |value: &str, stamp, rank| NewRecord {
+        rank,
+        ..record("k", value, stamp)
+    };
+    let last = RECORD_RANKS - 1;
+    for (value, stamp, rank, expected) in [
+        ("set", 5, 1, Some("set")),
+        ("", 5, 2, None),
+        ("set", 5, 1, None),
+        ("again", 5, last, Some("again")),
+        ("", 5, 2, Some("again")),
+        ("", 6, 0, None),
+        ("set", 5, last, None),
+    ] {
+        let put = store.put_record(of, ranked(value, stamp, rank));
+        put.await.unwrap();
+        let found = store.record(of, "k").await.unwrap();
+        assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{rank}");
+    }
 }
 
 pub(crate) async fn records_of_a_prefix_are_listed_by_key(store: Arc<dyn Store>) {

@@ -78,6 +78,7 @@ macro_rules! store_contract {
         $crate::store_contract! { @ $open, record_store:
             record_is_what_was_put,
             record_of_the_greatest_stamp_wins_in_any_order,
+            record_of_the_greatest_rank_wins_among_those_of_one_stamp,
             records_of_a_prefix_are_listed_by_key,
             record_expires,
         }
