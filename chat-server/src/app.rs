@@ -174,8 +174,10 @@ impl Node {
             inboxes: Arc::clone(&services.inboxes),
             events: Arc::new(Events::new(EventsParts {
                 members: Arc::clone(&services.members),
+                rooms: Arc::clone(&services.rooms),
                 inboxes: Arc::clone(&services.inboxes),
                 preferences: Arc::clone(&push.preferences),
+                targets: Arc::clone(&push.targets),
                 pusher: push.pusher.clone(),
                 clock: Arc::clone(&services.clock),
                 metrics: Arc::clone(&services.metrics),

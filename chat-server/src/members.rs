@@ -9,10 +9,14 @@
 //! |---|---|
 //! | `standing` | account status and ended sessions |
 //! | `profile` | profiles |
+//! | `separation` | members of whom one has blocked the other |
+//! | `closing` | the end of an account |
 //!
 //! It does not decide to block a member or to end a session: the market and operators do.
 
+mod closing;
 mod profile;
+mod separation;
 mod standing;
 
 use std::fmt;
@@ -28,7 +32,9 @@ use crate::auth::Identity;
 use crate::bus::{Bus, Control};
 use crate::metrics::{ControlKind, Metrics};
 use crate::store::{AccountStatus, MemberStore, NewRecord, RecordStore, StoreError};
-pub use profile::Profile;
+pub use profile::{CLOSED_NAME, Profile};
+pub use separation::Separation;
+use separation::Separations;
 use standing::{ENDED_FOR, SESSION_PREFIX, SessionState, Standing, session_key};
 
 /// How old a cached value may be. A bound on how long a blocked member may go on.
@@ -81,6 +87,7 @@ pub struct Members {
     parts: MembersParts,
     standings: AgedCache<Arc<Standing>>,
     profiles: AgedCache<Option<Arc<Profile>>>,
+    separations: AgedCache<Option<Arc<Separations>>>,
 }
 
 /// The outcome of a change of a member's account status.
@@ -99,6 +106,7 @@ impl Members {
         Self {
             standings: AgedCache::new(CACHE_AGE_MAX, CACHED_MAX, Arc::clone(&parts.clock)),
             profiles: AgedCache::new(CACHE_AGE_MAX, CACHED_MAX, Arc::clone(&parts.clock)),
+            separations: AgedCache::new(CACHE_AGE_MAX, CACHED_MAX, Arc::clone(&parts.clock)),
             parts,
         }
     }
@@ -261,6 +269,7 @@ impl Members {
     pub fn forget_all(&self) {
         self.standings.forget_all();
         self.profiles.forget_all();
+        self.separations.forget_all();
     }
 
     async fn admit(
@@ -327,6 +336,7 @@ impl fmt::Debug for Members {
         f.debug_struct("Members")
             .field("standings", &self.standings.count())
             .field("profiles", &self.profiles.count())
+            .field("separations", &self.separations.count())
             .finish_non_exhaustive()
     }
 }

@@ -9,6 +9,7 @@
 //! | `marks` | read marks; deletion of a message |
 //! | `message` | one message, for a report |
 //! | `compare` | periodic reconciliation of subscriptions with memberships |
+//! | `renaming` | the name of a closed account in the rooms themselves |
 //! | `presence` | members that come online or go offline, shown in their rooms |
 //!
 //! What this module does not do: send. A connection hands messages to the appender.
@@ -22,6 +23,7 @@ mod log;
 mod marks;
 mod message;
 mod presence;
+mod renaming;
 mod tail;
 
 use std::fmt;
@@ -156,6 +158,7 @@ impl Rooms {
         };
         let presence_feed = PresenceFeed {
             store: Arc::clone(&parts.rooms),
+            cache: cache.clone(),
             hub: parts.hub.clone(),
             metrics: Arc::clone(&parts.metrics),
             errors: errors.clone(),

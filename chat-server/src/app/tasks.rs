@@ -47,7 +47,8 @@ pub(super) fn start(
     drop(drain.spawn_vital("rooms", soft().run_until_cancelled_owned(compare)));
 
     let feed = services.rooms.presence_feed().clone();
-    let show = async move { feed.follow(presence).await };
+    let members = Arc::clone(&services.members);
+    let show = async move { feed.follow(presence, &members).await };
     // Not vital: what it shows is a hint.
     drop(drain.spawn("presence-rooms", soft().run_until_cancelled_owned(show)));
 

@@ -33,6 +33,11 @@ pub enum Control {
         /// The member.
         member_id: MemberId,
     },
+    /// A member was separated from another one or is so no longer: what is cached of them is old.
+    SeparationsChanged {
+        /// The member.
+        member_id: MemberId,
+    },
     /// A member's connections are to be closed. They may come back at once.
     Disconnect {
         /// The member.

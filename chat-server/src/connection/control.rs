@@ -111,6 +111,13 @@ impl NodeControl {
                     .count(ControlKind::ProfileChanged);
                 parts.members.forget_profile(member_id).await;
             }
+            Control::SeparationsChanged { member_id } => {
+                parts
+                    .metrics
+                    .control_received
+                    .count(ControlKind::SeparationsChanged);
+                parts.members.forget_separations(member_id).await;
+            }
             Control::Disconnect { member_id } => {
                 parts
                     .metrics

@@ -112,8 +112,8 @@ impl Actor {
             WorkDone::Send(send, turn, Err(failure)) => {
                 self.fail_message(&send, &turn, failure);
             }
-            WorkDone::Typing(send, _, Err(failure)) => self.fail_send(&send, failure),
-            WorkDone::Typing(send, room, Ok(_)) => self.publish_typing(send, room, now),
+            WorkDone::Typing(send, Err(failure)) => self.fail_send(&send, failure),
+            WorkDone::Typing(send, Ok(room)) => self.publish_typing(send, room, now),
             WorkDone::Commit(commit, turns, stored) => self.on_committed(commit, &turns, stored),
             WorkDone::Begun(subscribe, slot, Ok(begun)) => {
                 self.add_subscription(subscribe, slot, begun);

@@ -65,6 +65,7 @@ impl ClientError {
     pub(super) const ROOM_UNKNOWN: Self = permanent(ErrorCode::RoomUnknown, "CHAT_ROOM_NOT_FOUND");
     pub(super) const NOT_PARTICIPANT: Self =
         permanent(ErrorCode::NotParticipant, "NOT_CHAT_PARTICIPANT");
+    pub(super) const SEPARATED: Self = permanent(ErrorCode::Separated, "SEPARATED");
     pub(super) const LENGTH: Self = permanent(ErrorCode::MessageLength, "MESSAGE_LENGTH");
     pub(super) const FULL: Self = permanent(ErrorCode::RoomFull, "ROOM_FULL");
     pub(super) const UNAVAILABLE: Self = retryable(ErrorCode::ChatUnavailable, "UNAVAILABLE");
@@ -218,7 +219,7 @@ mod tests {
     /// The contract's table: `| code | name | message | retryable | given for |`.
     #[test]
     fn contract_lists_every_error_of_a_frame() {
-        const ALL: [ClientError; 20] = [
+        const ALL: [ClientError; 21] = [
             ClientError::FORBIDDEN,
             ClientError::DESTINATION,
             ClientError::HEADER,
@@ -230,6 +231,7 @@ mod tests {
             ClientError::BLOCKED,
             ClientError::ROOM_UNKNOWN,
             ClientError::NOT_PARTICIPANT,
+            ClientError::SEPARATED,
             ClientError::LENGTH,
             ClientError::FULL,
             ClientError::UNAVAILABLE,

@@ -29,7 +29,8 @@ pub(super) enum WorkDone {
     Login(Result<Identity, ClientError>),
     Token(Option<Receipt>, Result<Identity, ClientError>),
     Send(SendFrame, Turn, Result<Arc<Room>, ClientError>),
-    Typing(SendFrame, RoomId, Result<Arc<Room>, ClientError>),
+    /// The room that is shown it, if any.
+    Typing(SendFrame, Result<Option<RoomId>, ClientError>),
     Commit(Commit, Vec<Turn>, Result<(), ClientError>),
     Begun(Subscribe, Slot, Result<Begun, ClientError>),
 }

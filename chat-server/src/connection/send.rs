@@ -36,7 +36,7 @@ impl Actor {
             SendTo::Typing(_) if !self.may_send_now(1) => self.fail_send(&send, ClientError::RATE),
             SendTo::Typing(room) => {
                 self.in_flight.start(async move {
-                    WorkDone::Typing(send, room, may_write(&services, room, &sender).await)
+                    WorkDone::Typing(send, shows_typing(&services, room, &sender).await)
                 });
             }
             SendTo::Token => self.on_token(send, sender.member),
@@ -142,8 +142,9 @@ impl Actor {
         }
     }
 
-    pub(super) fn publish_typing(&mut self, send: Send, room: RoomId, now: Instant) {
-        if let (true, Some(member_id)) = (self.typed.allows(room, now), self.login.member()) {
+    pub(super) fn publish_typing(&mut self, send: Send, room: Option<RoomId>, now: Instant) {
+        let room = room.filter(|room| self.typed.allows(*room, now));
+        if let (Some(room), Some(member_id)) = (room, self.login.member()) {
             self.services
                 .hub
                 .publish_event(room, RoomEvent::Typing { member_id });
@@ -253,5 +254,37 @@ async fn may_write(
     sender: &Identity,
 ) -> Result<Arc<Room>, ClientError> {
     services.members.check(sender).await?;
-    Ok(services.rooms.access(room, sender.member).await?)
+    let room = services.rooms.access(room, sender.member).await?;
+    if is_separated(services, &room, sender.member).await? {
+        return Err(ClientError::SEPARATED);
+    }
+    Ok(room)
+}
+
+/// The room, if it is shown that the member types: it is not shown to one from whom the member is
+/// separated.
+async fn shows_typing(
+    services: &Services,
+    room: RoomId,
+    sender: &Identity,
+) -> Result<Option<RoomId>, ClientError> {
+    match may_write(services, room, sender).await {
+        Ok(_) => Ok(Some(room)),
+        Err(ClientError::SEPARATED) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the room has two members of whom one has blocked the other. Nearly always answered by
+/// caches.
+pub(super) async fn is_separated(
+    services: &Services,
+    room: &Room,
+    member: MemberId,
+) -> Result<bool, ClientError> {
+    let Some(other) = room.counterpart(member) else {
+        return Ok(false);
+    };
+    let separated = services.members.are_separated(member, other.member_id);
+    Ok(separated.await?)
 }

@@ -8,6 +8,7 @@ use stomp::Commit;
 
 use super::error::ClientError;
 use super::message::{MessageRules, read_message};
+use super::send::is_separated;
 use super::services::Services;
 use crate::append::Turn;
 use crate::auth::Identity;
@@ -39,6 +40,9 @@ pub(super) async fn store(
     let mut by_room: BTreeMap<RoomId, Vec<Draft>> = BTreeMap::new();
     for (room_id, send) in rooms.iter().zip(&commit.sends) {
         let room = services.rooms.access(*room_id, member).await?;
+        if is_separated(services, &room, member).await? {
+            return Err(ClientError::SEPARATED);
+        }
         let chars_max = services.config.message_chars_max;
         let rules = MessageRules {
             chars_max,

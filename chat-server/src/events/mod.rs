@@ -36,7 +36,8 @@ use crate::inbox::{Alarm, AlarmState, InboxError, Inboxes, Notice, RunningAlarm}
 use crate::log::{Draft, Headers, Kind, Uid};
 use crate::members::Members;
 use crate::metrics::Metrics;
-use crate::push::{MemberPreferences, PushNotice, PushText, Pusher};
+use crate::push::{MemberPreferences, PushNotice, PushText, Pusher, Targets};
+use crate::rooms::Rooms;
 use crate::store::APPEND_ENTRIES_MAX;
 use addressees::Message;
 
@@ -76,10 +77,14 @@ pub enum TakeError {
 pub struct EventsParts {
     /// Account status, sessions, profiles.
     pub members: Arc<Members>,
+    /// Where members are called by their names.
+    pub rooms: Arc<Rooms>,
     /// Where notifications and alarms go.
     pub inboxes: Arc<Inboxes>,
     /// What members want to be notified of.
     pub preferences: Arc<MemberPreferences>,
+    /// Where push notifications go.
+    pub targets: Arc<Targets>,
     /// Takes the notifications of members without a connection.
     pub pusher: Pusher,
     /// The age of posts.

@@ -24,7 +24,7 @@ use super::HttpState;
 use super::extract::Caller;
 use crate::members::Profile;
 use crate::rooms::{ListCursor, ListedRoom, RoomFilter};
-use crate::store::{ItemType, Role, Room, RoomMember};
+use crate::store::{ItemType, Role, RoomMember};
 
 /// The parameters of the list, as text; checked by the handler.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -129,13 +129,6 @@ pub(super) struct RoomRow {
     end_time: Option<String>,
 }
 
-/// The other member of a room, where there is one other.
-fn other_member(room: &Room, reader: MemberId) -> Option<&RoomMember> {
-    let others = room.members.iter();
-    let mut others = others.filter(|member| member.member_id != reader);
-    others.next().filter(|_| others.next().is_none())
-}
-
 /// What members are called now.
 struct Profiles(HashMap<MemberId, Arc<Profile>>);
 
@@ -161,7 +154,7 @@ impl Profiles {
 impl RoomRow {
     fn new(listed: ListedRoom, reader: MemberId, profiles: &Profiles) -> Self {
         let room = &listed.room;
-        let other = other_member(room, reader);
+        let other = room.counterpart(reader);
         let (sender_name, sender_image) = other.map(|other| profiles.shown(other)).unzip();
         let product = room.product.as_ref();
         Self {
@@ -213,7 +206,7 @@ pub(super) async fn list(
     let page = state.rooms.list(member, filter, cursor, rows).await?;
     let next = page.next.map(|room| u64::from(room.get()));
     let rooms = page.rooms.iter();
-    let others = rooms.filter_map(|listed| other_member(&listed.room, member));
+    let others = rooms.filter_map(|listed| listed.room.counterpart(member));
     let others: Vec<MemberId> = others.map(|other| other.member_id).collect();
     let profiles = Profiles::of(&state, &others).await;
     let rows = page.rooms.into_iter();
@@ -278,8 +271,20 @@ pub(super) async fn members(
 ) -> Result<Json<Envelope<Vec<MemberRow>>>, ApiError> {
     let room = state.rooms.access(room, caller.member).await?;
     let members: Vec<_> = room.members.iter().map(|one| one.member_id).collect();
+    let is_hidden = match room.counterpart(caller.member) {
+        Some(other) => {
+            let members = &state.members;
+            members
+                .are_separated(caller.member, other.member_id)
+                .await?
+        }
+        None => false,
+    };
     // Without an answer the members are shown all the same.
-    let online = state.presence.online(&members).await.ok();
+    let online = match is_hidden {
+        true => None,
+        false => state.presence.online(&members).await.ok(),
+    };
     let online_at = |at: usize| online.as_ref().and_then(|all| all.get(at).copied());
     let profiles = Profiles::of(&state, &members).await;
     let rows = room.members.iter().enumerate();

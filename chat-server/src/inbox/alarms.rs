@@ -59,8 +59,12 @@ impl Inboxes {
     /// # Errors
     /// [`InboxError::Unavailable`].
     pub async fn note_ended(&self, member: MemberId, trade: TradeId) -> Result<(), InboxError> {
+        self.put_end(member, key(trade)).await
+    }
+
+    async fn put_end(&self, member: MemberId, key: Box<str>) -> Result<(), InboxError> {
         let record = NewRecord {
-            key: key(trade),
+            key,
             value: Bytes::new(),
             stamp: END_STAMP,
             rank: 0,
@@ -68,6 +72,15 @@ impl Inboxes {
         };
         let put = self.parts.records.put_record(member, record).await;
         put.map_err(|error| self.unavailable("put_record", &error))
+    }
+
+    /// No booking of the member is running any more.
+    pub(super) async fn forget_running(&self, member: MemberId) -> Result<(), InboxError> {
+        let records = self.parts.records.records(member, PREFIX).await;
+        for record in records.map_err(|error| self.unavailable("records", &error))? {
+            self.put_end(member, record.key).await?;
+        }
+        Ok(())
     }
 
     /// The START bodies of the member's bookings that are running.

@@ -8,10 +8,12 @@
 //! | `notice` | what a notification and an alarm consist of |
 //! | `list` | pages and unread counts |
 //! | `alarms` | starts of booked time whose end has not come |
+//! | `erasing` | what is removed with an account |
 //!
 //! What this module does not do: choose the recipients of events.
 
 mod alarms;
+mod erasing;
 mod list;
 mod notice;
 

@@ -17,7 +17,15 @@ use crate::metrics::ControlKind;
 use crate::store::NewRecord;
 
 /// The key of the record.
-const KEY: &str = "profile";
+pub(super) const KEY: &str = "profile";
+
+/// The key of the record that a closed account has beside or instead of it; it begins with the same
+/// word, so that one read finds both.
+pub(super) const CLOSED_KEY: &str = "profile:closed";
+
+/// What the member of a closed account is called: as the market calls them, in one language, since
+/// names are the same for all readers.
+pub const CLOSED_NAME: &str = "탈퇴한 회원";
 
 /// A name fits into a column of the market's members.
 const NAME_CHARS_MAX: usize = 100;
@@ -43,6 +51,15 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// What others are shown of a closed account.
+    fn closed() -> Self {
+        Self {
+            name: CLOSED_NAME.to_owned(),
+            image_url: None,
+            language: Language::default(),
+        }
+    }
+
     /// The profile within the bounds of a record: a name is cut, a picture's address is left out.
     fn bounded(self) -> Self {
         let image_url = self.image_url.filter(|url| url.len() <= URL_BYTES_MAX);
@@ -56,7 +73,7 @@ impl Profile {
 
 impl Members {
     /// Stores the member's profile as of `at` and publishes the change to all nodes. An older one
-    /// changes nothing.
+    /// changes nothing, and neither does any of a closed account.
     ///
     /// # Errors
     /// [`MemberError::Unavailable`]: the store did not take it, or may have. Again is harmless.
@@ -66,6 +83,9 @@ impl Members {
         profile: Profile,
         at: UnixMillis,
     ) -> Result<(), MemberError> {
+        if self.record(member, CLOSED_KEY).await? {
+            return Ok(());
+        }
         let json = serde_json::to_vec(&profile.bounded());
         let record = NewRecord {
             key: KEY.into(),
@@ -114,12 +134,16 @@ impl Members {
     }
 
     async fn read_profile(&self, member: MemberId) -> Result<Option<Arc<Profile>>, MemberError> {
-        let stored = self.parts.records.record(member, KEY).await;
-        let stored = stored.map_err(|error| self.unavailable("record", &error))?;
-        let Some(stored) = stored else {
+        let stored = self.parts.records.records(member, KEY).await;
+        let stored = stored.map_err(|error| self.unavailable("records", &error))?;
+        let with_key = |key| stored.iter().find(|record| &*record.key == key);
+        if with_key(CLOSED_KEY).is_some() {
+            return Ok(Some(Arc::new(Profile::closed())));
+        }
+        let Some(stored) = with_key(KEY) else {
             return Ok(None);
         };
-        match serde_json::from_slice(&stored) {
+        match serde_json::from_slice(&stored.value) {
             Ok(profile) => Ok(Some(Arc::new(profile))),
             Err(error) => {
                 // Names of rooms serve instead: a list with an old name is better than none.

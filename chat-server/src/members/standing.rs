@@ -12,6 +12,10 @@ use crate::store::{AccountStatus, RECORDS_MAX, Record};
 /// What the keys of ended sessions begin with; the token family follows.
 pub(super) const SESSION_PREFIX: &str = "session:";
 
+/// The key of the record that a closed account has: all its sessions have ended, for good. No token
+/// family has this name, and it is the first of the member's keys with the prefix.
+pub(super) const CLOSED_SESSIONS_KEY: &str = "session:*";
+
 /// How long an ended session is stored: as long as its refresh token, and a day for clocks that
 /// differ and for tokens signed while the end was on its way.
 pub(super) const ENDED_FOR: Duration = REFRESH_LIFETIME.saturating_add(Duration::from_secs(86_400));
@@ -43,6 +47,12 @@ pub(super) fn session_key(sid: &FamilyId) -> String {
 impl Standing {
     pub(super) fn new(member: MemberId, status: AccountStatus, ended: Vec<Record>) -> Self {
         let is_complete = ended.len() < RECORDS_MAX;
+        let mut keys = ended.iter().map(|record| &*record.key);
+        let status = if keys.any(|key| key == CLOSED_SESSIONS_KEY) {
+            AccountStatus::Blocked
+        } else {
+            status
+        };
         let sids = ended.iter().filter_map(|record| {
             let sid = record.key.strip_prefix(SESSION_PREFIX)?;
             Some(Box::from(sid))
@@ -55,7 +65,7 @@ impl Standing {
         }
     }
 
-    /// Whether the account is not blocked.
+    /// Whether the account is neither blocked nor closed.
     pub(super) fn account(&self) -> Result<(), MemberError> {
         match self.status {
             AccountStatus::Good => Ok(()),

@@ -21,12 +21,13 @@ pub(super) const HEAD_READS: [(HeadRead, &str); 3] = [
     (HeadRead::Loss, "loss"),
 ];
 
-pub(super) const CONTROL_KINDS: [(ControlKind, &str); 5] = [
+pub(super) const CONTROL_KINDS: [(ControlKind, &str); 6] = [
     (ControlKind::RoomChanged, "room_changed"),
     (ControlKind::AccountStatusChanged, "account_status_changed"),
     (ControlKind::Disconnect, "disconnect"),
     (ControlKind::SessionRevoked, "session_revoked"),
     (ControlKind::ProfileChanged, "profile_changed"),
+    (ControlKind::SeparationsChanged, "separations_changed"),
 ];
 
 /// A counter with one label of fixed values.
@@ -96,6 +97,8 @@ pub enum ControlKind {
     SessionRevoked,
     /// Read a member's profile anew.
     ProfileChanged,
+    /// Read anew from whom a member is separated.
+    SeparationsChanged,
 }
 
 /// Where a blocked member was refused.

@@ -14,7 +14,7 @@ use shared::clock::{Clock, UnixMillis};
 use shared::ids::{MemberId, RoomId};
 use utoipa::ToSchema;
 
-use super::targets::{PushStoreUnavailable, stamp, store_failed};
+use super::targets::{PushStoreUnavailable, remove_records, stamp, store_failed};
 use crate::aged_cache::AgedCache;
 use crate::metrics::Metrics;
 use crate::store::{NewRecord, RecordStore};
@@ -236,6 +236,20 @@ impl MemberPreferences {
     /// [`PushStoreUnavailable`]: it may have ended. Again is harmless.
     pub async fn unmute(&self, member: MemberId, room: RoomId) -> Result<(), PushStoreUnavailable> {
         self.put(member, mute_key(room), Bytes::new(), None).await
+    }
+
+    /// Removes the member's preferences and mutes.
+    ///
+    /// # Errors
+    /// [`PushStoreUnavailable`]: some may be removed. Again is harmless.
+    pub async fn remove_all(&self, member: MemberId) -> Result<(), PushStoreUnavailable> {
+        let now = self.clock.unix_millis();
+        for prefix in [KEY, MUTE_KEY] {
+            let removed = remove_records(&*self.store, member, prefix, now).await;
+            removed.map_err(|error| store_failed(&self.metrics, "remove_all", &error))?;
+        }
+        self.cache.forget(member).await;
+        Ok(())
     }
 
     async fn put(

@@ -220,6 +220,16 @@ impl Targets {
         put.map_err(|error| self.unavailable("put_record", &error))
     }
 
+    /// The member has no target any more.
+    ///
+    /// # Errors
+    /// [`PushStoreUnavailable`]: some may be removed. Again is harmless.
+    pub async fn remove_all(&self, member: MemberId) -> Result<(), PushStoreUnavailable> {
+        let store = &*self.parts.store;
+        let removed = remove_records(store, member, KEY, self.parts.clock.unix_millis()).await;
+        removed.map_err(|error| self.unavailable("remove_all", &error))
+    }
+
     /// The member's targets, the newest first, at most [`TARGETS_MAX`].
     ///
     /// # Errors
@@ -303,6 +313,26 @@ impl Targets {
     fn unavailable(&self, operation: &'static str, error: &StoreError) -> PushStoreUnavailable {
         store_failed(&self.parts.metrics, operation, error)
     }
+}
+
+/// Removes the member's records whose keys begin so.
+pub(super) async fn remove_records(
+    store: &dyn RecordStore,
+    member: MemberId,
+    prefix: &str,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    for record in store.records(member, prefix).await? {
+        let removal = NewRecord {
+            key: record.key,
+            value: Bytes::new(),
+            stamp: stamp(now),
+            rank: 0,
+            time_to_live: None,
+        };
+        store.put_record(member, removal).await?;
+    }
+    Ok(())
 }
 
 /// Counts and logs a failed request to the store.

@@ -146,12 +146,12 @@ impl Rooms {
         Ok(room)
     }
 
-    async fn tell_of_change(&self, id: RoomId) {
+    pub(super) async fn tell_of_change(&self, id: RoomId) {
         self.forget(id).await;
         self.publish_change(id);
     }
 
-    fn publish_change(&self, id: RoomId) {
+    pub(super) fn publish_change(&self, id: RoomId) {
         self.metrics.control_sent.count(ControlKind::RoomChanged);
         let changed = Control::RoomChanged { room_id: id };
         self.bus.publish_control(changed);

@@ -1,5 +1,7 @@
 //! Presence in rooms: publishes to a member's rooms that the member came online or went offline.
 //!
+//! A room of two of whom one has blocked the other is not shown it.
+//!
 //! It runs beside logins, a few members at a time, and may drop changes: a client that opens a room
 //! reads its members' presence.
 
@@ -12,9 +14,11 @@ use shared::ids::{MemberId, RoomId};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::StoreErrors;
+use super::cache::RoomCache;
+use super::{RoomError, StoreErrors};
 use crate::hub::Hub;
 use crate::log::RoomEvent;
+use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::presence::PresenceChange;
 use crate::store::RoomStore;
@@ -36,6 +40,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub struct PresenceFeed {
     pub(super) store: Arc<dyn RoomStore>,
+    pub(super) cache: RoomCache,
     pub(super) hub: Hub,
     pub(super) metrics: Arc<Metrics>,
     pub(super) errors: StoreErrors,
@@ -43,14 +48,14 @@ pub struct PresenceFeed {
 
 impl PresenceFeed {
     /// Publishes changes to the rooms of their members, in order, until there is no sender.
-    pub async fn follow(&self, changes: mpsc::Receiver<PresenceChange>) {
+    pub async fn follow(&self, changes: mpsc::Receiver<PresenceChange>, members: &Members) {
         let each = stream::unfold(changes, async |mut changes| {
             let change = changes.recv().await?;
             Some((change, changes))
         });
         let read = each.map(async |change| {
             let (member, event) = event(change);
-            (self.rooms_shown(member).await, event)
+            (self.rooms_shown(member, members).await, event)
         });
         let mut read = std::pin::pin!(read.buffered(READS_AT_ONCE));
         let mut published = 0;
@@ -72,17 +77,40 @@ impl PresenceFeed {
     }
 
     /// The member's rooms that are shown a change; `None` while the store does not answer.
-    async fn rooms_shown(&self, member: MemberId) -> Option<Vec<RoomId>> {
-        match self.store.memberships(member).await {
-            Ok(memberships) => {
-                let rooms = memberships.into_iter().map(|membership| membership.room);
-                Some(rooms.take(ROOMS_MAX).collect())
-            }
+    async fn rooms_shown(&self, member: MemberId, members: &Members) -> Option<Vec<RoomId>> {
+        let memberships = match self.store.memberships(member).await {
+            Ok(memberships) => memberships,
             Err(error) => {
                 self.errors.note("memberships", &error);
-                None
+                return None;
             }
+        };
+        let rooms = memberships.into_iter().map(|membership| membership.room);
+        let mut rooms: Vec<RoomId> = rooms.take(ROOMS_MAX).collect();
+        if members.has_separations(member).await.ok()? {
+            let mut shown = Vec::with_capacity(rooms.len());
+            for room in rooms {
+                if self.is_shown(room, member, members).await? {
+                    shown.push(room);
+                }
+            }
+            rooms = shown;
         }
+        Some(rooms)
+    }
+
+    /// Whether the room is shown the member's presence; `None` while the store does not answer.
+    async fn is_shown(&self, room: RoomId, member: MemberId, members: &Members) -> Option<bool> {
+        let room = match self.cache.room(room).await {
+            Ok(room) => room,
+            Err(RoomError::Unknown(_) | RoomError::NotParticipant(_)) => return Some(false),
+            Err(RoomError::Unavailable) => return None,
+        };
+        let Some(other) = room.counterpart(member) else {
+            return Some(true);
+        };
+        let separated = members.are_separated(member, other.member_id).await.ok()?;
+        Some(!separated)
     }
 }
 

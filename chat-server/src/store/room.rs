@@ -33,6 +33,14 @@ impl Room {
             .iter()
             .find(|candidate| candidate.member_id == member)
     }
+
+    /// The other member, where there is one other.
+    #[must_use]
+    pub fn counterpart(&self, member: MemberId) -> Option<&RoomMember> {
+        let others = self.members.iter();
+        let mut others = others.filter(|other| other.member_id != member);
+        others.next().filter(|_| others.next().is_none())
+    }
 }
 
 /// A member of a room.

@@ -123,6 +123,7 @@ enum SentControl {
     Disconnect(u32),
     SessionRevoked(u32),
     ProfileChanged(u32),
+    SeparationsChanged(u32),
 }
 
 /// The same bytes as serde's sequence of numbers, but copied at once.
@@ -187,6 +188,9 @@ pub(super) fn control(node: u64, control: Control) -> Bytes {
         Control::Disconnect { member_id } => SentControl::Disconnect(member_id.get()),
         Control::SessionRevoked { member_id } => SentControl::SessionRevoked(member_id.get()),
         Control::ProfileChanged { member_id } => SentControl::ProfileChanged(member_id.get()),
+        Control::SeparationsChanged { member_id } => {
+            SentControl::SeparationsChanged(member_id.get())
+        }
     };
     small(node, kind::CONTROL, &sent)
 }
@@ -360,6 +364,9 @@ fn read_control(sent: SentControl) -> Option<Control> {
         SentControl::ProfileChanged(id) => Control::ProfileChanged {
             member_id: member(id)?,
         },
+        SentControl::SeparationsChanged(id) => Control::SeparationsChanged {
+            member_id: member(id)?,
+        },
     })
 }
 
@@ -511,6 +518,12 @@ mod tests {
                     member_id: member(7),
                 },
                 "0407",
+            ),
+            (
+                Control::SeparationsChanged {
+                    member_id: member(7),
+                },
+                "0507",
             ),
         ] {
             let golden = format!("0101020304050607080000000003{golden}");

@@ -8,6 +8,7 @@ mod presence;
 mod profiles;
 mod reports;
 mod rooms;
+mod separations;
 mod sessions;
 
 use std::time::Duration;

@@ -181,7 +181,11 @@ async fn every_kind_of_the_golden_file_is_taken() {
     let golden = include_str!("../../../../shared/tests/golden/events.json");
     let golden: Value = serde_json::from_str(golden).unwrap();
     let events = golden["events"].as_array().unwrap();
-    assert_taken(&post(&site, events).await, events.len());
+    // After its end no member reads an inbox.
+    let is_end = |event: &&Value| event["kind"] == "member.closed";
+    let (ends, others): (Vec<_>, Vec<_>) = events.iter().partition(is_end);
+    let [ends, others] = [ends, others].map(|all| all.into_iter().cloned().collect::<Vec<_>>());
+    assert_taken(&post(&site, &others).await, others.len());
     let kinds = |rows: &[Value]| -> Vec<String> {
         rows.iter()
             .map(|row| row["kind"].as_str().unwrap().to_owned())
@@ -198,6 +202,7 @@ async fn every_kind_of_the_golden_file_is_taken() {
         .filter(|kind| !is_silent(kind))
         .collect();
     assert_eq!(buyer, expected);
+    assert_taken(&post(&site, &ends).await, ends.len());
 }
 
 #[tokio::test]

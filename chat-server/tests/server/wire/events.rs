@@ -26,7 +26,7 @@ async fn type_in(raw: &mut Raw, room: u32) {
 }
 
 /// A request to REST that succeeds.
-async fn rest(node: &TestNode, member: i64, method: Method, path: &str) {
+pub(super) async fn rest(node: &TestNode, member: i64, method: Method, path: &str) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client.request(method, format!("http://{}{path}", node.address));
     let request = request.bearer_auth(node.token(member));

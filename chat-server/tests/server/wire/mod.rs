@@ -15,6 +15,7 @@ mod restored;
 mod rows_connect;
 mod rows_frames;
 mod sending;
+mod separated;
 mod start;
 mod stopping;
 mod subscribing;

@@ -1,10 +1,11 @@
-//! Whole nodes on one Redis: a session that ends on one ends on the other, with Redis and without.
+//! Whole nodes on one Redis: a session that ends on one ends on the other, with Redis and without; so do
+//! separations begin.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chat_server::bus::{Bus, BusState};
-use chat_server::members::Profile;
+use chat_server::members::{Profile, Separation};
 use shared::claims::{FamilyId, MemberToken};
 use shared::ids::MemberId;
 use shared::text::Language;
@@ -86,6 +87,46 @@ async fn session_that_ends_on_one_node_ends_on_the_other_with_redis_and_without(
     ends(&mut later).await;
     open.subscribe("s", "/user/queue/errors", &[]).await;
     drop((here, there, later, open));
+    for node in [a, b] {
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_separated_on_one_node_are_refused_on_the_other() {
+    let (site, server) = (Site::new(), Server::start().await);
+    let (a, _) = join(&site, &server).await;
+    let (b, _) = join(&site, &server).await;
+    a.room(1, &[1, 2]).await;
+    let mut client = Client::login(b.address, &b.token(2)).await;
+    client.subscribe("e", "/user/queue/errors", &[]).await;
+    client.say(1, "before", "r").await;
+    let is_receipt = |frame: &stomp::Frame| frame.header("receipt-id") == Some("r");
+    client.until(is_receipt).await;
+    let separated = a.node.services.members.separate(Separation {
+        blocker: one(),
+        blocked: 2_u64.try_into().unwrap(),
+        exists: true,
+        at: a.clock.unix_millis(),
+        number: 1,
+    });
+    separated.await.unwrap();
+    let received = &b.node.services.metrics.control_received;
+    let kind = chat_server::metrics::ControlKind::SeparationsChanged;
+    eventually("both messages have arrived", || received.get(kind) == 2).await;
+    // The second message is counted before it is carried out.
+    let refused = async {
+        loop {
+            client.say(1, "after", "r").await;
+            let answer = client.frame().await;
+            if answer.command() == stomp::Command::Message {
+                break crate::support::client::json(&answer);
+            }
+        }
+    };
+    let refused = tokio::time::timeout(crate::redis::server::PATIENCE, refused).await;
+    assert_eq!(refused.unwrap()["code"], 8011);
+    drop(client);
     for node in [a, b] {
         node.stop().await;
     }
