@@ -5,9 +5,10 @@
     reason = "utoipa's macro writes the path of a type of parameters in full"
 )]
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use shared::money::{Units, Won};
@@ -19,8 +20,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::export::Export;
-use super::{Account, AccountError, Info};
+use super::{Account, AccountError, CloseError, InUse, Info};
 use crate::auth::{Caller, InfoCaller};
+use crate::http::ResponseContext;
 
 /// Bound of a picture URL, in bytes.
 const URL_BYTES_MAX: usize = 2_048;
@@ -35,6 +37,7 @@ pub fn routes(account: Account) -> OpenApiRouter {
         .routes(routes!(sold_data))
         .routes(routes!(profile_image))
         .routes(routes!(export))
+        .routes(routes!(close))
         .with_state(account)
 }
 
@@ -249,6 +252,46 @@ async fn export(
     caller: Caller,
 ) -> Result<Json<Envelope<Export>>, ApiError> {
     Ok(success(account.export(caller.member).await?))
+}
+
+/// Closes the caller's account for ever.
+///
+/// Personal data is removed, active offers are deleted, all sessions end. The books, trades and reviews stay, under a
+/// neutral name. The same person gets a new account at the next login. Refused while there is cash, a debt, a charge or
+/// refund in progress, or booked time that has not ended, and for the last administrator; `data.reasons` names each:
+/// `CASH`, `DEBT`, `CHARGE`, `REFUND`, `BOOKING`, `ADMIN`.
+#[utoipa::path(
+    delete, path = "/api/members/me", tag = "members", security(("access" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "OK. The cookies are removed.", body = Done),
+        (status = 409, description = "The account is in use (2015).", body = ErrorBody),
+    ),
+)]
+async fn close(
+    State(account): State<Account>,
+    Extension(response_context): Extension<ResponseContext>,
+    caller: Caller,
+) -> Result<Json<Done>, ApiError> {
+    account.close(caller.member).await?;
+    // After those of a session that was renewed with this request.
+    for cookie in account.cookies.clear() {
+        response_context.set_cookie(cookie);
+    }
+    Ok(done())
+}
+
+impl From<CloseError> for ApiError {
+    fn from(error: CloseError) -> Self {
+        match error {
+            CloseError::InUse(reasons) => {
+                let names: Vec<_> = reasons.into_iter().map(InUse::name).collect();
+                Self::from(ErrorCode::AccountInUse).with_data(json!({ "reasons": names }))
+            }
+            CloseError::Closed => ErrorCode::TokenInvalid.into(),
+            CloseError::Moved => ErrorCode::Unavailable.into(),
+            CloseError::Db(error) => error.into(),
+        }
+    }
 }
 
 impl From<AccountError> for ApiError {

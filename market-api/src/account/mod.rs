@@ -1,9 +1,10 @@
 //! Pages about a member that join several domains: the public profile with its numbers, the month's data,
-//! the rest of a plan, the profile picture, and the data export.
+//! the rest of a plan, the profile picture, the data export, and the end of the account.
 //!
 //! Ranks above the domains that it reads, so that these do not depend on one another. It owns no table:
 //! changes go through the owners' functions.
 
+mod close;
 mod export;
 mod http;
 mod repo;
@@ -12,10 +13,12 @@ use shared::clock::UnixMillis;
 use shared::ids::MemberId;
 use shared::money::{Units, Won};
 
+use crate::auth::CookieSettings;
 use crate::db::{Db, DbError};
 use crate::images::{Images, UseError};
 use crate::members::Members;
 
+pub use close::{CloseError, InUse};
 pub use http::routes;
 
 /// The public profile of a member.
@@ -78,16 +81,18 @@ pub struct Account {
     db: Db,
     members: Members,
     images: Images,
+    cookies: CookieSettings,
 }
 
 impl Account {
-    /// Pages over the accounts in this database.
+    /// Pages over the accounts in this database. `cookies` are those of a session, deleted with the account.
     #[must_use]
-    pub fn new(db: Db, members: Members, images: Images) -> Self {
+    pub fn new(db: Db, members: Members, images: Images, cookies: CookieSettings) -> Self {
         Self {
             db,
             members,
             images,
+            cookies,
         }
     }
 

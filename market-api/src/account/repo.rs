@@ -9,7 +9,7 @@ use sqlx::{Row as _, query};
 
 use super::{Info, MonthOfData, PlanBalance};
 use crate::db::row::{Column as _, column};
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, Tx};
 
 pub(super) async fn info(db: &Db, member: MemberId) -> Result<Option<Info>, DbError> {
     let mut connection = db.read().await?;
@@ -96,5 +96,45 @@ fn read_plan(row: &AnyRow) -> Result<PlanBalance, sqlx::Error> {
         providing: column(row, "providing")?,
         current,
         monthly_price: column(row, "monthly_price")?,
+    })
+}
+
+/// Business of a member that has no end yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OpenBusiness {
+    /// A charge may still be captured, or captured money is in suspense.
+    pub(super) charges: bool,
+    pub(super) refunds: bool,
+    /// Booked time has not ended, as buyer or seller.
+    pub(super) bookings: bool,
+}
+
+/// What keeps an account open. Orders that were never sent to the gateway do not count.
+pub(super) async fn open_business(
+    tx: &mut Tx<'_>,
+    member: MemberId,
+) -> Result<OpenBusiness, sqlx::Error> {
+    let now = tx.now().get();
+    let row = query(
+        "select \
+         (select count(*) from charge where member_id = $1 \
+          and state in ('CONFIRMING', 'UNKNOWN', 'WAITING')) \
+         + (select count(*) from suspense_payment s join charge c \
+          on c.id = s.charge_id or c.order_id = s.order_id \
+          where s.canceled < s.captured and c.member_id = $1) as charges, \
+         (select count(*) from refund where member_id = $1 and state = 'OPEN') as refunds, \
+         (select count(*) from booking where buyer_id = $1 and ends_at > $2) \
+         + (select count(*) from booking b join product p on p.id = b.product_id \
+          where p.member_id = $1 and b.ends_at > $2) as bookings",
+    )
+    .bind(i64::from(member))
+    .bind(now)
+    .fetch_one(tx.connection())
+    .await?;
+    let is_any = |name| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(name)? > 0);
+    Ok(OpenBusiness {
+        charges: is_any("charges")?,
+        refunds: is_any("refunds")?,
+        bookings: is_any("bookings")?,
     })
 }

@@ -26,6 +26,7 @@ impl Market {
                 db.clone(),
                 self.members.clone(),
                 self.images.clone(),
+                self.auth.cookies().clone(),
             )))
             .merge(cash::routes(Cash::new(db.clone())))
             .merge(images::routes(self.images.clone()))

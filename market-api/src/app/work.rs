@@ -9,7 +9,8 @@ use shared::drain::Drain;
 use crate::cash::Cash;
 use crate::chats::Chats;
 use crate::db::{Abort, Db, DbError, WriteError};
-use crate::images::Images;
+// Its job is separate, so that an unreachable object store stops only this one.
+use crate::images::{Images, SWEEPING};
 use crate::login;
 use crate::metrics::Metrics;
 use crate::payments::Payments;
@@ -19,10 +20,6 @@ use crate::{auth, bookings, idempotency, payments};
 
 /// The job that deletes expired rows.
 const HOUSEKEEPING: &str = "housekeeping";
-
-/// The job that deletes uploaded files that no offer uses. Separate, so that an unreachable object store
-/// stops only this job.
-const SWEEPING: &str = "unused-images";
 
 /// The job that resends chat rooms whose names, pictures or hours have changed.
 const CHAT_ROOMS: &str = "chat-rooms";

@@ -25,7 +25,8 @@ impl CookieSettings {
 
     /// `Set-Cookie` values that delete both cookies, with and without the domain: a browser stores these
     /// separately, and host-only cookies remain from before the site had a domain.
-    pub(super) fn clear(&self) -> Vec<HeaderValue> {
+    #[must_use]
+    pub fn clear(&self) -> Vec<HeaderValue> {
         let of_domain = self.domain.as_deref().map(Some);
         let domains = of_domain.into_iter().chain([None]);
         let both = [MemberToken::Access, MemberToken::Refresh];

@@ -24,7 +24,8 @@ pub use books::{Account, JournalId, JournalKind, Posting, credit_in, open_balanc
 pub use http::routes;
 pub use repo::{lock_in, open_in};
 pub use wallet::{
-    Bucket, CashShort, Payment, Taken, add_in, pay_in, refund_in, return_in, reverse_in,
+    Bucket, CashShort, Payment, Standing, Taken, add_in, pay_in, refund_in, return_in, reverse_in,
+    settle_in,
 };
 
 /// Members' cash. Clones share one state.

@@ -186,6 +186,30 @@ impl Buckets {
     }
 }
 
+/// What a member has and owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Won in both buckets.
+    pub cash: Won,
+    /// Won owed after reversals.
+    pub owed: Won,
+}
+
+/// Locks a member's wallet, folds the sales into it, and returns what it holds then: nothing can change that until
+/// the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn settle_in(tx: &mut Tx<'_>, member: MemberId) -> Result<Standing, sqlx::Error> {
+    let buckets = lock_and_fold_in(tx, member).await?;
+    store(tx, member, buckets).await?;
+    let cash = buckets.charged.checked_add(buckets.earned);
+    Ok(Standing {
+        cash: cash.ok_or_else(overflow)?,
+        owed: buckets.owed,
+    })
+}
+
 /// Folds a member's sales into the wallet.
 ///
 /// # Errors

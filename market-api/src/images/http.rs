@@ -72,6 +72,7 @@ impl From<PlaceError> for ApiError {
         match error {
             PlaceError::Format => ErrorCode::ImageFormat.into(),
             PlaceError::Count => ErrorCode::InvalidParameter.into(),
+            PlaceError::Closed => ErrorCode::TokenInvalid.into(),
             PlaceError::TooMany => ErrorCode::TooManyRequests.into(),
             PlaceError::Db(error) => error.into(),
         }

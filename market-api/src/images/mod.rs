@@ -7,8 +7,9 @@
 //!
 //! ```text
 //! uploads/… ─► checked ─► exactly the checked file is copied to images/… ─► public
-//! OPEN ─► USED (checked and copied; never removed)
+//! OPEN ─► USED (checked and copied; removed with the account only)
 //!   └───► DOOMED (a day old; cannot be used any more) ─► files removed ─► row deleted
+//!            ▲ also the files of a closed account, except pictures of spots that were bought
 //! ```
 //!
 //! What this module does not do: remove a published picture that is no longer displayed, or prevent a second
@@ -39,6 +40,7 @@ pub use http::routes;
 use key::extension;
 pub use key::{InvalidKey, Key};
 use repo::Use;
+pub use repo::doom_all_of_in;
 pub use sniff::{Format, HEAD_BYTES};
 
 /// Lifetime of an upload URL.
@@ -55,6 +57,9 @@ const OPEN_MAX: i64 = 60;
 
 /// Age at which an unused upload is removed: filling in a form takes less than a day.
 const UNUSED_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// The scheduled job that sweeps.
+pub const SWEEPING: &str = "unused-images";
 
 /// Bound of files removed per sweep.
 const SWEEP_MAX: i64 = 100;
@@ -140,6 +145,9 @@ pub enum PlaceError {
     /// The member has too many unused slots.
     #[error("too many uploads at a time")]
     TooMany,
+    /// The account was closed meanwhile.
+    #[error("the account is closed")]
+    Closed,
     /// The database's.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -227,6 +235,9 @@ impl Images {
         let noted = self.db.write((member, keys), |(member, keys), tx| {
             Box::pin(async move {
                 members::lock_in(tx, *member).await?;
+                if !members::is_open_in(tx, *member).await? {
+                    return Err(Abort::Refused(PlaceError::Closed));
+                }
                 let open = repo::count_open(tx, *member).await?;
                 let wanted = i64::try_from(keys.len()).unwrap_or(i64::MAX);
                 if open.saturating_add(wanted) > OPEN_MAX {

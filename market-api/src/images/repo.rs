@@ -4,8 +4,9 @@ use shared::clock::UnixMillis;
 use shared::ids::MemberId;
 use sqlx::{Row as _, query};
 
-use super::{InvalidKey, Key, UPLOAD_TIME};
+use super::{InvalidKey, Key, SWEEPING, UNUSED_MAX, UPLOAD_TIME};
 use crate::db::{Db, DbError, Tx};
+use crate::schedule;
 
 /// The number of unused upload slots of a member.
 pub(super) async fn count_open(tx: &mut Tx<'_>, member: MemberId) -> Result<i64, sqlx::Error> {
@@ -89,6 +90,28 @@ pub(super) async fn doom(
         key.map_err(|error| sqlx::Error::Decode(error.into()))
     };
     rows.iter().map(|row| key(row.try_get(0)?)).collect()
+}
+
+/// Dooms the files of a closed account, except the pictures of spots that were bought, which the buyers' histories
+/// show. The next sweep removes them; those whose upload URL is still valid, the first one after its end.
+///
+/// # Errors
+/// The database's.
+pub async fn doom_all_of_in(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Error> {
+    let unused = i64::try_from(UNUSED_MAX.as_millis()).unwrap_or(i64::MAX);
+    // A sweep takes what expired longer ago than that. A public URL ends like its key, which begins with `images/`.
+    query(
+        "update upload set state = 'DOOMED', expires_at = expires_at - $2 \
+         where member_id = $1 and state <> 'DOOMED' and not exists (select 1 from product p \
+         join product_image i on i.product_id = p.id join trade_detail d on d.product_id = p.id \
+         where p.member_id = $1 and i.url like '%/' || substr(upload.key, 8))",
+    )
+    .bind(i64::from(member))
+    .bind(unused)
+    .execute(tx.connection())
+    .await?;
+    let now = tx.now();
+    schedule::put(tx, SWEEPING, "", now, "").await
 }
 
 pub(super) async fn forget(tx: &mut Tx<'_>, key: &Key) -> Result<(), sqlx::Error> {

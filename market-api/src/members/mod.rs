@@ -2,6 +2,7 @@
 //!
 //! What this module does not do: log members in (`login`), hold their cash (`cash`) or plans (`plans`).
 
+mod close;
 mod http;
 mod provider;
 mod repo;
@@ -15,13 +16,14 @@ use shared::text::Language;
 
 use crate::cache::{ListCache, Namespace};
 use crate::cash;
-use crate::db::{Abort, Db, DbError, Tx, WriteError};
+use crate::db::{Abort, Db, DbError, Tx, WriteError, defect};
 use crate::outbox::{self, NewEvent};
 use crate::plans::{self, Plan};
 
+pub use close::{CLOSED_NAME, Closing, close_in, is_open_in, lock_to_close_in};
 pub use http::routes;
 pub use provider::Provider;
-pub use repo::{exists_in, is_open_in, lock_in, lock_rating_in, lock_shared_in, set_status_in};
+pub use repo::{exists_in, lock_in, lock_rating_in, lock_shared_in, set_status_in};
 
 /// The status of a member's account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,9 @@ pub const fn mean_rate(sum: i64, count: i64) -> i64 {
     }
     (sum * 100 + count / 2) / count
 }
+
+/// Attempts of a login to find or create the member while the account is being closed.
+const WELCOME_TRIES_MAX: u32 = 3;
 
 /// A person's profile at a login provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,22 +116,20 @@ impl Members {
         let plan = Plan::random(&mut rand::rng());
         let welcomed = self.db.write((profile, plan), |(profile, plan), tx| {
             Box::pin(async move {
-                if let Some(member) = repo::insert_member(tx, profile).await? {
-                    cash::open_in(tx, member).await?;
-                    plans::insert_in(tx, member, plan).await?;
-                    let updated = MemberUpdated {
-                        name: profile.name.clone(),
-                        image_url: profile.image_url.clone(),
-                        language: Some(Language::default()),
-                    };
-                    append_updated(tx, member, updated).await?;
-                    return Ok((member, Role::NewMember));
+                for _ in 0..WELCOME_TRIES_MAX {
+                    if let Some(member) = repo::insert_member(tx, profile).await? {
+                        welcome_in(tx, member, profile, plan).await?;
+                        return Ok((member, Role::NewMember));
+                    }
+                    let known = repo::update_from_profile(tx, profile).await?;
+                    // Without one, the account was closed between the statements: the person is a new member.
+                    let Some(known) = known else { continue };
+                    if known.is_blocked {
+                        return Err(Abort::Refused(MemberError::Blocked));
+                    }
+                    return Ok((known.member, known.role));
                 }
-                let known = repo::update_from_profile(tx, profile).await?;
-                if known.is_blocked {
-                    return Err(Abort::Refused(MemberError::Blocked));
-                }
-                Ok((known.member, known.role))
+                Err(defect("the account of a profile closes again and again".to_owned()).into())
             })
         });
         welcomed.await.map_err(WriteError::into_domain)
@@ -159,15 +162,16 @@ impl Members {
         Ok(changed.await?)
     }
 
-    /// Sets the language of error texts and notifications.
+    /// Sets the language of error texts and notifications. No effect on a closed account.
     ///
     /// # Errors
     /// The database's.
     pub async fn set_language(&self, member: MemberId, language: Language) -> Result<(), DbError> {
         let changed = self.db.write((member, language), |(member, language), tx| {
             Box::pin(async move {
-                let updated = repo::set_language(tx, *member, *language).await?;
-                append_updated(tx, *member, updated).await?;
+                if let Some(updated) = repo::set_language(tx, *member, *language).await? {
+                    append_updated(tx, *member, updated).await?;
+                }
                 Ok::<_, Abort<Infallible>>(())
             })
         });
@@ -211,7 +215,8 @@ impl Members {
         self.cache.change(write).await
     }
 
-    /// Changes the profile picture and invalidates the lists that display it. `images` has checked the URL.
+    /// Changes the profile picture and invalidates the lists that display it. `images` has checked the URL. No
+    /// effect on a closed account.
     ///
     /// # Errors
     /// The database's.
@@ -224,8 +229,9 @@ impl Members {
         let write = async move {
             let changed = db.write((member, image_url), |(member, image_url), tx| {
                 Box::pin(async move {
-                    let updated = repo::set_image(tx, *member, image_url).await?;
-                    append_updated(tx, *member, updated).await?;
+                    if let Some(updated) = repo::set_image(tx, *member, image_url).await? {
+                        append_updated(tx, *member, updated).await?;
+                    }
                     Ok::<_, Abort<Infallible>>(())
                 })
             });
@@ -233,6 +239,23 @@ impl Members {
         };
         Ok(self.cache.change(write).await?)
     }
+}
+
+/// What a new member gets: an empty wallet, a plan, an event.
+async fn welcome_in(
+    tx: &mut Tx<'_>,
+    member: MemberId,
+    profile: &Profile,
+    plan: &Plan,
+) -> Result<(), sqlx::Error> {
+    cash::open_in(tx, member).await?;
+    plans::insert_in(tx, member, plan).await?;
+    let updated = MemberUpdated {
+        name: profile.name.clone(),
+        image_url: profile.image_url.clone(),
+        language: Some(Language::default()),
+    };
+    append_updated(tx, member, updated).await
 }
 
 /// Reports a new member, or one whose name, picture or language has changed.

@@ -59,11 +59,12 @@ pub(super) async fn known_as(
     Ok(Some((read_known(&row)?, row.try_get("email")?)))
 }
 
-/// Updates the e-mail address from the profile; name and picture are the member's own after the first login.
+/// Updates the e-mail address from the profile; name and picture are the member's own after the first login. `None`
+/// if no member has the profile's key.
 pub(super) async fn update_from_profile(
     tx: &mut Tx<'_>,
     profile: &Profile,
-) -> Result<Known, sqlx::Error> {
+) -> Result<Option<Known>, sqlx::Error> {
     let now = tx.now().get();
     let row = query(
         "update member set email = $3, updated_at = $4 \
@@ -73,10 +74,12 @@ pub(super) async fn update_from_profile(
     .bind(profile.provider_id.as_str())
     .bind(profile.email.as_deref())
     .bind(now)
-    .fetch_one(tx.connection())
+    .fetch_optional(tx.connection())
     .await?;
-    let known = read_known(&row)?;
-    note_update(tx, known.member);
+    let known = row.as_ref().map(read_known).transpose()?;
+    if let Some(known) = &known {
+        note_update(tx, known.member);
+    }
     Ok(known)
 }
 
@@ -134,19 +137,7 @@ pub async fn set_status_in(
     Ok(done.rows_affected() == 1)
 }
 
-/// True if the member exists and has not closed the account.
-///
-/// # Errors
-/// The database's.
-pub async fn is_open_in(tx: &mut Tx<'_>, member: MemberId) -> Result<bool, sqlx::Error> {
-    let row = query("select 1 from member where id = $1 and closed_at is null")
-        .bind(i64::from(member))
-        .fetch_optional(tx.connection())
-        .await?;
-    Ok(row.is_some())
-}
-
-/// True if the member exists.
+/// True if the member exists, also as a closed account.
 ///
 /// # Errors
 /// The database's.
@@ -223,44 +214,44 @@ pub(super) async fn become_member(tx: &mut Tx<'_>, member: MemberId) -> Result<(
     Ok(())
 }
 
-/// Sets the language; returns what the domain event carries.
+/// Sets the language; returns what the domain event carries, `None` for a closed account.
 pub(super) async fn set_language(
     tx: &mut Tx<'_>,
     member: MemberId,
     language: Language,
-) -> Result<MemberUpdated, sqlx::Error> {
+) -> Result<Option<MemberUpdated>, sqlx::Error> {
     note_update(tx, member);
     let now = tx.now().get();
     let row = query(
         "update member set language = $2, updated_at = $3 where id = $1 \
-         returning name, image_url, language",
+         and closed_at is null returning name, image_url, language",
     )
     .bind(i64::from(member))
     .bind(language.as_str())
     .bind(now)
-    .fetch_one(tx.connection())
+    .fetch_optional(tx.connection())
     .await?;
-    read_updated(&row)
+    row.as_ref().map(read_updated).transpose()
 }
 
-/// Sets the picture; returns what the domain event carries.
+/// Sets the picture; returns what the domain event carries, `None` for a closed account.
 pub(super) async fn set_image(
     tx: &mut Tx<'_>,
     member: MemberId,
     image_url: &str,
-) -> Result<MemberUpdated, sqlx::Error> {
+) -> Result<Option<MemberUpdated>, sqlx::Error> {
     note_update(tx, member);
     let now = tx.now().get();
     let row = query(
         "update member set image_url = $2, updated_at = $3 where id = $1 \
-         returning name, image_url, language",
+         and closed_at is null returning name, image_url, language",
     )
     .bind(i64::from(member))
     .bind(image_url)
     .bind(now)
-    .fetch_one(tx.connection())
+    .fetch_optional(tx.connection())
     .await?;
-    read_updated(&row)
+    row.as_ref().map(read_updated).transpose()
 }
 
 fn read_updated(row: &AnyRow) -> Result<MemberUpdated, sqlx::Error> {

@@ -11,6 +11,7 @@
 
 mod dead;
 mod lease;
+mod redact;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use crate::db::{Lock, LockMode, Tx};
 
 pub use dead::{DEAD_LISTED_MAX, DeadEvent, ResendError, dead_events, resend, resend_all};
 pub use lease::{LeaseRecord, read_lease, replace_lease};
+pub use redact::redact_in;
 pub use rows::{Backlog, OutboxRow, backlog, delete_sent, mark_dead, next_batch};
 
 /// An event to append.

@@ -1,4 +1,5 @@
-//! Captured money that matches nothing: another amount than the order's, or an order that is not in the books.
+//! Captured money that matches nothing: another amount than the order's, an order that is not in the books, or one
+//! whose member has closed the account.
 //!
 //! With a charge, it is given back under one idempotency key. Without, it is only held and reported: the order may
 //! be another environment's.
@@ -18,7 +19,7 @@ use crate::gateway::{
 };
 
 /// The reason of a cancel, as the gateway shows it.
-const REASON: &str = "The amount differs from the order's";
+const REASON: &str = "Not credited: another amount than the order's, or the account is closed";
 
 /// A payment in suspense.
 #[derive(Clone, Debug)]

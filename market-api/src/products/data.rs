@@ -56,6 +56,9 @@ pub(super) async fn offer_in(offer: &NewData, tx: &mut Tx<'_>) -> TxResult<Produ
         terms: offer.terms(),
         seller_rate: members::lock_rating_in(tx, member).await?,
     };
+    if !members::is_open_in(tx, member).await? {
+        return refuse(OfferError::AccountClosed);
+    }
     Ok(repo::insert_data(tx, &row).await?)
 }
 

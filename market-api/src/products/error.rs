@@ -53,6 +53,9 @@ pub enum OfferError {
     /// Listed and sold this month would exceed what may be sold.
     #[error("more than may be sold in a month")]
     SellLimit,
+    /// The seller's account was closed meanwhile.
+    #[error("the seller's account is closed")]
+    AccountClosed,
     /// The plan has less data left.
     #[error("more than the plan has left")]
     PlanShort,

@@ -8,6 +8,7 @@ use market_api::ops::admin_document;
 use serde_json::{Value, json};
 
 use crate::chats::ChatPort;
+use crate::closing;
 use crate::on_both;
 use crate::payments::{self, CHARGE};
 use crate::products;
@@ -83,6 +84,8 @@ pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
     routes.extend(reports::routes());
     routes.extend(payments::routes());
     routes.extend(trades::with_offers(products::routes()));
+    // Near the end, because it may close the account.
+    routes.push((Method::DELETE, "/api/members/me", None));
     // Last, because it ends the session.
     routes.push((post, "/api/auth/logout", None));
     routes
@@ -105,6 +108,7 @@ async fn every_documented_answer_is_given_and_no_other(on: On) {
     let payer = site.log_in("kakao", 1).await;
     payments::answers(&site, &payer, &blocked).await;
     picture(&site).await;
+    closing::answers(&site).await;
     open_routes(&site).await;
     as_crowd(&site, &admin).await;
     without_database(&site, &admin).await;
@@ -150,7 +154,7 @@ async fn as_people(site: &Site, admin: &Cookies, blocked: &Cookies) {
         ask().by(blocked).send().await.is(403, 2012);
         let answer = ask().by(admin).send().await;
         assert!(
-            answer.status < 300 || [3013, 4000, 4002, 5007, 8000].contains(&answer.code()),
+            answer.status < 300 || [2015, 3013, 4000, 4002, 5007, 8000].contains(&answer.code()),
             "{path}: {answer:?}"
         );
         if body.is_some() {

@@ -12,6 +12,7 @@ mod support;
 mod blocks;
 mod buyers;
 mod chats;
+mod closing;
 mod contract;
 mod crowd;
 #[cfg(target_os = "linux")]

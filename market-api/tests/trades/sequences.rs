@@ -59,7 +59,9 @@ fn refused_offer(error: OfferError) -> Result<Refusal, DbError> {
         OfferError::SellLimit => Refusal::SellLimit,
         OfferError::PlanShort => Refusal::PlanShort,
         OfferError::Db(error) => return Err(error),
-        OfferError::Unknown | OfferError::NotOfKind(_) => panic!("{error:?}"),
+        OfferError::Unknown | OfferError::NotOfKind(_) | OfferError::AccountClosed => {
+            panic!("{error:?}")
+        }
     })
 }
 

@@ -14,7 +14,7 @@ use crate::payments::charge::repo::{self, Progress};
 use crate::payments::charge::{Applied, Charge, ChargeId, ChargeState, Evidence, retry};
 use crate::payments::refund::cancels::apply_cancels_in;
 use crate::payments::{Payments, suspense};
-use crate::trades;
+use crate::{members, trades};
 
 /// The gateway has forgotten a payment that nobody confirmed within its 30 minutes; five to spare.
 const FORGOTTEN: Duration = Duration::from_secs(35 * 60);
@@ -137,6 +137,18 @@ async fn of_capture(
         return mismatch(tx, charge, payment).await;
     }
     let is_credited = charge.state == ChargeState::Captured;
+    if !is_credited && !can_be_credited(tx, charge).await? {
+        suspense::hold_in(tx, Some(charge.id), payment).await?;
+        set(
+            tx,
+            charge,
+            ChargeState::Mismatch,
+            Some("ACCOUNT_CLOSED"),
+            false,
+        )
+        .await?;
+        return Ok(done(ChargeState::Mismatch));
+    }
     if is_credited && charge.key.as_ref() != Some(&payment.key) {
         // A second payment of the order, which nothing of ours confirmed.
         suspense::hold_in(tx, None, payment).await?;
@@ -165,6 +177,13 @@ async fn of_capture(
         check_at: applied.retry_at,
         ..done(ChargeState::Captured)
     })
+}
+
+/// False if the member has closed the account: the money is given back. The lock orders this and the closing, which
+/// is refused while a charge is open or cash is left.
+async fn can_be_credited(tx: &mut Tx<'_>, charge: &Charge) -> Result<bool, sqlx::Error> {
+    cash::lock_in(tx, charge.member).await?;
+    members::is_open_in(tx, charge.member).await
 }
 
 /// Credits the member: trade, wallet, journal. Returns the event to append.

@@ -8,8 +8,10 @@ use tokio::time::{sleep, timeout};
 
 use super::apply::apply;
 use super::{ChargeAnswer, ChargeError, ChargeOrder};
+use crate::cash;
 use crate::db::{Abort, DbError, Tx, WriteError};
 use crate::gateway::{ConfirmRequest, Gateway, IdempotencyKey, OrderId};
+use crate::members;
 use crate::payments::Payments;
 use crate::payments::charge::{Charge, ChargeId, ChargeState, Evidence, repo};
 
@@ -166,6 +168,11 @@ async fn begin_in(order: &ChargeOrder, tx: &mut Tx<'_>) -> Result<Begun, Abort<C
     }
     let lease = tx.now().saturating_add(TAKE_OVER);
     if repo::begin(tx, charge.id, &order.key, order.amount, lease).await? {
+        // An account closes under the wallet's lock: either it sees this charge, or this sees it closed.
+        cash::lock_in(tx, order.member).await?;
+        if !members::is_open_in(tx, order.member).await? {
+            return Err(Abort::Refused(ChargeError::Declined));
+        }
         return Ok(Begun::Now {
             id: charge.id,
             lease,

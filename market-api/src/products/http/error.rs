@@ -30,6 +30,7 @@ impl From<OfferError> for ApiError {
             OfferError::NoPlan => ErrorCode::PlanUnknown,
             OfferError::SellLimit => ErrorCode::SellLimit,
             OfferError::PlanShort => ErrorCode::PlanShort,
+            OfferError::AccountClosed => ErrorCode::TokenInvalid,
             OfferError::Db(error) => return error.into(),
         })
     }

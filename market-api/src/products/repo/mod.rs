@@ -1,5 +1,6 @@
 //! The offers' SQL, one statement per function.
 
+pub(super) mod close;
 mod list;
 mod near;
 mod read;
