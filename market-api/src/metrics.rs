@@ -35,7 +35,7 @@ pub struct Metrics {
     /// Refresh tokens reused after their rotation: theft, or a broken client.
     pub refresh_reuses: IntCounter,
     /// Pages of lists by source: cache, database, shared (another request's look-up), bypass (the database,
-    /// while the cache is unavailable).
+    /// while the cache is unavailable), separated (read again for a reader who must not see all of it).
     pub list_pages: IntCounterVec,
     /// Database look-ups of a page, or of the spots near a cell.
     pub list_queries: IntCounter,

@@ -26,6 +26,7 @@ use shared::clock::UnixMillis;
 use shared::ids::{MemberId, ProductId, RoomId};
 use tokio::time::{sleep, timeout};
 
+use crate::blocks;
 use crate::db::{Abort, Db, DbError, Tx, WriteError};
 use crate::members;
 use crate::metrics::Metrics;
@@ -63,7 +64,7 @@ pub enum OpenError {
     /// No such product.
     #[error("no such product")]
     ProductUnknown,
-    /// The offer was deleted or has expired, or its seller is blocked.
+    /// The offer was deleted or has expired, its seller is blocked, or one of the two blocks the other.
     #[error("the product is no longer available")]
     ProductUnavailable,
     /// The buyer is the seller.
@@ -290,7 +291,8 @@ async fn place_in(
     let Some(offer) = repo::offer(tx, product, buyer).await? else {
         return Err(Abort::Refused(OpenError::ProductUnknown));
     };
-    check(&offer, tx.now()).map_err(Abort::Refused)?;
+    let is_separated = blocks::is_separated(tx, offer.seller(), buyer).await?;
+    check(&offer, is_separated, tx.now()).map_err(Abort::Refused)?;
     let place = match repo::place(tx, product, buyer).await? {
         Some(place) => place,
         None => {
@@ -301,9 +303,9 @@ async fn place_in(
     Ok(Wanted { place, offer })
 }
 
-/// Checks that this buyer may open a room: the offer is active or sold out and not their own, and neither
-/// party is blocked.
-fn check(offer: &Offer, now: UnixMillis) -> Result<(), OpenError> {
+/// Checks that this buyer may open a room: the offer is active or sold out and not their own, neither party's
+/// account is blocked, and neither blocks the other.
+fn check(offer: &Offer, is_separated: bool, now: UnixMillis) -> Result<(), OpenError> {
     let expired = offer.expires_at.is_some_and(|at| at <= now);
     let is_shown = match offer.state {
         State::SoldOut => true,
@@ -314,7 +316,7 @@ fn check(offer: &Offer, now: UnixMillis) -> Result<(), OpenError> {
         Err(OpenError::BuyerBlocked)
     } else if offer.is_own() {
         Err(OpenError::OwnProduct)
-    } else if !is_shown || offer.is_seller_blocked {
+    } else if !is_shown || offer.is_seller_blocked || is_separated {
         Err(OpenError::ProductUnavailable)
     } else {
         Ok(())

@@ -217,6 +217,11 @@ impl Offer {
         })
     }
 
+    /// The member who sells.
+    pub(super) fn seller(&self) -> MemberId {
+        self.seller.id
+    }
+
     /// True if the buyer is the seller.
     pub(super) fn is_own(&self) -> bool {
         self.seller.id == self.buyer.id

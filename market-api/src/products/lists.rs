@@ -4,6 +4,9 @@
 //! returned. Otherwise the key contains the dependency, and the value an expiry: a page filtered by "open"
 //! expires with its minute, a page of mobile data with its month, and a page by distance belongs to one member
 //! at one location. A value is used only before its expiry and under the current version of its namespace.
+//!
+//! Cached pages leave out blocked accounts only. A page with an offer of a member who is separated from the reader
+//! (`blocks`) is read again for this reader.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +22,7 @@ use super::repo::{self, Range};
 use super::rows::{Batch, ListedOffer, OfferPage, OfferRow, SpotRow};
 use super::sort::{Cursor, Filter, ListOrder, Sort, SortKey};
 use super::{Kind, ListError, Position};
+use crate::blocks::{Blocks, Separated};
 use crate::cache::{Joined, ListCache, Seen, SingleFlight};
 use crate::db::{Db, DbError};
 use crate::metrics::Metrics;
@@ -76,6 +80,7 @@ type Work = BoxFuture<'static, Result<Batch, ListError>>;
 #[derive(Clone, Debug)]
 pub struct Lists {
     db: Db,
+    blocks: Blocks,
     cache: ListCache,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -83,7 +88,7 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// Lists of `db`, cached in `cache`. Look-ups run in `drain` and continue when their request is cancelled.
+    /// Lists of `db`, cached in `cache`. Look-ups run in `drain`, also after their request is cancelled.
     pub(super) fn new(
         db: Db,
         cache: ListCache,
@@ -92,6 +97,7 @@ impl Lists {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
+            blocks: Blocks::new(db.clone(), cache.clone(), drain.clone()),
             single_flight: SingleFlight::new(drain),
             db,
             cache,
@@ -100,7 +106,7 @@ impl Lists {
         }
     }
 
-    /// The database, for the part that lists by distance.
+    /// The database, for `near`.
     pub(super) fn db(&self) -> &Db {
         &self.db
     }
@@ -118,29 +124,45 @@ impl Lists {
             query,
             now: self.clock.unix_millis(),
         };
-        let batch = match query.sort {
-            Sort::Nearest => {
-                let at = query.at.ok_or(ListError::Position)?;
-                let own = self.clone();
-                let work = Box::pin(async move { own.read_near_page(request, at).await });
-                self.batch(request.near_entry(at), work).await?
-            }
-            Sort::Recent
-            | Sort::UnitPrice
-            | Sort::Price
-            | Sort::FewestUnits
-            | Sort::MostUnits
-            | Sort::BestRated => {
-                let own = self.clone();
-                let work = Box::pin(async move { own.read_page(request).await });
-                self.batch(request.page_entry(), work).await?
-            }
-        };
+        let separated = self.blocks.separated(query.reader);
+        let (batch, separated) = tokio::join!(self.shared_page(request), separated);
+        let (mut batch, separated) = (batch?, separated?);
+        if batch.may_show(&separated) {
+            self.metrics.list_queries.inc();
+            batch = Arc::new(self.read(request, Some(&separated)).await?);
+            self.count("separated");
+        }
         let rows = batch.rows.iter().map(|row| request.show(row));
         Ok(OfferPage {
             rows: rows.collect(),
             next: batch.next,
         })
+    }
+
+    /// The page as readers see it who are separated from nobody.
+    async fn shared_page(&self, request: ListRequest) -> Result<Arc<Batch>, ListError> {
+        let place = match request.near()? {
+            Some(at) => request.near_entry(at),
+            None => request.page_entry(),
+        };
+        let own = self.clone();
+        let work = Box::pin(async move { own.read(request, None).await });
+        self.batch(place, work).await
+    }
+
+    /// Reads a page, without offers that are hidden from the reader by `separated`.
+    async fn read(
+        &self,
+        request: ListRequest,
+        separated: Option<&Separated>,
+    ) -> Result<Batch, ListError> {
+        match request.near()? {
+            Some(at) => self.read_near_page(request, at, separated).await,
+            None => {
+                self.read_page(request, separated.map(|_| request.query.reader))
+                    .await
+            }
+        }
     }
 
     /// The batch cached under the entry, or else the result of `work`, which is then cached.
@@ -221,7 +243,11 @@ impl Lists {
     }
 
     /// Reads a page in an order by a whole number.
-    async fn read_page(&self, request: ListRequest) -> Result<Batch, ListError> {
+    async fn read_page(
+        &self,
+        request: ListRequest,
+        apart_from: Option<MemberId>,
+    ) -> Result<Batch, ListError> {
         let walk = request.walk();
         let size = usize::from(request.query.size.get());
         let mut connection = self.db.read().await?;
@@ -238,18 +264,17 @@ impl Lists {
             limit: i64::from(request.query.size.get()) + 1,
             now: request.now,
             minute: request.minute(),
+            apart_from,
         };
         let mut rows = repo::page(&mut connection, &range).await?;
-        let more = rows.len() > size;
+        let following = rows.get(size).map(|row| row.seller);
         rows.truncate(size);
-        let next = match rows.last().filter(|_| more) {
-            None => None,
-            Some(last) => {
-                let key = SortKey::Number(key_of(last, walk.sort));
-                Some(Cursor::new(walk, key, last.id))
-            }
-        };
-        Ok(Batch::page(rows, next))
+        let last = rows.last().filter(|_| following.is_some());
+        let next = last.map(|last| {
+            let key = SortKey::Number(last.key(walk.sort));
+            Cursor::new(walk, key, last.id)
+        });
+        Ok(Batch::page(rows, next, following))
     }
 }
 
@@ -259,6 +284,19 @@ impl ListRequest {
             kind: self.query.kind,
             sort: self.query.sort,
             filter: self.query.filter,
+        }
+    }
+
+    /// The reader's position for a list by distance; `None` for the other orders.
+    fn near(&self) -> Result<Option<Position>, ListError> {
+        match self.query.sort {
+            Sort::Nearest => self.query.at.map(Some).ok_or(ListError::Position),
+            Sort::Recent
+            | Sort::UnitPrice
+            | Sort::Price
+            | Sort::FewestUnits
+            | Sort::MostUnits
+            | Sort::BestRated => Ok(None),
         }
     }
 
@@ -352,15 +390,4 @@ pub(super) async fn resolve(
     let before = repo::keys_before(connection, cursor.id(), walk.sort).await?;
     let place = before.into_iter().find(|key| cursor.is_at(walk, *key));
     place.ok_or(ListError::Cursor)
-}
-
-fn key_of(row: &OfferRow, sort: Sort) -> i64 {
-    match sort {
-        Sort::Recent => row.updated_at.get(),
-        Sort::UnitPrice => row.unit_price.get(),
-        Sort::Price => row.price.get(),
-        Sort::FewestUnits | Sort::MostUnits => i64::from(row.units_left.get()),
-        Sort::BestRated => row.seller_rate,
-        Sort::Nearest => 0,
-    }
 }

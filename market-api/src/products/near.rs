@@ -18,6 +18,7 @@ use super::repo::{self, Spots, Within};
 use super::rows::{Batch, OfferRow, SpotRow};
 use super::sort::{Cursor, Filter, ListOrder, SortKey};
 use super::{Kind, ListError, Position};
+use crate::blocks::Separated;
 use crate::db::Dialect;
 
 impl Lists {
@@ -26,6 +27,7 @@ impl Lists {
         &self,
         asked: ListRequest,
         at: Position,
+        separated: Option<&Separated>,
     ) -> Result<Batch, ListError> {
         let walk = asked.walk();
         let few = usize::from(asked.query.size.get()) + 1;
@@ -50,7 +52,10 @@ impl Lists {
             let work = Box::pin(async move { own.read_cell(kind, cell.middle()).await });
             let near = self.batch(place, work).await?;
             let whole_m = near.whole_within_m - at.distance_m(cell.middle()) - SLACK_M;
-            if let Some(hits) = first_of(&near, asked, at, after, few, whole_m) {
+            let show = |row: &OfferRow| !separated.is_some_and(|from| from.may_hide(row.seller));
+            let first = first_of(&near, show, asked, at, after, few, whole_m);
+            // If any seller may be hidden, only the database knows who is.
+            if let Some(hits) = first.filter(|_| separated != Some(&Separated::Many)) {
                 return near_page(walk, hits, near.rows.clone(), few);
             }
         }
@@ -59,6 +64,7 @@ impl Lists {
             dialect: self.db().dialect(),
             kind: walk.kind,
             open_at: (walk.filter == Filter::Open).then(|| asked.minute()),
+            apart_from: separated.map(|_| asked.query.reader),
         };
         let hits = nearest(&mut connection, spots, at, after, few).await?;
         let ids: Vec<_> = hits.iter().map(|hit| hit.id).collect();
@@ -73,11 +79,12 @@ impl Lists {
             dialect: self.db().dialect(),
             kind,
             open_at: None,
+            apart_from: None,
         };
         let hits = nearest(&mut connection, spots, middle, None, CELL_SPOTS).await?;
         let ids: Vec<_> = hits.iter().map(|hit| hit.id).collect();
         let rows = repo::offers(&mut connection, &ids).await?;
-        let mut batch = Batch::page(in_order(&hits, rows), None);
+        let mut batch = Batch::page(in_order(&hits, rows), None, None);
         if let Some(last) = hits.last().filter(|_| hits.len() == CELL_SPOTS) {
             batch.whole_within_m = last.distance_m;
         }
@@ -86,9 +93,10 @@ impl Lists {
 }
 
 /// The first rows of a cell's batch, if it is certain that no nearer row is missing: the batch contains all rows
-/// within `whole_m`.
+/// within `whole_m`. Leaves out rows that `show` refuses.
 fn first_of(
     near: &Batch,
+    show: impl Fn(&OfferRow) -> bool,
     asked: ListRequest,
     at: Position,
     after: Option<(f64, ProductId)>,
@@ -97,7 +105,7 @@ fn first_of(
 ) -> Option<Vec<Hit>> {
     let minute = asked.minute();
     let mut first = FirstFew::new(few);
-    for row in &near.rows {
+    for row in near.rows.iter().filter(|row| show(row)) {
         let Some((spot, place)) = row
             .spot
             .as_ref()
@@ -130,11 +138,13 @@ fn near_page(
     rows: Vec<OfferRow>,
     few: usize,
 ) -> Result<Batch, ListError> {
-    let more = hits.len() == few;
+    let after = hits.get(few - 1).map(|hit| hit.id);
+    let following = rows.iter().find(|row| Some(row.id) == after);
+    let following = following.map(|row| row.seller);
     hits.truncate(few - 1);
-    let last = hits.last().filter(|_| more);
+    let last = hits.last().filter(|_| after.is_some());
     let next = last.map(|last| Cursor::new(walk, SortKey::Place(last.at), last.id));
-    Ok(Batch::page(in_order(&hits, rows), next))
+    Ok(Batch::page(in_order(&hits, rows), next, following))
 }
 
 /// The rows of the hits in their order. Leaves out rows deleted or moved since the search.

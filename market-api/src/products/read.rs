@@ -10,6 +10,7 @@ use shared::web::PageSize;
 
 use super::hours::is_open;
 use super::{Kind, OfferError, Position, Sale, SellingError, State, repo};
+use crate::blocks;
 use crate::db::{Db, DbError};
 
 /// The row of an offer of any kind.
@@ -26,6 +27,8 @@ pub(super) struct Detail {
     pub(super) sale: Sale,
     pub(super) expires_at: Option<UnixMillis>,
     pub(super) updated_at: UnixMillis,
+    /// Whether the reader must not see it.
+    pub(super) is_hidden: bool,
     pub(super) spot: Option<SpotPart>,
 }
 
@@ -179,9 +182,9 @@ impl Details {
     ///
     /// # Errors
     /// [`OfferError::Unknown`], [`OfferError::NotOfKind`] for another kind,
-    /// [`OfferError::Unavailable`] when it is deleted or expired.
+    /// [`OfferError::Unavailable`] when it is deleted, expired or hidden from the reader.
     pub async fn data(&self, reader: MemberId, id: ProductId) -> Result<DataDetail, OfferError> {
-        let detail = self.detail(id, Kind::MobileData).await?;
+        let detail = self.detail(reader, id, Kind::MobileData).await?;
         let price = match detail.sale {
             Sale::Whole => detail.price,
             Sale::Split => {
@@ -212,7 +215,7 @@ impl Details {
         kind: Kind,
         id: ProductId,
     ) -> Result<SpotDetail, OfferError> {
-        let mut detail = self.detail(id, kind).await?;
+        let mut detail = self.detail(reader, id, kind).await?;
         let part = detail.spot.take().ok_or(OfferError::NotOfKind(kind))?;
         let images = repo::images(&mut *self.db.read().await?, detail.id).await?;
         let minute = LocalDateTime::from_unix(self.clock.unix_millis()).minute_of_day();
@@ -233,11 +236,19 @@ impl Details {
         })
     }
 
-    async fn detail(&self, id: ProductId, kind: Kind) -> Result<Detail, OfferError> {
-        let found = repo::detail(&mut *self.db.read().await?, id).await?;
+    async fn detail(
+        &self,
+        reader: MemberId,
+        id: ProductId,
+        kind: Kind,
+    ) -> Result<Detail, OfferError> {
+        let found = repo::detail(&mut *self.db.read().await?, id, reader).await?;
         let detail = found.ok_or(OfferError::Unknown)?;
         if detail.kind != kind {
             return Err(OfferError::NotOfKind(kind));
+        }
+        if detail.is_hidden {
+            return Err(OfferError::Unavailable);
         }
         let now = self.clock.unix_millis();
         let expired = detail.expires_at.is_some_and(|at| at <= now);
@@ -248,7 +259,8 @@ impl Details {
         }
     }
 
-    /// A page of a member's offers in a state. Other members see only active and sold-out ones.
+    /// A page of a member's offers in a state. Other members see only active and sold-out ones, and none if they
+    /// are hidden from the reader.
     ///
     /// # Errors
     /// See [`SellingError`].
@@ -261,8 +273,14 @@ impl Details {
         let now = self.clock.unix_millis();
         let size = usize::from(query.size.get());
         let mut connection = self.db.read().await?;
-        if !repo::member_exists(&mut connection, query.seller).await? {
-            return Err(SellingError::MemberUnknown);
+        let is_hidden = blocks::hides(&mut connection, query.seller, query.reader).await?;
+        let is_hidden = is_hidden.ok_or(SellingError::MemberUnknown)?;
+        if is_hidden && query.seller != query.reader {
+            return Ok(SellingPage {
+                rows: Vec::new(),
+                count: 0,
+                has_next: false,
+            });
         }
         let mut rows = repo::selling(&mut connection, query, now).await?;
         let has_next = rows.len() > size;

@@ -2,16 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 use shared::clock::{LocalDateTime, UnixMillis};
-use shared::ids::ProductId;
+use shared::ids::{MemberId, ProductId};
 use shared::money::{Units, Won};
 
 use super::Position;
-use super::sort::Cursor;
+use super::sort::{Cursor, Sort};
+use crate::blocks::Separated;
 
 /// A row of a list, independent of the reader and of the time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct OfferRow {
     pub(super) id: ProductId,
+    /// Never shown: it decides whether the row is hidden from a reader.
+    pub(super) seller: MemberId,
     pub(super) price: Won,
     /// 0 for spots, as are the units and the flag.
     pub(super) unit_price: Won,
@@ -24,6 +27,20 @@ pub(super) struct OfferRow {
     pub(super) member_name: String,
     pub(super) member_image: Option<String>,
     pub(super) spot: Option<SpotRow>,
+}
+
+impl OfferRow {
+    /// The key in an order by a whole number; 0 in one by distance.
+    pub(super) fn key(&self, sort: Sort) -> i64 {
+        match sort {
+            Sort::Recent => self.updated_at.get(),
+            Sort::UnitPrice => self.unit_price.get(),
+            Sort::Price => self.price.get(),
+            Sort::FewestUnits | Sort::MostUnits => i64::from(self.units_left.get()),
+            Sort::BestRated => self.seller_rate,
+            Sort::Nearest => 0,
+        }
+    }
 }
 
 /// Stores units as a count: their wire format is gigabytes, a float.
@@ -164,6 +181,8 @@ pub(super) struct Batch {
     pub(super) rows: Vec<OfferRow>,
     /// The cursor of the next page, if there is one.
     pub(super) next: Option<Cursor>,
+    /// The seller of the row after the page: of a reader from whom it is hidden the list may end here.
+    pub(super) following: Option<MemberId>,
     /// For a cell: the radius in metres within which no spot is missing.
     pub(super) whole_within_m: f64,
     /// Expiry, in milliseconds since the epoch.
@@ -172,19 +191,33 @@ pub(super) struct Batch {
 
 impl Batch {
     /// A page; the cache entry sets the expiry.
-    pub(super) const fn page(rows: Vec<OfferRow>, next: Option<Cursor>) -> Self {
+    pub(super) const fn page(
+        rows: Vec<OfferRow>,
+        next: Option<Cursor>,
+        following: Option<MemberId>,
+    ) -> Self {
         Self {
             rows,
             next,
+            following,
             whole_within_m: f64::INFINITY,
             until: 0,
         }
+    }
+
+    /// True if a row of the page, or the one after it, is or may be hidden from a reader who is separated from
+    /// these members.
+    pub(super) fn may_show(&self, separated: &Separated) -> bool {
+        let sellers = self.rows.iter().map(|row| row.seller);
+        sellers
+            .chain(self.following)
+            .any(|seller| separated.may_hide(seller))
     }
 }
 
 /// Version of the cached format, changed with it, so that instances of two versions do not read each other's
 /// values.
-const LAYOUT: u8 = 2;
+const LAYOUT: u8 = 3;
 
 impl Batch {
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
@@ -222,6 +255,7 @@ mod tests {
         let batch = Batch {
             rows: vec![OfferRow {
                 id: ProductId::try_from(7_u64).unwrap(),
+                seller: MemberId::try_from(5_u64).unwrap(),
                 price: Won::new(500),
                 unit_price: Won::ZERO,
                 units_left: Units::new(3),
@@ -233,6 +267,7 @@ mod tests {
                 spot: Some(spot),
             }],
             next: Cursor::parse(77),
+            following: None,
             whole_within_m: 0.1 + 0.2,
             until: 100,
         };

@@ -33,14 +33,16 @@ pub struct Stock {
     pub units_left: Units,
     pub(super) expires_at: Option<UnixMillis>,
     pub(super) raised_at: Option<UnixMillis>,
+    /// Whether it is hidden from the buyer: its seller's account is blocked, or one of the two blocks the other.
+    pub is_hidden: bool,
 }
 
 impl Stock {
-    /// True if it can be bought at this time: active, and not expired.
+    /// True if this buyer can buy it at this time: active, not expired, and not hidden.
     #[must_use]
     pub fn is_for_sale(&self, now: UnixMillis) -> bool {
         let is_expired = self.expires_at.is_some_and(|at| at <= now);
-        self.state == State::Active && !is_expired
+        self.state == State::Active && !is_expired && !self.is_hidden
     }
 
     /// True if the price rose, or the kind of sale changed, within the last minute.

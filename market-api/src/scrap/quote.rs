@@ -12,10 +12,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use shared::clock::{LocalDateTime, UnixMillis};
 use shared::ids::{MemberId, ProductId};
 use shared::money::{Units, Won};
+use sqlx::AnyConnection;
 
 use super::greedy::greedy;
 use super::offers::{Candidate, Combination, Nearest, PriceOverflow, Request, UNITS_MAX};
-use super::repo::{self, Eligible, Shown};
+use super::repo::{self, Eligible, Shown, Without};
 use super::solve::solve;
 use crate::db::{Db, DbError};
 use crate::products::Sale;
@@ -140,7 +141,8 @@ impl Scrap {
         Self { db }
     }
 
-    /// The best combinations of others' offers for an amount. Without any, the amounts next to it.
+    /// The best combinations of others' offers for an amount, without those that are hidden from the buyer.
+    /// Without any, the amounts next to it.
     ///
     /// # Errors
     /// [`QuoteError::Amount`] for zero; [`QuoteError::Limit`] if the amount and what the buyer has bought this
@@ -152,14 +154,16 @@ impl Scrap {
         conditions: Conditions,
     ) -> Result<Quote, QuoteError> {
         let now = self.db.now();
+        let month = LocalDateTime::from_unix(now).month();
+        let mut connection = self.db.read().await?;
+        let found = repo::buyer(&mut connection, buyer, month).await?;
         let eligible = Eligible {
-            month: LocalDateTime::from_unix(now).month(),
+            month,
             until: now.saturating_add(QUOTE_KEPT),
             buyer,
+            without: found.without,
         };
-        let mut connection = self.db.read().await?;
-        let bought = repo::bought(&mut connection, buyer, eligible.month).await?;
-        let limit = Units::new(UNITS_MAX).checked_sub(bought);
+        let limit = Units::new(UNITS_MAX).checked_sub(found.bought);
         let request = request(units, limit.unwrap_or(Units::ZERO), conditions)?;
         let few_sellers = conditions.sellers_max.is_some();
         let limit = if few_sellers {
@@ -167,8 +171,7 @@ impl Scrap {
         } else {
             CHEAPEST_READ
         };
-        let mut offers = repo::cheapest_of_each_size(&mut connection, eligible).await?;
-        offers.extend(repo::cheapest(&mut connection, eligible, limit).await?);
+        let mut offers = candidates(&mut connection, eligible, limit).await?;
         let mut seen = HashSet::with_capacity(offers.len());
         offers.retain(|offer| seen.insert(offer.product));
         let solution = solve(&offers, &request)?;
@@ -193,6 +196,34 @@ impl Scrap {
             expires_at: eligible.until,
         })
     }
+}
+
+/// The offers of which the best combinations consist. Almost always none of them is hidden, so hidden ones are
+/// left out in a second read.
+async fn candidates(
+    connection: &mut AnyConnection,
+    eligible: Eligible,
+    limit: usize,
+) -> Result<Vec<Candidate>, QuoteError> {
+    let without = match eligible.without {
+        Without::Nobody => [Without::Nobody, Without::Blocked],
+        Without::Blocked | Without::Separated => [eligible.without; 2],
+    };
+    for without in without {
+        let eligible = Eligible {
+            without,
+            ..eligible
+        };
+        let Some(mut offers) = repo::cheapest_of_each_size(connection, eligible).await? else {
+            continue;
+        };
+        if let Some(cheapest) = repo::cheapest(connection, eligible, limit).await? {
+            offers.extend(cheapest);
+            return Ok(offers);
+        }
+    }
+    // A statement that leaves out blocked accounts finds none of them.
+    Err(DbError::Defect("a hidden offer among those without".to_owned()).into())
 }
 
 fn request(units: Units, limit: Units, conditions: Conditions) -> Result<Request, QuoteError> {

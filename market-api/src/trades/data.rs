@@ -32,7 +32,7 @@ pub(super) async fn read(
     buyer: MemberId,
     order: &DataOrder,
 ) -> Result<Stock, PurchaseError> {
-    let stock = products::stock(db, order.product).await?;
+    let stock = products::stock(db, order.product, buyer).await?;
     let stock = stock.ok_or(PurchaseError::ProductUnknown)?;
     check(&stock, buyer, order, db.now())?;
     Ok(stock)
@@ -64,7 +64,7 @@ pub(super) async fn take_in(
             });
         }
         // Not taken: the next look says why, or the terms changed in the buyer's favour.
-        let Some(again) = products::stock_in(tx, order.product).await? else {
+        let Some(again) = products::stock_in(tx, order.product, buyer).await? else {
             return refuse(PurchaseError::ProductUnknown);
         };
         stock = again;
@@ -90,7 +90,7 @@ fn check(
     if stock.kind != Kind::MobileData || order.item.get() != order.product.get() {
         return Err(PurchaseError::ItemUnknown);
     }
-    if stock.state == State::SoldOut {
+    if stock.state == State::SoldOut && !stock.is_hidden {
         return Err(PurchaseError::SoldOut);
     }
     if !stock.is_for_sale(now) {

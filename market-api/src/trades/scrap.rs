@@ -85,7 +85,7 @@ pub(super) async fn pre_check(
     buyer: MemberId,
     order: &ScrapOrder,
 ) -> Result<(), PurchaseError> {
-    let stocks = products::stocks(db, &order.products()).await?;
+    let stocks = products::stocks(db, &order.products(), buyer).await?;
     check(&stocks, buyer, order, db.now()).map(drop)
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn take_in(
     buyer: MemberId,
     order: &ScrapOrder,
 ) -> TxResult<Basket> {
-    let stocks = products::lock_stock_in(tx, &order.products()).await?;
+    let stocks = products::lock_stock_in(tx, &order.products(), buyer).await?;
     let wanted = check(&stocks, buyer, order, tx.now()).map_err(Abort::Refused)?;
     let mut lines = Vec::with_capacity(wanted.len());
     for wanted in wanted {

@@ -51,7 +51,7 @@ pub(super) async fn read(
     buyer: MemberId,
     order: &SpotOrder,
 ) -> Result<Option<Booked>, PurchaseError> {
-    let stock = products::stock(db, order.product).await?;
+    let stock = products::stock(db, order.product, buyer).await?;
     let stock = of_kind(stock, order)?;
     let now = db.now();
     let mut connection = db.read().await?;
@@ -70,7 +70,7 @@ pub(super) async fn take_in(
     buyer: MemberId,
     order: &SpotOrder,
 ) -> TxResult<Taken> {
-    let locked = products::lock_stock_in(tx, &[order.product]).await?;
+    let locked = products::lock_stock_in(tx, &[order.product], buyer).await?;
     let now = tx.now();
     let stock = of_kind(locked.first().copied(), order).map_err(Abort::Refused)?;
     let before = bookings::find(tx.connection(), buyer, order.product, order.wanted).await?;

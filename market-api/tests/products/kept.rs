@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::util::redis_keyslot;
+use market_api::blocks::Blocks;
 use market_api::cache::{Cache, LocalCache, Namespace, RedisCache};
 use market_api::products::{Kind, Sort};
 use tempfile::TempDir;
@@ -29,6 +30,7 @@ on_both! {
     redis_frozen_lists_stay_right,
     redis_slow_lists_stay_right,
     change_missed_by_redis_is_listed_once_it_is_back,
+    block_is_followed_by_every_instance_with_and_without_redis,
 }
 
 const SPACE: Namespace = Namespace("TEST");
@@ -564,6 +566,52 @@ async fn change_missed_by_redis_is_listed_once_it_is_back(on: On) {
         check_kept(&market, id, price).await;
     }
     assert_eq!(metrics.cache_opened.get(), before + 2);
+}
+
+/// One member blocks another: both instances' lists follow at once, from the shared cache and without it.
+async fn block_is_followed_by_every_instance_with_and_without_redis(on: On) {
+    let mut redis = Redis::start().await;
+    let market = Market::with(on, Arc::new(connected(&redis.url()).await)).await;
+    market.members(3, 100).await;
+    market.offer(2, 100, 5).await.unwrap();
+    let spot = market.spot(2, 100, SEOUL).await;
+    assert!(spot > 0);
+    let (other, _) = market.instance(Arc::new(connected(&redis.url()).await));
+    let (db, drain) = (market.base.db.clone(), market.base.drain.clone());
+    let blocks = Blocks::new(db, market.cache.clone(), drain);
+    let shown = async |reader: i64, rows: usize| {
+        for products in [&market.products, &other, &market.products] {
+            for (kind, sort) in [
+                (Kind::MobileData, Sort::Recent),
+                (Kind::Wifi, Sort::Price),
+                (Kind::Wifi, Sort::Nearest),
+            ] {
+                let mut query = first_page(kind, sort, 20);
+                query.reader = member(reader);
+                let page = products.lists().list(query).await.unwrap();
+                assert_eq!(page.rows.len(), rows, "{reader} {sort:?}");
+            }
+        }
+    };
+    shown(1, 1).await;
+    shown(3, 1).await;
+    for (blocker, blocked) in [(1, 2), (2, 1)] {
+        let (blocker, blocked) = (member(blocker), member(blocked));
+        blocks.block(blocker, blocked).await.unwrap();
+        shown(1, 0).await;
+        shown(3, 1).await;
+        blocks.unblock(blocker, blocked).await.unwrap();
+        shown(1, 1).await;
+    }
+    redis.kill().await;
+    shown(1, 1).await;
+    blocks.block(member(2), member(1)).await.unwrap();
+    shown(1, 0).await;
+    shown(3, 1).await;
+    redis.restart().await;
+    cache_is_back(&market).await;
+    shown(1, 0).await;
+    shown(3, 1).await;
 }
 
 const WHOLE: u8 = 0;

@@ -125,36 +125,54 @@ async fn quote_is_the_best_of_all_offers(on: On) {
         let shop = Shop::open(on, 30).await;
         let offers = offers(&mut rng, ties);
         shop.insert(&offers).await;
-        let buyer = 7;
-        let others = offers.iter().filter(|offer| offer.seller != buyer);
-        let others: Vec<Candidate> = others.map(|offer| offer.candidate()).collect();
-        for units in [1, 20, rng.random_range(2..=9), rng.random_range(10..=19)] {
-            for (surplus, sellers) in [(false, 0), (true, 0), (false, 1), (true, 2)] {
-                let sellers_max = NonZeroU16::new(sellers);
-                let mut request = Request::exactly(Units::new(units), Units::new(20)).unwrap();
-                let mut conditions = Conditions {
-                    surplus: Surplus::Refused,
-                    sellers_max,
-                };
-                if surplus {
-                    request = request.or_up_to(Units::MAX);
-                    conditions.surplus = Surplus::Accepted;
-                }
-                if let Some(sellers) = sellers_max {
-                    request = request.from_sellers(sellers);
-                }
-                let wanted = Units::new(units);
-                let quote = shop.scrap.quote(member(buyer), wanted, conditions);
-                let quote = quote.await.unwrap();
-                let expected = solve(&others, &request).unwrap();
-                let found: Vec<_> = quote.combinations.iter().map(bare).collect();
-                assert_eq!(found, expected.combinations, "{units} {conditions:?}");
-                assert_eq!(quote.nearest, expected.nearest);
-                if !ties {
-                    // With ties the hundred cheapest are read by id, not by what is left.
-                    let first_site = greedy(&others, wanted);
-                    assert_eq!(quote.greedy.as_ref().map(bare), first_site);
-                }
+        check_quotes(&shop, &offers, 7, &[], ties).await;
+        // Blocked accounts are hidden from everybody, separated members from each other.
+        let changes = [
+            "update member set blocked = 1 where id in (3, 9, 10)",
+            "insert into member_block (blocker_id, blocked_id, created_at) values (7, 11, 1), (13, 7, 1)",
+        ];
+        shop.market.sql(changes.map(str::to_owned).to_vec()).await;
+        check_quotes(&shop, &offers, 8, &[3, 9, 10], ties).await;
+        check_quotes(&shop, &offers, 7, &[3, 9, 10, 11, 13], ties).await;
+        check_quotes(&shop, &offers, 11, &[3, 9, 10, 7], ties).await;
+    }
+}
+
+/// Quotes of this buyer are the best of all offers but the own ones and those of `hidden`.
+async fn check_quotes(shop: &Shop, offers: &[Offer], buyer: i64, hidden: &[i64], ties: bool) {
+    let others = offers
+        .iter()
+        .filter(|offer| offer.seller != buyer && !hidden.contains(&offer.seller));
+    let others: Vec<Candidate> = others.map(|offer| offer.candidate()).collect();
+    for units in [1, 20, 7, 13] {
+        for (surplus, sellers) in [(false, 0), (true, 0), (false, 1), (true, 2)] {
+            let sellers_max = NonZeroU16::new(sellers);
+            let mut request = Request::exactly(Units::new(units), Units::new(20)).unwrap();
+            let mut conditions = Conditions {
+                surplus: Surplus::Refused,
+                sellers_max,
+            };
+            if surplus {
+                request = request.or_up_to(Units::MAX);
+                conditions.surplus = Surplus::Accepted;
+            }
+            if let Some(sellers) = sellers_max {
+                request = request.from_sellers(sellers);
+            }
+            let wanted = Units::new(units);
+            let quote = shop.scrap.quote(member(buyer), wanted, conditions);
+            let quote = quote.await.unwrap();
+            let expected = solve(&others, &request).unwrap();
+            let found: Vec<_> = quote.combinations.iter().map(bare).collect();
+            assert_eq!(
+                found, expected.combinations,
+                "{units} {conditions:?} {hidden:?}"
+            );
+            assert_eq!(quote.nearest, expected.nearest);
+            if !ties {
+                // With ties the hundred cheapest are read by id, not by what is left.
+                let first_site = greedy(&others, wanted);
+                assert_eq!(quote.greedy.as_ref().map(bare), first_site);
             }
         }
     }

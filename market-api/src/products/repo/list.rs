@@ -5,16 +5,18 @@
 //! from its beginning.
 
 use shared::clock::UnixMillis;
-use shared::ids::ProductId;
+use shared::ids::{MemberId, ProductId};
 use shared::money::{Units, Won};
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AssertSqlSafe, Row as _, query};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Row as _, query};
 
 use super::super::hours::OPEN;
 use super::super::rows::{OfferRow, SpotRow};
 use super::super::sort::{Filter, ListOrder, SortColumn};
 use super::super::{Kind, Position};
 use super::read::stored_position;
+use crate::blocks::{apart, not_blocked};
 use crate::db::row::{column, optional};
 
 type Sql<T> = Result<T, sqlx::Error>;
@@ -39,11 +41,18 @@ pub(in crate::products) struct Range {
     pub(in crate::products) now: UnixMillis,
     /// The minute of the day in Seoul.
     pub(in crate::products) minute: u16,
+    /// Without offers of sellers who are separated from this reader.
+    pub(in crate::products) apart_from: Option<MemberId>,
 }
 
-/// The condition of a list's rows: `$1` now, `$2` the minute of the day or the units.
-fn shown(walk: ListOrder) -> (String, &'static str) {
-    let kind = walk.kind.name();
+/// The condition of a list's rows: `$1` now, `$2` the minute of the day or the units, `reader` the parameter of the
+/// reader, if it counts.
+fn shown(range: &Range, reader: &str) -> (String, &'static str) {
+    let (walk, kind) = (range.walk, range.walk.kind.name());
+    let mut listed = not_blocked("p.member_id");
+    if range.apart_from.is_some() {
+        listed = format!("{listed} and {}", apart("p.member_id", reader));
+    }
     let shown = match walk.kind {
         Kind::MobileData => {
             format!("p.kind = '{kind}' and p.state = 'ACTIVE' and p.expires_at > $1")
@@ -53,6 +62,7 @@ fn shown(walk: ListOrder) -> (String, &'static str) {
             format!("p.kind = '{kind}' and p.state = 'ACTIVE' and $1 > 0")
         }
     };
+    let shown = format!("{shown} and {listed}");
     match walk.filter {
         Filter::None => (format!("{shown} and $2 >= 0"), "product p"),
         Filter::Units(_) => (format!("{shown} and p.units_left = $2"), "product p"),
@@ -73,7 +83,8 @@ pub(in crate::products) async fn page(
         SortColumn::Descending(column) => (column, " desc", "<"),
         SortColumn::Distance => return Ok(Vec::new()),
     };
-    let (shown, tables) = shown(range.walk);
+    let reader = if range.after.is_none() { "$4" } else { "$6" };
+    let (shown, tables) = shown(range, reader);
     let second = match range.walk.filter {
         Filter::None | Filter::Open => i64::from(range.minute),
         Filter::Units(units) => i64::from(units.get()),
@@ -89,7 +100,8 @@ pub(in crate::products) async fn page(
             let rows = query(AssertSqlSafe(text))
                 .bind(range.now.get())
                 .bind(second);
-            rows.bind(range.limit).fetch_all(connection).await?
+            let rows = rows.bind(range.limit);
+            bind_reader(rows, range).fetch_all(connection).await?
         }
         Some((key, id)) => {
             let text = format!(
@@ -104,10 +116,21 @@ pub(in crate::products) async fn page(
                 .bind(range.now.get())
                 .bind(second);
             let rows = rows.bind(range.limit).bind(key).bind(i64::from(id));
-            rows.fetch_all(connection).await?
+            bind_reader(rows, range).fetch_all(connection).await?
         }
     };
     rows.iter().map(offer_row).collect()
+}
+
+/// Binds the reader, if it counts. Such texts are rare, and are not kept prepared.
+fn bind_reader<'q>(
+    text: Query<'q, Any, AnyArguments>,
+    range: &Range,
+) -> Query<'q, Any, AnyArguments> {
+    match range.apart_from {
+        Some(reader) => text.bind(i64::from(reader)).persistent(false),
+        None => text,
+    }
 }
 
 /// Bound of ids in one statement: the largest page plus the row after it.
@@ -148,6 +171,7 @@ fn offer_row(row: &AnyRow) -> Sql<OfferRow> {
     let at = at.transpose()?;
     Ok(OfferRow {
         id: column(row, "id")?,
+        seller: column(row, "member_id")?,
         price: column(row, "price")?,
         unit_price: optional(row, "unit_price")?.unwrap_or(Won::ZERO),
         units_left: optional(row, "units_left")?.unwrap_or(Units::ZERO),

@@ -1,14 +1,16 @@
 //! The SQL of searches by distance: candidates from an index, ordered by exact distance.
 
 use futures_util::TryStreamExt as _;
-use shared::ids::ProductId;
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AssertSqlSafe, Row as _, query};
+use shared::ids::{MemberId, ProductId};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Row as _, query};
 
 use super::super::geo::{Bounds, FirstFew, Hit, Ring};
 use super::super::hours::OPEN;
 use super::super::{Kind, Position};
 use super::read::stored_position;
+use crate::blocks::{apart, not_blocked};
 use crate::db::Dialect;
 use crate::db::row::column;
 
@@ -21,12 +23,29 @@ pub(in crate::products) struct Spots {
     pub(in crate::products) kind: Kind,
     /// Only those open at this minute of the day in Seoul.
     pub(in crate::products) open_at: Option<u16>,
+    /// Without spots of sellers who are separated from this reader.
+    pub(in crate::products) apart_from: Option<MemberId>,
 }
 
 /// The condition on `product p` and `spot s` for visible spots of a kind. `$1` is the kind's name, `$2` the
-/// minute of the day at which they must be open, or -1.
-fn shown() -> String {
-    format!("p.kind = $1 and p.state = 'ACTIVE' and (cast($2 as bigint) < 0 or {OPEN})")
+/// minute of the day at which they must be open, or -1, `reader` the parameter of the reader, if it counts.
+fn shown(spots: Spots, reader: &str) -> String {
+    let listed = not_blocked("p.member_id");
+    let shown = format!(
+        "p.kind = $1 and p.state = 'ACTIVE' and (cast($2 as bigint) < 0 or {OPEN}) and {listed}"
+    );
+    match spots.apart_from {
+        Some(_) => format!("{shown} and {}", apart("p.member_id", reader)),
+        None => shown,
+    }
+}
+
+/// Binds the reader, if it counts. Such texts are rare, and are not kept prepared.
+fn bind_reader(text: Query<'_, Any, AnyArguments>, spots: Spots) -> Query<'_, Any, AnyArguments> {
+    match spots.apart_from {
+        Some(reader) => text.bind(i64::from(reader)).persistent(false),
+        None => text,
+    }
 }
 
 /// The first spots of PostgreSQL's nearest-neighbour index, by [`Position::flat_distance`], as the index orders
@@ -41,16 +60,15 @@ pub(in crate::products) async fn nearest_on_flat_map(
         "select p.id, s.latitude, s.longitude from spot s join product p on p.id = s.product_id \
          where s.place is not null and {} \
          order by s.place <-> point($4 * 0.804, $3) limit $5",
-        shown()
+        shown(spots, "$6")
     );
-    let rows = query(AssertSqlSafe(text))
+    let select = query(AssertSqlSafe(text))
         .bind(spots.kind.name())
         .bind(spots.open_at.map_or(-1, i64::from))
         .bind(centre.latitude())
         .bind(centre.longitude())
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(connection)
-        .await?;
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let rows = bind_reader(select, spots).fetch_all(connection).await?;
     rows.iter().map(|row| hit(row, centre)).collect()
 }
 
@@ -80,9 +98,9 @@ pub(in crate::products) async fn scan_box(
              + (r.longitude_min - $8) * (r.longitude_min - $8) * $9 between $10 and $11"
         }
     };
-    let shown = shown();
+    let shown = shown(spots, "$12");
     let text = format!("select p.id, s.latitude, s.longitude from {from} and {shown}");
-    let mut rows = query(AssertSqlSafe(text))
+    let select = query(AssertSqlSafe(text))
         .bind(spots.kind.name())
         .bind(spots.open_at.map_or(-1, i64::from))
         .bind(bounds.south)
@@ -93,8 +111,8 @@ pub(in crate::products) async fn scan_box(
         .bind(within.ring.centre.longitude())
         .bind(within.ring.east_squared)
         .bind(within.ring.least)
-        .bind(within.ring.most)
-        .fetch(connection);
+        .bind(within.ring.most);
+    let mut rows = bind_reader(select, spots).fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let hit = hit(&row, within.ring.centre)?;
         // Single precision and the margin of a box make two boxes overlap; this assigns each row to one.

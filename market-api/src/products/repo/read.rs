@@ -8,27 +8,32 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row as _, query};
 
 use super::super::read::{Detail, Seller, SellingQuery, SellingRow, SpotPart};
 use super::super::{Position, Sale, State};
+use crate::blocks::hidden;
 use crate::db::row::{column, named, optional};
 use crate::members::mean_rate;
 
 type Sql<T> = Result<T, sqlx::Error>;
 
-/// An offer of any kind and state, with all its columns.
+/// An offer of any kind and state, with all its columns, and whether it is hidden from the reader.
 pub(in crate::products) async fn detail(
     connection: &mut AnyConnection,
     id: ProductId,
+    reader: MemberId,
 ) -> Sql<Option<Detail>> {
-    let row = query(
+    let text = format!(
         "select p.id, p.member_id, p.kind, p.state, p.price, p.unit_price, p.units_left, p.split, \
          p.expires_at, p.updated_at, m.name, m.image_url, m.rating_sum, m.rating_count, s.title, \
          s.content, s.latitude, s.longitude, s.address, s.opens_at, s.closes_at, s.open_minute, \
-         s.close_minute \
+         s.close_minute, cast(case when {} then 1 else 0 end as bigint) as hidden \
          from product p join member m on m.id = p.member_id \
          left join spot s on s.product_id = p.id where p.id = $1",
-    )
-    .bind(i64::from(id))
-    .fetch_optional(connection)
-    .await?;
+        hidden("p.member_id", "$2")
+    );
+    let row = query(AssertSqlSafe(text))
+        .bind(i64::from(id))
+        .bind(i64::from(reader))
+        .fetch_optional(connection)
+        .await?;
     row.map(|row| detail_of(&row)).transpose()
 }
 
@@ -44,6 +49,7 @@ fn detail_of(row: &AnyRow) -> Sql<Detail> {
         sale: optional(row, "split")?.unwrap_or(Sale::Whole),
         expires_at: optional(row, "expires_at")?,
         updated_at: column(row, "updated_at")?,
+        is_hidden: column(row, "hidden")?,
         seller: Seller {
             id: column(row, "member_id")?,
             name: row.try_get("name")?,
@@ -85,14 +91,6 @@ pub(in crate::products) async fn images(
         .fetch_all(connection)
         .await?;
     rows.iter().map(|row| row.try_get(0)).collect()
-}
-
-pub(in crate::products) async fn member_exists(
-    connection: &mut AnyConnection,
-    member: MemberId,
-) -> Sql<bool> {
-    let row = query("select id from member where id = $1").bind(i64::from(member));
-    Ok(row.fetch_optional(connection).await?.is_some())
 }
 
 /// The condition of rows of `product p` in a state. An expired offer counts as hidden, also before its row is
