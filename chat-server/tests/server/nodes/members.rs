@@ -88,7 +88,7 @@ async fn an_idle_connection_of_a_blocked_member_ends_also_when_no_node_was_told(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_blocked_does_nothing_more_once_a_minute_has_passed() {
+async fn defect_22_who_is_blocked_does_nothing_more_once_a_minute_has_passed() {
     let site = Site::new();
     let (a, deaf) = (site.node(&[]).await, site.deaf_node(&[]).await);
     a.room(1, &[1, 2]).await;

@@ -10,6 +10,7 @@ mod guard;
 mod history;
 mod list;
 mod marks;
+mod matrix;
 mod notifications;
 mod push;
 mod raw;

@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::faulty_store::FaultyStore;
 
 /// No request takes this long; what does has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The origin of the site's pages.
 pub(crate) const PAGE: &str = "https://dapanda.example";

@@ -3,6 +3,7 @@
 //! `rows_…` are the probes of other servers' behaviour, with what ours should do; the others follow
 //! the contract from the upgrade to the end of a connection.
 
+mod access;
 mod acks;
 mod events;
 mod framing;
