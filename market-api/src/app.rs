@@ -36,6 +36,7 @@ use crate::payments::{Payments, PaymentsParts, WebhookPath};
 use crate::products::Products;
 use crate::relay::{EventReceiver, Relay, RelayParts, RelayStatus};
 use crate::reports::{ReportParts, Reports};
+use crate::reviews::Reviews;
 use crate::trades::Trades;
 
 pub use chat_server::ChatServer;
@@ -56,6 +57,7 @@ pub struct Market {
     logins: Logins,
     products: Products,
     trades: Trades,
+    reviews: Reviews,
     chats: Chats,
     reports: Reports,
     payments: Payments,
@@ -134,6 +136,7 @@ impl Market {
             answer_max: config.chat.chat_answer_time,
             metrics: Arc::clone(&metrics),
         });
+        let reviews = Reviews::new(db.clone(), cache.clone());
         let products = Products::new(
             db.clone(),
             cache,
@@ -171,6 +174,7 @@ impl Market {
             logins,
             products,
             trades,
+            reviews,
             chats,
             reports,
             payments,

@@ -81,6 +81,7 @@ pub mod products;
 pub mod receipts;
 pub mod relay;
 pub mod reports;
+pub mod reviews;
 pub mod schedule;
 pub mod scrap;
 pub mod trades;

@@ -3,7 +3,7 @@
 //! A message or title of invisible characters passes every check of its length. Both servers refuse
 //! such texts, so the rule is shared.
 //!
-//! What this module does not do: check lengths, or other rules of a field.
+//! What this module does not do: other rules of a field.
 
 use std::ops::RangeInclusive;
 
@@ -73,6 +73,16 @@ const EMPTY: [RangeInclusive<char>; 3] = [
     '\u{1D159}'..='\u{1D159}', // musical null notehead
 ];
 
+/// A text as it is stored: without spaces around it. `None` for more than `chars_max` characters, one made only of
+/// characters that are not displayed, and one with NUL, which PostgreSQL cannot store.
+#[must_use]
+pub fn bounded(text: &str, chars_max: usize) -> Option<&str> {
+    let trimmed = text.trim();
+    let shows_nothing = !trimmed.is_empty() && is_blank(trimmed);
+    let is_refused = shows_nothing || trimmed.chars().count() > chars_max || trimmed.contains('\0');
+    (!is_refused).then_some(trimmed)
+}
+
 /// Whether a text is invisible: empty, or made only of spaces, controls and characters that are not
 /// displayed.
 ///
@@ -138,6 +148,16 @@ mod tests {
         ];
         for text in visible {
             assert!(!is_blank(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_bounded_text_is_counted_in_characters() {
+        assert_eq!(bounded(" 가나다 ", 3), Some("가나다"));
+        assert_eq!(bounded("", 3), Some(""));
+        assert_eq!(bounded(" \n ", 3), Some(""));
+        for refused in ["가나다라", "a\0b", "\u{200b}", " \u{3164} "] {
+            assert_eq!(bounded(refused, 3), None, "{refused:?}");
         }
     }
 

@@ -11,7 +11,9 @@ use crate::admin::{self, Admins};
 use crate::cash::{self, Cash};
 use crate::receipts::{self, Receipts};
 use crate::scrap::{self, Scrap};
-use crate::{auth, blocks, chats, images, login, members, payments, products, reports, trades};
+use crate::{
+    auth, blocks, chats, images, login, members, payments, products, reports, reviews, trades,
+};
 
 impl Market {
     /// The routes of every domain.
@@ -40,6 +42,7 @@ impl Market {
                 self.webhook.clone(),
                 self.pay_page.clone(),
             ))
+            .merge(reviews::routes(self.reviews.clone()))
             .merge(receipts::routes(Receipts::new(db.clone())))
             .merge(admin::routes(Admins::new(db.clone(), self.members.clone())))
             .layer(Extension(self.auth.clone()))

@@ -5,9 +5,9 @@
 //! the right moment.
 //!
 //! ```text
-//! idempotency key < charge (ascending) < refund (ascending) < report < offers (ascending) < own wallet
-//!     < own month < members (ascending) < chat room number < token families (ascending)
-//!     < outbox numbers (ascending)
+//! idempotency key < charge (ascending) < refund (ascending) < report < review (ascending) < rating of a member
+//!     < offers (ascending) < own wallet < own month < members (ascending) < chat room number
+//!     < token families (ascending) < outbox numbers (ascending)
 //! ```
 //!
 //! Not in the order: a row that only this transaction can see (one it has inserted), and a row that is the only
@@ -21,7 +21,7 @@ use std::fmt;
 use shared::claims::FamilyId;
 use shared::clock::Month;
 use shared::event::Aggregate;
-use shared::ids::{MemberId, ProductId, ReportId};
+use shared::ids::{MemberId, ProductId, ReportId, ReviewId};
 
 /// A row that a transaction locks. The order of the variants, and of the ids in one, is the lock order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +34,11 @@ pub enum Lock {
     Refund(u64),
     /// A report that is decided, at most one.
     Report(ReportId),
+    /// A review; in ascending order.
+    Review(ReviewId),
+    /// A member's rating and the rate that the member's offers show, at most one. No row: an offer that is made
+    /// meanwhile has none yet.
+    Rating(MemberId),
     /// An offer; in ascending order.
     Offer(ProductId),
     /// Offers that the locking statement finds, in ascending order. Their ids are unknown before it runs, so no
@@ -61,6 +66,7 @@ impl Lock {
         match self {
             Self::IdempotencyKey
             | Self::Report(_)
+            | Self::Rating(_)
             | Self::FoundOffers
             | Self::Wallet(_)
             | Self::Month(..)
@@ -68,6 +74,7 @@ impl Lock {
             | Self::FoundTokenFamilies => true,
             Self::Charge(_)
             | Self::Refund(_)
+            | Self::Review(_)
             | Self::Offer(_)
             | Self::Member(_)
             | Self::TokenFamily(_)
@@ -92,6 +99,8 @@ impl fmt::Display for Lock {
             Self::Charge(id) => write!(f, "charge {id}"),
             Self::Refund(id) => write!(f, "refund {id}"),
             Self::Report(id) => write!(f, "report {id}"),
+            Self::Review(id) => write!(f, "review {id}"),
+            Self::Rating(member) => write!(f, "the rating of member {member}"),
             Self::Offer(id) => write!(f, "offer {id}"),
             Self::FoundOffers => f.write_str("the offers found"),
             Self::Wallet(member) => write!(f, "the wallet of member {member}"),
@@ -175,6 +184,8 @@ mod tests {
             Lock::IdempotencyKey,
             Lock::Charge(1),
             Lock::Report(ReportId::try_from(1_u64).unwrap()),
+            Lock::Review(ReviewId::try_from(1_u64).unwrap()),
+            Lock::Rating(member(1)),
             offer(2),
             offer(3),
             Lock::Wallet(member(1)),

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::fmt::Display;
 
 use shared::clock::{LocalDateTime, Month, UnixMillis};
-use shared::ids::{MemberId, ProductId, ReportId, RoomId, TradeId};
+use shared::ids::{MemberId, ProductId, ReportId, ReviewId, RoomId, TradeId};
 use shared::money::{Units, Won};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -38,9 +38,8 @@ macro_rules! by_try_from {
     };
 }
 by_try_from!(
-    MemberId, ProductId, RoomId, TradeId, UnixMillis, Month, u16, u32, u64, i64
+    MemberId, ProductId, ReportId, ReviewId, RoomId, TradeId, UnixMillis, Month, u16, u32, u64, i64
 );
-by_try_from!(ReportId);
 
 impl Column for Won {
     fn from_number(number: i64) -> Result<Self, Box<dyn Error + Send + Sync>> {

@@ -23,7 +23,7 @@ use crate::plans::{self, Plan};
 pub use close::{CLOSED_NAME, Closing, close_in, is_open_in, lock_to_close_in};
 pub use http::routes;
 pub use provider::Provider;
-pub use repo::{exists_in, lock_in, lock_rating_in, lock_shared_in, set_status_in};
+pub use repo::{exists_in, lock_in, lock_rating_in, lock_shared_in, set_rating_in, set_status_in};
 
 /// The status of a member's account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,34 @@ pub const fn mean_rate(sum: i64, count: i64) -> i64 {
 
 /// Attempts of a login to find or create the member while the account is being closed.
 const WELCOME_TRIES_MAX: u32 = 3;
+
+/// The ratings of a member, added up: a mean of means would drift.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rating {
+    /// The sum, in tenths of a star.
+    pub sum: i64,
+    /// The number of ratings.
+    pub count: i64,
+}
+
+impl Rating {
+    /// The mean in thousandths of a star, see [`mean_rate`].
+    #[must_use]
+    pub const fn mean(self) -> i64 {
+        mean_rate(self.sum, self.count)
+    }
+
+    /// The rating with `tenths` and `count` added, which are negative where ratings go. `None` if either would be
+    /// below 0 or beyond its range.
+    #[must_use]
+    pub fn changed_by(self, tenths: i64, count: i64) -> Option<Self> {
+        let at_least_0 = |number: &i64| *number >= 0;
+        Some(Self {
+            sum: self.sum.checked_add(tenths).filter(at_least_0)?,
+            count: self.count.checked_add(count).filter(at_least_0)?,
+        })
+    }
+}
 
 /// A person's profile at a login provider.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use shared::text::Language;
 use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 
-use super::{AccountStatus, Profile, mean_rate};
+use super::{AccountStatus, Profile, Rating};
 use crate::db::row::{TextColumn, column, named};
-use crate::db::{Db, DbError, Lock, LockMode, Tx, locking};
+use crate::db::{Db, DbError, Dialect, Lock, LockMode, Tx, defect, locking};
 
 /// A member found by a login.
 #[derive(Debug)]
@@ -182,23 +182,69 @@ pub async fn lock_shared_in(tx: &mut Tx<'_>, members: [MemberId; 2]) -> Result<(
     Ok(())
 }
 
-/// The member's mean rating, in thousandths of a star. Locks the row, so that a concurrent rating waits
-/// until the caller's use of the mean is visible.
+/// Class of the advisory locks of ratings.
+const RATING_LOCKS: i32 = 1;
+
+/// Locks a member's rating until the transaction ends, and reads it. Nobody changes it meanwhile, nor makes an
+/// offer that shows it.
+///
+/// A lock of its own, no row's: it comes before the offers, which a change of the rating locks, too, and the row
+/// comes after them.
 ///
 /// # Errors
-/// The database's.
-pub async fn lock_rating_in(tx: &mut Tx<'_>, member: MemberId) -> Result<i64, sqlx::Error> {
-    let text = locking!(
-        tx,
-        [Lock::Member(member)],
-        "select rating_sum, rating_count from member where id = $1"
-    );
-    let row = query(text).bind(i64::from(member));
-    let row = row.fetch_one(tx.connection()).await?;
-    Ok(mean_rate(
-        row.try_get("rating_sum")?,
-        row.try_get("rating_count")?,
-    ))
+/// The database's; no such member.
+pub async fn lock_rating_in(tx: &mut Tx<'_>, member: MemberId) -> Result<Rating, sqlx::Error> {
+    tx.note_locks([Lock::Rating(member)], LockMode::Exclusive);
+    match tx.dialect() {
+        Dialect::Postgres => {
+            let key = i32::try_from(member.get()).map_err(|error| defect(error.to_string()))?;
+            // As text, since sqlx's `Any` has no type for what the function returns.
+            query("select cast(pg_advisory_xact_lock($1, $2) as text)")
+                .bind(RATING_LOCKS)
+                .bind(key)
+                .fetch_one(tx.connection())
+                .await?;
+        }
+        Dialect::Sqlite => {}
+    }
+    let row = query("select rating_sum, rating_count from member where id = $1")
+        .bind(i64::from(member))
+        .fetch_one(tx.connection())
+        .await?;
+    Ok(Rating {
+        sum: row.try_get("rating_sum")?,
+        count: row.try_get("rating_count")?,
+    })
+}
+
+/// Stores a changed rating; `was` is what [`lock_rating_in`] has read. Locks the member's row.
+///
+/// # Errors
+/// The database's; the rating is not `was`, a defect.
+pub async fn set_rating_in(
+    tx: &mut Tx<'_>,
+    member: MemberId,
+    was: Rating,
+    rating: Rating,
+) -> Result<(), sqlx::Error> {
+    note_update(tx, member);
+    let done = query(
+        "update member set rating_sum = $4, rating_count = $5 \
+         where id = $1 and rating_sum = $2 and rating_count = $3",
+    )
+    .bind(i64::from(member))
+    .bind(was.sum)
+    .bind(was.count)
+    .bind(rating.sum)
+    .bind(rating.count)
+    .execute(tx.connection())
+    .await?;
+    if done.rows_affected() == 1 {
+        return Ok(());
+    }
+    Err(defect(format!(
+        "the rating of member {member} has changed without its lock"
+    )))
 }
 
 pub(super) async fn become_member(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Error> {

@@ -45,6 +45,8 @@ pub struct DataChange {
 
 pub(super) async fn offer_in(offer: &NewData, tx: &mut Tx<'_>) -> TxResult<ProductId> {
     let (member, month) = (offer.member, tx.month());
+    // Before the wallet, in the order of locks.
+    let rating = members::lock_rating_in(tx, member).await?;
     // The wallet's lock serializes the registrations of a member.
     cash::lock_in(tx, member).await?;
     let listed = repo::listed_in_month(tx, member, month).await?;
@@ -54,8 +56,10 @@ pub(super) async fn offer_in(offer: &NewData, tx: &mut Tx<'_>) -> TxResult<Produ
         month,
         expires_at: LocalDateTime::from_unix(tx.now()).next_month().to_unix(),
         terms: offer.terms(),
-        seller_rate: members::lock_rating_in(tx, member).await?,
+        seller_rate: rating.mean(),
     };
+    // The row's lock serializes it with the end of the account.
+    members::lock_in(tx, member).await?;
     if !members::is_open_in(tx, member).await? {
         return refuse(OfferError::AccountClosed);
     }

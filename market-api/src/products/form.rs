@@ -3,7 +3,7 @@
 use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use shared::money::{Units, Won};
-use shared::text::is_blank;
+use shared::text::bounded;
 
 use super::{FormError, Kind, Position};
 
@@ -130,7 +130,7 @@ impl NewSpot {
         if !(1..=CAPACITY_MAX).contains(&capacity) {
             return Err(FormError::Value);
         }
-        let title = text(form.title, TITLE_CHARS_MAX)?;
+        let title = text(&form.title, TITLE_CHARS_MAX)?;
         if title.is_empty() {
             return Err(FormError::Value);
         }
@@ -139,9 +139,9 @@ impl NewSpot {
             kind,
             price: Price::parse(form.price)?,
             title,
-            content: text(form.content, CONTENT_CHARS_MAX)?,
+            content: text(&form.content, CONTENT_CHARS_MAX)?,
             at: at.ok_or(FormError::Value)?,
-            address: text(form.address, ADDRESS_CHARS_MAX)?,
+            address: text(&form.address, ADDRESS_CHARS_MAX)?,
             opens_at: form.opens_at,
             closes_at: form.closes_at,
             images: images(form.images)?,
@@ -150,14 +150,9 @@ impl NewSpot {
     }
 }
 
-/// A trimmed, non-blank text within the bound. PostgreSQL cannot store NUL.
-fn text(text: String, chars_max: usize) -> Result<String, FormError> {
-    let trimmed = text.trim();
-    let shows_nothing = !trimmed.is_empty() && is_blank(trimmed);
-    if shows_nothing || trimmed.chars().count() > chars_max || trimmed.contains('\0') {
-        return Err(FormError::Value);
-    }
-    Ok(trimmed.to_owned())
+fn text(text: &str, chars_max: usize) -> Result<String, FormError> {
+    let stored = bounded(text, chars_max).ok_or(FormError::Value)?;
+    Ok(stored.to_owned())
 }
 
 fn images(urls: Vec<String>) -> Result<Vec<String>, FormError> {

@@ -52,6 +52,7 @@ pub use http::routes;
 pub use lists::{ListQuery, Lists};
 pub use read::{DataDetail, Details, Seller, SellingPage, SellingQuery, SellingRow, SpotDetail};
 pub use repo::close::{close_all_in, count_active_of_in, lock_active_of_in};
+pub use repo::rates::rate_offers_in;
 pub use repo::stock::{lock_stock_in, spot_terms, stock, stock_in, stocks, take_in};
 pub use rows::{ListedOffer, OfferPage};
 pub use sort::{Cursor, Filter, Sort};

@@ -10,10 +10,12 @@ use crate::members;
 
 pub(super) async fn offer_in(spot: &NewSpot, tx: &mut Tx<'_>) -> TxResult<ProductId> {
     let rate = members::lock_rating_in(tx, spot.member).await?;
+    // The row's lock serializes it with the end of the account.
+    members::lock_in(tx, spot.member).await?;
     if !members::is_open_in(tx, spot.member).await? {
         return refuse(OfferError::AccountClosed);
     }
-    let id = repo::insert_spot_product(tx, spot, rate).await?;
+    let id = repo::insert_spot_product(tx, spot, rate.mean()).await?;
     repo::insert_spot(tx, id, spot).await?;
     repo::insert_images(tx, id, &spot.images).await?;
     Ok(id)

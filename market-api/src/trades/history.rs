@@ -35,6 +35,8 @@ pub struct PurchaseRow {
     pub title: Option<String>,
     /// URL of the spot's first picture.
     pub image: Option<String>,
+    /// Whether the buyer has reviewed it.
+    pub is_reviewed: bool,
     /// The time of the purchase.
     pub created_at: LocalDateTime,
 }

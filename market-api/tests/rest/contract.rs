@@ -13,6 +13,7 @@ use crate::on_both;
 use crate::payments::{self, CHARGE};
 use crate::products;
 use crate::reports;
+use crate::reviews;
 use crate::site::{Cookies, HOOK, Site};
 use crate::support::On;
 use crate::trades;
@@ -83,6 +84,7 @@ pub(crate) fn routes() -> Vec<(Method, &'static str, Option<Value>)> {
     ];
     routes.extend(reports::routes());
     routes.extend(payments::routes());
+    routes.extend(reviews::routes());
     routes.extend(trades::with_offers(products::routes()));
     // Near the end, because it may close the account.
     routes.push((Method::DELETE, "/api/members/me", None));
@@ -154,7 +156,8 @@ async fn as_people(site: &Site, admin: &Cookies, blocked: &Cookies) {
         ask().by(blocked).send().await.is(403, 2012);
         let answer = ask().by(admin).send().await;
         assert!(
-            answer.status < 300 || [2015, 3013, 4000, 4002, 5007, 8000].contains(&answer.code()),
+            answer.status < 300
+                || [2015, 3013, 4000, 4002, 5007, 6002, 8000].contains(&answer.code()),
             "{path}: {answer:?}"
         );
         if body.is_some() {
@@ -183,6 +186,7 @@ async fn as_people(site: &Site, admin: &Cookies, blocked: &Cookies) {
 async fn trade(site: &Site) {
     let (seller, buyer) = (site.log_in("kakao", 3).await, site.log_in("kakao", 1).await);
     trades::purchases(site, &seller, &buyer).await;
+    reviews::answers(site, &seller, &buyer).await;
 }
 
 /// Chat rooms are opened about others' products.

@@ -31,6 +31,7 @@ mod program;
 mod raw;
 mod receipts;
 mod reports;
+mod reviews;
 mod scrap;
 mod session;
 mod site;

@@ -44,10 +44,11 @@ enum Thing {
     Order,
     Trade,
     Report,
+    Review,
 }
 
 use Right::{Everybody, NotOwner, Operators, Owner};
-use Thing::{Data, Hotspot, Member, Order, Report, Trade, Wifi};
+use Thing::{Data, Hotspot, Member, Order, Report, Review, Trade, Wifi};
 
 const NOT_MINE: Right = Owner(400, 3004);
 const OTHERS: Right = NotOwner(400, 8000);
@@ -60,13 +61,15 @@ const PAYERS: Right = Owner(400, 5003);
 /// The owner's order.
 const ORDER: &str = "order-of-the-owner";
 const NO_TRADE: Right = Owner(400, 4000);
+const PARTY: Right = Owner(400, 4001);
+const REVIEWER: Right = Owner(400, 6001);
 
 type Operation = (&'static str, &'static str, Thing, Right);
 
 /// Every operation with an id: method, path and query, resource, right. An operation of the document that is
 /// missing here fails the test: a new one must be added with its right.
 #[rustfmt::skip]
-const OPERATIONS: [Operation; 30] = [
+const OPERATIONS: [Operation; 35] = [
     ("GET", "/api/members/info?memberId={id}", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=ACTIVE", Member, Everybody),
     ("GET", "/api/members/{id}/selling-products?size=9&productState=SOLD_OUT", Member, Everybody),
@@ -95,6 +98,12 @@ const OPERATIONS: [Operation; 30] = [
     ("POST", "/api/trades/wifi", Wifi, BUYERS),
     ("POST", "/api/trades/hotspot", Hotspot, BUYERS),
     ("GET", "/api/trades/{id}/receipt", Trade, NO_TRADE),
+    // The owner writes review 1.
+    ("POST", "/api/trades/{id}/reviews", Trade, PARTY),
+    ("GET", "/api/reviews/{id}", Review, REVIEWER),
+    ("GET", "/api/members/{id}/reviews/received", Member, Everybody),
+    ("PATCH", "/api/reviews/{id}", Review, REVIEWER),
+    ("DELETE", "/api/reviews/{id}", Review, REVIEWER),
     ("DELETE", "/api/products/{id}", Data, NOT_MINE),
     ("DELETE", "/api/products/{id}", Wifi, NOT_MINE),
     ("DELETE", "/api/products/{id}", Hotspot, NOT_MINE),
@@ -201,14 +210,14 @@ impl Stage {
              values ({buyer}, 'PURCHASE_WIFI', 500, 10, 202611, 1)"
         ))
         .await;
-        site.sql("insert into trade_detail (trade_id, product_id, price) values (1, 2, 500)")
-            .await;
         // The owner's side of it: a trade of its own, with the buyer as the counterparty.
         site.sql(&format!(
             "insert into trade (member_id, kind, price, minutes, purchase_id, month, created_at) \
              values ({owner_id}, 'SALE_WIFI', 500, 10, 1, 202611, 1)"
         ))
         .await;
+        site.sql("insert into trade_detail (trade_id, product_id, price) values (1, 2, 500), (2, 2, 500)")
+            .await;
         let admin = site.admin().await;
         trades::give_cash(&site, 1_000).await;
         let order = json!({"orderId": ORDER, "amount": 1_000});
@@ -248,6 +257,7 @@ impl Stage {
             Order => ORDER.to_owned(),
             Trade => "2".to_owned(),
             Report => "1".to_owned(),
+            Review => "1".to_owned(),
         };
         let ask = self
             .site
@@ -292,6 +302,7 @@ impl Stage {
             ("PUT", Data) => data(1),
             ("PUT", Wifi) => spot(2),
             ("PUT", Hotspot) => spot(3),
+            ("PATCH", Review) | ("POST", Trade) => Some(json!({ "rating": 4.5 })),
             _ => None,
         };
         let Some(mut form) = form else {
@@ -329,6 +340,8 @@ impl Stage {
         prices.push(self.site.number(reported).await);
         let charged = "select count(*) from charge where state = 'CREATED' and amount = 1000";
         prices.push(self.site.number(charged).await);
+        let rated = "select cast(sum(rating_sum) as bigint) from member";
+        prices.push(self.site.number(rated).await);
         (
             prices,
             self.site.number(blocked).await,
@@ -374,7 +387,7 @@ async fn ownership_decides_about_access(on: On) {
     for operation in OPERATIONS
         .into_iter()
         .filter(|(_, path, _, _)| !path.contains("report"))
-        .filter(|(_, _, thing, _)| !matches!(thing, Member | Order | Trade | Report))
+        .filter(|(_, _, thing, _)| !matches!(thing, Member | Order | Trade | Report | Review))
     {
         let answer = stage.act(operation, Who::Owner).await;
         assert!(
@@ -392,23 +405,24 @@ async fn ownership_decides_about_access(on: On) {
 /// Fields of responses, except the export of one's own data. A new one must be added here, as public or as
 /// visible to the member only.
 #[rustfmt::skip]
-const KNOWN_FIELDS: [&str; 132] = [
+const KNOWN_FIELDS: [&str; 140] = [
     "action", "actorId", "address", "amount", "approvedAt", "auditId", "available", "averagePrice", "averageRate",
-    "averageRating", "blockedAt", "canceled", "candidates", "cash", "cashHistoryMonthlySummary",
-    "cashHistorySummary", "charge", "charged", "chatRoomId", "classification", "code", "combinations", "content",
-    "count", "counterparty", "createdAt", "currentDataAmount", "data", "dataAmount", "decidedAt", "decidedBy",
-    "description", "distanceKm", "dueAt", "earned", "endTime", "excerpt", "expiresAt", "fee", "filename", "greedy",
-    "hasNext", "imageUrl", "imageUrls", "issuedAt", "itemId", "joinedAt", "key", "keys", "kind", "known",
-    "latitude", "legs", "lines", "longitude", "member", "memberBlocked", "memberId", "memberName", "memberReports",
-    "message", "method", "mobileDataId", "monthlyPrice", "myProduct", "name", "nearestAbove", "nearestBelow",
-    "nextCursorId", "note", "number", "open", "orderId", "pageInfo", "paid", "paidFrom", "paidOut", "payPage",
-    "paymentId", "price", "pricePer100MB", "productId", "productImageUrl", "productState", "profileImageUrl",
-    "providingDataAmount", "publicUrl", "purchaseAmount", "purchasePrice", "quoteId", "reason", "receiptUrl",
-    "recentPrice", "refund", "refundId", "refundPrice", "remainAmount", "remainCash", "reportId", "reporterId",
-    "reporterName", "requestId", "requested", "returned", "reviewCount", "reviewed", "size", "splitType",
-    "startTime", "state", "subject", "subjectId", "target", "targetCategory", "targetId", "timeAmount", "title",
-    "total", "totalAmount", "totalCharge", "totalPrice", "totalPurchase", "totalRefund", "totalSelling",
-    "tradeCount", "tradeId", "tradeType", "trades", "type", "updatedAt", "url", "verifying",
+    "averageRating", "blockedAt", "canceled", "candidates", "cash", "cashHistoryMonthlySummary", "cashHistorySummary",
+    "charge", "charged", "chatRoomId", "classification", "code", "combinations", "comment", "content", "count",
+    "counterparty", "createdAt", "currentDataAmount", "data", "dataAmount", "decidedAt", "decidedBy", "description",
+    "distanceKm", "dueAt", "earned", "endTime", "excerpt", "expiresAt", "fee", "filename", "greedy", "hasNext",
+    "imageUrl", "imageUrls", "issuedAt", "itemId", "itemType", "joinedAt", "key", "keys", "kind", "known", "latitude",
+    "legs", "lines", "longitude", "member", "memberBlocked", "memberId", "memberName", "memberReports", "message",
+    "method", "mobileDataId", "monthlyPrice", "myProduct", "name", "nearestAbove", "nearestBelow", "nextCursorId",
+    "note", "number", "open", "orderId", "pageInfo", "paid", "paidFrom", "paidOut", "payPage", "paymentId", "price",
+    "pricePer100MB", "productId", "productImageUrl", "productState", "profileImageUrl", "providingDataAmount",
+    "publicUrl", "purchaseAmount", "purchasePrice", "quoteId", "rating", "reason", "receiptUrl", "recentPrice",
+    "refund", "refundId", "refundPrice", "remainAmount", "remainCash", "reportId", "reporterId", "reporterName",
+    "requestId", "requested", "returned", "reviewCount", "reviewId", "reviewed", "revieweeId", "revieweeName",
+    "reviewerId", "reviewerName", "size", "splitType", "startTime", "state", "subject", "subjectId", "target",
+    "targetCategory", "targetId", "timeAmount", "title", "total", "totalAmount", "totalCharge", "totalPrice",
+    "totalPurchase", "totalRefund", "totalSelling", "tradeCount", "tradeId", "tradeType", "trades", "type",
+    "updatedAt", "url", "verifying",
 ];
 
 async fn others_see_public_fields_only(on: On) {

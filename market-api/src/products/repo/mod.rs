@@ -3,6 +3,7 @@
 pub(super) mod close;
 mod list;
 mod near;
+pub(super) mod rates;
 mod read;
 mod sort_keys;
 pub(super) mod stock;

@@ -81,7 +81,7 @@ pub(super) struct PurchaseView {
     /// The spot's first picture.
     #[schema(required = true)]
     product_image_url: Option<String>,
-    /// Whether the caller has reviewed it. Reviews do not exist yet.
+    /// Whether the caller has reviewed it.
     reviewed: bool,
     #[schema(value_type = String, example = "2025-08-07T12:34:56.789")]
     created_at: LocalDateTime,
@@ -96,7 +96,7 @@ impl From<PurchaseRow> for PurchaseView {
             time_amount: row.minutes.unwrap_or(0),
             title: row.title.unwrap_or_default(),
             product_image_url: row.image,
-            reviewed: false,
+            reviewed: row.is_reviewed,
             created_at: row.created_at,
         }
     }

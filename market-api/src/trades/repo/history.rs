@@ -44,7 +44,8 @@ pub(in crate::trades) async fn purchases(
     let rows = query(
         "select t.id, t.kind, t.units, t.minutes, t.created_at, s.title, \
          (select i.url from product_image i where i.product_id = b.product_id \
-          order by i.priority limit 1) as image \
+          order by i.priority limit 1) as image, \
+         (select count(*) from review r where r.trade_id = t.id) as reviewed \
          from trade t left join booking b on b.trade_id = t.id \
          left join spot s on s.product_id = b.product_id \
          where t.member_id = $1 and t.id < $2 and t.kind in \
@@ -64,6 +65,7 @@ pub(in crate::trades) async fn purchases(
             minutes: optional(row, "minutes")?,
             title: row.try_get("title")?,
             image: row.try_get("image")?,
+            is_reviewed: column(row, "reviewed")?,
             created_at: column(row, "created_at")?,
         })
     };
