@@ -1,10 +1,11 @@
-//! Verification of the books, trades, stock and payments: every invariant of `money.md` as SQL, read in one snapshot.
+//! Verification of the books, trades, stock, reviews and payments: every invariant of `money.md` as SQL, read in one snapshot.
 //!
 //! `market-api verify-ledger` runs it for operators; tests run it after every scenario. It changes nothing.
 //!
 //! What this module does not do: repair. A violation is a defect; the rows say where.
 
 mod payments;
+mod reviews;
 mod trades;
 
 use std::fmt;
@@ -27,8 +28,12 @@ const fn rule(name: &'static str, violations: &'static str) -> Invariant {
     Invariant { name, violations }
 }
 
-/// The invariants of trades, then those of payments.
-const INVARIANTS: [&[Invariant]; 2] = [trades::INVARIANTS, payments::INVARIANTS];
+/// The invariants of trades, those of reviews, then those of payments.
+const INVARIANTS: [&[Invariant]; 3] = [
+    trades::INVARIANTS,
+    reviews::INVARIANTS,
+    payments::INVARIANTS,
+];
 
 /// A row that violates an invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +53,7 @@ impl fmt::Display for Violation {
 /// The number of invariants.
 #[must_use]
 pub const fn invariants() -> usize {
-    trades::INVARIANTS.len() + payments::INVARIANTS.len()
+    trades::INVARIANTS.len() + reviews::INVARIANTS.len() + payments::INVARIANTS.len()
 }
 
 /// The number of invariants of payments among them.

@@ -237,10 +237,60 @@ const SPOILINGS: &[Spoiling] = &[
         "trade 3",
         &["delete from outbox_number where aggregate = 'trade:3'"],
     ),
+    spoiling(
+        "rating-equals-reviews",
+        "member 1: rating 80 of 2, in reviews 35 of 1",
+        &["delete from review where id = 1"],
+    ),
+    // The mean stays: 4.0.
+    spoiling(
+        "rating-equals-reviews",
+        "member 1: rating 40 of 1, in reviews 80 of 2",
+        &["update member set rating_sum = 40, rating_count = 1 where id = 1"],
+    ),
+    spoiling(
+        "offer-shows-the-mean",
+        "product 3: rate 3999, ratings 80 of 2",
+        &["update product set seller_rate = 3999 where id = 3"],
+    ),
+    spoiling(
+        "offer-shows-the-mean",
+        "product 50: rate 1, ratings 0 of 0",
+        &[
+            "insert into product (id, member_id, kind, state, price, seller_rate, created_at, updated_at) \
+             values (50, 4, 'WIFI', 'ACTIVE', 1, 1, 1, 1)",
+        ],
+    ),
+    // By the seller, about the trade's member.
+    spoiling(
+        "review-is-between-the-parties",
+        "review 1: trade 1",
+        &["update review set reviewer_id = 4 where id = 1"],
+    ),
+    spoiling(
+        "review-is-between-the-parties",
+        "review 1: trade 1",
+        &[
+            "update review set reviewee_id = 4 where id = 1",
+            "update member set rating_sum = 45, rating_count = 1 where id = 4",
+            "update member set rating_sum = 35, rating_count = 1 where id = 1",
+            "update product set seller_rate = 3500 where member_id = 1",
+        ],
+    ),
+    // Of two sellers.
+    spoiling(
+        "review-is-between-the-parties",
+        "review 1: trade 1",
+        &[
+            "insert into trade (id, member_id, kind, price, purchase_id, month, created_at) \
+             values (50, 4, 'SALE_WIFI', 0, 1, 202611, 1)",
+        ],
+    ),
 ];
 
 /// The tables that spoilings change.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
+    "review",
     "member",
     "wallet",
     "member_month",
@@ -256,7 +306,8 @@ const TABLES: [&str; 12] = [
 ];
 
 /// Four purchases: 2 buys product 1 as a whole (trades 1 and 2, journal 5), 3 and 4 parts of product 2
-/// (trades 3 to 6, journals 6 and 7), and 3 time on product 3 (trades 7 and 8, journal 8).
+/// (trades 3 to 6, journals 6 and 7), and 3 time on product 3 (trades 7 and 8, journal 8). 2 and 3 review 1 (reviews 1
+/// and 2: 4.5 and 3.5 stars).
 async fn open(on: On) -> Shop {
     let shop = Shop::open(on).await;
     shop.members(4, 10_000).await;
@@ -269,6 +320,8 @@ async fn open(on: On) -> Shop {
     shop.buy(4, 2, Some(1)).await.unwrap();
     let time = bookings::order(3, "13:00", "13:30");
     shop.buy_time(3, time, None).await.unwrap();
+    shop.review(2, 1, 4.5).await.unwrap();
+    shop.review(3, 3, 3.5).await.unwrap();
     shop.verify().await;
     shop
 }

@@ -25,6 +25,7 @@ mod ledger;
 mod model;
 mod purchases;
 mod races;
+mod reviews;
 mod scrap;
 mod sequences;
 mod shop;

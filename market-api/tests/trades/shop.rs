@@ -9,10 +9,11 @@ use market_api::db::{Abort, DbError, Tx, WriteError};
 use market_api::idempotency::{IdempotencyError, IdempotentRequest, Reply};
 use market_api::ledger;
 use market_api::products::OfferError;
+use market_api::reviews::{NewReview, ReviewError, Reviews};
 use market_api::trades::{
     DataOrder, Fees, Purchase, PurchaseError, ScrapOrder, ScrapPart, SpotOrder, Trades,
 };
-use shared::ids::{ItemId, TradeId};
+use shared::ids::{ItemId, ReviewId, TradeId};
 use shared::money::{Units, Won};
 
 use crate::fixtures::{Market, member, product};
@@ -22,6 +23,7 @@ use crate::support::{Base, On, crowd, deadlocks, open};
 pub(crate) struct Shop {
     pub(crate) market: Market,
     pub(crate) trades: Trades,
+    pub(crate) reviews: Reviews,
 }
 
 impl Shop {
@@ -36,7 +38,12 @@ impl Shop {
     pub(crate) fn of(base: Base, fees: Fees, cache: Arc<dyn Cache>) -> Self {
         let market = Market::of(base, cache);
         let trades = Trades::new(market.base.db.clone(), market.cache.clone(), fees);
-        Self { market, trades }
+        let reviews = Reviews::new(market.base.db.clone(), market.cache.clone());
+        Self {
+            market,
+            trades,
+            reviews,
+        }
     }
 
     /// Members 1 to `count` with plans of 10 GB and this much cash each.
@@ -115,6 +122,32 @@ impl Shop {
         unless_busy(async || self.trades.buy_time(purchase.clone()).await).await
     }
 
+    /// Reviews the other party of a member's trade.
+    pub(crate) async fn review(
+        &self,
+        by: i64,
+        trade: i64,
+        stars: f64,
+    ) -> Result<ReviewId, ReviewError> {
+        let trade = TradeId::try_from(trade).unwrap();
+        let form = || NewReview::parse(stars, None).unwrap();
+        unless_busy(async || self.reviews.write(member(by), trade, form()).await).await
+    }
+
+    pub(crate) async fn edit_review(
+        &self,
+        by: i64,
+        review: ReviewId,
+        stars: f64,
+    ) -> Result<(), ReviewError> {
+        let form = || NewReview::parse(stars, None).unwrap();
+        unless_busy(async || self.reviews.edit(member(by), review, form()).await).await
+    }
+
+    pub(crate) async fn delete_review(&self, by: i64, review: ReviewId) -> Result<(), ReviewError> {
+        unless_busy(async || self.reviews.delete(member(by), review).await).await
+    }
+
     /// What a member can spend.
     pub(crate) async fn cash(&self, id: i64) -> i64 {
         let cash = cash::Cash::new(self.market.base.db.clone());
@@ -153,6 +186,12 @@ impl Busy for PurchaseError {
 }
 
 impl Busy for OfferError {
+    fn is_busy(&self) -> bool {
+        matches!(self, Self::Db(error) if error.is_busy())
+    }
+}
+
+impl Busy for ReviewError {
     fn is_busy(&self) -> bool {
         matches!(self, Self::Db(error) if error.is_busy())
     }
