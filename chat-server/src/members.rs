@@ -10,11 +10,9 @@
 //! | `standing` | account status and ended sessions |
 //! | `profile` | profiles |
 //! | `separation` | members of whom one has blocked the other |
-//! | `closing` | the end of an account |
 //!
 //! It does not decide to block a member or to end a session: the market and operators do.
 
-mod closing;
 mod profile;
 mod separation;
 mod standing;
@@ -23,6 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use shared::claims::FamilyId;
 use shared::clock::{Clock, UnixMillis};
 use shared::ids::MemberId;
@@ -32,10 +31,13 @@ use crate::auth::Identity;
 use crate::bus::{Bus, Control};
 use crate::metrics::{ControlKind, Metrics};
 use crate::store::{AccountStatus, MemberStore, NewRecord, RecordStore, StoreError};
+use profile::{CLOSED_KEY, PROFILE_KEY};
 pub use profile::{CLOSED_NAME, Profile};
 pub use separation::Separation;
 use separation::Separations;
-use standing::{ENDED_FOR, SESSION_PREFIX, SessionState, Standing, session_key};
+use standing::{
+    CLOSED_SESSIONS_KEY, ENDED_FOR, SESSION_PREFIX, SessionState, Standing, session_key,
+};
 
 /// How old a cached value may be. A bound on how long a blocked member may go on.
 pub const CACHE_AGE_MAX: Duration = Duration::from_secs(60);
@@ -251,6 +253,38 @@ impl Members {
         self.publish(ControlKind::SessionRevoked, control);
         (self.parts.close)(Ended::Session(member, sid));
         Ok(())
+    }
+
+    /// The member closed the account: removes the profile, closes the connections here, and publishes
+    /// that to all nodes. Idempotent.
+    ///
+    /// Two records without an end say so, and no later event changes them, whatever its time: the
+    /// clocks of the market's processes differ, so an older change may have a later time.
+    ///
+    /// # Errors
+    /// [`MemberError::Unavailable`]: the store did not take it, or may have. Again is harmless.
+    pub async fn close(&self, member: MemberId, at: UnixMillis) -> Result<(), MemberError> {
+        let marks = [
+            (CLOSED_SESSIONS_KEY, "{}"),
+            (CLOSED_KEY, "{}"),
+            // What is left of the name and the picture.
+            (PROFILE_KEY, ""),
+        ];
+        for (key, value) in marks {
+            let record = NewRecord {
+                key: key.into(),
+                value: Bytes::from_static(value.as_bytes()),
+                stamp: stamp(at),
+                rank: 0,
+                time_to_live: None,
+            };
+            let put = self.parts.records.put_record(member, record).await;
+            put.map_err(|error| self.unavailable("put_record", &error))?;
+        }
+        self.profiles.forget(member).await;
+        let control = Control::ProfileChanged { member_id: member };
+        self.publish(ControlKind::ProfileChanged, control);
+        self.set(member, AccountStatus::Blocked, at).await.map(drop)
     }
 
     // ---- caches -------------------------------------------------------------------------------

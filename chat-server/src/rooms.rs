@@ -9,7 +9,6 @@
 //! | `marks` | read marks; deletion of a message |
 //! | `message` | one message, for a report |
 //! | `compare` | periodic reconciliation of subscriptions with memberships |
-//! | `renaming` | the name of a closed account in the rooms themselves |
 //! | `presence` | members that come online or go offline, shown in their rooms |
 //!
 //! What this module does not do: send. A connection hands messages to the appender.
@@ -23,7 +22,6 @@ mod log;
 mod marks;
 mod message;
 mod presence;
-mod renaming;
 mod tail;
 
 use std::fmt;
@@ -211,6 +209,24 @@ impl Rooms {
     ) -> Result<HistoryPage, PageError> {
         self.access(room, member).await?;
         self.log.history(room, before, size).await
+    }
+
+    /// A message, if `reader` is in its room.
+    ///
+    /// # Errors
+    /// See [`MessageError`].
+    pub async fn message(
+        &self,
+        id: MessageId,
+        reader: MemberId,
+    ) -> Result<RoomMessage, MessageError> {
+        match self.access(id.room(), reader).await {
+            Ok(_) => self.log.message(id).await,
+            Err(RoomError::Unknown(_)) => Err(MessageError::Unknown(id)),
+            Err(error @ (RoomError::NotParticipant(_) | RoomError::Unavailable)) => {
+                Err(error.into())
+            }
+        }
     }
 
     /// `size` of the member's rooms, after the cursor. A room without new messages meanwhile is on

@@ -19,6 +19,7 @@
 //! | `services` | what connections share |
 //! | `registry`, `drain_schedule` | the list of all connections; when they move |
 //! | `socket`, `meter`, `limiter` | WebSocket; idle frames; rate of sends |
+//! | `permission` | who may write into a room |
 //! | `message`, `error` | SEND to draft; error codes |
 
 mod actor;
@@ -36,6 +37,7 @@ mod message;
 mod meter;
 mod migration;
 mod page;
+mod permission;
 mod registry;
 mod send;
 mod services;

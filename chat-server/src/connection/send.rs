@@ -14,7 +14,7 @@ use super::error::{ClientError, ErrorSubject};
 use super::in_flight::{PendingSend, WorkDone};
 use super::login::renew;
 use super::message::{MessageRules, read_message};
-use super::services::Services;
+use super::permission::{may_write, shows_typing};
 use super::transaction::{self, Sender};
 use crate::append::{Outcome, Turn};
 use crate::auth::Identity;
@@ -245,46 +245,4 @@ impl Actor {
             self.session.refuse(failure.refusal(commit.receipt.clone()));
         }
     }
-}
-
-/// The room, if the member may write there.
-async fn may_write(
-    services: &Services,
-    room: RoomId,
-    sender: &Identity,
-) -> Result<Arc<Room>, ClientError> {
-    services.members.check(sender).await?;
-    let room = services.rooms.access(room, sender.member).await?;
-    if is_separated(services, &room, sender.member).await? {
-        return Err(ClientError::SEPARATED);
-    }
-    Ok(room)
-}
-
-/// The room, if it is shown that the member types: it is not shown to one from whom the member is
-/// separated.
-async fn shows_typing(
-    services: &Services,
-    room: RoomId,
-    sender: &Identity,
-) -> Result<Option<RoomId>, ClientError> {
-    match may_write(services, room, sender).await {
-        Ok(_) => Ok(Some(room)),
-        Err(ClientError::SEPARATED) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether the room has two members of whom one has blocked the other. Nearly always answered by
-/// caches.
-pub(super) async fn is_separated(
-    services: &Services,
-    room: &Room,
-    member: MemberId,
-) -> Result<bool, ClientError> {
-    let Some(other) = room.counterpart(member) else {
-        return Ok(false);
-    };
-    let separated = services.members.are_separated(member, other.member_id);
-    Ok(separated.await?)
 }

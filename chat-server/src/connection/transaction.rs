@@ -8,7 +8,7 @@ use stomp::Commit;
 
 use super::error::ClientError;
 use super::message::{MessageRules, read_message};
-use super::send::is_separated;
+use super::permission::may_write_in;
 use super::services::Services;
 use crate::append::Turn;
 use crate::auth::Identity;
@@ -39,10 +39,7 @@ pub(super) async fn store(
     let member = identity.member;
     let mut by_room: BTreeMap<RoomId, Vec<Draft>> = BTreeMap::new();
     for (room_id, send) in rooms.iter().zip(&commit.sends) {
-        let room = services.rooms.access(*room_id, member).await?;
-        if is_separated(services, &room, member).await? {
-            return Err(ClientError::SEPARATED);
-        }
+        let room = may_write_in(services, *room_id, member).await?;
         let chars_max = services.config.message_chars_max;
         let rules = MessageRules {
             chars_max,

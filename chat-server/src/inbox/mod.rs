@@ -8,12 +8,10 @@
 //! | `notice` | what a notification and an alarm consist of |
 //! | `list` | pages and unread counts |
 //! | `alarms` | starts of booked time whose end has not come |
-//! | `erasing` | what is removed with an account |
 //!
 //! What this module does not do: choose the recipients of events.
 
 mod alarms;
-mod erasing;
 mod list;
 mod notice;
 
@@ -21,13 +19,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use shared::ids::{MemberId, MessageId, Seq};
 
 use crate::append::{AppendError, Appender, Placed};
 use crate::hub::Hub;
 use crate::log::{Draft, Entry, Kind, Topic};
 use crate::metrics::Metrics;
-use crate::store::{MessageStore, NewRecord, ReadConsistency, RecordStore, StoreError};
+use crate::store::{
+    MessageStore, NewRecord, READ_ENTRIES_MAX, ReadConsistency, RecordStore, StoreError,
+};
 
 pub use alarms::RunningAlarm;
 pub use list::{LIST_MAX, ListedNotice, UNREAD_MAX};
@@ -35,6 +36,9 @@ pub use notice::{Alarm, AlarmState, Notice};
 
 /// Key of the record with the position up to which a member has read.
 const READ_MARK: &str = "inbox-read";
+
+/// Entries of a closed account's inbox that are deleted at a time.
+const DELETIONS_AT_ONCE: usize = 16;
 
 /// Why a request about an inbox is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -141,6 +145,37 @@ impl Inboxes {
         deleted.map_err(|error| self.unavailable("delete", &error))?;
         self.parts.hub.forget_body(topic, seq);
         Ok(())
+    }
+
+    /// The member closed the account: forgets the running alarms and removes the texts of the newest [`READ_ENTRIES_MAX`] entries;
+    /// older ones expire like those of every inbox. Idempotent.
+    ///
+    /// # Errors
+    /// [`InboxError::Unavailable`]: some may be removed. Again is harmless.
+    pub async fn erase(&self, member: MemberId) -> Result<(), InboxError> {
+        self.forget_running(member).await?;
+        let (topic, store) = (Topic::Inbox(member), &self.parts.messages);
+        let head = store.head(topic, ReadConsistency::Quorum).await;
+        let head = head.map_err(|error| self.unavailable("head", &error))?;
+        if head == Seq::ZERO {
+            return Ok(());
+        }
+        let first = head.saturating_sub(READ_ENTRIES_MAX - 1).max(Seq::FIRST);
+        let read = store.read(topic, first, head, ReadConsistency::Quorum);
+        let entries = read
+            .await
+            .map_err(|error| self.unavailable("read", &error))?;
+        let left = entries.into_iter().filter(|entry| !entry.deleted);
+        stream::iter(left.map(|entry| entry.seq))
+            .map(async |seq| {
+                let deleted = store.delete(topic, seq).await;
+                deleted.map_err(|error| self.unavailable("delete", &error))?;
+                self.parts.hub.forget_body(topic, seq);
+                Ok(())
+            })
+            .buffer_unordered(DELETIONS_AT_ONCE)
+            .try_collect()
+            .await
     }
 
     /// How far the member has read; [`Seq::ZERO`] if not at all.

@@ -17,7 +17,7 @@ use crate::metrics::ControlKind;
 use crate::store::NewRecord;
 
 /// The key of the record.
-pub(super) const KEY: &str = "profile";
+pub(super) const PROFILE_KEY: &str = "profile";
 
 /// The key of the record that a closed account has beside or instead of it; it begins with the same
 /// word, so that one read finds both.
@@ -88,7 +88,7 @@ impl Members {
         }
         let json = serde_json::to_vec(&profile.bounded());
         let record = NewRecord {
-            key: KEY.into(),
+            key: PROFILE_KEY.into(),
             value: json.expect("a profile has string keys only").into(),
             stamp: stamp(at),
             rank: 0,
@@ -134,13 +134,13 @@ impl Members {
     }
 
     async fn read_profile(&self, member: MemberId) -> Result<Option<Arc<Profile>>, MemberError> {
-        let stored = self.parts.records.records(member, KEY).await;
+        let stored = self.parts.records.records(member, PROFILE_KEY).await;
         let stored = stored.map_err(|error| self.unavailable("records", &error))?;
         let with_key = |key| stored.iter().find(|record| &*record.key == key);
         if with_key(CLOSED_KEY).is_some() {
             return Ok(Some(Arc::new(Profile::closed())));
         }
-        let Some(stored) = with_key(KEY) else {
+        let Some(stored) = with_key(PROFILE_KEY) else {
             return Ok(None);
         };
         match serde_json::from_slice(&stored.value) {

@@ -3,15 +3,16 @@
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rand::RngExt as _;
 use shared::ids::{MemberId, RoomId};
 
-use super::{GATES, Rooms};
+use super::{GATES, RoomError, Rooms};
 use crate::bus::Control;
 use crate::log::RoomEvent;
 use crate::metrics::ControlKind;
 use crate::store::room::MEMBERS_MAX;
-use crate::store::{Product, Role, Room, RoomMember};
+use crate::store::{Product, Role, Room, RoomMember, StoreError};
 
 /// A name fits into a column of the market's members.
 const NAME_CHARS_MAX: usize = 100;
@@ -24,6 +25,9 @@ const HOURS_BYTES_MAX: usize = 32;
 
 /// Random ids tried for a new room. A billion ids, so even the second is hardly ever needed.
 const ID_TRIES_MAX: u32 = 8;
+
+/// Rooms of a closed account that are changed at a time.
+const RENAMED_AT_ONCE: usize = 8;
 
 /// What a room is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,12 +150,12 @@ impl Rooms {
         Ok(room)
     }
 
-    pub(super) async fn tell_of_change(&self, id: RoomId) {
+    async fn tell_of_change(&self, id: RoomId) {
         self.forget(id).await;
         self.publish_change(id);
     }
 
-    pub(super) fn publish_change(&self, id: RoomId) {
+    fn publish_change(&self, id: RoomId) {
         self.metrics.control_sent.count(ControlKind::RoomChanged);
         let changed = Control::RoomChanged { room_id: id };
         self.bus.publish_control(changed);
@@ -171,6 +175,43 @@ impl Rooms {
         }
         tracing::error!("no free room id in {ID_TRIES_MAX} tries");
         Err(PutError::Unavailable)
+    }
+
+    /// Gives the member this name and no picture in every room of theirs. Idempotent: what is done
+    /// already costs a read.
+    ///
+    /// # Errors
+    /// [`RoomError::Unavailable`]: some rooms may be changed. Again is harmless.
+    pub async fn rename(&self, member: MemberId, name: &str) -> Result<(), RoomError> {
+        let memberships = self.store.memberships(member).await;
+        let memberships =
+            memberships.map_err(|error| self.errors.unavailable("memberships", &error))?;
+        stream::iter(memberships)
+            .map(async |membership| {
+                let renamed = self.rename_in(membership.room, member, name).await;
+                renamed.map_err(|error| self.errors.unavailable("put_room", &error))
+            })
+            .buffer_unordered(RENAMED_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    async fn rename_in(&self, id: RoomId, member: MemberId, name: &str) -> Result<(), StoreError> {
+        let _gate = self.gates[id.get() as usize % GATES].lock().await;
+        let Some(mut room) = self.store.room(id).await? else {
+            return Ok(());
+        };
+        if !rename_in(&mut room, member, name) {
+            return Ok(());
+        }
+        let put = self.store.put_room(&room).await;
+        if put.is_ok() {
+            self.cache.put(&Arc::new(room), self.clock.now()).await;
+            self.publish_change(id);
+        } else {
+            self.tell_of_change(id).await; // it may have changed all the same
+        }
+        put
     }
 
     /// Past the cache: what is compared with must not be old.
@@ -202,6 +243,20 @@ impl Rooms {
             self.hub.publish_event(after.room_id, left);
         }
     }
+}
+
+/// Whether that changed anything.
+fn rename_in(room: &mut Room, member: MemberId, name: &str) -> bool {
+    let mut members = room.members.iter_mut();
+    let Some(found) = members.find(|one| one.member_id == member) else {
+        return false;
+    };
+    if found.name == name && found.image_url.is_none() {
+        return false;
+    }
+    name.clone_into(&mut found.name);
+    found.image_url = None;
+    true
 }
 
 /// Whether the room is the conversation that the specification names: about the same product

@@ -5,7 +5,8 @@
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, MessageId, RoomId};
 
-use super::{RoomError, Rooms};
+use super::RoomError;
+use super::log::RoomLog;
 use crate::log::Kind;
 
 /// A message of a room.
@@ -37,33 +38,27 @@ pub enum MessageError {
     Unavailable,
 }
 
-impl Rooms {
-    /// The message, if `reader` is in its room.
-    ///
-    /// # Errors
-    /// See [`MessageError`].
-    pub async fn message(
-        &self,
-        id: MessageId,
-        reader: MemberId,
-    ) -> Result<RoomMessage, MessageError> {
-        let reason = |error, otherwise| match error {
-            RoomError::Unknown(_) => otherwise,
-            RoomError::NotParticipant(room) => MessageError::NotParticipant(room),
-            RoomError::Unavailable => MessageError::Unavailable,
-        };
-        let unknown = MessageError::Unknown(id);
-        let room = id.room();
-        let access = self.access(room, reader).await;
-        access.map_err(|error| reason(error, unknown))?;
-        let entry = self.log.entry(room, id.seq()).await;
-        let entry = entry.map_err(|error| reason(error, unknown))?;
+impl From<RoomError> for MessageError {
+    fn from(error: RoomError) -> Self {
+        match error {
+            RoomError::Unknown(room) | RoomError::NotParticipant(room) => {
+                Self::NotParticipant(room)
+            }
+            RoomError::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+impl RoomLog {
+    /// The message, for a reader who is in its room.
+    pub(super) async fn message(&self, id: MessageId) -> Result<RoomMessage, MessageError> {
+        let entry = self.entry(id.room(), id.seq()).await?;
         let entry = entry.filter(|entry| entry.draft.kind == Kind::Chat);
-        let entry = entry.ok_or(unknown)?;
+        let entry = entry.ok_or(MessageError::Unknown(id))?;
         let text = || String::from_utf8_lossy(&entry.draft.body).into_owned();
         Ok(RoomMessage {
             id,
-            room,
+            room: id.room(),
             sender: entry.draft.sender,
             text: (!entry.deleted).then(text),
             sent_at: entry.draft.sent_at,

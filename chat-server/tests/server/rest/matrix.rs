@@ -1,4 +1,4 @@
-//! Authorization matrix (B1): every operation of the documents × every kind of caller.
+//! Authorization matrix: every operation of the documents × every kind of caller.
 //!
 //! Nobody but the members of a room reads anything of it or changes anything in it, nobody reads or
 //! changes another's inbox, and what services and operators call is closed to members.
