@@ -10,6 +10,7 @@
 
 mod circles;
 mod citations;
+mod defects;
 mod files;
 mod licences;
 mod manifests;
