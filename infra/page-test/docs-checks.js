@@ -8,11 +8,11 @@ import { until } from './until.js';
 /** The front end's origin, which a server allows by default. */
 const FRONT = 'http://localhost:3000';
 
-const file = (path) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
+const file = (path) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 
 /** The first block of code below a heading, for this server. */
 function code(heading, language, server) {
-  const [, section] = file('docs/front-end.md').split(`\n## ${heading}\n`);
+  const [, section] = file('infra/docs/front-end.md').split(`\n## ${heading}\n`);
   const block = section.match(new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, 's'));
   return block[1].replaceAll('http://localhost:8080', server.url);
 }
@@ -26,7 +26,7 @@ async function open(world, name) {
   await page.context().route(`${FRONT}/**`, (route) => {
     const { pathname } = new URL(route.request().url());
     if (!pathname.startsWith('/stompjs/')) return route.fulfill({ contentType: 'text/html', body: html });
-    const body = file(`standalone/web/vendor${pathname}`);
+    const body = file(`infra/standalone/web/vendor${pathname}`);
     return route.fulfill({ contentType: 'text/javascript', body });
   });
   await page.goto(FRONT);
@@ -47,7 +47,7 @@ export const checks = [
     await buyer.fill('#text', 'twenty lines');
     await buyer.click('button');
     await until('both have it once', async () =>
-      (await count(buyer, 'me: twenty lines')) === 1 && (await count(seller, 'twenty lines')) === 1);
+      (await count(buyer, 'twenty lines')) === 1 && (await count(seller, 'twenty lines')) === 1);
     await seller.reload();
     await until('a reload has it', async () => (await count(seller, 'twenty lines')) === 1);
   }],
