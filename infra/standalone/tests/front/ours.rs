@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use super::Person;
 use super::buying::Bought;
 use super::chatting::Talk;
+use super::offering::Offers;
 use super::shape::{check, check_all};
-use super::shapes::{BLOCKED, PAGE};
+use super::shapes::{BLOCKED, PAGE, REASONS};
+use super::sites::Site;
 
 /// The hotspot, the receipt, the export, and what a chat has besides.
 pub(crate) async fn walk(
@@ -69,18 +71,49 @@ async fn chat(seller: &mut Person<'_>, buyer: &mut Person<'_>, talk: &Talk) {
 }
 
 /// One blocks the other, and takes it back.
-pub(crate) async fn separate(seller: &mut Person<'_>, buyer: &mut Person<'_>, offer: u64) {
-    let view = format!("/api/products/wifi/{offer}");
+pub(crate) async fn separate(
+    seller: &mut Person<'_>,
+    buyer: &mut Person<'_>,
+    offers: &Offers,
+    talk: &Talk,
+) {
+    let view = format!("/api/products/wifi/{}", offers.wifi);
     buyer.get(&view).await;
+    let stomp = buyer.open_chat().await;
     let path = format!("/api/members/{}/block", seller.id);
     buyer.call(Method::POST, &path, None).await;
     let blocked = buyer.get("/api/members/blocked?size=2").await;
     check("blocked", &blocked, PAGE);
     check_all("blocked", &blocked["data"], BLOCKED);
+    assert_eq!(buyer.refused(Method::GET, &view).await, 3003);
+    let sold = format!(
+        "/api/members/{}/selling-products?productState=ACTIVE&size=2",
+        seller.id
+    );
+    assert_eq!(buyer.get(&sold).await["count"], 0);
+    assert_eq!(
+        stomp.say_until_refused(talk.room, "아직 있어요?").await,
+        "8011"
+    );
     let own = format!("/api/members/{}/block", buyer.id);
     assert_eq!(buyer.refused(Method::POST, &own).await, 1006);
     buyer.call(Method::DELETE, &path, None).await;
     buyer.get(&view).await;
+}
+
+/// Who has cash stays; who has nothing leaves, and is asked to log in.
+pub(crate) async fn leave(site: &Site, buyer: &mut Person<'_>) {
+    let path = "/api/members/me";
+    let answer = buyer.ask(Method::DELETE, path, None).await;
+    let json = answer.json();
+    assert_eq!((answer.status, &json["code"]), (409, &json!(2015)));
+    check("reasons", &json["data"], REASONS);
+    let reasons = json["data"]["reasons"].as_array().unwrap();
+    assert!(reasons.contains(&json!("CASH")), "{json}");
+    let mut guest = Person::join(site, "google", 5).await;
+    guest.call(Method::DELETE, path, None).await;
+    assert!(guest.browser.cookie("localhost", "accessToken").is_none());
+    assert_eq!(guest.refused(Method::GET, "/api/members/info").await, 2014);
 }
 
 async fn notifications(seller: &mut Person<'_>) {

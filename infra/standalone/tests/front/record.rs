@@ -2,7 +2,6 @@
 //! is made of them: `infra/docs/contract.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
@@ -108,7 +107,6 @@ impl Recorder {
     pub(crate) fn check_page(&self) {
         let page = self.recording().page();
         let place = place();
-        #[expect(clippy::disallowed_methods, reason = "a test has no settings")]
         if std::env::var_os(WRITE).is_some() {
             std::fs::write(place, page).unwrap();
             return;
@@ -176,23 +174,23 @@ impl Stable {
         let (method, path) = route;
         let mut text = format!("{method} {path}");
         if !query.is_empty() {
-            let _ = write!(text, "?{}", self.query(query));
+            text.push_str(&format!("?{}", self.query(query)));
         }
         if let Some(body) = exchange.body {
             let mut body = body.clone();
             self.body(path, &mut body);
-            let _ = write!(text, "\n{}", json(&body, 0));
+            text.push_str(&format!("\n{}", json(&body, 0)));
         }
-        let _ = write!(text, "\n\n{}", exchange.status);
+        text.push_str(&format!("\n\n{}", exchange.status));
         for (name, value) in &exchange.headers {
-            let _ = write!(text, "\n{name}: {}", self.header(name, value));
+            text.push_str(&format!("\n{name}: {}", self.header(name, value)));
         }
         let mut is_empty = false;
         if let Ok(mut body) = serde_json::from_str::<Value>(exchange.text) {
             let is_list = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
             is_empty = is_list(&body["data"]) || is_list(&body["data"]["data"]);
             self.body(path, &mut body);
-            let _ = write!(text, "\n{}", json(&body, 0));
+            text.push_str(&format!("\n{}", json(&body, 0)));
         }
         Example { text, is_empty }
     }
@@ -211,7 +209,7 @@ impl Stable {
                 "content-length" => body.len().to_string(),
                 _ => self.header(name, value),
             };
-            let _ = write!(text, "\n{name}:{value}");
+            text.push_str(&format!("\n{name}:{value}"));
         }
         if !body.is_empty() {
             body.insert_str(0, "\n\n");
@@ -245,26 +243,25 @@ impl Recording {
             .filter(|(label, _)| !FRAMES.contains(&label.as_str()));
         let other = other.map(|(label, text)| (label.as_str(), text));
         for (label, text) in known.chain(other) {
-            let _ = write!(page, "\n### {label}\n\n```\n{text}\n```\n");
+            page.push_str(&format!("\n### {label}\n\n```\n{text}\n```\n"));
         }
         self.section(&mut page, &OURS);
         page += "\n## Refusals\n\nThe first of each code in the walk, with a request that gets it. All codes: \
                  [wire.md](wire.md#codes).\n\n| code | status | message | for example |\n|---|---|---|---|\n";
         for line in self.refusals.values() {
-            let _ = writeln!(page, "{line}");
+            page.push_str(&format!("{line}\n"));
         }
         page
     }
 
     fn section(&self, page: &mut String, section: &Section) {
-        let _ = write!(page, "\n## {}\n", section.title);
+        page.push_str(&format!("\n## {}\n", section.title));
         for route in section.routes {
             if let Some(example) = self.examples.get(route) {
-                let _ = write!(
-                    page,
+                page.push_str(&format!(
                     "\n### {} {}\n\n```\n{}\n```\n",
                     route.0, route.1, example.text
-                );
+                ));
             }
         }
     }

@@ -17,7 +17,7 @@ pub(crate) struct Section {
 }
 
 /// `domain.md` 2.4 and 3.
-pub(crate) const FIRST: [Section; 7] = [
+pub(crate) const FIRST: [Section; 8] = [
     Section {
         title: "Login",
         routes: &[
@@ -78,6 +78,20 @@ pub(crate) const FIRST: [Section; 7] = [
         ],
     },
     Section {
+        title: "Reviews and reports",
+        routes: &[
+            ("POST", "/api/trades/{tradeId}/reviews"),
+            ("GET", "/api/reviews/{id}"),
+            ("GET", "/api/reviews/received"),
+            ("GET", "/api/members/{id}/reviews/received"),
+            ("GET", "/api/reviews/wrote"),
+            ("GET", "/api/reviews/written"),
+            ("PATCH", "/api/reviews/{id}"),
+            ("DELETE", "/api/reviews/{id}"),
+            ("POST", "/api/report/{targetId}"),
+        ],
+    },
+    Section {
         title: "Notifications",
         routes: &[
             ("POST", "/api/fcm/save"),
@@ -104,6 +118,7 @@ pub(crate) const OURS: Section = Section {
         ("GET", "/api/members/export"),
         ("POST", "/api/members/{id}/block"),
         ("GET", "/api/members/blocked"),
+        ("DELETE", "/api/members/me"),
         ("DELETE", "/api/members/{id}/block"),
         ("GET", "/api/products/hotspot"),
         ("GET", "/api/products/hotspot/{id}"),
@@ -128,7 +143,7 @@ pub(crate) const OURS: Section = Section {
 };
 
 /// Operations that pages of members do not call, and why.
-const NOT_DRIVEN: [(&str, &str, &str); 6] = [
+const NOT_DRIVEN: [(&str, &str, &str); 9] = [
     ("GET", "/.well-known/jwks.json", "servers read it"),
     (
         "POST",
@@ -137,6 +152,9 @@ const NOT_DRIVEN: [(&str, &str, &str); 6] = [
     ),
     ("POST", "/api/admin/members/{id}/block", "administrators"),
     ("POST", "/api/admin/members/{id}/unblock", "administrators"),
+    ("GET", "/api/admin/reports", "administrators"),
+    ("POST", "/api/admin/reports/{id}/decide", "administrators"),
+    ("GET", "/api/admin/audit", "administrators"),
     (
         "POST",
         "/api/push/subscriptions",

@@ -298,6 +298,35 @@ pub(crate) const CASH_ROW: &[Field] = &[
     ("createdAt", DateTime),
 ];
 
+pub(crate) const REVIEW_MADE: &[Field] = &[("reviewId", Id)];
+
+pub(crate) const REVIEW: &[Field] = &[("reviewId", Id), ("rating", Number), ("comment", Text)];
+
+/// Without the name of the other member, which depends on the list.
+macro_rules! review_row {
+    ($($name:tt)*) => {
+        &[
+            ("reviewId", Id),
+            ("rating", Number),
+            ("comment", Text),
+            ("createdAt", DateTime),
+            ("updatedAt", DateTime),
+            ("reviewerId", Id),
+            $($name)*,
+            ("tradeId", Id),
+            ("dataAmount?", Number),
+            ("timeAmount?", Count),
+            ("productId", Id),
+            ("itemType", OneOf(&["MOBILE_DATA", "WIFI", "HOTSPOT"])),
+        ]
+    };
+}
+
+pub(crate) const REVIEW_RECEIVED: &[Field] = review_row!(("reviewerName", Text));
+
+/// The first front end would show a `reviewerName` instead of the other member's.
+pub(crate) const REVIEW_WROTE: &[Field] = review_row!(("revieweeName", Text), ("+revieweeId", Id));
+
 pub(crate) const NOTIFICATION: &[Field] = &[
     ("id", Id),
     ("title", Text),
@@ -307,6 +336,9 @@ pub(crate) const NOTIFICATION: &[Field] = &[
     ("+data", Any),
     ("+read", Flag),
 ];
+
+/// Why an account stays open.
+pub(crate) const REASONS: &[Field] = &[("reasons", Texts)];
 
 pub(crate) const BLOCKED: &[Field] = &[
     ("memberId", Id),

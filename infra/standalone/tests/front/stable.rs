@@ -52,6 +52,7 @@ const KINDS: [(&[&str], u64); 9] = [
             "memberId",
             "senderId",
             "reviewerId",
+            "revieweeId",
             "sellerId",
             "buyerId",
             "reporterId",

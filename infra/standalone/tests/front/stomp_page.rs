@@ -147,6 +147,22 @@ impl Stomp {
         body
     }
 
+    /// Says it until that is refused: the code. What is refused ends the connection.
+    pub(crate) async fn say_until_refused(mut self, room: u64, text: &str) -> String {
+        let mut again = interval(Duration::from_millis(50));
+        let refused = async {
+            loop {
+                again.tick().await;
+                self.say(room, text).await;
+                let frame = self.next_frame().await.expect("an answer");
+                if frame.command() == Command::Error {
+                    return frame.header("code").unwrap_or_default().to_owned();
+                }
+            }
+        };
+        timeout(PATIENCE, refused).await.expect("a refusal")
+    }
+
     /// The next alarm, of this state.
     pub(crate) async fn alarm(&mut self, state: &str, patience: Duration) -> Value {
         let frame = timeout(patience, self.next_frame()).await;
