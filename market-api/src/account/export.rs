@@ -131,7 +131,7 @@ impl Accounts {
             ),
             offers: rows!(
                 "select p.id, p.kind, p.state, p.price, p.created_at, s.title, s.content, \
-                 s.address from product p left join spot s on s.product_id = p.id \
+                 coalesce(s.exact_address, s.address) as address from product p left join spot s on s.product_id = p.id \
                  where p.member_id = $1 order by p.id desc",
                 read_offer
             ),

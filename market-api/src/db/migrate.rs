@@ -23,7 +23,7 @@ macro_rules! files {
             $folder: "0001_members", "0002_products", "0003_kit", "0004_money",
             "0005_uploads", "0006_chat_rooms", "0007_login_outcomes", "0008_list_changes",
             "0009_purchases", "0010_scrap_indexes", "0011_room_names", "0012_relay", "0013_payments",
-            "0014_audit", "0015_reviews",
+            "0014_audit", "0015_reviews", "0016_hotspots",
         )
     };
     ($folder:literal: $($name:literal),+ $(,)?) => {

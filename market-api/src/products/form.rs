@@ -113,6 +113,14 @@ pub struct NewSpot {
 }
 
 impl NewSpot {
+    /// Position and address that every member may see: of a hotspot only the rounded position.
+    pub(super) fn shown(&self) -> (Position, &str) {
+        match self.kind {
+            Kind::Hotspot => (self.at.coarse(), ""),
+            Kind::Wifi | Kind::MobileData => (self.at, &self.address),
+        }
+    }
+
     /// Validates the fields.
     ///
     /// # Errors

@@ -65,6 +65,18 @@ impl Position {
         (part(self.latitude), part(self.longitude))
     }
 
+    /// Rounded to a thousandth of a degree, about 100 m: the position of a hotspot for members who have no booking
+    /// of it. `0016_hotspots.sql` rounds in the same way.
+    #[must_use]
+    pub fn coarse(self) -> Self {
+        const PER_DEGREE: f64 = 1_000.0;
+        let (north, east) = self.rounded(PER_DEGREE);
+        Self {
+            latitude: f64::from(north) / PER_DEGREE,
+            longitude: f64::from(east) / PER_DEGREE,
+        }
+    }
+
     /// Distance along the sphere in metres, by the haversine formula (R. W. Sinnott, "Virtues of the Haversine",
     /// Sky and Telescope 68, 1984): accurate for short distances, unlike the law of cosines.
     #[must_use]

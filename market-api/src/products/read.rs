@@ -30,6 +30,8 @@ pub(super) struct Detail {
     /// Whether the reader must not see it.
     pub(super) is_hidden: bool,
     pub(super) spot: Option<SpotPart>,
+    /// Whether the reader has a booking of it, also a past one.
+    pub(super) is_booked: bool,
 }
 
 /// The additional columns of a spot.
@@ -39,6 +41,8 @@ pub(super) struct SpotPart {
     pub(super) content: String,
     pub(super) at: Position,
     pub(super) address: String,
+    /// Of a hotspot: what its seller and buyers see instead.
+    pub(super) exact: Option<(Position, String)>,
     pub(super) opens_at: LocalDateTime,
     pub(super) closes_at: LocalDateTime,
     pub(super) open_minute: u16,
@@ -98,9 +102,9 @@ pub struct SpotDetail {
     pub title: String,
     /// The description.
     pub content: String,
-    /// The position.
+    /// The position: of a hotspot rounded, unless the reader is the seller or has a booking of it.
     pub at: Position,
-    /// The postal address, for display.
+    /// The postal address, for display; likewise, else empty.
     pub address: String,
     /// URLs of the pictures, in their order.
     pub images: Vec<String>,
@@ -216,7 +220,11 @@ impl Details {
         id: ProductId,
     ) -> Result<SpotDetail, OfferError> {
         let mut detail = self.detail(reader, id, kind).await?;
-        let part = detail.spot.take().ok_or(OfferError::NotOfKind(kind))?;
+        let mut part = detail.spot.take().ok_or(OfferError::NotOfKind(kind))?;
+        let sees_exact = detail.is_booked || reader == detail.seller.id;
+        if let Some((at, address)) = part.exact.take().filter(|_| sees_exact) {
+            (part.at, part.address) = (at, address);
+        }
         let images = repo::images(&mut *self.db.read().await?, detail.id).await?;
         let minute = LocalDateTime::from_unix(self.clock.unix_millis()).minute_of_day();
         Ok(SpotDetail {

@@ -25,7 +25,7 @@ use market_api::metrics::Metrics;
 use shared::clock::Month;
 use shared::ids::MemberId;
 use sqlx::{Connection as _, Executor as _, Row as _, query};
-use support::{Base, On, eventually, open};
+use support::{Base, On, eventually, open, session};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -37,6 +37,7 @@ on_both! {
     write_continues_when_its_caller_is_cancelled,
     several_instances_make_the_tables_at_once,
     every_migration_is_applied_in_its_order,
+    positions_of_hotspots_from_before_are_rounded,
     books_refuse_to_be_changed,
     panicking_closure_affects_no_other_write,
     invalid_sql_is_a_defect,
@@ -663,6 +664,93 @@ async fn every_migration_is_applied_in_its_order(on: On) {
             "0013_payments",
             "0014_audit",
             "0015_reviews",
+            "0016_hotspots",
         ]
     );
+}
+
+/// A database as it was before the migration, with spots that have moved.
+async fn positions_of_hotspots_from_before_are_rounded(on: On) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = support::fresh_url(on, &folder).await;
+    let db = open_again(&url).await.unwrap();
+    let seller = member(&db, "a").await;
+    db.close().await;
+    drop(db);
+    let mut before = session(&url).await;
+    let mut change = async |text: &str| {
+        before
+            .execute(sqlx::AssertSqlSafe(text.to_owned()))
+            .await
+            .unwrap();
+    };
+    for column in ["exact_latitude", "exact_longitude", "exact_address"] {
+        change(&format!("alter table spot drop column {column}")).await;
+    }
+    change("delete from _sqlx_migrations where version >= 16").await;
+    for (id, kind) in [(1, "WIFI"), (2, "HOTSPOT")] {
+        change(&format!(
+            "insert into product (id, member_id, kind, state, price, created_at, updated_at) \
+             values ({id}, {seller}, '{kind}', 'ACTIVE', 1, 1, 1)"
+        ))
+        .await;
+        change(&format!(
+            "insert into spot (product_id, title, content, latitude, longitude, address, opens_at, \
+             closes_at, open_minute, close_minute, capacity) \
+             values ({id}, 't', '', 35.1234567, -129.7654321, 'here', 0, 0, 0, 0, 1)"
+        ))
+        .await;
+        change(&format!(
+            "update spot set latitude = 37.5123456, longitude = 127.0345678 where product_id = {id}"
+        ))
+        .await;
+    }
+    change("delete from list_change").await;
+    before.close().await.unwrap();
+    drop(open_again(&url).await.unwrap());
+    let mut connection = session(&url).await;
+    let spots = "select product_id, latitude, longitude, address, exact_latitude, exact_longitude, \
+        exact_address from spot order by product_id";
+    let rows = query(spots).fetch_all(&mut connection).await.unwrap();
+    let read = |row: &sqlx::any::AnyRow| {
+        let at: (i64, f64, f64, String) = (row.get(0), row.get(1), row.get(2), row.get(3));
+        let exact: (Option<f64>, Option<f64>, Option<String>) =
+            (row.get(4), row.get(5), row.get(6));
+        (at, exact)
+    };
+    let here = "here".to_owned();
+    let expected = [
+        (
+            (1, 37.512_345_6, 127.034_567_8, here.clone()),
+            (None, None, None),
+        ),
+        (
+            (2, 37.512, 127.035, String::new()),
+            (Some(37.512_345_6), Some(127.034_567_8), Some(here)),
+        ),
+    ];
+    assert_eq!(rows.iter().map(read).collect::<Vec<_>>(), expected);
+    let history = "select product_id, latitude, longitude from sort_key_history \
+        where latitude is not null order by product_id, id";
+    let rows = query(history).fetch_all(&mut connection).await.unwrap();
+    let rows: Vec<(i64, f64, f64)> = rows
+        .iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2)))
+        .collect();
+    let expected = [
+        (1, 35.123_456_7, -129.765_432_1),
+        (2, 35.123, -129.765),
+        (2, 37.512, 127.035),
+    ];
+    assert_eq!(rows, expected);
+    // The index of positions and the cached lists have followed.
+    if matches!(on, On::Sqlite) {
+        let index = "select count(*) from spot_place where product_id = 2 \
+            and latitude_min between 37.5119 and 37.5121";
+        let row = query(index).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(row.get::<i64, _>(0), 1);
+    }
+    let noted = "select count(*) from list_change where space = 'HOTSPOT'";
+    let row = query(noted).fetch_one(&mut connection).await.unwrap();
+    assert!(row.get::<i64, _>(0) > 0);
 }

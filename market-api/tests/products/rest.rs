@@ -29,6 +29,8 @@ use crate::support::On;
 on_both! {
     mobile_data_is_offered_listed_changed_and_deleted,
     spots_are_offered_listed_changed_and_deleted,
+    exact_position_of_a_hotspot_is_for_its_seller_and_buyers,
+    no_list_leads_to_the_exact_position_of_a_hotspot,
     pages_lead_to_each_other_and_end,
     a_first_page_may_be_asked_for_as_0_and_a_large_page_is_cut,
     invalid_requests_are_refused_with_their_code,
@@ -235,10 +237,12 @@ async fn spots_are_offered_listed_changed_and_deleted(on: On) {
         let list = format!("{path}?size=5&latitude=37.51&longitude=127&open=true");
         let page = site.data(Method::GET, &list, 2, None).await;
         let id = page["data"][0]["productId"].as_i64().unwrap();
+        // A hotspot's address is for its buyers.
+        let address = if kind == "wifi" { "Seoul" } else { "" };
         let row = json!({
             "productId": id, "itemId": id, "price": 500, "memberName": "member 1",
             "profileImageUrl": null, "title": "Café", "imageUrl": own, "latitude": 37.5,
-            "longitude": 127.0, "address": "Seoul", "averageRate": 0.0, "distanceKm": 1.112,
+            "longitude": 127.0, "address": address, "averageRate": 0.0, "distanceKm": 1.112,
             "open": true, "startTime": "2026-11-15T09:30:00.000", "endTime": "2026-11-16T18:00:00.000",
         });
         assert_eq!(page["data"], json!([row]));
@@ -267,6 +271,120 @@ async fn spots_are_offered_listed_changed_and_deleted(on: On) {
                 .await,
             3003
         );
+    }
+}
+
+const EXACT: (f64, f64) = (37.512_345_6, 127.034_567_8);
+const ROUNDED: (f64, f64) = (37.512, 127.035);
+
+/// Where an answer says that a spot is.
+fn told(spot: &Value) -> (f64, f64, String) {
+    let degrees = |name: &str| spot[name].as_f64().unwrap();
+    let address = spot["address"].as_str().unwrap().to_owned();
+    (degrees("latitude"), degrees("longitude"), address)
+}
+
+fn spot_at((latitude, longitude): (f64, f64), address: &str) -> Value {
+    json!({
+        "price": 500, "title": "spot", "latitude": latitude, "longitude": longitude,
+        "address": address, "startTime": "2026-11-15T09:30:00", "endTime": "2026-11-15T18:00:00",
+    })
+}
+
+/// H2.
+async fn exact_position_of_a_hotspot_is_for_its_seller_and_buyers(on: On) {
+    let site = Site::open(on).await;
+    let form = spot_at(EXACT, "3층");
+    for (kind, of_stranger) in [
+        ("wifi", (EXACT.0, EXACT.1, "3층".to_owned())),
+        ("hotspot", (ROUNDED.0, ROUNDED.1, String::new())),
+    ] {
+        let path = format!("/api/products/{kind}");
+        site.data(Method::POST, &path, 1, Some(form.clone())).await;
+        let list = format!("{path}?size=5&latitude=37.51&longitude=127");
+        let id = {
+            let page = site.data(Method::GET, &list, 2, None).await;
+            page["data"][0]["productId"].as_i64().unwrap()
+        };
+        let view = async |by| {
+            let path = format!("{path}/{id}");
+            told(&site.data(Method::GET, &path, by, None).await)
+        };
+        let exact = (EXACT.0, EXACT.1, "3층".to_owned());
+        assert_eq!(view(1).await, exact, "{kind}: its seller");
+        assert_eq!(view(2).await, of_stranger, "{kind}: a stranger");
+        // Lists are the same for all, also for the seller.
+        for by in [1, 2] {
+            let page = site.data(Method::GET, &list, by, None).await;
+            assert_eq!(told(&page["data"][0]), of_stranger, "{kind}");
+        }
+        for change in [
+            format!(
+                "insert into trade (member_id, kind, price, minutes, month, created_at) \
+                 values (2, 'PURCHASE_HOTSPOT', 500, 10, 202611, {id})"
+            ),
+            format!(
+                "insert into booking (trade_id, product_id, buyer_id, wanted_start, wanted_end, \
+                 starts_at, ends_at, capacity) select max(id), {id}, 2, 1, 2, 1, 2, 10 from trade"
+            ),
+        ] {
+            site.market.sql(vec![change]).await;
+        }
+        assert_eq!(view(2).await, exact, "{kind}: a buyer");
+        assert_eq!(view(3).await, of_stranger, "{kind}: another stranger");
+        let mut moved = spot_at((35.123_456, 129.098_765), "");
+        moved["productId"] = json!(id);
+        site.data(Method::PUT, &path, 1, Some(moved)).await;
+        assert_eq!(view(1).await, (35.123_456, 129.098_765, String::new()));
+        assert_eq!(
+            view(2).await,
+            view(1).await,
+            "{kind}: a buyer, after it moved"
+        );
+    }
+    let kept = "select count(*) from sort_key_history h join product p on p.id = h.product_id \
+        where p.kind = 'HOTSPOT' and h.latitude is not null";
+    assert_eq!(site.market.int(kept).await, 1);
+    let exact = format!("{kept} and h.latitude <> {}", ROUNDED.0);
+    assert_eq!(site.market.int(&exact).await, 0);
+}
+
+/// Two offers in one square of the map are in the same place for a stranger, whatever list is read from wherever: also
+/// by the order of rows that are nearly equally far.
+async fn no_list_leads_to_the_exact_position_of_a_hotspot(on: On) {
+    let site = Site::open(on).await;
+    let corners = [EXACT, (37.511_501, 127.035_499), (37.512_499, 127.034_501)];
+    for (by, corner) in [1, 1, 2].into_iter().zip(corners) {
+        let form = spot_at(corner, "secret");
+        site.data(Method::POST, "/api/products/hotspot", by, Some(form))
+            .await;
+    }
+    let place = market_api::products::Position::new(ROUNDED.0, ROUNDED.1).unwrap();
+    for step in 0..40_u32 {
+        // A spiral around the square, from 10 m to some kilometres.
+        let (turn, far) = (f64::from(step) * 0.7, 1e-4 * 1.15_f64.powf(f64::from(step)));
+        let (latitude, longitude) = (37.512 + far * turn.sin(), 127.035 + far * turn.cos());
+        let from = market_api::products::Position::new(latitude, longitude).unwrap();
+        let metres = from.distance_m(place).round();
+        for sort in ["DISTANCE_ASC", "PRICE_ASC", "AVERAGE_RATE_DESC"] {
+            let (mut ids, mut next) = (Vec::new(), String::new());
+            for _ in 0..3 {
+                let path = format!(
+                    "/api/products/hotspot?size=1&productSortOption={sort}\
+                     &latitude={latitude}&longitude={longitude}{next}"
+                );
+                let page = site.data(Method::GET, &path, 3, None).await;
+                let row = &page["data"][0];
+                assert_eq!(told(row), (ROUNDED.0, ROUNDED.1, String::new()), "{row}");
+                assert_eq!(row["distanceKm"], json!(metres / 1_000.0), "{path}");
+                ids.push(row["productId"].as_u64().unwrap());
+                let cursor = &page["pageInfo"]["nextCursorId"];
+                next = cursor
+                    .as_u64()
+                    .map_or_else(String::new, |n| format!("&cursorId={n}"));
+            }
+            assert!(ids.is_sorted() && next.is_empty(), "{ids:?} {next}");
+        }
     }
 }
 

@@ -141,9 +141,16 @@ async fn closed_account_leaves_no_personal_data_and_the_books_intact(on: On) {
     let mut form = spot(1).unwrap();
     form["address"] = json!(address);
     form["content"] = json!("문의는 person1@example.com");
-    offer(&site, &seller, "/api/products/wifi", &form).await;
+    form["latitude"] = json!(37.512_345_6);
+    offer(&site, &seller, "/api/products/hotspot", &form).await;
     let other = site.log_in("naver", 1).await;
-    let personal = ["naver-1", "person1@example.com", "사람 1", address];
+    let personal = [
+        "naver-1",
+        "person1@example.com",
+        "사람 1",
+        address,
+        "37.51234",
+    ];
     for text in personal {
         assert!(!columns_with(&site, on, text).await.is_empty(), "{text}");
     }

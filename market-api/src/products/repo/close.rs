@@ -38,7 +38,7 @@ pub async fn count_active_of_in(tx: &mut Tx<'_>, member: MemberId) -> Sql<u64> {
 }
 
 /// Deletes a member's active offers, all of which the caller has locked, as their seller would. Of all spots of the
-/// member the description and address go. The title, and the pictures of spots that were bought, stay: the buyers'
+/// member the description, the address and a hotspot's exact position go. The title, and the pictures of spots that were bought, stay: the buyers'
 /// histories show them.
 ///
 /// # Errors
@@ -55,7 +55,8 @@ pub async fn close_all_in(tx: &mut Tx<'_>, member: MemberId) -> Sql<()> {
     .execute(tx.connection())
     .await?;
     query(
-        "update spot set listed = 0, content = '', address = '' \
+        "update spot set listed = 0, content = '', address = '', exact_latitude = null, \
+         exact_longitude = null, exact_address = null \
          where product_id in (select id from product where member_id = $1)",
     )
     .bind(i64::from(member))

@@ -14,7 +14,8 @@ use crate::members::mean_rate;
 
 type Sql<T> = Result<T, sqlx::Error>;
 
-/// An offer of any kind and state, with all its columns, and whether it is hidden from the reader.
+/// An offer of any kind and state, with all its columns, whether it is hidden from the reader, and whether the reader
+/// has a booking of it.
 pub(in crate::products) async fn detail(
     connection: &mut AnyConnection,
     id: ProductId,
@@ -24,7 +25,10 @@ pub(in crate::products) async fn detail(
         "select p.id, p.member_id, p.kind, p.state, p.price, p.unit_price, p.units_left, p.split, \
          p.expires_at, p.updated_at, m.name, m.image_url, m.rating_sum, m.rating_count, s.title, \
          s.content, s.latitude, s.longitude, s.address, s.opens_at, s.closes_at, s.open_minute, \
-         s.close_minute, cast(case when {} then 1 else 0 end as bigint) as hidden \
+         s.close_minute, s.exact_latitude, s.exact_longitude, s.exact_address, \
+         cast(case when exists (select 1 from booking b where b.product_id = p.id \
+         and b.buyer_id = $2) then 1 else 0 end as bigint) as booked, \
+         cast(case when {} then 1 else 0 end as bigint) as hidden \
          from product p join member m on m.id = p.member_id \
          left join spot s on s.product_id = p.id where p.id = $1",
         hidden("p.member_id", "$2")
@@ -58,6 +62,7 @@ fn detail_of(row: &AnyRow) -> Sql<Detail> {
             ratings: row.try_get("rating_count")?,
         },
         spot: title.map(|title| spot_of(row, title)).transpose()?,
+        is_booked: column(row, "booked")?,
     })
 }
 
@@ -69,7 +74,15 @@ pub(super) fn stored_position(latitude: f64, longitude: f64) -> Sql<Position> {
 
 fn spot_of(row: &AnyRow, title: String) -> Sql<SpotPart> {
     let at = stored_position(row.try_get("latitude")?, row.try_get("longitude")?)?;
+    let latitude: Option<f64> = row.try_get("exact_latitude")?;
+    let longitude: Option<f64> = row.try_get("exact_longitude")?;
+    let address: Option<String> = row.try_get("exact_address")?;
+    let exact = latitude.zip(longitude).zip(address);
+    let exact = exact.map(|((latitude, longitude), address)| {
+        Ok::<_, sqlx::Error>((stored_position(latitude, longitude)?, address))
+    });
     Ok(SpotPart {
+        exact: exact.transpose()?,
         title,
         content: row.try_get("content")?,
         at,

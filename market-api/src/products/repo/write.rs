@@ -198,24 +198,30 @@ pub(in crate::products) async fn insert_spot_product(
     column(&inserted, "id")
 }
 
-/// `$1` is the product, `$2` to `$11` the columns of the spot in their order.
+/// `$1` is the product, `$2` to `$14` the columns of the spot in their order; the last three are stored if `$15` is 1.
+/// No number of them is bound as null, which would fix another type of the prepared statement.
 fn bind_spot<'q>(
     text: &'static str,
     id: ProductId,
     spot: &'q NewSpot,
 ) -> Query<'q, Any, AnyArguments> {
+    let (at, address) = spot.shown();
     query(text)
         .bind(i64::from(id))
         .bind(spot.title.as_str())
         .bind(spot.content.as_str())
-        .bind(spot.at.latitude())
-        .bind(spot.at.longitude())
-        .bind(spot.address.as_str())
+        .bind(at.latitude())
+        .bind(at.longitude())
+        .bind(address)
         .bind(spot.opens_at.to_unix().get())
         .bind(spot.closes_at.to_unix().get())
         .bind(i64::from(spot.opens_at.minute_of_day()))
         .bind(i64::from(spot.closes_at.minute_of_day()))
         .bind(i64::from(spot.capacity))
+        .bind(spot.at.latitude())
+        .bind(spot.at.longitude())
+        .bind(spot.address.as_str())
+        .bind(i64::from(spot.kind == Kind::Hotspot))
 }
 
 pub(in crate::products) async fn insert_spot(
@@ -224,8 +230,9 @@ pub(in crate::products) async fn insert_spot(
     spot: &NewSpot,
 ) -> Sql<()> {
     let text = "insert into spot (product_id, title, content, latitude, longitude, address, opens_at, \
-         closes_at, open_minute, close_minute, capacity) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+         closes_at, open_minute, close_minute, capacity, exact_latitude, exact_longitude, exact_address) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, case when $15 = 1 then $12 end, \
+         case when $15 = 1 then $13 end, case when $15 = 1 then $14 end)";
     bind_spot(text, id, spot).execute(tx.connection()).await?;
     Ok(())
 }
@@ -256,7 +263,10 @@ pub(in crate::products) async fn update_spot(
     spot: &NewSpot,
 ) -> Sql<()> {
     let text = "update spot set title = $2, content = $3, latitude = $4, longitude = $5, address = $6, \
-         opens_at = $7, closes_at = $8, open_minute = $9, close_minute = $10, capacity = $11 \
+         opens_at = $7, closes_at = $8, open_minute = $9, close_minute = $10, capacity = $11, \
+         exact_latitude = case when $15 = 1 then $12 end, \
+         exact_longitude = case when $15 = 1 then $13 end, \
+         exact_address = case when $15 = 1 then $14 end \
          where product_id = $1";
     bind_spot(text, id, spot).execute(tx.connection()).await?;
     Ok(())
