@@ -221,7 +221,7 @@ impl Rooms {
         reader: MemberId,
     ) -> Result<RoomMessage, MessageError> {
         match self.access(id.room(), reader).await {
-            Ok(_) => self.log.message(id).await,
+            Ok(_) => RoomMessage::read(&self.log, id).await,
             Err(RoomError::Unknown(_)) => Err(MessageError::Unknown(id)),
             Err(error @ (RoomError::NotParticipant(_) | RoomError::Unavailable)) => {
                 Err(error.into())

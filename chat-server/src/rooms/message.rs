@@ -49,14 +49,14 @@ impl From<RoomError> for MessageError {
     }
 }
 
-impl RoomLog {
+impl RoomMessage {
     /// The message, for a reader who is in its room.
-    pub(super) async fn message(&self, id: MessageId) -> Result<RoomMessage, MessageError> {
-        let entry = self.entry(id.room(), id.seq()).await?;
+    pub(super) async fn read(log: &RoomLog, id: MessageId) -> Result<Self, MessageError> {
+        let entry = log.entry(id.room(), id.seq()).await?;
         let entry = entry.filter(|entry| entry.draft.kind == Kind::Chat);
         let entry = entry.ok_or(MessageError::Unknown(id))?;
         let text = || String::from_utf8_lossy(&entry.draft.body).into_owned();
-        Ok(RoomMessage {
+        Ok(Self {
             id,
             room: id.room(),
             sender: entry.draft.sender,
