@@ -4,9 +4,10 @@ use shared::event::{Event, ReviewCreated};
 use shared::ids::{MemberId, ReviewId, TradeId};
 
 use super::form::NewReview;
-use super::party::{Party, other_party};
+use super::party::other_party;
 use super::remove::{RatingChange, delete_locked_in};
-use super::{Review, ReviewError, Reviews, TxResult, repo};
+use super::repo::{self, Party};
+use super::{Review, ReviewError, Reviews, TxResult};
 use crate::cache::Namespace;
 use crate::db::{Abort, Tx, WriteError};
 use crate::outbox::{self, NewEvent};

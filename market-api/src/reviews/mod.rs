@@ -15,6 +15,7 @@ mod change;
 mod form;
 mod http;
 mod list;
+mod page;
 mod party;
 mod remove;
 mod repo;
@@ -28,7 +29,8 @@ use crate::db::{Abort, Db, DbError};
 
 pub use form::{FormError, NewReview, Stars};
 pub use http::routes;
-pub use list::{Cursor, ListError, ReviewPage, ReviewQuery, ReviewRow, Side, Sort};
+pub use list::ListError;
+pub use page::{Cursor, ReviewPage, ReviewQuery, ReviewRow, Side, Sort};
 pub use remove::{Removed, remove_in};
 
 /// Why a review is not written, shown, changed or deleted.

@@ -1,21 +1,12 @@
 //! The other party of a trade: whom a review is about.
 
-use shared::ids::{MemberId, ProductId, TradeId};
+use shared::ids::{MemberId, TradeId};
 use sqlx::AnyConnection;
 
-use super::{ReviewError, repo};
+use super::ReviewError;
+use super::repo::{self, Party};
 use crate::db::DbError;
 use crate::trades::Classification;
-
-/// The other party of a trade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Party {
-    pub(super) member: MemberId,
-    /// That member's side of the trade; of several the first.
-    pub(super) trade: TradeId,
-    /// The offer traded; of several the first.
-    pub(super) product: ProductId,
-}
 
 /// The other party of a trade of this member. Trades never change, so no lock is needed.
 pub(super) async fn other_party(
@@ -51,6 +42,8 @@ fn only(sides: &[Party]) -> Option<Party> {
 
 #[cfg(test)]
 mod tests {
+    use shared::ids::ProductId;
+
     use super::*;
 
     fn side(member: u64, trade: u64) -> Party {

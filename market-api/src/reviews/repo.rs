@@ -1,13 +1,12 @@
 //! The SQL of reviews.
 
-use shared::ids::{MemberId, ReviewId, TradeId};
+use shared::ids::{MemberId, ProductId, ReviewId, TradeId};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _, query};
 
 use super::Review;
 use super::form::NewReview;
-use super::list::{ReviewQuery, ReviewRow, Side, Sort};
-use super::party::Party;
+use super::page::{ReviewQuery, ReviewRow, Side, Sort};
 use crate::db::row::{column, named, optional};
 use crate::db::{Lock, Tx, locking};
 use crate::trades::TradeKind;
@@ -16,6 +15,16 @@ type Sql<T> = Result<T, sqlx::Error>;
 
 /// Bound of the sides of a trade: a purchase has at most 20 sales.
 const SIDES_MAX: i64 = 100;
+
+/// The other party of a trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Party {
+    pub(super) member: MemberId,
+    /// That member's side of the trade; of several the first.
+    pub(super) trade: TradeId,
+    /// The offer traded; of several the first.
+    pub(super) product: ProductId,
+}
 
 /// A member's own side of a trade.
 #[derive(Clone, Copy, Debug)]
