@@ -7,9 +7,9 @@ use shared::ids::MemberId;
 use tokio::time::{sleep, timeout};
 
 use super::messages::{ChatMessage, MessageError};
-use super::subject::{self, Subject};
 use super::{
-    Category, NewReport, REPORTERS_THAT_BLOCK, REPORTS_MAX, ReportError, Reports, TxResult, repo,
+    Category, NewReport, REPORTERS_THAT_BLOCK, REPORTS_MAX, ReportError, Reports, Subject,
+    TxResult, repo, subject,
 };
 use crate::audit::{self, Actor, Entry};
 use crate::db::{Abort, Tx, WriteError};

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use shared::ids::{MemberId, MessageId};
 use shared::text::is_blank;
+use shared::web::Rows;
 
 use crate::cache::ListCache;
 use crate::db::row::TextColumn;
@@ -176,6 +177,19 @@ pub struct NewReport {
     pub request: Option<String>,
 }
 
+/// What a report is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Subject {
+    category: Category,
+    id: i64,
+    /// The member who is reported.
+    member: MemberId,
+    /// Whether the reporter shares a room or a trade with them.
+    is_known: bool,
+    /// The text that is reported, as it is now.
+    excerpt: Option<String>,
+}
+
 /// Why a report was not made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReportError {
@@ -239,6 +253,14 @@ impl Reports {
     #[must_use]
     pub const fn new(parts: ReportParts) -> Self {
         Self { parts }
+    }
+
+    /// A page of reports: open ones oldest first, others newest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn queue(&self, asked: &QueueQuery) -> Result<Rows<QueueRow>, DbError> {
+        queue::page(&self.parts.db, asked).await
     }
 }
 

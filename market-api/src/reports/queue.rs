@@ -6,9 +6,9 @@ use shared::web::{PageSize, Rows};
 use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 
-use super::{Category, ReportState, Reports};
-use crate::db::DbError;
+use super::{Category, ReportState};
 use crate::db::row::{column, named, optional};
+use crate::db::{Db, DbError};
 
 /// A page of the queue.
 #[derive(Clone, Copy, Debug)]
@@ -87,26 +87,21 @@ const DECIDED: &str = rows!("where r.state = $1 and r.id < $2 order by r.id desc
 /// Newest first; `$1` is not used, but typed.
 const ALL: &str = rows!("where r.state <> $1 and r.id < $2 order by r.id desc limit $3");
 
-impl Reports {
-    /// A page of reports: open ones oldest first, others newest first.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn queue(&self, asked: &QueueQuery) -> Result<Rows<QueueRow>, DbError> {
-        let (text, state, first) = match asked.state {
-            Some(state @ ReportState::Open) => (OPEN, state.name(), 0),
-            Some(state) => (DECIDED, state.name(), i64::MAX),
-            None => (ALL, "", i64::MAX),
-        };
-        let rows = query(text)
-            .bind(state)
-            .bind(asked.after.map_or(first, i64::from))
-            .bind(i64::from(asked.size.get()) + 1)
-            .fetch_all(&mut *self.parts.db.read().await?)
-            .await?;
-        let rows: Result<Vec<_>, sqlx::Error> = rows.iter().map(QueueRow::read).collect();
-        Ok(Rows::cut(rows?, asked.size))
-    }
+/// A page of reports: open ones oldest first, others newest first.
+pub(super) async fn page(db: &Db, asked: &QueueQuery) -> Result<Rows<QueueRow>, DbError> {
+    let (text, state, first) = match asked.state {
+        Some(state @ ReportState::Open) => (OPEN, state.name(), 0),
+        Some(state) => (DECIDED, state.name(), i64::MAX),
+        None => (ALL, "", i64::MAX),
+    };
+    let rows = query(text)
+        .bind(state)
+        .bind(asked.after.map_or(first, i64::from))
+        .bind(i64::from(asked.size.get()) + 1)
+        .fetch_all(&mut *db.read().await?)
+        .await?;
+    let rows: Result<Vec<_>, sqlx::Error> = rows.iter().map(QueueRow::read).collect();
+    Ok(Rows::cut(rows?, asked.size))
 }
 
 impl QueueRow {

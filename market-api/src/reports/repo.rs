@@ -5,8 +5,7 @@ use shared::money::{Units, Won};
 use sqlx::any::AnyRow;
 use sqlx::{Row as _, query};
 
-use super::subject::Subject;
-use super::{Category, NewReport, REPORTS_WITHIN, ReportState};
+use super::{Category, NewReport, REPORTS_WITHIN, ReportState, Subject};
 use crate::db::row::{column, named, optional};
 use crate::db::{Db, DbError, Lock, Tx, locking};
 

@@ -10,27 +10,12 @@
 //!
 //! An own id comes last among them: nobody reports themself on purpose.
 
-use shared::ids::MemberId;
-
 use super::messages::ChatMessage;
-use super::{Category, NewReport, ReportError, TxResult, repo};
+use super::{Category, NewReport, ReportError, Subject, TxResult, repo};
 use crate::db::{Abort, Tx};
 
 /// Bound of an excerpt, in characters.
 const EXCERPT_CHARS_MAX: usize = 1_000;
-
-/// What a report is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Subject {
-    pub(super) category: Category,
-    pub(super) id: i64,
-    /// The member who is reported.
-    pub(super) member: MemberId,
-    /// Whether the reporter shares a room or a trade with them.
-    pub(super) is_known: bool,
-    /// The text that is reported, as it is now.
-    pub(super) excerpt: Option<String>,
-}
 
 /// Finds the subject of a report. `message` is that of a report of a chat message.
 pub(super) async fn resolve_in(

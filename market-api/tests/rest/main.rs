@@ -33,6 +33,7 @@ mod receipts;
 mod reports;
 mod reviews;
 mod scrap;
+mod secrets;
 mod session;
 mod site;
 mod stopping;

@@ -45,14 +45,14 @@ pub(crate) fn claims(token: &str) -> Value {
 }
 
 /// The value with one field replaced.
-fn with(value: &Value, name: &str, member: Value) -> Value {
+pub(crate) fn with(value: &Value, name: &str, member: Value) -> Value {
     let mut changed = value.clone();
     changed[name] = member;
     changed
 }
 
 /// A token with any header and claims, correctly signed with this key.
-fn signed(pem: &Secret<String>, header: &Value, claims: &Value) -> String {
+pub(crate) fn signed(pem: &Secret<String>, header: &Value, claims: &Value) -> String {
     let lines = pem.expose().lines().filter(|line| !line.starts_with('-'));
     let key = STANDARD.decode(lines.collect::<String>()).unwrap();
     let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key).unwrap();
@@ -62,7 +62,7 @@ fn signed(pem: &Secret<String>, header: &Value, claims: &Value) -> String {
 }
 
 /// The market's own key.
-fn ours(site: &Site) -> Secret<String> {
+pub(crate) fn ours(site: &Site) -> Secret<String> {
     Secret::new(std::fs::read_to_string(site.keys.join("first.pem")).unwrap())
 }
 
