@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::payments::Payments;
 use crate::products::Products;
 use crate::schedule::{self, Handler, HandlerError, Outcome, Schedule, Worker};
-use crate::{auth, bookings, idempotency, payments};
+use crate::{auth, bookings, idempotency, payments, reports};
 
 /// The job that deletes expired rows.
 const HOUSEKEEPING: &str = "housekeeping";
@@ -134,6 +134,7 @@ fn run_housekeeping(
         products.housekeeping().await?;
         let kept = db.write((), |(), tx| {
             Box::pin(async move {
+                reports::forget_in(tx).await?;
                 login::forget_in(tx).await?;
                 auth::forget_in(tx).await?;
                 idempotency::forget_in(tx).await?;

@@ -41,7 +41,7 @@ pub use decide::{Decision, DecisionError, Verdict};
 pub use http::routes;
 pub use messages::{ChatMessage, ChatMessages, MessageError};
 pub use queue::{QueueQuery, QueueRow};
-pub use repo::open;
+pub use repo::{forget_in, open};
 
 /// Reporters who know the member, and block by being this many.
 pub const REPORTERS_THAT_BLOCK: i64 = 5;

@@ -68,8 +68,9 @@ pub struct QueueRow {
 macro_rules! rows {
     ($rest:literal) => {
         concat!(
-            "select r.id, r.category, r.target_id, r.subject, r.subject_id, r.reason, r.excerpt, \
-             r.state, r.created_at, r.reporter_id, r.member_id, r.known, r.decided_at, \
+            "select r.id, r.category, r.target_id, r.subject, r.subject_id, r.reason, \
+             case when r.subject = 'MEMBER' and m.closed_at is not null then null \
+             else r.excerpt end as excerpt, r.state, r.created_at, r.reporter_id, r.member_id, r.known, r.decided_at, \
              r.decided_by, r.note, o.name as reporter_name, m.name as member_name, m.blocked, \
              (select count(distinct c.reporter_id) from report c where c.member_id = m.id \
               and c.known = 1 and c.state in ('OPEN', 'UPHELD') \

@@ -231,3 +231,18 @@ pub async fn open(db: &Db) -> Result<i64, DbError> {
         .await?;
     Ok(row.try_get(0)?)
 }
+
+/// Deletes the names of closed accounts from reports. The hourly job calls it; until then [`super::Reports::queue`] leaves
+/// them out. Not in the transaction that closes an account: a decision locks the report before the member.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_in(tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
+    query(
+        "update report set excerpt = null where subject = 'MEMBER' and excerpt is not null \
+         and member_id in (select id from member where closed_at is not null)",
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}

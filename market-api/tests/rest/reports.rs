@@ -12,7 +12,7 @@ use crate::contract::{committed, operations};
 use crate::on_both;
 use crate::products::{data, spot};
 use crate::site::{Answer, Cookies, Site};
-use crate::support::On;
+use crate::support::{On, eventually};
 use crate::trace::client::Client;
 
 on_both! {
@@ -25,6 +25,7 @@ on_both! {
     twenty_reporters_at_once_block_once,
     unblocking_begins_a_new_count,
     closed_account_cannot_be_unblocked,
+    names_of_closed_accounts_leave_reports,
     message_is_reported_by_members_of_its_room,
     queue_is_worked_oldest_first,
     decision_is_made_once,
@@ -445,6 +446,30 @@ async fn closed_account_cannot_be_unblocked(on: On) {
     stage.unblock(&admin, 1).await.is(400, 2005);
     assert!(stage.is_blocked(1).await);
     assert_eq!(stage.audited("member.unblock").await, 0);
+}
+
+/// H3.
+async fn names_of_closed_accounts_leave_reports(on: On) {
+    let stage = Stage::set(on, 3).await;
+    stage.report(2, "MEMBER", 1).await.is(200, 0);
+    stage.report(2, "MEMBER", 3).await.is(200, 0);
+    let ask = stage
+        .site
+        .ask(Method::DELETE, "/api/members/me")
+        .by(stage.member(1));
+    ask.send().await.is(200, 0);
+    let admin = stage.site.admin().await;
+    let page = stage.queue(&admin, "state=OPEN").await;
+    let texts = (&page["data"][0]["excerpt"], &page["data"][1]["excerpt"]);
+    assert_eq!(texts, (&Value::Null, &json!("사람 3")));
+    let kept = "select count(*) from report where excerpt = '사람 1'";
+    eventually("the hourly job has run", async || {
+        stage.site.wait(Duration::from_secs(3_600));
+        stage.number(kept).await == 0
+    })
+    .await;
+    let kept = "select count(*) from report where excerpt = '사람 3'";
+    assert_eq!(stage.number(kept).await, 1);
 }
 
 async fn message_is_reported_by_members_of_its_room(on: On) {
