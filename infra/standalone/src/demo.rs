@@ -9,6 +9,7 @@ use chat_server::connection::Services;
 use chat_server::rooms::{PutError, RoomError, RoomSpec};
 use chat_server::store::{ItemType, Product, Role, RoomMember};
 use serde::Serialize;
+use shared::claims::Role as MemberRole;
 use shared::ids::{ItemId, MemberId, ProductId, RoomId};
 
 use talk::TalkError;
@@ -25,6 +26,9 @@ const NAMES: [&str; 8] = [
     "윤채원",
 ];
 
+/// The administrator's name.
+pub(crate) const ADMINISTRATOR: &str = "운영자";
+
 /// Buyer and product of the demo rooms 1 and 2.
 pub(crate) const ASKED: [(u64, u64); 2] = [(1, 1), (3, 2)];
 
@@ -36,6 +40,8 @@ pub(crate) struct DemoMember {
     pub(crate) member_id: MemberId,
     /// The member's public name.
     pub(crate) name: &'static str,
+    /// The member's role.
+    pub(crate) role: MemberRole,
 }
 
 /// The demo data could not be created.
@@ -57,7 +63,17 @@ pub(crate) fn members() -> impl Iterator<Item = DemoMember> {
     (1_u64..).zip(NAMES).map(|(id, name)| DemoMember {
         member_id: MemberId::try_from(id).expect("1 to 8 are member ids"),
         name,
+        role: MemberRole::Member,
     })
+}
+
+/// The administrator, who is in no demo room. The market chooses the id.
+pub(crate) fn administrator(member_id: MemberId) -> DemoMember {
+    DemoMember {
+        member_id,
+        name: ADMINISTRATOR,
+        role: MemberRole::Admin,
+    }
 }
 
 /// The name of a member, demo or not.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::claims::{ACCESS_LIFETIME, MemberToken};
 use shared::config::Secret;
+use shared::ids::MemberId;
 use shared::web::{ErrorCode, SetCookie, guarded};
 
 use crate::demo::{self, DemoMember};
@@ -30,8 +31,16 @@ const BODY_BYTES_MAX: usize = 1 << 10;
 pub(crate) struct Login {
     /// Issues tokens and begins sessions.
     pub(crate) market: Arc<Market>,
+    /// The demo's administrator; none if another administrator has blocked the account.
+    pub(crate) administrator: Option<MemberId>,
     /// Longest message, so that the page can warn before the server refuses.
     pub(crate) message_chars_max: usize,
+}
+
+impl Login {
+    fn administrator(&self) -> Option<DemoMember> {
+        self.administrator.map(demo::administrator)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -60,7 +69,12 @@ pub(crate) fn router(login: Login) -> Router {
 
 async fn list_members(State(login): State<Arc<Login>>) -> Response {
     let members: Vec<_> = demo::members().collect();
-    success(&json!({"members": members, "messageCharsMax": login.message_chars_max}))
+    let administrator = login.administrator();
+    success(&json!({
+        "members": members,
+        "administrator": administrator,
+        "messageCharsMax": login.message_chars_max,
+    }))
 }
 
 /// The content type must be JSON, so that a page of another site cannot send the request without a
@@ -80,8 +94,9 @@ async fn log_in(
         Err(_) => return ErrorCode::InvalidParameter.into_response(),
     };
     let wanted = |one: &DemoMember| u64::from(u32::from(one.member_id)) == request.member_id;
-    let Some(member) = demo::members().find(wanted) else {
-        return failure(StatusCode::BAD_REQUEST, 2005, "demo members are 1 to 8");
+    let mut members = demo::members().chain(login.administrator());
+    let Some(member) = members.find(wanted) else {
+        return failure(StatusCode::BAD_REQUEST, 2005, "not a demo member");
     };
     let tokens = match login.market.log_in(member.member_id).await {
         Ok(tokens) => tokens,

@@ -203,11 +203,11 @@ pub(crate) async fn build(
 }
 
 /// Creates missing demo members, offers and trades. Retries while the database is busy or unavailable, as
-/// on a loaded computer; each attempt adds the missing part.
+/// on a loaded computer; each attempt adds the missing part. Returns the administrator.
 ///
 /// # Errors
 /// The market's.
-pub(crate) async fn set_up(market: &Market) -> Result<(), ApiError> {
+pub(crate) async fn set_up(market: &Market) -> Result<Option<MemberId>, ApiError> {
     for _ in 1..SET_UP_ATTEMPTS {
         match add_missing(market).await {
             Err(error) if RETRIED.contains(&error.code()) => {
@@ -221,7 +221,7 @@ pub(crate) async fn set_up(market: &Market) -> Result<(), ApiError> {
 }
 
 /// On a fresh database the members get the ids that the demo rooms use.
-async fn add_missing(market: &Market) -> Result<(), ApiError> {
+async fn add_missing(market: &Market) -> Result<Option<MemberId>, ApiError> {
     let mut sellers = Vec::new();
     for demo in demo::members() {
         let id = demo.member_id;
@@ -257,7 +257,27 @@ async fn add_missing(market: &Market) -> Result<(), ApiError> {
             info!("no demo room about product {product}: {error}");
         }
     }
-    Ok(())
+    administrator(market).await
+}
+
+/// The demo's administrator; none if blocked.
+async fn administrator(market: &Market) -> Result<Option<MemberId>, ApiError> {
+    let profile = Profile {
+        provider: Provider::Kakao,
+        // Kakao's own ids are numbers.
+        provider_id: "administrator".to_owned(),
+        email: None,
+        name: demo::ADMINISTRATOR.to_owned(),
+        image_url: None,
+    };
+    let member = match market.members().find_or_create(profile).await {
+        Ok((member, Role::Admin)) => return Ok(Some(member)),
+        Ok((member, Role::NewMember | Role::Member)) => member,
+        Err(MemberError::Blocked) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    market.members().become_admin(member).await?;
+    Ok(Some(member))
 }
 
 /// A demo member's profile, in the form of a login provider.
@@ -329,6 +349,14 @@ pub(crate) mod tests {
         let config = config(&settings, &urls, PaymentSettings::default());
         let market = Market::build(&config, Arc::new(SystemClock), &Drain::new()).await;
         (market.unwrap(), data)
+    }
+
+    #[tokio::test]
+    async fn the_demo_has_one_administrator() {
+        let (market, _data) = open().await;
+        let first = administrator(&market).await.unwrap().unwrap();
+        assert_eq!(market.members().role(first).await, Ok(Role::Admin));
+        assert_eq!(administrator(&market).await.unwrap(), Some(first));
     }
 
     /// The demo members, created.

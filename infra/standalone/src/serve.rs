@@ -143,9 +143,11 @@ pub(crate) async fn run(settings: &Serve) -> Result<(), ServeError> {
         ..settings.market.serving(&market.allowed_origins)
     };
     let market = market::build(&market, &node, clock.clone(), &drain).await?;
-    market::set_up(&market).await.map_err(ServeError::Members)?;
+    let administrator = market::set_up(&market).await;
+    let administrator = administrator.map_err(ServeError::Members)?;
     let login = Login {
         market: Arc::clone(&market),
+        administrator,
         message_chars_max: settings.chat.message_chars_max,
     };
     let page = page::router(settings.images_public_url.as_ref());
@@ -262,7 +264,7 @@ fn announce(address: SocketAddr) {
         info!("open http://{address}");
     }
     if !ip.is_loopback() {
-        warn!("whoever reaches {address} may log in as any demo member");
+        warn!("whoever reaches {address} may log in as any demo member, and as administrator");
     }
 }
 

@@ -49,8 +49,8 @@ const COMMANDS: &str = "Commands (each has a --help of its own):
 #[derive(Clone, Debug, Parser)]
 #[command(name = "dapanda", version, after_help = COMMANDS)]
 pub(crate) struct Serve {
-    /// Address of the server. Everybody who reaches it may log in as any demo member: keep it on
-    /// this computer
+    /// Address of the server. Everybody who reaches it may log in as any demo member, and as administrator:
+    /// keep it on this computer
     #[arg(
         long,
         env = "DAPANDA_LISTEN",

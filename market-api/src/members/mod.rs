@@ -190,6 +190,20 @@ impl Members {
         Ok(changed.await?)
     }
 
+    /// Makes the member an administrator. No route does: it is for programs that embed the market.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn become_admin(&self, member: MemberId) -> Result<(), DbError> {
+        let changed = self.db.write(member, |member, tx| {
+            Box::pin(async move {
+                repo::become_admin(tx, *member).await?;
+                Ok::<_, Abort<Infallible>>(())
+            })
+        });
+        Ok(changed.await?)
+    }
+
     /// Sets the language of error texts and notifications. No effect on a closed account.
     ///
     /// # Errors

@@ -260,6 +260,18 @@ pub(super) async fn become_member(tx: &mut Tx<'_>, member: MemberId) -> Result<(
     Ok(())
 }
 
+pub(super) async fn become_admin(tx: &mut Tx<'_>, member: MemberId) -> Result<(), sqlx::Error> {
+    note_update(tx, member);
+    let now = tx.now().get();
+    query("update member set role = $2, updated_at = $3 where id = $1 and role <> $2")
+        .bind(i64::from(member))
+        .bind(Role::Admin.as_str())
+        .bind(now)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
 /// Sets the language; returns what the domain event carries, `None` for a closed account.
 pub(super) async fn set_language(
     tx: &mut Tx<'_>,
