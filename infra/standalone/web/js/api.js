@@ -278,6 +278,7 @@ export class Api {
   }
 }
 
-function pageOf(size, cursorId) {
+/** The query of a page. */
+export function pageOf(size, cursorId) {
   return new URLSearchParams({ size, ...(cursorId != null && { cursorId }) });
 }

@@ -1,5 +1,8 @@
 // Entry point: login or choice of a demo member, then market and chat until the member logs out.
 
+import { AccountView } from './account-view.js';
+import { AdminView } from './admin-view.js';
+import { Blocks } from './blocks.js';
 import { Bookings } from './bookings.js';
 import { BookingsView } from './bookings-view.js';
 import { Charges } from './charges.js';
@@ -12,6 +15,7 @@ import { t, translate } from './i18n.js';
 import { chooseMember, comeBack } from './login-view.js';
 import { MarketView } from './market-view.js';
 import { Market } from './market.js';
+import { MemberView } from './member-view.js';
 import { MineView } from './mine-view.js';
 import { MONTH_MAX, Mine, round } from './mine.js';
 import { MoneyView } from './money-view.js';
@@ -22,15 +26,18 @@ import { hrefOf } from './notification-target.js';
 import { NotificationsView } from './notifications-view.js';
 import { OfferView } from './offer-view.js';
 import { comeBackFromPayment, sessionOfSite, takePayment } from './payment-return.js';
+import { People } from './people.js';
 import { ProfileView } from './profile-view.js';
 import { Preferences } from './preferences.js';
 import { Purchases } from './purchase.js';
 import { Push } from './push.js';
 import { Refunds } from './refunds.js';
+import { Reviews } from './reviews.js';
 import { RoomsView } from './rooms-view.js';
 import { route } from './route.js';
 import { AMOUNT_FIRST, Scrap } from './scrap.js';
 import { ScrapView } from './scrap-view.js';
+import { SeparationView } from './separation-view.js';
 import { fetchDemo, restore } from './session.js';
 import { Shell } from './shell.js';
 import { Trades } from './trades.js';
@@ -65,9 +72,10 @@ async function run(session) {
   const money = new MoneyView(charges, refunds, wallet);
   new MarketView(market);
   const talk = { ask: (productId) => ask(chat, productId) };
-  new OfferView(market, chat, purchases, talk);
+  const social = socialOf(chat, { market, shell, leave: () => closed(chat) });
+  new OfferView(market, chat, purchases, social.people, talk);
   new ScrapView(scrap, purchases);
-  new TradesView(trades, wallet, talk);
+  new TradesView(trades, wallet, social.reviews, talk);
   new MineView(mine, wallet, {
     changed: () => {
       market.forget();
@@ -78,8 +86,8 @@ async function run(session) {
   const preferences = new Preferences(chat.api);
   new MuteView(preferences, chat);
   const settings = new NotificationSettings(preferences, push, chat.rooms);
-  const profile = new ProfileView(mine, chat, { settings, shown: (url) => shell.showPicture(url), leave: () => leave(chat, push) });
-  const follow = () => followAddress({ chat, shell, market, mine, money, profile, scrap, trades, wallet });
+  const profile = new ProfileView(mine, chat, { settings, shown: (self) => shell.showSelf(self), leave: () => leave(chat, push) });
+  const follow = () => followAddress({ chat, shell, market, mine, money, profile, scrap, social, trades, wallet });
   market.addEventListener('change', ({ detail }) => detail === 'list' && preview(market, route()));
   window.addEventListener('hashchange', follow);
   WIDE.addEventListener('change', follow);
@@ -88,7 +96,24 @@ async function run(session) {
   document.addEventListener('visibilitychange', () => document.hidden || charges.wake());
   preferences.load();
   push.start((notification) => (location.hash = hrefOf(notification) ?? location.hash));
-  await startChat(chat, { preferences, shell, follow });
+  await startChat(chat, { people: social.people, preferences, shell, follow });
+}
+
+/** Reviews, reports and blocks, with their views. */
+function socialOf(chat, { market, shell, leave }) {
+  const { memberId } = chat.session;
+  const people = new People(chat.api);
+  const reviews = new Reviews(people);
+  // Offers of the two are out of sight of each other, or in sight again.
+  const blocks = new Blocks(people, memberId, { changed: () => market.reshow() });
+  new SeparationView(chat, people, blocks);
+  return {
+    people,
+    reviews,
+    member: new MemberView(people, reviews, blocks, memberId),
+    account: new AccountView(people, reviews, blocks, { self: memberId, closed: leave }),
+    admin: new AdminView(chat.api, { isAdmin: () => shell.showAdmin() }),
+  };
 }
 
 /** Something was bought: balance, histories, and what is for sale. */
@@ -134,7 +159,7 @@ function notify(chat, talk, changed) {
 }
 
 /** The chat runs also while the market shows: unread messages are counted. */
-async function startChat(chat, { preferences, shell, follow }) {
+async function startChat(chat, { people, preferences, shell, follow }) {
   const composer = new Composer({
     charsMax: CHARS_MAX,
     onSend: (text) => {
@@ -144,7 +169,7 @@ async function startChat(chat, { preferences, shell, follow }) {
     onTyping: () => chat.sendTyping(),
   });
   fetchDemo().then(({ messageCharsMax }) => (composer.charsMax = messageCharsMax)).catch(() => {});
-  const conversation = new ConversationView(chat);
+  const conversation = new ConversationView(chat, people);
   const rooms = new RoomsView(chat, preferences);
   const show = {
     open: () => {
@@ -185,7 +210,7 @@ function flush(due, show) {
   for (const what of now) show[what]();
 }
 
-function followAddress({ chat, shell, market, mine, money, profile, scrap, trades, wallet }) {
+function followAddress({ chat, shell, market, mine, money, profile, scrap, social, trades, wallet }) {
   const to = route();
   if (to.pane === 'notification') {
     location.replace(hrefOf(to.notification) ?? '#/market/data');
@@ -216,7 +241,12 @@ function followAddress({ chat, shell, market, mine, money, profile, scrap, trade
     trades.mark(to.choice.trade, to.choice.product);
     if (to.money) money.show(to);
   }
-  if (to.pane === 'me' && isNew) profile.open();
+  if (to.pane === 'me') {
+    social.account.show(to.part, to.choice);
+    if (isNew && !to.part) profile.open();
+  }
+  if (to.pane === 'member') social.member.open(to.member, to.choice.sort, shell.before);
+  if (to.pane === 'admin') social.admin.show(to);
   // Sales change the balance, too: it is read again with each pane.
   if (isNew) wallet.refresh();
   shell.focus(to);
@@ -252,6 +282,13 @@ async function ask(chat, productId) {
   });
   await chat.refreshRooms();
   location.hash = `#/room/${room}`;
+}
+
+/** The account was closed: this browser forgets it. */
+function closed(chat) {
+  chat.stop();
+  chat.session.forget();
+  location.replace('/?closed=1');
 }
 
 async function leave(chat, push) {

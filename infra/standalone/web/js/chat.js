@@ -22,6 +22,9 @@ const RETRY_OLDER_MS = 2_000;
 /** Debounce: several reasons to fetch the list cause one request. */
 const REFRESH_PAUSE_MS = 250;
 
+/** The room's two members are separated: one of them blocked the other. */
+const SEPARATED = 8011;
+
 /** Typing is published at most this often, and shown a little longer than the gap. */
 const SEND_TYPING_MS = 2_100; // The server passes it on every two seconds.
 const SHOW_TYPING_MS = 4_000;
@@ -40,6 +43,8 @@ export class Chat extends EventTarget {
     this.typists = new Map();
     this.state = 'connecting';
     this.openId = null;
+    /** Rooms whose other member takes no messages, until the room is opened again or the other one writes. */
+    this.separated = new Set();
     this.retryOlderAt = 0;
     /** Subscribed rooms. */
     this.subscribed = new Set();
@@ -52,6 +57,7 @@ export class Chat extends EventTarget {
     this.outbox = new Outbox(session.memberId, {
       transmit: (item) => this.transmit(item),
       changed: () => this.changed('messages'),
+      refused: (roomId, code) => code === SEPARATED && this.separate(roomId),
     });
     session.onRenewed = (token) => this.connection.showToken(token);
   }
@@ -79,6 +85,7 @@ export class Chat extends EventTarget {
   async open(roomId) {
     if (this.openId === roomId) return;
     this.openId = roomId;
+    this.separated.delete(roomId);
     for (const timer of this.typists.values()) clearTimeout(timer);
     this.typists.clear();
     this.subscribeToEvents();
@@ -103,6 +110,17 @@ export class Chat extends EventTarget {
       timeline.loading = false;
       this.changed('messages');
     }
+  }
+
+  separate(roomId) {
+    this.separated.add(roomId);
+    this.changed('separated');
+  }
+
+  /** It may be possible again. */
+  reunite() {
+    this.separated.clear();
+    this.changed('separated');
   }
 
   send(text) {
@@ -236,6 +254,8 @@ export class Chat extends EventTarget {
     const message = readMessage(body, headers);
     this.take(roomId, ([one]) => this.timeline(roomId).append(one), [message]);
     this.rooms.onMessage(roomId, message);
+    // The other one can write again, so this member can, too.
+    if (message.senderId !== this.session.memberId && this.separated.delete(roomId)) this.changed('separated');
     if (message.senderId != null) this.stopTyping(message.senderId);
     this.changed('rooms');
     this.changed('messages');

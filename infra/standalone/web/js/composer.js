@@ -68,6 +68,6 @@ export class Composer {
 }
 
 /** As the server counts: code points, so an emoji is not two. */
-function charsOf(text) {
+export function charsOf(text) {
   return [...text].length;
 }

@@ -5,6 +5,7 @@ import { avatar, byId, element, groupAvatar, icon, reconcile } from './dom.js';
 import { describe } from './errors.js';
 import { t } from './i18n.js';
 import { rowsOf } from './message-rows.js';
+import { reportSheet } from './report-form.js';
 import { withPresence } from './rooms-view.js';
 
 /** Within this distance of the end the newest messages count as visible. */
@@ -17,8 +18,9 @@ const NEAR_BEGINNING_PX = 600;
 const READ_ABOVE_PX = 96;
 
 export class ConversationView {
-  constructor(chat) {
+  constructor(chat, people) {
     this.chat = chat;
+    this.people = people;
     this.scroller = byId('scroller');
     this.list = byId('messages');
     this.reset();
@@ -198,6 +200,11 @@ export class ConversationView {
       byId('announcer').textContent = t('notCopied');
     }
     this.select(null);
+  }
+
+  report(message) {
+    this.select(null);
+    reportSheet(this.people, { category: 'CHAT', targetId: message.id, text: message.text });
   }
 
   async takeBack(message) {

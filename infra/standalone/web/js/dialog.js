@@ -1,4 +1,4 @@
-// Confirmation dialog for irreversible actions, and short notices.
+// Confirmation dialog for irreversible actions, dialogs around forms, and short notices.
 
 import { byId, element } from './dom.js';
 import { t } from './i18n.js';
@@ -29,6 +29,24 @@ export function confirm({ title, text, yes, more = [], look = 'danger' }) {
     document.body.append(dialog);
     dialog.showModal();
   });
+}
+
+/** A dialog around a form or a choice. `content(close)` makes it. The focus returns to where it was; `after()` leads it elsewhere. */
+export function sheet({ id, title, content, after = () => {} }) {
+  const close = () => dialog.close();
+  const dialog = element('dialog', { class: 'dialog sheet', id, 'aria-labelledby': `${id}-title` }, element('h2', { id: `${id}-title` }, title));
+  dialog.append(...content(close));
+  dialog.addEventListener('close', () => {
+    dialog.remove();
+    after();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+/** The button that leaves a sheet without doing anything. */
+export function cancelButton(close) {
+  return element('button', { type: 'button', class: 'button', onclick: close }, t('cancel'));
 }
 
 let noteTimer = null;

@@ -27,6 +27,10 @@ export async function comeBack() {
     history.replaceState(null, '', '/');
     return { problem: t(REFUSALS[error] ?? TRY_AGAIN) };
   }
+  if (query.has('closed')) {
+    history.replaceState(null, '', '/');
+    return { problem: t('accountClosed') };
+  }
   // The market sends to `/data`, which leads here.
   if (query.get('login') !== 'ok') return {};
   history.replaceState(null, '', '/#/market/data');
@@ -85,20 +89,21 @@ function siteUrl(path) {
 
 async function showMembers(choose, problem) {
   try {
-    const { members } = await fetchDemo();
-    byId('members').replaceChildren(...members.map((member) => row(member, choose)));
+    const { members, administrator } = await fetchDemo();
+    byId('members').replaceChildren(...members.map((member) => row(member, choose, t('memberNumber', { number: member.memberId }))));
+    byId('administrator').replaceChildren(...(administrator ? [row(administrator, choose, t('adminDemo'))] : []));
   } catch {
     problem.textContent = t('errorOffline');
   }
 }
 
-function row({ memberId, name }, choose) {
+function row({ memberId, name }, choose, text) {
   const button = element(
     'button',
     { type: 'button', 'data-member': memberId, onclick: () => choose(memberId) },
     avatar(name),
     element('span', { class: 'name' }, name),
-    element('span', { class: 'number' }, t('memberNumber', { number: memberId })),
+    element('span', { class: 'number' }, text),
   );
   return element('li', {}, button);
 }

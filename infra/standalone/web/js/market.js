@@ -173,6 +173,19 @@ export class Market extends EventTarget {
     this.changed('rows');
   }
 
+  /** Others' offers came into sight, or left it: list and offer are read again, at once where they are shown. */
+  reshow() {
+    if (this.complete === null) return;
+    const { offer } = this;
+    if (offer?.detail) {
+      this.reread();
+    } else if (offer) {
+      offer.problem = null;
+      this.loadOffer(offer);
+    }
+    this.restart();
+  }
+
   /** Own offers have changed: invalidates what is shown of them. */
   forget() {
     this.complete = null;

@@ -144,6 +144,7 @@ function actions(view, message, isMine) {
     'div',
     { class: 'actions' },
     button(t('copy'), () => view.copy(message)),
+    isMine || message.senderId == null ? null : button(t('report'), () => view.report(message), 'report'),
     canTakeBack ? button(t('delete'), () => view.takeBack(message), 'danger') : null,
   );
 }

@@ -1,6 +1,6 @@
 // What a notification is about: the address that shows it, and the conversation that belongs to it.
 
-import { cashHref, marketHref, tradesHref } from './route.js';
+import { cashHref, marketHref, meHref, tradesHref } from './route.js';
 
 /** The address; `null` for kinds that this page does not have, and what has no place of its own. */
 export function hrefOf({ kind, data, createdAt }) {
@@ -22,7 +22,7 @@ export function hrefOf({ kind, data, createdAt }) {
     case 'cash.returned':
       return cashHref({ month, trade: data.tradeId });
     case 'review.created':
-      return '#/me';
+      return meHref('received');
     case 'chat.message':
       return data.chatRoomId ? `#/room/${data.chatRoomId}` : '#/chat';
     default:

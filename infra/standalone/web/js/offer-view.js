@@ -10,15 +10,17 @@ import { t } from './i18n.js';
 import { amountOf, openTag } from './market-view.js';
 import { kindOf } from './market.js';
 import { describePurchase, isUncertain } from './purchase.js';
-import { marketHref } from './route.js';
+import { reportButton } from './report-form.js';
+import { marketHref, memberHref } from './route.js';
 import { dateText, shortText } from './time.js';
 
 const KIND_TEXTS = { data: 'kindData', wifi: 'kindWifi', hotspot: 'kindHotspot' };
 
 export class OfferView {
   /** `ask(productId)` opens the conversation with the seller. */
-  constructor(market, chat, purchases, { ask }) {
+  constructor(market, chat, purchases, people, { ask }) {
     this.market = market;
+    this.people = people;
     this.chat = chat;
     this.purchases = purchases;
     this.ask = ask;
@@ -63,7 +65,7 @@ export class OfferView {
     if (problem && !detail) return [head, this.gone(problem)];
     if (!detail) return [head, element('p', { class: 'offer-note', role: 'status' }, t('loading'))];
     const parts = kind === 'data' ? dataParts(detail) : this.spotParts(detail);
-    const body = element('div', { class: 'offer-body' }, ...parts, this.seller(), this.others());
+    const body = element('div', { class: 'offer-body' }, ...parts, this.seller(), this.others(), this.report());
     return [head, body, this.actions()];
   }
 
@@ -103,13 +105,18 @@ export class OfferView {
     const joined = seller ? t('joined', { date: dateText(seller.joinedAt) }) : null;
     return element(
       'section',
-      { class: 'seller', 'aria-label': t('seller') },
-      avatar(detail.memberName, '', detail.profileImageUrl),
+      { 'aria-label': t('seller') },
       element(
-        'div',
-        { class: 'headings' },
-        element('p', { class: 'seller-name' }, element('strong', {}, detail.memberName)),
-        element('p', { class: 'seller-facts' }, [rating, joined].filter(Boolean).join(' · ')),
+        'a',
+        { class: 'seller', href: memberHref(detail.memberId) },
+        avatar(detail.memberName, '', detail.profileImageUrl),
+        element(
+          'span',
+          { class: 'headings' },
+          element('span', { class: 'seller-name' }, element('strong', {}, detail.memberName)),
+          element('span', { class: 'seller-facts' }, [rating, joined].filter(Boolean).join(' · ')),
+        ),
+        icon('next'),
       ),
     );
   }
@@ -130,6 +137,13 @@ export class OfferView {
       element('h4', {}, t('othersOf', { name: detail.memberName })),
       element('ul', { class: 'other-list' }, ...rows),
     );
+  }
+
+  report() {
+    const { detail, productId } = this.market.offer;
+    if (detail.myProduct) return null;
+    const text = detail.title ?? `${t(KIND_TEXTS.data)} ${dataText(detail.remainAmount)}`;
+    return element('div', { class: 'offer-report' }, reportButton(this.people, { category: 'PRODUCT', targetId: productId, text }));
   }
 
   /** Asking the seller; on own offers the conversations about them, and changing them. */

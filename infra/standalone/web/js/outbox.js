@@ -12,10 +12,12 @@ const ECHO_MAX_MS = 5_000;
 
 /** States of a message: `sending`, `stored` (the server has it), `failed` (see `problem`). */
 export class Outbox {
-  constructor(memberId, { transmit, changed }) {
+  /** `refused(roomId, code)`: the server does not take what this item says. */
+  constructor(memberId, { transmit, changed, refused }) {
     this.key = `dapanda.outbox.${memberId}`;
     this.transmit = transmit;
     this.changed = changed;
+    this.refused = refused;
     this.items = this.restore();
   }
 
@@ -66,6 +68,7 @@ export class Outbox {
   onError(item, code, message) {
     // The page is being left, and knows it again when it comes back.
     if (item.state !== 'sending' || code === 'stopped') return;
+    this.refused(item.roomId, Number(code));
     this.fail(item, has(`error${code}`) ? t(`error${code}`) : message);
   }
 

@@ -8,10 +8,12 @@ import { LANGUAGES, choose, language, t } from './i18n.js';
 import { limitsOf } from './mine-view.js';
 import { MONTH_MAX, round } from './mine.js';
 import { upload } from './pictures.js';
+import { adminHref, meHref } from './route.js';
+import { ADMIN } from './session.js';
 import { dateText } from './time.js';
 
 export class ProfileView {
-  /** `settings` has a card of its own; `shown(imageUrl)`: the member's picture is this one; `leave()`: out of this session. */
+  /** `settings` has a card of its own; `shown(self)`: what the server has of the member; `leave()`: out of this session. */
   constructor(mine, chat, { settings, shown, leave }) {
     this.mine = mine;
     this.settings = settings;
@@ -33,7 +35,7 @@ export class ProfileView {
     try {
       [this.self, this.bought] = await Promise.all([this.api.self(), this.api.monthly('buying-data')]);
       this.problem = null;
-      this.onShown(this.self.profileImageUrl);
+      this.onShown(this.self);
     } catch (error) {
       this.problem = error;
     }
@@ -49,7 +51,7 @@ export class ProfileView {
       const again = element('button', { type: 'button', class: 'action', onclick: () => this.open() }, t('tryAgain'));
       return [element('div', { class: 'offer-note', role: 'alert' }, element('p', {}, describe(this.problem)), again), this.languageCard()];
     }
-    return [this.person(), element('div', { class: 'card-column' }, this.planCard(), this.languageCard(), this.settings.card), this.monthCard()];
+    return [this.person(), element('div', { class: 'card-column' }, this.planCard(), this.languageCard(), this.settings.card), element('div', { class: 'card-column' }, this.monthCard(), this.accountCard())];
   }
 
   person() {
@@ -125,6 +127,26 @@ export class ProfileView {
       element('ul', { class: 'limits' }, ...limitsOf(limits).slice(0, 1)),
       factList(rows),
       element('a', { class: 'button', href: '#/mine' }, icon('tag'), t('toMyOffers')),
+    );
+  }
+
+  /** Parts with an address of their own. */
+  accountCard() {
+    const way = (href, image, text) => element('li', {}, element('a', { class: 'way', href }, icon(image), element('span', {}, text), icon('next')));
+    const isAdmin = this.self?.role === ADMIN;
+    return element(
+      'section',
+      { class: 'card', id: 'account', 'aria-labelledby': 'account-title' },
+      element('h3', { id: 'account-title' }, t('account')),
+      element(
+        'ul',
+        { class: 'ways' },
+        way(meHref('received'), 'star', t('reviewsReceived')),
+        way(meHref('written'), 'edit', t('reviewsWritten')),
+        way(meHref('blocked'), 'ban', t('blockedMembers')),
+        isAdmin ? way(adminHref(), 'shield', t('admin')) : null,
+        way(meHref('close'), 'trash', t('closeAccount')),
+      ),
     );
   }
 

@@ -4,25 +4,41 @@
 //   #/mine?state=SOLD_OUT   #/mine/new/data   #/mine/edit/wifi/12   #/scrap?amount=0.7
 //   #/trades?trade=9   #/trades/cash?month=2025-08&trade=9
 //   #/charge   #/charge/done?paymentKey=…&orderId=…&amount=1000   #/charge/failed?code=…   #/refund
+//   #/member/2?sort=RATING_DESC   #/me/received   #/me/written?sort=OLDEST   #/me/blocked   #/me/close
+//   #/admin?state=UPHELD   #/admin/report/12?state=UPHELD   #/admin/audit, for administrators
 //   #/notification?kind=trade.completed&data={…}, from a notification of the system: leads to what it is about
 
 const KIND = '(data|wifi|hotspot)';
 const MARKET = new RegExp(`^/market/${KIND}(?:/(\\d+))?$`);
 const NEW = new RegExp(`^/mine/new/${KIND}$`);
 const EDIT = new RegExp(`^/mine/edit/${KIND}/(\\d+)$`);
+const MEMBER = /^\/member\/(\d+)$/;
+const PART = /^\/me\/(received|written|blocked|close)$/;
+const REPORT = /^\/admin\/report\/(\d+)$/;
 const ROOM = /^\/room\/(\d+)$/;
 
 /** Views beside the purchases, by their paths. */
 const MONEY = { '/charge': 'charge', '/charge/done': 'charged', '/charge/failed': 'failed', '/refund': 'refund' };
 
-/** `pane` is `market`, `chat`, `trades`, `mine` or `me`, or `notification`, which leads to one of them; `detail`: whether a phone shows the right part. */
+/**
+ * `pane` is `market`, `chat`, `trades`, `mine`, `me`, `member` or `admin`, or `notification`, which leads to one of them;
+ * `detail`: whether a phone shows the right part.
+ */
 export function route(hash = location.hash) {
   const [path, query = ''] = hash.replace(/^#/, '').split('?');
   const choice = Object.fromEntries(new URLSearchParams(query));
   const room = path.match(ROOM)?.[1];
   if (room) return { pane: 'chat', room: Number(room), detail: true };
   if (path === '/chat') return { pane: 'chat', room: null, detail: false };
-  if (path === '/me') return { pane: 'me', detail: false };
+  if (path === '/me') return { pane: 'me', part: null, choice, detail: false };
+  const part = path.match(PART)?.[1];
+  if (part) return { pane: 'me', part, choice, detail: true };
+  const member = path.match(MEMBER)?.[1];
+  if (member) return { pane: 'member', member: Number(member), choice, detail: true };
+  if (path === '/admin') return { pane: 'admin', report: null, choice, detail: false };
+  if (path === '/admin/audit') return { pane: 'admin', report: null, audit: true, choice, detail: true };
+  const report = path.match(REPORT)?.[1];
+  if (report) return { pane: 'admin', report: Number(report), choice, detail: true };
   if (path === '/notification') return { pane: 'notification', notification: { kind: choice.kind ?? '', data: objectOf(choice.data) } };
   if (path === '/scrap') return { pane: 'market', kind: 'data', offer: null, scrap: true, choice, detail: true };
   if (path === '/trades') return { pane: 'trades', choice, detail: false };
@@ -82,6 +98,21 @@ export function failedHref({ code, orderId }) {
 /** The changes of cash of a month; by default this one. */
 export function cashHref(choice = {}) {
   return `#/trades/cash${queryOf(choice)}`;
+}
+
+/** The public page of a member. */
+export function memberHref(memberId, choice = {}) {
+  return `#/member/${memberId}${queryOf(choice)}`;
+}
+
+/** A part of the member's own page. */
+export function meHref(part, choice = {}) {
+  return `#/me/${part}${queryOf(choice)}`;
+}
+
+/** Reports for administrators: a state's list, or one of its reports. */
+export function adminHref(choice = {}, report = null) {
+  return `#/admin${report ? `/report/${report}` : ''}${queryOf(choice)}`;
 }
 
 function queryOf(choice) {

@@ -13,6 +13,9 @@ const SIGNED_IN_KEY = 'dapanda.signed-in';
 
 const UNAUTHORIZED = 401;
 
+/** The role of administrators. */
+export const ADMIN = 'ROLE_ADMIN';
+
 /** A token is renewed this long before it expires. */
 const RENEW_BEFORE_MS = 5 * 60 * 1000;
 
@@ -42,6 +45,7 @@ export class DemoSession {
     /** Called with the new token. */
     this.onRenewed = () => {};
     this.take(login);
+    this.isAdmin = login.member.role === ADMIN;
     this.timer = setInterval(() => this.renewInTime(), CHECK_EVERY_MS);
   }
 
@@ -83,6 +87,10 @@ export class DemoSession {
 
   /** Discards the token; other sessions of this member continue. */
   async end() {
+    this.forget();
+  }
+
+  forget() {
     clearInterval(this.timer);
     sessionStorage.removeItem(KEY);
   }
@@ -106,6 +114,8 @@ export class ProviderSession {
   constructor({ memberId, name }) {
     this.memberId = memberId;
     this.name = name;
+    /** Not known before the member's own page or that of administrators was opened. */
+    this.isAdmin = false;
     this.onRenewed = () => {};
     sessionStorage.setItem(KEY, JSON.stringify({ byProvider: true }));
     // Another tab signed in as somebody else, or out: the cookies are no longer this member's.

@@ -5,15 +5,16 @@ import { avatar, byId, element, icon } from './dom.js';
 import { t } from './i18n.js';
 import { languageSwitch } from './profile-view.js';
 import { route } from './route.js';
+import { ADMIN } from './session.js';
 
 /** A connection that is restored within this time is not reported as lost. */
 const STATUS_AFTER_MS = 700;
 
 const STATUS = { open: '', connecting: 'connecting', waiting: 'reconnecting', blocked: 'blocked', unauthorized: 'comeAgain' };
 
-const PANES = ['market', 'chat', 'trades', 'mine', 'me'];
+const PANES = ['market', 'chat', 'trades', 'mine', 'me', 'member', 'admin'];
 
-const TITLES = { market: 'market', chat: 'chat', trades: 'tradesTitle', mine: 'myOffers', me: 'myPage' };
+const TITLES = { market: 'market', chat: 'chat', trades: 'tradesTitle', mine: 'myOffers', me: 'myPage', member: 'member', admin: 'admin' };
 
 /** Where the focus goes when a pane opens, and when its detail does. */
 const HEADS = {
@@ -21,7 +22,9 @@ const HEADS = {
   chat: ['#chat h1', '#title'],
   trades: ['#trades h1', '#cash h2'],
   mine: ['#mine h1', '#mine-form h2'],
-  me: ['#me h1', '#me h1'],
+  me: ['#me h1', '#me-part h2'],
+  member: ['#member h1', '#member h1'],
+  admin: ['#admin h1', '#admin-detail h2'],
 };
 
 const MONEY_HEADS = ['#trades h1', '#money h2'];
@@ -33,6 +36,8 @@ export class Shell {
     this.imageUrl = null;
     this.statusTimer = null;
     this.shown = null;
+    /** Where a member's page was opened from. */
+    this.before = '#/market/data';
     const text = t(chat.session.token ? 'leaveDemo' : 'leave');
     const button = byId('leave');
     button.replaceChildren(icon('leave'));
@@ -57,9 +62,24 @@ export class Shell {
     this.render();
   }
 
+  /** The member, as their own page has them. */
+  showSelf({ profileImageUrl, role }) {
+    if (role === ADMIN) this.showAdmin();
+    this.showPicture(profileImageUrl);
+  }
+
+  /** The member is an administrator: the menu leads to their pages. */
+  showAdmin() {
+    const { session } = this.chat;
+    if (session.isAdmin) return;
+    session.isAdmin = true;
+    this.render();
+  }
+
   /** Shows the pane of this route; whether another one was shown before. */
   show(to) {
     for (const pane of PANES) byId(pane).hidden = to.pane !== pane;
+    if (to.pane !== 'member') this.before = location.hash || this.before;
     byId('app').dataset.route = to.pane;
     byId('app').dataset.detail = String(to.detail);
     this.render();
@@ -67,7 +87,7 @@ export class Shell {
     byId('scrap').hidden = !to.scrap;
     byId('cash').hidden = Boolean(to.money);
     byId('money').hidden = !to.money;
-    return this.shown?.pane !== to.pane;
+    return this.shown?.pane !== to.pane || this.shown.part !== to.part;
   }
 
   render() {
@@ -80,6 +100,8 @@ export class Shell {
     link('chat', pane, icon('chat'), t('chat'), badge);
     link('trades', pane, icon('list'), t('tradesTitle'));
     link('mine', pane, icon('tag'), t('myOffers'));
+    byId('to-admin').hidden = !this.chat.session.isAdmin;
+    link('admin', pane, icon('shield'), t('admin'));
     link('me', pane, avatar(name, 'small', this.imageUrl), element('span', { class: 'nav-name' }, name));
     const title = [t(TITLES[pane]), name, t('appName')].join(' · ');
     document.title = unread > 0 ? `(${count}) ${title}` : title;
@@ -89,7 +111,7 @@ export class Shell {
   focus(to) {
     const before = this.shown;
     this.shown = to;
-    const isSame = before && before.pane === to.pane && before.detail === to.detail && before.scrap === to.scrap && before.money === to.money;
+    const isSame = before && before.pane === to.pane && before.detail === to.detail && before.scrap === to.scrap && before.money === to.money && before.part === to.part && before.member === to.member && before.report === to.report;
     if (!before || isSame) return;
     if (to.pane === 'chat' && to.room) return; // There the focus is where one writes.
     const heads = to.money ? MONEY_HEADS : HEADS[to.pane];

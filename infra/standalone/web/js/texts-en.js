@@ -1,8 +1,10 @@
 // The texts of the page in English. `texts-ko.js` has the same keys; a check of `infra/page-test` holds them together.
 
+import { texts as admin } from './texts-admin-en.js';
 import { texts as cash } from './texts-cash-en.js';
 import { texts as notice } from './texts-notice-en.js';
 import { texts as receipt } from './texts-receipt-en.js';
+import { texts as social } from './texts-social-en.js';
 import { texts as trade } from './texts-trade-en.js';
 
 /** Kim, Lee and 1 more */
@@ -16,9 +18,11 @@ function counted(count, one, many) {
 }
 
 export const texts = {
+  ...admin,
   ...cash,
   ...notice,
   ...receipt,
+  ...social,
   ...trade,
 
   // Everywhere

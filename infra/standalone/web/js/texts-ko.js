@@ -1,8 +1,10 @@
 // The texts of the page in Korean. `texts-en.js` has the same keys; a check of `infra/page-test` holds them together.
 
+import { texts as admin } from './texts-admin-ko.js';
 import { texts as cash } from './texts-cash-ko.js';
 import { texts as notice } from './texts-notice-ko.js';
 import { texts as receipt } from './texts-receipt-ko.js';
+import { texts as social } from './texts-social-ko.js';
 import { texts as trade } from './texts-trade-ko.js';
 
 /** 김바다 님, 이하늘 님 외 1명 */
@@ -12,9 +14,11 @@ function typists(names) {
 }
 
 export const texts = {
+  ...admin,
   ...cash,
   ...notice,
   ...receipt,
+  ...social,
   ...trade,
 
   // Everywhere

@@ -10,7 +10,8 @@ import { language, t } from './i18n.js';
 import { limit } from './mine-view.js';
 import { MONTH_MAX } from './mine.js';
 import { facts, listOf, receiptLink } from './money-parts.js';
-import { cashHref } from './route.js';
+import { reviewSheet } from './review-form.js';
+import { cashHref, meHref } from './route.js';
 import { monthAfter, monthText, shortText } from './time.js';
 import { thisMonth } from './trades.js';
 
@@ -25,10 +26,19 @@ const ICONS = {
   SALE_HOTSPOT: 'hotspot',
 };
 
+/** Purchases and sales with one other side. A combination has several sellers, and cannot be reviewed. */
+const REVIEWABLE = ['PURCHASE_MOBILE_SINGLE', 'PURCHASE_WIFI', 'PURCHASE_HOTSPOT', 'SALE_MOBILE_DATA', 'SALE_WIFI', 'SALE_HOTSPOT'];
+
 export class TradesView {
   /** `ask(productId)` opens the conversation with the seller of an offer. */
-  constructor(trades, wallet, { ask }) {
+  constructor(trades, wallet, reviews, { ask }) {
     this.trades = trades;
+    this.reviews = reviews;
+    reviews.addEventListener('change', ({ detail }) => {
+      if (detail !== 'trades') return;
+      keepFocus('purchases', () => this.renderPurchases());
+      keepFocus('cash', () => this.renderCash());
+    });
     this.ask = ask;
     this.wallet = wallet;
     trades.addEventListener('change', ({ detail }) => (detail === 'purchases' ? this.renderPurchases() : this.renderCash()));
@@ -66,7 +76,7 @@ export class TradesView {
     const list = byId('purchases');
     list.setAttribute('aria-busy', String(!purchases.first && !purchases.problem));
     byId('purchases-count').textContent = purchases.first ? t('purchaseCount', { count: purchases.first.count }) : '';
-    list.replaceChildren(...listOf(purchases, (row) => this.marked(row, purchaseRow(row), true), t('nonePurchases')));
+    list.replaceChildren(...listOf(purchases, (row) => this.marked(row, purchaseRow(row, this.reviewPart(row, 'purchases', 'reviewSeller', purchaseTitle(row))), true), t('nonePurchases')));
     this.toMarked(list);
   }
 
@@ -93,13 +103,25 @@ export class TradesView {
     if (row.checkVisibility()) row.focus({ preventScroll: true });
   }
 
+  /** The way to a review of this trade, or that it has one. */
+  reviewPart(row, place, title, what) {
+    if (!REVIEWABLE.includes(row.tradeType)) return null;
+    if (this.reviews.isDone(row)) return element('a', { class: 'quiet review-done', href: meHref('written') }, icon('check'), t('reviewDone'));
+    const send = (review) => this.reviews.write(row.tradeId, review);
+    // The button that opened the dialog may be another one then.
+    const after = () => byId(place).querySelector(`[data-trade="${row.tradeId}"] .quiet`)?.focus();
+    const write = () => reviewSheet({ title: t(title), what, done: t('reviewSent'), send, after });
+    return element('button', { type: 'button', class: 'quiet review-write', 'aria-label': `${t('reviewWrite')}: ${what}`, onclick: write }, icon('star'), t('reviewWrite'));
+  }
+
   renderCash() {
     const { cash, month } = this.trades;
+    if (cash.rows.some(({ tradeType }) => tradeType.startsWith('SALE'))) this.reviews.loadMarks();
     const title = element('h2', { tabindex: -1 }, t('cashHistory'));
     const back = element('a', { class: 'icon-button back', href: '#/trades', 'aria-label': t('toPurchases') }, icon('back'));
     const head = element('header', { class: 'pane-head' }, back, title, balanceLink(this.wallet));
     const focused = document.activeElement?.dataset.month;
-    const rows = element('ul', { class: 'mine-list cash-rows', 'aria-busy': String(!cash.first && !cash.problem) }, ...listOf(cash, (row) => this.marked(row, cashRow(row), false), t('noneCash')));
+    const rows = element('ul', { class: 'mine-list cash-rows', 'aria-busy': String(!cash.first && !cash.problem) }, ...listOf(cash, (row) => this.marked(row, cashRow(row, this.reviewPart(row, 'cash', 'reviewBuyer', cashLabel(row))), false), t('noneCash')));
     const body = element('div', { class: 'offer-body' }, this.months(month), totals(cash.first?.totals), rows);
     byId('cash').replaceChildren(head, body);
     rows.markedBefore = this.cashMarked;
@@ -126,13 +148,28 @@ export class TradesView {
   }
 }
 
+/** Renders the rows of a list anew; the row, or what of it had the focus, has it again. */
+function keepFocus(id, render) {
+  const { activeElement } = document;
+  const row = byId(id).contains(activeElement) ? activeElement.closest('[data-trade]') : null;
+  render();
+  if (!row) return;
+  const now = byId(id).querySelector(`[data-trade="${row.dataset.trade}"]`);
+  const [name] = activeElement.classList;
+  const same = activeElement === row ? now : now?.querySelector(name.startsWith('quiet') ? '.quiet' : `.${name}`);
+  same?.focus({ preventScroll: true });
+}
+
 function emblem(type, image = null) {
   return image ? picture(image, '', 'mine-picture') : element('span', { class: 'mine-icon' }, icon(ICONS[type] ?? 'cash'));
 }
 
-function purchaseRow(row) {
-  const isData = row.dataAmount > 0;
-  const title = isData ? dataText(row.dataAmount) : row.title;
+function purchaseTitle(row) {
+  return row.dataAmount > 0 ? dataText(row.dataAmount) : row.title;
+}
+
+function purchaseRow(row, review) {
+  const title = purchaseTitle(row);
   const facts = [t(`trade${row.tradeType}`), row.timeAmount > 0 ? durationText(row.timeAmount) : null];
   return element(
     'li',
@@ -141,6 +178,7 @@ function purchaseRow(row) {
     element('span', { class: 'mine-texts' }, element('strong', {}, title), element('span', { class: 'tile-unit' }, facts.filter(Boolean).join(' · '))),
     element('span', { class: 'mine-date' }, shortText(row.createdAt)),
     receiptLink(row.tradeId, title),
+    review,
   );
 }
 
@@ -156,11 +194,15 @@ function kindOf(type) {
   return KINDS[type.split('_')[0]] ?? ['total', 1];
 }
 
-function cashRow(row) {
+/** The server's label also has the amount, but only in Korean. */
+function cashLabel(row) {
+  return language === 'ko' ? row.description : t(`trade${row.tradeType}`);
+}
+
+function cashRow(row, review) {
   const [kind, sign] = kindOf(row.tradeType);
   const amount = sign * row.price;
-  // The server's label also has the amount, but only in Korean.
-  const label = language === 'ko' ? row.description : t(`trade${row.tradeType}`);
+  const label = cashLabel(row);
   return element(
     'li',
     { class: 'mine-row with-receipt', 'data-trade': row.tradeId, 'data-type': row.tradeType },
@@ -168,6 +210,7 @@ function cashRow(row) {
     element('span', { class: 'mine-texts' }, element('strong', {}, label), element('span', { class: 'tile-unit' }, `${t(kind)} · ${shortText(row.createdAt)}`)),
     element('strong', { class: amount < 0 ? 'cash-change' : 'cash-change gain' }, changeText(amount)),
     receiptLink(row.tradeId, label),
+    review,
   );
 }
 
