@@ -13,7 +13,7 @@ export const checks = [
   ['eight members can be chosen', async (world) => {
     const one = await world.open();
     await one.page.waitForSelector('[data-member="8"]');
-    assert.equal(await one.page.locator('[data-member]').count(), 8);
+    assert.equal(await one.page.locator('#members [data-member]').count(), 8);
     assert.match(await one.text('#members'), /김바다/);
     await one.shot(world.shots, '01-login');
   }],

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
+import { checks as admin } from './admin-checks.js';
 import { checks as cash } from './cash-checks.js';
 import { checks as chat } from './chat-checks.js';
 import { checks as docs } from './docs-checks.js';
@@ -14,11 +15,12 @@ import { checks as notice } from './notice-checks.js';
 import { checks as offer } from './offer-checks.js';
 import { checks as push } from './push-checks.js';
 import { checks as receipt } from './receipt-checks.js';
+import { checks as social } from './social-checks.js';
 import { checks as texts } from './texts-checks.js';
 import { checks as trade } from './trade-checks.js';
 import { World } from './world.js';
 
-const GROUPS = { texts, chat, market, offer, mine, trade, cash, receipt, notice, push, docs };
+const GROUPS = { texts, chat, market, offer, mine, trade, cash, receipt, notice, push, social, admin, docs };
 
 const shots = fileURLToPath(new URL('../../target/page-test', import.meta.url));
 

@@ -33,7 +33,7 @@ export const checks = [
   ['no key stands for two texts', async () => {
     for (const language of ['ko', 'en']) {
       const tables = readdirSync(new URL('js/', WEB)).filter((name) => name.startsWith('texts-') && name.endsWith(`-${language}.js`));
-      assert.equal(tables.length, 5);
+      assert.equal(tables.length, 7);
       const keys = tables.flatMap((name) => [...readFileSync(new URL(`js/${name}`, WEB), 'utf8').matchAll(/^  (\w+): /gm)].map(([, key]) => key));
       assert.deepEqual(keys.filter((key, index) => keys.indexOf(key) !== index), []);
     }
@@ -54,7 +54,7 @@ export const checks = [
     }
     assert.deepEqual([...wanted].filter((key) => !Object.hasOwn(ko, key)), []);
     // Others are named in lists (`sortRecent`) or made from the wire's words (`error3002`, `roleROLE_MEMBER`).
-    const made = /^(error\d+|role[A-Z_]+|provider[A-Z]+|none[A-Z_]+|trade[A-Z_]+|receipt(Total)?[A-Z]+|outcome[A-Z]+(Text)?|charge[A-Z]+|refund[A-Z]+)$/;
+    const made = /^(error\d+|role[A-Z_]+|provider[A-Z]+|none[A-Z_]+|trade[A-Z_]+|receipt(Total)?[A-Z]+|outcome[A-Z]+(Text)?|charge[A-Z]+|refund[A-Z]+|noReports[A-Z]+)$/;
     const unused = Object.keys(ko).filter((key) => !wanted.has(key) && !made.test(key) && !new RegExp(`'${key}'`).test(code));
     assert.deepEqual(unused, []);
   }],
@@ -112,7 +112,7 @@ export const checks = [
 const SAMPLE = {
   names: ['A', 'B', 'C'], number: '1', currency: '₩1', time: '1:00', count: 2, name: 'A', price: '1', place: 'A', distance: '1m', stars: '5.0',
   date: '1', title: 'A', nth: 1, left: '1', all: '2', used: '1', max: 2, month: '1', plan: '2', from: '1', to: '2',
-  what: 'A', before: '1', now: '2', short: '1', duration: '1', hours: 1, minutes: 2, saved: '1', amount: '1',
+  what: 'A', before: '1', now: '2', short: '1', duration: '1', hours: 1, minutes: 2, saved: '1', amount: '1', word: 'A',
 };
 
 /** Which values a text takes. */
