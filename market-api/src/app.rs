@@ -2,6 +2,7 @@
 
 mod chat_server;
 mod error;
+mod parts;
 pub mod payments;
 mod routes;
 mod work;
@@ -18,30 +19,29 @@ use shared::ids::MemberId;
 use shared::web::{ApiError, Health, Log, RequestIds};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::auth::{Auth, KeyRing, KeysError, REREAD_EVERY, Tokens};
+use crate::auth::{Auth, KeyRing, REREAD_EVERY, Tokens};
 use crate::blocks::Blocks;
-use crate::cache::{Cache, CacheError, CacheUrl, ListCache, LocalCache, RedisCache};
+use crate::cache::ListCache;
 use crate::chats::Chats;
-use crate::config::{Config, ImagesUrl};
+use crate::config::Config;
 use crate::db::Db;
 use crate::http::{self, HttpStack, Limits, Rate};
+use crate::images::Images;
 use crate::images::local::LocalImages;
-use crate::images::s3::S3Images;
-use crate::images::{Images, ObjectStore, StoreError};
 use crate::login::{LoginParts, Logins};
 use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::ops::{self, Ops};
-use crate::payments::{Payments, PaymentsParts, WebhookPath};
+use crate::payments::{Payments, WebhookPath};
 use crate::products::Products;
 use crate::relay::{EventReceiver, Relay, RelayParts, RelayStatus};
-use crate::reports::{ReportParts, Reports};
+use crate::reports::Reports;
 use crate::reviews::Reviews;
 use crate::trades::Trades;
 
 pub use chat_server::ChatServer;
 pub use error::BuildError;
-use payments::{open_gateway, open_payouts};
+use parts::{open_auth, open_cache, open_images, open_keys, open_payments, open_reports};
 pub use shared::web::{listen, serve};
 
 /// A market that is ready to be served.
@@ -104,14 +104,7 @@ impl Market {
     ) -> Result<Self, BuildError> {
         let metrics = Arc::new(Metrics::new());
         let db = Db::open(&config.db, Arc::clone(&clock), Arc::clone(&metrics), drain).await?;
-        let auth = Auth::new(
-            db.clone(),
-            Arc::clone(&keys),
-            Arc::clone(&clock),
-            Arc::clone(&metrics),
-            config.cookies(),
-        )
-        .with_developer_family(config.login.developer_family.clone());
+        let auth = open_auth(config, &db, &keys, &clock, &metrics);
         let (store, local_images) = open_images(config, &clock)?;
         let images = Images::new(store, db.clone(), Arc::clone(&clock), Arc::clone(&metrics));
         let cache = ListCache::new(open_cache(config)?, Arc::clone(&metrics), drain.clone());
@@ -128,14 +121,7 @@ impl Market {
             drain: drain.clone(),
         })?;
         let trades = Trades::new(db.clone(), cache.clone(), config.fees());
-        let reports = Reports::new(ReportParts {
-            db: db.clone(),
-            members: members.clone(),
-            cache: cache.clone(),
-            messages: chat.messages,
-            answer_max: config.chat.chat_answer_time,
-            metrics: Arc::clone(&metrics),
-        });
+        let reports = open_reports(config, &db, &members, &cache, chat.messages, &metrics);
         let reviews = Reviews::new(db.clone(), cache.clone());
         let products = Products::new(
             db.clone(),
@@ -144,8 +130,8 @@ impl Market {
             drain.clone(),
             Arc::clone(&metrics),
         );
-        let answer_time = config.chat.chat_answer_time;
-        let chats = Chats::new(db.clone(), chat.rooms, Arc::clone(&metrics), answer_time);
+        let answer_max = config.chat.chat_answer_time;
+        let chats = Chats::new(db.clone(), chat.rooms, Arc::clone(&metrics), answer_max);
         let payments = open_payments(config, &db, &clock, &metrics, drain)?;
         let health = Arc::new(Health::new());
         let parts = work::Parts {
@@ -283,49 +269,6 @@ impl Market {
     #[must_use]
     pub fn db(&self) -> &Db {
         &self.operation.db
-    }
-}
-
-fn open_keys(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<KeyRing>, KeysError> {
-    let (folder, scope) = (&config.login.signing_keys, config.token_scope());
-    KeyRing::open(folder, scope, Arc::clone(clock)).map(Arc::new)
-}
-
-fn open_payments(
-    config: &Config,
-    db: &Db,
-    clock: &Arc<dyn Clock>,
-    metrics: &Arc<Metrics>,
-    drain: &Drain,
-) -> Result<Payments, BuildError> {
-    Ok(Payments::new(PaymentsParts {
-        db: db.clone(),
-        gateway: open_gateway(&config.payments, clock, metrics)?,
-        payouts: open_payouts(&config.payments, metrics)?,
-        metrics: Arc::clone(metrics),
-        drain: drain.clone(),
-    }))
-}
-
-fn open_cache(config: &Config) -> Result<Arc<dyn Cache>, CacheError> {
-    Ok(match &config.cache {
-        CacheUrl::Local => Arc::new(LocalCache::new()),
-        CacheUrl::Redis(url) => Arc::new(RedisCache::connect(url, RedisCache::ANSWER_MAX)?),
-    })
-}
-
-type Store = (Arc<dyn ObjectStore>, Option<Arc<LocalImages>>);
-
-fn open_images(config: &Config, clock: &Arc<dyn Clock>) -> Result<Store, StoreError> {
-    match (&config.images.images, config.images.bucket()) {
-        (ImagesUrl::Folder(folder), _) => {
-            let url = config.images.images_public_url.as_ref();
-            let url = url.unwrap_or(&config.public_url).as_str();
-            let local = Arc::new(LocalImages::new(folder.clone(), url, Arc::clone(clock)));
-            Ok((Arc::clone(&local) as Arc<dyn ObjectStore>, Some(local)))
-        }
-        (ImagesUrl::Bucket(_), Some(bucket)) => Ok((Arc::new(S3Images::new(bucket)?), None)),
-        (ImagesUrl::Bucket(_), None) => Err(StoreError("its keys are missing".to_owned())),
     }
 }
 

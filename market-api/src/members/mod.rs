@@ -143,22 +143,7 @@ impl Members {
         // Drawn outside the transaction, whose function may be rerun.
         let plan = Plan::random(&mut rand::rng());
         let welcomed = self.db.write((profile, plan), |(profile, plan), tx| {
-            Box::pin(async move {
-                for _ in 0..WELCOME_TRIES_MAX {
-                    if let Some(member) = repo::insert_member(tx, profile).await? {
-                        welcome_in(tx, member, profile, plan).await?;
-                        return Ok((member, Role::NewMember));
-                    }
-                    let known = repo::update_from_profile(tx, profile).await?;
-                    // Without one, the account was closed between the statements: the person is a new member.
-                    let Some(known) = known else { continue };
-                    if known.is_blocked {
-                        return Err(Abort::Refused(MemberError::Blocked));
-                    }
-                    return Ok((known.member, known.role));
-                }
-                Err(defect("the account of a profile closes again and again".to_owned()).into())
-            })
+            Box::pin(find_or_create_in(tx, profile, plan))
         });
         welcomed.await.map_err(WriteError::into_domain)
     }
@@ -270,17 +255,32 @@ impl Members {
         let db = self.db.clone();
         let write = async move {
             let changed = db.write((member, image_url), |(member, image_url), tx| {
-                Box::pin(async move {
-                    if let Some(updated) = repo::set_image(tx, *member, image_url).await? {
-                        append_updated(tx, *member, updated).await?;
-                    }
-                    Ok::<_, Abort<Infallible>>(())
-                })
+                Box::pin(set_image_in(tx, *member, image_url))
             });
             Ok((Namespace::OFFERS, changed.await?))
         };
         Ok(self.cache.change(write).await?)
     }
+}
+
+async fn find_or_create_in(
+    tx: &mut Tx<'_>,
+    profile: &Profile,
+    plan: &Plan,
+) -> Result<(MemberId, Role), Abort<MemberError>> {
+    for _ in 0..WELCOME_TRIES_MAX {
+        if let Some(member) = repo::insert_member(tx, profile).await? {
+            welcome_in(tx, member, profile, plan).await?;
+            return Ok((member, Role::NewMember));
+        }
+        match repo::update_from_profile(tx, profile).await? {
+            Some(known) if known.is_blocked => return Err(Abort::Refused(MemberError::Blocked)),
+            Some(known) => return Ok((known.member, known.role)),
+            // The account was closed between the statements: the person is a new member.
+            None => {}
+        }
+    }
+    Err(defect("the account of a profile closes again and again".to_owned()).into())
 }
 
 /// What a new member gets: an empty wallet, a plan, an event.
@@ -298,6 +298,17 @@ async fn welcome_in(
         language: Some(Language::default()),
     };
     append_updated(tx, member, updated).await
+}
+
+async fn set_image_in(
+    tx: &mut Tx<'_>,
+    member: MemberId,
+    image_url: &str,
+) -> Result<(), Abort<Infallible>> {
+    if let Some(updated) = repo::set_image(tx, member, image_url).await? {
+        append_updated(tx, member, updated).await?;
+    }
+    Ok(())
 }
 
 /// Reports a new member, or one whose name, picture or language has changed.

@@ -52,8 +52,10 @@ impl Lists {
             let work = Box::pin(async move { own.read_cell(kind, cell.middle()).await });
             let near = self.batch(place, work).await?;
             let whole_m = near.whole_within_m - at.distance_m(cell.middle()) - SLACK_M;
-            let show = |row: &OfferRow| !separated.is_some_and(|from| from.may_hide(row.seller));
-            let first = first_of(&near, show, asked, at, after, few, whole_m);
+            let is_shown =
+                |row: &&OfferRow| !separated.is_some_and(|from| from.may_hide(row.seller));
+            let rows = near.rows.iter().filter(is_shown);
+            let first = first_of(rows, asked, at, after, few, whole_m);
             // If any seller may be hidden, only the database knows who is.
             if let Some(hits) = first.filter(|_| separated != Some(&Separated::Many)) {
                 return near_page(walk, hits, near.rows.clone(), few);
@@ -92,11 +94,10 @@ impl Lists {
     }
 }
 
-/// The first rows of a cell's batch, if it is certain that no nearer row is missing: the batch contains all rows
-/// within `whole_m`. Leaves out rows that `show` refuses.
-fn first_of(
-    near: &Batch,
-    show: impl Fn(&OfferRow) -> bool,
+/// The first of a cell's rows, if it is certain that no nearer row is missing: they are all that may be shown
+/// within `whole_m`.
+fn first_of<'a>(
+    rows: impl Iterator<Item = &'a OfferRow>,
     asked: ListRequest,
     at: Position,
     after: Option<(f64, ProductId)>,
@@ -105,7 +106,7 @@ fn first_of(
 ) -> Option<Vec<Hit>> {
     let minute = asked.minute();
     let mut first = FirstFew::new(few);
-    for row in near.rows.iter().filter(|row| show(row)) {
+    for row in rows {
         let Some((spot, place)) = row
             .spot
             .as_ref()

@@ -48,9 +48,10 @@ async fn send(client: &mut Client) -> u64 {
         frame.header("receipt-id") == Some("r") || frame.command() == Command::Message
     };
     let answer = client.until(is_answer).await;
-    match answer.command() {
-        Command::Message => json(&answer)["code"].as_u64().unwrap(),
-        _ => 0,
+    if answer.command() == Command::Message {
+        json(&answer)["code"].as_u64().unwrap()
+    } else {
+        0
     }
 }
 
