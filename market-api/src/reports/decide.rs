@@ -1,7 +1,7 @@
 //! Decisions of administrators about reports.
 
 use shared::event::{Event, ReportDecided};
-use shared::ids::{MemberId, ProductId, ReportId};
+use shared::ids::{MemberId, ProductId, ReportId, ReviewId};
 
 use super::{Category, ReportState, Reports, repo};
 use crate::audit::{self, Actor, Entry};
@@ -9,7 +9,7 @@ use crate::cache::Namespace;
 use crate::db::{Abort, DbError, Tx, WriteError};
 use crate::members::{self, AccountStatus, StatusChange};
 use crate::outbox::{self, NewEvent};
-use crate::products;
+use crate::{products, reviews};
 
 /// What an administrator decides about a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +145,17 @@ async fn remove_in(
             }
             Ok(removed.map(|kind| kind.namespace()).into_iter().collect())
         }
-        Category::Review => Err(Abort::Refused(DecisionError::NotRemovable)),
+        Category::Review => {
+            let review = ReviewId::try_from(report.subject_id);
+            let review = review.map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+            // The author may be blocked afterwards.
+            let removed = reviews::remove_in(tx, review, Some(report.member)).await?;
+            let Some(removed) = removed else {
+                return Ok(Vec::new());
+            };
+            record_in(tx, decision, "review.remove", &format!("review:{review}")).await?;
+            Ok(removed.changed)
+        }
     }
 }
 

@@ -30,6 +30,7 @@ on_both! {
     queue_is_worked_oldest_first,
     decision_is_made_once,
     upheld_report_blocks_and_removes,
+    upheld_report_of_a_review_removes_it,
     dismissed_report_no_longer_counts,
     only_administrators_see_who_reported,
     audit_log_is_listed_newest_first,
@@ -666,6 +667,41 @@ async fn upheld_report_blocks_and_removes(on: On) {
     let remove = json!({"decision": "UPHOLD", "remove": true});
     stage.decide(&admin, 4, remove).await.is(200, 0);
     assert_eq!(stage.audited("product.remove").await, 2);
+}
+
+async fn upheld_report_of_a_review_removes_it(on: On) {
+    let stage = Stage::set(on, 3).await;
+    // Authors with a lower and a higher id than the member they reviewed.
+    stage.reviewed_trade(40, 2, 1).await;
+    stage.reviewed_trade(42, 1, 3).await;
+    let rated = "update member set rating_sum = 30, rating_count = 1 where id <> 2";
+    stage.site.sql(rated).await;
+    let admin = stage.site.admin().await;
+    for review in [40, 42] {
+        stage
+            .report(3 - u64::from(review == 42), "REVIEW", review)
+            .await
+            .is(200, 0);
+    }
+    for report in [1, 2] {
+        let both = json!({"decision": "UPHOLD", "block": true, "remove": true});
+        stage.decide(&admin, report, both).await.is(200, 0);
+    }
+    assert_eq!(stage.number("select count(*) from review").await, 0);
+    let rated = "select count(*) from member where rating_count <> 0 or rating_sum <> 0";
+    assert_eq!(stage.number(rated).await, 0);
+    for action in ["review.remove", "member.block", "report.uphold"] {
+        assert_eq!(stage.audited(action).await, 2, "{action}");
+    }
+    assert!(stage.is_blocked(1).await && stage.is_blocked(2).await);
+    // A review that is gone is no reason to fail.
+    stage
+        .site
+        .sql("update report set state = 'OPEN', decided_at = null")
+        .await;
+    let remove = json!({"decision": "UPHOLD", "remove": true});
+    stage.decide(&admin, 1, remove).await.is(200, 0);
+    assert_eq!(stage.audited("review.remove").await, 2);
 }
 
 async fn dismissed_report_no_longer_counts(on: On) {
