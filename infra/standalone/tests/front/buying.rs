@@ -10,6 +10,7 @@ use super::Person;
 use super::browser::PATIENCE;
 use super::offering::Offers;
 use super::paying::{CHARGED_WON, REFUNDED_WON};
+use super::refusals;
 use super::shape::check;
 use super::shapes::{
     CASH_HISTORY, CASH_ROW, GIGABYTES, PAGE, PURCHASE, PURCHASES, QUOTE, TRADED, TRADED_TIME,
@@ -55,7 +56,7 @@ pub(crate) async fn walk(
         split: seller.offer_data(500, 1.0, true).await,
         dear: seller.offer_data(9_000_000, 0.1, false).await,
     };
-    refusals(seller, buyer, &data).await;
+    refuse(seller, buyer, &data).await;
     let before = (seller.cash().await, buyer.cash().await);
     let whole = order(data.whole, &Value::Null);
     check("a trade", &buyer.post(DATA, &whole).await, TRADED);
@@ -76,6 +77,7 @@ pub(crate) async fn walk(
     );
     let combination = buyer.buy_scrap().await;
     let booking = buyer.book(offers.wifi).await;
+    refusals::walk(seller, buyer, offers, data.split).await;
     let bought = buyer.get("/api/members/buying-data").await;
     check("bought", &bought, GIGABYTES);
     assert_eq!(bought["data"], 1.0);
@@ -91,7 +93,7 @@ pub(crate) async fn walk(
     (bought, booking)
 }
 
-async fn refusals(seller: &mut Person<'_>, buyer: &mut Person<'_>, data: &Data) {
+async fn refuse(seller: &mut Person<'_>, buyer: &mut Person<'_>, data: &Data) {
     let post = Method::POST;
     let own = order(data.whole, &Value::Null);
     assert_eq!(

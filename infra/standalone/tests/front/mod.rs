@@ -10,6 +10,7 @@ mod offering;
 mod ours;
 mod paying;
 mod record;
+mod refusals;
 mod reviewing;
 mod routes;
 mod sessions;
@@ -63,6 +64,7 @@ async fn walk(site: &Site) {
     buyer.look_at_seller(&seller, &offers).await;
     let talk = chatting::walk(&mut seller, &mut buyer, &offers).await;
     buyer.charge().await;
+    buyer.charge_in_vain().await;
     let (bought, booking) = buying::walk(&mut seller, &mut buyer, &offers).await;
     buyer.pay_out().await;
     buyer.check_histories(&bought).await;
@@ -70,7 +72,7 @@ async fn walk(site: &Site) {
     notified::walk(&mut seller, &mut buyer).await;
     ours::walk(&mut seller, &mut buyer, &talk, &bought).await;
     ours::separate(&mut seller, &mut buyer, &offers, &talk).await;
-    ours::leave(site, &mut buyer).await;
+    ours::leave(site, &mut buyer, &talk).await;
     booking.check_end().await;
     seller.withdraw(&offers).await;
     seller.renew_silently().await;

@@ -7,6 +7,7 @@ use super::Person;
 use super::buying::Bought;
 use super::chatting::Talk;
 use super::offering::Offers;
+use super::refusals;
 use super::shape::{check, check_all};
 use super::shapes::{BLOCKED, PAGE, REASONS};
 use super::sites::Site;
@@ -102,7 +103,7 @@ pub(crate) async fn separate(
 }
 
 /// Who has cash stays; who has nothing leaves, and is asked to log in.
-pub(crate) async fn leave(site: &Site, buyer: &mut Person<'_>) {
+pub(crate) async fn leave(site: &Site, buyer: &mut Person<'_>, talk: &Talk) {
     let path = "/api/members/me";
     let answer = buyer.ask(Method::DELETE, path, None).await;
     let json = answer.json();
@@ -111,6 +112,7 @@ pub(crate) async fn leave(site: &Site, buyer: &mut Person<'_>) {
     let reasons = json["data"]["reasons"].as_array().unwrap();
     assert!(reasons.contains(&json!("CASH")), "{json}");
     let mut guest = Person::join(site, "google", 5).await;
+    refusals::keep_out(&mut guest, talk).await;
     guest.call(Method::DELETE, path, None).await;
     assert!(guest.browser.cookie("localhost", "accessToken").is_none());
     assert_eq!(guest.refused(Method::GET, "/api/members/info").await, 2014);

@@ -35,7 +35,7 @@ impl Person<'_> {
         let before = self.cash().await;
         let order = json!({"orderId": ORDER, "amount": CHARGED_WON});
         self.post("/api/payments/save-amount", &order).await;
-        let key = self.pay().await;
+        let key = self.pay(ORDER, "card").await;
 
         // The amount in the address is anybody's to write.
         let other = json!({"orderId": ORDER, "amount": CHARGED_WON - 1});
@@ -73,8 +73,24 @@ impl Person<'_> {
         );
     }
 
+    /// A card that is declined, and a transfer that is waited for.
+    pub(crate) async fn charge_in_vain(&mut self) {
+        let before = self.cash().await;
+        for (how, status, code) in [("declined", 400, 5001), ("transfer", 202, 5008)] {
+            let order = format!("order-{how}");
+            let saved = json!({"orderId": order, "amount": CHARGED_WON});
+            self.post("/api/payments/save-amount", &saved).await;
+            let key = self.pay(&order, how).await;
+            let paid = json!({"paymentKey": key, "orderId": order, "amount": CHARGED_WON});
+            let path = "/api/payments/charge";
+            let refused = self.refused_with(Method::POST, path, &paid).await;
+            assert_eq!(refused, (status, code), "{how}");
+        }
+        assert_eq!(self.cash().await, before);
+    }
+
     /// On the page that the server names; the key of the payment.
-    async fn pay(&mut self) -> String {
+    async fn pay(&mut self, order: &str, how: &str) -> String {
         let checkout = self.get("/api/payments/checkout").await;
         check("checkout", &checkout, CHECKOUT);
         let page = checkout["payPage"].as_str().expect("a page for payments");
@@ -84,7 +100,7 @@ impl Person<'_> {
         );
         let amount = CHARGED_WON.to_string();
         let query = [
-            ("orderId", ORDER),
+            ("orderId", order),
             ("orderName", "캐시 충전"),
             ("amount", &amount),
             ("successUrl", &success),
@@ -95,7 +111,7 @@ impl Person<'_> {
         assert!(text.contains("value=\"card\""), "{text}");
         let (gave_up, _) = self.browser.submit(&page, "how=cancel").await;
         assert!(gave_up.as_str().starts_with(&fail), "{gave_up}");
-        let (landed, _) = self.browser.submit(&page, "how=card").await;
+        let (landed, _) = self.browser.submit(&page, &format!("how={how}")).await;
         assert!(landed.as_str().starts_with(&success), "{landed}");
         let value = |name: &str| {
             let mut pairs = landed.query_pairs();
@@ -106,7 +122,7 @@ impl Person<'_> {
         };
         assert_eq!(
             (value("orderId").as_str(), value("amount")),
-            (ORDER, amount)
+            (order, amount)
         );
         value("paymentKey")
     }
