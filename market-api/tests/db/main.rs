@@ -669,15 +669,13 @@ async fn every_migration_is_applied_in_its_order(on: On) {
     );
 }
 
-/// A database as it was before the migration, with spots that have moved.
-async fn positions_of_hotspots_from_before_are_rounded(on: On) {
-    let folder = tempfile::tempdir().unwrap();
-    let url = support::fresh_url(on, &folder).await;
-    let db = open_again(&url).await.unwrap();
+/// A database as it was before the migration of hotspots, with spots that have moved.
+async fn before_hotspots(url: &str) {
+    let db = open_again(url).await.unwrap();
     let seller = member(&db, "a").await;
     db.close().await;
     drop(db);
-    let mut before = session(&url).await;
+    let mut before = session(url).await;
     let mut change = async |text: &str| {
         before
             .execute(sqlx::AssertSqlSafe(text.to_owned()))
@@ -707,6 +705,12 @@ async fn positions_of_hotspots_from_before_are_rounded(on: On) {
     }
     change("delete from list_change").await;
     before.close().await.unwrap();
+}
+
+async fn positions_of_hotspots_from_before_are_rounded(on: On) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = support::fresh_url(on, &folder).await;
+    before_hotspots(&url).await;
     drop(open_again(&url).await.unwrap());
     let mut connection = session(&url).await;
     let spots = "select product_id, latitude, longitude, address, exact_latitude, exact_longitude, \

@@ -350,7 +350,32 @@ async fn separated_members_do_not_see_each_others_listings(on: On) {
     ask.send().await.is(400, 3003);
 }
 
-/// Offers of two sellers, mixed in every order, and a reader who is separated from one of them.
+/// Whether an offer of [`offer_by_turns`] is of the seller who is hidden: the last of them hidden in one order,
+/// and shown in the opposite one.
+fn is_of_hidden(nth: u64) -> bool {
+    [1, 2, 4, 7].contains(&nth)
+}
+
+/// Eight offers of data and as many spots of two sellers, mixed in every order.
+async fn offer_by_turns(site: &Site, hidden: &Cookies, other: &Cookies) {
+    for nth in 0..8_u32 {
+        let by = match is_of_hidden(nth.into()) {
+            true => hidden,
+            false => other,
+        };
+        let mut form = data(1).unwrap();
+        form["dataAmount"] = json!(0.1);
+        form["price"] = json!(10 + nth);
+        offer(site, by, "/api/products/mobile-data", &form).await;
+        let mut form = spot(1).unwrap();
+        form["price"] = json!(100 - nth);
+        form["latitude"] = json!(37.5 + 0.001 * f64::from(nth));
+        offer(site, by, "/api/products/wifi", &form).await;
+        site.wait(std::time::Duration::from_millis(1));
+    }
+}
+
+/// Offers of two sellers and a reader who is separated from one of them.
 async fn pages_and_cursors_fit_around_hidden_rows(on: On) {
     let site = Site::start(on).await;
     let (hidden, other) = (
@@ -359,23 +384,7 @@ async fn pages_and_cursors_fit_around_hidden_rows(on: On) {
     );
     let (reader, third) = (site.log_in("naver", 3).await, site.log_in("kakao", 5).await);
     let (reader_id, hidden_id) = (site.id(&reader).await, site.id(&hidden).await);
-    // The last of them hidden in one order, and shown in the opposite one.
-    let is_of_hidden = |nth: u64| [1, 2, 4, 7].contains(&nth);
-    let by = |nth: u32| match is_of_hidden(nth.into()) {
-        true => &hidden,
-        false => &other,
-    };
-    for nth in 0..8_u32 {
-        let mut form = data(1).unwrap();
-        form["dataAmount"] = json!(0.1);
-        form["price"] = json!(10 + nth);
-        offer(&site, by(nth), "/api/products/mobile-data", &form).await;
-        let mut form = spot(1).unwrap();
-        form["price"] = json!(100 - nth);
-        form["latitude"] = json!(37.5 + 0.001 * f64::from(nth));
-        offer(&site, by(nth), "/api/products/wifi", &form).await;
-        site.wait(std::time::Duration::from_millis(1));
-    }
+    offer_by_turns(&site, &hidden, &other).await;
     let of_hidden = format!("select count(*) from product where member_id = {hidden_id}");
     assert_eq!(site.number(&of_hidden).await, 8);
     let lists = lists();

@@ -195,11 +195,11 @@ async fn parts(on: On, gigabytes: f64, sold: usize) {
 }
 
 async fn split_offer_of_two_gigabytes_is_sold_once_as_a_whole(on: On) {
-    parts(on, 2.0, 1).await;
+    Box::pin(parts(on, 2.0, 1)).await;
 }
 
 async fn split_offer_of_two_gigabytes_is_sold_twice_in_halves(on: On) {
-    parts(on, 1.0, 2).await;
+    Box::pin(parts(on, 1.0, 2)).await;
 }
 
 async fn split_offer_of_two_gigabytes_is_sold_once_as_a_combination(on: On) {

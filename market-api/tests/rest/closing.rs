@@ -119,39 +119,40 @@ async fn columns_with(site: &Site, on: On, text: &str) -> BTreeSet<String> {
     found
 }
 
+const ADDRESS: &str = "서울 마포구 어딘가 77";
+
+/// What identifies the seller of [`trade_and_offer`].
+const PERSONAL: [&str; 5] = [
+    "naver-1",
+    "person1@example.com",
+    "사람 1",
+    ADDRESS,
+    "37.51234",
+];
+
+/// A sale of the seller, and a hotspot with texts about the person.
+async fn trade_and_offer(site: &Site, seller: &Cookies, buyer: &Cookies) {
+    let form = data(1).unwrap();
+    let product = offer(site, seller, "/api/products/mobile-data", &form).await;
+    let charged = charge(site, buyer, "order-of-the-buyer", 1_000).await;
+    charged.is(200, 0);
+    let bought = post(site, buyer, DATA, &purchase(product).unwrap()).await;
+    bought.is(200, 0);
+    let mut form = spot(1).unwrap();
+    form["address"] = json!(ADDRESS);
+    form["content"] = json!("문의는 person1@example.com");
+    form["latitude"] = json!(37.512_345_6);
+    offer(site, seller, "/api/products/hotspot", &form).await;
+}
+
 async fn closed_account_leaves_no_personal_data_and_the_books_intact(on: On) {
     let site = Site::start(on).await;
     let seller = site.log_in("naver", 1).await;
     let id = site.id(&seller).await;
     let buyer = site.log_in("kakao", 2).await;
-    let product = offer(
-        &site,
-        &seller,
-        "/api/products/mobile-data",
-        &data(1).unwrap(),
-    )
-    .await;
-    charge(&site, &buyer, "order-of-the-buyer", 1_000)
-        .await
-        .is(200, 0);
-    post(&site, &buyer, DATA, &purchase(product).unwrap())
-        .await
-        .is(200, 0);
-    let address = "서울 마포구 어딘가 77";
-    let mut form = spot(1).unwrap();
-    form["address"] = json!(address);
-    form["content"] = json!("문의는 person1@example.com");
-    form["latitude"] = json!(37.512_345_6);
-    offer(&site, &seller, "/api/products/hotspot", &form).await;
+    trade_and_offer(&site, &seller, &buyer).await;
     let other = site.log_in("naver", 1).await;
-    let personal = [
-        "naver-1",
-        "person1@example.com",
-        "사람 1",
-        address,
-        "37.51234",
-    ];
-    for text in personal {
+    for text in PERSONAL {
         assert!(!columns_with(&site, on, text).await.is_empty(), "{text}");
     }
     assert_eq!(reasons(&leave(&site, &seller).await), ["CASH"]);
@@ -179,7 +180,7 @@ async fn closed_account_leaves_no_personal_data_and_the_books_intact(on: On) {
         .bearer(seller.access.as_ref().unwrap());
     bearer.send().await.is(401, 2007);
 
-    for text in personal {
+    for text in PERSONAL {
         let found = columns_with(&site, on, text).await;
         assert_eq!(found, BTreeSet::new(), "{text}");
     }
