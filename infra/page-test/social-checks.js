@@ -16,6 +16,7 @@ export const checks = [
     const late = await world.memberAt('#/trades', BUYER, tab.page.context());
     late.expect(/status of 409/);
     await late.page.waitForSelector(row(first, 'write'));
+    await tab.page.bringToFront();
     await tab.page.focus(row(first, 'write'));
     await tab.page.keyboard.press('Enter');
     await tab.page.waitForSelector('#review[open]');
@@ -37,6 +38,7 @@ export const checks = [
     assert.equal(await tab.page.locator(row(second, 'write')).count(), 1, 'the other purchase has none');
 
     // A tab that does not know it yet.
+    await late.page.bringToFront();
     await late.page.click(row(first, 'write'));
     await late.page.focus('#review-rating');
     await late.page.keyboard.press('End');
@@ -45,6 +47,7 @@ export const checks = [
     await late.page.keyboard.press('Escape');
     await late.page.waitForSelector(row(first, 'done'));
 
+    await tab.page.bringToFront();
     await tab.go(`#/market/data/${productId}`);
     await until('the offer has the rating', async () => /★ 3\.5 \(1\)/.test(await tab.text('.seller')));
     await tab.page.click('a.seller');
@@ -173,6 +176,7 @@ export const checks = [
     other.expect(/status of 400/);
     const row = other.page.locator(`#offers [data-offer="${productId}"]`);
     await until('the list has it', async () => (await row.count()) === 1);
+    await tab.page.bringToFront();
     await tab.page.click('a.seller');
     await tab.page.click('#member .block');
     await tab.page.waitForSelector('dialog[open]');
@@ -200,6 +204,7 @@ export const checks = [
   ['a chat with a separated member can be read, and written in only after it is undone', async (world) => {
     const { one, two } = await pair(world);
     const before = await two.messages();
+    await one.page.bringToFront();
     await one.page.click('#person');
     await one.page.waitForSelector('#person-menu[open]');
     await isNamed(one);
@@ -209,6 +214,7 @@ export const checks = [
     assert.ok(await one.page.locator('#composer').isHidden());
     await one.shot(world.shots, '125-separated');
 
+    await two.page.bringToFront();
     await until('a message is refused', async () => {
       await two.send('아직 거기 있나요?');
       await two.page.waitForSelector('#separated:not([hidden]), .message.mine[data-state="there"]:has-text("아직")');
@@ -219,6 +225,7 @@ export const checks = [
     assert.match(await two.text('.message.failed'), /보내지 못했어요 · 이 회원과는/);
     assert.ok((await two.messages()).length >= before.length, 'the rest stays');
 
+    await one.page.bringToFront();
     await one.page.click('#separated .unblock');
     await one.page.waitForSelector('#composer:not([hidden])');
     await one.send('다시 이야기해요');

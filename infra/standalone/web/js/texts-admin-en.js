@@ -34,7 +34,6 @@ export const texts = {
   decisionNoteHint: 'Only administrators see it. Up to 200 characters.',
   decideBlock: 'Block the member’s account',
   decideBlockText: 'The member is logged out at once, and their offers leave the lists.',
-  decideRemoveReview: 'Delete the review',
   decideRemoveOffer: 'Withdraw the offer',
   decideRemoveText: 'What was reported is removed, which cannot be undone.',
   decideTitle: 'Uphold this report?',

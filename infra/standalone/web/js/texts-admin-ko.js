@@ -34,7 +34,6 @@ export const texts = {
   decisionNoteHint: '운영자만 볼 수 있어요. 200자까지 쓸 수 있어요.',
   decideBlock: '회원 이용 제한하기',
   decideBlockText: '회원이 바로 로그아웃되고 상품이 목록에서 사라져요.',
-  decideRemoveReview: '후기 지우기',
   decideRemoveOffer: '상품 내리기',
   decideRemoveText: '신고된 내용이 지워지고 되돌릴 수 없어요.',
   decideTitle: '이 신고를 인정할까요?',
