@@ -670,7 +670,7 @@ async fn every_migration_is_applied_in_its_order(on: On) {
 }
 
 /// A database as it was before the migration of hotspots, with spots that have moved.
-async fn before_hotspots(url: &str) {
+async fn before_hotspots(url: &DbUrl) {
     let db = open_again(url).await.unwrap();
     let seller = member(&db, "a").await;
     db.close().await;
