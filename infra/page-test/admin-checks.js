@@ -102,13 +102,16 @@ export const checks = [
     await tab.page.bringToFront();
     await tab.page.click('[data-report-row]');
     await until('the other one is open', async () => (await tab.text('.excerpt')).includes(MARKUP));
-    assert.equal(await tab.page.locator('#decision-remove').count(), 0, 'reviews are not removed');
     assert.match(await tab.text('#admin-detail .facts'), /신고된 회원\s+오민준[^]*신고한 회원\s+윤채원 · 거래나 대화가 있었어요/);
     await isPlain(tab);
-    await tab.page.click('#dismiss');
+    await tab.page.check('#decision-remove');
+    await tab.page.click('.decision [type="submit"]');
+    await tab.page.click('#dialog-yes');
     await until('none is left', async () => /처리할 신고가 없어요/.test(await tab.text('#admin-reports')));
+    const { data: reviews } = await reporter.call('GET', '/api/reviews/received');
+    assert.deepEqual(reviews, [], 'the review is gone');
     await tab.page.click('[data-report-state="UPHELD"]');
-    await tab.page.click('[data-report-row]');
+    await tab.page.click('[data-report-row] >> nth=1');
     await until('the decision is shown', async () => /상태\s+인정[^]*메모\s+가짜 상품/.test(await tab.text('#admin-detail .facts')));
     assert.equal(await tab.page.locator('.decision').count(), 0);
   }],

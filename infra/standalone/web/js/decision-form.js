@@ -8,8 +8,8 @@ import { t } from './i18n.js';
 
 const NOTE_MAX = 200;
 
-/** What can be removed: the market does not remove reviews yet. */
-const REMOVABLE = { PRODUCT: 'decideRemoveOffer' };
+/** What can be removed. */
+const REMOVABLE = { PRODUCT: 'decideRemoveOffer', REVIEW: 'decideRemoveReview' };
 
 /** `decide({decision, block, remove, note})` */
 export function decisionForm(report, { decide }) {

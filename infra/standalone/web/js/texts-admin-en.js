@@ -35,6 +35,7 @@ export const texts = {
   decideBlock: 'Block the member’s account',
   decideBlockText: 'The member is logged out at once, and their offers leave the lists.',
   decideRemoveOffer: 'Withdraw the offer',
+  decideRemoveReview: 'Remove the review',
   decideRemoveText: 'What was reported is removed, which cannot be undone.',
   decideTitle: 'Uphold this report?',
   uphold: 'Uphold',

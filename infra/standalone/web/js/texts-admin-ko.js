@@ -35,6 +35,7 @@ export const texts = {
   decideBlock: '회원 이용 제한하기',
   decideBlockText: '회원이 바로 로그아웃되고 상품이 목록에서 사라져요.',
   decideRemoveOffer: '상품 내리기',
+  decideRemoveReview: '후기 지우기',
   decideRemoveText: '신고된 내용이 지워지고 되돌릴 수 없어요.',
   decideTitle: '이 신고를 인정할까요?',
   uphold: '인정하기',
