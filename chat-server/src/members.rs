@@ -31,8 +31,8 @@ use crate::auth::Identity;
 use crate::bus::{Bus, Control};
 use crate::metrics::{ControlKind, Metrics};
 use crate::store::{AccountStatus, MemberStore, NewRecord, RecordStore, StoreError};
+pub use profile::Profile;
 use profile::{CLOSED_KEY, PROFILE_KEY};
-pub use profile::{CLOSED_NAME, Profile};
 pub use separation::Separation;
 use separation::Separations;
 use standing::{

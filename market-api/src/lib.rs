@@ -1,7 +1,6 @@
 //! The market API: members, offers, trades and payments over REST.
 //!
 //! A module uses only modules of lower rank; the tidy test (`shared/tests/tidy`) reads this table.
-//! Not all of them exist yet, but every one that exists is listed.
 //!
 //! | rank | modules | do |
 //! |---|---|---|

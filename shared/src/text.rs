@@ -9,6 +9,10 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+/// What the member of a closed account is called on both servers: in one language, since names are the same for
+/// all readers.
+pub const CLOSED_NAME: &str = "탈퇴한 회원";
+
 /// A language of error texts and notifications.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Language {

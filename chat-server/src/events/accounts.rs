@@ -5,10 +5,11 @@
 use shared::clock::UnixMillis;
 use shared::event::{Envelope, Event, MemberUpdated};
 use shared::ids::MemberId;
+use shared::text::CLOSED_NAME;
 
 use super::{Events, EventsParts, TakeError};
 use crate::inbox::InboxError;
-use crate::members::{CLOSED_NAME, MemberError, Profile, Separation};
+use crate::members::{MemberError, Profile, Separation};
 use crate::push::PushStoreUnavailable;
 use crate::rooms::RoomError;
 use crate::store::AccountStatus;

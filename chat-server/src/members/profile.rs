@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use shared::clock::UnixMillis;
 use shared::ids::MemberId;
-use shared::text::Language;
+use shared::text::{CLOSED_NAME, Language};
 
 use super::{MemberError, Members, stamp};
 use crate::bus::Control;
@@ -22,10 +22,6 @@ pub(super) const PROFILE_KEY: &str = "profile";
 /// The key of the record that a closed account has beside or instead of it; it begins with the same
 /// word, so that one read finds both.
 pub(super) const CLOSED_KEY: &str = "profile:closed";
-
-/// What the member of a closed account is called: as the market calls them, in one language, since
-/// names are the same for all readers.
-pub const CLOSED_NAME: &str = "탈퇴한 회원";
 
 /// A name fits into a column of the market's members.
 const NAME_CHARS_MAX: usize = 100;

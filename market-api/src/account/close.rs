@@ -12,7 +12,7 @@
 use shared::event::{Event, MemberUpdated};
 use shared::ids::MemberId;
 use shared::money::Won;
-use shared::text::Language;
+use shared::text::{CLOSED_NAME, Language};
 
 use super::{Account, repo};
 use crate::db::{Abort, DbError, Tx, WriteError};
@@ -134,7 +134,7 @@ async fn remove_in(member: MemberId, tx: &mut Tx<'_>) -> Result<(), sqlx::Error>
     members::close_in(tx, member).await?;
     auth::end_all_in(tx, member).await?;
     let nobody = MemberUpdated {
-        name: members::CLOSED_NAME.to_owned(),
+        name: CLOSED_NAME.to_owned(),
         image_url: None,
         language: Some(Language::default()),
     };

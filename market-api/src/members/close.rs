@@ -4,13 +4,11 @@
 
 use shared::claims::Role;
 use shared::ids::MemberId;
+use shared::text::CLOSED_NAME;
 use sqlx::query;
 
 use crate::db::row::{column, named};
 use crate::db::{Dialect, Lock, LockMode, Tx};
-
-/// The name of a closed account.
-pub const CLOSED_NAME: &str = "탈퇴한 회원";
 
 /// An open account whose row is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

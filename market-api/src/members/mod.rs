@@ -20,7 +20,7 @@ use crate::db::{Abort, Db, DbError, Tx, WriteError, defect};
 use crate::outbox::{self, NewEvent};
 use crate::plans::{self, Plan};
 
-pub use close::{CLOSED_NAME, Closing, close_in, is_open_in, lock_to_close_in};
+pub use close::{Closing, close_in, is_open_in, lock_to_close_in};
 pub use http::routes;
 pub use provider::Provider;
 pub use repo::{exists_in, lock_in, lock_rating_in, lock_shared_in, set_rating_in, set_status_in};

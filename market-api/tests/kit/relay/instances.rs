@@ -8,6 +8,7 @@ use market_api::db::DbUrl;
 use market_api::relay::RelayState;
 use tokio::process::Command;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::spawn_blocking;
 
 use super::{Instance, count, happen, in_order, relayed_all};
 use crate::chat::{Chat, Mode};
@@ -96,6 +97,12 @@ async fn doomed(base: &Base, chat: &Chat) -> (Instance, Runtime) {
     (started.await.unwrap(), runtime)
 }
 
+/// Ends the runtime with its tasks: what happens afterwards is not relayed by them.
+async fn kill(runtime: Runtime) {
+    let ended = spawn_blocking(move || runtime.shutdown_timeout(LATER));
+    ended.await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_instance_relays_and_another_takes_over_after_its_lease() {
     let (base, chat) = (open(On::Postgres).await, Chat::start().await);
@@ -106,7 +113,7 @@ async fn one_instance_relays_and_another_takes_over_after_its_lease() {
     happen(&other.db, "a").await;
     eventually("the first relays", async || one.relayed() == 2).await;
     assert_eq!(other.metrics.relay.lease_held.get(), 0);
-    runtime.shutdown_background();
+    kill(runtime).await;
     happen(&other.db, "a").await;
     eventually("the other stands by", async || {
         other.status.get() == RelayState::Standby
@@ -141,7 +148,7 @@ async fn restart_on_sqlite_relays_without_waiting_for_the_lease() {
     let (one, runtime) = doomed(&base, &chat).await;
     happen(&base.db, "a").await;
     eventually("the first relays", async || one.relayed() == 1).await;
-    runtime.shutdown_background();
+    kill(runtime).await;
     happen(&base.db, "a").await;
     let other = Instance::start(&base, &chat).await;
     eventually("the other relays", async || other.relayed() == 1).await;
