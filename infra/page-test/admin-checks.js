@@ -29,6 +29,16 @@ export const checks = [
     await tab.page.waitForSelector('#refund-amount');
   }],
 
+  ['the last administrator cannot leave', async (world) => {
+    const tab = await admin(world, await world.browserOf(DESKTOP));
+    tab.expect(/status of 409/);
+    await tab.go('#/me/close');
+    await tab.page.fill('#close-word', '탈퇴');
+    await tab.page.press('#close-word', 'Enter');
+    await tab.page.waitForSelector('[data-reason="ADMIN"]');
+    assert.match(await tab.text('[data-reason="ADMIN"]'), /운영자가 한 명뿐이에요/);
+  }],
+
   ['a closed account is gone from every tab, and its login begins a new one', async (world) => {
     const tab = await world.open({ locale: 'en-US' });
     await tab.signIn('google', '최서연');

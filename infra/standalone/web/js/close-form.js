@@ -17,6 +17,7 @@ const REASONS = {
   CHARGE: ['closeCHARGE', '#/charge', 'charges'],
   REFUND: ['closeREFUND', '#/refund', 'refunds'],
   BOOKING: ['closeBOOKING', '#/trades', 'toPurchases'],
+  ADMIN: ['closeADMIN', '#/admin', 'admin'],
 };
 
 /** `send()` closes the account, and `done()` leaves the page. */

@@ -83,6 +83,7 @@ export const texts = {
   closeCHARGE: 'A charge is being verified. Please wait until it is done.',
   closeREFUND: 'A payout is under way. Please wait until it is done.',
   closeBOOKING: 'A booking has not ended yet. You can close your account after it.',
+  closeADMIN: 'You are the only administrator. Somebody else has to be one first.',
   closeOther: 'A trade is under way.',
   accountClosed: 'Your account is closed. Thank you for having been here.',
 

@@ -83,6 +83,7 @@ export const texts = {
   closeCHARGE: '확인하고 있는 충전이 있어요. 끝날 때까지 기다려 주세요.',
   closeREFUND: '진행 중인 출금이 있어요. 끝날 때까지 기다려 주세요.',
   closeBOOKING: '아직 끝나지 않은 이용 시간이 있어요. 끝난 뒤에 탈퇴할 수 있어요.',
+  closeADMIN: '운영자가 한 명뿐이에요. 다른 운영자가 있어야 탈퇴할 수 있어요.',
   closeOther: '진행 중인 거래가 있어요.',
   accountClosed: '탈퇴했어요. 그동안 이용해 주셔서 고마워요.',
 
