@@ -215,9 +215,12 @@ export const checks = [
     await one.shot(world.shots, '125-separated');
 
     await two.page.bringToFront();
+    // Each attempt waits for its own outcome: the next one could not be typed while this one is refused.
+    let attempt = 0;
     await until('a message is refused', async () => {
-      await two.send('아직 거기 있나요?');
-      await two.page.waitForSelector('#separated:not([hidden]), .message.mine[data-state="there"]:has-text("아직")');
+      attempt += 1;
+      await two.send(`아직 거기 있나요? (${attempt})`);
+      await two.page.waitForSelector(`#separated:not([hidden]), .message.mine[data-state="there"]:has-text("(${attempt})")`);
       return two.page.locator('#separated').isVisible();
     });
     assert.equal(await two.text('#separated'), '이 회원과는 메시지를 주고받을 수 없어요.');
