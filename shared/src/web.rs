@@ -44,7 +44,7 @@ pub use guard::{Log, guarded, logged, unknown_path};
 pub use health::Health;
 pub use hosts::Hosts;
 pub use listener::{IDLE_TIME, Peer, Serving, WRITE_TIME, bound_buffers, listen, serve};
-pub use page::{CountPage, Page, PageInfo, PageSize, ReceiverPage, Rows, cursor};
+pub use page::{CountPage, Page, PageInfo, PageParameters, PageSize, ReceiverPage, Rows, cursor};
 pub use request_id::{REQUEST_ID, RequestIds};
 pub use set_cookie::SetCookie;
 pub use stream::HttpStream;

@@ -1,21 +1,16 @@
 //! Routes of `/api/admin`: administrators' commands, and the audit log.
 
-#![expect(
-    unused_qualifications,
-    reason = "utoipa's macro writes the path of a type of parameters in full"
-)]
-
 use axum::Json;
 use axum::extract::State;
 use http::HeaderMap;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use shared::web::{
-    ApiError, Done, Envelope, ErrorBody, ErrorCode, InPath, InQuery, Page, PageInfo, PageSize,
-    REQUEST_ID, cursor, done, success,
+    ApiError, Done, Envelope, ErrorBody, ErrorCode, InPath, InQuery, Page, PageParameters,
+    REQUEST_ID, done, success,
 };
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -76,19 +71,6 @@ async fn unblock(
     Ok(done())
 }
 
-/// A page of the audit log.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
-#[into_params(parameter_in = Query)]
-struct AuditParameters {
-    /// Rows of the page; more than 100 counts as 100.
-    #[param(value_type = Option<u64>, minimum = 1, default = 2)]
-    size: Option<String>,
-    /// `nextCursorId` of the previous page. 0: the first page.
-    #[param(value_type = Option<u64>)]
-    cursor_id: Option<String>,
-}
-
 /// A row of the audit log.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -125,7 +107,7 @@ impl From<Recorded> for AuditView {
 
 /// Lists what administrators, operators and the market's own rules did, newest first.
 #[utoipa::path(
-    get, path = "/api/admin/audit", tag = "admin", params(AuditParameters),
+    get, path = "/api/admin/audit", tag = "admin", params(PageParameters),
     operation_id = "audit_log",
     security(("access" = []), ("bearer" = [])),
     responses(
@@ -136,18 +118,15 @@ impl From<Recorded> for AuditView {
 async fn audit(
     State(admins): State<Admins>,
     _: Admin,
-    InQuery(asked): InQuery<AuditParameters>,
+    InQuery(asked): InQuery<PageParameters>,
 ) -> Result<Json<Envelope<Page<AuditView>>>, ApiError> {
-    let size = PageSize::parse(asked.size.as_deref(), PageSize::LIST)?;
-    let found = admins
-        .audit(size, cursor(asked.cursor_id.as_deref())?)
-        .await?;
-    let last = found.rows.last().filter(|_| found.has_next);
-    let next = last.map(|row| row.id);
-    Ok(success(Page {
-        data: found.rows.into_iter().map(AuditView::from).collect(),
-        page_info: PageInfo::new(next, size),
-    }))
+    let (size, before) = asked.parse()?;
+    let found = admins.audit(size, before).await?;
+    Ok(success(found.into_page(
+        size,
+        |row| row.id,
+        AuditView::from,
+    )))
 }
 
 fn command(

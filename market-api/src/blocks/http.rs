@@ -1,20 +1,15 @@
 //! Routes of members' blocks.
 
-#![expect(
-    unused_qualifications,
-    reason = "utoipa's macro writes the path of a type of parameters in full"
-)]
-
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::clock::LocalDateTime;
 use shared::ids::MemberId;
 use shared::web::{
-    ApiError, Done, Envelope, ErrorBody, ErrorCode, InPath, InQuery, Page, PageSize, cursor, done,
+    ApiError, Done, Envelope, ErrorBody, ErrorCode, InPath, InQuery, Page, PageParameters, done,
     success,
 };
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -70,19 +65,6 @@ async fn unblock(
     Ok(done())
 }
 
-/// A page of blocks.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
-#[into_params(parameter_in = Query)]
-struct BlockedParameters {
-    /// Rows of the page; more than 100 counts as 100.
-    #[param(value_type = Option<u64>, minimum = 1, default = 2)]
-    size: Option<String>,
-    /// `nextCursorId` of the previous page. 0: the first page.
-    #[param(value_type = Option<u64>)]
-    cursor_id: Option<String>,
-}
-
 /// A member whom the caller blocks.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -109,7 +91,7 @@ impl From<BlockRow> for BlockedMember {
 
 /// Lists the members whom the caller blocks.
 #[utoipa::path(
-    get, path = "/api/members/blocked", tag = "members", params(BlockedParameters),
+    get, path = "/api/members/blocked", tag = "members", params(PageParameters),
     operation_id = "blocked_members", security(("access" = []), ("bearer" = [])),
     responses(
         (status = 200, description = "OK. One page, newest first.", body = Envelope<Page<BlockedMember>>),
@@ -119,13 +101,13 @@ impl From<BlockRow> for BlockedMember {
 async fn blocked(
     State(blocks): State<Blocks>,
     caller: Caller,
-    InQuery(asked): InQuery<BlockedParameters>,
+    InQuery(asked): InQuery<PageParameters>,
 ) -> Result<Json<Envelope<Page<BlockedMember>>>, ApiError> {
-    let size = PageSize::parse(asked.size.as_deref(), PageSize::LIST)?;
+    let (size, after) = asked.parse()?;
     let query = BlocksQuery {
         blocker: caller.member,
         size,
-        after: cursor(asked.cursor_id.as_deref())?,
+        after,
     };
     let found = blocks.blocked(&query).await?;
     Ok(success(found.into_page(

@@ -165,7 +165,7 @@ async fn change_in(
     tx: &mut Tx<'_>,
 ) -> Result<bool, Abort<BlockError>> {
     members::lock_in(tx, pair.blocker_id).await?;
-    if !members::exists_in(tx, pair.blocked_id).await? {
+    if !members::exists(tx.connection(), pair.blocked_id).await? {
         return Err(Abort::Refused(BlockError::MemberUnknown));
     }
     let event = match change {

@@ -23,7 +23,7 @@ use crate::plans::{self, Plan};
 pub use close::{Closing, close_in, is_open_in, lock_to_close_in};
 pub use http::routes;
 pub use provider::Provider;
-pub use repo::{exists_in, lock_in, lock_rating_in, lock_shared_in, set_rating_in, set_status_in};
+pub use repo::{exists, lock_in, lock_rating_in, lock_shared_in, set_rating_in, set_status_in};
 
 /// The status of a member's account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

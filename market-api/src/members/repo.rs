@@ -5,7 +5,7 @@ use shared::event::MemberUpdated;
 use shared::ids::MemberId;
 use shared::text::Language;
 use sqlx::any::AnyRow;
-use sqlx::{Row as _, query};
+use sqlx::{AnyConnection, Row as _, query};
 
 use super::{AccountStatus, Profile, Rating};
 use crate::db::row::{TextColumn, column, named};
@@ -141,10 +141,10 @@ pub async fn set_status_in(
 ///
 /// # Errors
 /// The database's.
-pub async fn exists_in(tx: &mut Tx<'_>, member: MemberId) -> Result<bool, sqlx::Error> {
+pub async fn exists(connection: &mut AnyConnection, member: MemberId) -> Result<bool, sqlx::Error> {
     let row = query("select 1 from member where id = $1")
         .bind(i64::from(member))
-        .fetch_optional(tx.connection())
+        .fetch_optional(connection)
         .await?;
     Ok(row.is_some())
 }

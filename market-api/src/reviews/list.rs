@@ -5,6 +5,7 @@ use shared::web::Rows;
 use super::page::{Cursor, ReviewPage, ReviewQuery};
 use super::{Reviews, repo};
 use crate::db::DbError;
+use crate::members;
 
 /// Why a page is not read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +29,7 @@ impl Reviews {
         let rows = Rows::cut(rows.map_err(DbError::from)?, query.size);
         // A member with a review exists.
         if rows.rows.is_empty() {
-            let exists = repo::member_exists(&mut connection, query.member).await;
+            let exists = members::exists(&mut connection, query.member).await;
             if !exists.map_err(DbError::from)? {
                 return Err(ListError::MemberUnknown);
             }

@@ -177,14 +177,6 @@ pub(super) async fn delete(tx: &mut Tx<'_>, id: ReviewId) -> Sql<()> {
     Ok(())
 }
 
-pub(super) async fn member_exists(connection: &mut AnyConnection, member: MemberId) -> Sql<bool> {
-    let row = query("select 1 from member where id = $1")
-        .bind(i64::from(member))
-        .fetch_optional(connection)
-        .await?;
-    Ok(row.is_some())
-}
-
 /// Reads a page, and one row more. Each order is a range of an index, forwards or backwards.
 pub(super) async fn page(
     connection: &mut AnyConnection,

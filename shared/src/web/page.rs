@@ -1,11 +1,10 @@
-//! Pagination: page size, cursor, and the JSON of a page.
+//! Pagination: the parameters and the JSON of a page.
 
 use std::num::NonZeroU8;
 use std::str::FromStr;
 
-use serde::Serialize;
-
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::codes::ErrorCode;
 use super::extract::parameter;
@@ -70,6 +69,30 @@ pub fn cursor<T: FromStr>(text: Option<&str>) -> Result<Option<T>, ErrorCode> {
     parameter(text.filter(|text| *text != "0"))
 }
 
+/// The parameters of a page of a list that has no others.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct PageParameters {
+    /// Rows of the page; more than 100 counts as 100.
+    #[param(value_type = Option<u64>, minimum = 1, default = 2)]
+    size: Option<String>,
+    /// `nextCursorId` of the previous page. 0: the first page.
+    #[param(value_type = Option<u64>)]
+    cursor_id: Option<String>,
+}
+
+impl PageParameters {
+    /// The size, by default [`PageSize::LIST`], and the end of the previous page.
+    ///
+    /// # Errors
+    /// See [`PageSize::parse`] and [`cursor`].
+    pub fn parse<C: FromStr>(&self) -> Result<(PageSize, Option<C>), ErrorCode> {
+        let size = PageSize::parse(self.size.as_deref(), PageSize::LIST)?;
+        Ok((size, cursor(self.cursor_id.as_deref())?))
+    }
+}
+
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -100,14 +123,14 @@ impl<R> Rows<R> {
     }
 
     /// The page; its cursor is the id of the last row.
-    pub fn into_page<V>(
+    pub fn into_page<I: Into<u64>, V>(
         self,
         size: PageSize,
-        id: impl Fn(&R) -> u32,
+        id: impl Fn(&R) -> I,
         view: impl FnMut(R) -> V,
     ) -> Page<V> {
         let last = self.rows.last().filter(|_| self.has_next);
-        let next = last.map(|row| u64::from(id(row)));
+        let next = last.map(|row| id(row).into());
         Page {
             data: self.rows.into_iter().map(view).collect(),
             page_info: PageInfo::new(next, size),

@@ -1,10 +1,5 @@
 //! Routes of charges, as the front end calls them.
 
-#![expect(
-    unused_qualifications,
-    reason = "utoipa's macro writes the path of a type of parameters in full"
-)]
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -14,10 +9,10 @@ use shared::clock::LocalDateTime;
 use shared::ids::TradeId;
 use shared::money::Won;
 use shared::web::{
-    ApiError, Done, Envelope, ErrorBody, ErrorCode, InBody, InQuery, Page, PageSize, cursor, done,
+    ApiError, Done, Envelope, ErrorBody, ErrorCode, InBody, InQuery, Page, PageParameters, done,
     success,
 };
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::super::{Charge, ChargeAnswer, ChargeError, ChargeOrder, Payments};
 use crate::auth::Caller;
@@ -149,19 +144,6 @@ pub(super) async fn charge(
     }
 }
 
-/// A page of charges.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
-#[into_params(parameter_in = Query)]
-pub(super) struct ChargesPage {
-    /// Rows of the page; more than 100 counts as 100.
-    #[param(value_type = Option<u64>, minimum = 1, default = 2)]
-    size: Option<String>,
-    /// `nextCursorId` of the previous page. 0: the first page.
-    #[param(value_type = Option<u64>)]
-    cursor_id: Option<String>,
-}
-
 /// A charge of the caller.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -200,7 +182,7 @@ impl From<Charge> for ChargeView {
 
 /// Lists the caller's charges, newest first.
 #[utoipa::path(
-    get, path = "/api/payments/charges", tag = "payments", params(ChargesPage),
+    get, path = "/api/payments/charges", tag = "payments", params(PageParameters),
     security(("access" = []), ("bearer" = [])),
     operation_id = "charges",
     responses(
@@ -211,10 +193,9 @@ impl From<Charge> for ChargeView {
 pub(super) async fn list(
     State(payments): State<Payments>,
     caller: Caller,
-    InQuery(asked): InQuery<ChargesPage>,
+    InQuery(asked): InQuery<PageParameters>,
 ) -> Result<Json<Envelope<Page<ChargeView>>>, ApiError> {
-    let size = PageSize::parse(asked.size.as_deref(), PageSize::LIST)?;
-    let after: Option<u64> = cursor(asked.cursor_id.as_deref())?;
+    let (size, after) = asked.parse()?;
     let charges = payments.charges(caller.member, after, size).await?;
     Ok(success(charges.into_page(
         size,

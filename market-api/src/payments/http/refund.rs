@@ -1,20 +1,13 @@
 //! Routes of refunds.
 
-#![expect(
-    unused_qualifications,
-    reason = "utoipa's macro writes the path of a type of parameters in full"
-)]
-
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::clock::LocalDateTime;
 use shared::ids::TradeId;
 use shared::money::Won;
-use shared::web::{
-    ApiError, Envelope, ErrorBody, InBody, InQuery, Page, PageSize, cursor, success,
-};
-use utoipa::{IntoParams, ToSchema};
+use shared::web::{ApiError, Envelope, ErrorBody, InBody, InQuery, Page, PageParameters, success};
+use utoipa::ToSchema;
 
 use super::super::{Payments, RefundOrder, RefundSummary, RequestId};
 use crate::auth::Caller;
@@ -73,19 +66,6 @@ pub(super) async fn refund(
     }))
 }
 
-/// A page of refunds.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
-#[into_params(parameter_in = Query)]
-pub(super) struct RefundsPage {
-    /// Rows of the page; more than 100 counts as 100.
-    #[param(value_type = Option<u64>, minimum = 1, default = 2)]
-    size: Option<String>,
-    /// `nextCursorId` of the previous page. 0: the first page.
-    #[param(value_type = Option<u64>)]
-    cursor_id: Option<String>,
-}
-
 /// A refund of the caller.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -135,7 +115,7 @@ impl From<RefundSummary> for RefundView {
 
 /// Lists the caller's refunds, newest first.
 #[utoipa::path(
-    get, path = "/api/payments/refunds", tag = "payments", params(RefundsPage),
+    get, path = "/api/payments/refunds", tag = "payments", params(PageParameters),
     security(("access" = []), ("bearer" = [])),
     operation_id = "refunds",
     responses(
@@ -146,10 +126,9 @@ impl From<RefundSummary> for RefundView {
 pub(super) async fn list(
     State(payments): State<Payments>,
     caller: Caller,
-    InQuery(asked): InQuery<RefundsPage>,
+    InQuery(asked): InQuery<PageParameters>,
 ) -> Result<Json<Envelope<Page<RefundView>>>, ApiError> {
-    let size = PageSize::parse(asked.size.as_deref(), PageSize::LIST)?;
-    let after: Option<u64> = cursor(asked.cursor_id.as_deref())?;
+    let (size, after) = asked.parse()?;
     let refunds = payments.refunds(caller.member, after, size).await?;
     Ok(success(refunds.into_page(
         size,

@@ -12,7 +12,8 @@ use shared::clock::{LocalDateTime, Month};
 use shared::ids::TradeId;
 use shared::money::{Units, Won};
 use shared::web::{
-    ApiError, Envelope, ErrorBody, ErrorCode, InQuery, Page, PageSize, cursor, parameter, success,
+    ApiError, Envelope, ErrorBody, ErrorCode, InQuery, Page, PageParameters, PageSize, cursor,
+    parameter, success,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -21,19 +22,6 @@ use super::super::{
 };
 use crate::auth::Caller;
 use crate::db::DbError;
-
-/// A page of purchases.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
-#[into_params(parameter_in = Query)]
-pub(super) struct PurchaseParameters {
-    /// Rows of the page; more than 100 counts as 100.
-    #[param(value_type = Option<u64>, minimum = 1, default = 2)]
-    size: Option<String>,
-    /// `nextCursorId` of the previous page. 0: the first page.
-    #[param(value_type = Option<u64>)]
-    cursor_id: Option<String>,
-}
 
 /// A page of a month's trades.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -104,7 +92,7 @@ impl From<PurchaseRow> for PurchaseView {
 
 /// Lists the caller's purchases.
 #[utoipa::path(
-    get, path = "/api/trades/purchase-history", tag = "trades", params(PurchaseParameters),
+    get, path = "/api/trades/purchase-history", tag = "trades", params(PageParameters),
     security(("access" = []), ("bearer" = [])),
     responses(
         (status = 200, description = "OK. One page, newest first.", body = Envelope<PurchaseHistory>),
@@ -114,13 +102,13 @@ impl From<PurchaseRow> for PurchaseView {
 pub(super) async fn purchases(
     State(trades): State<Trades>,
     caller: Caller,
-    InQuery(asked): InQuery<PurchaseParameters>,
+    InQuery(asked): InQuery<PageParameters>,
 ) -> Result<Json<Envelope<PurchaseHistory>>, ApiError> {
-    let size = PageSize::parse(asked.size.as_deref(), PageSize::LIST)?;
+    let (size, after) = asked.parse()?;
     let query = HistoryQuery {
         member: caller.member,
         size,
-        after: cursor(asked.cursor_id.as_deref())?,
+        after,
     };
     let trade_count = trades.histories().purchase_count(caller.member).await?;
     let found = trades.histories().purchases(&query).await?;
