@@ -42,7 +42,7 @@ impl CachedVerifier {
         (*self.verifier.keys() != keys).then(|| Self::new(self.verifier.with_keys(keys)))
     }
 
-    /// As [`Verifier::member`], which is asked only for tokens that are not in the cache.
+    /// The claims of a member's token: from the cache, else verified by [`Verifier::member`] and cached.
     pub(super) fn member(
         &self,
         token: &str,

@@ -33,7 +33,7 @@ pub enum Control {
         /// The member.
         member_id: MemberId,
     },
-    /// A member was separated from another one or is so no longer: what is cached of them is old.
+    /// A member's separations from others have changed: invalidates the cached ones.
     SeparationsChanged {
         /// The member.
         member_id: MemberId,

@@ -60,7 +60,7 @@ impl Events {
         Ok(())
     }
 
-    /// The account counts as blocked first, so that nothing is saved behind what is removed here.
+    /// Blocks the account first: no request of the member saves data after it is removed here.
     async fn close(&self, member: MemberId, at: UnixMillis) -> Result<(), MemberError> {
         let EventsParts {
             members,

@@ -177,8 +177,8 @@ impl Rooms {
         Err(PutError::Unavailable)
     }
 
-    /// Gives the member this name and no picture in every room of theirs. Idempotent: what is done
-    /// already costs a read.
+    /// Replaces the member's name in all their rooms, and removes the picture. Idempotent: a room that
+    /// has the name already is read, not written.
     ///
     /// # Errors
     /// [`RoomError::Unavailable`]: some rooms may be changed. Again is harmless.

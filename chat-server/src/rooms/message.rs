@@ -50,7 +50,7 @@ impl From<RoomError> for MessageError {
 }
 
 impl RoomMessage {
-    /// The message, for a reader who is in its room.
+    /// Reads the message. The caller has checked that the reader is a participant of its room.
     pub(super) async fn read(log: &RoomLog, id: MessageId) -> Result<Self, MessageError> {
         let entry = log.entry(id.room(), id.seq()).await?;
         let entry = entry.filter(|entry| entry.draft.kind == Kind::Chat);

@@ -16,7 +16,7 @@ use crate::support::TestNode;
 /// Who may call an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Right {
-    /// Every member: what is named is the caller's own, or nobody's.
+    /// Every member: the operation is on the caller's own data, or on none.
     Member,
     /// The members of the room; all others get 8002.
     Participant,
@@ -117,7 +117,7 @@ fn expected(right: Right, who: Who) -> (u16, u64) {
     }
 }
 
-/// The path with the ids of what is the owner's.
+/// The path with the ids of the owner's resources.
 fn path_of(template: &str) -> String {
     let id = match template {
         "/api/chat-messages/{id}"

@@ -10,7 +10,8 @@ use crate::wire::start::{node, receipt, refused, session, stored, subscribe};
 /// Members 1 and 2 share room 1; 5 shares nothing with them.
 const MEMBERS: [i64; 3] = [1, 2, 5];
 
-/// Who is let in: the members of a room, one member, or each to what is their own; else the refusal.
+/// Access to a destination: for the members of a room, for one member, or for each member to an own one; for all others
+/// the refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
     Room,
