@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The listings of a separated member are as if unavailable, and so are those of a blocked account for
-//! everybody. Statements of other modules use the conditions of this one ([`not_blocked`], [`apart`],
+//! everybody. Statements of other modules use the conditions of this one ([`not_blocked`], [`listed`],
 //! [`hidden`]).
 //!
 //! What this module does not do: block accounts (`admin`), or refuse messages: the chat server does, from the
@@ -29,7 +29,7 @@ use crate::members;
 use crate::outbox::{self, NewEvent};
 
 pub use http::routes;
-pub use repo::{apart, hidden, hides, is_separated, not_blocked};
+pub use repo::{hidden, hides, is_separated, listed, not_blocked};
 pub use separated::Separated;
 
 /// Bound of the members that one member blocks.

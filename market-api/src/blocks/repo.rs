@@ -18,10 +18,15 @@ pub fn not_blocked(member: &str) -> String {
     format!("not exists (select 1 from member bm where bm.id = {member} and bm.blocked = 1)")
 }
 
-/// The condition that neither of two members blocks the other; both are columns or parameters.
+/// The condition that the listings of `seller` are shown: the account is not blocked, and neither blocks the other if
+/// there is a `reader`. Both are columns or parameters.
 #[must_use]
-pub fn apart(member: &str, other: &str) -> String {
-    format!("not ({})", separated(member, other))
+pub fn listed(seller: &str, reader: Option<&str>) -> String {
+    let listed = not_blocked(seller);
+    match reader {
+        Some(reader) => format!("{listed} and not ({})", separated(seller, reader)),
+        None => listed,
+    }
 }
 
 /// The condition that the listings of `seller` are hidden from `reader`: a blocked account, or a separated

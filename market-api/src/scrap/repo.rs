@@ -11,7 +11,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row as _, SqlSafeStr, query};
 
 use super::offers::{ANSWERS_MAX, Candidate, UNITS_MAX};
 use super::prune::Bounds;
-use crate::blocks::{apart, not_blocked};
+use crate::blocks::{listed, not_blocked};
 use crate::db::row::column;
 
 type Sql<T> = Result<T, sqlx::Error>;
@@ -36,19 +36,18 @@ pub(super) enum Without {
     Separated,
 }
 
+/// The column of an offer with its seller.
+const SELLER: &str = "product.member_id";
+
 /// The condition of eligible offers; `$1` is the month, `$2` the end of the quote, `$3` the buyer. An offer of
 /// the month expires with it at the latest.
 fn eligible(without: Without) -> String {
     let eligible = "kind = 'MOBILE_DATA' and state = 'ACTIVE' and month = $1 and expires_at >= $2 \
          and member_id <> $3";
-    let (listed, apart) = (
-        not_blocked("product.member_id"),
-        apart("product.member_id", "$3"),
-    );
     match without {
         Without::Nobody => eligible.to_owned(),
-        Without::Blocked => format!("{eligible} and {listed}"),
-        Without::Separated => format!("{eligible} and {listed} and {apart}"),
+        Without::Blocked => format!("{eligible} and {}", listed(SELLER, None)),
+        Without::Separated => format!("{eligible} and {}", listed(SELLER, Some("$3"))),
     }
 }
 

@@ -16,7 +16,7 @@ use super::super::rows::{OfferRow, SpotRow};
 use super::super::sort::{Filter, ListOrder, SortColumn};
 use super::super::{Kind, Position};
 use super::read::stored_position;
-use crate::blocks::{apart, not_blocked};
+use crate::blocks::listed;
 use crate::db::row::{column, optional};
 
 type Sql<T> = Result<T, sqlx::Error>;
@@ -49,10 +49,7 @@ pub(in crate::products) struct Range {
 /// reader, if it counts.
 fn shown(range: &Range, reader: &str) -> (String, &'static str) {
     let (walk, kind) = (range.walk, range.walk.kind.name());
-    let mut listed = not_blocked("p.member_id");
-    if range.apart_from.is_some() {
-        listed = format!("{listed} and {}", apart("p.member_id", reader));
-    }
+    let listed = listed("p.member_id", range.apart_from.map(|_| reader));
     let shown = match walk.kind {
         Kind::MobileData => {
             format!("p.kind = '{kind}' and p.state = 'ACTIVE' and p.expires_at > $1")
@@ -101,7 +98,9 @@ pub(in crate::products) async fn page(
                 .bind(range.now.get())
                 .bind(second);
             let rows = rows.bind(range.limit);
-            bind_reader(rows, range).fetch_all(connection).await?
+            bind_reader(rows, range.apart_from)
+                .fetch_all(connection)
+                .await?
         }
         Some((key, id)) => {
             let text = format!(
@@ -116,18 +115,20 @@ pub(in crate::products) async fn page(
                 .bind(range.now.get())
                 .bind(second);
             let rows = rows.bind(range.limit).bind(key).bind(i64::from(id));
-            bind_reader(rows, range).fetch_all(connection).await?
+            bind_reader(rows, range.apart_from)
+                .fetch_all(connection)
+                .await?
         }
     };
     rows.iter().map(offer_row).collect()
 }
 
 /// Binds the reader, if it counts. Such texts are rare, and are not kept prepared.
-fn bind_reader<'q>(
-    text: Query<'q, Any, AnyArguments>,
-    range: &Range,
-) -> Query<'q, Any, AnyArguments> {
-    match range.apart_from {
+pub(super) fn bind_reader(
+    text: Query<'_, Any, AnyArguments>,
+    reader: Option<MemberId>,
+) -> Query<'_, Any, AnyArguments> {
+    match reader {
         Some(reader) => text.bind(i64::from(reader)).persistent(false),
         None => text,
     }

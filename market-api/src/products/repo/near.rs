@@ -2,15 +2,15 @@
 
 use futures_util::TryStreamExt as _;
 use shared::ids::{MemberId, ProductId};
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AssertSqlSafe, Row as _, query};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _, query};
 
 use super::super::geo::{Bounds, FirstFew, Hit, Ring};
 use super::super::hours::OPEN;
 use super::super::{Kind, Position};
+use super::list::bind_reader;
 use super::read::stored_position;
-use crate::blocks::{apart, not_blocked};
+use crate::blocks::listed;
 use crate::db::Dialect;
 use crate::db::row::column;
 
@@ -30,22 +30,10 @@ pub(in crate::products) struct Spots {
 /// The condition on `product p` and `spot s` for visible spots of a kind. `$1` is the kind's name, `$2` the
 /// minute of the day at which they must be open, or -1, `reader` the parameter of the reader, if it counts.
 fn shown(spots: Spots, reader: &str) -> String {
-    let listed = not_blocked("p.member_id");
-    let shown = format!(
+    let listed = listed("p.member_id", spots.apart_from.map(|_| reader));
+    format!(
         "p.kind = $1 and p.state = 'ACTIVE' and (cast($2 as bigint) < 0 or {OPEN}) and {listed}"
-    );
-    match spots.apart_from {
-        Some(_) => format!("{shown} and {}", apart("p.member_id", reader)),
-        None => shown,
-    }
-}
-
-/// Binds the reader, if it counts. Such texts are rare, and are not kept prepared.
-fn bind_reader(text: Query<'_, Any, AnyArguments>, spots: Spots) -> Query<'_, Any, AnyArguments> {
-    match spots.apart_from {
-        Some(reader) => text.bind(i64::from(reader)).persistent(false),
-        None => text,
-    }
+    )
 }
 
 /// The first spots of PostgreSQL's nearest-neighbour index, by [`Position::flat_distance`], as the index orders
@@ -68,7 +56,9 @@ pub(in crate::products) async fn nearest_on_flat_map(
         .bind(centre.latitude())
         .bind(centre.longitude())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX));
-    let rows = bind_reader(select, spots).fetch_all(connection).await?;
+    let rows = bind_reader(select, spots.apart_from)
+        .fetch_all(connection)
+        .await?;
     rows.iter().map(|row| hit(row, centre)).collect()
 }
 
@@ -112,7 +102,7 @@ pub(in crate::products) async fn scan_box(
         .bind(within.ring.east_squared)
         .bind(within.ring.least)
         .bind(within.ring.most);
-    let mut rows = bind_reader(select, spots).fetch(connection);
+    let mut rows = bind_reader(select, spots.apart_from).fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let hit = hit(&row, within.ring.centre)?;
         // Single precision and the margin of a box make two boxes overlap; this assigns each row to one.
