@@ -196,19 +196,33 @@ impl Member {
 
     async fn follow(&mut self, order: Option<Order>, session: &mut Session) -> Result<(), Leave> {
         match order {
-            None => return Err(Leave::Home),
-            Some(Order::Cut) => return Err(Leave::Cut),
-            Some(Order::Leave) => return Err(Leave::Away),
-            Some(Order::Freeze) => loop {
-                match self.orders.recv().await {
+            None => Err(Leave::Home),
+            Some(Order::Cut) => Err(Leave::Cut),
+            Some(Order::Leave) => Err(Leave::Away),
+            Some(Order::Freeze) => self.freeze(session).await,
+            Some(order) => {
+                self.note_order(order);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads nothing until it is thawed. It still sends heart-beats: the server would close a
+    /// connection without them, however slowly it is read.
+    async fn freeze(&mut self, session: &mut Session) -> Result<(), Leave> {
+        let mut pulse = ticks(PULSE);
+        loop {
+            tokio::select! {
+                order = self.orders.recv() => match order {
                     None => return Err(Leave::Home),
                     Some(Order::Thaw) => break,
                     Some(order) => self.note_order(order),
+                },
+                _ = pulse.tick() => {
+                    session.connection.forgive_silence();
+                    let beat = session.connection.beat(SystemClock.now()).await;
+                    beat.map_err(Leave::Ended)?;
                 }
-            },
-            Some(order) => {
-                self.note_order(order);
-                return Ok(());
             }
         }
         session.connection.forgive_silence();
