@@ -11,14 +11,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -129,14 +129,10 @@ impl Drain {
             clippy::disallowed_methods,
             reason = "this is the spawn that others use"
         )]
-        let handle = tokio::spawn(async move {
-            let output = catch_panic(future).await;
-            if output.is_none() {
-                tracing::error!(task.name = name, "task {name} panicked");
-            }
+        let handle = tokio::spawn(caught(name, future).map(move |output| {
             drop(running);
             output
-        });
+        }));
         Task { name, handle }
     }
 
@@ -381,18 +377,21 @@ impl fmt::Display for ShownNames<'_> {
     }
 }
 
-/// The future's output; `None` when it panicked. It is not polled again after that; state that it
-/// shared may be inconsistent, which a poisoned lock shows.
-async fn catch_panic<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
-        match polled {
-            Ok(poll) => poll.map(Some),
-            Err(_payload) => Poll::Ready(None),
+/// The future's output; `None`, with a line in the log, when it panicked. It is not polled again
+/// after that; state that it shared may be inconsistent, which a poisoned lock shows.
+///
+/// Adapters of futures, not an async function: that would hold its argument twice, once as it came and
+/// once pinned, and each connection is such a task.
+fn caught<F: Future>(
+    name: &'static str,
+    future: F,
+) -> impl Future<Output = Option<F::Output>> + use<F> {
+    AssertUnwindSafe(future).catch_unwind().map(move |output| {
+        if output.is_err() {
+            tracing::error!(task.name = name, "task {name} panicked");
         }
+        output.ok()
     })
-    .await
 }
 
 #[cfg(test)]
@@ -583,6 +582,19 @@ mod tests {
         check(&drain, Err(expected), GRACE + LAST_WAIT).await;
         drop(running);
         check(&drain, Ok(()), Duration::ZERO).await;
+    }
+
+    #[test]
+    fn a_task_holds_its_future_once() {
+        let future = async {
+            let state = [0_u8; 4_096];
+            pending::<()>().await;
+            assert_eq!(state[0], 0);
+        };
+        let size = size_of_val(&future);
+        assert!(size > 4_096);
+        let held = size_of_val(&caught("large", future));
+        assert!(held < size + 64, "{held} bytes for {size}");
     }
 
     #[test]
