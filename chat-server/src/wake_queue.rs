@@ -14,6 +14,7 @@ use shared::ids::{MemberId, RoomId};
 use stomp::CloseCode;
 
 use crate::append::Outcome;
+use crate::wakers::Wakers;
 
 /// Room events that wait for one connection. Further ones are dropped: they are transient, and a
 /// typing event is of no use to a connection this far behind.
@@ -116,44 +117,44 @@ impl WakeQueue {
     }
 
     /// Marks the subscription in `slot`: it has something to pull.
-    pub fn mark(&self, slot: Slot) {
+    pub fn mark(&self, slot: Slot, wakers: &mut Wakers) {
         let word = (slot / 64) as usize;
-        let waker = {
-            let mut state = self.lock();
-            if state.dirty.len() <= word {
-                state.dirty.resize(word + 1, 0);
-            }
-            state.dirty[word] |= 1 << (slot % 64);
-            state.waker.take()
-        };
-        wake(waker);
+        let mut state = self.lock();
+        if state.dirty.len() <= word {
+            state.dirty.resize(word + 1, 0);
+        }
+        state.dirty[word] |= 1 << (slot % 64);
+        wakers.add(state.waker.take());
     }
 
     /// Adds an event. The number of `Stored` events is bounded by the sends in flight.
     pub fn post(&self, event: ConnectionEvent) {
-        let waker = {
-            let mut state = self.lock();
-            state.control.push_back(event);
-            state.waker.take()
-        };
-        wake(waker);
+        self.post_to(event, &mut Wakers::default());
+    }
+
+    /// The same, with a wake-up that is made later.
+    pub fn post_to(&self, event: ConnectionEvent, wakers: &mut Wakers) {
+        let mut state = self.lock();
+        state.control.push_back(event);
+        wakers.add(state.waker.take());
     }
 
     /// Adds a room event; `false` if too many wait already.
     #[must_use]
     pub fn post_event(&self, slot: Slot, body: Bytes) -> bool {
-        let waker = {
-            let mut state = self.lock();
-            if state.events >= EVENTS_MAX {
-                return false;
-            }
-            state.events += 1;
-            state
-                .control
-                .push_back(ConnectionEvent::Event { slot, body });
-            state.waker.take()
-        };
-        wake(waker);
+        let mut state = self.lock();
+        if state.events >= EVENTS_MAX {
+            return false;
+        }
+        state.events += 1;
+        state
+            .control
+            .push_back(ConnectionEvent::Event { slot, body });
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         true
     }
 
@@ -190,12 +191,6 @@ impl WakeQueue {
     }
 }
 
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -220,6 +215,10 @@ mod tests {
         }
     }
 
+    fn mark(wake_queue: &WakeQueue, slot: Slot) {
+        wake_queue.mark(slot, &mut Wakers::default());
+    }
+
     fn marked(wake_queue: &WakeQueue) -> Vec<Slot> {
         let mut dirty = Vec::new();
         wake_queue.take(&mut dirty);
@@ -230,10 +229,10 @@ mod tests {
     fn marks_are_found_once_each_in_their_order() {
         let wake_queue = WakeQueue::default();
         let slots = [200, 0, 63, 64, 127, 128, 64, 0, 1_023];
-        slots.iter().for_each(|slot| wake_queue.mark(*slot));
+        slots.iter().for_each(|slot| mark(&wake_queue, *slot));
         assert_eq!(marked(&wake_queue), [0, 63, 64, 127, 128, 200, 1_023]);
         assert_eq!(marked(&wake_queue), [0; 0]);
-        wake_queue.mark(64);
+        mark(&wake_queue, 64);
         assert_eq!(marked(&wake_queue), [64]);
     }
 
@@ -270,7 +269,7 @@ mod tests {
         let waker = Waker::from(Arc::clone(&count));
         let mut cx = Context::from_waker(&waker);
         assert_eq!(wake_queue.poll_ready(&mut cx), Poll::Pending);
-        (0..9).for_each(|slot| wake_queue.mark(slot));
+        (0..9).for_each(|slot| mark(&wake_queue, slot));
         assert!(wake_queue.post_event(1, Bytes::new()));
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
         assert_eq!(wake_queue.poll_ready(&mut cx), Poll::Ready(()));
@@ -288,7 +287,7 @@ mod tests {
 
     async fn mark_all(wake_queue: Arc<WakeQueue>, slots: impl Iterator<Item = Slot>) {
         for slot in slots {
-            wake_queue.mark(slot);
+            mark(&wake_queue, slot);
             if slot % 7 == 0 {
                 tokio::task::yield_now().await;
             }

@@ -122,7 +122,7 @@ impl Parts<'_> {
             clock: Arc::clone(&self.clock),
             drain: self.drain.clone(),
             metrics: Arc::clone(&self.metrics),
-            stored: Box::new(move |topic, entries| hub.take_stored(topic, entries)),
+            stored: Box::new(move |topic, entries, wakers| hub.take_stored(topic, entries, wakers)),
             placed: Box::new(move |topic, seq, draft| pusher.offer_stored(topic, seq, draft)),
         })
     }

@@ -1,4 +1,4 @@
-//! Append of one batch to its log.
+//! A topic's task: append of one batch after another to its log.
 //!
 //! Each attempt leaves out the sends that are stored already, numbers the rest from the cached head
 //! and appends them conditionally. Applied: done. Conflict: the entries in between are read, own sends
@@ -22,28 +22,89 @@ use super::log_tail::{ATTEMPT, LogTail, Retry, ask};
 use super::pending_send::{
     Found, PendingSend, SeqAssignment, expire, finish, refuse_all, time_left,
 };
-use super::queue::{Job, TopicQueue};
+use super::queue::TopicQueue;
 use super::{AppendError, AppenderParts};
 use crate::log::{Entry, Topic, Uid};
 use crate::store::{Append, ReadConsistency, StoreError};
+use crate::wakers::Wakers;
 
 /// Between attempts while the store is away.
 const PAUSE_MS: u64 = 100;
 
-/// Stores the jobs or refuses them; every job's `done` is called.
-pub(super) async fn settle(
+/// Where the topic's task begins.
+#[derive(Default)]
+pub(super) struct Resumed {
+    tail: Option<LogTail>,
+    sends: Vec<PendingSend>,
+    failed: Option<FailedAppend>,
+}
+
+/// An append that was not applied, or may not have been.
+pub(super) enum FailedAppend {
+    /// The log had this head.
+    Conflict(Seq),
+    Error(StoreError),
+    /// No answer in time.
+    Timeout,
+}
+
+impl Resumed {
+    /// Sends that were not appended yet.
+    pub(super) fn sends(tail: LogTail, sends: Vec<PendingSend>) -> Self {
+        Self {
+            tail: Some(tail),
+            sends,
+            failed: None,
+        }
+    }
+
+    /// Sends whose append has failed.
+    pub(super) fn failed(tail: LogTail, sends: Vec<PendingSend>, failed: FailedAppend) -> Self {
+        Self {
+            tail: Some(tail),
+            sends,
+            failed: Some(failed),
+        }
+    }
+}
+
+/// Processes a topic's queue, after what it resumes with.
+pub(super) async fn work(parts: &AppenderParts, queue: &TopicQueue, resumed: Resumed) {
+    let Resumed {
+        tail,
+        mut sends,
+        failed,
+    } = resumed;
+    let mut tail = tail.or_else(|| queue.lock().tail.take());
+    if sends.is_empty() {
+        reconcile(parts, queue, &mut tail).await;
+    } else {
+        settle(parts, queue, &mut tail, &mut sends, failed).await;
+    }
+    while let Some(jobs) = queue.next_batch(&mut tail) {
+        let mut sends = jobs.into_iter().map(PendingSend::new).collect();
+        settle(parts, queue, &mut tail, &mut sends, None).await;
+    }
+}
+
+/// Stores the sends or refuses them; every job's `done` is called. Their append may have failed already.
+async fn settle(
     parts: &AppenderParts,
     queue: &TopicQueue,
     tail: &mut Option<LogTail>,
-    jobs: Vec<Job>,
+    open: &mut Vec<PendingSend>,
+    mut failed: Option<FailedAppend>,
 ) {
-    let mut open: Vec<PendingSend> = jobs.into_iter().map(PendingSend::new).collect();
     loop {
-        expire(parts, queue, &mut open);
+        expire(parts, queue, open);
         if open.is_empty() {
             return;
         }
-        let pause_ms = match attempt(parts, queue, tail, &mut open).await {
+        let attempt = match failed.take() {
+            Some(failed) => on_failed(parts, queue, tail, open, false, failed).await,
+            None => attempt(parts, queue, tail, open).await,
+        };
+        let pause_ms = match attempt {
             Ok(()) => continue,
             Err(Retry::Crowded) => rand::random_range(1..=10),
             Err(Retry::Trouble) => PAUSE_MS + rand::random_range(0..=PAUSE_MS),
@@ -51,7 +112,7 @@ pub(super) async fn settle(
         if open.is_empty() {
             return; // all have their outcome, and the time of others must not pass in a pause
         }
-        sleep(Duration::from_millis(pause_ms).min(time_left(parts, &open))).await;
+        sleep(Duration::from_millis(pause_ms).min(time_left(parts, open))).await;
     }
 }
 
@@ -79,7 +140,7 @@ async fn attempt(
         ..
     } = SeqAssignment::of(state, open);
     if entries.is_empty() {
-        finish(parts, topic, open);
+        finish(parts, topic, open, &mut Wakers::default());
         publish_again(parts, topic, state.head, &repeated).await;
         return Ok(());
     }
@@ -91,15 +152,37 @@ async fn attempt(
     }
     let was_unsettled = std::mem::replace(&mut state.unsettled, true);
     let append = parts.store.append(topic, state.head, entries.clone());
-    match in_time(parts, queue, open, timeout(ATTEMPT, append)).await {
+    let failed = match in_time(parts, queue, open, timeout(ATTEMPT, append)).await {
         Ok(Ok(Append::Applied)) => {
             state.advance(&entries);
             state.unsettled = false;
-            on_applied(parts, topic, open, entries);
+            on_applied(parts, topic, open, entries, &mut Wakers::default());
             publish_again(parts, topic, state.head, &repeated).await;
-            Ok(())
+            return Ok(());
         }
-        Ok(Ok(Append::Conflict(head))) => {
+        Ok(Ok(Append::Conflict(head))) => FailedAppend::Conflict(head),
+        Ok(Err(error)) => FailedAppend::Error(error),
+        Err(_elapsed) => FailedAppend::Timeout,
+    };
+    on_failed(parts, queue, tail, open, was_unsettled, failed).await
+}
+
+/// Prepares the next attempt after an append that was not applied, or may not have been.
+/// `was_unsettled` is the tail's state before it.
+async fn on_failed(
+    parts: &AppenderParts,
+    queue: &TopicQueue,
+    tail: &mut Option<LogTail>,
+    open: &mut Vec<PendingSend>,
+    was_unsettled: bool,
+    failed: FailedAppend,
+) -> Result<(), Retry> {
+    let topic = queue.topic;
+    let Some(state) = tail else {
+        return Err(Retry::Trouble);
+    };
+    match failed {
+        FailedAppend::Conflict(head) => {
             if head < state.head {
                 *tail = None; // a restored backup: the cached tail is of another log
                 return Err(Retry::Crowded);
@@ -108,17 +191,17 @@ async fn attempt(
             read_on(parts, queue, state, open, head).await?;
             Err(Retry::Crowded)
         }
-        Ok(Err(StoreError::Corrupt(what))) => {
+        FailedAppend::Error(StoreError::Corrupt(what)) => {
             error!(%topic, "{topic} cannot be written: {what}");
             refuse_all(open, AppendError::Corrupt);
             Ok(())
         }
-        Ok(Err(StoreError::Unavailable(_))) => {
+        FailedAppend::Error(StoreError::Unavailable(_)) => {
             state.unsettled = was_unsettled;
             parts.count_store_error("append");
             Err(Retry::Trouble)
         }
-        Ok(Err(StoreError::Unknown(_))) | Err(_) => {
+        FailedAppend::Error(StoreError::Unknown(_)) | FailedAppend::Timeout => {
             parts.count_store_error("append");
             Err(Retry::Trouble)
         }
@@ -126,20 +209,21 @@ async fn attempt(
 }
 
 /// The store has the entries: receipts, this node's hub, the other nodes, the lists.
-fn on_applied(
+pub(super) fn on_applied(
     parts: &AppenderParts,
     topic: Topic,
     open: &mut Vec<PendingSend>,
     entries: Vec<Arc<Entry>>,
+    wakers: &mut Wakers,
 ) {
     note_own(open, &entries);
     if let Some(newest) = entries.last() {
         warn_if_nearly_full(topic, newest.seq);
         parts.heads.note(topic, newest); // so that a list read after the receipt shows it
     }
-    finish(parts, topic, open);
+    finish(parts, topic, open, wakers);
     let entries: Arc<[Arc<Entry>]> = entries.into();
-    (parts.stored)(topic, &entries);
+    (parts.stored)(topic, &entries, wakers);
     parts.bus.publish(topic, entries);
 }
 
@@ -186,7 +270,7 @@ async fn read_on(
             parts.heads.note(queue.topic, newest);
         }
         let page: Arc<[Arc<Entry>]> = page.into();
-        (parts.stored)(queue.topic, &page);
+        (parts.stored)(queue.topic, &page, &mut Wakers::default());
         if state.unsettled {
             // An own append of unknown outcome may be among them, not published yet.
             parts.bus.publish(queue.topic, page);
@@ -212,11 +296,7 @@ fn note_own(open: &mut [PendingSend], page: &[Arc<Entry>]) {
 
 /// Reconciles an append of unknown outcome after its sends were given up: if it was applied, it has
 /// to be published.
-pub(super) async fn reconcile(
-    parts: &AppenderParts,
-    queue: &TopicQueue,
-    tail: &mut Option<LogTail>,
-) {
+async fn reconcile(parts: &AppenderParts, queue: &TopicQueue, tail: &mut Option<LogTail>) {
     let Some(state) = tail.as_mut().filter(|state| state.unsettled) else {
         return;
     };
@@ -255,7 +335,7 @@ async fn publish_again(parts: &AppenderParts, topic: Topic, head: Seq, repeated:
             continue; // of an inbox, and expired
         }
         let entries: Arc<[Arc<Entry>]> = entries.into();
-        (parts.stored)(topic, &entries);
+        (parts.stored)(topic, &entries, &mut Wakers::default());
         parts.bus.publish(topic, entries);
     }
 }

@@ -4,12 +4,14 @@
 //! (group commit). The store alone decides the order; a conflict or an unknown outcome is settled by
 //! reading the log. After the store's answer: receipts, then this node's hub, then the bus.
 //!
-//! A topic's work is done by one task that lives while there is something to do. Permissions and rate
-//! limits are checked before, by the connection.
+//! A batch is usually numbered where it is submitted, and handed to the store, which gives the outcomes of
+//! many topics at once. Where the log must be read first, or an append has failed, a task does the topic's
+//! work while there is something to do. Permissions and rate limits are checked before, by the connection.
 //!
 //! | file | contents |
 //! |---|---|
-//! | `batch` | one batch: attempts, conflicts, unknown outcomes, publication |
+//! | `direct` | batches without a task: numbered at once, continued by the store's outcomes |
+//! | `batch` | a topic's task: attempts, conflicts, unknown outcomes, publication |
 //! | `pending_send` | its sends: deduplication, positions, outcomes |
 //! | `queue` | the bounded queue of each topic |
 //! | `log_tail`, `window` | cached tail of the log; its named sends, for deduplication |
@@ -17,6 +19,7 @@
 //! | `room_heads` | records of the newest message for room lists |
 
 mod batch;
+mod direct;
 mod log_tail;
 mod order;
 mod pending_send;
@@ -25,18 +28,24 @@ mod room_heads;
 mod window;
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use shared::clock::Clock;
 use shared::drain::Drain;
 use shared::ids::Seq;
+use tokio::runtime::Handle;
+use tokio::time::sleep;
 
 use crate::bus::Bus;
 use crate::log::{Draft, Entry, Topic};
 use crate::metrics::Metrics;
-use crate::store::{APPEND_ENTRIES_MAX, MessageStore};
+use crate::store::{APPEND_ENTRIES_MAX, AppendOutcomes, CompletedAppend, MessageStore};
+use crate::wakers::Wakers;
+use batch::Resumed;
+use direct::Next;
 use queue::{Job, Put, TopicQueue};
 
 pub use order::{HOLD_MAX, Origin, Turn};
@@ -47,6 +56,9 @@ pub const SEND_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long the tail of a topic's log is cached after the last send.
 const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// How often the end of the process checks whether appends are in flight.
+const DRAIN_CHECK: Duration = Duration::from_millis(10);
 
 /// Why a send did not become an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,11 +92,13 @@ pub struct Placed {
 pub type Outcome = Result<Vec<Placed>, AppendError>;
 
 /// Receives the outcome of a send; called once, and must not block.
-pub type Done = Box<dyn FnOnce(Outcome) + Send>;
+///
+/// Whom it concerns is woken with the wakers.
+pub type Done = Box<dyn FnOnce(Outcome, &mut Wakers) + Send>;
 
 /// Receives stored entries: this node's, and those of other nodes that it read on the way, in the
-/// order of the log; a repeated send's once more.
-pub type Stored = Box<dyn Fn(Topic, &Arc<[Arc<Entry>]>) + Send + Sync>;
+/// order of the log; a repeated send's once more. Whom they concern is woken with the wakers.
+pub type Stored = Box<dyn Fn(Topic, &Arc<[Arc<Entry>]>, &mut Wakers) + Send + Sync>;
 
 /// Receives a draft that a send of this node has stored, with its position; must not block. A draft that
 /// was stored before is not received again.
@@ -92,8 +106,16 @@ pub type Placing = Box<dyn Fn(Topic, Seq, &Draft) + Send + Sync>;
 
 /// All topics' appenders of a node.
 pub struct Appender {
-    parts: Arc<AppenderParts>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    parts: AppenderParts,
     topics: DashMap<Topic, Arc<TopicQueue>>,
+    /// Appends that the store has without a task.
+    in_flight: AtomicUsize,
+    /// For tasks that begin with an outcome of the store, whose threads have no runtime.
+    runtime: Handle,
 }
 
 /// What [`Appender::new`] needs.
@@ -118,12 +140,24 @@ pub struct AppenderParts {
 
 impl Appender {
     /// An appender for all topics.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     #[must_use]
     pub fn new(parts: AppenderParts) -> Self {
-        Self {
-            parts: Arc::new(parts),
+        let shared = Arc::new(Shared {
+            parts,
             topics: DashMap::new(),
-        }
+            in_flight: AtomicUsize::new(0),
+            runtime: Handle::current(),
+        });
+        let drain = shared.parts.drain.clone();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it is counted from the stop on, by the guard that it takes"
+        )]
+        tokio::spawn(hold_up_the_stop(drain, Arc::downgrade(&shared)));
+        Self { shared }
     }
 
     /// Submits a send; `done` gets its outcome, at the latest after [`SEND_DEADLINE`].
@@ -134,14 +168,15 @@ impl Appender {
     /// With a `turn`, nothing is stored while a send before it was refused for now and did not come
     /// again: that fails with [`AppendError::Unavailable`], too; see [`Turn`].
     pub fn submit(&self, topic: Topic, turn: Option<Turn>, drafts: Vec<Draft>, done: Done) {
-        let now = self.parts.clock.now();
+        let now = self.shared.parts.clock.now();
         let deadline = now.checked_add(SEND_DEADLINE).unwrap_or(now);
         if drafts.is_empty() || drafts.len() > APPEND_ENTRIES_MAX {
-            return done(if drafts.is_empty() {
+            let outcome = if drafts.is_empty() {
                 Ok(Vec::new())
             } else {
                 Err(AppendError::Full)
-            });
+            };
+            return done(outcome, &mut Wakers::default());
         }
         let job = Job {
             drafts,
@@ -149,17 +184,10 @@ impl Appender {
             deadline,
             done,
         };
-        let put = {
-            // The map's lock is held until the job is in, or the sweep could take the queue out of
-            // the map in between. The sweep takes the two locks in the same order.
-            let queue = self.topics.entry(topic);
-            let queue = queue.or_insert_with(|| Arc::new(TopicQueue::new(topic, now)));
-            queue.put(job, now).map(|put| (put, Arc::clone(&queue)))
-        };
-        match put {
+        match self.shared.put(topic, job, now) {
             Ok((Put::Waits, _)) => {}
-            Ok((Put::Begins, queue)) => self.begin(queue),
-            Err(refused) => (refused.done)(Err(AppendError::Unavailable)),
+            Ok((Put::Begins, queue)) => self.shared.go_on([(queue, None)]),
+            Err(refused) => refused.finish(Err(AppendError::Unavailable)),
         }
     }
 
@@ -186,7 +214,7 @@ impl Appender {
             topic,
             turn,
             drafts,
-            Box::new(move |outcome| drop(sender.send(outcome))),
+            Box::new(move |outcome, _wakers: &mut Wakers| drop(sender.send(outcome))),
         );
         outcome.await.unwrap_or(Err(AppendError::Unavailable))
     }
@@ -194,9 +222,10 @@ impl Appender {
     /// Drops the cached tails of topics without sends for a while, and reconciles appends of unknown
     /// outcome that were given up.
     pub fn sweep(&self) {
-        let now = self.parts.clock.now();
+        let Shared { parts, topics, .. } = &*self.shared;
+        let now = parts.clock.now();
         let mut unsettled = Vec::new();
-        self.topics.retain(|_, queue| {
+        topics.retain(|_, queue| {
             let mut state = queue.lock();
             if state.working {
                 return true;
@@ -209,15 +238,92 @@ impl Appender {
             now.saturating_duration_since(state.used_at) < IDLE_MAX
         });
         for queue in unsettled {
-            self.begin(queue);
+            self.shared.start_task(queue, Resumed::default());
+        }
+    }
+}
+
+impl Shared {
+    fn is_busy(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 0
+    }
+
+    /// Adds a job to its topic's queue.
+    fn put(&self, topic: Topic, job: Job, now: Instant) -> Result<(Put, Arc<TopicQueue>), Job> {
+        // The map's lock is held until the job is in, or the sweep could take the queue out of the map in
+        // between. The sweep takes the two locks in the same order.
+        if let Some(queue) = self.topics.get(&topic) {
+            return queue.put(job, now).map(|put| (put, Arc::clone(&queue)));
+        }
+        let queue = self.topics.entry(topic);
+        let queue = queue.or_insert_with(|| Arc::new(TopicQueue::new(topic, now)));
+        queue.put(job, now).map(|put| (put, Arc::clone(&queue)))
+    }
+
+    /// Continues topics that are working: with a task where one is needed, the others' next batches in one
+    /// hand-over.
+    fn go_on(
+        self: &Arc<Self>,
+        queues: impl IntoIterator<Item = (Arc<TopicQueue>, Option<Resumed>)>,
+    ) {
+        let mut appends = Vec::new();
+        for (queue, resumed) in queues {
+            let next = resumed.map_or_else(|| direct::begin(&self.parts, &queue), Next::Task);
+            match next {
+                Next::Append(append) => appends.push(append),
+                Next::Task(resumed) => self.start_task(queue, resumed),
+                Next::Nothing => {}
+            }
+        }
+        if !appends.is_empty() {
+            self.in_flight.fetch_add(appends.len(), Ordering::Relaxed);
+            let outcomes = Arc::new(Completions(Arc::clone(self)));
+            Arc::clone(&self.parts.store).append_many(appends, outcomes);
         }
     }
 
-    /// Starts the task of a topic; `working` was set for it.
-    fn begin(&self, queue: Arc<TopicQueue>) {
-        let parts = Arc::clone(&self.parts);
+    /// Starts the task of a topic that is working.
+    fn start_task(self: &Arc<Self>, queue: Arc<TopicQueue>, resumed: Resumed) {
+        let (shared, _runtime) = (Arc::clone(self), self.runtime.enter());
         // The task's end is noted in the queue; its handle is not needed.
-        drop(self.parts.drain.spawn("append", work(parts, queue)));
+        drop(self.parts.drain.spawn("append", async move {
+            batch::work(&shared.parts, &queue, resumed).await;
+        }));
+    }
+}
+
+/// Holds up the end of the process while appends are in flight that no task waits for.
+async fn hold_up_the_stop(drain: Drain, shared: Weak<Shared>) {
+    drain.soft().cancelled().await;
+    let _running = drain.hold("append");
+    let is_busy = || shared.upgrade().is_some_and(|shared| shared.is_busy());
+    while is_busy() && !drain.hard().is_cancelled() {
+        sleep(DRAIN_CHECK).await;
+    }
+}
+
+/// Continues the topics whose appends are completed.
+struct Completions(Arc<Shared>);
+
+impl AppendOutcomes for Completions {
+    fn on_completed(&self, completed: Vec<CompletedAppend>) {
+        let shared = &self.0;
+        shared
+            .in_flight
+            .fetch_sub(completed.len(), Ordering::Relaxed);
+        let mut queues = Vec::with_capacity(completed.len());
+        let mut wakers = Wakers::default();
+        for one in completed {
+            // It is there: the sweep leaves topics that are working.
+            let queue = shared.topics.get(&one.append.topic);
+            let Some(queue) = queue.map(|queue| Arc::clone(&queue)) else {
+                continue;
+            };
+            let resumed = direct::complete(&shared.parts, &queue, one, &mut wakers);
+            queues.push((queue, resumed));
+        }
+        drop(wakers);
+        shared.go_on(queues);
     }
 }
 
@@ -228,19 +334,10 @@ impl AppenderParts {
     }
 }
 
-/// Processes a topic's queue.
-async fn work(parts: Arc<AppenderParts>, queue: Arc<TopicQueue>) {
-    let mut tail = queue.lock().tail.take();
-    batch::reconcile(&parts, &queue, &mut tail).await;
-    while let Some(jobs) = queue.next_batch(&mut tail) {
-        batch::settle(&parts, &queue, &mut tail, jobs).await;
-    }
-}
-
 impl fmt::Debug for Appender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Appender")
-            .field("topics", &self.topics.len())
+            .field("topics", &self.shared.topics.len())
             .finish_non_exhaustive()
     }
 }

@@ -10,9 +10,10 @@ use shared::ids::{MemberId, Seq};
 use super::log_tail::LogTail;
 use super::queue::{Job, TopicQueue};
 use super::window::Repeated;
-use super::{AppendError, AppenderParts, Outcome, Placed, SEND_DEADLINE};
+use super::{AppendError, AppenderParts, Placed, SEND_DEADLINE};
 use crate::log::{Draft, Entry, Topic};
 use crate::metrics::SendOutcome;
+use crate::wakers::Wakers;
 
 /// A send without an outcome.
 pub(super) struct PendingSend {
@@ -52,8 +53,8 @@ impl PendingSend {
         self.found.iter().all(Option::is_some)
     }
 
-    pub(super) fn finish(self, outcome: Outcome) {
-        (self.job.done)(outcome);
+    fn refuse(self, error: AppendError) {
+        self.job.finish(Err(error));
     }
 }
 
@@ -82,7 +83,7 @@ impl LogTail {
             }
         }
         for at in refused.into_iter().rev() {
-            open.remove(at).finish(Err(AppendError::NameTaken));
+            open.remove(at).refuse(AppendError::NameTaken);
         }
     }
 }
@@ -111,7 +112,7 @@ impl SeqAssignment {
             }
         }
         for (at, error) in refused.into_iter().rev() {
-            open.remove(at).finish(Err(error));
+            open.remove(at).refuse(error);
         }
         numbering
     }
@@ -206,15 +207,18 @@ pub(super) fn time_left(parts: &AppenderParts, open: &[PendingSend]) -> Duration
 
 pub(super) fn refuse_all(open: &mut Vec<PendingSend>, error: AppendError) {
     for send in open.drain(..) {
-        send.finish(Err(error));
+        send.refuse(error);
     }
 }
 
 /// Gives an outcome to every send whose drafts all have a position; the others stay pending.
-pub(super) fn finish(parts: &AppenderParts, topic: Topic, open: &mut Vec<PendingSend>) {
-    let (settled, unsettled) = open.drain(..).partition(PendingSend::is_settled);
-    *open = unsettled;
-    let settled: Vec<PendingSend> = settled;
+pub(super) fn finish(
+    parts: &AppenderParts,
+    topic: Topic,
+    open: &mut Vec<PendingSend>,
+    wakers: &mut Wakers,
+) {
+    let settled: Vec<PendingSend> = open.extract_if(.., |send| send.is_settled()).collect();
     for send in settled {
         let is_repeated = |found: &Option<Found>| matches!(found, Some(Found::Repeated(_)));
         let label = if send.found.iter().any(is_repeated) {
@@ -234,6 +238,6 @@ pub(super) fn finish(parts: &AppenderParts, topic: Topic, open: &mut Vec<Pending
                 (parts.placed)(topic, placed.seq, draft);
             }
         }
-        send.finish(Ok(placed));
+        (send.job.done)(Ok(placed), wakers);
     }
 }

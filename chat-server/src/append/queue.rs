@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::direct::InFlight;
 use super::log_tail::LogTail;
 use super::order::Turn;
-use super::{AppendError, Done, SEND_DEADLINE};
+use super::{AppendError, Done, Outcome, SEND_DEADLINE};
 use crate::log::{Draft, Topic};
 use crate::store::{APPEND_BYTES_MAX, APPEND_ENTRIES_MAX};
+use crate::wakers::Wakers;
 
 /// Sends that may wait for one topic. A room of 1,000 members that all write at once fits.
 pub(super) const QUEUE_MAX: usize = 2_048;
@@ -30,17 +32,19 @@ pub(super) struct TopicQueue {
 
 pub(super) struct QueueState {
     pub(super) jobs: VecDeque<Job>,
-    /// The topic's task is running; it has the tail meanwhile.
+    /// The topic's task is running and has the tail, or an append is in flight.
     pub(super) working: bool,
     pub(super) tail: Option<LogTail>,
+    /// The batch that the store has without a task.
+    pub(super) in_flight: Option<InFlight>,
     pub(super) used_at: Instant,
 }
 
 /// Result of adding a job.
 pub(super) enum Put {
-    /// The topic's task will process it.
+    /// It follows the batch that is being stored.
     Waits,
-    /// The topic needs a task.
+    /// Nothing is being stored: the caller begins.
     Begins,
 }
 
@@ -51,6 +55,7 @@ impl TopicQueue {
             jobs,
             working: false,
             tail: None,
+            in_flight: None,
             used_at: now,
         };
         Self {
@@ -97,7 +102,7 @@ impl TopicQueue {
         }
         drop(state);
         for job in over {
-            (job.done)(Err(AppendError::Unavailable));
+            job.finish(Err(AppendError::Unavailable));
         }
     }
 
@@ -108,7 +113,7 @@ impl TopicQueue {
         let behind = state.take_held();
         drop(state);
         for job in over.into_iter().chain(behind) {
-            (job.done)(Err(AppendError::Unavailable));
+            job.finish(Err(AppendError::Unavailable));
         }
     }
 
@@ -116,22 +121,7 @@ impl TopicQueue {
     /// and the tail is stored for the next one.
     pub(super) fn next_batch(&self, tail: &mut Option<LogTail>) -> Option<Vec<Job>> {
         let mut state = self.lock();
-        let (mut entries, mut bytes) = (0_usize, 0_usize);
-        let mut batch = Vec::new();
-        while let Some(job) = state.jobs.front() {
-            entries = entries.saturating_add(job.drafts.len());
-            let size = job
-                .drafts
-                .iter()
-                .map(|draft| draft.body.len())
-                .sum::<usize>();
-            bytes = bytes.saturating_add(size);
-            let fits = entries <= APPEND_ENTRIES_MAX && bytes <= APPEND_BYTES_MAX;
-            if !fits && !batch.is_empty() {
-                break;
-            }
-            batch.extend(state.jobs.pop_front());
-        }
+        let batch = state.take_batch();
         if batch.is_empty() {
             state.working = false;
             state.tail = tail.take();
@@ -147,6 +137,11 @@ impl Job {
         self.turn.as_ref().is_some_and(Turn::has_to_wait)
     }
 
+    /// Gives its outcome, and wakes at once whom that concerns.
+    pub(super) fn finish(self, outcome: Outcome) {
+        (self.done)(outcome, &mut Wakers::default());
+    }
+
     /// Refuses it for now: those of its connection behind it have to wait.
     pub(super) fn fail(&self) {
         if let Some(turn) = &self.turn {
@@ -156,6 +151,27 @@ impl Job {
 }
 
 impl QueueState {
+    /// Takes as many whole jobs as fit into one append.
+    pub(super) fn take_batch(&mut self) -> Vec<Job> {
+        let (mut entries, mut bytes) = (0_usize, 0_usize);
+        let mut batch = Vec::new();
+        while let Some(job) = self.jobs.front() {
+            entries = entries.saturating_add(job.drafts.len());
+            let size = job
+                .drafts
+                .iter()
+                .map(|draft| draft.body.len())
+                .sum::<usize>();
+            bytes = bytes.saturating_add(size);
+            let fits = entries <= APPEND_ENTRIES_MAX && bytes <= APPEND_BYTES_MAX;
+            if !fits && !batch.is_empty() {
+                break;
+            }
+            batch.extend(self.jobs.pop_front());
+        }
+        batch
+    }
+
     /// Takes out the jobs for which another one of the same connection must be retried first.
     fn take_held(&mut self) -> Vec<Job> {
         let jobs = std::mem::take(&mut self.jobs).into_iter();

@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::faulty::{Fault, FaultyStore, Operation};
 use crate::store::{MessageStore, ReadConsistency, RoomStore, SyncMode};
+use crate::wakers::Wakers;
 
 /// No step takes this long; what does has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -76,7 +77,7 @@ impl Fixture {
             drain,
             metrics,
             placed: Box::new(|_, _, _| {}),
-            stored: Box::new(move |_, entries| {
+            stored: Box::new(move |_, entries, _| {
                 let seqs = seqs(entries);
                 shown.lock().unwrap().push(format!("shown {seqs:?}"));
             }),
@@ -108,7 +109,7 @@ impl Fixture {
         let now = SystemClock.now();
         let turn = origin.map(|origin| origin.take_turn(room(1), name, &first.body, now));
         let in_turn = turn.clone();
-        let done = move |outcome: Outcome| {
+        let done = move |outcome: Outcome, _: &mut Wakers| {
             match (&outcome, in_turn) {
                 (Err(_), Some(turn)) => turn.refuse(SystemClock.now()),
                 (Ok(_), Some(turn)) => turn.settle(),

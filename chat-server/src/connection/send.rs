@@ -23,6 +23,7 @@ use crate::log::{Draft, RoomEvent, Topic};
 use crate::metrics::SendOutcome;
 use crate::store::Room;
 use crate::wake_queue::ConnectionEvent;
+use crate::wakers::Wakers;
 
 impl Actor {
     pub(super) fn on_send(&mut self, send: Send) {
@@ -102,8 +103,9 @@ impl Actor {
             since: self.services.clock.now(),
         });
         let wake_queue = Arc::clone(self.entry.wake_queue());
-        let done =
-            Box::new(move |outcome| wake_queue.post(ConnectionEvent::Stored { ticket, outcome }));
+        let done = Box::new(move |outcome, wakers: &mut Wakers| {
+            wake_queue.post_to(ConnectionEvent::Stored { ticket, outcome }, wakers);
+        });
         self.services
             .appender
             .submit(Topic::Room(room.room_id), Some(turn), vec![draft], done);

@@ -14,6 +14,7 @@ use super::topic::LiveTopic;
 use super::{RETRY_PAUSE, State};
 use crate::log::{Entry, Topic};
 use crate::store::{MessageStore, READ_ENTRIES_MAX, ReadConsistency, StoreError};
+use crate::wakers::Wakers;
 
 /// Entries after a position.
 enum Page {
@@ -50,7 +51,10 @@ async fn fill(state: &State, live: &Arc<LiveTopic>) {
             Ok(Page::Whole(entries, last)) => {
                 parts.metrics.gaps_filled.inc();
                 let now = parts.clock.now();
-                live.change(|ring| ring.fill(&entries, last, now));
+                live.change(
+                    |ring| ring.fill(&entries, last, now),
+                    &mut Wakers::default(),
+                );
                 check_record(state, live);
                 continue;
             }

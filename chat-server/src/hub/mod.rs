@@ -42,6 +42,7 @@ use crate::log::{Entry, RoomEvent, Topic};
 use crate::metrics::Metrics;
 use crate::store::{MessageStore, ReadConsistency, StoreError};
 use crate::wake_queue::{ConnectionEvent, Slot, WakeQueue};
+use crate::wakers::Wakers;
 
 use fill::{check_record, fill_if_missing};
 use heads::{HeadCheck, check_heads};
@@ -130,13 +131,14 @@ impl Hub {
         Ok(joining.add(wake_queue, slot, part))
     }
 
-    /// Takes in entries that this node has just stored.
-    pub fn take_stored(&self, topic: Topic, entries: &[Arc<Entry>]) {
+    /// Takes in entries that this node has just stored. The subscriptions that have something to pull are
+    /// woken with `wakers`.
+    pub fn take_stored(&self, topic: Topic, entries: &[Arc<Entry>], wakers: &mut Wakers) {
         let Some(live) = self.state.topics.get(topic) else {
             return;
         };
         let now = self.state.parts.clock.now();
-        live.change(|ring| ring.take(entries, now));
+        live.change(|ring| ring.take(entries, now), wakers);
         fill_if_missing(&self.state, &live);
     }
 
@@ -149,7 +151,9 @@ impl Hub {
     /// Takes in an event of the bus.
     pub fn take_from_bus(&self, event: BusEvent) {
         match event {
-            BusEvent::Entries(topic, entries) => self.take_stored(topic, &entries),
+            BusEvent::Entries(topic, entries) => {
+                self.take_stored(topic, &entries, &mut Wakers::default());
+            }
             BusEvent::Head(topic, head) => self.take_head(topic, head),
             BusEvent::Room(room, event) => self.take_event(room, event),
             BusEvent::Lost => check_heads(&self.state),
@@ -263,7 +267,7 @@ impl Hub {
         }
         let head = parts.store.head(topic, ReadConsistency::Quorum).await?;
         let now = parts.clock.now();
-        live.change(|ring| ring.begin(head, now));
+        live.change(|ring| ring.begin(head, now), &mut Wakers::default());
         fill_if_missing(&self.state, live);
         Ok(())
     }

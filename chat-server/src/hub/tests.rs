@@ -72,7 +72,7 @@ fn node_on(bus: Arc<dyn Bus>, heard: Receiver<BusEvent>, store: &Arc<EmbeddedSto
         drain,
         metrics: Arc::clone(&metrics),
         placed: Box::new(|_, _, _| {}),
-        stored: Box::new(move |topic, entries| shown.take_stored(topic, entries)),
+        stored: Box::new(move |topic, entries, wakers| shown.take_stored(topic, entries, wakers)),
     });
     Node {
         hub,

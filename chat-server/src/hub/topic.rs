@@ -18,6 +18,7 @@ use super::ring::{Pulled, Ring, RingSize, Taken};
 use super::subscription_table::{Subscription, SubscriptionTable};
 use crate::log::{Entry, Topic};
 use crate::wake_queue::{CloseReason, ConnectionEvent, Owner, Slot, WakeQueue};
+use crate::wakers::Wakers;
 
 /// How the connections end that have seen entries of a log that was restored: 1012, as after a
 /// restart; when they resume, they learn that their position is gone.
@@ -140,11 +141,11 @@ impl LiveTopic {
     }
 
     /// Changes the ring, then wakes the subscriptions that have something to pull.
-    pub(super) fn change(&self, change: impl FnOnce(&mut Ring) -> Taken) {
+    pub(super) fn change(&self, change: impl FnOnce(&mut Ring) -> Taken, wakers: &mut Wakers) {
         let taken = change(&mut self.ring());
         if taken == Taken::Grew {
             for subscription in self.followers().log.all() {
-                subscription.wake_queue.mark(subscription.slot);
+                subscription.wake_queue.mark(subscription.slot, wakers);
             }
         }
     }

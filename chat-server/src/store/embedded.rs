@@ -2,7 +2,8 @@
 //! merge tree with a journal. For one process alone; a second one on the same folder is refused.
 //!
 //! ```text
-//! append, delete, put_room, … ─► queue (bounded) ─► writer: one thread ─► one batch a round ─► answers
+//! append               ─► handover (bounded) ─┐
+//! delete, put_room, …  ─► queue (bounded)    ─┴► writer: one thread ─► one batch a round ─► outcomes
 //! head ─► heads in memory, else ┐
 //! read, room, memberships, …  ──┴─► blocking pool (bounded) ─► fjall
 //! ```
@@ -26,6 +27,7 @@ mod copied;
 mod epochs;
 mod files;
 mod folder;
+mod handover;
 mod heads;
 mod journal;
 mod lock;
@@ -53,15 +55,17 @@ use tokio::time::timeout;
 use tracing::error;
 
 pub use self::context::NodeContext;
+use self::handover::{Handover, Watchdog};
 use self::heads::Heads;
 use self::opened::Opened;
 use self::queue::{Queue, Write};
 use self::tables::Tables;
 use self::writer::{Writer, WriterParts};
+use super::appends::AwaitedOutcome;
 use super::holes::Holes;
 use super::{
-    AccountStatus, Append, MemberStore, Membership, MessageStore, ReadConsistency, Room, RoomHead,
-    RoomStore, StoreError, SyncMode, record,
+    AccountStatus, Append, AppendOutcomes, MemberStore, Membership, MessageStore, ReadConsistency,
+    Room, RoomHead, RoomStore, StoreError, SyncMode, TopicAppend,
 };
 use crate::log::{Entry, Topic};
 
@@ -81,6 +85,8 @@ pub struct EmbeddedStore {
     folder: PathBuf,
     /// `None` once the store is closing.
     queue: Option<Queue>,
+    handover: Arc<Handover>,
+    _watchdog: Watchdog,
     /// Only `stop` takes it, alone; the lock is there because a receiver cannot be shared.
     ended: Mutex<mpsc::Receiver<Result<(), StoreError>>>,
     reads: Arc<Semaphore>,
@@ -114,13 +120,15 @@ impl EmbeddedStore {
         let heads = Arc::new(heads::empty());
         let holes = Arc::new(Holes::new(Arc::clone(&context.metrics)));
         let (queue, requests) = Queue::new(context.clone());
+        let handover = Arc::<Handover>::default();
         let (end, ended) = mpsc::sync_channel(1);
         let parts = WriterParts {
             folder: folder.clone(),
             opened: Arc::clone(&opened),
             heads: Arc::clone(&heads),
+            handover: Arc::clone(&handover),
             pulse: queue.pulse(),
-            context,
+            context: context.clone(),
         };
         let writer = Writer::new(parts, sync)?;
         let no_thread = |error| StoreError::Unavailable(format!("no thread to write: {error}"));
@@ -130,10 +138,13 @@ impl EmbeddedStore {
             .name("store-writer".to_owned())
             .spawn(move || writer.run(&runtime, requests, &end))
             .map_err(no_thread)?;
+        let watchdog = Watchdog::start(Arc::clone(&handover), queue.pulse(), context);
         let reads = Arc::new(Semaphore::new(READS_MAX));
         Ok(Self {
             folder,
             queue: Some(queue),
+            handover,
+            _watchdog: watchdog.map_err(no_thread)?,
             ended: Mutex::new(ended),
             reads,
             heads,
@@ -167,6 +178,7 @@ impl EmbeddedStore {
         if self.queue.take().is_none() {
             return Ok(());
         }
+        self.handover.close();
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         match ended.recv_timeout(CLOSE_WAIT) {
             Ok(outcome) => {
@@ -252,30 +264,29 @@ impl MessageStore for EmbeddedStore {
         head: Seq,
         entries: Vec<Arc<Entry>>,
     ) -> Result<Append, StoreError> {
-        // Encoded here and not by the writer: there are many of us and one of it.
-        let encode = |entry: &Arc<Entry>| (entry.seq, record::encode_entry(entry));
-        let entries: Vec<_> = entries.iter().map(encode).collect();
-        let bytes = entries.iter().map(|(_, bytes)| bytes.len()).sum();
-        self.write(
-            Write::Append {
-                topic,
-                head,
-                entries,
-            },
-            bytes,
-        )
-        .await
+        let (outcome, answered) = AwaitedOutcome::new();
+        let append = TopicAppend {
+            topic,
+            head,
+            entries,
+        };
+        let outcome: Arc<dyn AppendOutcomes> = outcome;
+        self.handover.put(vec![append], &outcome);
+        drop(outcome);
+        answered.await.unwrap_or_else(|_dropped| {
+            let why = "the writer stopped before it answered";
+            Err(StoreError::Unknown(why.to_owned()))
+        })
+    }
+
+    fn append_many(self: Arc<Self>, appends: Vec<TopicAppend>, outcomes: Arc<dyn AppendOutcomes>) {
+        self.handover.put(appends, &outcomes);
     }
 
     async fn head(&self, topic: Topic, view: ReadConsistency) -> Result<Seq, StoreError> {
         if view == ReadConsistency::Serial {
             // Behind the writes that wait or are being written; it adds nothing to them.
-            let nothing = Write::Append {
-                topic,
-                head: Seq::ZERO,
-                entries: Vec::new(),
-            };
-            return match self.write(nothing, 0).await? {
+            return match self.write(Write::Head(topic), 0).await? {
                 Append::Applied => Ok(Seq::ZERO),
                 Append::Conflict(head) => Ok(head),
             };

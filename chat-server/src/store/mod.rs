@@ -4,6 +4,7 @@
 //! the rooms, their members and read marks, [`MemberStore`] the account status of members,
 //! [`RecordStore`] small records of members by key. Each has an embedded and a distributed implementation; the contract tests run against both.
 
+mod appends;
 pub mod embedded;
 pub mod epoch;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use shared::ids::{MemberId, RoomId, Seq};
 
 use crate::log::{Entry, Topic};
 use crate::metrics::Metrics;
+pub use appends::{AppendOutcomes, CompletedAppend, TopicAppend};
 pub use member::{
     AccountStatus, NewRecord, RECORD_BYTES_MAX, RECORD_KEY_BYTES_MAX, RECORD_RANKS, RECORDS_MAX,
     Record,
@@ -125,6 +127,11 @@ pub trait MessageStore: Send + Sync + fmt::Debug {
         head: Seq,
         entries: Vec<Arc<Entry>>,
     ) -> Result<Append, StoreError>;
+
+    /// Appends to many logs, each as by [`append`](Self::append), and gives the outcomes to `outcomes`: once
+    /// for each append, within the store's time-out, in no order, many in one call where that is cheaper.
+    /// Those that are refused at once may be given before this returns.
+    fn append_many(self: Arc<Self>, appends: Vec<TopicAppend>, outcomes: Arc<dyn AppendOutcomes>);
 
     /// Moves the log into the store's epoch (see [`epoch`]) if it is not there, and gives its head.
     /// An appender calls this first, once.

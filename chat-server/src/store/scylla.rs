@@ -55,8 +55,9 @@ use self::rooms::RoomTables;
 use self::schema::Missing;
 use self::settings::ScyllaSettings;
 use super::{
-    AccountStatus, Append, MemberStore, Membership, MessageStore, NewRecord, ReadConsistency,
-    Record, RecordStore, Room, RoomHead, RoomStore, StoreError,
+    AccountStatus, Append, AppendOutcomes, CompletedAppend, MemberStore, Membership, MessageStore,
+    NewRecord, ReadConsistency, Record, RecordStore, Room, RoomHead, RoomStore, StoreError,
+    TopicAppend,
 };
 use crate::log::{Entry, Topic};
 use crate::metrics::{Metrics, StoreOp};
@@ -162,6 +163,22 @@ impl MessageStore for ScyllaStore {
             self.metrics.store_conflicts.inc();
         }
         outcome
+    }
+
+    fn append_many(self: Arc<Self>, appends: Vec<TopicAppend>, outcomes: Arc<dyn AppendOutcomes>) {
+        for append in appends {
+            let (store, outcomes) = (Arc::clone(&self), Arc::clone(&outcomes));
+            #[expect(clippy::disallowed_methods, reason = "an append ends by its time-out")]
+            tokio::spawn(async move {
+                let TopicAppend {
+                    topic,
+                    head,
+                    ref entries,
+                } = append;
+                let outcome = store.append(topic, head, entries.clone()).await;
+                outcomes.on_completed(vec![CompletedAppend { append, outcome }]);
+            });
+        }
     }
 
     async fn enter(&self, topic: Topic) -> Result<Seq, StoreError> {

@@ -14,6 +14,7 @@ use chat_server::log::{Draft, Kind, Topic, Uid};
 use chat_server::metrics::Metrics;
 use chat_server::store::embedded::EmbeddedStore;
 use chat_server::store::{MessageStore, ReadConsistency, RoomStore, SyncMode};
+use chat_server::wakers::Wakers;
 use shared::clock::{Clock as _, SystemClock};
 use shared::drain::Drain;
 use shared::ids::{MemberId, RoomId, Seq};
@@ -57,7 +58,7 @@ fn node(store: &Arc<EmbeddedStore>) -> Node {
         drain,
         metrics,
         placed: Box::new(|_, _, _| {}),
-        stored: Box::new(move |_, entries| {
+        stored: Box::new(move |_, entries, _| {
             given
                 .lock()
                 .unwrap()
@@ -100,7 +101,7 @@ impl Node {
     /// Takes a send in now; what became of it comes later.
     fn submit(&self, drafts: Vec<Draft>) -> Pending {
         let (sender, outcome) = oneshot::channel();
-        let done = Box::new(move |outcome| drop(sender.send(outcome)));
+        let done = Box::new(move |outcome, _: &mut Wakers| drop(sender.send(outcome)));
         self.appender.submit(topic(), None, drafts, done);
         Pending(outcome)
     }

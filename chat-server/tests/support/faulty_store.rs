@@ -27,8 +27,9 @@ use bytes::Bytes;
 use chat_server::log::{Entry, Topic};
 use chat_server::store::embedded::EmbeddedStore;
 use chat_server::store::{
-    AccountStatus, Append, MemberStore, Membership, MessageStore, NewRecord, ReadConsistency,
-    Record, RecordStore, Room, RoomHead, RoomStore, StoreError,
+    AccountStatus, Append, AppendOutcomes, CompletedAppend, MemberStore, Membership, MessageStore,
+    NewRecord, ReadConsistency, Record, RecordStore, Room, RoomHead, RoomStore, StoreError,
+    TopicAppend,
 };
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
@@ -38,6 +39,9 @@ use tokio::time::{sleep, timeout};
 
 /// Nothing that a test waits for takes this long.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The time-out of an append, as stores have one.
+const APPEND_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Requests of the three traits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -389,6 +393,23 @@ impl MessageStore for FaultyStore {
         let store = self.store();
         self.request(Operation::Append, store.append(topic, head, entries))
             .await
+    }
+
+    fn append_many(self: Arc<Self>, appends: Vec<TopicAppend>, outcomes: Arc<dyn AppendOutcomes>) {
+        for append in appends {
+            let (store, outcomes) = (Arc::clone(&self), Arc::clone(&outcomes));
+            tokio::spawn(async move {
+                let TopicAppend {
+                    topic,
+                    head,
+                    ref entries,
+                } = append;
+                let request = store.append(topic, head, entries.clone());
+                let outcome = timeout(APPEND_TIMEOUT, request).await;
+                let outcome = outcome.unwrap_or_else(|_elapsed| Err(lost_answer()));
+                outcomes.on_completed(vec![CompletedAppend { append, outcome }]);
+            });
+        }
     }
 
     async fn head(&self, topic: Topic, view: ReadConsistency) -> Result<Seq, StoreError> {

@@ -88,7 +88,7 @@ async fn an_append_that_was_given_up_is_shown_when_it_turns_out_to_be_stored() {
     assert_eq!(fixture.events(), ["Unavailable"]);
     // As long as the store says nothing, nothing can be found out.
     let task_ends = |fixture: &Fixture| {
-        let topics = &fixture.appender.topics;
+        let topics = &fixture.appender.shared.topics;
         topics.iter().all(|queue| !queue.lock().working)
     };
     advance(2 * SECOND).await;

@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use super::super::queue::QUEUE_MAX;
 use super::super::{AppendError, IDLE_MAX};
 use super::*;
+use crate::wakers::Wakers;
 
 const ROUNDS: u64 = 20_000;
 
@@ -27,7 +28,7 @@ fn sends_and_sweeps_do_not_wait_for_each_other() {
             for round in 0..ROUNDS {
                 let topic = room(writer * ROUNDS + round % 64);
                 let sender = sender.clone();
-                let done = Box::new(move |outcome| sender.send(outcome).unwrap());
+                let done = Box::new(move |outcome, _: &mut Wakers| sender.send(outcome).unwrap());
                 appender.submit(topic, None, vec![draft("x", None)], done);
             }
         });
@@ -110,7 +111,7 @@ async fn what_is_idle_is_forgotten_and_what_works_is_not() {
     let clock = Arc::new(ManualClock::new(UnixMillis::EPOCH));
     let fixture = Fixture::by(Arc::clone(&clock) as Arc<dyn Clock>).await;
     assert_eq!(fixture.send("1", Some("a")).await, at(1));
-    let topics = &fixture.appender.topics;
+    let topics = &fixture.appender.shared.topics;
     let idle = || topics.iter().all(|queue| !queue.lock().working);
     until("its work is over", idle).await;
     fixture.appender.sweep();

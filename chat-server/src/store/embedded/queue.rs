@@ -33,12 +33,8 @@ pub(super) const WRITE_WAIT: Duration = Duration::from_millis(1_500);
 /// A write.
 #[derive(Debug)]
 pub(super) enum Write {
-    /// Compare and append; the entries are encoded already.
-    Append {
-        topic: Topic,
-        head: Seq,
-        entries: Vec<(Seq, Vec<u8>)>,
-    },
+    /// Writes nothing: its answer is the head behind the writes that came before.
+    Head(Topic),
     Delete {
         topic: Topic,
         seq: Seq,
@@ -63,7 +59,7 @@ pub(super) enum Write {
     },
 }
 
-/// `Applied` for everything but a compare that failed.
+/// `Applied` for everything but heads and a compare that failed.
 pub(super) type Answer = Result<Append, StoreError>;
 
 /// A write in the queue.

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::error;
 
 use super::epochs::Jump;
+use super::handover::EncodedAppend;
 use super::heads::Heads;
 use super::queue::{Answer, Request, Write};
 use super::records::{StoredRecord, record_key};
@@ -36,7 +37,24 @@ pub(super) struct Round {
     expired_records: HashSet<Slice>,
     jumps: HashMap<Topic, Jump>,
     answers: Vec<(Reply, Answer)>,
+    /// Of the appends that were handed over, in their order.
+    append_answers: Vec<Answer>,
     must_last: bool,
+}
+
+/// A planned round, to be committed.
+pub(super) struct PlannedRound {
+    pub(super) batch: OwnedWriteBatch,
+    /// The heads that it moves.
+    pub(super) heads: HashMap<Topic, Seq>,
+    pub(super) answers: Answers,
+}
+
+/// What to answer when a round is committed.
+pub(super) struct Answers {
+    pub(super) writes: Vec<(Reply, Answer)>,
+    /// See [`Round::plan_append`].
+    pub(super) appends: Vec<Answer>,
 }
 
 /// A change to the tables of rooms; without a value the row goes.
@@ -69,7 +87,7 @@ impl Round {
             // An entry that this round appends is not visible yet: its deletion may as well have
             // come before it was there.
             Write::Delete { .. }
-            | Write::Append { .. }
+            | Write::Head(_)
             | Write::MarkRead { .. }
             | Write::NoteHead(_)
             | Write::Enter(_)
@@ -86,11 +104,7 @@ impl Round {
     /// Adds a write. One that cannot be planned is answered with its error and changes nothing.
     pub(super) fn plan(&mut self, request: Request, tables: &Tables, heads: &Heads) {
         let answer = match request.write {
-            Write::Append {
-                topic,
-                head,
-                entries,
-            } => self.append(topic, head, entries, tables, heads),
+            Write::Head(topic) => self.head(topic, tables, heads).map(Append::Conflict),
             Write::Delete { topic, seq } => self.delete(topic, seq, tables),
             Write::PutRoom(room) => self.put_room(&room, tables),
             Write::MarkRead { member, room, seq } => self.mark_read(member, room, seq, tables),
@@ -119,30 +133,40 @@ impl Round {
         self.answers.push((reply, Err(error)));
     }
 
-    fn append(
-        &mut self,
-        topic: Topic,
-        head: Seq,
-        entries: Vec<(Seq, Vec<u8>)>,
-        tables: &Tables,
-        heads: &Heads,
-    ) -> Answer {
-        let found = match self.heads.get(&topic) {
-            Some(planned) => *planned,
-            None => known_head(topic, tables, heads)?,
-        };
+    /// Adds an append that was handed over.
+    pub(super) fn plan_append(&mut self, append: EncodedAppend, tables: &Tables, heads: &Heads) {
+        let answer = self.append(append, tables, heads);
+        self.append_answers.push(answer);
+    }
+
+    /// Takes in an append that is answered so and changes nothing.
+    pub(super) fn refuse_append(&mut self, error: StoreError) {
+        self.append_answers.push(Err(error));
+    }
+
+    fn append(&mut self, append: EncodedAppend, tables: &Tables, heads: &Heads) -> Answer {
+        let EncodedAppend { topic, head, rows } = append;
+        let found = self.head(topic, tables, heads)?;
         if found != head {
             return Ok(Append::Conflict(found));
         }
-        if let Some((newest, _)) = entries.last() {
+        if let Some((newest, _)) = rows.last() {
             self.heads.insert(topic, *newest);
             self.must_last = true;
         }
-        let rows = entries
+        let rows = rows
             .into_iter()
             .map(|(seq, bytes)| (log_key(topic, seq), bytes.into()));
         self.log.extend(rows);
         Ok(Append::Applied)
+    }
+
+    /// The head behind what is planned.
+    fn head(&self, topic: Topic, tables: &Tables, heads: &Heads) -> Result<Seq, StoreError> {
+        match self.heads.get(&topic) {
+            Some(planned) => Ok(*planned),
+            None => heads.get(&topic).map_or_else(|| tables.head(topic), Ok),
+        }
     }
 
     /// Writes the entry again without its body: what was taken back is gone from the disk, too,
@@ -254,10 +278,7 @@ impl Round {
 
     /// Moves a log into the store's epoch, if it is not there yet. Answers with its head.
     fn enter(&mut self, topic: Topic, tables: &Tables, heads: &Heads) -> Answer {
-        let from = match self.heads.get(&topic) {
-            Some(planned) => *planned,
-            None => known_head(topic, tables, heads)?,
-        };
+        let from = self.head(topic, tables, heads)?;
         if self.jumps.contains_key(&topic) || tables.is_entered(topic)? {
             return Ok(Append::Conflict(from));
         }
@@ -272,11 +293,13 @@ impl Round {
         Ok(Append::Conflict(before(to)))
     }
 
+    /// Whether it has nothing to write and nobody to answer.
+    pub(super) fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.append_answers.is_empty()
+    }
+
     /// The batch, the heads that it moves, and what to answer when it is committed.
-    pub(super) fn into_batch(
-        self,
-        tables: &Tables,
-    ) -> (OwnedWriteBatch, HashMap<Topic, Seq>, Vec<(Reply, Answer)>) {
+    pub(super) fn into_batch(self, tables: &Tables) -> PlannedRound {
         let heads = self.room_heads.len() + self.account_statuses.len() + self.jumps.len();
         let records = self.records.len() + self.expired_records.len();
         let others = self.room_changes.len() + self.marks.len() + heads + records;
@@ -323,15 +346,22 @@ impl Round {
             let (key, value) = jump.row(topic);
             batch.insert(&tables.epochs, key, value);
         }
-        (batch, self.heads, self.answers)
+        let answers = Answers {
+            writes: self.answers,
+            appends: self.append_answers,
+        };
+        PlannedRound {
+            batch,
+            heads: self.heads,
+            answers,
+        }
     }
 
     /// Only whom to answer: nothing is written.
-    pub(super) fn into_answers(self) -> Vec<(Reply, Answer)> {
-        self.answers
+    pub(super) fn into_answers(self) -> Answers {
+        Answers {
+            writes: self.answers,
+            appends: self.append_answers,
+        }
     }
-}
-
-fn known_head(topic: Topic, tables: &Tables, heads: &Heads) -> Result<Seq, StoreError> {
-    heads.get(&topic).map_or_else(|| tables.head(topic), Ok)
 }

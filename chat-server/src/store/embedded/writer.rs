@@ -19,11 +19,12 @@ use tokio::time::timeout_at;
 
 use super::NodeContext;
 use super::acknowledged::Acknowledged;
+use super::handover::Handover;
 use super::heads::Heads;
 use super::opened::Opened;
 use super::outage::{Outage, PanicGuard, Pulse, Tried};
 use super::queue::Request;
-use super::round::Round;
+use super::round::{Answers, PlannedRound, Round};
 use super::tables::Tables;
 use crate::log::Topic;
 use crate::store::{StoreError, SyncMode};
@@ -39,6 +40,7 @@ pub(super) struct WriterParts {
     pub(super) folder: PathBuf,
     pub(super) opened: Arc<Opened>,
     pub(super) heads: Arc<Heads>,
+    pub(super) handover: Arc<Handover>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) context: NodeContext,
 }
@@ -103,10 +105,9 @@ impl Writer {
     async fn round(&mut self, queue: &mut Receiver<Request>, requests: &mut Vec<Request>) -> bool {
         let goes_on = self.wait(queue, requests).await;
         self.parts.pulse.begin();
-        if requests.is_empty() {
+        if !self.write(requests) {
             self.look();
         }
-        self.write(requests);
         self.sync_if_due();
         if goes_on {
             self.open_again_if_due();
@@ -117,13 +118,18 @@ impl Writer {
 
     /// Waits for writes, for the time to sync or for that to check; false at the end.
     async fn wait(&self, queue: &mut Receiver<Request>, requests: &mut Vec<Request>) -> bool {
-        let some = queue.recv_many(requests, ROUND_WRITES_MAX);
+        let some = async {
+            tokio::select! {
+                count = queue.recv_many(requests, ROUND_WRITES_MAX) => count > 0,
+                () = self.parts.handover.added() => true,
+            }
+        };
         let look_at = SystemClock.now() + LOOK_EVERY;
         let due = match &self.state {
             State::Open(_) => self.sync_at().map_or(look_at, |at| at.min(look_at)),
             State::Out(outage) => outage.next_try,
         };
-        timeout_at(due.into(), some).await.unwrap_or(1) > 0
+        timeout_at(due.into(), some).await.unwrap_or(true)
     }
 
     /// Finds out whether fjall's own threads have failed.
@@ -143,8 +149,21 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, requests: &mut Vec<Request>) {
+    /// Writes the requests and all appends that wait; whether there was anything.
+    ///
+    /// The appends are taken after the requests, and planned before them: a request sees the appends that
+    /// were handed over before it.
+    fn write(&mut self, requests: &mut Vec<Request>) -> bool {
         let mut round = Round::default();
+        for append in self.parts.handover.take() {
+            match &self.state {
+                State::Open(tables) => round.plan_append(append, tables, &self.parts.heads),
+                State::Out(outage) => {
+                    round.refuse_append(StoreError::Unavailable(outage.why.clone()));
+                }
+            }
+        }
+        let is_any = !round.is_empty() || !requests.is_empty();
         for request in requests.drain(..) {
             // The caller has given up, with an unknown outcome: spare the work.
             if request.answer.is_closed() {
@@ -161,9 +180,13 @@ impl Writer {
             }
         }
         self.commit(round);
+        is_any
     }
 
     fn commit(&mut self, round: Round) {
+        if round.is_empty() {
+            return;
+        }
         let (answers, result) = match &self.state {
             State::Out(outage) => {
                 let why = outage.why.clone();
@@ -175,7 +198,11 @@ impl Writer {
                     SyncMode::Always if round.must_last() => PersistMode::SyncData,
                     SyncMode::Always | SyncMode::Every(_) => PersistMode::Buffer,
                 };
-                let (batch, heads, answers) = round.into_batch(&tables);
+                let PlannedRound {
+                    batch,
+                    heads,
+                    answers,
+                } = round.into_batch(&tables);
                 let is_written = !batch.is_empty();
                 let result = batch.durability(Some(mode)).commit();
                 let result = result.map_err(|error| self.break_off(&error));
@@ -186,12 +213,17 @@ impl Writer {
                 (answers, result)
             }
         };
-        for (reply, answer) in answers {
-            let answer = match &result {
-                Ok(()) => answer,
-                Err(error) => Err(copy_of(error)),
-            };
-            reply.send(answer);
+        let Answers { writes, appends } = answers;
+        let with_result = |answer| match &result {
+            Ok(()) => answer,
+            Err(error) => Err(copy_of(error)),
+        };
+        for (reply, answer) in writes {
+            reply.send(with_result(answer));
+        }
+        if !appends.is_empty() {
+            let answers = appends.into_iter().map(with_result);
+            self.parts.handover.complete(answers);
         }
     }
 
@@ -312,6 +344,7 @@ mod tests {
             folder: folder.path().to_owned(),
             opened: Arc::new(Opened::new(folder::open(folder.path()).unwrap())),
             heads: Arc::new(heads::empty()),
+            handover: Arc::default(),
             pulse: Arc::default(),
             context: NodeContext::default(),
         };

@@ -35,7 +35,7 @@ fn appender(store: &Arc<ScyllaStore>) -> Appender {
         drain,
         metrics,
         placed: Box::new(|_, _, _| {}),
-        stored: Box::new(|_, _| {}),
+        stored: Box::new(|_, _, _| {}),
     })
 }
 

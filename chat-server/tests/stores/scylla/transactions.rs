@@ -47,7 +47,7 @@ async fn send_over_a_border_has_one_receipt_for_all_of_it() {
         drain,
         metrics,
         placed: Box::new(|_, _, _| {}),
-        stored: Box::new(|_, _| {}),
+        stored: Box::new(|_, _, _| {}),
     });
     let drafts: Vec<Draft> = (0..12).map(|nth| draft(format!("part {nth}"))).collect();
     let assigned = appender.send(topic, drafts.clone()).await.unwrap();

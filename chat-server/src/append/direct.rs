@@ -1,0 +1,140 @@
+//! The usual case without a task: the log's tail is cached and settled, so a batch is numbered at once and
+//! handed to the store, whose outcome continues with the next batch.
+//!
+//! Everything else goes to the topic's task (`batch`): a tail that must be read, conflicts, failures,
+//! repetitions, and a store that answers slowly, as only the task has timers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::AppenderParts;
+use super::batch::{FailedAppend, Resumed, on_applied};
+use super::log_tail::LogTail;
+use super::pending_send::{PendingSend, SeqAssignment, expire};
+use super::queue::{QueueState, TopicQueue};
+use crate::log::Entry;
+use crate::store::{Append, CompletedAppend, StoreError, TopicAppend};
+use crate::wakers::Wakers;
+
+/// A store that took longer is slow: the next batch goes to the topic's task, which refuses sends at
+/// their deadlines.
+const SLOW: Duration = Duration::from_millis(500);
+
+/// A batch that the store has.
+pub(super) struct InFlight {
+    tail: LogTail,
+    sends: Vec<PendingSend>,
+    since: Instant,
+}
+
+/// What is to be done for a topic.
+pub(super) enum Next {
+    /// This append goes to the store.
+    Append(TopicAppend),
+    /// The topic's task has to run.
+    Task(Resumed),
+    /// Nothing; the topic is no longer working.
+    Nothing,
+}
+
+/// Begins the next batch of a topic that is working and has no append in flight.
+pub(super) fn begin(parts: &AppenderParts, queue: &TopicQueue) -> Next {
+    loop {
+        let (tail, jobs) = {
+            let mut state = queue.lock();
+            if state.jobs.is_empty() {
+                state.working = false;
+                return Next::Nothing;
+            }
+            if !is_ready(&state) {
+                return Next::Task(Resumed::default());
+            }
+            let Some(tail) = state.tail.take() else {
+                return Next::Task(Resumed::default());
+            };
+            (tail, state.take_batch())
+        };
+        let mut sends: Vec<PendingSend> = jobs.into_iter().map(PendingSend::new).collect();
+        expire(parts, queue, &mut sends);
+        tail.recognise(&mut sends);
+        let SeqAssignment {
+            entries, repeated, ..
+        } = SeqAssignment::of(&tail, &mut sends);
+        if sends.is_empty() {
+            queue.lock().tail = Some(tail);
+            continue;
+        }
+        let end = parts.store.append_end(tail.head);
+        let fits = entries.last().is_some_and(|newest| newest.seq <= end);
+        if !fits || !repeated.is_empty() {
+            return Next::Task(Resumed::sends(tail, sends));
+        }
+        return Next::Append(hand_over(parts, queue, tail, sends, entries));
+    }
+}
+
+/// Whether the next batch needs no read of the log.
+fn is_ready(state: &QueueState) -> bool {
+    let is_named = || state.jobs.iter().any(|job| job.is_named());
+    state.tail.as_ref().is_some_and(|tail| {
+        !tail.unsettled && tail.newest_at.is_some() && (tail.window.is_some() || !is_named())
+    })
+}
+
+fn hand_over(
+    parts: &AppenderParts,
+    queue: &TopicQueue,
+    tail: LogTail,
+    sends: Vec<PendingSend>,
+    entries: Vec<Arc<Entry>>,
+) -> TopicAppend {
+    let (topic, head) = (queue.topic, tail.head);
+    if let Some(newest) = entries.last() {
+        // Before it is stored: a head check must not find a log longer than its noted head.
+        parts.bus.note_head(topic, newest.seq);
+    }
+    let since = parts.clock.now();
+    queue.lock().in_flight = Some(InFlight { tail, sends, since });
+    TopicAppend {
+        topic,
+        head,
+        entries,
+    }
+}
+
+/// Completes the batch that the store had; the topic goes on with what is returned.
+pub(super) fn complete(
+    parts: &AppenderParts,
+    queue: &TopicQueue,
+    completed: CompletedAppend,
+    wakers: &mut Wakers,
+) -> Option<Resumed> {
+    let InFlight {
+        mut tail,
+        mut sends,
+        since,
+    } = queue.lock().in_flight.take()?;
+    let CompletedAppend { append, outcome } = completed;
+    match outcome {
+        Ok(Append::Applied) => {
+            tail.advance(&append.entries);
+            on_applied(parts, queue.topic, &mut sends, append.entries, wakers);
+            let took = parts.clock.now().saturating_duration_since(since);
+            if took > SLOW {
+                return Some(Resumed::sends(tail, sends));
+            }
+            queue.lock().tail = Some(tail);
+            None
+        }
+        Ok(Append::Conflict(head)) => {
+            let failed = FailedAppend::Conflict(head);
+            Some(Resumed::failed(tail, sends, failed))
+        }
+        Err(error) => {
+            // Until the task has found out.
+            tail.unsettled = matches!(error, StoreError::Unknown(_));
+            let failed = FailedAppend::Error(error);
+            Some(Resumed::failed(tail, sends, failed))
+        }
+    }
+}
