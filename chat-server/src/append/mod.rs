@@ -49,7 +49,7 @@ use direct::Next;
 use queue::{Job, Put, TopicQueue};
 
 pub use order::{HOLD_MAX, Origin, Turn};
-pub use room_heads::{RoomHeads, RoomHeadsParts, head_of};
+pub use room_heads::{RoomHeads, RoomHeadsParts};
 
 /// Time from submission of a send to giving it up.
 pub const SEND_DEADLINE: Duration = Duration::from_secs(5);

@@ -1,4 +1,5 @@
 //! Records of the newest message of each room, for room lists: a cache of the rooms' logs in the store.
+//! A store whose lists read the logs themselves needs none, and nothing is done then.
 //!
 //! The record cannot be written together with the log, so it is behind when a node ends between the
 //! two, or when only one of the two writes succeeds. Therefore every component that finds a longer log
@@ -25,7 +26,7 @@ use shared::ids::{RoomId, Seq};
 use tokio::time::{sleep, timeout};
 
 use super::log_tail::ATTEMPT;
-use crate::log::{Entry, Kind, Topic};
+use crate::log::{Entry, Topic};
 use crate::metrics::Metrics;
 use crate::store::{MessageStore, ReadConsistency, RoomHead, RoomStore, StoreError};
 
@@ -107,15 +108,16 @@ impl RoomHeads {
 
     /// Notes that the log of a room goes at least to this entry. Nothing for other topics.
     pub fn note(&self, topic: Topic, entry: &Entry) {
-        if let Topic::Room(room) = topic {
-            self.put(room, Newest::Head(head_of(room, entry)));
+        if let (Topic::Room(room), false) = (topic, self.inner.is_needless()) {
+            self.put(room, Newest::Head(RoomHead::of(room, entry)));
         }
     }
 
     /// Notes that the log of a room goes at least to this position; its record may not. Nothing for
     /// other topics.
     pub fn check(&self, topic: Topic, head: Seq) {
-        if let (Topic::Room(room), true) = (topic, head > Seq::ZERO) {
+        let is_worth_it = head > Seq::ZERO && !self.inner.is_needless();
+        if let (Topic::Room(room), true) = (topic, is_worth_it) {
             self.put(room, Newest::At(head));
         }
     }
@@ -160,6 +162,10 @@ impl RoomHeads {
 }
 
 impl Inner {
+    fn is_needless(&self) -> bool {
+        self.parts.rooms.heads_follow_logs()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -235,7 +241,7 @@ impl Inner {
                 let Some(entry) = self.entry(room, seq).await? else {
                     return Ok(()); // not readable: the next entry updates the record
                 };
-                head_of(room, &entry)
+                RoomHead::of(room, &entry)
             }
         };
         self.parts.rooms.note_head(head).await
@@ -255,22 +261,6 @@ impl Inner {
     fn count_error(&self) {
         let errors = &self.parts.metrics.store_errors;
         errors.with_label_values(&["note_head"]).inc();
-    }
-}
-
-/// An entry as lists show it; without a text if it was deleted or has none.
-#[must_use]
-pub fn head_of(room: RoomId, entry: &Entry) -> RoomHead {
-    let text = if entry.draft.kind == Kind::Chat && !entry.deleted {
-        String::from_utf8_lossy(&entry.draft.body).into_owned()
-    } else {
-        String::new()
-    };
-    RoomHead {
-        room,
-        seq: entry.seq,
-        text,
-        at: entry.draft.sent_at,
     }
 }
 

@@ -50,7 +50,7 @@ fn node_on(bus: Arc<dyn Bus>, heard: Receiver<BusEvent>, store: &Arc<EmbeddedSto
     let clock = Arc::new(ManualClock::new(SystemClock.unix_millis()));
     let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
     let heads = RoomHeads::new(RoomHeadsParts {
-        rooms: Arc::clone(store) as Arc<dyn RoomStore>,
+        rooms: Arc::clone(&faulty) as Arc<dyn RoomStore>,
         messages: Arc::clone(&messages),
         drain: drain.clone(),
         metrics: Arc::clone(&metrics),

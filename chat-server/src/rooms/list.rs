@@ -19,7 +19,6 @@ use shared::ids::{MemberId, RoomId, Seq};
 use super::cache::RoomCache;
 use super::log::RoomLog;
 use super::{PageError, RoomError};
-use crate::append::head_of;
 use crate::log::Entry;
 use crate::store::{Membership, Role, Room, RoomHead, RoomStore};
 
@@ -309,7 +308,7 @@ impl RoomLists {
             false => None,
         };
         // The hint still has the text of what was taken back.
-        let text = |entry: Arc<Entry>| head_of(row.room(), &entry).text;
+        let text = |entry: Arc<Entry>| RoomHead::of(row.room(), &entry).text;
         let last_text = tail.newest.map_or_else(|| head.text.clone(), text);
         let room = ListedRoom {
             room,

@@ -6,7 +6,6 @@ use shared::ids::{MemberId, RoomId, Seq};
 
 use super::RoomError;
 use super::log::{RoomLog, Span};
-use crate::append::head_of;
 use crate::log::{Entry, Topic};
 use crate::store::{ReadConsistency, RoomHead};
 
@@ -57,7 +56,7 @@ impl RoomLog {
         }
         self.metrics.room_heads_behind.inc();
         self.heads.note(Topic::Room(room), &newest);
-        Ok(Some(head_of(room, &newest)))
+        Ok(Some(RoomHead::of(room, &newest)))
     }
 
     /// The newest entry of a log that has jumped since `noted`.

@@ -199,8 +199,9 @@ pub trait MessageStore: Send + Sync + fmt::Debug {
 ///   of former members are hidden, those of members are there, read marks stay.
 /// * `mark_read` moves a mark forward only: the greatest position wins whatever the order of calls.
 /// * `memberships` returns the rooms that are not hidden, in no order.
-/// * `note_head` stores a room's newest message, for lists. It is a hint: it may be lost, and of
-///   two the greater position wins. `heads` returns those of the rooms that have a message.
+/// * `heads` returns the newest message of those of the rooms that have one, for lists. If
+///   `heads_follow_logs`, it reads it from the logs. Otherwise it returns what `note_head` has stored, which
+///   is a hint: it may be lost, and of two the greater position wins.
 #[async_trait]
 pub trait RoomStore: Send + Sync + fmt::Debug {
     /// The room, if there is one.
@@ -217,6 +218,11 @@ pub trait RoomStore: Send + Sync + fmt::Debug {
 
     /// Moves a member's read mark forward to `seq`.
     async fn mark_read(&self, member: MemberId, room: RoomId, seq: Seq) -> Result<(), StoreError>;
+
+    /// Whether `heads` reads the logs; `note_head` does nothing then.
+    fn heads_follow_logs(&self) -> bool {
+        false
+    }
 
     /// The newest message of each of these rooms.
     async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<RoomHead>, StoreError>;

@@ -9,9 +9,9 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 use shared::clock::UnixMillis;
-use shared::ids::{MemberId, RoomId, Seq};
+use shared::ids::{MemberId, Seq};
 
-use super::{AccountStatus, Role, Room, RoomHead, StoreError};
+use super::{AccountStatus, Role, Room, StoreError};
 use crate::log::{Draft, Entry, Kind, Uid};
 
 /// The version this program writes, and the only one so far that it reads.
@@ -36,15 +36,6 @@ struct StoredEntry<'a, H> {
     body: &'a [u8],
     sent_at: i64,
     deleted: bool,
-}
-
-/// Version 1 of a room's newest message, in postcard.
-#[derive(Serialize, Deserialize)]
-struct StoredRoomHead<'a> {
-    seq: u32,
-    at: i64,
-    #[serde(borrow)]
-    text: &'a str,
 }
 
 /// The same bytes as serde's sequence of numbers, but copied at once.
@@ -159,26 +150,6 @@ pub(super) fn decode_mark(bytes: &[u8]) -> Result<Seq, StoreError> {
     let number = <[u8; 4]>::try_from(body_of(WHAT, bytes)?)
         .map_err(|error| corrupt(WHAT, &error.to_string()))?;
     position(WHAT, u32::from_be_bytes(number))
-}
-
-pub(super) fn encode_room_head(head: &RoomHead) -> Vec<u8> {
-    let stored = StoredRoomHead {
-        seq: head.seq.get(),
-        at: head.at.get(),
-        text: &head.text,
-    };
-    encode(&stored, 16 + head.text.len())
-}
-
-pub(super) fn decode_room_head(room: RoomId, bytes: &[u8]) -> Result<RoomHead, StoreError> {
-    const WHAT: &str = "room head";
-    let stored: StoredRoomHead<'_> = decode(WHAT, bytes)?;
-    Ok(RoomHead {
-        room,
-        seq: position(WHAT, stored.seq)?,
-        text: stored.text.to_owned(),
-        at: moment(WHAT, stored.at)?,
-    })
 }
 
 /// A member's account status and since when.
@@ -298,10 +269,6 @@ mod tests {
         MemberId::try_from(number).unwrap()
     }
 
-    fn room_id() -> RoomId {
-        RoomId::try_from(42_u64).unwrap()
-    }
-
     fn full_entry() -> Entry {
         Entry {
             seq: seq(7),
@@ -338,7 +305,7 @@ mod tests {
 
     fn full_room() -> Room {
         Room {
-            room_id: room_id(),
+            room_id: 42_u64.try_into().unwrap(),
             members: vec![RoomMember {
                 member_id: member_id(1),
                 role: Role::Seller,
@@ -460,18 +427,6 @@ mod tests {
             decode_member_record(&written[..16]),
             Err(StoreError::Corrupt(_))
         ));
-        let head = RoomHead {
-            room: room_id(),
-            seq: seq(300),
-            text: "hi".to_owned(),
-            at: UnixMillis::try_from(1_000_i64).unwrap(),
-        };
-        check(
-            &head,
-            &encode_room_head(&head),
-            "01ac02d00f026869",
-            |bytes| decode_room_head(room_id(), bytes),
-        );
     }
 
     #[test]
@@ -502,7 +457,6 @@ mod tests {
                 // Only the absence of a panic is tested here.
                 drop(decode_entry(seq(1), &bytes));
                 drop(decode_room(&bytes));
-                drop(decode_room_head(room_id(), &bytes));
                 drop(decode_membership(&bytes));
                 drop(decode_mark(&bytes));
                 drop(decode_account_status(&bytes));

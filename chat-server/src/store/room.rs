@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use shared::clock::UnixMillis;
 use shared::ids::{ItemId, MemberId, ProductId, RoomId, Seq};
 
+use crate::log::{Entry, Kind};
+
 /// Members of a room at most. A room is one record that every node caches whole.
 pub const MEMBERS_MAX: usize = 1_000;
 
@@ -122,4 +124,22 @@ pub struct RoomHead {
     pub text: String,
     /// When it was sent.
     pub at: UnixMillis,
+}
+
+impl RoomHead {
+    /// An entry as lists show it; without a text if it was deleted or has none.
+    #[must_use]
+    pub fn of(room: RoomId, entry: &Entry) -> Self {
+        let text = if entry.draft.kind == Kind::Chat && !entry.deleted {
+            String::from_utf8_lossy(&entry.draft.body).into_owned()
+        } else {
+            String::new()
+        };
+        Self {
+            room,
+            seq: entry.seq,
+            text,
+            at: entry.draft.sent_at,
+        }
+    }
 }

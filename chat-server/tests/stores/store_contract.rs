@@ -12,8 +12,8 @@ mod embedded {
     use chat_server::log::Topic;
     use chat_server::store::embedded::{EmbeddedStore, NodeContext};
     use chat_server::store::{
-        AccountStatus, Append, MemberStore, MessageStore, ReadConsistency, RoomStore, StoreError,
-        SyncMode,
+        AccountStatus, Append, MemberStore, MessageStore, ReadConsistency, RoomHead, RoomStore,
+        StoreError, SyncMode,
     };
     use proptest::prelude::*;
     use proptest::test_runner::TestRunner;
@@ -22,9 +22,9 @@ mod embedded {
     use tokio::runtime::Runtime;
 
     use super::Arc;
-    use crate::contract::make::{batch, member, millis, room, seq};
+    use crate::contract::make::{batch, entry, member, millis, room, seq};
     use crate::contract::model::{Model, Step, steps};
-    use crate::contract::rooms::{room_head, room_of};
+    use crate::contract::rooms::room_of;
     use crate::contract::store::{Subject, assert_corrupt, seqs};
 
     fn open_with(sync: SyncMode) -> Subject {
@@ -112,10 +112,6 @@ mod embedded {
         store.put_room(&put).await.unwrap();
         store.mark_read(member(1), room(3), seq(5)).await.unwrap();
         store
-            .note_head(room_head(room(3), seq(64), "last"))
-            .await
-            .unwrap();
-        store
             .set_account_status(member(1), AccountStatus::Blocked, millis(5))
             .await
             .unwrap();
@@ -135,7 +131,7 @@ mod embedded {
         assert_eq!(store.last_read(member(1), room(3)).await.unwrap(), seq(5));
         assert_eq!(
             store.heads(&[room(3)]).await.unwrap(),
-            [room_head(room(3), seq(64), "last")]
+            [RoomHead::of(room(3), &entry(seq(64), 64))]
         );
         assert_eq!(
             store.status(member(1)).await.unwrap(),
@@ -272,15 +268,12 @@ mod embedded {
         drop(open(folder.path()));
         let (room_1, member_1_room_1) = ([0, 0, 0, 1], [0, 0, 0, 1, 0, 0, 0, 1]);
         overwrite(&folder, "rooms", &room_1, Some(b"\x01{"));
-        overwrite(&folder, "room_heads", &room_1, Some(b"\x01"));
         overwrite(&folder, "marks", &member_1_room_1, Some(b"\x01\x00"));
         overwrite(&folder, "memberships", &member_1_room_1, Some(b"\x01\x09"));
         overwrite(&folder, "members", &room_1, Some(b"\x01\x02"));
         let store = open(folder.path());
         assert_corrupt(store.room(room(1)).await);
         assert_corrupt(store.put_room(&room_of(room(1), &[])).await);
-        assert_corrupt(store.heads(&[room(1)]).await);
-        assert_corrupt(store.note_head(room_head(room(1), seq(1), "")).await);
         assert_corrupt(store.last_read(member(1), room(1)).await);
         assert_corrupt(store.mark_read(member(1), room(1), seq(1)).await);
         assert_corrupt(store.memberships(member(1)).await);

@@ -5,7 +5,8 @@
 //! `crate::store::faulty`) and the programs in `tests` share this file, so production builds have
 //! nothing of it; the library calls itself `chat_server` in its unit tests for that.
 //!
-//! It imitates no answer of a store but errors and the head of a replica that lags. `enter`, `jumps` and
+//! It imitates no answer of a store but errors, the head of a replica that lags, and the records of room
+//! lists, which the embedded store has no use for. `enter`, `jumps` and
 //! `nearest` are the traits' own, made of the requests below: its log never changed its epoch.
 
 #![allow(
@@ -120,6 +121,7 @@ pub struct FaultyStore {
 struct State {
     operations: HashMap<Operation, OperationState>,
     append_sizes: Vec<usize>,
+    noted: HashMap<RoomId, RoomHead>,
     /// Positions of each part of a log; 0: a log is one part.
     part_len: u32,
 }
@@ -245,14 +247,28 @@ impl FaultyStore {
         let mut state = self.state.subscribe();
         let noted = async {
             loop {
-                let heads = self.store().heads(&[room]).await.unwrap();
-                if heads.iter().any(|head| head.seq >= seq) {
+                if self.noted(room).is_some_and(|head| head.seq >= seq) {
                     return;
                 }
                 state.changed().await.unwrap();
             }
         };
         timeout(PATIENCE, noted).await.unwrap();
+    }
+
+    /// The record for lists.
+    pub fn noted(&self, room: RoomId) -> Option<RoomHead> {
+        self.state.borrow().noted.get(&room).cloned()
+    }
+
+    fn note(&self, head: RoomHead) {
+        self.state.send_modify(|state| {
+            let noted = state.noted.entry(head.room);
+            let noted = noted.or_insert_with(|| head.clone());
+            if head.seq > noted.seq {
+                *noted = head;
+            }
+        });
     }
 
     fn of(&self, operation: Operation, count: impl FnOnce(&OperationState) -> usize) -> usize {
@@ -473,14 +489,16 @@ impl RoomStore for FaultyStore {
     }
 
     async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<RoomHead>, StoreError> {
-        let store = self.store();
-        self.request(Operation::Heads, store.heads(rooms)).await
+        let noted = async { Ok(rooms.iter().filter_map(|room| self.noted(*room)).collect()) };
+        self.request(Operation::Heads, noted).await
     }
 
     async fn note_head(&self, head: RoomHead) -> Result<(), StoreError> {
-        let store = self.store();
-        self.request(Operation::NoteHead, store.note_head(head))
-            .await
+        let note = async {
+            self.note(head);
+            Ok(())
+        };
+        self.request(Operation::NoteHead, note).await
     }
 }
 

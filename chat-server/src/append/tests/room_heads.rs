@@ -9,7 +9,7 @@ async fn noted(fixture: &Fixture, at: u32) -> String {
     let room = RoomId::try_from(1_u64).unwrap();
     let looking = async {
         loop {
-            let found = fixture.store.heads(&[room]).await.unwrap().pop();
+            let found = fixture.faulty.noted(room);
             match found.filter(|head| head.seq == seq(at)) {
                 Some(head) => return head.text,
                 None => sleep(Duration::from_millis(5)).await,

@@ -372,13 +372,7 @@ async fn a_hub_that_begins_brings_the_record_for_lists_up_to_date() {
     };
     let noted = async |text: &str| {
         let looking = async {
-            while store
-                .heads(&[room()])
-                .await
-                .unwrap()
-                .pop()
-                .is_none_or(|head| head.text != text)
-            {
+            while a.faulty.noted(room()).is_none_or(|head| head.text != text) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::NodeContext;
 use super::outage::Pulse;
 use crate::log::Topic;
-use crate::store::{AccountStatus, Append, NewRecord, Room, RoomHead, StoreError};
+use crate::store::{AccountStatus, Append, NewRecord, Room, StoreError};
 
 /// Writes waiting and in hand: 32 MiB, thirty-two of the largest appends. One round of a disk that
 /// writes 100 MB/s takes a third of a second then.
@@ -45,7 +45,6 @@ pub(super) enum Write {
         room: RoomId,
         seq: Seq,
     },
-    NoteHead(RoomHead),
     /// The log moves into the store's epoch.
     Enter(Topic),
     SetAccountStatus {

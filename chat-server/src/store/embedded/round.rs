@@ -20,7 +20,7 @@ use super::records::{StoredRecord, record_key};
 use super::tables::{Tables, at, log_key, member_key, room_key, store_error};
 use crate::log::Topic;
 use crate::store::epoch::{before, jump_target};
-use crate::store::{AccountStatus, Append, NewRecord, Room, RoomHead, StoreError, record};
+use crate::store::{AccountStatus, Append, NewRecord, Room, StoreError, record};
 
 /// A planned round.
 #[derive(Default)]
@@ -30,7 +30,6 @@ pub(super) struct Round {
     rooms: HashSet<RoomId>,
     room_changes: Vec<Change>,
     marks: HashMap<(MemberId, RoomId), Seq>,
-    room_heads: HashMap<RoomId, RoomHead>,
     account_statuses: HashMap<MemberId, (AccountStatus, UnixMillis)>,
     records: HashMap<Slice, StoredRecord>,
     /// Keys of records that expired long ago.
@@ -89,7 +88,6 @@ impl Round {
             Write::Delete { .. }
             | Write::Head(_)
             | Write::MarkRead { .. }
-            | Write::NoteHead(_)
             | Write::Enter(_)
             | Write::SetAccountStatus { .. }
             | Write::PutRecord { .. } => false,
@@ -108,7 +106,6 @@ impl Round {
             Write::Delete { topic, seq } => self.delete(topic, seq, tables),
             Write::PutRoom(room) => self.put_room(&room, tables),
             Write::MarkRead { member, room, seq } => self.mark_read(member, room, seq, tables),
-            Write::NoteHead(head) => self.note_head(head, tables),
             Write::Enter(topic) => self.enter(topic, tables, heads),
             Write::SetAccountStatus { member, status, at } => {
                 self.set_account_status(member, status, at, tables)
@@ -228,17 +225,6 @@ impl Round {
         Ok(Append::Applied)
     }
 
-    fn note_head(&mut self, head: RoomHead, tables: &Tables) -> Answer {
-        let before = match self.room_heads.get(&head.room) {
-            Some(planned) => Some(planned.seq),
-            None => tables.room_head(head.room)?.map(|stored| stored.seq),
-        };
-        if before.is_none_or(|before| head.seq > before) {
-            self.room_heads.insert(head.room, head);
-        }
-        Ok(Append::Applied)
-    }
-
     fn set_account_status(
         &mut self,
         member: MemberId,
@@ -300,7 +286,7 @@ impl Round {
 
     /// The batch, the heads that it moves, and what to answer when it is committed.
     pub(super) fn into_batch(self, tables: &Tables) -> PlannedRound {
-        let heads = self.room_heads.len() + self.account_statuses.len() + self.jumps.len();
+        let heads = self.account_statuses.len() + self.jumps.len();
         let records = self.records.len() + self.expired_records.len();
         let others = self.room_changes.len() + self.marks.len() + heads + records;
         let rows = self.log.len() + others;
@@ -319,13 +305,6 @@ impl Round {
                 &tables.marks,
                 member_key(member, room),
                 record::encode_mark(seq),
-            );
-        }
-        for (room, head) in self.room_heads {
-            batch.insert(
-                &tables.room_heads,
-                room_key(room),
-                record::encode_room_head(&head),
             );
         }
         for (member, (status, at)) in self.account_statuses {

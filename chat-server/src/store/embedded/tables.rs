@@ -41,6 +41,9 @@ const SMALL_BUFFER_BYTES: u64 = 4 << 20;
 /// those the writer.
 const WORKER_THREADS: usize = 2;
 
+/// Entries of one room that a list tries to read for its newest message.
+const UNREADABLE_MAX: usize = 16;
+
 /// The open database.
 pub(super) struct Tables {
     pub(super) db: Database,
@@ -48,7 +51,8 @@ pub(super) struct Tables {
     pub(super) rooms: Keyspace,
     pub(super) memberships: Keyspace,
     pub(super) marks: Keyspace,
-    pub(super) room_heads: Keyspace,
+    /// Of earlier versions; only opened, so that its rows do not stay in the journal.
+    _room_heads: Keyspace,
     pub(super) members: Keyspace,
     pub(super) records: Keyspace,
     pub(super) epochs: Keyspace,
@@ -79,7 +83,7 @@ impl Tables {
                 rooms: table("rooms", SMALL_BUFFER_BYTES)?,
                 memberships: table("memberships", SMALL_BUFFER_BYTES)?,
                 marks: table("marks", SMALL_BUFFER_BYTES)?,
-                room_heads: table("room_heads", SMALL_BUFFER_BYTES)?,
+                _room_heads: table("room_heads", SMALL_BUFFER_BYTES)?,
                 members: table("members", SMALL_BUFFER_BYTES)?,
                 records: table("records", SMALL_BUFFER_BYTES)?,
                 epochs: table("epochs", SMALL_BUFFER_BYTES)?,
@@ -238,16 +242,27 @@ impl Tables {
         )
     }
 
-    pub(super) fn room_heads(&self, rooms: &[RoomId]) -> Result<Vec<RoomHead>, StoreError> {
-        let heads = rooms.iter().map(|room| self.room_head(*room));
-        heads.filter_map(Result::transpose).collect()
-    }
-
-    pub(super) fn room_head(&self, room: RoomId) -> Result<Option<RoomHead>, StoreError> {
-        let stored = self.room_heads.get(room_key(room)).map_err(store_error)?;
-        stored
-            .map(|bytes| record::decode_room_head(room, &bytes))
-            .transpose()
+    /// The newest readable entry of each of these rooms, from their logs. What cannot be read is noted as
+    /// a hole.
+    pub(super) fn room_heads(
+        &self,
+        rooms: &[RoomId],
+        holes: &Holes,
+    ) -> Result<Vec<RoomHead>, StoreError> {
+        let snapshot = self.db.snapshot();
+        let mut heads = Vec::with_capacity(rooms.len());
+        for room in rooms {
+            let topic = Topic::Room(*room);
+            let all = log_key(topic, Seq::ZERO)..=log_key(topic, Seq::MAX);
+            for row in snapshot.range(&self.log, all).rev().take(UNREADABLE_MAX) {
+                let (key, value) = row.into_inner().map_err(store_error)?;
+                if let Some(entry) = decoded(topic, seq_of_key(&key)?, &value, holes) {
+                    heads.push(RoomHead::of(*room, &entry));
+                    break;
+                }
+            }
+        }
+        Ok(heads)
     }
 
     /// A member's status and since when, if one was ever set.

@@ -131,6 +131,9 @@ impl Model {
             Step::NoteHead { room, at } => {
                 let head = room_head(self.rooms[room], seq(at.into()), &at.to_string());
                 store.note_head(head.clone()).await.unwrap();
+                if store.heads_follow_logs() {
+                    return; // these rooms have no log
+                }
                 let known = self.heads.entry(head.room).or_insert_with(|| head.clone());
                 if head.seq > known.seq {
                     *known = head;
