@@ -50,6 +50,9 @@ impl Subscriptions {
         let free = self.slots.iter().position(Option::is_none);
         let at = free.unwrap_or(self.slots.len());
         if free.is_none() {
+            if self.slots.is_empty() {
+                self.slots.reserve_exact(1); // most connections have one; room for four is 500 bytes
+            }
             self.slots.push(None);
         }
         Slot::try_from(at).unwrap_or(Slot::MAX)

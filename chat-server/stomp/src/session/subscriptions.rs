@@ -99,6 +99,9 @@ impl Subscriptions {
         let key = SubscriptionKey(self.added);
         let name = OwnedName::from(name);
         let unacknowledged = VecDeque::new();
+        if self.by_name.is_empty() {
+            self.by_name.reserve_exact(1); // most sessions have one, and are idle
+        }
         self.by_name.insert(
             place,
             Subscription {
