@@ -15,7 +15,7 @@
 //! | 4 | wake_queue | events queued for a connection |
 //! | 3 | append, members, config | sends to log entries; blocked members; settings |
 //! | 2 | bus, presence, store | traits and their adapters |
-//! | 1 | aged_cache, auth, destination, dev_token, health, log, metrics, tls, wakers, websocket_frame, wire | tokens, counters, words of the log, bytes on the wire |
+//! | 1 | aged_cache, auth, destination, dev_token, health, log, metrics, tls, wakers, websocket_frame, websocket_reader, wire | tokens, counters, words of the log, bytes on the wire |
 
 // For the file that unit tests share with the programs in `tests` (`store/mod.rs`).
 #[cfg(test)]
@@ -48,4 +48,5 @@ pub mod transport;
 pub mod wake_queue;
 pub mod wakers;
 pub mod websocket_frame;
+pub mod websocket_reader;
 pub mod wire;

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -105,10 +105,10 @@ impl Actor {
 
     /// Serves the connection; returns the close code for the statistics.
     pub(super) async fn run(&mut self) -> &'static str {
-        let mut timer = Box::pin(sleep_until(self.services.clock.now().into()));
+        let mut timer = pin!(sleep_until(self.services.clock.now().into()));
         loop {
             if let Some((code, reason)) = self.advance() {
-                self.socket.start_close(code, &reason).await;
+                self.socket.start_close(code, &reason);
                 let now = self.services.clock.now();
                 self.closing.note_close_frame(code, now);
             }
@@ -346,7 +346,7 @@ impl Actor {
         }
     }
 
-    fn set_timer(&self, timer: &mut Pin<Box<Sleep>>) {
+    fn set_timer(&self, timer: &mut Pin<&mut Sleep>) {
         let due = [
             self.session.poll_timeout(),
             self.stalled_due(),

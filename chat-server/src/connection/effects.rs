@@ -34,8 +34,7 @@ impl Actor {
                 }
                 self.session.handle_input(bytes, now);
             }
-            // Any byte is a sign of life, so also a pong.
-            SocketEvent::Progress | SocketEvent::Alive => {
+            SocketEvent::Alive => {
                 self.liveness.note_received(now);
                 self.session.handle_received(now);
             }

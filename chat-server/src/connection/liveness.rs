@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::meter::IdleBudget;
+use super::idle_budget::IdleBudget;
 
 /// Time limits of a connection.
 #[derive(Clone, Copy, Debug)]

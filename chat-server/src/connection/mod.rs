@@ -18,7 +18,8 @@
 //! | `control` | commands of administrators and of other nodes |
 //! | `services` | what connections share |
 //! | `registry`, `drain_schedule` | the list of all connections; when they move |
-//! | `socket`, `meter`, `limiter` | WebSocket; idle frames; rate of sends |
+//! | `socket`, `readiness` | WebSocket; whether its TCP connection is worth polling |
+//! | `idle_budget`, `limiter` | idle input; rate of sends |
 //! | `permission` | who may write into a room |
 //! | `message`, `error` | SEND to draft; error codes |
 
@@ -29,15 +30,16 @@ mod delivery;
 mod drain_schedule;
 mod effects;
 mod error;
+mod idle_budget;
 mod in_flight;
 mod limiter;
 mod liveness;
 mod login;
 mod message;
-mod meter;
 mod migration;
 mod page;
 mod permission;
+mod readiness;
 mod registry;
 mod send;
 mod services;
@@ -73,7 +75,14 @@ struct Registration {
 impl Services {
     /// Serves an upgraded socket to its end. `early` was received after the upgrade request, which
     /// carried `credentials`.
-    pub async fn serve(permit: Permit, tcp: TcpStream, early: Vec<u8>, credentials: Credentials) {
+    ///
+    /// Not an async function: its arguments would stay in the task's memory beside what they became.
+    pub fn serve(
+        permit: Permit,
+        tcp: TcpStream,
+        early: Box<[u8]>,
+        credentials: Credentials,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let services = Arc::clone(&permit.services);
         services.metrics.connections_opened.inc();
         let registration = Registration::new(permit);
@@ -91,14 +100,14 @@ impl Services {
             .after_login
             .frame_bytes_max
             .saturating_mul(2);
-        let socket = Socket::new(tcp, early, message_bytes_max).await;
-        let mut actor = Actor::new(Arc::clone(&services), entry, socket, credentials);
-        let code = actor.run().await;
-        services
-            .metrics
-            .connections_closed
-            .with_label_values(&[code])
-            .inc();
+        let socket = Socket::new(tcp, early, message_bytes_max);
+        let mut actor = Actor::new(services, entry, socket, credentials);
+        async move {
+            let code = actor.run().await;
+            let closed = &actor.services.metrics.connections_closed;
+            closed.with_label_values(&[code]).inc();
+            drop(registration);
+        }
     }
 
     /// Closes all connections, each after its sends in flight.
@@ -129,5 +138,21 @@ impl Drop for Registration {
         services
             .connections
             .remove(&self.entry, &*services.presence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of what a function returns.
+    fn returned<A, B, C, D, R>(_: impl FnOnce(A, B, C, D) -> R) -> usize {
+        size_of::<R>()
+    }
+
+    #[test]
+    fn a_task_holds_its_connection_once() {
+        let (task, actor) = (returned(Services::serve), size_of::<Actor>());
+        assert!(task < actor + 512, "{task} bytes for {actor}");
     }
 }

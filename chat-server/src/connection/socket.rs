@@ -1,44 +1,40 @@
-//! One WebSocket: reading by tungstenite, writing by one buffer of our own.
+//! One WebSocket: frames read through a buffer that connections share, written from one of its own.
 //!
-//! tungstenite would copy every message into a buffer that never shrinks, and its control frames
-//! and our messages must not cut into each other. So it writes into [`Wire`], which accepts
-//! everything into one list of bytes; ready-made frames are added to the same list; and one call
-//! writes what has gathered. Control frames and messages meet at frame boundaries only.
+//! A connection that waits holds no bytes: what is read lies in its thread's buffer until it is
+//! carried out, and only what is not whole is kept. Control frames and messages are added to one list
+//! of bytes, so that they meet at frame boundaries, and one call writes what has gathered.
 
-use std::io;
+use std::cell::RefCell;
+use std::mem::take;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
-use futures_util::{SinkExt, Stream};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use stomp::CloseCode;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::meter::Meter;
-use crate::websocket_frame::{HEADER_BYTES_MAX, Payload, put_header};
+use super::readiness::Readiness;
+use crate::websocket_frame::{Control, HEADER_BYTES_MAX, Payload, put_control, put_header};
+use crate::websocket_reader::{FrameEvent, FrameReader};
 
-/// Bytes of one read at most, and so of an idle connection's buffer: a chat message is smaller.
-const READ_BYTES: usize = 4 << 10;
+/// Bytes of one read at most. A chat message is smaller; a large one takes several reads.
+const READ_BYTES: usize = 16 << 10;
+
+thread_local! {
+    /// What is read from any socket. Nothing stays in it: a thread polls one connection at a time.
+    static RECEIVED: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
 
 /// A close frame's reason (RFC 6455 §5.5: 125 bytes less the code).
 const REASON_BYTES_MAX: usize = 123;
 
-/// A close frame with code 1000.
-const NORMAL_CLOSE: [u8; 4] = [0x88, 2, 0x03, 0xe8];
-
 /// An event of the socket.
 #[derive(Debug)]
 pub(super) enum SocketEvent {
-    /// Bytes of STOMP.
+    /// Bytes of STOMP: the messages of one read.
     Data(Bytes),
-    /// Bytes of a message that is not whole yet.
-    Progress,
-    /// Only a sign of life: a ping, a pong.
+    /// Only a sign of life: a ping, a pong, bytes of a message that is not whole yet.
     Alive,
     /// A message over the limit; nothing more is read from this peer.
     TooLarge,
@@ -59,29 +55,34 @@ pub(super) enum Wrote {
     ControlFrames,
 }
 
-/// The TCP connection with the bytes that wait to be written to it.
+/// How the reading ends.
 #[derive(Debug)]
-struct Wire {
-    tcp: TcpStream,
-    out: BytesMut,
-    /// Bytes read so far.
-    received: u64,
-    meter: Meter,
-    /// The peer's close is answered already; what tungstenite would answer is dropped.
-    answered: bool,
+enum End {
+    /// The peer closed; the payload of the answer.
+    Close(Bytes),
+    TooLarge,
+    Malformed(CloseCode),
 }
 
 /// A server's WebSocket.
 #[derive(Debug)]
 pub(super) struct Socket {
-    ws: WebSocketStream<Wire>,
-    closing: bool,
+    tcp: TcpStream,
+    /// Whether the TCP connection is worth reading.
+    readiness: Readiness,
+    reader: FrameReader,
+    /// What came behind the upgrade request, until the first read.
+    early: Box<[u8]>,
+    /// What is returned once the messages before it are carried out.
+    end: Option<Box<End>>,
+    out: BytesMut,
     /// STOMP waits to be written.
     stomp_waits: bool,
+    closing: bool,
     /// The session is over in good order: a close that names no code is answered with 1000.
     is_finished: bool,
-    /// tungstenite has given up reading. What comes is thrown away until the peer closes: a socket
-    /// that is closed with bytes unread is reset, and the peer would lose our last frames.
+    /// Reading has ended. What comes is thrown away until the peer closes: a socket that is closed
+    /// with bytes unread is reset, and the peer would lose our last frames.
     discarding: bool,
     /// Nothing more is written.
     shut: bool,
@@ -89,26 +90,16 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Takes an upgraded connection over; `early` is what came behind the upgrade request.
-    pub(super) async fn new(tcp: TcpStream, early: Vec<u8>, message_bytes_max: usize) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BYTES)
-            .write_buffer_size(0)
-            .max_message_size(Some(message_bytes_max))
-            .max_frame_size(Some(message_bytes_max));
-        let mut wire = Wire {
-            tcp,
-            out: BytesMut::new(),
-            received: 0,
-            meter: Meter::default(),
-            answered: false,
-        };
-        wire.meter.feed(&early);
-        let ws =
-            WebSocketStream::from_partially_read(wire, early, Role::Server, Some(config)).await;
+    pub(super) fn new(tcp: TcpStream, early: Box<[u8]>, message_bytes_max: usize) -> Self {
         Self {
-            ws,
-            closing: false,
+            tcp,
+            readiness: Readiness::default(),
+            reader: FrameReader::new(message_bytes_max),
+            early,
+            end: None,
+            out: BytesMut::new(),
             stomp_waits: false,
+            closing: false,
             is_finished: false,
             discarding: false,
             shut: false,
@@ -119,7 +110,7 @@ impl Socket {
     pub(super) fn push(&mut self, frame: &[u8]) {
         if !self.closing {
             self.stomp_waits = true;
-            self.ws.get_mut().out.extend_from_slice(frame);
+            self.out.extend_from_slice(frame);
         }
     }
 
@@ -127,7 +118,7 @@ impl Socket {
     pub(super) fn push_text(&mut self, text: &[u8]) {
         if !self.closing {
             self.stomp_waits = true;
-            let out = &mut self.ws.get_mut().out;
+            let out = &mut self.out;
             out.reserve(text.len().saturating_add(HEADER_BYTES_MAX));
             put_header(out, text.len(), Payload::Text);
             out.extend_from_slice(text);
@@ -137,17 +128,17 @@ impl Socket {
     /// Adds a ping, to which the peer has to answer.
     pub(super) fn push_ping(&mut self) {
         if !self.closing {
-            self.ws.get_mut().out.extend_from_slice(&[0x89, 0]);
+            put_control(&mut self.out, Control::Ping, b"");
         }
     }
 
     /// Frames received since the last call that carried nothing: empty ones, pings, pongs.
     pub(super) fn take_idle_frames(&mut self) -> u64 {
-        self.ws.get_mut().meter.take()
+        self.reader.take_idle_frames()
     }
 
     /// Adds the close frame; after it nothing can be added.
-    pub(super) async fn start_close(&mut self, code: CloseCode, reason: &str) {
+    pub(super) fn start_close(&mut self, code: CloseCode, reason: &str) {
         if self.closing {
             return;
         }
@@ -155,13 +146,11 @@ impl Socket {
         while !reason.is_char_boundary(end) {
             end -= 1;
         }
-        let reason = reason.get(..end).unwrap_or_default().into();
-        let frame = CloseFrame {
-            code: code.0.into(),
-            reason,
-        };
-        // Fails only when the peer has closed already.
-        drop(self.ws.send(Message::Close(Some(frame))).await);
+        let reason = reason.get(..end).unwrap_or_default();
+        let mut payload = BytesMut::with_capacity(2 + reason.len());
+        payload.put_u16(code.0);
+        payload.extend_from_slice(reason.as_bytes());
+        put_control(&mut self.out, Control::Close, &payload);
         self.closing = true;
     }
 
@@ -178,7 +167,7 @@ impl Socket {
 
     /// Bytes that wait to be written.
     pub(super) fn pending_bytes(&self) -> usize {
-        self.ws.get_ref().out.len()
+        self.out.len()
     }
 
     /// Reads and writes as far as the peer allows; reads only with [`Read::Yes`].
@@ -189,11 +178,7 @@ impl Socket {
             return Poll::Ready(event);
         }
         if read == Read::Yes {
-            if let Poll::Ready(event) = self.poll_read(cx) {
-                return Poll::Ready(event);
-            }
-            // Reading may have left an answer to a ping.
-            return self.poll_write(cx);
+            return self.poll_read(cx);
         }
         Poll::Pending
     }
@@ -202,78 +187,130 @@ impl Socket {
         if self.discarding {
             return self.poll_discard(cx);
         }
-        let before = self.ws.get_ref().received;
-        let Poll::Ready(message) = Pin::new(&mut self.ws).poll_next(cx) else {
-            let has_more = self.ws.get_ref().received != before;
-            return if has_more {
-                Poll::Ready(SocketEvent::Progress)
-            } else {
-                Poll::Pending
-            };
-        };
-        let event = match message {
-            Some(Ok(Message::Text(text))) => SocketEvent::Data(text.into()),
-            Some(Ok(Message::Binary(bytes))) => SocketEvent::Data(bytes),
-            Some(Ok(Message::Close(None))) if self.is_finished && !self.closing => {
-                let wire = self.ws.get_mut();
-                wire.out.extend_from_slice(&NORMAL_CLOSE);
-                wire.answered = true;
-                SocketEvent::Alive
-            }
-            // The next read answers a close and returns the end.
-            Some(Ok(
-                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) | Message::Close(_),
-            )) => SocketEvent::Alive,
-            Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
-                SocketEvent::TooLarge
-            }
-            Some(Err(Error::Utf8(_))) => SocketEvent::Malformed(CloseCode(1007)),
-            // An end without a close frame is reported as a fault of the protocol, too.
-            Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
-                SocketEvent::Gone
-            }
-            Some(Err(Error::Protocol(_))) => SocketEvent::Malformed(CloseCode::PROTOCOL),
-            Some(Err(_)) | None => SocketEvent::Gone,
-        };
-        if matches!(event, SocketEvent::Gone) {
-            self.write_last_bytes();
+        if let Some(end) = self.end.take() {
+            return Poll::Ready(self.finish_reading(*end));
         }
-        self.discarding = matches!(event, SocketEvent::TooLarge | SocketEvent::Malformed(_));
-        Poll::Ready(event)
+        if !self.early.is_empty() {
+            let mut early = take(&mut self.early);
+            return Poll::Ready(self.take_in(&mut early));
+        }
+        RECEIVED.with_borrow_mut(|buffer| {
+            let mut buf = ReadBuf::new(buffer);
+            ready!(self.poll_tcp(cx, &mut buf));
+            let received = buf.filled_mut();
+            if received.is_empty() {
+                self.write_last_bytes();
+                return Poll::Ready(SocketEvent::Gone);
+            }
+            Poll::Ready(self.take_in(received))
+        })
     }
 
-    /// Writes what the kernel takes at once: tungstenite answers the peer's close in the same call
-    /// that returns the end, and there is no further poll.
+    /// Reads; nothing at the end, or when the connection is lost.
+    fn poll_tcp(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<()> {
+        let tcp = Pin::new(&mut self.tcp);
+        let read = self.readiness.poll(cx, |cx| tcp.poll_read(cx, buf));
+        read.map(|done| {
+            if done.is_err() {
+                buf.clear();
+            }
+        })
+    }
+
+    /// Reads frames. What is behind them is kept.
+    fn take_in(&mut self, mut received: &mut [u8]) -> SocketEvent {
+        let mut messages = Vec::new();
+        while let Some(event) = self.reader.next(&mut received, &mut messages) {
+            let end = match event {
+                FrameEvent::Message | FrameEvent::Pong => continue,
+                FrameEvent::Ping(payload) => {
+                    if !self.closing {
+                        put_control(&mut self.out, Control::Pong, &payload);
+                    }
+                    continue;
+                }
+                FrameEvent::Close(answer) => End::Close(answer),
+                FrameEvent::TooLarge => End::TooLarge,
+                FrameEvent::Malformed(code) => End::Malformed(code),
+            };
+            if messages.is_empty() {
+                return self.finish_reading(end);
+            }
+            // The answers to the messages go before the answer to a close.
+            self.end = Some(Box::new(end));
+            break;
+        }
+        if messages.is_empty() {
+            SocketEvent::Alive
+        } else {
+            SocketEvent::Data(messages.into())
+        }
+    }
+
+    fn finish_reading(&mut self, end: End) -> SocketEvent {
+        match end {
+            End::Close(answer) => {
+                self.answer_close(&answer);
+                self.write_last_bytes();
+                SocketEvent::Gone
+            }
+            End::TooLarge => {
+                self.discarding = true;
+                SocketEvent::TooLarge
+            }
+            End::Malformed(code) => {
+                self.discarding = true;
+                SocketEvent::Malformed(code)
+            }
+        }
+    }
+
+    /// Answers the peer's close, unless it is itself the answer to ours.
+    fn answer_close(&mut self, answer: &[u8]) {
+        if self.closing {
+            return;
+        }
+        let normal = CloseCode::NORMAL.0.to_be_bytes();
+        let answer = if answer.is_empty() && self.is_finished {
+            &normal
+        } else {
+            answer
+        };
+        put_control(&mut self.out, Control::Close, answer);
+        self.closing = true;
+    }
+
+    /// Writes what the kernel takes at once: there is no further poll.
     fn write_last_bytes(&mut self) {
-        let wire = self.ws.get_mut();
-        if !wire.out.is_empty() {
-            drop(wire.tcp.try_write(&wire.out));
+        if !self.out.is_empty() {
+            drop(self.tcp.try_write(&self.out));
         }
     }
 
     /// Reads and forgets, a bounded amount at a time so that other tasks have their turn.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent> {
-        let wire = self.ws.get_mut();
-        if self.closing && wire.out.is_empty() && !self.shut {
+        if self.closing && self.out.is_empty() && !self.shut {
             // The peer's close will not be understood, so it need not be waited for: this is the
             // end for the peer to see.
-            drop(ready!(Pin::new(&mut wire.tcp).poll_shutdown(cx)));
+            drop(ready!(Pin::new(&mut self.tcp).poll_shutdown(cx)));
             self.shut = true;
         }
-        let mut scratch = [0; READ_BYTES];
-        let mut buf = ReadBuf::new(&mut scratch);
-        match ready!(Pin::new(&mut wire.tcp).poll_read(cx, &mut buf)) {
-            Ok(()) if !buf.filled().is_empty() => Poll::Ready(SocketEvent::Alive),
-            Ok(()) | Err(_) => Poll::Ready(SocketEvent::Gone),
-        }
+        RECEIVED.with_borrow_mut(|buffer| {
+            let mut buf = ReadBuf::new(buffer);
+            ready!(self.poll_tcp(cx, &mut buf));
+            Poll::Ready(if buf.filled().is_empty() {
+                SocketEvent::Gone
+            } else {
+                SocketEvent::Alive
+            })
+        })
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent> {
-        let wire = self.ws.get_mut();
-        if wire.out.is_empty() {
+        if self.out.is_empty() {
             return Poll::Pending;
         }
-        match ready!(Pin::new(&mut wire.tcp).poll_write(cx, &wire.out)) {
+        match ready!(Pin::new(&mut self.tcp).poll_write(cx, &self.out)) {
             Ok(0) | Err(_) => Poll::Ready(SocketEvent::Gone),
             Ok(written) => {
                 let wrote = if self.stomp_waits {
@@ -281,11 +318,11 @@ impl Socket {
                 } else {
                     Wrote::ControlFrames
                 };
-                if written == wire.out.len() {
-                    wire.out = BytesMut::new(); // an idle connection holds no buffer
+                if written == self.out.len() {
+                    self.out = BytesMut::new(); // an idle connection holds no buffer
                     self.stomp_waits = false;
                 } else {
-                    drop(wire.out.split_to(written));
+                    drop(self.out.split_to(written));
                 }
                 Poll::Ready(SocketEvent::Wrote(wrote))
             }
@@ -298,41 +335,4 @@ impl Socket {
 pub(super) enum Read {
     Yes,
     No,
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.tcp).poll_read(cx, buf);
-        let fresh = buf.filled().get(before..).unwrap_or_default();
-        self.received = self.received.saturating_add(fresh.len() as u64);
-        self.meter.feed(fresh);
-        read
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if !self.answered {
-            self.out.extend_from_slice(bytes);
-        }
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    /// The socket's owner writes, not tungstenite.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
-    }
 }

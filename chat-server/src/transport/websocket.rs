@@ -16,10 +16,9 @@ use hyper::body::Body as _;
 use hyper_util::rt::TokioIo;
 use shared::web::headers::{all, has_token};
 use shared::web::{Credentials, ErrorCode, HttpStream, guarded, is_own_page};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 
-use crate::connection::{Permit, Services};
+use crate::connection::Services;
 use crate::health::Health;
 
 /// The sub-protocols, best first. They do not decide the version; CONNECT does.
@@ -97,15 +96,12 @@ async fn upgrade(State(upgrades): State<Upgrades>, mut request: Request) -> Resp
         let Some(tcp) = parts.io.into_inner().into_tcp() else {
             return;
         };
-        let early = parts.read_buf.to_vec();
+        let early = Box::from(&*parts.read_buf);
         drop(parts.read_buf); // or every connection would keep hyper's buffer
-        drop(spawner.spawn("connection", serve(permit, tcp, early, credentials)));
+        let connection = Services::serve(permit, tcp, early, credentials);
+        drop(spawner.spawn("connection", connection));
     }));
     response
-}
-
-async fn serve(permit: Permit, tcp: TcpStream, early: Vec<u8>, credentials: Credentials) {
-    Services::serve(permit, tcp, early, credentials).await;
 }
 
 fn refuse(services: &Services, reason: &'static str) -> Response {
