@@ -283,13 +283,21 @@ async fn read_on(
 /// Notes the positions of sends that are in the log: their append was applied, or its outcome was
 /// unknown and they turn out to be there.
 fn note_own(open: &mut [PendingSend], page: &[Arc<Entry>]) {
-    let seqs: HashMap<Uid, Seq> = page
-        .iter()
-        .map(|entry| (entry.draft.uid, entry.seq))
-        .collect();
+    /// Up to here a search through the page is cheaper than a map of it.
+    const FEW: usize = 8;
+    let of_entry = |entry: &Arc<Entry>| (entry.draft.uid, entry.seq);
+    let many = (page.len() > FEW).then(|| page.iter().map(of_entry).collect());
+    let many: Option<HashMap<Uid, Seq>> = many;
+    let seq_of = |uid: Uid| match &many {
+        Some(seqs) => seqs.get(&uid).copied(),
+        None => page
+            .iter()
+            .find(|entry| entry.draft.uid == uid)
+            .map(|entry| entry.seq),
+    };
     for send in open {
         for (draft, found) in send.job.drafts.iter().zip(&mut send.found) {
-            *found = found.or(seqs.get(&draft.uid).copied().map(Found::Own));
+            *found = found.or_else(|| seq_of(draft.uid).map(Found::Own));
         }
     }
 }

@@ -11,9 +11,9 @@ use super::AppenderParts;
 use super::batch::{FailedAppend, Resumed, on_applied};
 use super::log_tail::LogTail;
 use super::pending_send::{PendingSend, SeqAssignment, expire};
-use super::queue::{QueueState, TopicQueue};
+use super::queue::{Job, QueueState, TopicQueue};
 use crate::log::Entry;
-use crate::store::{Append, CompletedAppend, StoreError, TopicAppend};
+use crate::store::{APPEND_ENTRIES_MAX, Append, CompletedAppend, StoreError, TopicAppend};
 use crate::wakers::Wakers;
 
 /// A store that took longer is slow: the next batch goes to the topic's task, which refuses sends at
@@ -75,7 +75,13 @@ pub(super) fn begin(parts: &AppenderParts, queue: &TopicQueue) -> Next {
 
 /// Whether the next batch needs no read of the log.
 fn is_ready(state: &QueueState) -> bool {
-    let is_named = || state.jobs.iter().any(|job| job.is_named());
+    let is_named = || {
+        state
+            .jobs
+            .iter()
+            .take(APPEND_ENTRIES_MAX)
+            .any(Job::is_named)
+    };
     state.tail.as_ref().is_some_and(|tail| {
         !tail.unsettled && tail.newest_at.is_some() && (tail.window.is_some() || !is_named())
     })
@@ -120,7 +126,7 @@ pub(super) fn complete(
             tail.advance(&append.entries);
             on_applied(parts, queue.topic, &mut sends, append.entries, wakers);
             let took = parts.clock.now().saturating_duration_since(since);
-            if took > SLOW {
+            if took > SLOW || !sends.is_empty() {
                 return Some(Resumed::sends(tail, sends));
             }
             queue.lock().tail = Some(tail);

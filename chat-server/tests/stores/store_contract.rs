@@ -130,8 +130,8 @@ mod embedded {
         assert_eq!(store.room(room(3)).await.unwrap(), Some(put));
         assert_eq!(store.last_read(member(1), room(3)).await.unwrap(), seq(5));
         assert_eq!(
-            store.heads(&[room(3)]).await.unwrap(),
-            [RoomHead::of(room(3), &entry(seq(64), 64))]
+            store.heads(&[room(1), room(3)]).await.unwrap(),
+            [RoomHead::of(room(1), &entry(seq(64), 64))]
         );
         assert_eq!(
             store.status(member(1)).await.unwrap(),
