@@ -121,10 +121,7 @@ impl Members {
     /// # Errors
     /// See [`MemberError`].
     pub async fn check(&self, identity: &Identity) -> Result<(), MemberError> {
-        let read = || self.read_standing(identity.member);
-        let standing = self.standings.get(identity.member, read).await?;
-        self.admit(&standing, identity.member, &identity.family)
-            .await
+        self.check_dated(identity).await.map(|dated| dated.value)
     }
 
     /// The first of these logins whose session has not ended, checked like [`Members::check`].
@@ -327,7 +324,11 @@ impl Members {
     /// From the store, whatever is cached.
     async fn refresh(&self, member: MemberId) -> Result<Arc<Standing>, MemberError> {
         let read = self.read_standing(member);
-        self.standings.refresh(member, read).await
+        let standing = self.standings.refresh(member, read).await?;
+        if standing.refuses_any() {
+            self.standings.note_change();
+        }
+        Ok(standing)
     }
 
     async fn read_standing(&self, member: MemberId) -> Result<Arc<Standing>, MemberError> {

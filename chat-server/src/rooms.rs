@@ -32,6 +32,7 @@ use shared::clock::Clock;
 use shared::ids::{MemberId, MessageId, RoomId};
 use tokio::sync::Mutex as Gate;
 
+use crate::aged_cache::Dated;
 use crate::append::RoomHeads;
 use crate::bus::Bus;
 use crate::hub::Hub;
@@ -183,7 +184,23 @@ impl Rooms {
     /// # Errors
     /// See [`RoomError`].
     pub async fn access(&self, room: RoomId, member: MemberId) -> Result<Arc<Room>, RoomError> {
+        Ok(self.access_dated(room, member).await?.value)
+    }
+
+    /// The same, and until when that may be kept, while the [`generation`](Self::generation) is the one
+    /// from before the call.
+    pub(crate) async fn access_dated(
+        &self,
+        room: RoomId,
+        member: MemberId,
+    ) -> Result<Dated<Arc<Room>>, RoomError> {
         self.cache.access(room, member).await
+    }
+
+    /// Differs from an earlier one if a room may have changed in between.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.cache.generation()
     }
 
     /// The room, without a check of permission: for work of the server's own.

@@ -24,6 +24,7 @@ use super::liveness::{Liveness, LivenessLimits, Silence};
 use super::login::Login;
 use super::migration::{Migration, MigrationStep, rebalance_at};
 use super::page::PageRead;
+use super::permission::Permits;
 use super::registry::ConnectionEntry;
 use super::services::Services;
 use super::socket::{Read, Socket, SocketEvent};
@@ -47,6 +48,7 @@ pub(super) struct Actor {
     pub(super) session: Session,
     pub(super) socket: Socket,
     pub(super) login: Login,
+    pub(super) permits: Permits,
     pub(super) subscriptions: Subscriptions,
     pub(super) in_flight: InFlight,
     pub(super) limiter: Limiter,
@@ -92,6 +94,7 @@ impl Actor {
             session: Session::new(Arc::clone(&services.session), now),
             socket,
             login: Login::new(credentials),
+            permits: Permits::default(),
             subscriptions: Subscriptions::default(),
             in_flight: InFlight::new(now),
             limiter: Limiter::new(services.config.sends_per_second),

@@ -107,10 +107,7 @@ impl Actor {
             WorkDone::Login(result) => self.on_identity(result, now),
             WorkDone::Token(receipt, Ok(identity)) => self.on_fresh_token(receipt, identity, now),
             WorkDone::Token(receipt, Err(failure)) => self.refuse(failure, receipt),
-            WorkDone::Send(send, turn, Ok(room)) => self.submit(send, turn, &room),
-            WorkDone::Send(send, turn, Err(failure)) => {
-                self.fail_message(&send, &turn, failure);
-            }
+            WorkDone::Send(send, turn, decided) => self.on_permit(send, turn, decided),
             WorkDone::Typing(send, Err(failure)) => self.fail_send(&send, failure),
             WorkDone::Typing(send, Ok(room)) => self.publish_typing(send, room, now),
             WorkDone::Commit(commit, turns, stored) => self.on_committed(commit, &turns, stored),

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -14,11 +13,11 @@ use shared::ids::RoomId;
 use stomp::{Commit, Receipt, Send as SendFrame, Subscribe};
 
 use super::error::ClientError;
+use super::permission::Permit;
 use super::subscribe::Begun;
 use crate::append::{Origin, Turn};
 use crate::auth::Identity;
 use crate::log::Topic;
-use crate::store::Room;
 use crate::wake_queue::Slot;
 
 /// Sends in flight of one connection; beyond, its frames wait.
@@ -28,7 +27,7 @@ const SENDS_MAX: usize = 64;
 pub(super) enum WorkDone {
     Login(Result<Identity, ClientError>),
     Token(Option<Receipt>, Result<Identity, ClientError>),
-    Send(SendFrame, Turn, Result<Arc<Room>, ClientError>),
+    Send(SendFrame, Turn, Result<Permit, ClientError>),
     /// The room that is shown it, if any.
     Typing(SendFrame, Result<Option<RoomId>, ClientError>),
     Commit(Commit, Vec<Turn>, Result<(), ClientError>),

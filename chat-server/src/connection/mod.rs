@@ -20,7 +20,7 @@
 //! | `registry`, `drain_schedule` | the list of all connections; when they move |
 //! | `socket`, `readiness` | WebSocket; whether its TCP connection is worth polling |
 //! | `idle_budget`, `limiter` | idle input; rate of sends |
-//! | `permission` | who may write into a room |
+//! | `permission` | permission to write into a room, and how long a connection keeps it |
 //! | `message`, `error` | SEND to draft; error codes |
 
 mod actor;

@@ -14,7 +14,7 @@ use super::error::{ClientError, ErrorSubject};
 use super::in_flight::{PendingSend, WorkDone};
 use super::login::renew;
 use super::message::{MessageRules, read_message};
-use super::permission::{may_write, shows_typing};
+use super::permission::{Permit, permit, shows_typing};
 use super::transaction::{self, Sender};
 use crate::append::{Outcome, Turn};
 use crate::auth::Identity;
@@ -53,17 +53,33 @@ impl Actor {
         if !self.may_send_now(1) {
             return self.fail_message(&send, &turn, ClientError::RATE);
         }
+        if let Some(room) = self.permits.get(&self.services, room, &sender) {
+            return self.submit(send, turn, &room);
+        }
         let services = Arc::clone(&self.services);
         // Nearly always all is cached, and the next frames need not wait.
-        if let Some(cached) = may_write(&services, room, &sender).now_or_never() {
-            return match cached {
-                Ok(room) => self.submit(send, turn, &room),
-                Err(failure) => self.fail_message(&send, &turn, failure),
-            };
+        if let Some(cached) = permit(&services, room, &sender).now_or_never() {
+            return self.on_permit(send, turn, cached);
         }
         self.in_flight.start(async move {
-            WorkDone::Send(send, turn, may_write(&services, room, &sender).await)
+            WorkDone::Send(send, turn, permit(&services, room, &sender).await)
         });
+    }
+
+    /// Whether the member may write into the room of a message is decided.
+    pub(super) fn on_permit(
+        &mut self,
+        send: Send,
+        turn: Turn,
+        decided: Result<Permit, ClientError>,
+    ) {
+        match decided {
+            Ok(permit) => {
+                self.submit(send, turn, permit.room());
+                self.permits.keep(permit);
+            }
+            Err(failure) => self.fail_message(&send, &turn, failure),
+        }
     }
 
     fn take_turn(&self, send: &Send, room: RoomId) -> Turn {
@@ -92,7 +108,7 @@ impl Actor {
     }
 
     /// Gives a message to the appender; its outcome comes by the wake queue.
-    pub(super) fn submit(&mut self, send: Send, turn: Turn, room: &Room) {
+    fn submit(&mut self, send: Send, turn: Turn, room: &Room) {
         let draft = match self.draft(&send, room) {
             Ok(draft) => draft,
             Err(failure) => return self.fail_message(&send, &turn, failure),

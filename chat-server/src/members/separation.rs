@@ -12,6 +12,7 @@ use shared::clock::UnixMillis;
 use shared::ids::MemberId;
 
 use super::{MemberError, Members, stamp};
+use crate::aged_cache::Dated;
 use crate::bus::Control;
 use crate::metrics::ControlKind;
 use crate::store::{NewRecord, RECORD_RANKS, RECORDS_MAX, Record};
@@ -122,16 +123,32 @@ impl Members {
         member: MemberId,
         other: MemberId,
     ) -> Result<bool, MemberError> {
-        let Some(all) = self.known_separations(member).await? else {
-            return Ok(false);
+        let separated = self.are_separated_dated(member, other).await?;
+        Ok(separated.value)
+    }
+
+    /// The same, and until when that may be kept, while the [`generation`](Members::generation) is the
+    /// one from before the call.
+    pub(crate) async fn are_separated_dated(
+        &self,
+        member: MemberId,
+        other: MemberId,
+    ) -> Result<Dated<bool>, MemberError> {
+        let Dated { value, ends_at } = self.known_separations(member).await?;
+        let kept = |value| Dated { value, ends_at };
+        let Some(all) = value else {
+            return Ok(kept(false));
         };
         if all.others.contains(&other) || all.is_complete {
-            return Ok(all.others.contains(&other));
+            return Ok(kept(all.others.contains(&other)));
         }
         let both_sides = format!("{PREFIX}{other}:");
         let found = self.parts.records.records(member, &both_sides).await;
         let found = found.map_err(|error| self.unavailable("records", &error))?;
-        Ok(!found.is_empty())
+        Ok(Dated {
+            value: !found.is_empty(),
+            ends_at: None,
+        })
     }
 
     /// Whether the member is separated from anybody, like [`Members::are_separated`].
@@ -139,7 +156,7 @@ impl Members {
     /// # Errors
     /// [`MemberError::Unavailable`].
     pub async fn has_separations(&self, member: MemberId) -> Result<bool, MemberError> {
-        Ok(self.known_separations(member).await?.is_some())
+        Ok(self.known_separations(member).await?.value.is_some())
     }
 
     /// Invalidates the member's cached separations: they have changed.
@@ -151,9 +168,9 @@ impl Members {
     async fn known_separations(
         &self,
         member: MemberId,
-    ) -> Result<Option<Arc<Separations>>, MemberError> {
+    ) -> Result<Dated<Option<Arc<Separations>>>, MemberError> {
         let read = || self.read_separations(member);
-        self.separations.get(member, read).await
+        self.separations.get_dated(member, read).await
     }
 
     async fn read_separations(

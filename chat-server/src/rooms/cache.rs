@@ -11,6 +11,7 @@ use shared::clock::Clock;
 use shared::ids::{MemberId, RoomId};
 
 use super::{RoomError, StoreErrors};
+use crate::aged_cache::{Dated, Generation};
 use crate::store::{Room, RoomStore};
 
 /// Maximum age of a cached room, which bounds how long a member may still read after leaving.
@@ -30,6 +31,7 @@ pub(super) struct RoomCache {
     clock: Arc<dyn Clock>,
     errors: StoreErrors,
     cache: Cache<RoomId, CachedRoom>,
+    generation: Arc<Generation>,
 }
 
 /// A room as it was read, and when.
@@ -56,25 +58,32 @@ impl RoomCache {
             clock,
             errors,
             cache,
+            generation: Arc::default(),
         }
     }
 
-    /// The room, if the member is in it.
+    /// Differs from an earlier one if a room may have changed in between.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.current()
+    }
+
+    /// The room, if the member is in it, and until when that may be kept while the generation is the one
+    /// from before the call.
     pub(super) async fn access(
         &self,
         room: RoomId,
         member: MemberId,
-    ) -> Result<Arc<Room>, RoomError> {
+    ) -> Result<Dated<Arc<Room>>, RoomError> {
         let cached = self.cached(room).await?;
         if cached.room.member(member).is_some() {
-            return Ok(cached.room);
+            return Ok(cached.into());
         }
         let age = self.clock.now().saturating_duration_since(cached.read_at);
         if age > REFUSAL_AGE_MAX {
-            self.cache.invalidate(&room).await;
+            self.evict(room).await;
             let cached = self.cached(room).await?;
             if cached.room.member(member).is_some() {
-                return Ok(cached.room);
+                return Ok(cached.into());
             }
         }
         Err(RoomError::NotParticipant(room))
@@ -95,7 +104,7 @@ impl RoomCache {
         let found = self.store.room(room).await;
         let found = found.map_err(|error| self.errors.unavailable("room", &error))?;
         let Some(found) = found.map(Arc::new) else {
-            self.cache.invalidate(&room).await;
+            self.evict(room).await;
             return Ok(None);
         };
         self.put(&found, read_at).await;
@@ -108,16 +117,21 @@ impl RoomCache {
             room: Arc::clone(room),
             read_at,
         };
+        let before = self.cache.get(&room.room_id).await;
+        let is_same = before.is_some_and(|before| before.room == *room);
+        let _moving = (!is_same).then(|| self.generation.moving());
         self.cache.insert(room.room_id, cached).await;
     }
 
     /// Evicts a room: it has changed.
     pub(super) async fn evict(&self, room: RoomId) {
+        let _moving = self.generation.moving();
         self.cache.invalidate(&room).await;
     }
 
     /// Evicts all rooms: changes may have been missed.
     pub(super) fn evict_all(&self) {
+        let _moving = self.generation.moving();
         self.cache.invalidate_all();
     }
 
@@ -142,6 +156,15 @@ impl RoomCache {
         };
         let cached = self.cache.try_get_with(room, read).await;
         cached.map_err(|error| *error)
+    }
+}
+
+impl From<CachedRoom> for Dated<Arc<Room>> {
+    fn from(cached: CachedRoom) -> Self {
+        Self {
+            value: cached.room,
+            ends_at: cached.read_at.checked_add(CACHE_AGE_MAX),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod alarms;
 mod members;
 mod moving;
+mod permits;
 mod presence;
 mod profiles;
 mod reports;
