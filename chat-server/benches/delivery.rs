@@ -106,7 +106,7 @@ async fn talk(node: Arc<Node>, topic: Topic, count: u64, body: Bytes) {
             queue.take(&mut dirty);
             dirty.clear();
             let mut frames = 0;
-            following.topic().pull(cursor, &variant, |_, frame| {
+            following.pull(cursor, &variant, |_, frame| {
                 frames += u32::from(frame.is_some());
                 ControlFlow::Continue(())
             });

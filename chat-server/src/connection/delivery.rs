@@ -341,17 +341,18 @@ impl LogCursor {
     }
 
     fn pull(&mut self, variant: &Arc<FrameVariant>, out: &mut Sink<'_>) -> Pulled {
-        let live = Arc::clone(self.following.topic());
-        live.pull(&mut self.cursor, variant, |entry, frame| {
-            if let Some(frame) = frame {
-                out.write(live.topic(), entry, &frame);
-            }
-            if out.is_full() || out.is_paused() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        })
+        let topic = self.following.topic().topic();
+        self.following
+            .pull(&mut self.cursor, variant, |entry, frame| {
+                if let Some(frame) = frame {
+                    out.write(topic, entry, &frame);
+                }
+                if out.is_full() || out.is_paused() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })
     }
 
     fn write_stored(&mut self, entry: &Entry, variant: &FrameVariant, out: &mut Sink<'_>) {

@@ -180,6 +180,15 @@ fn chat_json(topic: Topic, entry: &Entry) -> Option<Vec<u8>> {
     }
 }
 
+/// Whether a frame is worth keeping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readers {
+    /// Others are to read the entry after this one.
+    More,
+    /// Nobody else is expected to.
+    Last,
+}
+
 /// The encoded variants of one entry; bounded, as clients choose subscription ids freely.
 #[derive(Debug, Default)]
 pub(super) struct FrameCache {
@@ -191,12 +200,14 @@ pub(super) struct FrameCache {
 const FRAMES_MAX: usize = 4;
 
 impl FrameCache {
-    /// The frame of `entry` in this variant: encoded at its first use, shared after.
+    /// The frame of `entry` in this variant: encoded at its first use, and shared after if there are
+    /// more readers.
     pub(super) fn frame(
         &mut self,
         topic: Topic,
         entry: &Entry,
         variant: &Arc<FrameVariant>,
+        readers: Readers,
     ) -> Bytes {
         let known = self
             .frames
@@ -205,27 +216,39 @@ impl FrameCache {
         if let Some((_, frame)) = known {
             return frame.clone();
         }
-        let tail = self.tail(topic, entry, variant);
+        let tail = self.tail(topic, entry, variant, readers);
         let frame = message_frame(topic, entry, variant, &tail);
-        if self.frames.len() < FRAMES_MAX {
+        if readers == Readers::More && self.frames.len() < FRAMES_MAX {
             self.frames.push((Arc::clone(variant), frame.clone()));
         }
         frame
     }
 
-    /// Drops everything: the entry has changed.
+    /// Drops everything: the entry has changed, or all have read it.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    fn tail(&mut self, topic: Topic, entry: &Entry, variant: &FrameVariant) -> MessageTail {
+    /// How many forms are kept.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.tails.len() + self.frames.len()
+    }
+
+    fn tail(
+        &mut self,
+        topic: Topic,
+        entry: &Entry,
+        variant: &FrameVariant,
+        readers: Readers,
+    ) -> MessageTail {
         // Nearly all subscriptions use version 1.2; another version is not cached.
         let known = self.tails.iter().find(|(view, _)| *view == variant.view);
         if let (Some((_, tail)), Version::V1_2) = (known, variant.version) {
             return tail.clone();
         }
         let tail = message_tail(topic, entry, variant.view, variant.version, Delivery::First);
-        if variant.version == Version::V1_2 {
+        if readers == Readers::More && variant.version == Version::V1_2 {
             self.tails.push((variant.view, tail.clone()));
         }
         tail
@@ -430,13 +453,13 @@ mod tests {
             .collect();
         let mut first: Vec<Bytes> = Vec::new();
         for variant in &variants {
-            first.push(encoded.frame(ROOM, &entry, variant));
+            first.push(encoded.frame(ROOM, &entry, variant, Readers::More));
         }
         assert_eq!(encoded.frames.len(), FRAMES_MAX);
         for (nth, (variant, first)) in variants.iter().zip(&first).enumerate() {
             // Another connection's form of the same content will do.
             let alike = Arc::new(FrameVariant::clone(variant));
-            let second = encoded.frame(ROOM, &entry, &alike);
+            let second = encoded.frame(ROOM, &entry, &alike, Readers::More);
             assert_eq!(second, first);
             let shared = second.as_ptr() == first.as_ptr();
             assert_eq!(shared, nth < FRAMES_MAX, "variant {nth}");
@@ -458,7 +481,7 @@ mod tests {
             let mut encoded = FrameCache::default();
             for version in order.into_iter().chain(order) {
                 let variant = variant(DestinationView::Room, version, "s", false);
-                let frame = encoded.frame(ROOM, &entry, &variant);
+                let frame = encoded.frame(ROOM, &entry, &variant, Readers::More);
                 assert_eq!(frame, encode(ROOM, &entry, &variant), "{version:?}");
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! Pure: ranges to read from the store are returned, not read.
 
+mod readers;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use shared::ids::Seq;
 
-use super::frame::{FrameCache, FrameVariant};
+use super::frame::{FrameCache, FrameVariant, Readers};
 use crate::log::{Entry, Topic};
 
 /// Entries kept for subscriptions that pull: enough for a connection that writes in bursts; a
@@ -37,7 +39,7 @@ pub(super) enum Taken {
 pub struct RingSize {
     /// Entries for subscriptions to pull.
     pub entries: usize,
-    /// About what they take, encoded forms included.
+    /// About what they take, encoded forms included, also where those are gone.
     pub bytes: usize,
     /// Entries that wait for what is missing before them.
     pub held: usize,
@@ -60,6 +62,9 @@ struct Kept {
     entry: Arc<Entry>,
     since: Instant,
     encoded: FrameCache,
+    /// Followers that have not passed it. At times too low, when one goes back: that costs an encoding
+    /// or a read of the store.
+    unread: u32,
 }
 
 /// The live part of a log on this node.
@@ -79,6 +84,7 @@ pub(super) struct Ring {
     taken_back: BTreeSet<Seq>,
     /// The greatest position that was announced.
     announced: Seq,
+    followers: u32,
 }
 
 impl Ring {
@@ -93,6 +99,7 @@ impl Ring {
             held_bytes: 0,
             taken_back: BTreeSet::new(),
             announced: Seq::ZERO,
+            followers: 0,
         }
     }
 
@@ -211,7 +218,16 @@ impl Ring {
         }
         for kept in self.kept.range_mut(at..) {
             let shown = variant.view.shows(&kept.entry);
-            let frame = shown.then(|| kept.encoded.frame(self.topic, &kept.entry, variant));
+            let readers = if kept.unread > 1 {
+                Readers::More
+            } else {
+                Readers::Last
+            };
+            let encode = || {
+                let Kept { encoded, entry, .. } = &mut *kept;
+                encoded.frame(self.topic, entry, variant, readers)
+            };
+            let frame = shown.then(encode);
             *cursor = kept.seq;
             if sink(&kept.entry, frame).is_break() {
                 return if *cursor < head {
@@ -288,6 +304,7 @@ impl Ring {
             entry,
             since: now,
             encoded: FrameCache::default(),
+            unread: self.followers,
         });
         while self.kept.len() > RING_ENTRIES_MAX || self.bytes > RING_BYTES_MAX {
             if self.kept.len() == 1 {

@@ -18,7 +18,7 @@ pub(super) struct SubscriptionTable {
 pub(super) struct Subscription {
     pub(super) wake_queue: Arc<WakeQueue>,
     pub(super) slot: Slot,
-    /// How far it has pulled; only for the figures of operators.
+    /// How far it has read; here only for the figures of operators.
     pub(super) position: Arc<AtomicU32>,
 }
 

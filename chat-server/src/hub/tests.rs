@@ -158,8 +158,8 @@ impl Follower {
             subscription: None,
             acks: false,
         });
-        let (live, seen) = (self.following.topic(), &mut self.seen);
-        let pulled = live.pull(&mut self.cursor, &variant, |entry, _| {
+        let (following, seen) = (&self.following, &mut self.seen);
+        let pulled = following.pull(&mut self.cursor, &variant, |entry, _| {
             seen.push(entry.seq.get());
             ControlFlow::Continue(())
         });
@@ -175,9 +175,9 @@ impl Follower {
             subscription: None,
             acks: false,
         });
-        let (live, seen) = (self.following.topic(), &mut self.seen);
+        let (following, seen) = (&self.following, &mut self.seen);
         loop {
-            let pulled = live.pull(&mut self.cursor, &variant, |entry, _| {
+            let pulled = following.pull(&mut self.cursor, &variant, |entry, _| {
                 seen.push(entry.seq.get());
                 ControlFlow::Continue(())
             });

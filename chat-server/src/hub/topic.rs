@@ -126,16 +126,6 @@ impl LiveTopic {
         self.ring().keeps(seq)
     }
 
-    /// Gives frames after `cursor` to `sink` until it breaks off; see [`Pulled`].
-    pub fn pull(
-        &self,
-        cursor: &mut Seq,
-        variant: &Arc<FrameVariant>,
-        sink: impl FnMut(&Entry, Option<Bytes>) -> ControlFlow<()>,
-    ) -> Pulled {
-        self.ring().pull(cursor, variant, sink)
-    }
-
     pub(super) fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -321,7 +311,11 @@ impl Joining {
 
     /// Completes the join with a subscription.
     pub(super) fn add(self, wake_queue: Arc<WakeQueue>, slot: Slot, part: Part) -> Following {
-        let position = Arc::new(AtomicU32::new(self.topic.head().get()));
+        let position = match part {
+            Part::Log => self.topic.ring().join(),
+            Part::Events => self.topic.head(),
+        };
+        let position = Arc::new(AtomicU32::new(position.get()));
         let mut followers = self.topic.followers();
         if followers.is_gone {
             wake_queue.post(ConnectionEvent::Close(WENT_BACK));
@@ -354,14 +348,43 @@ impl Following {
         &self.topic
     }
 
-    /// Notes how far the subscription has pulled, for the figures of operators.
+    /// Gives frames after `cursor` to `sink` until it breaks off; see [`Pulled`]. Notes the position.
+    pub fn pull(
+        &self,
+        cursor: &mut Seq,
+        variant: &Arc<FrameVariant>,
+        sink: impl FnMut(&Entry, Option<Bytes>) -> ControlFlow<()>,
+    ) -> Pulled {
+        let mut ring = self.topic.ring();
+        let pulled = ring.pull(cursor, variant, sink);
+        self.move_to(&mut ring, *cursor);
+        pulled
+    }
+
+    /// Notes how far the subscription has read: the ring drops what all have read.
     pub fn note_position(&self, position: Seq) {
+        if self.position() != position {
+            self.move_to(&mut self.topic.ring(), position);
+        }
+    }
+
+    fn move_to(&self, ring: &mut Ring, position: Seq) {
+        let before = self.position();
         self.position.store(position.get(), Ordering::Relaxed);
+        ring.note_moved(before, position);
+    }
+
+    fn position(&self) -> Seq {
+        let position = self.position.load(Ordering::Relaxed);
+        Seq::try_from(u64::from(position)).unwrap_or(Seq::ZERO)
     }
 }
 
 impl Drop for Following {
     fn drop(&mut self) {
+        if self.part == Part::Log {
+            self.topic.ring().leave(self.position());
+        }
         self.topic.followers().part(self.part).remove(self.index);
     }
 }

@@ -7,6 +7,7 @@ use shared::clock::{Clock as _, SystemClock, UnixMillis};
 use shared::ids::{MemberId, RoomId};
 use stomp::Version;
 
+use super::readers::{KEPT_MIN, KEPT_PER_FOLLOWER};
 use super::*;
 use crate::hub::DestinationView;
 use crate::log::{Draft, Kind, Uid};
@@ -133,6 +134,8 @@ fn play(seed: u64, topic: Topic, begin: u32, gone: f64) {
         arriving[at] = arriving[random.random_range(0..arriving.len())];
     }
     let mut ring = Ring::new(topic);
+    // Forms that others are to read are kept: each is encoded once here.
+    let _followers = [ring.join(), ring.join()];
     let begins_after = random.random_range(0..50);
     for (count, part) in arriving.chunks(random.random_range(1..20)).enumerate() {
         if count == begins_after {
@@ -377,9 +380,10 @@ fn a_lens_passes_over_what_it_does_not_show() {
 #[test]
 fn subscriptions_of_one_form_share_the_bytes() {
     let mut ring = begun(room(), 0);
+    let followers = [ring.join(), ring.join()];
     ring.take(&entries([1]), now());
     let mut places = Vec::new();
-    for _ in 0..2 {
+    for _ in followers {
         ring.pull(
             &mut Seq::ZERO.clone(),
             &variant(DestinationView::Room),
@@ -390,4 +394,90 @@ fn subscriptions_of_one_form_share_the_bytes() {
         );
     }
     assert_eq!(places[0], places[1]);
+}
+
+/// Frames and tails that are kept.
+fn encoded(ring: &Ring) -> usize {
+    let count = |kept: &Kept| kept.encoded.count();
+    ring.kept.iter().map(count).sum()
+}
+
+/// Reads everything after this position, as a follower does.
+fn read(ring: &mut Ring, after: u32) {
+    let (_, end, pulled) = pull(ring, after, usize::MAX);
+    assert_eq!(pulled, Pulled::UpToDate);
+    ring.note_moved(at(after), at(end));
+}
+
+#[test]
+fn encoded_forms_go_once_all_followers_have_read_the_entry() {
+    let mut ring = begun(room(), 0);
+    for _ in 0..3 {
+        ring.join();
+    }
+    ring.take(&entries(1..=5), now());
+    read(&mut ring, 0);
+    read(&mut ring, 0);
+    assert_eq!(encoded(&ring), 5 * 2, "a tail and a frame each");
+    read(&mut ring, 0);
+    assert_eq!(encoded(&ring), 0);
+    // One that comes back reads again what is there.
+    ring.note_moved(at(5), at(2));
+    assert_eq!(pull(&mut ring, 2, 9).0, [3, 4, 5]);
+    assert_eq!(encoded(&ring), 0, "nobody else is to read it");
+}
+
+#[test]
+fn form_with_one_reader_is_not_kept() {
+    let mut ring = begun(room(), 0);
+    ring.join();
+    ring.take(&entries(1..=5), now());
+    assert_eq!(pull(&mut ring, 0, 9).0, [1, 2, 3, 4, 5]);
+    assert_eq!(encoded(&ring), 0);
+}
+
+#[test]
+fn ring_shrinks_when_nobody_is_behind_and_not_before() {
+    let mut ring = begun(room(), 0);
+    for _ in 0..2 {
+        ring.join();
+    }
+    ring.take(&entries(1..=200), now());
+    read(&mut ring, 0);
+    assert_eq!(ring.size().entries, 200, "the other one is behind");
+    read(&mut ring, 0);
+    assert_eq!(ring.size().entries, KEPT_MIN);
+    assert!(ring.kept.capacity() <= 4 * KEPT_MIN);
+    check(&mut ring, &(1..=200).collect());
+
+    // Of many followers those who reconnect are many.
+    for _ in 2..20 {
+        ring.join();
+    }
+    ring.take(&entries(201..=400), now());
+    (0..20).for_each(|_| read(&mut ring, 200));
+    assert_eq!(ring.size().entries, 20 * KEPT_PER_FOLLOWER);
+    for _ in 20..1_000 {
+        ring.join();
+    }
+    ring.take(&entries(401..=900), now());
+    ring.note_moved(at(400), at(900));
+    assert_eq!(ring.size().entries, RING_ENTRIES_MAX);
+}
+
+#[test]
+fn follower_that_leaves_holds_nothing_back() {
+    let mut ring = begun(room(), 0);
+    for _ in 0..2 {
+        ring.join();
+    }
+    ring.take(&entries(1..=100), now());
+    read(&mut ring, 0);
+    assert_eq!((ring.size().entries, encoded(&ring)), (100, 200));
+    ring.note_moved(at(0), at(50));
+    ring.leave(at(50));
+    assert_eq!((ring.size().entries, encoded(&ring)), (KEPT_MIN, 0));
+    ring.leave(at(100));
+    ring.leave(at(100));
+    check(&mut ring, &(1..=100).collect());
 }

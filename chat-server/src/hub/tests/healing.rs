@@ -413,7 +413,6 @@ async fn a_survey_names_who_is_behind_and_where() {
     slow.wake_queue.set_owner(owner);
     a.send(3).await;
     quick.until(3).await;
-    quick.following.note_position(quick.cursor);
     let survey = a.hub.survey(1).await;
     assert_eq!((survey.topics, survey.followers, survey.behind), (1, 2, 1));
     assert_eq!(survey.rings.entries, 3);
