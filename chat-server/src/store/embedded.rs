@@ -11,7 +11,7 @@
 //! Reads go to the blocking pool although most take tens of microseconds: which of them must wait
 //! for the disk is unknown before, and a worker that waits holds up every connection it serves. The
 //! hop costs less than the page it reads. `head`, which hubs call often, is answered from memory
-//! for recently written topics.
+//! for recently written topics, and what logins read of members once it was read.
 //!
 //! fjall takes an unreadable part of a journal for its end, and what follows is lost
 //! (<https://github.com/fjall-rs/fjall/issues/311>). So the journals are checked before fjall opens
@@ -31,6 +31,7 @@ mod handover;
 mod heads;
 mod journal;
 mod lock;
+mod member_reads;
 mod opened;
 mod outage;
 mod queue;
@@ -46,7 +47,6 @@ use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shared::clock::UnixMillis;
 use shared::ids::{MemberId, RoomId, Seq};
 use tokio::runtime;
 use tokio::sync::Semaphore;
@@ -57,6 +57,7 @@ use tracing::error;
 pub use self::context::NodeContext;
 use self::handover::{Handover, Watchdog};
 use self::heads::Heads;
+use self::member_reads::MemberReads;
 use self::opened::Opened;
 use self::queue::{Queue, Write};
 use self::tables::Tables;
@@ -64,8 +65,8 @@ use self::writer::{Writer, WriterParts};
 use super::appends::AwaitedOutcome;
 use super::holes::Holes;
 use super::{
-    AccountStatus, Append, AppendOutcomes, MemberStore, Membership, MessageStore, ReadConsistency,
-    Room, RoomHead, RoomStore, StoreError, SyncMode, TopicAppend,
+    Append, AppendOutcomes, Membership, MessageStore, ReadConsistency, Room, RoomHead, RoomStore,
+    StoreError, SyncMode, TopicAppend,
 };
 use crate::log::{Entry, Topic};
 
@@ -93,6 +94,7 @@ pub struct EmbeddedStore {
     heads: Arc<Heads>,
     holes: Arc<Holes>,
     opened: Arc<Opened>,
+    member_reads: MemberReads,
 }
 
 impl EmbeddedStore {
@@ -150,6 +152,7 @@ impl EmbeddedStore {
             heads,
             holes,
             opened,
+            member_reads: MemberReads::new(),
         })
     }
 
@@ -384,26 +387,6 @@ impl RoomStore for EmbeddedStore {
 
     async fn note_head(&self, _head: RoomHead) -> Result<(), StoreError> {
         Ok(())
-    }
-}
-
-#[async_trait]
-impl MemberStore for EmbeddedStore {
-    async fn status(&self, member: MemberId) -> Result<AccountStatus, StoreError> {
-        let stored = self.read_blocking(move |tables| tables.status(member));
-        Ok(stored
-            .await?
-            .map_or(AccountStatus::Good, |(status, _)| status))
-    }
-
-    async fn set_account_status(
-        &self,
-        member: MemberId,
-        status: AccountStatus,
-        at: UnixMillis,
-    ) -> Result<(), StoreError> {
-        let write = Write::SetAccountStatus { member, status, at };
-        self.write(write, 0).await.map(drop)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Records of members in the embedded store: their keys, their form on the disk, their reads.
+//! Members in the embedded store: their account status, and their records' keys, form on the disk and
+//! reads.
 //!
 //! A removed or expired record stays as a row for ten days, so that an older write that comes later
 //! does not bring it back.
@@ -11,10 +12,12 @@ use shared::ids::MemberId;
 use std::time::Duration;
 
 use super::EmbeddedStore;
+use super::member_reads::RecordList;
 use super::queue::Write;
 use super::tables::{Tables, store_error};
 use crate::store::{
-    NewRecord, RECORD_KEY_BYTES_MAX, RECORDS_MAX, Record, RecordStore, StoreError, record,
+    AccountStatus, MemberStore, NewRecord, RECORD_KEY_BYTES_MAX, RECORDS_MAX, Record, RecordStore,
+    StoreError, record,
 };
 
 /// How long a removed record's stamp counts.
@@ -95,25 +98,28 @@ impl Tables {
         Ok(expired)
     }
 
-    fn member_records(&self, member: MemberId, prefix: &str) -> Result<Vec<Record>, StoreError> {
+    fn member_records(&self, member: MemberId, prefix: &str) -> Result<RecordList, StoreError> {
         let (snapshot, now) = (self.db.snapshot(), SystemClock.unix_millis());
-        let mut records = Vec::new();
+        let mut list = RecordList::default();
         for row in snapshot.prefix(&self.records, record_key(member, prefix)) {
             let (key, value) = row.into_inner().map_err(store_error)?;
-            let Some(value) = StoredRecord::decode(&value)?.value_at(now) else {
+            let stored = StoredRecord::decode(&value)?;
+            let expires_at = stored.expires_at;
+            let Some(value) = stored.value_at(now) else {
                 continue;
             };
+            list.expires_at = list.expires_at.into_iter().chain(expires_at).min();
             let text = key.get(4..).map(std::str::from_utf8);
             let Some(Ok(text)) = text else {
                 return Err(StoreError::Corrupt(format!("record key {key:02x?}")));
             };
             let key = text.into();
-            records.push(Record { key, value });
-            if records.len() == RECORDS_MAX {
+            list.records.push(Record { key, value });
+            if list.records.len() == RECORDS_MAX {
                 break;
             }
         }
-        Ok(records)
+        Ok(list)
     }
 }
 
@@ -127,16 +133,100 @@ impl RecordStore for EmbeddedStore {
     }
 
     async fn records(&self, member: MemberId, prefix: &str) -> Result<Vec<Record>, StoreError> {
-        let prefix = prefix.to_owned();
-        self.read_blocking(move |tables| tables.member_records(member, &prefix))
-            .await
+        self.opened.get()?;
+        let now = SystemClock.unix_millis();
+        if let Some(known) = self.member_reads.records(member, prefix, now) {
+            return Ok(known);
+        }
+        let (start, owned) = (self.member_reads.start(), prefix.to_owned());
+        let list = self.read_blocking(move |tables| tables.member_records(member, &owned));
+        let list = list.await?;
+        self.member_reads.keep_records(start, member, prefix, &list);
+        Ok(list.records)
     }
 
     async fn put_record(&self, member: MemberId, record: NewRecord) -> Result<(), StoreError> {
         debug_assert!(record.key.len() <= RECORD_KEY_BYTES_MAX, "{}", record.key);
         let bytes = record.value.len();
-        self.write(Write::PutRecord { member, record }, bytes)
-            .await
-            .map(drop)
+        let change = self.member_reads.change(member);
+        let answer = self.write(Write::PutRecord { member, record }, bytes).await;
+        change.end(&answer);
+        answer.map(drop)
+    }
+}
+
+#[async_trait]
+impl MemberStore for EmbeddedStore {
+    async fn status(&self, member: MemberId) -> Result<AccountStatus, StoreError> {
+        self.opened.get()?;
+        if let Some(known) = self.member_reads.status(member) {
+            return Ok(known);
+        }
+        let start = self.member_reads.start();
+        let stored = self.read_blocking(move |tables| tables.status(member));
+        let stored = stored.await?;
+        let status = stored.map_or(AccountStatus::Good, |(status, _)| status);
+        self.member_reads.keep_status(start, member, status);
+        Ok(status)
+    }
+
+    async fn set_account_status(
+        &self,
+        member: MemberId,
+        status: AccountStatus,
+        at: UnixMillis,
+    ) -> Result<(), StoreError> {
+        let change = self.member_reads.change(member);
+        let write = Write::SetAccountStatus { member, status, at };
+        let answer = self.write(write, 0).await;
+        change.end(&answer);
+        answer.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::SyncMode;
+    use crate::store::embedded::READS_MAX;
+
+    fn session(sid: &str, time_to_live: Option<Duration>) -> NewRecord {
+        NewRecord {
+            key: format!("session:{sid}").into(),
+            value: "{}".into(),
+            stamp: 1,
+            rank: 0,
+            time_to_live,
+        }
+    }
+
+    #[tokio::test]
+    async fn second_login_of_a_member_reads_no_disk_and_sees_every_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(folder.path(), SyncMode::Always).unwrap();
+        let member = MemberId::try_from(7_u64).unwrap();
+        let read = async || {
+            let status = store.status(member).await.unwrap();
+            let ended = store.records(member, "session:").await.unwrap();
+            (status, ended.len())
+        };
+        let changed = async |expected| {
+            assert_eq!(read().await, expected);
+            // No read of the disk can begin.
+            let all = store.reads.acquire_many(READS_MAX as u32).await.unwrap();
+            assert_eq!(read().await, expected);
+            drop(all);
+        };
+        changed((AccountStatus::Good, 0)).await;
+        let put = store.put_record(member, session("a", None));
+        put.await.unwrap();
+        changed((AccountStatus::Good, 1)).await;
+        let at = SystemClock.unix_millis();
+        let set = store.set_account_status(member, AccountStatus::Blocked, at);
+        set.await.unwrap();
+        changed((AccountStatus::Blocked, 1)).await;
+        let gone = Some(Duration::ZERO);
+        store.put_record(member, session("a", gone)).await.unwrap();
+        changed((AccountStatus::Blocked, 0)).await;
     }
 }
