@@ -16,6 +16,7 @@ use super::last_message::{answer_late, kill_before_list_row};
 use super::member::Order;
 use super::process::Signal;
 use super::replicas::Deed;
+use super::slow_store::{overload_replicas, slow_replicas};
 use super::stage::{Stage, VICTIM};
 
 type Doing<'a> = Pin<Box<dyn Future<Output = Result<(), FaultError>> + 'a>>;
@@ -80,6 +81,8 @@ cases! {
     "store-one-kill" kill_replica Replicas EveryConnection,
     "store-all-freeze" freeze_replicas Replicas EveryConnection,
     "store-all-kill" kill_replicas Replicas EveryConnection,
+    "store-all-slow" slow_replicas Replicas EveryConnection,
+    "store-overload" overload_replicas Replicas EveryConnection,
     "socketio-26-fast-reconnect" reconnect_fast Node EveryConnect,
     "socketio-27-node-crash" crash_node Nodes Promises,
     "socketio-39-replayed-position" cut_replay Node EveryConnect,
@@ -90,6 +93,9 @@ cases! {
     "last-message-answered-late" answer_late Replicas EveryConnection,
     "last-message-of-killed-node" kill_before_list_row Replicas Promises,
 }
+
+/// Cases whose outcome depends on how busy the machine is.
+pub(crate) const NOT_SHORT: [&str; 2] = ["store-all-slow", "store-overload"];
 
 async fn kill_node(stage: &mut Stage) -> Result<(), FaultError> {
     stage.cluster.nodes[VICTIM].kill().await?;
@@ -319,5 +325,6 @@ mod tests {
     fn no_two_cases_have_one_name() {
         let names: BTreeSet<&str> = CASES.iter().map(|case| case.name).collect();
         assert_eq!(names.len(), CASES.len());
+        assert!(NOT_SHORT.iter().all(|name| names.contains(name)));
     }
 }

@@ -126,7 +126,7 @@ pub(crate) fn print_outcome(outcome: &Outcome) -> Result<(), FaultError> {
     let closes: u64 = counts.closes.values().sum();
     print(&format!(
         "{:<36} #{:<2} {:<6} fault {:>6} ms, recovered in {recovered:>8}; {} sent, {} stored, {} seen; \
-         {} connects, {failed} failed, {} turned away, {closes} closed, {} moved, {} resent; rss max {:?} MiB",
+         {} connects, {failed} failed, {} turned away, {closes} closed, {} moved, {} refused, {} resent; rss max {:?} MiB",
         outcome.case,
         outcome.repetition,
         if outcome.ok { "ok" } else { "BROKEN" },
@@ -137,6 +137,7 @@ pub(crate) fn print_outcome(outcome: &Outcome) -> Result<(), FaultError> {
         counts.connects,
         counts.turned_away,
         counts.moved,
+        counts.retryable,
         counts.resends,
         outcome.rss_max_mib,
     ))?;
