@@ -9,7 +9,7 @@
 //! send with entries in both gets its receipt after both. Only such a send, one in thousands of a
 //! transaction's length, can be stored in part for good, if this node dies in between.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,8 @@ use super::pending_send::{
     Found, PendingSend, SeqAssignment, expire, finish, refuse_all, time_left,
 };
 use super::queue::TopicQueue;
+use super::repeat::publish_again;
+use super::turns::{Turns, noted_head};
 use super::{AppendError, AppenderParts};
 use crate::log::{Entry, Topic, Uid};
 use crate::store::{Append, ReadConsistency, StoreError};
@@ -102,7 +104,7 @@ async fn settle(
         }
         let attempt = match failed.take() {
             Some(failed) => on_failed(parts, queue, tail, open, false, failed).await,
-            None => attempt(parts, queue, tail, open).await,
+            None => attempt_in_turn(parts, queue, tail, open).await,
         };
         let pause_ms = match attempt {
             Ok(()) => continue,
@@ -114,6 +116,49 @@ async fn settle(
         }
         sleep(Duration::from_millis(pause_ms).min(time_left(parts, open))).await;
     }
+}
+
+/// One attempt; in turn, and after a read of what was noted before the turn, while the nodes take turns.
+async fn attempt_in_turn(
+    parts: &AppenderParts,
+    queue: &TopicQueue,
+    tail: &mut Option<LogTail>,
+    open: &mut Vec<PendingSend>,
+) -> Result<(), Retry> {
+    let turns = tail.as_ref().and_then(|tail| tail.turns);
+    let Some(turns) = turns.filter(|turns| turns.are_taken(parts.clock.now())) else {
+        return timed_attempt(parts, queue, tail, open).await;
+    };
+    let turns = in_time(parts, queue, open, turns.wait(parts, queue.topic)).await;
+    let outcome = match tail.as_mut() {
+        _ if open.is_empty() => Ok(()),
+        None => timed_attempt(parts, queue, tail, open).await,
+        Some(state) => {
+            state.turns = Some(turns);
+            match read_noted(parts, queue, state, open).await {
+                Ok(()) => timed_attempt(parts, queue, tail, open).await,
+                Err(retry) => Err(retry),
+            }
+        }
+    };
+    parts.bus.end_turn(queue.topic).await;
+    outcome
+}
+
+/// One attempt; the time it takes shows whether the nodes have to take turns.
+async fn timed_attempt(
+    parts: &AppenderParts,
+    queue: &TopicQueue,
+    tail: &mut Option<LogTail>,
+    open: &mut Vec<PendingSend>,
+) -> Result<(), Retry> {
+    let began = parts.clock.now();
+    let outcome = attempt(parts, queue, tail, open).await;
+    if let Some(tail) = tail {
+        let now = parts.clock.now();
+        Turns::note_attempt(&mut tail.turns, now.saturating_duration_since(began), now);
+    }
+    outcome
 }
 
 /// One attempt: `Ok` when the store has applied the append, or nothing was left to append. Sends that
@@ -264,20 +309,53 @@ async fn read_on(
 ) -> Result<(), Retry> {
     while state.head < head {
         let page = in_time(parts, queue, open, state.catch_up(parts, queue.topic, head)).await?;
-        note_own(open, &page);
-        if let Some(newest) = page.last() {
-            // Its node may have ended before it noted it.
-            parts.heads.note(queue.topic, newest);
-        }
-        let page: Arc<[Arc<Entry>]> = page.into();
-        (parts.stored)(queue.topic, &page, &mut Wakers::default());
-        if state.unsettled {
-            // An own append of unknown outcome may be among them, not published yet.
-            parts.bus.publish(queue.topic, page);
-        }
+        absorb(parts, queue.topic, state, open, page);
     }
     state.unsettled = false;
     Ok(())
+}
+
+/// Reads the entries that other nodes have noted, as far as a quorum shows them: an append that meets
+/// another head costs several times as much.
+async fn read_noted(
+    parts: &AppenderParts,
+    queue: &TopicQueue,
+    state: &mut LogTail,
+    open: &mut Vec<PendingSend>,
+) -> Result<(), Retry> {
+    let Some(noted) = noted_head(parts, queue.topic).await else {
+        return Ok(());
+    };
+    while state.head < noted {
+        let page = in_time(parts, queue, open, state.peek(parts, queue.topic, noted)).await?;
+        if page.is_empty() {
+            break; // not stored, or not yet
+        }
+        absorb(parts, queue.topic, state, open, page);
+    }
+    Ok(())
+}
+
+/// Passes on entries beyond the head known before, which other nodes stored, or this one without
+/// learning of it.
+fn absorb(
+    parts: &AppenderParts,
+    topic: Topic,
+    state: &LogTail,
+    open: &mut [PendingSend],
+    page: Vec<Arc<Entry>>,
+) {
+    note_own(open, &page);
+    if let Some(newest) = page.last() {
+        // Its node may have ended before it noted it.
+        parts.heads.note(topic, newest);
+    }
+    let page: Arc<[Arc<Entry>]> = page.into();
+    (parts.stored)(topic, &page, &mut Wakers::default());
+    if state.unsettled {
+        // An own append of unknown outcome may be among them, not published yet.
+        parts.bus.publish(topic, page);
+    }
 }
 
 /// Notes the positions of sends that are in the log: their append was applied, or its outcome was
@@ -320,31 +398,6 @@ async fn reconcile(parts: &AppenderParts, queue: &TopicQueue, tail: &mut Option<
         // What cannot be read now is read before the next append, or at the next sweep.
         Ok(head) => drop(read_on(parts, queue, state, &mut no_sends, head).await),
         Err(_) => {}
-    }
-}
-
-/// Publishes repeated entries again: the first publication may have been lost, or what follows it.
-async fn publish_again(parts: &AppenderParts, topic: Topic, head: Seq, repeated: &BTreeSet<Seq>) {
-    if !repeated.is_empty() {
-        parts.heads.check(topic, head);
-    }
-    for seq in repeated {
-        let read = |view| ask(parts, "read", parts.store.read(topic, *seq, *seq, view));
-        let Ok(mut entries) = read(ReadConsistency::Quorum).await else {
-            return;
-        };
-        if entries.is_empty() {
-            let Ok(settled) = read(ReadConsistency::Serial).await else {
-                return;
-            };
-            entries = settled;
-        }
-        if entries.is_empty() {
-            continue; // of an inbox, and expired
-        }
-        let entries: Arc<[Arc<Entry>]> = entries.into();
-        (parts.stored)(topic, &entries, &mut Wakers::default());
-        parts.bus.publish(topic, entries);
     }
 }
 

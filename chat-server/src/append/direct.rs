@@ -12,6 +12,7 @@ use super::batch::{FailedAppend, Resumed, on_applied};
 use super::log_tail::LogTail;
 use super::pending_send::{PendingSend, SeqAssignment, expire};
 use super::queue::{Job, QueueState, TopicQueue};
+use super::turns::Turns;
 use crate::log::Entry;
 use crate::store::{APPEND_ENTRIES_MAX, Append, CompletedAppend, StoreError, TopicAppend};
 use crate::wakers::Wakers;
@@ -46,7 +47,7 @@ pub(super) fn begin(parts: &AppenderParts, queue: &TopicQueue) -> Next {
                 state.working = false;
                 return Next::Nothing;
             }
-            if !is_ready(&state) {
+            if !is_ready(&state, parts.clock.now()) {
                 return Next::Task(Resumed::default());
             }
             let Some(tail) = state.tail.take() else {
@@ -74,7 +75,7 @@ pub(super) fn begin(parts: &AppenderParts, queue: &TopicQueue) -> Next {
 }
 
 /// Whether the next batch needs no read of the log.
-fn is_ready(state: &QueueState) -> bool {
+fn is_ready(state: &QueueState, now: Instant) -> bool {
     let is_named = || {
         state
             .jobs
@@ -83,7 +84,10 @@ fn is_ready(state: &QueueState) -> bool {
             .any(Job::is_named)
     };
     state.tail.as_ref().is_some_and(|tail| {
-        !tail.unsettled && tail.newest_at.is_some() && (tail.window.is_some() || !is_named())
+        !tail.unsettled
+            && !tail.turns.is_some_and(|turns| turns.are_taken(now))
+            && tail.newest_at.is_some()
+            && (tail.window.is_some() || !is_named())
     })
 }
 
@@ -121,11 +125,13 @@ pub(super) fn complete(
         since,
     } = queue.lock().in_flight.take()?;
     let CompletedAppend { append, outcome } = completed;
+    let now = parts.clock.now();
+    let took = now.saturating_duration_since(since);
+    Turns::note_attempt(&mut tail.turns, took, now);
     match outcome {
         Ok(Append::Applied) => {
             tail.advance(&append.entries);
             on_applied(parts, queue.topic, &mut sends, append.entries, wakers);
-            let took = parts.clock.now().saturating_duration_since(since);
             if took > SLOW || !sends.is_empty() {
                 return Some(Resumed::sends(tail, sends));
             }

@@ -10,6 +10,7 @@ use shared::ids::Seq;
 use tokio::time::timeout;
 
 use super::AppenderParts;
+use super::turns::Turns;
 use super::window::{Window, earlier_page, first_page};
 use crate::log::{Entry, Topic};
 use crate::store::{READ_ENTRIES_MAX, ReadConsistency, StoreError};
@@ -34,6 +35,8 @@ pub(super) struct LogTail {
     pub(super) window: Option<Window>,
     /// The outcome of an append is unknown: entries beyond the head may be ours.
     pub(super) unsettled: bool,
+    /// The nodes take turns in writing to this log.
+    pub(super) turns: Option<Turns>,
 }
 
 impl LogTail {
@@ -44,6 +47,7 @@ impl LogTail {
             newest_at: None,
             window: None,
             unsettled: false,
+            turns: None,
         })
     }
 
@@ -127,6 +131,26 @@ impl LogTail {
             .last()
             .map(|entry| entry.draft.sent_at)
             .or(self.newest_at);
+        Ok(page)
+    }
+
+    /// Takes in the next page of entries of a room up to `last`, as far as a quorum shows it.
+    pub(super) async fn peek(
+        &mut self,
+        parts: &AppenderParts,
+        topic: Topic,
+        last: Seq,
+    ) -> Result<Vec<Arc<Entry>>, Retry> {
+        let first = self.head.saturating_add(1);
+        let last = first.saturating_add(READ_ENTRIES_MAX - 1).min(last);
+        let page = parts
+            .store
+            .read(topic, first, last, ReadConsistency::Quorum);
+        let mut page = ask(parts, "read", page).await?;
+        if page.first().is_none_or(|entry| entry.seq != first) {
+            page.clear();
+        }
+        self.advance(&page);
         Ok(page)
     }
 

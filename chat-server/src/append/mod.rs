@@ -16,6 +16,8 @@
 //! | `queue` | the bounded queue of each topic |
 //! | `log_tail`, `window` | cached tail of the log; its named sends, for deduplication |
 //! | `order` | order of one connection's sends through refusals |
+//! | `repeat` | publication of entries whose sends are repeated |
+//! | `turns` | turns of the nodes in writing to one log of a slow store |
 //! | `room_heads` | records of the newest message for room lists |
 
 mod batch;
@@ -24,7 +26,9 @@ mod log_tail;
 mod order;
 mod pending_send;
 mod queue;
+mod repeat;
 mod room_heads;
+mod turns;
 mod window;
 
 use std::fmt;

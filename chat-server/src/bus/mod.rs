@@ -62,6 +62,8 @@ pub enum BusState {
 /// * The receiver is bounded. When it is full, what does not fit is replaced by one `Lost`.
 /// * `note_head` and `heads` are hints for finding missed entries cheaply. Of two noted positions
 ///   either may win. `heads` answers in the order of its topics; `None` where nothing was noted.
+/// * `take_turn` is true for one node until `end_turn`, or for `time` at most. It is a hint that
+///   keeps nodes from hindering each other, not a lock: it is true while nothing can be arranged.
 /// * Every call but `close` returns within a few seconds; `close` takes at most the time given.
 #[async_trait]
 pub trait Bus: Send + Sync + fmt::Debug {
@@ -85,6 +87,14 @@ pub trait Bus: Send + Sync + fmt::Debug {
 
     /// The position last noted for each of these topics.
     async fn heads(&self, topics: &[Topic]) -> Result<Vec<Option<Seq>>, BusError>;
+
+    /// Whether this node may write to the topic's log now; else another node does.
+    async fn take_turn(&self, _topic: Topic, _time: Duration) -> bool {
+        true
+    }
+
+    /// Gives the turn to the other nodes.
+    async fn end_turn(&self, _topic: Topic) {}
 
     /// Whether the bus delivers.
     fn state(&self) -> BusState;

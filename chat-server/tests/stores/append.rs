@@ -10,6 +10,7 @@ use chat_server::append::{
     AppendError, Appender, AppenderParts, Outcome, Placed, RoomHeads, RoomHeadsParts, SEND_DEADLINE,
 };
 use chat_server::bus::local::LocalBus;
+use chat_server::bus::{Bus, BusState};
 use chat_server::log::{Draft, Kind, Topic, Uid};
 use chat_server::metrics::Metrics;
 use chat_server::store::embedded::EmbeddedStore;
@@ -23,6 +24,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::redis::node::{Node as BusNode, QUICK};
+use crate::redis::server::Server;
 use crate::support::faulty_store::{EVERY, Fault, FaultyStore, Operation};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,10 +42,14 @@ fn open(folder: &Path) -> Arc<EmbeddedStore> {
 }
 
 fn node(store: &Arc<EmbeddedStore>) -> Node {
+    let (bus, _) = LocalBus::new().attach(16);
+    node_on(store, Arc::new(bus))
+}
+
+fn node_on(store: &Arc<EmbeddedStore>, bus: Arc<dyn Bus>) -> Node {
     let faulty = Arc::new(FaultyStore::new(Arc::clone(store)));
     let shown = Arc::new(Mutex::new(Vec::new()));
     let given = Arc::clone(&shown);
-    let (bus, _) = LocalBus::new().attach(16);
     let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new()));
     let heads = RoomHeads::new(RoomHeadsParts {
         rooms: Arc::clone(store) as Arc<dyn RoomStore>,
@@ -53,7 +60,7 @@ fn node(store: &Arc<EmbeddedStore>) -> Node {
     let appender = Appender::new(AppenderParts {
         store: Arc::clone(&faulty) as Arc<dyn MessageStore>,
         heads,
-        bus: Arc::new(bus),
+        bus,
         clock: Arc::new(SystemClock),
         drain,
         metrics,
@@ -476,4 +483,31 @@ async fn an_own_entry_is_found_though_the_reading_on_breaks_off() {
     assert_eq!(texts(&store).await.len(), 601, "not stored again");
     assert_eq!(one.shown(), (1..=512).collect::<Vec<_>>());
     assert_eq!(one.faulty.remaining(Operation::Read), 0);
+}
+
+/// Two nodes that append at the same head hinder each other each time: one of them has to append again.
+#[tokio::test]
+async fn nodes_take_turns_on_a_slow_store() {
+    const SENDS: usize = 10;
+    let folder = folder();
+    let store = open(folder.path());
+    let server = Server::start().await;
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        let joined = BusNode::join(&server.url(), QUICK).await;
+        joined.until(BusState::Up).await;
+        let node = node_on(&store, joined.bus);
+        node.faulty
+            .delay(Operation::Append, Duration::from_millis(150));
+        nodes.push(node);
+    }
+    let writing = nodes.iter().map(|node| async {
+        for _ in 0..SENDS {
+            node.send("slow", None).await.unwrap();
+        }
+    });
+    futures_util::future::join_all(writing).await;
+    assert_eq!(texts(&store).await.len(), 2 * SENDS);
+    let appends: usize = nodes.iter().map(|node| node.sizes().len()).sum();
+    assert!(appends < 3 * SENDS, "{appends}");
 }

@@ -3,6 +3,7 @@
 //! A connection ends at its first failure; `session` opens another one.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use fred::clients::{Client, WithOptions};
@@ -12,7 +13,7 @@ use fred::interfaces::{
     PubsubInterface as _,
 };
 use fred::types::config::Options;
-use fred::types::{ClusterStateChange, Expiration};
+use fred::types::{ClusterHash, ClusterStateChange, CustomCommand, Expiration, SetOptions, Value};
 use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 use shared::ids::Seq;
 use shared::redis::RedisUrl;
@@ -37,6 +38,10 @@ pub(super) const COMMANDS_AT_ONCE: usize = 64;
 
 /// Expiry of a noted head: a day. A topic idle for longer is read from the store as quickly.
 const HEAD_KEPT: Expiration = Expiration::EX(86_400);
+
+/// Removes a key that still has this node's value. A script, so that another node's stays.
+const END_TURN: &str = "if redis.call('get', KEYS[1]) == ARGV[1] then \
+     return redis.call('del', KEYS[1]) end return 0";
 
 /// Configuration of connections. Servers of an encrypted one are those that the authorities of the
 /// file `ca` accept, or else the system's.
@@ -138,6 +143,30 @@ impl CommandConnection {
         };
         let answers = iter(keys).map(ask).buffered(COMMANDS_AT_ONCE);
         Ok(answers.try_collect::<Vec<_>>().await?)
+    }
+
+    /// Whether the key was free and has this value now, for `time` at most.
+    pub(super) async fn take_turn(
+        &self,
+        key: String,
+        node: String,
+        time: Duration,
+    ) -> Result<bool, LinkError> {
+        let time = Expiration::PX(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+        let set = self
+            .client
+            .set(key, node, Some(time), Some(SetOptions::NX), false);
+        let set: Option<String> = self.of_key(set).await?;
+        Ok(set.is_some())
+    }
+
+    /// Frees the key if it has this value.
+    pub(super) async fn end_turn(&self, key: String, node: String) -> Result<(), LinkError> {
+        let slot = ClusterHash::from(key.as_str());
+        let command = CustomCommand::new_static("EVAL", slot, false);
+        let values = [END_TURN.into(), Value::Integer(1), key.into(), node.into()];
+        let ended = self.client.custom(command, values.to_vec());
+        Ok(self.of_key::<()>(ended).await?)
     }
 
     /// The answer to a command about a key of a cluster.

@@ -67,6 +67,8 @@ pub struct RedisTuning {
     pub connect_max: Duration,
     /// For the answer to any command.
     pub command_max: Duration,
+    /// For the answer to a request about a turn: later it is of no use.
+    pub turn_max: Duration,
     /// From one probe to the next.
     pub probe_every: Duration,
     /// For a probe to be received; then the session ends.
@@ -85,6 +87,7 @@ impl Default for RedisTuning {
         Self {
             connect_max: Duration::from_secs(3),
             command_max: Duration::from_secs(4),
+            turn_max: Duration::from_millis(250),
             probe_every: Duration::from_secs(2),
             probe_max: Duration::from_secs(5),
             retry_max: Duration::from_secs(2),
@@ -266,6 +269,28 @@ impl Bus for RedisBus {
             );
         }
         Ok(heads)
+    }
+
+    async fn take_turn(&self, topic: Topic, time: Duration) -> bool {
+        let Ok(connection) = self.shared.status.connection() else {
+            return true;
+        };
+        let names = &self.shared.names;
+        let taken = connection.take_turn(names.turn_key(topic), names.node_id(), time);
+        match timeout(self.shared.tuning.turn_max, taken).await {
+            Ok(Ok(is_taken)) => is_taken,
+            Ok(Err(_)) | Err(_) => true,
+        }
+    }
+
+    async fn end_turn(&self, topic: Topic) {
+        let Ok(connection) = self.shared.status.connection() else {
+            return;
+        };
+        let names = &self.shared.names;
+        let ended = connection.end_turn(names.turn_key(topic), names.node_id());
+        // Otherwise it expires.
+        drop(timeout(self.shared.tuning.turn_max, ended).await);
     }
 
     fn state(&self) -> BusState {

@@ -54,6 +54,15 @@ impl Names {
         format!("{}:head:{{{topic}}}", self.prefix)
     }
 
+    pub(super) fn turn_key(&self, topic: Topic) -> String {
+        format!("{}:turn:{{{topic}}}", self.prefix)
+    }
+
+    /// This node, as the value of a key.
+    pub(super) fn node_id(&self) -> String {
+        format!("{:016x}", self.node)
+    }
+
     pub(super) fn control(&self) -> String {
         format!("{}:control", self.prefix)
     }
@@ -110,6 +119,7 @@ mod tests {
         assert_eq!(names.channel(room()), "dapanda:{room:42}");
         assert_eq!(names.channel(inbox()), "dapanda:{inbox:7}");
         assert_eq!(names.head_key(room()), "dapanda:head:{room:42}");
+        assert_eq!(names.turn_key(room()), "dapanda:turn:{room:42}");
         assert_eq!(names.control(), "dapanda:control");
         assert_eq!(names.probes(None), ["dapanda:probe:00000000000000ab:0"]);
     }

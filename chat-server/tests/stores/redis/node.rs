@@ -25,6 +25,7 @@ pub(crate) const PREFIX: &str = "test";
 pub(crate) const QUICK: RedisTuning = RedisTuning {
     connect_max: Duration::from_secs(1),
     command_max: Duration::from_secs(1),
+    turn_max: Duration::from_millis(250),
     probe_every: Duration::from_millis(50),
     probe_max: Duration::from_secs(1),
     retry_max: Duration::from_millis(200),
@@ -36,6 +37,7 @@ pub(crate) const QUICK: RedisTuning = RedisTuning {
 pub(crate) const PATIENT: RedisTuning = RedisTuning {
     connect_max: PATIENCE,
     command_max: PATIENCE,
+    turn_max: PATIENCE,
     probe_every: PATIENCE,
     probe_max: PATIENCE,
     ..QUICK
