@@ -70,6 +70,12 @@ pub struct Metrics {
     pub store_failures: CountersBy<StoreErrorKind>,
     /// Appends that found another head.
     pub store_conflicts: IntCounter,
+    /// Entries that the distributed store has appended.
+    pub store_entries: IntCounter,
+    /// Bytes of their bodies.
+    pub store_entry_bytes: IntCounter,
+    /// Appends refused because too many were in flight.
+    pub store_appends_refused: IntCounter,
     /// Holes found in logs: entries that are lost or cannot be read.
     pub store_holes: IntCounter,
     /// Times the embedded store stopped taking writes.
@@ -221,6 +227,18 @@ impl Metrics {
             store_conflicts: counter(
                 "chat_store_conflicts_total",
                 "Appends that met another head",
+            ),
+            store_entries: counter(
+                "chat_store_entries_total",
+                "Entries appended to the distributed store",
+            ),
+            store_entry_bytes: counter(
+                "chat_store_entry_bytes_total",
+                "Bytes of the bodies of entries appended to the distributed store",
+            ),
+            store_appends_refused: counter(
+                "chat_store_appends_refused_total",
+                "Appends refused because too many were in flight",
             ),
             store_holes: counter(
                 "chat_store_holes_total",

@@ -36,6 +36,8 @@ mod session;
 pub mod settings;
 mod stamps;
 mod statements;
+mod window;
+mod workers;
 
 use std::fmt;
 use std::sync::Arc;
@@ -54,10 +56,11 @@ use self::members::MemberTable;
 use self::rooms::RoomTables;
 use self::schema::Missing;
 use self::settings::ScyllaSettings;
+use self::workers::{WorkerParts, Workers};
+use super::appends::AwaitedOutcome;
 use super::{
-    AccountStatus, Append, AppendOutcomes, CompletedAppend, MemberStore, Membership, MessageStore,
-    NewRecord, ReadConsistency, Record, RecordStore, Room, RoomHead, RoomStore, StoreError,
-    TopicAppend,
+    AccountStatus, Append, AppendOutcomes, MemberStore, Membership, MessageStore, NewRecord,
+    ReadConsistency, Record, RecordStore, Room, RoomHead, RoomStore, StoreError, TopicAppend,
 };
 use crate::log::{Entry, Topic};
 use crate::metrics::{Metrics, StoreOp};
@@ -70,10 +73,10 @@ pub struct ScyllaStore {
     buckets: Arc<Buckets>,
     epochs: Arc<Epochs>,
     gaps: Arc<Gaps>,
-    logs: Logs,
+    logs: Arc<Logs>,
+    workers: Workers,
     rooms: Arc<RoomTables>,
     members: MemberTable,
-    metrics: Arc<Metrics>,
     keyspace: String,
 }
 
@@ -122,15 +125,22 @@ impl ScyllaStore {
             Arc::clone(&epochs),
             Arc::clone(&metrics),
         ));
+        let logs = Logs::new(Arc::clone(&client), Arc::clone(&buckets), Arc::clone(&gaps));
+        let logs = Arc::new(logs);
+        let workers = Workers::start(&WorkerParts {
+            client: Arc::clone(&client),
+            logs: Arc::clone(&logs),
+            metrics,
+        });
         Ok(Self {
-            logs: Logs::new(Arc::clone(&client), Arc::clone(&buckets), Arc::clone(&gaps)),
+            logs,
+            workers,
             members: MemberTable::new(Arc::clone(&client)),
             client,
             buckets,
             epochs,
             gaps,
             rooms,
-            metrics,
             keyspace: settings.address.keyspace.clone(),
         })
     }
@@ -157,28 +167,21 @@ impl MessageStore for ScyllaStore {
         head: Seq,
         entries: Vec<Arc<Entry>>,
     ) -> Result<Append, StoreError> {
-        let append = self.logs.append(topic, head, &entries);
-        let outcome = self.client.timed(StoreOp::Append, append).await;
-        if let Ok(Append::Conflict(_)) = outcome {
-            self.metrics.store_conflicts.inc();
-        }
+        let (outcomes, outcome) = AwaitedOutcome::new();
+        let append = TopicAppend {
+            topic,
+            head,
+            entries,
+        };
+        let outcomes: Arc<dyn AppendOutcomes> = outcomes;
+        self.workers.hand_over(vec![append], &outcomes);
         outcome
+            .await
+            .unwrap_or_else(|_closed| Err(StoreError::Unknown("the store was closed".to_owned())))
     }
 
     fn append_many(self: Arc<Self>, appends: Vec<TopicAppend>, outcomes: Arc<dyn AppendOutcomes>) {
-        for append in appends {
-            let (store, outcomes) = (Arc::clone(&self), Arc::clone(&outcomes));
-            #[expect(clippy::disallowed_methods, reason = "an append ends by its time-out")]
-            tokio::spawn(async move {
-                let TopicAppend {
-                    topic,
-                    head,
-                    ref entries,
-                } = append;
-                let outcome = store.append(topic, head, entries.clone()).await;
-                outcomes.on_completed(vec![CompletedAppend { append, outcome }]);
-            });
-        }
+        self.workers.hand_over(appends, &outcomes);
     }
 
     async fn enter(&self, topic: Topic) -> Result<Seq, StoreError> {
