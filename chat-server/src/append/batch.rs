@@ -10,7 +10,6 @@
 //! transaction's length, can be stored in part for good, if this node dies in between.
 
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use tracing::{error, warn};
 
 use super::log_tail::{ATTEMPT, LogTail, Retry, ask};
 use super::pending_send::{
-    Found, PendingSend, SeqAssignment, expire, finish, refuse_all, time_left,
+    Found, PendingSend, SeqAssignment, expire, finish, in_time, refuse_all, time_left,
 };
 use super::queue::TopicQueue;
 use super::repeat::publish_again;
@@ -270,33 +269,6 @@ pub(super) fn on_applied(
     let entries: Arc<[Arc<Entry>]> = entries.into();
     (parts.stored)(topic, &entries, wakers);
     parts.bus.publish(topic, entries);
-}
-
-/// Waits for a store call. Sends whose deadline passes meanwhile, here or in the queue, fail.
-///
-/// The call is not cancelled then: an append might still be applied, and with a store slower than the
-/// oldest send's remaining time no append would ever complete.
-async fn in_time<T>(
-    parts: &AppenderParts,
-    queue: &TopicQueue,
-    open: &mut Vec<PendingSend>,
-    call: impl Future<Output = T>,
-) -> T {
-    let mut call = pin!(call);
-    loop {
-        let left = if open.is_empty() {
-            queue.time_left(parts.clock.now())
-        } else {
-            time_left(parts, open)
-        };
-        if let Ok(answer) = timeout(left, &mut call).await {
-            return answer;
-        }
-        expire(parts, queue, open);
-        if open.is_empty() {
-            queue.expire(parts.clock.now());
-        }
-    }
 }
 
 /// Reads the entries beyond the cached head, page by page.

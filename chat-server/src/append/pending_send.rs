@@ -1,11 +1,13 @@
 //! Sends of one batch: deduplication, positions, and outcomes.
 
 use std::collections::{BTreeSet, HashMap};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use shared::clock::UnixMillis;
 use shared::ids::{MemberId, Seq};
+use tokio::time::timeout;
 
 use super::log_tail::LogTail;
 use super::queue::{Job, TopicQueue};
@@ -239,5 +241,32 @@ pub(super) fn finish(
             }
         }
         (send.job.done)(Ok(placed), wakers);
+    }
+}
+
+/// Waits for a store call. Sends whose deadline passes meanwhile, here or in the queue, fail.
+///
+/// The call is not cancelled then: an append might still be applied, and with a store slower than the
+/// oldest send's remaining time no append would ever complete.
+pub(super) async fn in_time<T>(
+    parts: &AppenderParts,
+    queue: &TopicQueue,
+    open: &mut Vec<PendingSend>,
+    call: impl Future<Output = T>,
+) -> T {
+    let mut call = pin!(call);
+    loop {
+        let left = if open.is_empty() {
+            queue.time_left(parts.clock.now())
+        } else {
+            time_left(parts, open)
+        };
+        if let Ok(answer) = timeout(left, &mut call).await {
+            return answer;
+        }
+        expire(parts, queue, open);
+        if open.is_empty() {
+            queue.expire(parts.clock.now());
+        }
     }
 }
