@@ -13,6 +13,8 @@ use shared::text::Language;
 use shared::web::ApiError;
 use shared::web::headers::weighted;
 
+use super::HttpStack;
+
 /// Context of one request and its response, shared through the request's extensions.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseContext(Arc<Mutex<Notes>>);
@@ -39,10 +41,18 @@ impl ResponseContext {
     }
 }
 
-/// Gives the request its [`ResponseContext`] and applies it to the response.
-pub(super) async fn response_context(mut request: Request, next: Next) -> Response {
+/// Gives the request its [`ResponseContext`], and what the extractors of `auth` need, and applies the context to the
+/// response.
+pub(super) async fn response_context(
+    all: &HttpStack,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let response_context = ResponseContext::default();
-    request.extensions_mut().insert(response_context.clone());
+    let extensions = request.extensions_mut();
+    extensions.insert(response_context.clone());
+    extensions.insert(Arc::clone(&all.limits));
+    extensions.insert(Arc::clone(&all.allowed_origins));
     let asked = asked_for(request.headers());
     let mut response = next.run(request).await;
     let notes = std::mem::take(&mut *response_context.lock());

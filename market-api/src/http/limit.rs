@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::extract::Request;
 use governor::clock::Clock as GovernorClock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
@@ -80,21 +78,14 @@ impl Limits {
 }
 
 /// Throttles clients by address.
-pub(super) async fn by_address(
-    State(all): State<HttpStack>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) fn by_address(all: &HttpStack, request: &Request) -> Result<(), ErrorCode> {
     let address = ClientAddress::of(request.extensions(), request.headers(), all.trusted_hops);
     if all.limits.allow_address(address) {
-        next.run(request).await
-    } else {
-        all.metrics
-            .rate_limited
-            .with_label_values(&["address"])
-            .inc();
-        ErrorCode::TooManyRequests.into_response()
+        return Ok(());
     }
+    let limited = &all.metrics.rate_limited;
+    limited.with_label_values(&["address"]).inc();
+    Err(ErrorCode::TooManyRequests)
 }
 
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::future::ready;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -64,23 +64,17 @@ impl CrossOrigin {
     }
 }
 
-impl<S: Clone> Layer<S> for CrossOrigin {
+impl<S> Layer<S> for CrossOrigin {
     type Service = CrossOriginService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        CrossOriginService {
-            cors: self.0.layer(inner.clone()),
-            inner,
-        }
+        CrossOriginService(self.0.layer(inner))
     }
 }
 
 /// Routes with [`CrossOrigin`] around them.
 #[derive(Clone, Debug)]
-pub struct CrossOriginService<S> {
-    cors: Cors<S>,
-    inner: S,
-}
+pub struct CrossOriginService<S>(Cors<S>);
 
 impl<S> Service<Request> for CrossOriginService<S>
 where
@@ -93,15 +87,14 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        ready!(self.cors.poll_ready(cx))?;
-        self.inner.poll_ready(cx)
+        self.0.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
         if request.method() == Method::OPTIONS && !is_preflight(&request) {
-            Box::pin(self.inner.call(request))
+            Box::pin(self.0.get_mut().call(request))
         } else {
-            Box::pin(self.cors.call(request))
+            Box::pin(self.0.call(request))
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, StatusCode};
@@ -38,11 +38,11 @@ pub fn guarded<S>(routes: Router<S>, body_bytes_max: usize) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
-    routes
-        .method_not_allowed_fallback(unknown_method)
-        .layer(from_fn_with_state(body_bytes_max, refuse_long_bodies))
-        .layer(from_fn(limit_time))
-        .layer(CatchPanicLayer::custom(answer_panic))
+    // As one layer: each costs a copy of all that is inside it for every request.
+    routes.method_not_allowed_fallback(unknown_method).layer((
+        CatchPanicLayer::custom(answer_panic),
+        from_fn_with_state(body_bytes_max, limit),
+    ))
 }
 
 /// Dependencies of the access log.
@@ -86,18 +86,14 @@ fn answer_panic(_: Box<dyn Any + Send>) -> Response {
 
 /// Refuses a request that announces too long a body without reading it. A body of unknown length is
 /// bounded while it is read; a handler that takes no body reads none.
-async fn refuse_long_bodies(
-    State(bytes_max): State<usize>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn limit(State(bytes_max): State<usize>, request: Request, next: Next) -> Response {
     // hyper has checked that it is one number.
     let announced = request.body().size_hint().lower();
     let is_short = usize::try_from(announced).is_ok_and(|length| length <= bytes_max);
     if !is_short {
         return last(ErrorCode::BodyTooLarge.into_response());
     }
-    next.run(request).await
+    limit_time(request, next).await
 }
 
 /// Limits a handler's time; waiting for the client's body does not count.
