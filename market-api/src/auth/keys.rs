@@ -20,6 +20,8 @@ use shared::clock::{Clock, UnixMillis};
 use shared::config::Secret;
 use shared::files;
 
+use super::verified::VerifiedTokens;
+
 /// Interval between reads of the folder.
 pub const REREAD_EVERY: Duration = Duration::from_secs(20);
 
@@ -81,6 +83,7 @@ struct Ring {
     signer: Signer,
     verifier: Verifier,
     published: Jwks,
+    verified: VerifiedTokens,
 }
 
 impl KeyRing {
@@ -120,6 +123,10 @@ impl KeyRing {
                 "tokens are signed with another key now"
             );
         }
+        if before == after.kid() && current.published == ring.published {
+            // With the tokens that were verified with these keys.
+            return Ok(());
+        }
         *current = Arc::new(ring);
         Ok(())
     }
@@ -156,7 +163,8 @@ impl KeyRing {
         expected: MemberToken,
         now: UnixMillis,
     ) -> Result<MemberClaims, TokenError> {
-        self.ring().verifier.member(token.expose(), expected, now)
+        let ring = self.ring();
+        ring.verified.check(token, expected, now, &ring.verifier)
     }
 
     fn ring(&self) -> Arc<Ring> {
@@ -193,6 +201,7 @@ fn read(folder: &Path, scope: &TokenScope, now: UnixMillis) -> Result<Ring, Keys
         signer,
         verifier: Verifier::new(keys, scope.clone()),
         published,
+        verified: VerifiedTokens::new(),
     })
 }
 

@@ -5,8 +5,8 @@
 //!            database: not revoked, not blocked, the role as it is now ─► Caller
 //! ```
 //!
-//! A token carries an identity only. Status and role are read from the database at every request, so a
-//! block, a lost role or a logout takes effect at the next one.
+//! A token carries an identity only. Status and role are those of the database at every request, so a block, a lost
+//! role or a logout takes effect at the next one (`session_cache` says when a read is spared).
 //!
 //! What this module does not do: log a member in (`login` does, through the providers).
 
@@ -17,6 +17,8 @@ mod keys;
 mod renew;
 mod repo;
 mod session;
+mod session_cache;
+mod verified;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -43,6 +45,7 @@ pub use keys::{KeyRing, KeysError, REREAD_EVERY};
 pub use repo::{end_all_in, forget_in};
 use session::Session;
 pub use session::{FAMILY_LIFETIME, REUSE_GRACE, ROTATE_AFTER};
+use session_cache::SessionCache;
 
 /// Authenticates requests; begins, renews and ends sessions.
 #[derive(Clone, Debug)]
@@ -53,6 +56,7 @@ pub struct Auth {
     metrics: Arc<Metrics>,
     cookies: CookieSettings,
     developer_family: Option<FamilyId>,
+    sessions: Arc<SessionCache>,
 }
 
 /// A member with a valid token, as the database has them now.
@@ -148,6 +152,7 @@ impl Auth {
             metrics,
             cookies,
             developer_family: None,
+            sessions: Arc::default(),
         }
     }
 
@@ -335,19 +340,10 @@ impl Auth {
         AuthError::TokenInvalid
     }
 
-    async fn look_up(&self, claims: MemberClaims, origin: Origin) -> Result<Identity, AuthError> {
-        let session = if self.developer_family.as_ref() == Some(&claims.family) {
-            repo::without_session(&self.db, &claims).await?
-        } else {
-            repo::session(&self.db, claims.member, &claims.family).await?
-        };
-        self.admit(claims, session, origin)
-    }
-
     fn admit(
         &self,
         claims: MemberClaims,
-        session: Option<Session>,
+        session: Option<&Session>,
         origin: Origin,
     ) -> Result<Identity, AuthError> {
         let open = session.filter(|session| !session.is_revoked);

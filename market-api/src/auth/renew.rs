@@ -24,7 +24,7 @@ impl Auth {
         let renewal = session
             .as_ref()
             .map(|session| session.renewal(&token_id, now));
-        let identity = self.admit(claims, session, Origin::Cookie)?;
+        let identity = self.admit(claims, session.as_ref(), Origin::Cookie)?;
         let current = match renewal {
             Some(Renewal::Keep) => None,
             Some(Renewal::Rotate) => Some(self.rotate(&identity, token_id).await?),

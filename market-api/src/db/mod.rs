@@ -25,6 +25,7 @@ mod sqlite;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -66,7 +67,9 @@ pub enum Dialect {
 
 /// The open database. Clones share one pool.
 #[derive(Clone)]
-pub struct Db {
+pub struct Db(Arc<Inner>);
+
+struct Inner {
     dialect: Dialect,
     readers: AnyPool,
     writer: Arc<dyn Writer>,
@@ -74,6 +77,8 @@ pub struct Db {
     metrics: Arc<Metrics>,
     /// Notified after the COMMIT of a transaction that requested it.
     committed: Arc<Notify>,
+    /// The number of COMMITs, where this process makes all of them.
+    commits: Option<Arc<AtomicU64>>,
     /// For the connection that listens; `None` on SQLite.
     listen_url: Option<Secret<String>>,
 }
@@ -210,6 +215,7 @@ impl Db {
             DbUrl::Postgres(url) => Some(url.clone()),
             DbUrl::Sqlite(_) => None,
         };
+        let mut commits = None;
         let (dialect, readers, writer): (_, _, Arc<dyn Writer>) = match url {
             DbUrl::Postgres(url) => {
                 let pool = postgres::open(url.expose()).await?;
@@ -224,37 +230,48 @@ impl Db {
             }
             DbUrl::Sqlite(path) => {
                 let (readers, writing) = sqlite::open(path).await?;
-                let writer = sqlite::SqliteWriter::start(
-                    writing,
-                    own_clock,
-                    own_metrics,
-                    own_committed,
-                    drain,
-                );
+                let own_commits = Arc::default();
+                commits = Some(Arc::clone(&own_commits));
+                let shared = sqlite::Shared {
+                    clock: own_clock,
+                    metrics: own_metrics,
+                    committed: own_committed,
+                    commits: own_commits,
+                };
+                let writer = sqlite::SqliteWriter::start(writing, shared, drain);
                 (Dialect::Sqlite, readers, Arc::new(writer))
             }
         };
-        Ok(Self {
+        Ok(Self(Arc::new(Inner {
             dialect,
             readers,
             writer,
             clock,
             metrics,
             committed,
+            commits,
             listen_url,
-        })
+        })))
     }
 
     /// Returns after the COMMIT of a write of this process that called [`Tx::notify_at_commit`]. Several COMMITs
     /// before the call are one. For one task: each notification has one receiver.
     pub async fn committed(&self) {
-        self.committed.notified().await;
+        self.0.committed.notified().await;
+    }
+
+    /// The number of COMMITs so far, each counted before its writes are answered: while it stays the same, a row that
+    /// was read is as it was. `None` on PostgreSQL, where other processes write, too.
+    #[must_use]
+    pub fn commits(&self) -> Option<u64> {
+        let commits = self.0.commits.as_ref()?;
+        Some(commits.load(Ordering::Acquire))
     }
 
     /// The SQL dialect of the database.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
-        self.dialect
+        self.0.dialect
     }
 
     /// A connection for reading committed data.
@@ -262,23 +279,23 @@ impl Db {
     /// # Errors
     /// [`DbError::Busy`] when none is free in time.
     pub async fn read(&self) -> Result<PoolConnection<Any>, DbError> {
-        let begun = self.clock.now();
-        let connection = self.readers.acquire().await;
-        let waited = self.clock.now().saturating_duration_since(begun);
-        self.metrics.db.read_wait.observe(waited.as_secs_f64());
+        let begun = self.0.clock.now();
+        let connection = self.0.readers.acquire().await;
+        let waited = self.0.clock.now().saturating_duration_since(begun);
+        self.0.metrics.db.read_wait.observe(waited.as_secs_f64());
         Ok(connection?)
     }
 
     /// Why this process cannot write: SQLite's file rejects writes. Cleared when a probe succeeds.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        self.writer.fault()
+        self.0.writer.fault()
     }
 
     /// The time, from the clock that transactions use.
     #[must_use]
     pub fn now(&self) -> UnixMillis {
-        self.clock.unix_millis()
+        self.0.clock.unix_millis()
     }
 
     /// The present Seoul month, from the clock that transactions use.
@@ -289,9 +306,9 @@ impl Db {
 
     /// Updates the pool's gauges.
     pub fn show_connections(&self) {
-        let idle = i64::try_from(self.readers.num_idle()).unwrap_or(i64::MAX);
-        let all = i64::from(self.readers.size());
-        let connections = &self.metrics.db.connections;
+        let idle = i64::try_from(self.0.readers.num_idle()).unwrap_or(i64::MAX);
+        let all = i64::from(self.0.readers.size());
+        let connections = &self.0.metrics.db.connections;
         connections.with_label_values(&["idle"]).set(idle);
         connections
             .with_label_values(&["used"])
@@ -312,11 +329,11 @@ impl Db {
         E: Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let counted = Counted::begin(Arc::clone(&self.metrics), Arc::clone(&self.clock));
+        let counted = Counted::begin(Arc::clone(&self.0.metrics), Arc::clone(&self.0.clock));
         // The writer is a task of its own, without the request's context.
         let trace = TraceParent::current();
         let job = Pending::new(context, work, answer, counted, trace);
-        self.writer.submit(Box::new(job));
+        self.0.writer.submit(Box::new(job));
         answered
             .await
             .unwrap_or_else(|_| Err(WriteError::Db(DbError::Unavailable("stopping".to_owned()))))
@@ -324,7 +341,7 @@ impl Db {
 
     /// Waits until all readers have returned their connections, then closes the pool.
     pub async fn close(&self) {
-        self.readers.close().await;
+        self.0.readers.close().await;
     }
 }
 
@@ -340,7 +357,7 @@ pub type TxFn<C, T, E> =
 impl fmt::Debug for Db {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Db")
-            .field("dialect", &self.dialect)
+            .field("dialect", &self.0.dialect)
             .finish_non_exhaustive()
     }
 }

@@ -20,7 +20,7 @@ impl Db {
     /// # Errors
     /// The database's.
     pub async fn notify(&self, channel: &str) -> Result<(), DbError> {
-        if self.listen_url.is_none() {
+        if self.0.listen_url.is_none() {
             return Ok(());
         }
         let mut connection = self.read().await?;
@@ -37,7 +37,7 @@ impl Db {
     /// # Errors
     /// The connection failed; those that are sent until the next call are lost.
     pub async fn listen(&self, channel: &str, notified: &Notify) -> Result<(), DbError> {
-        let Some(url) = &self.listen_url else {
+        let Some(url) = &self.0.listen_url else {
             return pending().await;
         };
         let listening = async {
@@ -50,7 +50,7 @@ impl Db {
             }
         };
         tokio::select! {
-            () = self.readers.close_event() => Ok(()),
+            () = self.0.readers.close_event() => Ok(()),
             ended = listening => {
                 let failed: Result<(), sqlx::Error> = ended;
                 Ok(failed?)

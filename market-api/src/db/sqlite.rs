@@ -10,6 +10,7 @@ use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStrExt as _;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +53,16 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Why the file rejects writes; `None` while it accepts them.
 type Fault = Arc<Mutex<Option<String>>>;
 
+/// What the writer has in common with the database that it belongs to.
+pub(super) struct Shared {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Notified after the COMMIT of a transaction that requested it.
+    pub(super) committed: Arc<Notify>,
+    /// Incremented after each COMMIT, before its closures are answered.
+    pub(super) commits: Arc<AtomicU64>,
+}
+
 /// The writer's connection; reopened after it is abandoned.
 pub(super) struct Writing {
     options: AnyConnectOptions,
@@ -78,6 +89,8 @@ pub(super) async fn open(path: &Path) -> Result<(AnyPool, Writing), DbError> {
     let readers = AnyPoolOptions::new()
         .max_connections(READERS_MAX)
         .acquire_timeout(ACQUIRE_MAX)
+        // A file does not hang up; the test would be one more wake-up of the connection's thread for each read.
+        .test_before_acquire(false)
         .after_connect(|connection, _| {
             Box::pin(async move {
                 connection.execute(SESSION).await?;
@@ -162,18 +175,12 @@ pub(super) struct SqliteWriter {
 impl SqliteWriter {
     /// Spawns the writer; it ends when this handle is dropped and the queue is empty, or at the drain's
     /// hard token.
-    pub(super) fn start(
-        writing: Writing,
-        clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
-        committed: Arc<Notify>,
-        drain: &Drain,
-    ) -> Self {
+    pub(super) fn start(writing: Writing, shared: Shared, drain: &Drain) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let hard = drain.hard();
         let fault = Fault::default();
         let own_fault = Arc::clone(&fault);
-        let serving = serve(writing, jobs, clock, metrics, committed, own_fault);
+        let serving = serve(writing, jobs, shared, own_fault);
         drop(drain.spawn_vital("db-writer", hard.run_until_cancelled_owned(serving)));
         Self { queue, fault }
     }
@@ -200,9 +207,7 @@ impl Writer for SqliteWriter {
 async fn serve(
     mut writing: Writing,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
-    committed: Arc<Notify>,
+    shared: Shared,
     fault: Fault,
 ) {
     let mut group = Vec::with_capacity(GROUP_MAX);
@@ -222,12 +227,14 @@ async fn serve(
                 continue;
             }
         }
-        let ends = commit_group(&mut writing, &mut group, &*clock).await;
+        let ends = commit_group(&mut writing, &mut group, &*shared.clock).await;
+        // Also after a failure: a COMMIT that returns an error may have taken effect.
+        shared.commits.fetch_add(1, Ordering::AcqRel);
         match ends.map_err(of_the_group) {
             Ok((ends, notifies)) => {
-                metrics.db.commits.inc();
+                shared.metrics.db.commits.inc();
                 if notifies {
-                    committed.notify_one();
+                    shared.committed.notify_one();
                 }
                 for (job, end) in group.drain(..).zip(ends) {
                     job.answer(end);

@@ -24,6 +24,7 @@ on_both! {
     logout_works_with_whatever_token_is_left,
     logout_ends_every_session_that_is_shown,
     defect_22_a_block_holds_for_the_next_request,
+    block_by_another_instance_takes_effect,
     admin_routes_require_the_current_role,
     admin_commands_are_audited_and_append_events,
     new_key_signs_and_the_old_one_stays_valid,
@@ -327,6 +328,42 @@ async fn defect_22_a_block_holds_for_the_next_request(on: On) {
     info(&site).by(&member).send().await.is(403, 2012);
     order("unblock").await.is(200, 0);
     cash(&site).bearer(&token).send().await.is(200, 0);
+}
+
+/// A hundred requests for a list that is in the cache, with the session that the first of them has read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cached_list_is_read_without_the_database() {
+    const READ_WAIT: &str = "market_db_read_wait_seconds_count";
+    let site = Site::start(On::Sqlite).await;
+    let member = site.log_in("kakao", 1).await;
+    let list = async || {
+        let ask = site.ask(Method::GET, "/api/products/mobile-data?size=20");
+        ask.by(&member).send().await.is(200, 0);
+    };
+    list().await;
+    let before = site.metric(READ_WAIT).await;
+    for _ in 0..100 {
+        list().await;
+    }
+    // Jobs of the server read, too, a few times a second, and their COMMITs make sessions be read again.
+    let reads = site.metric(READ_WAIT).await - before;
+    assert!(reads < 80, "{reads}");
+}
+
+/// SQLite's file may be open in another program: its COMMIT is noticed within a second.
+async fn block_by_another_instance_takes_effect(on: On) {
+    let site = Site::start(on).await;
+    let (admin, member) = (site.admin().await, site.log_in("kakao", 1).await);
+    let id = site.id(&member).await;
+    let second = site.second(&[]).await;
+    cash(&site).by(&member).send().await.is(200, 0);
+    let path = format!("/api/admin/members/{id}/block");
+    let block = second.ask(Method::POST, &path).by(&admin);
+    block.send().await.is(200, 0);
+    if matches!(on, On::Sqlite) {
+        site.wait(Duration::from_secs(1));
+    }
+    cash(&site).by(&member).send().await.is(403, 2012);
 }
 
 /// B4: the role is the one in the database, not the token's.

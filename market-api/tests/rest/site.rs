@@ -324,6 +324,17 @@ impl Site {
         row.await.unwrap().try_get(0).unwrap()
     }
 
+    /// The value of a metric without labels.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let metrics = format!("{}/metrics", self.admin_base);
+        let page = self.ask_url(Method::GET, &metrics).send().await.text;
+        let line = page
+            .lines()
+            .find(|line| line.starts_with(&format!("{name} ")));
+        let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {name}"))
+    }
+
     /// Re-reads the folder of keys, as the timer does.
     pub(crate) fn reread_keys(&self) {
         // An invalid file changes nothing; the test checks the published keys.
