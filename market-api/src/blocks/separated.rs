@@ -31,6 +31,15 @@ pub enum Separated {
 }
 
 impl Separated {
+    /// True if nobody's listings are hidden.
+    #[must_use]
+    pub fn is_nobody(&self) -> bool {
+        match self {
+            Self::Few(ids) => ids.is_empty(),
+            Self::Many => false,
+        }
+    }
+
     /// True if this seller's listings are hidden, or may be.
     #[must_use]
     pub fn may_hide(&self, seller: MemberId) -> bool {

@@ -2,8 +2,8 @@
 //!
 //! Cached rows depend on neither the reader nor the clock: distance and "open" are computed when a row is
 //! returned. Otherwise the key contains the dependency, and the value an expiry: a page filtered by "open"
-//! expires with its minute, a page of mobile data with its month, and a page by distance belongs to one member
-//! at one location. A value is used only before its expiry and under the current version of its namespace.
+//! expires with its minute, a page of mobile data with its month. A value is used only before its expiry and under
+//! the current version of its namespace. Pages by distance are not cached themselves: `near` computes them.
 //!
 //! Cached pages leave out blocked accounts only. A page with an offer of a member who is separated from the reader
 //! (`blocks`) is read again for this reader.
@@ -11,7 +11,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use shared::clock::{Clock, LocalDateTime, UnixMillis};
 use shared::drain::Drain;
 use shared::ids::MemberId;
@@ -22,19 +21,13 @@ use super::repo::{self, Range};
 use super::rows::{Batch, ListedOffer, OfferPage, OfferRow, SpotRow};
 use super::sort::{Cursor, Filter, ListOrder, Sort, SortKey};
 use super::{Kind, ListError, Position};
-use crate::blocks::{Blocks, Separated};
+use crate::blocks::Blocks;
 use crate::cache::{Joined, ListCache, Seen, SingleFlight};
 use crate::db::{Db, DbError};
 use crate::metrics::Metrics;
 
 /// Maximum lifetime of a cached page.
 const PAGE_KEPT: Duration = Duration::from_secs(30 * 60);
-
-/// Maximum lifetime of a member's cached page by distance.
-const NEAR_PAGE_KEPT: Duration = Duration::from_secs(5 * 60);
-
-/// A member's position in the key of a page by distance: a thousandth of a degree, 110 m.
-const SQUARES_PER_DEGREE: f64 = 1_000.0;
 
 /// A minute in milliseconds: the set of open spots may change at each.
 const MINUTE_MS: i64 = 60_000;
@@ -74,7 +67,15 @@ pub(super) struct CacheEntry {
     pub(super) until: i64,
 }
 
-type Work = BoxFuture<'static, Result<Batch, ListError>>;
+impl CacheEntry {
+    fn key(&self, seen: Seen) -> String {
+        let (kind, rest) = (self.kind.name(), &self.rest);
+        match seen {
+            Seen::Version(version) => format!("list:{kind}:v{version}:{rest}"),
+            Seen::Away(changes) => format!("list:{kind}:away{changes}:{rest}"),
+        }
+    }
+}
 
 /// The lists of offers. Clones share one state.
 #[derive(Clone, Debug)]
@@ -125,14 +126,21 @@ impl Lists {
             now: self.clock.unix_millis(),
         };
         let separated = self.blocks.separated(query.reader);
-        let (batch, separated) = tokio::join!(self.shared_page(request), separated);
-        let (mut batch, separated) = (batch?, separated?);
-        if batch.may_show(&separated) {
-            self.metrics.list_queries.inc();
-            batch = Arc::new(self.read(request, Some(&separated)).await?);
-            self.count("separated");
-        }
-        let rows = batch.rows.iter().map(|row| request.show(row));
+        let batch = match request.near()? {
+            Some(at) => self.near_page(request, at, &separated.await?).await?,
+            None => {
+                let (batch, separated) = tokio::join!(self.shared_page(request), separated);
+                let (batch, separated) = (batch?, separated?);
+                if batch.may_show(&separated) {
+                    self.metrics.list_queries.inc();
+                    self.count("separated");
+                    self.read_page(request, Some(query.reader)).await?
+                } else {
+                    Arc::unwrap_or_clone(batch)
+                }
+            }
+        };
+        let rows = batch.rows.into_iter().map(|row| request.show(row));
         Ok(OfferPage {
             rows: rows.collect(),
             next: batch.next,
@@ -141,59 +149,43 @@ impl Lists {
 
     /// The page as readers see it who are separated from nobody.
     async fn shared_page(&self, request: ListRequest) -> Result<Arc<Batch>, ListError> {
-        let place = match request.near()? {
-            Some(at) => request.near_entry(at),
-            None => request.page_entry(),
-        };
-        let own = self.clone();
-        let work = Box::pin(async move { own.read(request, None).await });
-        self.batch(place, work).await
-    }
-
-    /// Reads a page, without offers that are hidden from the reader by `separated`.
-    async fn read(
-        &self,
-        request: ListRequest,
-        separated: Option<&Separated>,
-    ) -> Result<Batch, ListError> {
-        match request.near()? {
-            Some(at) => self.read_near_page(request, at, separated).await,
-            None => {
-                self.read_page(request, separated.map(|_| request.query.reader))
-                    .await
-            }
-        }
-    }
-
-    /// The batch cached under the entry, or else the result of `work`, which is then cached.
-    pub(super) async fn batch(
-        &self,
-        place: CacheEntry,
-        work: Work,
-    ) -> Result<Arc<Batch>, ListError> {
-        let seen = self.cache.seen(place.kind.namespace()).await;
-        let kind = place.kind.name();
-        let (key, kept) = match seen {
-            Seen::Version(version) => (format!("list:{kind}:v{version}:{}", place.rest), true),
-            Seen::Away(changes) => (format!("list:{kind}:away{changes}:{}", place.rest), false),
-        };
+        let entry = request.page_entry();
+        let seen = self.cache.seen(entry.kind.namespace()).await;
+        let key = entry.key(seen);
+        let kept = matches!(seen, Seen::Version(_));
         if kept && let Some(batch) = self.kept(&key).await {
-            self.count("cache");
             return Ok(batch);
         }
+        let own = self.clone();
+        let work = async move { own.read_page(request, None).await };
+        self.look_up(entry, key, kept, work).await
+    }
+
+    /// The result of `work`, shared with those who look up the same key, and then cached under it if the cache is
+    /// reachable (`kept`).
+    async fn look_up<F>(
+        &self,
+        entry: CacheEntry,
+        key: String,
+        kept: bool,
+        work: F,
+    ) -> Result<Arc<Batch>, ListError>
+    where
+        F: Future<Output = Result<Batch, ListError>> + Send + 'static,
+    {
         let (own, looked_up) = (self.clone(), key.clone());
         let look_up = async move {
             // Another look-up of the key may have ended just before this one began.
-            if kept && let Some(batch) = own.kept(&looked_up).await {
+            if kept && let Some(batch) = own.decoded(&looked_up).await {
                 return Ok(batch);
             }
             own.metrics.list_queries.inc();
             let mut batch = work.await?;
-            batch.until = place.until;
+            batch.until = entry.until;
             if kept && let Some(bytes) = batch.encode() {
-                let left_ms = place.until - own.clock.unix_millis().get();
+                let left_ms = entry.until - own.clock.unix_millis().get();
                 let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
-                let ttl = place.ttl.min(left);
+                let ttl = entry.ttl.min(left);
                 own.cache.set(&looked_up, bytes.into(), ttl).await;
             }
             Ok(Arc::new(batch))
@@ -213,26 +205,49 @@ impl Lists {
         }
     }
 
-    /// True from the second request for this entry under the current version; the first one only sets a
-    /// mark. Filling a cell for a single request would cost more than the request itself.
-    pub(super) async fn is_asked_again(&self, place: &CacheEntry) -> bool {
-        let Seen::Version(version) = self.cache.seen(place.kind.namespace()).await else {
-            return false;
-        };
-        let key = format!(
-            "list:{}:v{version}:{}:request",
-            place.kind.name(),
-            place.rest
-        );
-        let again = self.cache.get(&key).await.is_some();
-        if !again {
-            let mark = bytes::Bytes::from_static(b"1");
-            self.cache.set(&key, mark, place.ttl).await;
+    /// The batch of an entry that many requests share only in some places, as a cell of the map: cached, or read by
+    /// `work` from the second request on. Reading it for a single request would cost more than the request itself, so
+    /// the first one gets `None`; so does each one while the cache is unreachable.
+    pub(super) async fn batch_if_shared<F>(
+        &self,
+        entry: CacheEntry,
+        work: F,
+    ) -> Result<Option<Arc<Batch>>, ListError>
+    where
+        F: Future<Output = Result<Batch, ListError>> + Send + 'static,
+    {
+        let seen = self.cache.seen(entry.kind.namespace()).await;
+        let key = entry.key(seen);
+        if matches!(seen, Seen::Away(_)) {
+            self.count("bypass");
+            return Ok(None);
         }
-        again
+        if let Some(batch) = self.kept(&key).await {
+            return Ok(Some(batch));
+        }
+        let mark = format!("{key}:request");
+        if self.cache.get(&mark).await.is_some() {
+            return self.look_up(entry, key, true, work).await.map(Some);
+        }
+        let value = bytes::Bytes::from_static(b"1");
+        self.cache.set(&mark, value, entry.ttl).await;
+        self.count("database");
+        Ok(None)
     }
 
+    /// Counts a query of a page that is not cached.
+    pub(super) fn count_query(&self) {
+        self.metrics.list_queries.inc();
+    }
+
+    /// The cached batch of a key, counted.
     async fn kept(&self, key: &str) -> Option<Arc<Batch>> {
+        let batch = self.decoded(key).await?;
+        self.count("cache");
+        Some(batch)
+    }
+
+    async fn decoded(&self, key: &str) -> Option<Arc<Batch>> {
         let bytes = self.cache.get(key).await?;
         let now = self.clock.unix_millis().get();
         Batch::decode(&bytes, now).map(Arc::new)
@@ -340,18 +355,7 @@ impl ListRequest {
         }
     }
 
-    fn near_entry(&self, at: Position) -> CacheEntry {
-        let reader = self.query.reader.get();
-        let (north, east) = at.rounded(SQUARES_PER_DEGREE);
-        CacheEntry {
-            kind: self.query.kind,
-            rest: format!("{}:m{reader}:{north}:{east}", self.name()),
-            ttl: jittered(NEAR_PAGE_KEPT),
-            until: self.until(NEAR_PAGE_KEPT),
-        }
-    }
-
-    fn show(&self, row: &OfferRow) -> ListedOffer {
+    fn show(&self, row: OfferRow) -> ListedOffer {
         let spot = row.spot.as_ref();
         let here = self.query.at;
         let distance_m = spot
@@ -363,7 +367,7 @@ impl ListRequest {
             id: row.id,
             distance_m,
             open: spot.map(|spot| is_open(spot.open_minute, spot.close_minute, minute)),
-            row: row.clone(),
+            row,
         }
     }
 }

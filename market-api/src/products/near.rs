@@ -5,6 +5,7 @@
 //! computed from it as far as it reaches.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::clock::UnixMillis;
@@ -22,12 +23,13 @@ use crate::blocks::Separated;
 use crate::db::Dialect;
 
 impl Lists {
-    /// A page by distance: from the cached cell if it reaches far enough, else from the index.
-    pub(super) async fn read_near_page(
+    /// A page by distance, without offers that are hidden from the reader: from the cached cell if it reaches far
+    /// enough, else from the index.
+    pub(super) async fn near_page(
         &self,
         asked: ListRequest,
         at: Position,
-        separated: Option<&Separated>,
+        separated: &Separated,
     ) -> Result<Batch, ListError> {
         let walk = asked.walk();
         let few = usize::from(asked.query.size.get()) + 1;
@@ -45,28 +47,28 @@ impl Lists {
         // with 70 members in as many cells: if the first one reads it, p95 is four times that without a
         // cache.)
         let cell = Cell::of(at);
-        let place = cell.place(walk.kind, asked.now);
-        if self.is_asked_again(&place).await {
-            let own = self.clone();
-            let kind = walk.kind;
-            let work = Box::pin(async move { own.read_cell(kind, cell.middle()).await });
-            let near = self.batch(place, work).await?;
-            let whole_m = near.whole_within_m - at.distance_m(cell.middle()) - SLACK_M;
-            let is_shown =
-                |row: &&OfferRow| !separated.is_some_and(|from| from.may_hide(row.seller));
+        let own = self.clone();
+        let (kind, middle) = (walk.kind, cell.middle());
+        let work = async move { own.read_cell(kind, middle).await };
+        let near = self.batch_if_shared(cell.entry(kind, asked.now), work);
+        if let Some(near) = near.await? {
+            let whole_m = near.whole_within_m - at.distance_m(middle) - SLACK_M;
+            let is_shown = |row: &&OfferRow| !separated.may_hide(row.seller);
             let rows = near.rows.iter().filter(is_shown);
             let first = first_of(rows, asked, at, after, few, whole_m);
             // If any seller may be hidden, only the database knows who is.
-            if let Some(hits) = first.filter(|_| separated != Some(&Separated::Many)) {
-                return near_page(walk, hits, near.rows.clone(), few);
+            if let Some(hits) = first.filter(|_| *separated != Separated::Many) {
+                let rows = Arc::unwrap_or_clone(near).rows;
+                return near_page(walk, hits, rows, few);
             }
         }
+        self.count_query();
         let mut connection = self.db().read().await?;
         let spots = Spots {
             dialect: self.db().dialect(),
-            kind: walk.kind,
+            kind,
             open_at: (walk.filter == Filter::Open).then(|| asked.minute()),
-            apart_from: separated.map(|_| asked.query.reader),
+            apart_from: (!separated.is_nobody()).then_some(asked.query.reader),
         };
         let hits = nearest(&mut connection, spots, at, after, few).await?;
         let ids: Vec<_> = hits.iter().map(|hit| hit.id).collect();
@@ -139,13 +141,11 @@ fn near_page(
     rows: Vec<OfferRow>,
     few: usize,
 ) -> Result<Batch, ListError> {
-    let after = hits.get(few - 1).map(|hit| hit.id);
-    let following = rows.iter().find(|row| Some(row.id) == after);
-    let following = following.map(|row| row.seller);
+    let follows = hits.len() == few;
     hits.truncate(few - 1);
-    let last = hits.last().filter(|_| after.is_some());
+    let last = hits.last().filter(|_| follows);
     let next = last.map(|last| Cursor::new(walk, SortKey::Place(last.at), last.id));
-    Ok(Batch::page(in_order(&hits, rows), next, following))
+    Ok(Batch::page(in_order(&hits, rows), next, None))
 }
 
 /// The rows of the hits in their order. Leaves out rows deleted or moved since the search.
@@ -192,7 +192,7 @@ impl Cell {
             .expect("rounding keeps whole degrees within their bounds")
     }
 
-    fn place(self, kind: Kind, now: UnixMillis) -> CacheEntry {
+    fn entry(self, kind: Kind, now: UnixMillis) -> CacheEntry {
         CacheEntry {
             kind,
             rest: format!("cell:{}:{}", self.north, self.east),

@@ -133,29 +133,10 @@ impl ListedOffer {
         self.row.seller_rate
     }
 
-    /// The seller's name.
-    #[must_use]
-    pub fn member_name(&self) -> &str {
-        &self.row.member_name
-    }
-
-    /// URL of the seller's picture.
-    #[must_use]
-    pub fn member_image(&self) -> Option<&str> {
-        self.row.member_image.as_deref()
-    }
-
     /// The time of the last change.
     #[must_use]
     pub fn updated_at(&self) -> LocalDateTime {
         LocalDateTime::from_unix(self.row.updated_at)
-    }
-
-    /// A spot's title, address and first picture.
-    #[must_use]
-    pub fn texts(&self) -> Option<(&str, &str, Option<&str>)> {
-        let spot = self.row.spot.as_ref()?;
-        Some((&spot.title, &spot.address, spot.image.as_deref()))
     }
 
     /// A spot's position.

@@ -438,23 +438,15 @@ async fn pages_and_cursors_fit_around_hidden_rows(on: On) {
     check(&unloved).await;
 }
 
-/// The value of a counter without labels.
-async fn metric(site: &Site, name: &str) -> u64 {
-    let metrics = format!("{}/metrics", site.admin_base);
-    let page = site.ask_url(Method::GET, &metrics).send().await.text;
-    let line = page
-        .lines()
-        .find(|line| line.starts_with(&format!("{name} ")));
-    let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
-    value.unwrap_or_else(|| panic!("no {name}"))
-}
-
 async fn block_does_not_read_lists_of_others_again(on: On) {
     let stage = Stage::set(on).await;
     let seller = stage.seller_id;
+    // Those by distance come from a cell, which is filtered, and lives for a minute only.
+    let paths = lists().into_iter().map(|(path, ..)| path);
+    let paths: Vec<_> = paths.filter(|path| !path.contains("DISTANCE")).collect();
     let read = async |who: &Cookies| {
-        for (path, ..) in lists() {
-            walk(&stage.site, who, &path, 50).await;
+        for path in &paths {
+            walk(&stage.site, who, path, 50).await;
         }
     };
     // Changes are invalidated once more within two seconds; see `cache::changes`.
@@ -463,23 +455,19 @@ async fn block_does_not_read_lists_of_others_again(on: On) {
         stage.site.number(left).await == 0
     })
     .await;
-    // Pages by distance belong to one member.
     for who in [&stage.third, &stage.other, &stage.reader] {
         read(who).await;
     }
     block(&stage.site, &stage.reader, seller).await.is(200, 0);
-    let before = metric(&stage.site, "market_list_queries_total").await;
+    let before = stage.site.metric("market_list_queries_total").await;
     for who in [&stage.third, &stage.other] {
         read(who).await;
     }
-    assert_eq!(
-        metric(&stage.site, "market_list_queries_total").await,
-        before
-    );
+    assert_eq!(stage.site.metric("market_list_queries_total").await, before);
     // The blocker's are read again where they show the other.
     read(&stage.reader).await;
-    let own = metric(&stage.site, "market_list_queries_total").await - before;
-    assert_eq!(own, u64::try_from(lists().len()).unwrap());
+    let own = stage.site.metric("market_list_queries_total").await - before;
+    assert_eq!(own, u64::try_from(paths.len()).unwrap());
 }
 
 async fn purchase_made_before_a_block_is_still_answered(on: On) {

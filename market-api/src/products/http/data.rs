@@ -83,18 +83,18 @@ pub(super) struct DataRow {
     updated_at: LocalDateTime,
 }
 
-impl From<&ListedOffer> for DataRow {
-    fn from(offer: &ListedOffer) -> Self {
+impl From<ListedOffer> for DataRow {
+    fn from(offer: ListedOffer) -> Self {
         Self {
             product_id: offer.id,
             price: offer.price(),
             item_id: offer.id,
-            member_name: offer.member_name().to_owned(),
-            profile_image_url: offer.member_image().map(str::to_owned),
             remain_amount: offer.left(),
             unit_price: offer.unit_price(),
             split_type: offer.split(),
             updated_at: offer.updated_at(),
+            member_name: offer.row.member_name,
+            profile_image_url: offer.row.member_image,
         }
     }
 }
@@ -127,7 +127,7 @@ pub(super) async fn list(
     };
     let page = api.products.lists().list(query).await?;
     Ok(success(Page {
-        data: page.rows.iter().map(DataRow::from).collect(),
+        data: page.rows.into_iter().map(DataRow::from).collect(),
         page_info: PageInfo::new(page.next.map(Cursor::get), size),
     }))
 }

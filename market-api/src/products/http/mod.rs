@@ -6,6 +6,8 @@ mod selling;
 mod spot_view;
 mod spots;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use shared::ids::ProductId;
 use utoipa::ToSchema;
@@ -15,8 +17,11 @@ use utoipa_axum::routes;
 use super::Products;
 use crate::images::Images;
 
-#[derive(Clone, Debug)]
-struct Api {
+/// Behind one pointer: every layer around a route copies the route's state for each request.
+type Api = Arc<Services>;
+
+#[derive(Debug)]
+struct Services {
     products: Products,
     images: Images,
 }
@@ -41,7 +46,7 @@ pub fn routes(products: Products, images: Images) -> OpenApiRouter {
         .routes(routes!(selling::delete))
         .routes(routes!(selling::own))
         .routes(routes!(selling::of_member))
-        .with_state(Api { products, images })
+        .with_state(Arc::new(Services { products, images }))
 }
 
 /// The changed product.

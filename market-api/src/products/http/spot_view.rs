@@ -45,22 +45,24 @@ pub(super) struct SpotRow {
 
 impl SpotRow {
     /// `None` for an offer that is not a spot.
-    pub(super) fn new(offer: &ListedOffer) -> Option<Self> {
-        let (title, address, image) = offer.texts()?;
+    pub(super) fn new(offer: ListedOffer) -> Option<Self> {
         let (opens_at, closes_at) = offer.hours()?;
         let at = offer.position()?;
+        let (price, seller_rate) = (offer.price(), offer.seller_rate());
+        let row = offer.row;
+        let spot = row.spot?;
         Some(Self {
             product_id: offer.id,
-            price: offer.price(),
+            price,
             item_id: offer.id,
-            member_name: offer.member_name().to_owned(),
-            profile_image_url: offer.member_image().map(str::to_owned),
-            title: title.to_owned(),
-            image_url: image.map(str::to_owned),
+            member_name: row.member_name,
+            profile_image_url: row.member_image,
+            title: spot.title,
+            image_url: spot.image,
             latitude: at.latitude(),
             longitude: at.longitude(),
-            address: address.to_owned(),
-            average_rate: stars(offer.seller_rate()),
+            address: spot.address,
+            average_rate: stars(seller_rate),
             distance_km: offer.distance_m?.round() / 1_000.0,
             open: offer.open?,
             start_time: opens_at,

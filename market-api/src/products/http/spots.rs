@@ -85,7 +85,7 @@ async fn list(
     };
     let page = api.products.lists().list(query).await?;
     Ok(success(Page {
-        data: page.rows.iter().filter_map(SpotRow::new).collect(),
+        data: page.rows.into_iter().filter_map(SpotRow::new).collect(),
         page_info: PageInfo::new(page.next.map(Cursor::get), size),
     }))
 }
