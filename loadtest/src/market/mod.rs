@@ -8,6 +8,7 @@
 //! What this module does not do: start a server, and remove what it wrote.
 
 pub(crate) mod client;
+mod cpu;
 pub(crate) mod error;
 pub(crate) mod ground;
 mod report;
@@ -69,6 +70,10 @@ pub(crate) struct MarketRun {
     #[arg(long, default_value = "dapanda")]
     token_audience: String,
 
+    /// Process id of the server, if it runs on this machine: `cached` then shows its processor time
+    #[arg(long, value_name = "PID")]
+    server_pid: Option<u32>,
+
     /// Only this scenario; may be given several times
     #[arg(long = "scenario", value_enum, value_name = "NAME")]
     scenarios: Vec<Scenario>,
@@ -109,11 +114,11 @@ pub(crate) struct Sizes {
     #[arg(long, default_value_t = 400, value_name = "COUNT", value_parser = count::<1, 8_000>)]
     purchases: usize,
 
-    /// lists: readers at once
+    /// lists, cached: readers at once
     #[arg(long, default_value_t = 20, value_name = "COUNT", value_parser = count::<1, 500>)]
     readers: usize,
 
-    /// lists: pages read by each of them
+    /// lists, cached: pages read by each of them
     #[arg(long, default_value_t = 50, value_name = "COUNT", value_parser = count::<1, 1_000>)]
     reads: usize,
 }
@@ -161,6 +166,7 @@ impl MarketRun {
             client: &client,
             sizes: &self.sizes,
             run: &run,
+            server_pid: self.server_pid,
         };
         let chosen = match self.scenarios.as_slice() {
             [] => &Scenario::ALL,

@@ -49,8 +49,8 @@ impl Report {
     /// Prints the table and the findings.
     pub(crate) fn print(&self) -> Result<(), MarketError> {
         let mut text = String::from(
-            "| scenario | requests | s | per s | mean ms | p50 | p90 | p99 | max | codes |\n\
-             |---|---|---|---|---|---|---|---|---|---|\n",
+            "| scenario | requests | s | per s | mean ms | p50 | p90 | p99 | max | CPU ms | codes |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         for figures in &self.scenarios {
             text.push_str(&row(figures));
@@ -77,7 +77,7 @@ impl Report {
 fn row(figures: &Figures) -> String {
     let ms = figures.milliseconds;
     format!(
-        "| {} | {} | {:.2} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {} |\n",
+        "| {} | {} | {:.2} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {} | {} |\n",
         figures.scenario,
         figures.requests,
         figures.seconds,
@@ -87,6 +87,9 @@ fn row(figures: &Figures) -> String {
         ms.p90,
         ms.p99,
         ms.max,
+        figures
+            .cpu_ms
+            .map_or("-".to_owned(), |ms| format!("{ms:.3}")),
         counts(figures.codes.iter()),
     )
 }

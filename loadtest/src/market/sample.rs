@@ -25,6 +25,8 @@ pub(crate) struct Figures {
     pub(crate) seconds: f64,
     pub(crate) requests_per_second: f64,
     pub(crate) milliseconds: Milliseconds,
+    /// Processor time of the server for one request, in milliseconds, where it is measured.
+    pub(crate) cpu_ms: Option<f64>,
     /// Responses by result code; 0 is done.
     pub(crate) codes: BTreeMap<String, usize>,
     /// What should not have been.
@@ -82,6 +84,7 @@ impl Sample {
             seconds,
             requests_per_second: self.times.len() as f64 / seconds.max(f64::EPSILON),
             milliseconds: Milliseconds::of(&self.times),
+            cpu_ms: None,
             codes: codes
                 .map(|(code, count)| (code.to_string(), *count))
                 .collect(),

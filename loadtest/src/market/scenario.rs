@@ -9,6 +9,7 @@ use shared::web::ErrorCode;
 use tokio::time::timeout;
 
 use super::client::{Ask, Client, Code, since};
+use super::cpu;
 use super::error::MarketError;
 use super::ground::{Ground, Member};
 use super::report::{EVERY, Progress};
@@ -35,10 +36,18 @@ pub(crate) enum Scenario {
     Opposite,
     /// Members read lists while others buy
     Lists,
+    /// Members read one page of a list that nobody changes
+    Cached,
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 4] = [Self::Hot, Self::Seller, Self::Opposite, Self::Lists];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Hot,
+        Self::Seller,
+        Self::Opposite,
+        Self::Lists,
+        Self::Cached,
+    ];
 }
 
 /// A request of a member.
@@ -56,6 +65,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) sizes: &'a Sizes,
     /// Makes the idempotency keys of this run its own.
     pub(crate) run: &'a str,
+    /// The server's process, to show its processor time.
+    pub(crate) server_pid: Option<u32>,
 }
 
 impl<'a> Stage<'a> {
@@ -65,6 +76,7 @@ impl<'a> Stage<'a> {
             Scenario::Seller => self.seller().await.map(|figures| vec![figures]),
             Scenario::Opposite => self.opposite().await.map(|figures| vec![figures]),
             Scenario::Lists => self.lists().await,
+            Scenario::Cached => self.cached().await.map(|figures| vec![figures]),
         }
     }
 
@@ -164,6 +176,30 @@ impl<'a> Stage<'a> {
             purchases.figures("lists: purchases", purchases.judge(&expected[0])),
             reads.figures("lists: reads", findings),
         ])
+    }
+
+    async fn cached(&self) -> Result<Figures, MarketError> {
+        let sellers = self.ground.members("cached-seller", 1).await?;
+        let readers = self.ground.members("cached", self.sizes.readers).await?;
+        self.offers(&sellers, MONTH_OFFERS_MAX).await?;
+        let reads = |count: usize| -> Vec<_> {
+            let rounds = (0..count).flat_map(|_| readers.iter());
+            rounds.map(|by| read(by, 0)).collect()
+        };
+        // Connections, sessions and the page are there before the time is taken.
+        self.send("cached", reads(1), readers.len()).await;
+        let cpu = || self.server_pid.map(cpu::of_process).transpose();
+        let before = cpu()?;
+        let sample = self
+            .send("cached", reads(self.sizes.reads), readers.len())
+            .await;
+        let spent = before.zip(cpu()?);
+        let findings = sample.judge(&[(Code::DONE, readers.len() * self.sizes.reads)]);
+        let mut figures = sample.figures("cached", findings);
+        figures.cpu_ms = spent.map(|(before, after)| {
+            after.saturating_sub(before).as_secs_f64() * 1_000.0 / figures.requests.max(1) as f64
+        });
+        Ok(figures)
     }
 
     /// Each of these sellers offers so often 0.1 GB as a whole; their offers.

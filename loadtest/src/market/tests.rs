@@ -128,14 +128,16 @@ const UNLIMITED: [&str; 2] = ["--address-rate=0", "--member-rate=0"];
 
 async fn every_scenario_is_as_expected(on: On) {
     let site = Site::start(on, &UNLIMITED).await;
-    let (done, json) = site.run(&[]).await;
+    let pid = format!("--server-pid={}", std::process::id());
+    let (done, json) = site.run(&[&pid]).await;
     assert!(done.is_ok(), "{done:?}: {json}");
     assert_eq!(json["ok"], true);
     let counts = |nth: usize| json["scenarios"][nth]["codes"].to_string();
     assert_eq!(counts(0), r#"{"0":2,"4003":22}"#);
-    let rest = (counts(1), counts(2), counts(3), counts(4));
+    let rest = (counts(1), counts(2), counts(3), counts(4), counts(5));
     let done = |count: u32| format!(r#"{{"0":{count}}}"#);
-    assert_eq!(rest, (done(25), done(12), done(25), done(12)));
+    assert_eq!(rest, (done(25), done(12), done(25), done(12), done(12)));
+    assert!(json["scenarios"][5]["cpuMs"].is_number(), "{json}");
     let times = &json["scenarios"][1]["milliseconds"];
     assert!(times["p50"].as_f64() <= times["max"].as_f64(), "{times}");
     // Again on the same database.
