@@ -26,7 +26,7 @@ use shared::claims::FamilyId;
 use shared::clock::{Clock, UnixMillis};
 use shared::ids::MemberId;
 
-use crate::aged_cache::AgedCache;
+use crate::aged_cache::{AgedCache, Dated};
 use crate::auth::Identity;
 use crate::bus::{Bus, Control};
 use crate::metrics::{ControlKind, Metrics};
@@ -35,6 +35,7 @@ pub use profile::Profile;
 use profile::{CLOSED_KEY, PROFILE_KEY};
 pub use separation::Separation;
 use separation::Separations;
+pub use standing::StatusChange;
 use standing::{
     CLOSED_SESSIONS_KEY, ENDED_FOR, SESSION_PREFIX, SessionState, Standing, session_key,
 };
@@ -92,15 +93,6 @@ pub struct Members {
     separations: AgedCache<Option<Arc<Separations>>>,
 }
 
-/// The outcome of a change of a member's account status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StatusChange {
-    /// The status that counts now: of two changes the later one, whatever their order here.
-    pub status: AccountStatus,
-    /// How many connections were closed on this node.
-    pub closed: usize,
-}
-
 impl Members {
     /// Empty caches.
     #[must_use]
@@ -122,6 +114,29 @@ impl Members {
     /// See [`MemberError`].
     pub async fn check(&self, identity: &Identity) -> Result<(), MemberError> {
         self.check_dated(identity).await.map(|dated| dated.value)
+    }
+
+    /// Like [`Members::check`], and until when that may be kept while the
+    /// [`generation`](Self::generation) is the one from before the call.
+    pub(crate) async fn check_dated(&self, identity: &Identity) -> Result<Dated<()>, MemberError> {
+        let member = identity.member;
+        let read = || self.read_standing(member);
+        let Dated { value, ends_at } = self.standings.get_dated(member, read).await?;
+        self.admit(&value, member, &identity.family).await?;
+        // What a record of its own has decided is read each time.
+        let is_listed = value.session(&identity.family) != SessionState::Unlisted;
+        Ok(Dated {
+            value: (),
+            ends_at: ends_at.filter(|_| is_listed),
+        })
+    }
+
+    /// Differs from an earlier one if account statuses, ended sessions or separations may have changed
+    /// in between. (The sum of counts that only rise is equal only if all are.)
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        let separations = self.separations.generation();
+        self.standings.generation().wrapping_add(separations)
     }
 
     /// The first of these logins whose session has not ended, checked like [`Members::check`].

@@ -6,9 +6,7 @@ use shared::claims::{FamilyId, REFRESH_LIFETIME};
 use shared::ids::MemberId;
 use std::time::Duration;
 
-use super::{MemberError, Members};
-use crate::aged_cache::Dated;
-use crate::auth::Identity;
+use super::MemberError;
 use crate::store::{AccountStatus, RECORDS_MAX, Record};
 
 /// What the keys of ended sessions begin with; the token family follows.
@@ -39,6 +37,15 @@ pub(super) enum SessionState {
     Ended,
     /// The list is too long to tell; its own record does.
     Unlisted,
+}
+
+/// The outcome of a change of a member's account status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusChange {
+    /// The status that counts now: of two changes the later one, whatever their order here.
+    pub status: AccountStatus,
+    /// How many connections were closed on this node.
+    pub closed: usize,
 }
 
 /// The key of an ended session's record.
@@ -88,30 +95,5 @@ impl Standing {
         } else {
             SessionState::Unlisted
         }
-    }
-}
-
-impl Members {
-    /// Like [`Members::check`], and until when that may be kept while the
-    /// [`generation`](Self::generation) is the one from before the call.
-    pub(crate) async fn check_dated(&self, identity: &Identity) -> Result<Dated<()>, MemberError> {
-        let member = identity.member;
-        let read = || self.read_standing(member);
-        let Dated { value, ends_at } = self.standings.get_dated(member, read).await?;
-        self.admit(&value, member, &identity.family).await?;
-        // What a record of its own has decided is read each time.
-        let is_listed = value.session(&identity.family) != SessionState::Unlisted;
-        Ok(Dated {
-            value: (),
-            ends_at: ends_at.filter(|_| is_listed),
-        })
-    }
-
-    /// Differs from an earlier one if account statuses, ended sessions or separations may have changed
-    /// in between. (The sum of counts that only rise is equal only if all are.)
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        let separations = self.separations.generation();
-        self.standings.generation().wrapping_add(separations)
     }
 }
