@@ -155,7 +155,8 @@ async fn timed_attempt(
     let outcome = attempt(parts, queue, tail, open).await;
     if let Some(tail) = tail {
         let now = parts.clock.now();
-        Turns::note_attempt(&mut tail.turns, now.saturating_duration_since(began), now);
+        let took = now.saturating_duration_since(began);
+        tail.turns = Turns::after_attempt(parts, tail.turns, took, now);
     }
     outcome
 }

@@ -23,6 +23,7 @@ const SLOW: Duration = Duration::from_millis(500);
 
 /// A batch that the store has.
 pub(super) struct InFlight {
+    pub(super) queue: Arc<TopicQueue>,
     tail: LogTail,
     sends: Vec<PendingSend>,
     since: Instant,
@@ -31,7 +32,7 @@ pub(super) struct InFlight {
 /// What is to be done for a topic.
 pub(super) enum Next {
     /// This append goes to the store.
-    Append(TopicAppend),
+    Append(TopicAppend, InFlight),
     /// The topic's task has to run.
     Task(Resumed),
     /// Nothing; the topic is no longer working.
@@ -39,7 +40,7 @@ pub(super) enum Next {
 }
 
 /// Begins the next batch of a topic that is working and has no append in flight.
-pub(super) fn begin(parts: &AppenderParts, queue: &TopicQueue) -> Next {
+pub(super) fn begin(parts: &AppenderParts, queue: &Arc<TopicQueue>) -> Next {
     loop {
         let (tail, jobs) = {
             let mut state = queue.lock();
@@ -70,7 +71,7 @@ pub(super) fn begin(parts: &AppenderParts, queue: &TopicQueue) -> Next {
         if !fits || !repeated.is_empty() {
             return Next::Task(Resumed::sends(tail, sends));
         }
-        return Next::Append(hand_over(parts, queue, tail, sends, entries));
+        return hand_over(parts, queue, tail, sends, entries);
     }
 }
 
@@ -93,41 +94,47 @@ fn is_ready(state: &QueueState, now: Instant) -> bool {
 
 fn hand_over(
     parts: &AppenderParts,
-    queue: &TopicQueue,
+    queue: &Arc<TopicQueue>,
     tail: LogTail,
     sends: Vec<PendingSend>,
     entries: Vec<Arc<Entry>>,
-) -> TopicAppend {
+) -> Next {
     let (topic, head) = (queue.topic, tail.head);
     if let Some(newest) = entries.last() {
         // Before it is stored: a head check must not find a log longer than its noted head.
         parts.bus.note_head(topic, newest.seq);
     }
-    let since = parts.clock.now();
-    queue.lock().in_flight = Some(InFlight { tail, sends, since });
-    TopicAppend {
+    let in_flight = InFlight {
+        queue: Arc::clone(queue),
+        tail,
+        sends,
+        since: parts.clock.now(),
+    };
+    let append = TopicAppend {
         topic,
         head,
         entries,
-    }
+    };
+    Next::Append(append, in_flight)
 }
 
 /// Completes the batch that the store had; the topic goes on with what is returned.
 pub(super) fn complete(
     parts: &AppenderParts,
-    queue: &TopicQueue,
+    in_flight: InFlight,
     completed: CompletedAppend,
     wakers: &mut Wakers,
 ) -> Option<Resumed> {
     let InFlight {
+        queue,
         mut tail,
         mut sends,
         since,
-    } = queue.lock().in_flight.take()?;
+    } = in_flight;
     let CompletedAppend { append, outcome } = completed;
     let now = parts.clock.now();
     let took = now.saturating_duration_since(since);
-    Turns::note_attempt(&mut tail.turns, took, now);
+    tail.turns = Turns::after_attempt(parts, tail.turns, took, now);
     match outcome {
         Ok(Append::Applied) => {
             tail.advance(&append.entries);

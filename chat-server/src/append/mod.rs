@@ -32,7 +32,6 @@ mod turns;
 mod window;
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -49,7 +48,7 @@ use crate::metrics::Metrics;
 use crate::store::{APPEND_ENTRIES_MAX, AppendOutcomes, CompletedAppend, MessageStore};
 use crate::wakers::Wakers;
 use batch::Resumed;
-use direct::Next;
+use direct::{InFlight, Next};
 use queue::{Job, Put, TopicQueue};
 
 pub use order::{HOLD_MAX, Origin, Turn};
@@ -98,7 +97,7 @@ pub type Outcome = Result<Vec<Placed>, AppendError>;
 /// Receives the outcome of a send; called once, and must not block.
 ///
 /// Whom it concerns is woken with the wakers.
-pub type Done = Box<dyn FnOnce(Outcome, &mut Wakers) + Send>;
+pub type Done = Box<dyn FnOnce(Outcome, &mut Wakers) + Send + Sync>;
 
 /// Receives stored entries: this node's, and those of other nodes that it read on the way, in the
 /// order of the log; a repeated send's once more. Whom they concern is woken with the wakers.
@@ -116,8 +115,8 @@ pub struct Appender {
 struct Shared {
     parts: AppenderParts,
     topics: DashMap<Topic, Arc<TopicQueue>>,
-    /// Appends that the store has without a task.
-    in_flight: AtomicUsize,
+    /// Batches that the store has without a task.
+    in_flight: DashMap<Topic, InFlight>,
     /// For tasks that begin with an outcome of the store, whose threads have no runtime.
     runtime: Handle,
 }
@@ -152,7 +151,7 @@ impl Appender {
         let shared = Arc::new(Shared {
             parts,
             topics: DashMap::new(),
-            in_flight: AtomicUsize::new(0),
+            in_flight: DashMap::new(),
             runtime: Handle::current(),
         });
         let drain = shared.parts.drain.clone();
@@ -249,7 +248,7 @@ impl Appender {
 
 impl Shared {
     fn is_busy(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) > 0
+        !self.in_flight.is_empty()
     }
 
     /// Adds a job to its topic's queue.
@@ -274,13 +273,15 @@ impl Shared {
         for (queue, resumed) in queues {
             let next = resumed.map_or_else(|| direct::begin(&self.parts, &queue), Next::Task);
             match next {
-                Next::Append(append) => appends.push(append),
+                Next::Append(append, in_flight) => {
+                    self.in_flight.insert(append.topic, in_flight);
+                    appends.push(append);
+                }
                 Next::Task(resumed) => self.start_task(queue, resumed),
                 Next::Nothing => {}
             }
         }
         if !appends.is_empty() {
-            self.in_flight.fetch_add(appends.len(), Ordering::Relaxed);
             let outcomes = Arc::new(Completions(Arc::clone(self)));
             Arc::clone(&self.parts.store).append_many(appends, outcomes);
         }
@@ -312,18 +313,14 @@ struct Completions(Arc<Shared>);
 impl AppendOutcomes for Completions {
     fn on_completed(&self, completed: Vec<CompletedAppend>) {
         let shared = &self.0;
-        shared
-            .in_flight
-            .fetch_sub(completed.len(), Ordering::Relaxed);
         let mut queues = Vec::with_capacity(completed.len());
         let mut wakers = Wakers::default();
         for one in completed {
-            // It is there: the sweep leaves topics that are working.
-            let queue = shared.topics.get(&one.append.topic);
-            let Some(queue) = queue.map(|queue| Arc::clone(&queue)) else {
+            let Some((_, in_flight)) = shared.in_flight.remove(&one.append.topic) else {
                 continue;
             };
-            let resumed = direct::complete(&shared.parts, &queue, one, &mut wakers);
+            let queue = Arc::clone(&in_flight.queue);
+            let resumed = direct::complete(&shared.parts, in_flight, one, &mut wakers);
             queues.push((queue, resumed));
         }
         drop(wakers);

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::direct::InFlight;
 use super::log_tail::LogTail;
 use super::order::Turn;
 use super::{AppendError, Done, Outcome, SEND_DEADLINE};
@@ -35,8 +34,6 @@ pub(super) struct QueueState {
     /// The topic's task is running and has the tail, or an append is in flight.
     pub(super) working: bool,
     pub(super) tail: Option<LogTail>,
-    /// The batch that the store has without a task.
-    pub(super) in_flight: Option<InFlight>,
     pub(super) used_at: Instant,
 }
 
@@ -55,7 +52,6 @@ impl TopicQueue {
             jobs,
             working: false,
             tail: None,
-            in_flight: None,
             used_at: now,
         };
         Self {

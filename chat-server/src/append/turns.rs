@@ -43,15 +43,29 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// Notes how long an attempt took, whatever its outcome: also the node that was first has to wait
-    /// for the others from then on.
-    pub(super) fn note_attempt(turns: &mut Option<Self>, took: Duration, now: Instant) {
-        if took >= SLOW {
-            *turns = Some(Self {
-                until: now.checked_add(TURNS_FOR).unwrap_or(now),
-                is_contended: turns.is_some_and(|turns| turns.is_contended),
-            });
+    /// The turns after an attempt that took so long, whatever its outcome: also the node that was first has
+    /// to wait for the others from then on. A node without others takes none.
+    pub(super) fn after_attempt(
+        parts: &AppenderParts,
+        turns: Option<Self>,
+        took: Duration,
+        now: Instant,
+    ) -> Option<Self> {
+        if parts.bus.is_shared() {
+            Self::after(turns, took, now)
+        } else {
+            None
         }
+    }
+
+    fn after(turns: Option<Self>, took: Duration, now: Instant) -> Option<Self> {
+        if took < SLOW {
+            return turns;
+        }
+        Some(Self {
+            until: now.checked_add(TURNS_FOR).unwrap_or(now),
+            is_contended: turns.is_some_and(|turns| turns.is_contended),
+        })
     }
 
     /// Whether the nodes still take turns.
@@ -102,14 +116,12 @@ mod tests {
     #[test]
     fn turns_begin_with_a_slow_attempt_and_end_after_a_while() {
         let now = SystemClock.now();
-        let mut turns = None;
-        Turns::note_attempt(&mut turns, SLOW / 2, now);
-        assert_eq!(turns, None);
-        Turns::note_attempt(&mut turns, SLOW, now);
+        assert_eq!(Turns::after(None, SLOW / 2, now), None);
+        let turns = Turns::after(None, SLOW, now);
         assert!(turns.unwrap().are_taken(now));
         let later = now + TURNS_FOR;
         assert!(!turns.unwrap().are_taken(later));
-        Turns::note_attempt(&mut turns, SLOW, later);
+        let turns = Turns::after(turns, SLOW, later);
         assert!(turns.unwrap().are_taken(later));
     }
 }

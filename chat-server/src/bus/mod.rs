@@ -88,6 +88,11 @@ pub trait Bus: Send + Sync + fmt::Debug {
     /// The position last noted for each of these topics.
     async fn heads(&self, topics: &[Topic]) -> Result<Vec<Option<Seq>>, BusError>;
 
+    /// Whether there may be other nodes that write to the same logs.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Whether this node may write to the topic's log now; else another node does.
     async fn take_turn(&self, _topic: Topic, _time: Duration) -> bool {
         true

@@ -271,6 +271,10 @@ impl Bus for RedisBus {
         Ok(heads)
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn take_turn(&self, topic: Topic, time: Duration) -> bool {
         let Ok(connection) = self.shared.status.connection() else {
             return true;

@@ -207,7 +207,7 @@ async fn rows(node: &TestNode, size: usize) -> Vec<(i64, String, i64)> {
 }
 
 #[tokio::test]
-async fn room_list_shows_what_came_behind_a_jump_though_its_record_is_from_before() {
+async fn room_list_shows_what_came_behind_a_jump() {
     let node = TestNode::start(&[]).await;
     node.room(1, &[1, 2]).await;
     node.room(2, &[1, 2]).await;
@@ -235,10 +235,7 @@ async fn room_list_shows_what_came_behind_a_jump_though_its_record_is_from_befor
     let node = TestNode::start_in(folder, &[]).await;
     let after = [row(1, "n1", 3), row(2, "later", 1)];
     assert_eq!(rows(&node, 10).await, after);
-    // The record is mended: pages that do not show the row know of it as well.
-    assert_eq!(rows(&node, 1).await, after[..1]);
-    assert_eq!(node.node.services.metrics.room_heads_behind.get(), 1);
-    let node = TestNode::start_in(node.stop().await, &[]).await;
+    // Pages that do not show the row know of it as well.
     assert_eq!(rows(&node, 1).await, after[..1]);
     assert_eq!(node.node.services.metrics.room_heads_behind.get(), 0);
 }
