@@ -100,7 +100,7 @@ mod tests {
     use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::Notify;
-    use tokio::task::yield_now;
+    use tokio::task::{JoinSet, yield_now};
     use tokio::time::timeout;
 
     use super::*;
@@ -261,7 +261,8 @@ mod tests {
         let (mut client, other) = (client.unwrap(), Arc::new(Notify::new()));
         client.set_nodelay(true).unwrap();
         let server = listener.accept().await.unwrap().0;
-        let reading = tokio::spawn(read_all(server, BYTES, Arc::clone(&other)));
+        let mut reading = JoinSet::new();
+        reading.spawn(read_all(server, BYTES, Arc::clone(&other)));
         for byte in 0..BYTES {
             client.write_all(b"x").await.unwrap();
             if byte % 3 == 0 {
@@ -271,6 +272,6 @@ mod tests {
                 yield_now().await;
             }
         }
-        timeout(PATIENCE, reading).await.unwrap().unwrap();
+        timeout(PATIENCE, reading.join_all()).await.unwrap();
     }
 }

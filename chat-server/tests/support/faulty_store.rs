@@ -14,6 +14,7 @@
     unreachable_pub,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::disallowed_methods,
     clippy::allow_attributes,
     reason = "each program of tests uses its own part of this"
 )]

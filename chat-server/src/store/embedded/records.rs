@@ -213,7 +213,11 @@ mod tests {
         let changed = async |expected| {
             assert_eq!(read().await, expected);
             // No read of the disk can begin.
-            let all = store.reads.acquire_many(READS_MAX as u32).await.unwrap();
+            let all = store
+                .reads
+                .acquire_many(READS_MAX.try_into().unwrap())
+                .await
+                .unwrap();
             assert_eq!(read().await, expected);
             drop(all);
         };
