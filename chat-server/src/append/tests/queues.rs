@@ -1,6 +1,7 @@
 //! The queues of topics: bound, order of the outcomes, end.
 
 use std::sync::mpsc as std_mpsc;
+use std::task::{Wake, Waker};
 use std::thread;
 
 use shared::clock::ManualClock;
@@ -50,6 +51,36 @@ fn sends_and_sweeps_do_not_wait_for_each_other() {
     }
     end.send(()).unwrap();
     sweeper.join().unwrap();
+}
+
+/// Notes when it is woken.
+struct Woken(Events);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.lock().unwrap().push("woken".to_owned());
+    }
+}
+
+/// The sender's connection has its receipt and its own message when it is woken: one write takes both.
+#[tokio::test]
+async fn the_sender_is_woken_when_the_hub_has_its_message() {
+    let fixture = Fixture::new().await;
+    for nth in 1..=2 {
+        let events = Arc::clone(&fixture.events);
+        let waker = Waker::from(Arc::new(Woken(Arc::clone(&events))));
+        let done = Box::new(move |_: Outcome, wakers: &mut Wakers| {
+            events.lock().unwrap().push("receipt".to_owned());
+            wakers.add(Some(waker));
+        });
+        let drafts = vec![draft("x", None)];
+        fixture.appender.submit(room(1), None, drafts, done);
+        until("it is woken", || fixture.events().len() == 3).await;
+        // The first send's log was read by a task; the second one goes without.
+        let shown = format!("shown [{nth}]");
+        assert_eq!(fixture.events(), ["receipt", shown.as_str(), "woken"]);
+        fixture.events.lock().unwrap().clear();
+    }
 }
 
 #[tokio::test(start_paused = true)]

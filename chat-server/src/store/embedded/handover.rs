@@ -250,3 +250,150 @@ impl Drop for Watchdog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use shared::clock::UnixMillis;
+    use shared::ids::RoomId;
+
+    use super::*;
+    use crate::log::{Draft, Entry, Kind, Uid};
+    use crate::store::Append;
+
+    /// Outcomes as they came: one list for each call.
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<Vec<(Topic, Answer)>>>);
+
+    impl Seen {
+        fn calls(&self) -> Vec<Vec<(Topic, Answer)>> {
+            std::mem::take(&mut *self.0.lock().unwrap())
+        }
+    }
+
+    impl AppendOutcomes for Seen {
+        fn on_completed(&self, completed: Vec<CompletedAppend>) {
+            let of = |one: CompletedAppend| (one.append.topic, one.outcome);
+            let call = completed.into_iter().map(of).collect();
+            self.0.lock().unwrap().push(call);
+        }
+    }
+
+    fn topic(number: u64) -> Topic {
+        Topic::Room(RoomId::try_from(number).unwrap())
+    }
+
+    fn append(number: u64, bytes: usize) -> TopicAppend {
+        let draft = Draft {
+            uid: Uid(number.into()),
+            kind: Kind::Chat,
+            sender: None,
+            client_message_id: None,
+            headers: Vec::new(),
+            content_type: None,
+            body: Bytes::from(vec![b'x'; bytes]),
+            sent_at: UnixMillis::EPOCH,
+        };
+        let seq = Seq::ZERO.next().unwrap();
+        let deleted = false;
+        TopicAppend {
+            topic: topic(number),
+            head: Seq::ZERO,
+            entries: vec![Arc::new(Entry {
+                seq,
+                deleted,
+                draft,
+            })],
+        }
+    }
+
+    fn put(handover: &Handover, seen: &Arc<Seen>, appends: Vec<TopicAppend>) {
+        let outcomes = Arc::clone(seen) as Arc<dyn AppendOutcomes>;
+        handover.put(appends, &outcomes);
+    }
+
+    fn topics(call: &[(Topic, Answer)]) -> Vec<Topic> {
+        call.iter().map(|(topic, _)| *topic).collect()
+    }
+
+    #[test]
+    fn outcomes_of_a_round_are_given_in_one_call_to_each_receiver() {
+        let (handover, one, other) = (Handover::default(), Arc::default(), Arc::default());
+        put(&handover, &one, vec![append(1, 9), append(2, 9)]);
+        put(&handover, &one, vec![append(3, 9)]);
+        put(&handover, &other, vec![append(4, 9)]);
+        let round = handover.take();
+        assert_eq!(round.len(), 4);
+        put(&handover, &one, vec![append(5, 9)]);
+        let seq = Seq::ZERO;
+        let answers = [Append::Applied, Append::Conflict(seq), Append::Applied];
+        handover.complete(answers.into_iter().map(Ok).chain([Ok(Append::Applied)]));
+        let (of_one, of_other) = (one.calls(), other.calls());
+        assert_eq!(of_one.len(), 1, "not the one that came during the round");
+        assert_eq!(topics(&of_one[0]), [1, 2, 3].map(topic));
+        assert!(matches!(of_one[0][1].1, Ok(Append::Conflict(_))));
+        assert_eq!(topics(&of_other[0]), [topic(4)]);
+        assert_eq!(handover.take().len(), 1);
+    }
+
+    #[test]
+    fn appends_that_do_not_fit_are_refused_at_once_and_fit_later() {
+        let (handover, seen) = (Handover::default(), Arc::<Seen>::default());
+        let third = APPENDS_BYTES_MAX / 3;
+        let appends = (1..=4).map(|number| append(number, third)).collect();
+        put(&handover, &seen, appends);
+        let refused = seen.calls();
+        assert_eq!(topics(&refused[0]), [3, 4].map(topic));
+        assert!(matches!(refused[0][0].1, Err(StoreError::Unavailable(_))));
+        assert_eq!(handover.take().len(), 2);
+        put(&handover, &seen, vec![append(5, third)]);
+        assert_eq!(
+            seen.calls().len(),
+            1,
+            "the round counts until it is complete"
+        );
+        handover.complete([Ok(Append::Applied), Ok(Append::Applied)]);
+        seen.calls();
+        put(&handover, &seen, vec![append(6, third)]);
+        assert_eq!(seen.calls().len(), 0);
+    }
+
+    #[test]
+    fn overdue_appends_are_completed_once() {
+        let (handover, seen) = (Handover::default(), Arc::<Seen>::default());
+        put(&handover, &seen, vec![append(1, 9)]);
+        assert_eq!(handover.take().len(), 1);
+        put(&handover, &seen, vec![append(2, 9)]);
+        for _ in 0..CHECKS_MAX {
+            assert!(!handover.check());
+        }
+        put(&handover, &seen, vec![append(3, 9)]);
+        assert!(handover.check());
+        let calls = seen.calls();
+        let all: Vec<_> = calls.into_iter().flatten().collect();
+        assert_eq!(topics(&all), [1, 2].map(topic));
+        assert!(
+            matches!(all[0].1, Err(StoreError::Unknown(_))),
+            "written or not"
+        );
+        assert!(
+            matches!(all[1].1, Err(StoreError::Unavailable(_))),
+            "not written"
+        );
+        // The disk answers after all.
+        handover.complete([Ok(Append::Applied)]);
+        assert_eq!(seen.calls().len(), 0);
+        let next: Vec<_> = handover.take().iter().map(|append| append.topic).collect();
+        assert_eq!(next, [topic(3)]);
+    }
+
+    #[test]
+    fn closed_handover_takes_nothing_and_keeps_what_waits() {
+        let (handover, seen) = (Handover::default(), Arc::<Seen>::default());
+        put(&handover, &seen, vec![append(1, 9)]);
+        handover.close();
+        put(&handover, &seen, vec![append(2, 9)]);
+        assert_eq!(topics(&seen.calls()[0]), [topic(2)]);
+        assert_eq!(handover.take().len(), 1);
+    }
+}
