@@ -23,8 +23,8 @@ pub(crate) struct AgedCache<V> {
     clock: Arc<dyn Clock>,
 }
 
-/// Counts the changes that a cache has followed. It moves after the change, so what is got after
-/// reading it is not from before that change.
+/// Incremented after each invalidation of a cache: a value read after the generation is not from before
+/// that invalidation.
 #[derive(Debug, Default)]
 pub(crate) struct Generation(AtomicU64);
 

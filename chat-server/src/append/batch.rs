@@ -45,8 +45,6 @@ pub(super) enum FailedAppend {
     /// The log had this head.
     Conflict(Seq),
     Error(StoreError),
-    /// No answer in time.
-    Timeout,
 }
 
 impl Resumed {
@@ -191,10 +189,7 @@ async fn attempt(
     }
     let end = parts.store.append_end(state.head);
     entries.retain(|entry| entry.seq <= end);
-    if let Some(newest) = entries.last() {
-        // Before it is stored: a head check must not find a log longer than its noted head.
-        parts.bus.note_head(topic, newest.seq);
-    }
+    note_head(parts, topic, &entries);
     let was_unsettled = std::mem::replace(&mut state.unsettled, true);
     let append = parts.store.append(topic, state.head, entries.clone());
     let failed = match in_time(parts, queue, open, timeout(ATTEMPT, append)).await {
@@ -207,7 +202,7 @@ async fn attempt(
         }
         Ok(Ok(Append::Conflict(head))) => FailedAppend::Conflict(head),
         Ok(Err(error)) => FailedAppend::Error(error),
-        Err(_elapsed) => FailedAppend::Timeout,
+        Err(_elapsed) => FailedAppend::Error(StoreError::Unknown("no answer in time".to_owned())),
     };
     on_failed(parts, queue, tail, open, was_unsettled, failed).await
 }
@@ -246,10 +241,18 @@ async fn on_failed(
             parts.count_store_error("append");
             Err(Retry::Trouble)
         }
-        FailedAppend::Error(StoreError::Unknown(_)) | FailedAppend::Timeout => {
+        FailedAppend::Error(StoreError::Unknown(_)) => {
             parts.count_store_error("append");
             Err(Retry::Trouble)
         }
+    }
+}
+
+/// Notes the head that an append leads to. Before it is stored: a head check must not find a log longer
+/// than its noted head.
+pub(super) fn note_head(parts: &AppenderParts, topic: Topic, entries: &[Arc<Entry>]) {
+    if let Some(newest) = entries.last() {
+        parts.bus.note_head(topic, newest.seq);
     }
 }
 

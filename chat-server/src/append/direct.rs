@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::AppenderParts;
-use super::batch::{FailedAppend, Resumed, on_applied};
+use super::batch::{FailedAppend, Resumed, note_head, on_applied};
 use super::log_tail::LogTail;
 use super::pending_send::{PendingSend, SeqAssignment, expire};
 use super::queue::{Job, QueueState, TopicQueue};
@@ -48,10 +48,7 @@ pub(super) fn begin(parts: &AppenderParts, queue: &Arc<TopicQueue>) -> Next {
                 state.working = false;
                 return Next::Nothing;
             }
-            if !is_ready(&state, parts.clock.now()) {
-                return Next::Task(Resumed::default());
-            }
-            let Some(tail) = state.tail.take() else {
+            let Some(tail) = take_ready_tail(&mut state, parts.clock.now()) else {
                 return Next::Task(Resumed::default());
             };
             (tail, state.take_batch())
@@ -75,16 +72,11 @@ pub(super) fn begin(parts: &AppenderParts, queue: &Arc<TopicQueue>) -> Next {
     }
 }
 
-/// Whether the next batch needs no read of the log.
-fn is_ready(state: &QueueState, now: Instant) -> bool {
-    let is_named = || {
-        state
-            .jobs
-            .iter()
-            .take(APPEND_ENTRIES_MAX)
-            .any(Job::is_named)
-    };
-    state.tail.as_ref().is_some_and(|tail| {
+/// Takes the tail if the next batch needs no read of the log.
+fn take_ready_tail(state: &mut QueueState, now: Instant) -> Option<LogTail> {
+    let QueueState { jobs, tail, .. } = state;
+    let is_named = || jobs.iter().take(APPEND_ENTRIES_MAX).any(Job::is_named);
+    tail.take_if(|tail| {
         !tail.unsettled
             && !tail.turns.is_some_and(|turns| turns.are_taken(now))
             && tail.newest_at.is_some()
@@ -100,10 +92,7 @@ fn hand_over(
     entries: Vec<Arc<Entry>>,
 ) -> Next {
     let (topic, head) = (queue.topic, tail.head);
-    if let Some(newest) = entries.last() {
-        // Before it is stored: a head check must not find a log longer than its noted head.
-        parts.bus.note_head(topic, newest.seq);
-    }
+    note_head(parts, topic, &entries);
     let in_flight = InFlight {
         queue: Arc::clone(queue),
         tail,
@@ -118,7 +107,7 @@ fn hand_over(
     Next::Append(append, in_flight)
 }
 
-/// Completes the batch that the store had; the topic goes on with what is returned.
+/// Completes a batch in flight. Returns what the topic's task has to resume with, if it has to run.
 pub(super) fn complete(
     parts: &AppenderParts,
     in_flight: InFlight,

@@ -3,8 +3,8 @@
 //! On a slow store conditional writes of several nodes to one log preempt each other until all of them
 //! time out; alone, each takes a fraction of that time. So after a slow attempt a node takes the log's
 //! turn on the bus before each append, for a while, and reads what was written before its turn. The
-//! store alone decides what is written: a turn is a hint, and a node goes on without one when the bus is
-//! away or the wait is over. A fast store repeats a lost attempt at less than the cost of turns.
+//! store alone decides what is written: a turn is a hint, and without the bus, or after a bounded wait, a
+//! node appends without one. A fast store repeats a lost attempt at less than the cost of turns.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};

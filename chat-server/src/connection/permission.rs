@@ -22,7 +22,7 @@ const KEPT_MAX: usize = 4;
 pub(super) struct Permit {
     room: Arc<Room>,
     sender: Arc<Identity>,
-    /// That of the caches from before they were asked: another one says that something has changed.
+    /// The caches' generation, read before their values: a different one invalidates the permit.
     generation: u64,
     /// When the oldest of the cached values ends.
     ends_at: Option<Instant>,
@@ -89,7 +89,7 @@ pub(super) async fn permit(
     room: RoomId,
     sender: &Arc<Identity>,
 ) -> Result<Permit, ClientError> {
-    // First, so that a change while the caches are asked makes another one of it.
+    // Read first: a change during the look-ups then yields a different generation.
     let generation = generation(services);
     let account = services.members.check_dated(sender).await?;
     let room = writable(services, room, sender.member).await?;

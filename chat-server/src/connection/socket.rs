@@ -1,7 +1,7 @@
 //! One WebSocket: frames read through a buffer that connections share, written from one of its own.
 //!
-//! A connection that waits holds no bytes: what is read lies in its thread's buffer until it is
-//! carried out, and only what is not whole is kept. Control frames and messages are added to one list
+//! An idle connection holds no read buffer: bytes are read into a buffer of the thread and parsed there,
+//! and only incomplete frames are copied. Control frames and messages are added to one list
 //! of bytes, so that they meet at frame boundaries, and one call writes what has gathered.
 
 use std::cell::RefCell;

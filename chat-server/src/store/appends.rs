@@ -42,17 +42,26 @@ impl fmt::Debug for dyn AppendOutcomes {
     }
 }
 
-/// The outcome of one append, for a task that waits for it.
-pub(super) struct AwaitedOutcome {
-    sender: Mutex<Option<oneshot::Sender<Result<Append, StoreError>>>>,
+/// Hands one append over as `append_many` does, and waits for its outcome.
+pub(super) async fn append_one(
+    append: TopicAppend,
+    hand_over: impl FnOnce(Vec<TopicAppend>, &Arc<dyn AppendOutcomes>),
+) -> Result<Append, StoreError> {
+    let (sender, outcome) = oneshot::channel();
+    let outcomes: Arc<dyn AppendOutcomes> = Arc::new(AwaitedOutcome {
+        sender: Mutex::new(Some(sender)),
+    });
+    hand_over(vec![append], &outcomes);
+    drop(outcomes);
+    outcome.await.unwrap_or_else(|_dropped| {
+        let why = "the store stopped before it answered";
+        Err(StoreError::Unknown(why.to_owned()))
+    })
 }
 
-impl AwaitedOutcome {
-    pub(super) fn new() -> (Arc<Self>, oneshot::Receiver<Result<Append, StoreError>>) {
-        let (sender, receiver) = oneshot::channel();
-        let sender = Mutex::new(Some(sender));
-        (Arc::new(Self { sender }), receiver)
-    }
+/// The outcome of one append, for a task that waits for it.
+struct AwaitedOutcome {
+    sender: Mutex<Option<oneshot::Sender<Result<Append, StoreError>>>>,
 }
 
 impl AppendOutcomes for AwaitedOutcome {

@@ -62,7 +62,7 @@ use self::opened::Opened;
 use self::queue::{Queue, Write};
 use self::tables::Tables;
 use self::writer::{Writer, WriterParts};
-use super::appends::AwaitedOutcome;
+use super::appends::append_one;
 use super::holes::Holes;
 use super::{
     Append, AppendOutcomes, Membership, MessageStore, ReadConsistency, Room, RoomHead, RoomStore,
@@ -267,19 +267,15 @@ impl MessageStore for EmbeddedStore {
         head: Seq,
         entries: Vec<Arc<Entry>>,
     ) -> Result<Append, StoreError> {
-        let (outcome, answered) = AwaitedOutcome::new();
         let append = TopicAppend {
             topic,
             head,
             entries,
         };
-        let outcome: Arc<dyn AppendOutcomes> = outcome;
-        self.handover.put(vec![append], &outcome);
-        drop(outcome);
-        answered.await.unwrap_or_else(|_dropped| {
-            let why = "the writer stopped before it answered";
-            Err(StoreError::Unknown(why.to_owned()))
+        append_one(append, |appends, outcomes| {
+            self.handover.put(appends, outcomes);
         })
+        .await
     }
 
     fn append_many(self: Arc<Self>, appends: Vec<TopicAppend>, outcomes: Arc<dyn AppendOutcomes>) {

@@ -57,7 +57,7 @@ use self::rooms::RoomTables;
 use self::schema::Missing;
 use self::settings::ScyllaSettings;
 use self::workers::{WorkerParts, Workers};
-use super::appends::AwaitedOutcome;
+use super::appends::append_one;
 use super::{
     AccountStatus, Append, AppendOutcomes, MemberStore, Membership, MessageStore, NewRecord,
     ReadConsistency, Record, RecordStore, Room, RoomHead, RoomStore, StoreError, TopicAppend,
@@ -167,17 +167,15 @@ impl MessageStore for ScyllaStore {
         head: Seq,
         entries: Vec<Arc<Entry>>,
     ) -> Result<Append, StoreError> {
-        let (outcomes, outcome) = AwaitedOutcome::new();
         let append = TopicAppend {
             topic,
             head,
             entries,
         };
-        let outcomes: Arc<dyn AppendOutcomes> = outcomes;
-        self.workers.hand_over(vec![append], &outcomes);
-        outcome
-            .await
-            .unwrap_or_else(|_closed| Err(StoreError::Unknown("the store was closed".to_owned())))
+        append_one(append, |appends, outcomes| {
+            self.workers.hand_over(appends, outcomes);
+        })
+        .await
     }
 
     fn append_many(self: Arc<Self>, appends: Vec<TopicAppend>, outcomes: Arc<dyn AppendOutcomes>) {

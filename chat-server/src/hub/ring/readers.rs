@@ -7,7 +7,7 @@ use shared::ids::Seq;
 
 use super::{RING_ENTRIES_MAX, Ring};
 
-/// Entries kept for each follower when nobody is behind: what is said while one reconnects.
+/// Entries retained for each follower when none is behind: enough for a client that reconnects.
 pub(super) const KEPT_PER_FOLLOWER: usize = 4;
 
 /// The same at least: a room of two keeps what the two have said in the last seconds.
